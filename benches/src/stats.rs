@@ -26,6 +26,8 @@ pub enum Unit {
     Millis,
     /// Bytes of heap.
     Bytes,
+    /// A number of things.
+    Count,
 }
 
 impl Unit {
@@ -38,13 +40,14 @@ impl Unit {
             Unit::Micros => "µs",
             Unit::Millis => "ms",
             Unit::Bytes => "B",
+            Unit::Count => "in number",
         }
     }
 
     /// Which way is up.
     pub fn better(self) -> Better {
         match self {
-            Unit::MillionsPerSecond => Better::Higher,
+            Unit::MillionsPerSecond | Unit::Count => Better::Higher,
             _ => Better::Lower,
         }
     }

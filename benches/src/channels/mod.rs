@@ -18,6 +18,7 @@ mod std_mpsc;
 mod tachyonix;
 mod thingbuf;
 mod tokio_mpsc;
+pub mod urgent;
 
 pub use self::async_channel::AsyncChannel;
 pub use self::crossbeam::Crossbeam;

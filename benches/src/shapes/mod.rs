@@ -15,8 +15,11 @@ use crate::plan::{Cell, Effort};
 
 pub mod fan_in;
 pub mod funnel;
+pub mod idle_lanes;
 pub mod latency;
+pub mod memory;
 pub mod pinball;
+pub mod priority;
 pub mod tasks;
 pub mod threads;
 pub mod uncontended;
@@ -39,7 +42,10 @@ pub const ALL: &[Shape] = &[
     tasks::SHAPE,
     threads::SHAPE,
     uncontended::SHAPE,
+    idle_lanes::SHAPE,
+    priority::SHAPE,
     latency::SHAPE,
+    memory::SHAPE,
 ];
 
 /// The names of all shapes.
@@ -95,4 +101,28 @@ pub fn ensure(condition: bool, what: &str) -> Result<(), Fault> {
     } else {
         Err(Fault::Failed(what.to_owned()))
     }
+}
+
+/// Keeps the calling thread on the core with this number among those that the process may use, where
+/// the system knows how; elsewhere, or without such a core, the thread stays free.
+pub fn stay_on(core: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+        let Ok(usable) = sched_getaffinity(None) else {
+            return;
+        };
+        if let Some(cpu) = (0..CpuSet::MAX_CPU)
+            .filter(|cpu| usable.is_set(*cpu))
+            .nth(core)
+        {
+            let mut one = CpuSet::new();
+            one.set(cpu);
+            // A refusal leaves the thread where it was: free.
+            let _ = sched_setaffinity(None, &one);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = core;
 }
