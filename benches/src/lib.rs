@@ -3,6 +3,7 @@
 //! The adapters, shapes and reports behind `compare` and the criterion benches. Nothing here is an
 //! interface for others, and no result depends on anything but this crate and `Cargo.lock`.
 
+pub mod actors;
 pub mod alloc;
 pub mod channels;
 pub mod machine;

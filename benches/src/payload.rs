@@ -114,6 +114,11 @@ impl Tally {
         self.count
     }
 
+    /// Sum of the stamps, without what went beyond 64 bits.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
     /// Compares what was received with what was sent.
     ///
     /// # Errors

@@ -252,7 +252,15 @@ fn entries(lane: Lane<'_>) -> Vec<Entry> {
             fault: fault.clone(),
         }
     };
-    metrics.iter().enumerate().map(entry).collect()
+    // A figure that is not a number says that the subject has no such thing.
+    let absent =
+        |entry: &Entry| !entry.runs.is_empty() && entry.runs.iter().all(|run| run.is_nan());
+    metrics
+        .iter()
+        .enumerate()
+        .map(entry)
+        .filter(|entry| !absent(entry))
+        .collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod latency;
 pub mod memory;
 pub mod pinball;
 pub mod priority;
+pub mod runtime;
 pub mod tasks;
 pub mod threads;
 pub mod uncontended;
@@ -46,6 +47,7 @@ pub const ALL: &[Shape] = &[
     priority::SHAPE,
     latency::SHAPE,
     memory::SHAPE,
+    runtime::SHAPE,
 ];
 
 /// The names of all shapes.
