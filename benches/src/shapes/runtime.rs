@@ -224,6 +224,26 @@ pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fau
     })
 }
 
+/// How long asking one actor so many times takes.
+///
+/// # Errors
+///
+/// A [`Fault`] when an answer is missing or wrong.
+pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault> {
+    A::block_on(workers, async move {
+        let mut actor = A::spawn(Worker::default()).await;
+        let asker = A::task(async move {
+            let start = Instant::now();
+            for question in 0..count {
+                let found = answer(&mut actor, question).await?;
+                ensure(found == question, "the answer to another question")?;
+            }
+            Ok(start.elapsed())
+        });
+        joined(asker).await?
+    })
+}
+
 /// Nanoseconds from starting an actor to its first message, on average of so many.
 ///
 /// # Errors
