@@ -5,7 +5,9 @@
 
 pub mod actors;
 pub mod alloc;
+pub mod bars;
 pub mod channels;
+pub mod counts;
 pub mod machine;
 pub mod payload;
 pub mod plan;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use lanemesh_benches::bars;
 use lanemesh_benches::machine::Machine;
 use lanemesh_benches::payload::Fault;
 use lanemesh_benches::plan::{self, Cell, Effort, Unknown};
@@ -97,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         entries.extend(found);
     }
     bar.0.finish_and_clear();
+    println!("{}", bars::table(&bars::bars(&entries)));
 
     let session = Session {
         machine: &machine,

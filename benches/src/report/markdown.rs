@@ -1,5 +1,6 @@
 //! The Markdown report.
 
+use crate::bars;
 use crate::plan::Params;
 use crate::report::{Session, heap_tables, tables};
 use crate::runner::Entry;
@@ -54,6 +55,13 @@ pub fn report(
                 text.push_str(&format!("\n### most heap at one time: {title}\n\n{table}"));
             }
         }
+    }
+    let bars = bars::table(&bars::bars(entries));
+    if !bars.is_empty() {
+        text.push_str(
+            "\n## Bars\n\nWhat the project has set itself, at the worst cell; a missed bar is **bold**.\n\n",
+        );
+        text.push_str(&bars);
     }
     let failed: Vec<&Entry> = entries
         .iter()
