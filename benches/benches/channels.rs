@@ -6,7 +6,7 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use lanemesh_benches::channels::{
-    AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
+    self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
     visit_all, visit_async, visit_blocking,
 };
 use lanemesh_benches::payload::Fault;
@@ -169,6 +169,7 @@ impl TryVisitor for Single<'_, '_> {
 }
 
 fn alone(criterion: &mut Criterion) {
+    channels::prepare();
     for (name, work) in [
         ("uncontended/singly", Alone::Singly),
         ("uncontended/batches of 32", Alone::Batches),
@@ -183,5 +184,5 @@ fn alone(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(channels, alone, tasks, blocking);
-criterion_main!(channels);
+criterion_group!(benches, alone, tasks, blocking);
+criterion_main!(benches);

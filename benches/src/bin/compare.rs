@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lanemesh_benches::bars;
+use lanemesh_benches::channels;
 use lanemesh_benches::machine::Machine;
 use lanemesh_benches::payload::Fault;
 use lanemesh_benches::plan::{self, Cell, Effort, Unknown};
@@ -81,7 +82,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         machine.commit,
         machine.versions_line()
     );
-    crossfire::detect_backoff_cfg();
+    channels::prepare();
 
     let mut bar = Bar::new(runner::steps(&cells, &options));
     let mut entries = Vec::new();

@@ -194,6 +194,11 @@ pub trait TryVisitor {
     fn visit<F: Family<u64>>(&mut self);
 }
 
+/// What some channel asks to be called once before it is used.
+pub fn prepare() {
+    ::crossfire::detect_backoff_cfg();
+}
+
 /// Shows every channel for tasks to a visitor.
 pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<TokioMpsc>();

@@ -2,16 +2,18 @@
 //! logarithmic scale.
 
 use plotters::backend::SVGBackend;
-use plotters::chart::{ChartBuilder, SeriesLabelPosition};
+use plotters::chart::ChartBuilder;
 use plotters::drawing::IntoDrawingArea;
-use plotters::element::{Circle, PathElement};
+use plotters::element::{Circle, PathElement, Text};
 use plotters::series::LineSeries;
-use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
+use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE};
 
 use crate::channels::Role;
 use crate::report::table::{Field, Row, Table, amount};
 
 const SIZE: (u32, u32) = (880, 460);
+/// Where the first line of the key is.
+const KEY: (i32, i32) = (738, 50);
 const OURS: RGBColor = RGBColor(200, 30, 30);
 const COLOURS: &[RGBColor] = &[
     RGBColor(31, 119, 180),
@@ -118,23 +120,19 @@ fn paint(
         .y_desc(table.unit.name())
         .draw()?;
     let mut others = COLOURS.iter().cycle();
-    for row in &table.rows {
+    for (index, row) in table.rows.iter().enumerate() {
         let (colour, width) = match row.role {
             Role::Ours => (OURS, 3),
             _ => (*others.next().unwrap_or(&OURS), 1),
         };
         let style: ShapeStyle = colour.stroke_width(width);
-        chart
-            .draw_series(LineSeries::new(points(row), style))?
-            .label(row.subject)
-            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        chart.draw_series(LineSeries::new(points(row), style))?;
         chart.draw_series(points(row).map(|point| Circle::new(point, 3, colour.filled())))?;
+        let y = KEY.1 + 18 * index as i32;
+        area.draw(&PathElement::new(vec![(KEY.0, y), (KEY.0 + 20, y)], style))?;
+        let text = ("sans-serif", 13).into_font();
+        area.draw(&Text::new(row.subject, (KEY.0 + 26, y - 6), text))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::Coordinate(SIZE.0 as i32 - 240, 10))
-        .background_style(WHITE)
-        .draw()?;
     area.present()?;
     Ok(())
 }
