@@ -9,7 +9,7 @@ use bytes::Bytes;
 pub const PACKET_LEN: usize = 1200;
 
 /// Distinct packets a producer cycles through, so that sending does not measure the allocator.
-const PACKETS: usize = 64;
+const PACKETS: usize = 16;
 
 /// A message that a shape can send.
 pub trait Payload: Default + Clone + Send + Unpin + 'static {

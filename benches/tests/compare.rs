@@ -46,9 +46,9 @@ fn run_prints_tables_and_writes_all_files() {
             .iter()
             .all(|entry| entry["median"].as_f64() > Some(0.0))
     );
-    let report = fs::read_to_string(out.join("report.md")).expect("a report");
+    let report = fs::read_to_string(out.join("RESULTS.md")).expect("a report");
     assert!(report.contains("## funnel"));
-    let plot = fs::read_to_string(out.join("funnel-61.svg")).expect("a plot");
+    let plot = fs::read_to_string(out.join("plots/funnel-61.svg")).expect("a plot");
     assert!(plot.starts_with("<svg"));
 }
 
@@ -80,6 +80,6 @@ fn subject_that_does_not_end_in_time_fails_the_command() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("FAILED uncontended"), "{text}");
-    let report = fs::read_to_string(out.join("report.md")).expect("a report");
+    let report = fs::read_to_string(out.join("RESULTS.md")).expect("a report");
     assert!(report.contains("## Failures"), "{report}");
 }

@@ -20,7 +20,7 @@ use lanemesh_benches::shapes::{self, Shape};
 
 /// Measures lanemesh and its peers side by side.
 ///
-/// Prints tables and writes results.json, report.md and plots. Fails when a subject errs, loses a
+/// Prints tables and writes results.json, RESULTS.md and plots. Fails when a subject errs, loses a
 /// message or hangs; never because of a figure.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -49,7 +49,7 @@ struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 60)]
     watchdog: u64,
 
-    /// Directory for results.json, report.md and the plots.
+    /// Directory for results.json, RESULTS.md and the plots.
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     out: PathBuf,
 }
@@ -110,7 +110,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     };
     report::write(&arguments.out, &session, &entries)?;
     println!(
-        "{} cells in {:.0} s; results.json, report.md and plots are in {}",
+        "{} cells in {:.0} s; results.json, RESULTS.md and plots are in {}",
         cells.len(),
         begin.elapsed().as_secs_f64(),
         arguments.out.display()

@@ -38,7 +38,7 @@ pub struct Session<'a> {
 ///
 /// Those of the file system, and of a plot that cannot be drawn.
 pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+    fs::create_dir_all(directory.join("plots"))?;
     fs::write(directory.join("results.json"), results(entries))?;
     let mut plots = Vec::new();
     for shape in session.shapes {
@@ -47,12 +47,13 @@ pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::
             let Some(svg) = plot::draw(&table).map_err(io::Error::other)? else {
                 continue;
             };
+            let name = format!("plots/{name}");
             fs::write(directory.join(&name), svg)?;
             plots.push((table.shape, table.fixed.clone(), name));
         }
     }
     fs::write(
-        directory.join("report.md"),
+        directory.join("RESULTS.md"),
         report(session, entries, &plots),
     )
 }

@@ -27,6 +27,9 @@ impl FanIn {
     /// A [`Fault`] when a rig does not receive exactly what was sent in it.
     pub fn run<T: Payload, F: AsyncFamily<T>>(self, count: u64) -> Result<Timing, Fault> {
         let share = (count / (self.rigs * self.senders) as u64).max(1);
+        let mut sources: Vec<T::Source> = (0..self.rigs * self.senders)
+            .map(|index| T::source(index % self.senders))
+            .collect();
         on_all_cores(async move {
             let start = Instant::now();
             let mut rigs = Vec::with_capacity(self.rigs);
@@ -41,8 +44,8 @@ impl FanIn {
                 });
                 let senders: Vec<_> = producers
                     .into_iter()
-                    .enumerate()
-                    .map(|(index, tx)| tokio::spawn(send::<T, _>(tx, index, share)))
+                    .zip(sources.drain(..self.senders))
+                    .map(|(tx, source)| tokio::spawn(send::<T, _>(tx, source, share)))
                     .collect();
                 rigs.push((receiver, senders));
             }
@@ -64,8 +67,7 @@ impl FanIn {
     }
 }
 
-async fn send<T: Payload, X: AsyncTx<T>>(mut tx: X, index: usize, share: u64) -> Tally {
-    let mut source = T::source(index);
+async fn send<T: Payload, X: AsyncTx<T>>(mut tx: X, mut source: T::Source, share: u64) -> Tally {
     let mut tally = Tally::default();
     for _ in 0..share {
         let message = T::next(&mut source);
