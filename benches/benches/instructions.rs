@@ -14,7 +14,9 @@ use std::task::{Context, Waker};
 
 use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use lanemesh_benches::actors::{Actors, Bare, Census, Handle, Worker};
-use lanemesh_benches::channels::{AsyncFamily, AsyncRx, Slots, Tachyonix, TokioMpsc, TryRx, TryTx};
+use lanemesh_benches::channels::{
+    AsyncFamily, AsyncRx, Lanemesh, Slots, Tachyonix, TokioMpsc, TryRx, TryTx,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// Operations of one function.
@@ -146,6 +148,14 @@ macro_rules! channel {
 }
 
 channel!(
+    lanemesh,
+    Lanemesh,
+    lanemesh_send,
+    lanemesh_receive,
+    lanemesh_wake,
+    lanemesh_batches
+);
+channel!(
     tokio_mpsc,
     TokioMpsc,
     tokio_send,
@@ -172,5 +182,5 @@ library_benchmark_group!(name = actors; benchmarks = bare_spawn);
 
 main!(
     config = LibraryBenchmarkConfig::default();
-    library_benchmark_groups = tokio_mpsc, tachyonix, actors
+    library_benchmark_groups = lanemesh, tokio_mpsc, tachyonix, actors
 );

@@ -13,6 +13,7 @@ mod crossfire;
 mod flume;
 mod futures_mpsc;
 mod kanal;
+mod lanemesh;
 mod rtrb;
 mod std_mpsc;
 mod tachyonix;
@@ -26,6 +27,7 @@ pub use self::crossfire::{CrossfireAsync, CrossfireBlocking};
 pub use self::flume::{FlumeAsync, FlumeBlocking};
 pub use self::futures_mpsc::FuturesMpsc;
 pub use self::kanal::{KanalAsync, KanalBlocking};
+pub use self::lanemesh::{Lanemesh, LanemeshLanes, LanemeshMailbox};
 pub use self::rtrb::{Rtrb, RtrbChunks};
 pub use self::std_mpsc::StdMpsc;
 pub use self::tachyonix::Tachyonix;
@@ -201,6 +203,7 @@ pub fn prepare() {
 
 /// Shows every channel for tasks to a visitor.
 pub fn visit_async(visitor: &mut impl AsyncVisitor) {
+    visitor.visit::<Lanemesh>();
     visitor.visit::<TokioMpsc>();
     visitor.visit::<Tachyonix>();
     visitor.visit::<KanalAsync>();
@@ -213,6 +216,7 @@ pub fn visit_async(visitor: &mut impl AsyncVisitor) {
 
 /// Shows every channel for threads to a visitor.
 pub fn visit_blocking(visitor: &mut impl BlockingVisitor) {
+    visitor.visit::<Lanemesh>();
     visitor.visit::<StdMpsc>();
     visitor.visit::<Crossbeam>();
     visitor.visit::<KanalBlocking>();

@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use tokio::sync::mpsc;
 
 use super::{
-    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, Role, Slots, Subject, TokioMpsc, TryTx, handles,
-    visit_async,
+    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, LanemeshMailbox, Role, Slots, Subject, TokioMpsc,
+    TryTx, handles, visit_async,
 };
 
 /// A message of one of the two classes.
@@ -64,6 +64,7 @@ pub fn visit_urgent(visitor: &mut impl UrgentVisitor) {
         }
     }
 
+    visitor.visit::<LanemeshMailbox>();
     visitor.visit::<TokioPair>();
     visit_async(&mut Adapter(visitor));
 }

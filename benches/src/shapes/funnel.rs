@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::channels::{AsyncFamily, AsyncVisitor, Slots, visit_async};
+use crate::channels::{AsyncFamily, AsyncVisitor, LanemeshLanes, Slots, visit_async};
 use crate::plan::{Cell, Effort, Value};
 use crate::shapes::Shape;
 use crate::shapes::fan_in::FanIn;
@@ -20,7 +20,7 @@ pub const SHAPE: Shape = Shape {
     about: "61 rigs of 13 sending tasks and one receiving task on a multi-threaded executor, and one \
             such rig alone. Capacity is that of a whole channel: where every sender has a lane of \
             its own, the capacity is shared out among the 13 lanes and rounded up to whole slots, \
-            one at least. A subject `…-lanes` gets the whole capacity in every lane: it has 13 \
+            one at least. `lanemesh-lanes` gets the whole capacity in every lane: it has 13 \
             times the slots and is no part of an equal comparison. `futures` grants every sender a \
             slot beyond the capacity.",
     cells,
@@ -36,6 +36,7 @@ fn cells(effort: &Effort) -> Vec<Cell> {
         for capacity in effort.choose(CAPACITIES, &[10, 1_000]) {
             (visit.rigs, visit.capacity) = (rigs, *capacity);
             visit_async(&mut visit);
+            AsyncVisitor::visit::<LanemeshLanes>(&mut visit);
         }
     }
     visit.cells
