@@ -9,7 +9,7 @@ mod common;
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, Mutex},
     task::{Context, Poll, Wake, Waker},
     thread,
 };
@@ -540,6 +540,29 @@ fn closed_is_woken_by_close_and_by_drop_for_all_who_wait() {
                 .all(|w| poll(w.as_mut(), &waker).is_ready())
         );
     }
+}
+
+/// A waker may own a task that itself waits for the channel to close: dropping the waker drops that wait.
+#[test]
+fn closed_drops_a_replaced_waker_outside_its_lock() {
+    #[expect(dead_code, reason = "only its drop matters")]
+    struct Owner(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+    impl Wake for Owner {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    let (tx, rx) = channel::<u32>(1);
+    let other = tx.clone();
+    let mut owned: Pin<Box<dyn Future<Output = ()> + Send>> =
+        Box::pin(async move { other.closed().await });
+    assert!(poll(owned.as_mut(), Waker::noop()).is_pending());
+    let owner = Waker::from(Arc::new(Owner(Mutex::new(Some(owned)))));
+    let mut closed = pin!(tx.closed());
+    assert!(poll(closed.as_mut(), &owner).is_pending());
+    drop(owner);
+    assert!(poll(closed.as_mut(), Waker::noop()).is_pending());
+    drop(rx);
+    assert!(poll(closed, Waker::noop()).is_ready());
 }
 
 // Threads: a wake-up that is lost hangs the test.
