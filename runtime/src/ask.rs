@@ -6,7 +6,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
@@ -107,17 +107,19 @@ impl<R> Answer<R> {
     /// Waits for the answer of the actor `shared`.
     pub(crate) async fn wait(&mut self, shared: &Shared, deadline: Instant) -> Result<R, AskError> {
         let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
-        let mut yielded = false;
+        let mut has_yielded = false;
+        let mut turn = pin!(tokio::task::yield_now());
         poll_fn(|cx| {
             if let Poll::Ready(answer) = Pin::new(&mut self.0).poll(cx) {
                 return Poll::Ready(answer.map_err(|_| unanswered(shared, deadline)));
             }
-            // Most answers come within one turn of the scheduler. Arming a timer is dearer than
-            // that turn, so it is armed at the second poll only.
-            if !yielded {
-                yielded = true;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            // Most answers come before the scheduler is idle. Arming a timer is dearer than being
+            // polled once more, so it is armed at the second poll only.
+            if !has_yielded {
+                has_yielded = turn.as_mut().poll(cx).is_ready();
+                if !has_yielded {
+                    return Poll::Pending;
+                }
             }
             let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             timer.as_mut().poll(cx).map(|()| Err(AskError::Timeout))

@@ -3,18 +3,14 @@
 //! The context holds no strong handle to its own actor, so that "all handles are gone" ends the
 //! loop. How it waits and in which order it hands out is in [`turn`](crate::turn).
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Weak},
-};
+use std::{fmt, sync::Arc};
 
 use lanemesh::{MailboxReceiver, WeakMailboxSender};
 use tokio::time::Instant;
 
 use crate::{
     actor::Actor,
-    batch::{Batch, Home},
+    batch::Batch,
     child::Child,
     envelope::Envelope,
     error::SpawnError,
@@ -40,13 +36,8 @@ pub struct Context<A: Actor> {
     policies: Policies,
     pub(crate) seat: Option<Seat>,
     group: Option<Arc<Group>>,
-    watches: BTreeMap<ActorId, (Weak<Shared>, u64)>,
-    pub(crate) failure: Option<ExitReason>,
     pub(crate) turn: Turn,
     pub(crate) counters: Counters,
-    pub(crate) batch: Option<Batch<A::LowPriorityMsg>>,
-    pub(crate) scratch: Vec<Low<A>>,
-    home: Option<Home<A::LowPriorityMsg>>,
     pub(crate) options: Option<Box<Options<A>>>,
 }
 
@@ -66,13 +57,8 @@ impl<A: Actor> Context<A> {
             policies,
             seat,
             group: None,
-            watches: BTreeMap::new(),
-            failure: None,
             turn: Turn::default(),
             counters: Counters::default(),
-            batch: None,
-            scratch: Vec::new(),
-            home: None,
             options,
         }
     }
@@ -201,14 +187,17 @@ impl<A: Actor> Context<A> {
                 .post(Control::PeerExit(peer.notice(reason), policy)),
             None => {
                 if let Some(key) = key {
-                    self.watches.insert(peer.id(), (Arc::downgrade(peer), key));
+                    self.rare()
+                        .watches
+                        .insert(peer.id(), (Arc::downgrade(peer), key));
                 }
             }
         }
     }
 
     pub(crate) fn forget_watch(&mut self, id: ActorId) {
-        if let Some((peer, key)) = self.watches.remove(&id)
+        if let Some(options) = &mut self.options
+            && let Some((peer, key)) = options.watches.remove(&id)
             && let Some(peer) = peer.upgrade()
         {
             peer.unwatch(key);
@@ -217,10 +206,11 @@ impl<A: Actor> Context<A> {
 
     /// What a notice means for this actor: it fails, or its hook hears of it.
     pub(crate) fn judge(&mut self, notice: &ExitNotice, policy: CrashPolicy) -> bool {
-        self.watches.remove(&notice.id);
+        let options = self.rare();
+        options.watches.remove(&notice.id);
         if policy == CrashPolicy::Fail && notice.reason.is_failure() {
             let cause = Arc::new(notice.reason.clone());
-            self.failure = Some(ExitReason::Linked {
+            options.failure = Some(ExitReason::Linked {
                 peer: notice.id,
                 cause,
             });
@@ -238,8 +228,14 @@ impl<A: Actor> Context<A> {
         }
     }
 
+    /// The box for what an idle actor does without.
+    pub(crate) fn rare(&mut self) -> &mut Options<A> {
+        self.options.get_or_insert_default()
+    }
+
+    /// An empty batch, or what is left of one whose handler did not finish.
     pub(crate) fn batch_home(&mut self) -> Batch<A::LowPriorityMsg> {
-        let home = self.home.get_or_insert_with(Home::default).clone();
+        let home = self.rare().home.get_or_insert_default().clone();
         let rest = std::mem::take(&mut *lock(&home));
         self.counters.low += rest.taken;
         let mut batch = Batch::new(home);
@@ -249,22 +245,35 @@ impl<A: Actor> Context<A> {
 
     /// Puts everything that belonged to the last incarnation away.
     pub(crate) fn reset(&mut self) {
-        for (peer, key) in std::mem::take(&mut self.watches).into_values() {
+        self.group = None;
+        self.turn = Turn::default();
+        let Some(options) = &mut self.options else {
+            return;
+        };
+        options.failure = None;
+        for (peer, key) in std::mem::take(&mut options.watches).into_values() {
             if let Some(peer) = peer.upgrade() {
                 peer.unwatch(key);
             }
         }
-        self.failure = None;
-        self.group = None;
-        self.turn = Turn::default();
-        if self.batch.is_none() && self.home.is_some() {
-            self.batch = Some(self.batch_home());
+        if options.batch.is_none() && options.home.is_some() {
+            let batch = self.batch_home();
+            self.rare().batch = Some(batch);
         }
+    }
+
+    /// How many messages wait in the batch.
+    pub(crate) fn batched(&self) -> usize {
+        let batch = self
+            .options
+            .as_ref()
+            .and_then(|options| options.batch.as_ref());
+        batch.map_or(0, Batch::len)
     }
 
     /// How many messages wait: in the mailbox and in the batch.
     pub(crate) fn depth(&self) -> usize {
-        self.mailbox.len() + self.batch.as_ref().map_or(0, Batch::len)
+        self.mailbox.len() + self.batched()
     }
 
     pub(crate) fn publish(&mut self) {

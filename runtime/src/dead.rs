@@ -119,7 +119,7 @@ impl<A: Actor> Context<A> {
         {
             self.dead_letter(held, Undelivered::Crashed);
         }
-        if let Some(mut batch) = self.batch.take() {
+        if let Some(mut batch) = self.rare().batch.take() {
             for message in batch.drain() {
                 self.dead_letter(Message::Low(message), Undelivered::Left);
             }

@@ -21,16 +21,27 @@ pub struct Event<A: Actor>(pub(crate) Kind<A>);
 
 pub(crate) enum Kind<A: Actor> {
     Stop,
-    Fail,
     High(High<A>),
     Low(Low<A>),
     Batch,
+    Turn,
+    /// In a box, so that the event, and the loop's future with it, stays small.
+    Rare(Box<Rare<A>>),
+}
+
+pub(crate) enum Rare<A: Actor> {
+    Fail,
     Again(Held<A>),
     ChildExit(ExitNotice),
     PeerExit(ExitNotice, CrashPolicy),
     Inspect(Inspection),
     Health,
-    Turn,
+}
+
+impl<A: Actor> Event<A> {
+    pub(crate) fn rare(rare: Rare<A>) -> Self {
+        Self(Kind::Rare(Box::new(rare)))
+    }
 }
 
 impl<A: Actor> Context<A> {
@@ -78,17 +89,17 @@ impl<A: Actor> Context<A> {
             Kind::Batch => self.handle_batch(actor).await?,
             Kind::Stop => return Ok(false),
             Kind::Turn => {}
-            other => return self.handle_rare(actor, other).await,
+            Kind::Rare(rare) => return Box::pin(self.handle_rare(actor, *rare)).await,
         }
         Ok(true)
     }
 
     async fn handle_batch(&mut self, actor: &mut A) -> ActorResult {
-        let Some(mut batch) = self.batch.take() else {
+        let Some(mut batch) = self.rare().batch.take() else {
             return Ok(());
         };
         if batch.is_empty() {
-            self.batch = Some(batch);
+            self.rare().batch = Some(batch);
             return Ok(());
         }
         self.counters.batches += 1;
@@ -102,7 +113,7 @@ impl<A: Actor> Context<A> {
             .turn
             .low
             .saturating_add((self.counters.low - before) as u32);
-        self.batch = Some(batch);
+        self.rare().batch = Some(batch);
         outcome?;
         self.end(started);
         self.settle();
@@ -111,41 +122,40 @@ impl<A: Actor> Context<A> {
     }
 
     #[cold]
-    async fn handle_rare(&mut self, actor: &mut A, kind: Kind<A>) -> Result<bool, ActorError> {
-        match kind {
-            Kind::ChildExit(notice) => {
+    async fn handle_rare(&mut self, actor: &mut A, rare: Rare<A>) -> Result<bool, ActorError> {
+        match rare {
+            Rare::ChildExit(notice) => {
                 self.counters.notices += 1;
                 actor.on_child_exit(notice, self).await?;
             }
-            Kind::PeerExit(notice, policy) => {
+            Rare::PeerExit(notice, policy) => {
                 self.counters.notices += 1;
                 if !self.judge(&notice, policy) {
                     return Err(ActorError::msg("a linked actor failed"));
                 }
                 actor.on_peer_exit(notice, self).await?;
             }
-            Kind::Inspect(inspection) => inspection(actor),
-            Kind::Health => {
+            Rare::Inspect(inspection) => inspection(actor),
+            Rare::Health => {
                 let outcome = actor.healthy(self).await;
                 if outcome.is_ok() {
                     self.shared.clear(signal::HEALTH);
                 } else {
-                    self.failure = Some(ExitReason::Unhealthy);
+                    self.rare().failure = Some(ExitReason::Unhealthy);
                 }
                 outcome?;
             }
-            Kind::Again(Message::High(message)) => {
+            Rare::Again(Message::High(message)) => {
                 self.hold_high(&message);
                 actor.on_high(message, self).await?;
                 self.settle();
             }
-            Kind::Again(Message::Low(message)) => {
+            Rare::Again(Message::Low(message)) => {
                 self.hold_low(&message);
                 actor.on_low(message, self).await?;
                 self.settle();
             }
-            Kind::Fail => return Err(ActorError::msg("a child failed for good")),
-            _ => {}
+            Rare::Fail => return Err(ActorError::msg("a child failed for good")),
         }
         self.turn.round = self.turn.round.max(1);
         Ok(true)
@@ -223,16 +233,11 @@ impl<A: Actor> std::fmt::Debug for Event<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.0 {
             Kind::Stop => "Stop",
-            Kind::Fail => "Fail",
             Kind::High(_) => "High(..)",
             Kind::Low(_) => "Low(..)",
             Kind::Batch => "Batch",
-            Kind::Again(_) => "Again(..)",
-            Kind::ChildExit(_) => "ChildExit(..)",
-            Kind::PeerExit(..) => "PeerExit(..)",
-            Kind::Inspect(_) => "Inspect(..)",
-            Kind::Health => "Health",
             Kind::Turn => "Turn",
+            Kind::Rare(_) => "Rare(..)",
         })
     }
 }

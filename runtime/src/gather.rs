@@ -97,7 +97,7 @@ impl<A: Actor> Context<A> {
             return Poll::Ready(false);
         }
         loop {
-            let gathered = self.batch.as_ref().map_or(0, Batch::len);
+            let gathered = self.batched();
             if gathered >= input && others_ready {
                 return Poll::Ready(true);
             }
@@ -125,12 +125,12 @@ impl<A: Actor> Context<A> {
 
     /// Puts the message, and others that wait, into the batch, up to `limit` messages.
     pub(crate) fn gather(&mut self, first: Low<A>, limit: usize) {
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut scratch = std::mem::take(&mut self.rare().scratch);
         scratch.push(first);
         if limit > 1 {
             let _ = self.mailbox.try_recv_many_low(&mut scratch, limit - 1);
         }
-        let mut batch = match self.batch.take() {
+        let mut batch = match self.rare().batch.take() {
             Some(batch) => batch,
             None => self.batch_home(),
         };
@@ -144,8 +144,8 @@ impl<A: Actor> Context<A> {
             }
             batch.items.push_back(envelope.message);
         }
-        self.scratch = scratch;
-        self.batch = Some(batch);
+        self.rare().scratch = scratch;
+        self.rare().batch = Some(batch);
     }
 
     /// Keeps a high message that `wait_all` came across for the next turn.
@@ -157,7 +157,7 @@ impl<A: Actor> Context<A> {
     /// Takes the batch that [`wait_all`](Self::wait_all) has gathered. Give it back with
     /// [`put_batch`](Self::put_batch), or drop it: what is left in it is kept either way.
     pub fn take_batch(&mut self) -> Batch<A::LowPriorityMsg> {
-        match self.batch.take() {
+        match self.rare().batch.take() {
             Some(batch) => batch,
             None => self.batch_home(),
         }
@@ -167,7 +167,7 @@ impl<A: Actor> Context<A> {
     pub fn put_batch(&mut self, mut batch: Batch<A::LowPriorityMsg>) {
         self.counters.batches += 1;
         self.counters.low += std::mem::take(&mut batch.taken);
-        self.batch = Some(batch);
+        self.rare().batch = Some(batch);
         self.tick();
     }
 }

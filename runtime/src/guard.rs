@@ -6,9 +6,9 @@ use std::{
     any::Any,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use crate::{
 pub(crate) enum Cut {
     Killed,
     Unhealthy,
+    Panicked(ExitReason),
 }
 
 /// How an actor's health is checked.
@@ -87,58 +88,81 @@ fn panicked(panic: &(dyn Any + Send)) -> ExitReason {
     ExitReason::Panicked(text)
 }
 
-/// Runs a future until it ends, is killed, misses the deadline of a stop, or fails its health
-/// checks. The timers are made only when they are needed.
-pub(crate) async fn guarded<F: Future>(
-    shared: &Shared,
-    health: Option<Health>,
+/// Polls a hook's future until it ends, panics, is killed, misses the deadline of a stop, or fails
+/// its health checks. The timers are made only when they are needed.
+///
+/// It borrows the future, since a future that is moved into another is there twice.
+pub(crate) struct Guard {
+    shared: Arc<Shared>,
+    pulse: Option<Box<Pulse>>,
     fallback: Option<Instant>,
-    future: F,
-) -> Result<F::Output, Cut> {
-    const BOUND: u32 = signal::STOP | signal::SUSPEND | signal::DRAIN;
-    let mut future = pin!(future);
-    let mut limit: Option<std::pin::Pin<Box<Sleep>>> = None;
-    let mut pulse = health.map(Pulse::new);
-    poll_fn(|cx| {
-        let signals = shared.signals();
+    limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guard {
+    pub(crate) fn new(shared: Arc<Shared>, health: Option<Health>) -> Self {
+        let pulse = health.map(|health| Box::new(Pulse::new(health)));
+        Self {
+            shared,
+            pulse,
+            fallback: None,
+            limit: None,
+        }
+    }
+
+    /// A guard that ends the future at `deadline` whether somebody asks for a stop or not.
+    pub(crate) fn until(shared: Arc<Shared>, deadline: Instant) -> Self {
+        Self {
+            shared,
+            pulse: None,
+            fallback: Some(deadline),
+            limit: None,
+        }
+    }
+
+    pub(crate) fn poll<F: Future>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut future: Pin<&mut F>,
+    ) -> Poll<Result<F::Output, Cut>> {
+        const BOUND: u32 = signal::STOP | signal::SUSPEND | signal::DRAIN;
+        let signals = self.shared.signals();
         if signals & signal::KILL != 0 {
             return Poll::Ready(Err(Cut::Killed));
         }
-        if let Some(pulse) = &mut pulse
-            && pulse.poll(shared, cx)
+        if let Some(pulse) = &mut self.pulse
+            && pulse.poll(&self.shared, cx)
         {
             return Poll::Ready(Err(Cut::Unhealthy));
         }
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
+            Ok(Poll::Pending) => {}
+            Err(panic) => return Poll::Ready(Err(Cut::Panicked(panicked(&*panic)))),
         }
         // A stop that came while the hook was polled is followed by another poll.
         let wanted = if signals & BOUND != 0 {
-            shared.deadline()
+            self.shared.deadline()
         } else {
             None
         };
-        if let Some(deadline) = wanted.or(fallback) {
-            let limit = match &mut limit {
-                Some(limit) => limit,
-                none => none.insert(Box::pin(sleep_until(deadline))),
-            };
-            if deadline < limit.deadline() {
-                limit.as_mut().reset(deadline);
-            }
-            if limit.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(Cut::Killed));
-            }
+        let Some(deadline) = wanted.or(self.fallback) else {
+            return Poll::Pending;
+        };
+        let limit = self
+            .limit
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if deadline < limit.deadline() {
+            limit.as_mut().reset(deadline);
         }
-        Poll::Pending
-    })
-    .await
+        limit.as_mut().poll(cx).map(|()| Err(Cut::Killed))
+    }
 }
 
 /// The health checks of one incarnation.
-struct Pulse {
+pub(crate) struct Pulse {
     health: Health,
-    timer: std::pin::Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
     asked: bool,
 }
 
@@ -153,7 +177,7 @@ impl Pulse {
     }
 
     /// Whether the actor has failed its check.
-    fn poll(&mut self, shared: &Shared, cx: &mut std::task::Context<'_>) -> bool {
+    fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.asked {
                 if shared.signals() & signal::HEALTH != 0 {

@@ -200,7 +200,7 @@ impl<A: Actor> ActorHandle<A> {
         if deadline <= Instant::now() {
             return Err(SendError::Expired(message));
         }
-        let expires = self.shared.nanos(deadline).max(1);
+        let expires = self.shared.nanos(deadline);
         Ok(Envelope {
             message,
             expires,
@@ -226,7 +226,7 @@ impl<A: Actor> ActorHandle<A> {
     pub(crate) fn expiry(&self) -> u64 {
         match self.policies.expiry {
             None => 0,
-            Some(expiry) => self.shared.nanos(Instant::now() + expiry).max(1),
+            Some(expiry) => self.shared.nanos(Instant::now() + expiry),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     events::ActorEvent,
     exit::ExitReason,
     group::Decision,
-    guard::{Cut, Health, catch, catch_fn, guarded},
+    guard::{Cut, Guard, Health, catch, catch_fn},
     shared::{Control, Phase, Shared, poll_as, signal},
     supervision::{Restart, Supervision, Window, seed},
     team::Keep,
@@ -46,27 +46,36 @@ pub(crate) struct Life<A> {
     pub(crate) _team: Option<Keep>,
 }
 
-/// The whole life, as the future that is spawned.
-pub(crate) async fn live<A: Actor>(ctx: Context<A>, life: Life<A>) {
-    let shared = ctx.shared.clone();
-    let mut slot = Some(shared.clone());
-    let mut waker = None;
+/// The whole life, as the future that is spawned. It must stay small: it is what an idle actor
+/// costs. So what is needed at the end of an incarnation only is boxed, and no future is moved
+/// into another.
+pub(crate) fn live<A: Actor>(ctx: Context<A>, life: Life<A>) -> impl Future<Output = ()> + Send {
     // Its drop reports the end, also when the executor drops the task.
-    let end = End { ctx, reason: None };
-    let mut incarnations = pin!(incarnations(end, life));
-    poll_fn(move |cx| {
-        shared.register(&mut waker, cx.waker());
-        poll_as(&mut slot, cx, |cx| incarnations.as_mut().poll(cx))
-    })
-    .await;
+    let mut task = Box::new(Task {
+        ctx,
+        life,
+        reason: None,
+    });
+    async move {
+        let shared = task.ctx.shared.clone();
+        let mut slot = Some(shared.clone());
+        let mut waker = None;
+        let mut incarnations = pin!(incarnations(&mut task));
+        poll_fn(|cx| {
+            shared.register(&mut waker, cx.waker());
+            poll_as(&mut slot, cx, |cx| incarnations.as_mut().poll(cx))
+        })
+        .await;
+    }
 }
 
-struct End<A: Actor> {
+struct Task<A: Actor> {
     ctx: Context<A>,
+    life: Life<A>,
     reason: Option<ExitReason>,
 }
 
-impl<A: Actor> Drop for End<A> {
+impl<A: Actor> Drop for Task<A> {
     fn drop(&mut self) {
         let reason = self.reason.take().unwrap_or(ExitReason::Killed);
         let ctx = &mut self.ctx;
@@ -87,27 +96,27 @@ impl<A: Actor> Drop for End<A> {
     }
 }
 
-async fn incarnations<A: Actor>(mut end: End<A>, mut life: Life<A>) {
+async fn incarnations<A: Actor>(task: &mut Task<A>) {
     loop {
-        let number = end.ctx.shared.begin_incarnation();
+        let number = task.ctx.shared.begin_incarnation();
         let span = tracing::info_span!(
             "actor",
-            id = end.ctx.shared.id().as_u64(),
+            id = task.ctx.shared.id().as_u64(),
             name = tracing::field::Empty,
             incarnation = number,
         );
         if !span.is_disabled() {
-            span.record("name", &*end.ctx.shared.name());
+            span.record("name", &*task.ctx.shared.name());
         }
-        let reason = incarnation(&mut end.ctx, &mut life, number)
+        let reason = incarnation(&mut task.ctx, &mut task.life, number)
             .instrument(span)
             .await;
         if reason.is_failure() {
-            end.ctx.counters.failures += 1;
-            tracing::warn!(actor = %end.ctx.shared.name(), number, %reason, "incarnation failed");
+            task.ctx.counters.failures += 1;
+            tracing::warn!(actor = %task.ctx.shared.name(), number, %reason, "incarnation failed");
         }
-        if let Some(reason) = after(&mut end.ctx, &mut life, reason).await {
-            end.reason = Some(reason);
+        if let Some(reason) = Box::pin(after(&mut task.ctx, &mut task.life, reason)).await {
+            task.reason = Some(reason);
             return;
         }
     }
@@ -127,32 +136,50 @@ async fn incarnation<A: Actor>(
         Ok(None) => return ExitReason::Normal, // not reached: a single actor is never restarted
         Err(panicked) => return panicked,
     };
-    let shared = ctx.shared.clone();
-
     let mut has_started = false;
-    let run = catch(async {
-        actor.started(ctx).await?;
-        has_started = true;
-        ctx.running();
-        actor.run(ctx).await
-    });
-    let (mut reason, mut killed) = match guarded(&shared, life.health, None, run).await {
-        Ok(Ok(outcome)) => (judge(ctx, outcome), false),
-        Ok(Err(panicked)) => (panicked, false),
-        Err(Cut::Killed) => (ExitReason::Killed, true),
-        Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
+    let outcome = {
+        let mut guard = Guard::new(ctx.shared.clone(), life.health);
+        let mut run = pin!(async {
+            actor.started(ctx).await?;
+            has_started = true;
+            ctx.running();
+            actor.run(ctx).await
+        });
+        poll_fn(|cx| guard.poll(cx, run.as_mut())).await
     };
+    let reason = Box::pin(wind_up(ctx, &mut actor, outcome, has_started)).await;
+    let reason = catch_fn(|| drop(actor)).err().unwrap_or(reason);
+    ctx.emit(|| ActorEvent::Ended {
+        reason: reason.clone(),
+    });
+    reason
+}
 
+/// The end of an incarnation: children first, then its own clean-up, by one deadline.
+async fn wind_up<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut A,
+    outcome: Result<ActorResult, Cut>,
+    has_started: bool,
+) -> ExitReason {
+    let shared = ctx.shared.clone();
+    let (mut reason, mut killed) = match outcome {
+        Ok(outcome) => (judge(ctx, outcome), false),
+        Err(Cut::Panicked(reason)) => (reason, false),
+        Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
+        Err(Cut::Killed) => (ExitReason::Killed, true),
+    };
     shared.set_phase(Phase::Stopping);
     shared.clear(signal::HEALTH);
     ctx.after_crash();
     ctx.publish();
-    let deadline = shared
-        .deadline()
-        .unwrap_or_else(|| Instant::now() + shared.grace);
     if !killed {
-        let clean_up = clean_up(ctx, &mut actor, &mut reason, has_started, deadline);
-        killed = guarded(&shared, None, Some(deadline), clean_up)
+        let deadline = shared
+            .deadline()
+            .unwrap_or_else(|| Instant::now() + shared.grace);
+        let mut guard = Guard::until(shared, deadline);
+        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, has_started, deadline));
+        killed = poll_fn(|cx| guard.poll(cx, clean_up.as_mut()))
             .await
             .is_err();
     }
@@ -163,18 +190,16 @@ async fn incarnation<A: Actor>(
             group.count_as_late();
         }
     }
-    if let Err(panicked) = catch_fn(|| drop(actor)) {
-        reason = panicked;
-    }
-    ctx.emit(|| ActorEvent::Ended {
-        reason: reason.clone(),
-    });
     reason
 }
 
 fn judge<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
     let signals = ctx.shared.signals();
-    match (ctx.failure.take(), outcome) {
+    let failure = ctx
+        .options
+        .as_mut()
+        .and_then(|options| options.failure.take());
+    match (failure, outcome) {
         (Some(failure), _) => failure,
         (None, Err(error)) => ExitReason::Failed(error),
         (None, Ok(())) if signals & (signal::STOP | signal::DRAIN) != 0 => ExitReason::Stopped,

@@ -1,13 +1,19 @@
-//! What most actors do without, in one box: redelivery, dead letters, an event monitor.
+//! What an idle actor does without, in one box: batches, watches, redelivery, dead letters, an
+//! event monitor. It is made when the first of them is needed.
+
+use std::{collections::BTreeMap, sync::Weak};
 
 use lanemesh::{MailboxSender, Message};
 
 use crate::{
     actor::Actor,
+    batch::{Batch, Home},
     context::{High, Low},
     dead::DeadLetter,
     events::EventMonitor,
+    exit::ExitReason,
     lane::Lane,
+    shared::{ActorId, Shared},
 };
 
 pub(crate) type Held<A> = Message<<A as Actor>::HighPriorityMsg, <A as Actor>::LowPriorityMsg>;
@@ -28,6 +34,12 @@ pub(crate) struct Options<A: Actor> {
     pub(crate) stash: Option<High<A>>,
     /// A handle of the actor to itself, if it is to run without any other.
     pub(crate) own: Option<MailboxSender<High<A>, Low<A>>>,
+    pub(crate) batch: Option<Batch<A::LowPriorityMsg>>,
+    pub(crate) scratch: Vec<Low<A>>,
+    pub(crate) home: Option<Home<A::LowPriorityMsg>>,
+    pub(crate) watches: BTreeMap<ActorId, (Weak<Shared>, u64)>,
+    /// Why the loop is to fail, if it is not by a hook's error.
+    pub(crate) failure: Option<ExitReason>,
     held: Option<Held<A>>,
     /// How often the held message has been handed out again.
     tries: u32,
@@ -43,6 +55,11 @@ impl<A: Actor> Default for Options<A> {
             monitor: None,
             stash: None,
             own: None,
+            batch: None,
+            scratch: Vec::new(),
+            home: None,
+            watches: BTreeMap::new(),
+            failure: None,
             held: None,
             tries: 0,
             again: false,

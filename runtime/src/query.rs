@@ -36,7 +36,7 @@ impl<A: Actor> ActorHandle<A> {
         let deadline = Instant::now() + timeout;
         let (reply, mut answer) = ask::slot();
         let mut envelope = self.wrap(question(reply));
-        envelope.expires = self.shared.nanos(deadline).max(1);
+        envelope.expires = self.shared.nanos(deadline);
         let policy = self.policies.high;
         ask::send(self.tx.high(), &self.shared, policy, envelope, deadline).await?;
         answer.wait(&self.shared, deadline).await
@@ -62,7 +62,7 @@ impl<A: Actor> ActorHandle<A> {
         let deadline = Instant::now() + timeout;
         let (reply, mut answer) = ask::slot();
         let mut envelope = self.wrap(question(reply));
-        envelope.expires = self.shared.nanos(deadline).max(1);
+        envelope.expires = self.shared.nanos(deadline);
         let policy = self.policies.low;
         ask::send(self.tx.low(), &self.shared, policy, envelope, deadline).await?;
         answer.wait(&self.shared, deadline).await

@@ -134,12 +134,24 @@ struct Inner {
     deadline: Option<Instant>,
     watchers: BTreeMap<u64, Watcher>,
     next_watcher: u64,
+    waits: Option<Box<Waits>>,
+    children: Weak<Group>,
+}
+
+/// What most actors never have.
+#[derive(Default)]
+struct Waits {
     waiting_on: Option<(Weak<Shared>, u64)>,
     room: Vec<Waker>,
     idle: Vec<Waker>,
     idle_tickets: u64,
     idle_done: u64,
-    children: Weak<Group>,
+}
+
+impl Inner {
+    fn waits(&mut self) -> &mut Waits {
+        self.waits.get_or_insert_default()
+    }
 }
 
 pub(crate) struct Shared {
@@ -147,7 +159,8 @@ pub(crate) struct Shared {
     name: Option<Arc<str>>,
     type_name: &'static str,
     pub(crate) grace: Duration,
-    pub(crate) epoch: Instant,
+    /// When this actor's clock began: at the first deadline.
+    epoch: OnceLock<Instant>,
     pub(crate) sample: u32,
     word: AtomicU32,
     phase: AtomicU8,
@@ -178,7 +191,7 @@ impl Shared {
             name,
             type_name,
             grace,
-            epoch: Instant::now(),
+            epoch: OnceLock::new(),
             sample,
             word: AtomicU32::new(0),
             phase: AtomicU8::new(0),
@@ -250,8 +263,8 @@ impl Shared {
             }
             self.set_phase(Phase::Dead);
             inner.control.clear();
-            let mut wakers = std::mem::take(&mut inner.room);
-            wakers.append(&mut inner.idle);
+            let waits = inner.waits.take().unwrap_or_default();
+            let wakers = waits.room.into_iter().chain(waits.idle);
             (std::mem::take(&mut inner.watchers), wakers)
         };
         for watcher in watchers.into_values() {
@@ -264,7 +277,7 @@ impl Shared {
                 }
             }
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.for_each(Waker::wake);
     }
 
     pub(crate) fn notice(&self, reason: ExitReason) -> ExitNotice {
@@ -392,8 +405,9 @@ impl Shared {
     pub(crate) fn want_room(&self, waker: &Waker) {
         {
             let mut inner = lock(&self.inner);
-            if !inner.room.iter().any(|known| known.will_wake(waker)) {
-                inner.room.push(waker.clone());
+            let waits = inner.waits();
+            if !waits.room.iter().any(|known| known.will_wake(waker)) {
+                waits.room.push(waker.clone());
             }
         }
         self.raise(signal::ROOM);
@@ -403,7 +417,7 @@ impl Shared {
         let room = {
             let mut inner = lock(&self.inner);
             self.clear(signal::ROOM);
-            std::mem::take(&mut inner.room)
+            std::mem::take(&mut inner.waits().room)
         };
         room.into_iter().for_each(Waker::wake);
     }
@@ -412,15 +426,16 @@ impl Shared {
     pub(crate) fn poll_idle(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
         {
             let mut inner = lock(&self.inner);
+            let waits = inner.waits();
             let ticket = *ticket.get_or_insert_with(|| {
-                inner.idle_tickets += 1;
-                inner.idle_tickets
+                waits.idle_tickets += 1;
+                waits.idle_tickets
             });
-            if inner.idle_done >= ticket || self.exit.get().is_some() {
+            if waits.idle_done >= ticket || self.exit.get().is_some() {
                 return Poll::Ready(());
             }
-            if !inner.idle.iter().any(|known| known.will_wake(cx.waker())) {
-                inner.idle.push(cx.waker().clone());
+            if !waits.idle.iter().any(|known| known.will_wake(cx.waker())) {
+                waits.idle.push(cx.waker().clone());
             }
         }
         self.raise(signal::IDLE);
@@ -429,18 +444,19 @@ impl Shared {
 
     /// The last ticket given, to be read before the task looks for something to do.
     pub(crate) fn idle_ticket(&self) -> u64 {
-        lock(&self.inner).idle_tickets
+        lock(&self.inner).waits().idle_tickets
     }
 
     /// There was nothing to do after `ticket` was read.
     pub(crate) fn give_idle(&self, ticket: u64) {
         let idle = {
             let mut inner = lock(&self.inner);
-            if inner.idle_tickets == ticket {
+            let waits = inner.waits();
+            if waits.idle_tickets == ticket {
                 self.clear(signal::IDLE);
             }
-            inner.idle_done = ticket;
-            std::mem::take(&mut inner.idle)
+            waits.idle_done = ticket;
+            std::mem::take(&mut waits.idle)
         };
         idle.into_iter().for_each(Waker::wake);
     }
@@ -451,7 +467,7 @@ impl Shared {
     pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Shared>) -> WaitEdge {
         // ORDERING: a number that differs from wait to wait; the edge itself is under the lock.
         let epoch = self.waits.fetch_add(1, Ordering::Relaxed);
-        lock(&self.inner).waiting_on = Some((Arc::downgrade(target), epoch));
+        lock(&self.inner).waits().waiting_on = Some((Arc::downgrade(target), epoch));
         WaitEdge {
             actor: self.clone(),
             epoch,
@@ -463,7 +479,7 @@ impl Shared {
         let mut cycle = Vec::new();
         let mut at = self.clone();
         loop {
-            let (next, epoch) = lock(&at.inner).waiting_on.clone()?;
+            let (next, epoch) = lock(&at.inner).waits.as_ref()?.waiting_on.clone()?;
             cycle.push((at.id, epoch));
             at = next.upgrade()?;
             if at.id == self.id {
@@ -493,9 +509,10 @@ impl Shared {
         *lock(&self.counters)
     }
 
-    /// Milliseconds, so to say, of this actor's own clock: nanoseconds since its start.
+    /// Nanoseconds on this actor's own clock, which begins at 1.
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
-        let nanos = at.saturating_duration_since(self.epoch).as_nanos();
+        let epoch = *self.epoch.get_or_init(Instant::now);
+        let nanos = at.saturating_duration_since(epoch).as_nanos() + 1;
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 }
@@ -519,12 +536,13 @@ pub(crate) struct WaitEdge {
 impl Drop for WaitEdge {
     fn drop(&mut self) {
         let mut inner = lock(&self.actor.inner);
-        if inner
+        let waits = inner.waits();
+        if waits
             .waiting_on
             .as_ref()
             .is_some_and(|(_, epoch)| *epoch == self.epoch)
         {
-            inner.waiting_on = None;
+            waits.waiting_on = None;
         }
     }
 }

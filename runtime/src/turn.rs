@@ -17,7 +17,7 @@ use tokio::task::coop;
 use crate::{
     actor::Actor,
     context::{Context, Low},
-    dispatch::{Event, Kind},
+    dispatch::{Event, Kind, Rare},
     error::ActorResult,
     exit::ExitReason,
     shared::{Control, signal},
@@ -226,12 +226,11 @@ impl<A: Actor> Context<A> {
 
     /// What is ours already: a message to handle again, and the rest of a batch.
     fn take_kept(&mut self) -> Option<Event<A>> {
-        if let Some(options) = &mut self.options
-            && let Some(held) = options.take_redelivery()
-        {
-            return Some(Event(Kind::Again(held)));
+        let options = self.options.as_mut()?;
+        if let Some(held) = options.take_redelivery() {
+            return Some(Event::rare(Rare::Again(held)));
         }
-        if self.batch.as_ref()?.is_empty() {
+        if options.batch.as_ref()?.is_empty() {
             return None;
         }
         self.turn.low += 1;
@@ -276,21 +275,19 @@ impl<A: Actor> Context<A> {
         if signals & signal::CONTROL != 0
             && let Some(control) = self.shared.take_control()
         {
-            return Some(Event(match control {
-                Control::ChildExit(notice) => Kind::ChildExit(notice),
-                Control::PeerExit(notice, policy) => Kind::PeerExit(notice, policy),
-                Control::Inspect(inspection) => Kind::Inspect(inspection),
+            return Some(Event::rare(match control {
+                Control::ChildExit(notice) => Rare::ChildExit(notice),
+                Control::PeerExit(notice, policy) => Rare::PeerExit(notice, policy),
+                Control::Inspect(inspection) => Rare::Inspect(inspection),
                 Control::Escalate(child, reason) => {
-                    self.failure = Some(ExitReason::Escalated {
-                        child,
-                        cause: Arc::new(reason),
-                    });
-                    Kind::Fail
+                    let cause = Arc::new(reason);
+                    self.rare().failure = Some(ExitReason::Escalated { child, cause });
+                    Rare::Fail
                 }
             }));
         }
         if signals & signal::HEALTH != 0 {
-            return Some(Event(Kind::Health));
+            return Some(Event::rare(Rare::Health));
         }
         if signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             self.mailbox.close();
