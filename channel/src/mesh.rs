@@ -112,6 +112,8 @@ impl<T> Mesh<T> {
     /// Registers a task that waits for the channel to close under `key`, or under a new key that it
     /// returns. `None` when the channel is closed.
     pub(crate) fn wait_closed(&self, key: Option<u64>, waker: &Waker) -> Option<u64> {
+        // Cloned before and dropped after the lock: both may run code of the executor.
+        let waker = waker.clone();
         let mut closers = lock(&self.closers);
         // Looked at under the lock: whoever closes sets the flag before it takes the lock.
         if self.is_closed() {
@@ -119,7 +121,9 @@ impl<T> Mesh<T> {
         }
         let key = key.unwrap_or(closers.next);
         closers.next = closers.next.max(key + 1);
-        closers.wakers.insert(key, waker.clone());
+        let replaced = closers.wakers.insert(key, waker);
+        drop(closers);
+        drop(replaced);
         Some(key)
     }
 

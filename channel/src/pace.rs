@@ -46,6 +46,9 @@ impl Pace {
         self.rest();
         if sleep == Sleep::Busy {
             cx.waker().wake_by_ref();
+            // A model must be told that it is another thread's turn.
+            #[cfg(loom)]
+            crate::sync::yield_now();
         }
         Poll::Pending
     }

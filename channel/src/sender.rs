@@ -15,7 +15,7 @@ use crate::{
     mesh::Mesh,
     park,
     shared_sender::SharedSender,
-    sync::Arc,
+    sync::{Arc, Exclusive},
 };
 
 /// Messages of an iterator that are staged at a time.
@@ -35,11 +35,7 @@ pub struct Sender<T> {
     /// The message in the mesh's express place that is this sender's and may not have been taken.
     ticket: Ticket,
     /// Fed and not flushed. Counts against the lane's capacity.
-    #[allow(
-        clippy::box_collection,
-        reason = "a sender that never feeds stays small"
-    )]
-    staged: Option<Box<Vec<T>>>,
+    staged: Option<Box<Exclusive<Vec<T>>>>,
 }
 
 impl<T> Sender<T> {
@@ -64,11 +60,7 @@ impl<T> Sender<T> {
     /// the receiver sees the message, or drops it with the rest when it is dropped itself.
     #[inline]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self
-            .staged
-            .as_ref()
-            .is_some_and(|staged| !staged.is_empty())
-        {
+        if self.staged.as_ref().is_some_and(|staged| staged.len() > 0) {
             return self.try_send_after_staged(message);
         }
         if self.lane.as_mut().is_none_or(LaneTx::is_clear) {
@@ -104,7 +96,7 @@ impl<T> Sender<T> {
         if self.mesh.is_closed() {
             return Err(TrySendError::Closed(message));
         }
-        if self.room() == 0 {
+        if !self.has_room() {
             return Err(TrySendError::Full(message));
         }
         let (first, limit) = self.ring_sizes();
@@ -120,7 +112,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Err(TrySendError::Closed(message));
         }
-        if self.room() == 0 {
+        if !self.has_room() {
             return Err(TrySendError::Full(message));
         }
         self.staged().push(message);
@@ -138,14 +130,21 @@ impl<T> Sender<T> {
         (config.first_ring, config.lane_capacity)
     }
 
-    /// Messages for which the lane has room now.
+    /// Whether the lane has room for a message.
     #[inline]
-    fn room(&mut self) -> usize {
+    fn has_room(&mut self) -> bool {
+        self.room_for(1) > 0
+    }
+
+    /// Messages for which the lane has room now; the receiver's position is looked at only if the last
+    /// known one does not leave room for `wanted`.
+    #[inline]
+    fn room_for(&mut self, wanted: usize) -> usize {
         let capacity = self.mesh.config.lane_capacity;
         let staged = self.staged.as_ref().map_or(0, |staged| staged.len());
         let lane = self.lane.as_ref().map_or(0, LaneTx::used_at_most);
         let used = lane + staged + usize::from(self.ticket != 0);
-        if used < capacity {
+        if capacity.saturating_sub(used) >= wanted {
             return capacity - used;
         }
         if !self.mesh.bell.express.holds(self.ticket) {
@@ -216,7 +215,7 @@ impl<T> Sender<T> {
             Err(TrySendError::Closed(message)) => return Err(SendTimeoutError::Closed(message)),
             Err(TrySendError::Full(message)) => message,
         };
-        let room = park::spin(|| (self.is_closed() || self.room() > 0).then_some(()));
+        let room = park::spin(|| (self.is_closed() || self.has_room()).then_some(()));
         let ready = match room {
             Some(()) => Some(Ok(())),
             None => park::block_on(deadline, |cx| self.poll_reserve(cx)),
@@ -265,7 +264,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Err(TrySendError::Closed(()));
         }
-        if self.room() == 0 {
+        if !self.has_room() {
             return Err(TrySendError::Full(()));
         }
         Ok(Permit { sender: self })
@@ -281,7 +280,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Poll::Ready(Err(SendError(())));
         }
-        if self.room() > 0 {
+        if self.has_room() {
             return Poll::Ready(Ok(()));
         }
         if !self.flush_staged() {
@@ -290,7 +289,7 @@ impl<T> Sender<T> {
         let waits = self.lane.as_mut().is_some_and(|lane| lane.wait(cx.waker()));
         let ready = if self.is_closed() {
             Err(SendError(()))
-        } else if self.room() > 0 {
+        } else if self.has_room() {
             Ok(())
         } else {
             if !waits {
@@ -329,7 +328,7 @@ impl<T> Sender<T> {
         if self.is_closed() {
             return Err(TrySendError::Closed(message));
         }
-        if self.room() == 0 {
+        if !self.has_room() {
             return Err(TrySendError::Full(message));
         }
         self.staged().push(message);
@@ -374,7 +373,7 @@ impl<T> Sender<T> {
     }
 
     fn staged(&mut self) -> &mut Vec<T> {
-        self.staged.get_or_insert_default()
+        self.staged.get_or_insert_default().get()
     }
 
     /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
@@ -383,8 +382,8 @@ impl<T> Sender<T> {
             return true;
         };
         let count = staged.len();
-        self.send_front(&mut staged, count);
-        let all = staged.is_empty();
+        self.send_front(staged.get(), count);
+        let all = staged.len() == 0;
         self.staged = Some(staged);
         all
     }
@@ -432,7 +431,7 @@ impl<T> Sender<T> {
             if self.is_closed() {
                 return Err(closed(*sent, chunk));
             }
-            let room = self.room().min(CHUNK);
+            let room = self.room_for(CHUNK).min(CHUNK);
             if room == 0 {
                 return Ok(false);
             }
@@ -443,13 +442,15 @@ impl<T> Sender<T> {
             if went < count {
                 return Err(closed(*sent, chunk));
             }
-            if count < room {
+            if count < room || messages.size_hint().1 == Some(0) {
                 return Ok(true);
             }
         }
     }
 
-    /// Sends all messages of an iterator, waiting for room as needed, and says how many they were.
+    /// Sends all messages of an iterator, waiting for room as needed, and says how many they were. An
+    /// iterator that does not say that it has ended ([`size_hint`](Iterator::size_hint)) is asked once
+    /// there is room again.
     ///
     /// # Errors
     ///
@@ -488,7 +489,7 @@ impl<T> Sender<T> {
         if !self.flush_staged() || self.is_closed() {
             return Err(SendError(0));
         }
-        let count = self.room().min(messages.len());
+        let count = self.room_for(messages.len()).min(messages.len());
         let sent = self.send_front(messages, count);
         if sent < count {
             Err(SendError(sent))

@@ -142,10 +142,11 @@ impl<T> SharedSender<T> {
                 let Some(unsent) = message.take() else {
                     unreachable!("put back above")
                 };
-                match sender.try_send(unsent) {
-                    Ok(()) => Poll::Ready(Ok(())),
-                    Err(error) => Poll::Ready(Err(SendError(error.into_inner()))),
-                }
+                let result = sender.try_send(unsent);
+                drop(sender);
+                // Finding room took down the lane's flag, which others may have been waiting by.
+                self.waiters.wake_by_ref();
+                Poll::Ready(result.map_err(|error| SendError(error.into_inner())))
             }
         }
     }

@@ -44,6 +44,30 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+/// A value that is used through `&mut` only, and may then be shared whatever it is.
+#[derive(Debug)]
+pub(crate) struct Exclusive<T>(T);
+
+// SAFETY: `&Exclusive<T>` gives no access to the value, except `Vec`'s length below.
+unsafe impl<T: Send> Sync for Exclusive<T> {}
+
+impl<T> Exclusive<Vec<T>> {
+    /// The length of a vector, for which no element is looked at.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn get(&mut self) -> &mut Vec<T> {
+        &mut self.0
+    }
+}
+
+impl<T> Default for Exclusive<Vec<T>> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// Locks, whether or not a thread panicked while it held the lock: every value that this crate keeps
 /// behind a lock is whole between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

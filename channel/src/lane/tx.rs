@@ -266,7 +266,7 @@ impl<T> LaneTx<T> {
                 if self.requeue(ready) {
                     count
                 } else {
-                    count - self.rings_used().min(count)
+                    self.accepted_of(count)
                 }
             }
             CLOSING if cfg!(mutant = "publish_exchange") => {
@@ -282,13 +282,23 @@ impl<T> LaneTx<T> {
                     Ordering::AcqRel,
                     Ordering::Acquire,
                 ) {
-                    Err(SEALED) => count - self.rings_used().min(count),
+                    Err(SEALED) => self.accepted_of(count),
                     _ => count,
                 }
             }
-            SEALED => count - self.rings_used().min(count),
+            SEALED => self.accepted_of(count),
             _ => count,
         }
+    }
+
+    /// How many of the last `count` messages the receiver has taken from a lane that it will not look into
+    /// again. The others are the sender's, and the rings with them are dead.
+    fn accepted_of(&mut self, count: usize) -> usize {
+        let refused = self.rings_used().min(count);
+        if refused > 0 {
+            self.rings = None;
+        }
+        count - refused
     }
 
     fn rings_used(&mut self) -> usize {

@@ -1,0 +1,188 @@
+//! Close against send: accepted = received + given back.
+
+use lanemesh::{Builder, Sender, TrySendError, channel};
+use loom::{future::block_on, thread};
+
+use crate::{Payload, model, payload};
+
+/// Sends `range`, and says which were accepted: a prefix, each other one given back.
+fn send_all(tx: &mut Sender<Payload>, range: std::ops::RangeInclusive<u32>) -> u32 {
+    let (mut accepted, mut closed) = (0, false);
+    for n in range {
+        match tx.try_send(payload(n)) {
+            Ok(()) => {
+                assert!(!closed, "accepted after closed");
+                accepted += 1;
+            }
+            Err(TrySendError::Closed(back)) => {
+                assert_eq!(back.0, n);
+                closed = true;
+            }
+            Err(TrySendError::Full(_)) => unreachable!("there is room for all"),
+        }
+    }
+    accepted
+}
+
+#[test]
+fn close_against_first_send() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        let producer = thread::spawn(move || send_all(&mut tx, 1..=1));
+        rx.close();
+        let mut received = 0;
+        while let Some(message) = block_on(rx.recv()) {
+            received += 1;
+            assert_eq!(message.0, received);
+        }
+        assert_eq!(received, producer.join().unwrap());
+    });
+}
+
+/// The receiver sleeps when the producer comes, then closes: the express place may be won and not filled.
+#[test]
+fn close_against_express() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(3);
+        assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());
+        let producer = thread::spawn(move || send_all(&mut tx, 1..=2));
+        rx.close();
+        let mut received = 0;
+        while let Some(message) = block_on(rx.recv()) {
+            received += 1;
+            assert_eq!(message.0, received);
+        }
+        assert_eq!(received, producer.join().unwrap());
+    });
+}
+
+/// The lane is the receiver's when it closes, and the producer pushes into its ring meanwhile.
+#[test]
+fn close_against_ring() {
+    model(3, || {
+        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || 1 + send_all(&mut tx, 2..=3));
+        assert_eq!(rx.try_recv().unwrap().0, 1);
+        rx.close();
+        let mut received = 1;
+        while let Some(message) = block_on(rx.recv()) {
+            received += 1;
+            assert_eq!(message.0, received);
+        }
+        assert_eq!(received, producer.join().unwrap());
+    });
+}
+
+/// The receiver gives the lane up, loses it to the producer, and closes before the producer's push.
+#[test]
+fn close_against_requeue() {
+    model(3, || {
+        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || 1 + send_all(&mut tx, 2..=3));
+        assert_eq!(rx.try_recv().unwrap().0, 1);
+        let mut received = 1;
+        // Gives the lane up if nothing is there.
+        if let std::task::Poll::Ready(message) =
+            crate::poll_once(rx.recv(), std::task::Waker::noop())
+        {
+            received += 1;
+            assert_eq!(message.unwrap().0, received);
+        }
+        rx.close();
+        while let Some(message) = block_on(rx.recv()) {
+            received += 1;
+            assert_eq!(message.0, received);
+        }
+        assert_eq!(received, producer.join().unwrap());
+    });
+}
+
+#[test]
+fn close_against_batch() {
+    model(3, || {
+        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            let mut batch = vec![payload(2), payload(3)];
+            let sent = match tx.try_send_vec(&mut batch) {
+                Ok(sent) | Err(lanemesh::SendError(sent)) => sent as u32,
+            };
+            assert_eq!(batch.len() as u32, 2 - sent);
+            assert!(batch.iter().map(|message| message.0).eq(2 + sent..=3));
+            1 + sent
+        });
+        assert_eq!(rx.try_recv().unwrap().0, 1);
+        rx.close();
+        let mut received = 1;
+        while let Some(message) = block_on(rx.recv()) {
+            received += 1;
+            assert_eq!(message.0, received);
+        }
+        assert_eq!(received, producer.join().unwrap());
+    });
+}
+
+/// Dropping the receiver drops what was accepted, and only that; loom sees each message's end.
+#[test]
+fn receiver_drop_against_send() {
+    model(3, || {
+        let (mut tx, rx) = Builder::new(4).first_ring(4).build();
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || send_all(&mut tx, 2..=3));
+        drop(rx);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn receiver_drop_against_express() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(2);
+        assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());
+        let producer = thread::spawn(move || send_all(&mut tx, 1..=1));
+        drop(rx);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn close_against_waiting_send() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || block_on(tx.send(payload(2))).is_ok());
+        rx.close();
+        let mut received = 0;
+        while let Some(message) = block_on(rx.recv()) {
+            received += 1;
+            assert_eq!(message.0, received);
+        }
+        assert_eq!(received == 2, producer.join().unwrap());
+    });
+}
+
+#[test]
+fn close_against_sender_drop() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(2);
+        tx.try_send(payload(1)).unwrap();
+        assert_eq!(rx.try_recv().unwrap().0, 1);
+        let producer = thread::spawn(move || drop(tx));
+        rx.close();
+        assert!(block_on(rx.recv()).is_none());
+        producer.join().unwrap();
+        assert_eq!(rx.stats().lanes_open, 0);
+    });
+}
+
+#[test]
+fn close_against_closed() {
+    model(3, || {
+        let (tx, mut rx) = channel::<u32>(1);
+        let producer = thread::spawn(move || block_on(tx.closed()));
+        rx.close();
+        producer.join().unwrap();
+    });
+}

@@ -1,0 +1,186 @@
+//! Sleep against wake: the receiver's *armed* flag and the express place.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+};
+
+use lanemesh::channel;
+use loom::{future::block_on, thread};
+
+use crate::{Count, model, payload, poll_once};
+
+/// Capacity 1 never uses the express place: the message goes with the lane.
+#[test]
+fn arm_against_push() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        let producer = thread::spawn(move || {
+            tx.try_send(payload(1)).unwrap();
+            tx
+        });
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        drop(producer.join().unwrap());
+        assert!(block_on(rx.recv()).is_none());
+    });
+}
+
+#[test]
+fn arm_against_express() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(2);
+        let producer = thread::spawn(move || {
+            tx.try_send(payload(1)).unwrap();
+            tx.try_send(payload(2)).unwrap();
+        });
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+        assert!(block_on(rx.recv()).is_none());
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn two_producers_on_the_ready_list() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        let mut other = tx.clone();
+        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
+        let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
+        let sum = block_on(rx.recv()).unwrap().0 + block_on(rx.recv()).unwrap().0;
+        assert_eq!(sum, 3);
+        assert!(block_on(rx.recv()).is_none());
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// One wins the express place, the other pushes its lane on top of it, or the other way about.
+#[test]
+fn express_against_push() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(2);
+        let mut other = tx.clone();
+        assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
+        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
+        let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
+        let sum = block_on(rx.recv()).unwrap().0 + block_on(rx.recv()).unwrap().0;
+        assert_eq!(sum, 3);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// A producer's message in the express place comes before its next one, which goes by a lane.
+#[test]
+fn express_keeps_its_place_in_the_order() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(4);
+        assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
+        let producer = thread::spawn(move || {
+            for n in 1..=3 {
+                tx.try_send(payload(n)).unwrap();
+            }
+        });
+        for n in 1..=3 {
+            assert_eq!(block_on(rx.recv()).unwrap().0, n);
+        }
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn last_sender_drop_against_arm() {
+    model(3, || {
+        let (tx, mut rx) = channel::<u32>(2);
+        let producer = thread::spawn(move || drop(tx));
+        assert_eq!(block_on(rx.recv()), None);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn last_of_two_senders_drops_after_a_send() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(2);
+        let other = tx.clone();
+        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
+        let second = thread::spawn(move || drop(other));
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        assert!(block_on(rx.recv()).is_none());
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+#[test]
+fn cancelled_recv_against_push() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(2);
+        let producer = thread::spawn(move || {
+            tx.try_send(payload(1)).unwrap();
+            tx
+        });
+        let count = Arc::new(Count::default());
+        let found = poll_once(rx.recv(), &Waker::from(count.clone()));
+        let mut tx = producer.join().unwrap();
+        match found {
+            std::task::Poll::Ready(message) => assert_eq!(message.unwrap().0, 1),
+            std::task::Poll::Pending => {
+                assert!(count.0.load(Ordering::Relaxed) > 0, "asleep, and not woken");
+                assert_eq!(rx.try_recv().unwrap().0, 1);
+            }
+        }
+        // What the cancelled wait left behind hinders nobody.
+        tx.try_send(payload(2)).unwrap();
+        assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+    });
+}
+
+/// The receiver changes its waker, asleep and not, while two producers wake it.
+#[test]
+fn waker_changed_against_wake() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        let mut other = tx.clone();
+        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
+        let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
+        let mut sum = 0;
+        for _ in 0..2 {
+            let count = Arc::new(Count::default());
+            if let std::task::Poll::Ready(message) = poll_once(rx.recv(), &Waker::from(count)) {
+                sum += message.map_or(0, |message| message.0);
+            }
+        }
+        while sum < 3 {
+            sum += block_on(rx.recv()).unwrap().0;
+        }
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// The last waker that a poll left is woken, whatever wakers came before.
+#[test]
+fn the_last_waker_is_woken() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        let producer = thread::spawn(move || tx.try_send(payload(1)).unwrap());
+        let mut last = None;
+        for _ in 0..2 {
+            let count = Arc::new(Count::default());
+            match poll_once(rx.recv(), &Waker::from(count.clone())) {
+                std::task::Poll::Pending => last = Some(count),
+                std::task::Poll::Ready(message) => {
+                    assert!(message.is_some());
+                    last = None;
+                    break;
+                }
+            }
+        }
+        producer.join().unwrap();
+        if let Some(last) = last {
+            assert!(last.0.load(Ordering::Relaxed) > 0, "asleep, and not woken");
+        }
+    });
+}

@@ -1,0 +1,55 @@
+//! The protocol under loom: every interleaving, and every value that a load may return, of small cases.
+//!
+//! `cargo loom` runs them; `.ci/mutants` shows that each fence and exchange is needed, by weakening them
+//! one at a time. Each model has two or three threads, and a count of messages that cannot be wrong.
+#![cfg(loom)]
+
+mod close;
+mod doorbell;
+mod lanes;
+mod mailbox;
+mod waiting;
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// Runs a model with at most `preemptions` switches away from a thread that could go on.
+fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(f);
+}
+
+/// A message that loom sees: a leak or a second drop fails the model.
+#[derive(Debug)]
+struct Payload(
+    u32,
+    #[allow(dead_code, reason = "loom counts it")] loom::sync::Arc<()>,
+);
+
+fn payload(n: u32) -> Payload {
+    Payload(n, loom::sync::Arc::new(()))
+}
+
+/// A waker that counts, and wakes nobody.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Polls a future once, then drops it.
+fn poll_once<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(waker))
+}

@@ -1,0 +1,117 @@
+//! A full lane: the producer waits, the receiver makes room.
+
+use std::task::Waker;
+
+use lanemesh::{Builder, TrySendError, channel};
+use loom::{future::block_on, thread};
+
+use crate::{model, payload, poll_once};
+
+#[test]
+fn full_lane_against_wake() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        let producer = thread::spawn(move || {
+            block_on(async {
+                tx.send(payload(1)).await.unwrap();
+                tx.send(payload(2)).await.unwrap();
+            });
+        });
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+        producer.join().unwrap();
+    });
+}
+
+/// The lane has a ring, and room is made message by message.
+#[test]
+fn full_ring_against_wake() {
+    model(2, || {
+        let (mut tx, mut rx) = Builder::new(2).first_ring(2).build();
+        tx.try_send(payload(1)).unwrap();
+        tx.try_send(payload(2)).unwrap();
+        let producer = thread::spawn(move || block_on(tx.send(payload(3))).unwrap());
+        for n in 1..=3 {
+            assert_eq!(block_on(rx.recv()).unwrap().0, n);
+        }
+        producer.join().unwrap();
+    });
+}
+
+/// The receiver takes without ever going to sleep.
+#[test]
+fn full_lane_against_try_recv() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            block_on(tx.send(payload(2))).unwrap();
+            tx
+        });
+        assert_eq!(rx.try_recv().unwrap().0, 1);
+        let tx = producer.join().unwrap();
+        assert_eq!(rx.try_recv().unwrap().0, 2);
+        drop(tx);
+    });
+}
+
+#[test]
+fn cancelled_send_against_room() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
+            // The cancelled wait must not swallow the wake-up of the next one.
+            block_on(tx.reserve()).unwrap().send(payload(3)).unwrap();
+            sent
+        });
+        let mut sum = block_on(rx.recv()).unwrap().0;
+        while let Some(message) = block_on(rx.recv()) {
+            sum += message.0;
+        }
+        let sent = producer.join().unwrap();
+        assert_eq!(sum, if sent { 6 } else { 4 });
+    });
+}
+
+#[test]
+fn sender_waker_changed_against_wake() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            for _ in 0..2 {
+                let waker = Waker::from(std::sync::Arc::new(crate::Count::default()));
+                let _ = poll_once(tx.reserve(), &waker);
+            }
+            block_on(tx.reserve()).unwrap().send(payload(2)).unwrap();
+        });
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn room_is_exact_while_the_receiver_takes() {
+    model(2, || {
+        let (mut tx, mut rx) = Builder::new(2).first_ring(1).build();
+        tx.try_send(payload(1)).unwrap();
+        tx.try_send(payload(2)).unwrap();
+        let producer = thread::spawn(move || match tx.try_send(payload(3)) {
+            Ok(()) => 3,
+            Err(TrySendError::Full(back)) => {
+                assert_eq!(back.0, 3);
+                2
+            }
+            Err(TrySendError::Closed(_)) => unreachable!("nobody closes"),
+        });
+        let mut count = 0;
+        while let Some(message) = block_on(rx.recv()) {
+            count += 1;
+            assert_eq!(message.0, count);
+        }
+        assert_eq!(count, producer.join().unwrap());
+    });
+}
