@@ -6,16 +6,17 @@
 use std::{
     fmt,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use lanemesh::{Overflow, Sender, TrySendError};
 use tokio::{
+    runtime::{Handle, Id},
     sync::oneshot,
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, Sleep, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -105,26 +106,56 @@ impl<R> Answer<R> {
     }
 
     /// Waits for the answer of the actor `shared`.
-    pub(crate) async fn wait(&mut self, shared: &Shared, deadline: Instant) -> Result<R, AskError> {
-        let mut timer: Option<Pin<Box<tokio::time::Sleep>>> = None;
-        let mut has_yielded = false;
-        let mut turn = pin!(tokio::task::yield_now());
+    pub(crate) async fn wait(
+        &mut self,
+        shared: &Shared,
+        deadline: Instant,
+        alarm: &mut Alarm,
+    ) -> Result<R, AskError> {
         poll_fn(|cx| {
             if let Poll::Ready(answer) = Pin::new(&mut self.0).poll(cx) {
                 return Poll::Ready(answer.map_err(|_| unanswered(shared, deadline)));
             }
-            // Most answers come before the scheduler is idle. Arming a timer is dearer than being
-            // polled once more, so it is armed at the second poll only.
-            if !has_yielded {
-                has_yielded = turn.as_mut().poll(cx).is_ready();
-                if !has_yielded {
-                    return Poll::Pending;
-                }
-            }
-            let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            timer.as_mut().poll(cx).map(|()| Err(AskError::Timeout))
+            alarm.poll(deadline, cx).map(|()| Err(AskError::Timeout))
         })
         .await
+    }
+}
+
+/// A timer that one question after the other uses.
+///
+/// To arm a timer is dearer than all the rest of a question. So the timer of the last question is
+/// left as it is when it rings before the deadline of this one, and armed again only if it rings.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<Box<Armed>>);
+
+struct Armed {
+    /// A timer belongs to a runtime, and a handle may move to another.
+    runtime: Id,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let runtime = Handle::current().id();
+        let armed = match &mut self.0 {
+            Some(armed) if armed.runtime == runtime => armed,
+            other => other.insert(Box::new(Armed {
+                runtime,
+                sleep: Box::pin(sleep_until(deadline)),
+            })),
+        };
+        if armed.sleep.deadline() > deadline {
+            armed.sleep.as_mut().reset(deadline);
+        }
+        while armed.sleep.as_mut().poll(cx).is_ready() {
+            if armed.sleep.deadline() >= deadline {
+                self.0 = None;
+                return Poll::Ready(());
+            }
+            armed.sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
 }
 

@@ -273,12 +273,22 @@ impl<A: Actor> Context<A> {
 
     /// How many messages wait: in the mailbox and in the batch.
     pub(crate) fn depth(&self) -> usize {
-        self.mailbox.len() + self.batched()
+        let queued = if self.mailbox.is_empty() {
+            0
+        } else {
+            self.mailbox.len()
+        };
+        queued + self.batched()
     }
 
     pub(crate) fn publish(&mut self) {
-        self.counters.depth = self.depth();
-        self.counters.high_water = self.counters.high_water.max(self.counters.depth);
+        let depth = self.depth();
+        self.publish_depth(depth);
+    }
+
+    pub(crate) fn publish_depth(&mut self, depth: usize) {
+        self.counters.depth = depth;
+        self.counters.high_water = self.counters.high_water.max(depth);
         self.shared.publish(&self.counters);
     }
 }

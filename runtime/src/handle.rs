@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     actor::Actor,
+    ask::Alarm,
     context::{High, Low},
     envelope::{Envelope, clock},
     error::SendError,
@@ -63,6 +64,7 @@ pub struct ActorHandle<A: Actor> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) policies: Policies,
     sends: u32,
+    pub(crate) alarm: Alarm,
 }
 
 impl<A: Actor> ActorHandle<A> {
@@ -76,6 +78,7 @@ impl<A: Actor> ActorHandle<A> {
             shared,
             policies,
             sends: 0,
+            alarm: Alarm::default(),
         }
     }
 
@@ -238,6 +241,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
             shared: self.shared.clone(),
             policies: self.policies,
             sends: self.sends,
+            alarm: Alarm::default(),
         }
     }
 }

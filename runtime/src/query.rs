@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     actor::{Actor, Observe},
-    ask::{self, Reply},
+    ask::{self, Alarm, Reply},
     error::AskError,
     handle::ActorHandle,
     shared::Control,
@@ -39,7 +39,7 @@ impl<A: Actor> ActorHandle<A> {
         envelope.expires = self.shared.nanos(deadline);
         let policy = self.policies.high;
         ask::send(self.tx.high(), &self.shared, policy, envelope, deadline).await?;
-        answer.wait(&self.shared, deadline).await
+        answer.wait(&self.shared, deadline, &mut self.alarm).await
     }
 
     /// Asks by a low-priority message, behind what is queued. As [`ask`](Self::ask) otherwise.
@@ -65,7 +65,7 @@ impl<A: Actor> ActorHandle<A> {
         envelope.expires = self.shared.nanos(deadline);
         let policy = self.policies.low;
         ask::send(self.tx.low(), &self.shared, policy, envelope, deadline).await?;
-        answer.wait(&self.shared, deadline).await
+        answer.wait(&self.shared, deadline, &mut self.alarm).await
     }
 
     /// Lets `look` see the actor between two messages, before any message that waits.
@@ -93,7 +93,10 @@ impl<A: Actor> ActorHandle<A> {
                 let _ = reply.send(look(actor));
             }
         })));
-        answer.wait(&self.shared, Instant::now() + timeout).await
+        let deadline = Instant::now() + timeout;
+        answer
+            .wait(&self.shared, deadline, &mut Alarm::default())
+            .await
     }
 
     /// A copy of the actor's observable state.

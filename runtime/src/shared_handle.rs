@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     actor::Actor,
-    ask::{self, Reply},
+    ask::{self, Alarm, Reply},
     error::{AskError, SendError},
     handle::ActorHandle,
     shared::{ActorId, lock},
@@ -184,7 +184,7 @@ impl<A: Actor> SharedHandle<A> {
         let offer = |handle: &mut ActorHandle<A>, message| handle.offer_high_by(message, deadline);
         let send = self.push(policy, question(reply), offer, ActorHandle::poll_ready_high);
         match timeout_at(deadline, send).await {
-            Ok(Ok(_)) => answer.wait(&shared, deadline).await,
+            Ok(Ok(_)) => answer.wait(&shared, deadline, &mut Alarm::default()).await,
             Ok(Err(SendError::Closed(_))) => Err(AskError::Closed),
             Ok(Err(SendError::Expired(_))) => Err(AskError::Timeout),
             Ok(Err(_)) | Err(_) => Err(AskError::Full),

@@ -302,7 +302,9 @@ impl<A: Actor> Context<A> {
     pub(crate) fn on_idle(&mut self, signals: u32, ticket: u64) {
         if self.turn.round != 0 {
             self.turn.round = 0;
-            self.publish();
+            // The mailbox is empty, or its budget is used up and the next look corrects this.
+            let batched = self.batched();
+            self.publish_depth(batched);
         }
         if signals & signal::ROOM != 0 {
             self.shared.give_room();
