@@ -1,0 +1,6 @@
+//! A selective forwarding unit (SFU) on the lanemesh mailbox: browsers and RTP senders meet through
+//! it, and the mailbox under it can be exchanged for others to see what it brings.
+//!
+//! It forwards; it does not transcode, mix or record.
+
+pub mod mailbox;

@@ -1,0 +1,2 @@
+//! The `sfu-demo` binary.
+fn main() {}
