@@ -3,4 +3,7 @@
 //!
 //! It forwards; it does not transcode, mix or record.
 
+#![deny(unsafe_code)]
+
 pub mod mailbox;
+pub mod udp;
