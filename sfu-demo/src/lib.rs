@@ -5,5 +5,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod lobby;
 pub mod mailbox;
+pub mod room;
+pub mod router;
+pub mod session;
+pub mod shard;
+pub mod stats;
 pub mod udp;

@@ -1,0 +1,1005 @@
+//! One WebRTC peer, without I/O: datagrams and time go in, datagrams and events come out.
+//!
+//! It terminates ICE, DTLS and SRTP (by str0m), publishes what the peer sends as [`MediaPacket`]s
+//! and renumbers what the peer is to get. It knows no other peer, no socket and no room.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::ChannelId;
+use str0m::ice::StunMessage;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+
+pub mod build;
+pub mod codec;
+pub mod downstream;
+pub mod signal;
+
+use codec::{Codec, PayloadTypes};
+use downstream::Downstream;
+use signal::{Carried, FromPage, Source, ToPage};
+
+/// How many tracks a participant may publish.
+pub const MAX_PUBLISHED: usize = 4;
+/// How many streams (layers of tracks) a participant may send.
+pub const MAX_STREAMS: usize = 16;
+/// How many tracks a participant is sent at most.
+pub const MAX_SUBSCRIBED: usize = 64;
+/// The longest message that a page may send.
+const MAX_MESSAGE: usize = 64 << 10;
+/// A peer that has not shown that it is there for this long is gone.
+const CONSENT: Duration = Duration::from_secs(20);
+/// How long a layer counts as being sent after its last packet.
+const LAYER_ALIVE: Duration = Duration::from_secs(2);
+/// What a layer takes, in bits a second, small to large.
+const LAYER_RATES: [u64; 3] = [150_000, 500_000, 1_500_000];
+
+/// A participant of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ParticipantId(pub u64);
+
+/// A track of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u64);
+
+impl TrackId {
+    fn new(participant: ParticipantId, index: usize) -> Self {
+        Self(participant.0 << 8 | index as u64)
+    }
+}
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+impl std::str::FromStr for TrackId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = text.strip_prefix('t').ok_or(())?;
+        number.parse().map(Self).map_err(|_| ())
+    }
+}
+
+/// A simulcast layer, 0 (small) to 2 (large); a track without layers has the largest alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Layer(pub u8);
+
+impl Layer {
+    /// The largest.
+    pub const HIGHEST: Self = Self(2);
+
+    /// The layer of a stream that is called `rid`: `q`, `h`, `f` or `0`, `1`, `2`.
+    #[must_use]
+    pub fn of(rid: Option<Rid>) -> Self {
+        match rid.as_ref().map(|rid| &**rid) {
+            Some("q" | "l" | "lo" | "0") => Self(0),
+            Some("h" | "m" | "mid" | "1") => Self(1),
+            _ => Self::HIGHEST,
+        }
+    }
+}
+
+/// What a participant does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The page: sends, receives, and speaks over a data channel.
+    Page,
+    /// WHIP: sends.
+    Publish,
+    /// WHEP: receives.
+    Subscribe,
+}
+
+/// What others are told of a track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackInfo {
+    /// Which.
+    pub id: TrackId,
+    /// Whose.
+    pub participant: ParticipantId,
+    /// The name of whose it is.
+    pub name: Arc<str>,
+    /// Whether it is video.
+    pub video: bool,
+    /// What it is.
+    pub source: Source,
+}
+
+/// One RTP packet on its way through the server, as all subscribers share it.
+#[derive(Debug, Clone)]
+pub struct MediaPacket {
+    /// Of which track.
+    pub track: TrackId,
+    /// Of which layer.
+    pub layer: Layer,
+    /// What it is.
+    pub codec: Codec,
+    /// The sequence number, extended.
+    pub sequence: u64,
+    /// The RTP time.
+    pub time: u32,
+    /// The marker bit.
+    pub marker: bool,
+    /// Whether a receiver can start here.
+    pub keyframe: bool,
+    /// Audio: the level in dBov, 0 (loud) to -127.
+    pub audio_level: Option<i8>,
+    /// Audio: whether there is a voice.
+    pub voice: Option<bool>,
+    /// When it came in.
+    pub arrived: Instant,
+    /// The payload.
+    pub payload: Arc<[u8]>,
+}
+
+/// What a session has to say.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// ICE and DTLS are done.
+    Connected,
+    /// The peer sent a packet.
+    Media(MediaPacket),
+    /// The peer sends a track.
+    Published(TrackInfo),
+    /// The peer no longer sends a track.
+    Unpublished(TrackId),
+    /// The peer is now sent this track.
+    Subscribed(TrackId),
+    /// The peer is no longer sent this track.
+    Unsubscribed(TrackId),
+    /// A keyframe of another's track is needed.
+    NeedKeyframe(TrackId, Layer),
+    /// How loud the peer is.
+    Level(i8),
+    /// The peer switched something off or on.
+    Muted(Source, bool),
+    /// A message for the room.
+    Chat(String),
+    /// The page can be told things.
+    ChannelOpen,
+    /// It is over; nothing follows.
+    Closed(&'static str),
+}
+
+/// A track that the peer sends.
+#[derive(Debug)]
+struct Upstream {
+    info: TrackInfo,
+    mid: Mid,
+    announced: bool,
+    gone: bool,
+    last_keyframe_request: [Option<Instant>; 3],
+}
+
+/// A track of somebody else's that the peer is to get.
+#[derive(Debug)]
+struct Offered {
+    info: TrackInfo,
+    state: OfferState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OfferState {
+    Waiting,
+    Negotiating(Mid),
+    Open(Mid),
+    Leaving(Mid),
+    NegotiatingEnd(Mid),
+}
+
+/// One peer.
+pub struct Session {
+    /// Who.
+    pub id: ParticipantId,
+    /// In which room.
+    pub room: Arc<str>,
+    /// By what name.
+    pub name: Arc<str>,
+    /// Doing what.
+    pub role: Role,
+    rtc: Rtc,
+    ufrag: String,
+    password: String,
+    types: PayloadTypes,
+    sources: Vec<(String, Source)>,
+    published: usize,
+    upstreams: Vec<Upstream>,
+    streams: Vec<(Ssrc, usize, Layer)>,
+    offered: Vec<Offered>,
+    downstreams: Vec<Downstream>,
+    layers_seen: Vec<(TrackId, [Option<Instant>; 3])>,
+    layer_caps: Vec<(TrackId, Layer)>,
+    estimate: Option<u64>,
+    told_estimate: u64,
+    channel: Option<ChannelId>,
+    pending: Option<SdpPendingOffer>,
+    events: Vec<SessionEvent>,
+    level: f32,
+    level_told: Option<Instant>,
+    alive: Instant,
+    timeout: Instant,
+    connected: bool,
+    closed: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("room", &self.room)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// What a binding request to this session starts its user name with.
+    #[must_use]
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    /// Whether a STUN message was made by somebody who knows this session's password.
+    #[must_use]
+    pub fn verifies(&self, message: &StunMessage<'_>) -> bool {
+        let crypto = build::crypto();
+        message.verify(self.password.as_bytes(), |key, parts| {
+            crypto.sha1_hmac_provider.sha1_hmac(key, parts)
+        })
+    }
+
+    /// When [`Session::tick`] is due.
+    #[must_use]
+    pub fn timeout(&self) -> Instant {
+        self.timeout
+    }
+
+    /// Takes a datagram that is for this session. One that is malformed or not authentic changes
+    /// nothing.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        proto: Protocol,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+    ) -> bool {
+        let Ok(receive) = Receive::new(proto, source, destination, bytes) else {
+            return false;
+        };
+        let input = Input::Receive(now, receive);
+        if !self.rtc.accepts(&input) {
+            return false;
+        }
+        if let Err(error) = self.rtc.handle_input(input) {
+            tracing::debug!(participant = self.id.0, %error, "input refused");
+            self.close_for("protocol error");
+        }
+        true
+    }
+
+    /// Notes that the peer has just proved that it is there.
+    pub fn consent(&mut self, now: Instant) {
+        self.alive = now;
+    }
+
+    /// Drives time.
+    pub fn tick(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.alive) > CONSENT {
+            self.close_for("gone silent");
+        }
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            tracing::debug!(participant = self.id.0, %error, "timeout refused");
+            self.close_for("protocol error");
+        }
+    }
+
+    /// Hands out what there is to send and to say, until there is nothing more for now.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        mut send: impl FnMut(Transmit),
+        events: &mut Vec<SessionEvent>,
+    ) {
+        self.negotiate();
+        loop {
+            if !self.rtc.is_alive() {
+                self.close_for("closed");
+                self.timeout = now + CONSENT;
+                break;
+            }
+            match self.rtc.poll_output() {
+                Ok(Output::Transmit(transmit)) => send(transmit),
+                Ok(Output::Event(event)) => self.event(now, event),
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = at.min(self.alive + CONSENT + Duration::from_millis(1));
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(participant = self.id.0, %error, "session failed");
+                    self.rtc.disconnect();
+                    self.close_for("protocol error");
+                }
+            }
+        }
+        events.append(&mut self.events);
+    }
+
+    /// Sends a packet of a track to which this peer is subscribed, if its layer is the chosen one.
+    /// It leaves with the next [`Session::poll`].
+    pub fn deliver(&mut self, now: Instant, packet: &MediaPacket) -> bool {
+        self.note_layer(packet);
+        let Some(down) = self
+            .downstreams
+            .iter_mut()
+            .find(|down| down.track == packet.track)
+        else {
+            return false;
+        };
+        let before = down.current();
+        let rewritten = down.rewrite(packet);
+        if down.needs_keyframe(now) {
+            self.events
+                .push(SessionEvent::NeedKeyframe(down.track, down.wanted()));
+        }
+        let (mid, track, current) = (down.mid, down.track, down.current());
+        if current != before
+            && let Some(layer) = current
+            && packet.codec.name != codec::Name::Opus
+        {
+            self.tell(&ToPage::Layer {
+                track: track.to_string(),
+                layer: layer.0,
+            });
+        }
+        let Some(rewritten) = rewritten else {
+            return false;
+        };
+        let Some(pt) = self.types.payload_type(&mid, packet.codec) else {
+            return false;
+        };
+        let mut write = RtpWrite::new(
+            pt.into(),
+            rewritten.sequence.into(),
+            rewritten.time,
+            packet.arrived,
+            Arc::clone(&packet.payload),
+        )
+        .marker(packet.marker)
+        .nackable(packet.codec.name != codec::Name::Opus)
+        .ext_vals(ExtensionValues {
+            audio_level: packet.audio_level,
+            voice_activity: packet.voice,
+            ..ExtensionValues::default()
+        });
+        if let Some((picture, base)) = rewritten.vp8
+            && let Ok(descriptor) = Vp8Descriptor::parse(&packet.payload)
+        {
+            let mut patch = descriptor.patch();
+            if let Some(picture) = picture {
+                patch = patch.picture_id(picture);
+            }
+            if let Some(base) = base {
+                patch = patch.tl0_pic_idx(base);
+            }
+            // A short picture number has no room for a large one: then all stay as they are.
+            if let Ok(patch) = patch.build() {
+                write = write.vp8_patch(patch);
+            }
+        }
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = direct.stream_tx_by_mid(mid, None) else {
+            return false;
+        };
+        stream.write_rtp(write);
+        true
+    }
+
+    /// Offers a track of somebody else's to the peer.
+    pub fn add_track(&mut self, info: TrackInfo) {
+        if self.role == Role::Publish
+            || info.participant == self.id
+            || self.offered.len() >= MAX_SUBSCRIBED
+            || self
+                .offered
+                .iter()
+                .any(|offered| offered.info.id == info.id)
+        {
+            return;
+        }
+        self.offered.push(Offered {
+            info,
+            state: OfferState::Waiting,
+        });
+        self.assign();
+    }
+
+    /// Takes a track back.
+    pub fn remove_track(&mut self, track: TrackId) {
+        self.end_downstream(track);
+        let page = self.role == Role::Page;
+        self.offered.retain_mut(|offered| {
+            if offered.info.id != track {
+                return true;
+            }
+            match offered.state {
+                OfferState::Open(mid) | OfferState::Negotiating(mid) if page => {
+                    offered.state = OfferState::Leaving(mid);
+                    true
+                }
+                _ => false,
+            }
+        });
+        self.assign();
+    }
+
+    /// Asks the peer for a keyframe of a track that it sends; requests for one are coalesced.
+    pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: Layer) -> bool {
+        const AT_MOST_EVERY: Duration = Duration::from_millis(500);
+        let Some(index) = self.upstreams.iter().position(|up| up.info.id == track) else {
+            return false;
+        };
+        let last = &mut self.upstreams[index].last_keyframe_request[usize::from(layer.0.min(2))];
+        if last.is_some_and(|last| now.saturating_duration_since(last) < AT_MOST_EVERY) {
+            return false;
+        }
+        let known = self.streams.iter().filter(|stream| stream.1 == index);
+        // A track without layers has only the highest, whatever was asked for.
+        let ssrc = known
+            .clone()
+            .find(|stream| stream.2 == layer)
+            .or_else(|| known.clone().next());
+        let Some(&(ssrc, _, _)) = ssrc else {
+            return false;
+        };
+        *last = Some(now);
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = direct.stream_rx(&ssrc) else {
+            return false;
+        };
+        stream.request_keyframe(KeyframeRequestKind::Pli);
+        true
+    }
+
+    /// Sends a text to the page, if it is there to listen.
+    pub fn send_text(&mut self, text: &str) -> bool {
+        let Some(channel) = self.channel else {
+            return false;
+        };
+        let Some(mut channel) = self.rtc.channel(channel) else {
+            return false;
+        };
+        channel.write(false, text.as_bytes()).unwrap_or(false)
+    }
+
+    /// Says goodbye; what is left to send comes with the next [`Session::poll`].
+    pub fn close(&mut self) {
+        let _ = self.rtc.close();
+    }
+
+    /// What is known of the tracks that the peer gets: their number, and the estimate.
+    #[must_use]
+    pub fn subscriptions(&self) -> (usize, Option<u64>) {
+        (self.downstreams.len(), self.estimate)
+    }
+
+    fn close_for(&mut self, why: &'static str) {
+        if !self.closed {
+            self.closed = true;
+            self.events.push(SessionEvent::Closed(why));
+        }
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Connected => {
+                self.connected = true;
+                self.events.push(SessionEvent::Connected);
+                self.assign();
+            }
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                self.rtc.disconnect();
+                self.close_for("connection lost");
+            }
+            Event::RtpPacket(packet) => self.incoming(now, packet),
+            Event::MediaAdded(media) => {
+                if media.direction.is_receiving() {
+                    self.publish(media.mid, media.kind);
+                }
+            }
+            Event::MediaChanged(media) => {
+                if media.direction.is_receiving() {
+                    if let Some(kind) = self.rtc.media(media.mid).map(|media| media.kind()) {
+                        self.publish(media.mid, kind);
+                    }
+                } else {
+                    self.unpublish(media.mid);
+                }
+            }
+            Event::KeyframeRequest(request) => {
+                let down = self.downstreams.iter().find(|down| down.mid == request.mid);
+                if let Some(down) = down {
+                    let layer = down.current().unwrap_or(down.wanted());
+                    self.events
+                        .push(SessionEvent::NeedKeyframe(down.track, layer));
+                }
+            }
+            Event::EgressBitrateEstimate(estimate) => {
+                let rate = match estimate {
+                    BweKind::Twcc { estimate, .. } => estimate,
+                    BweKind::Remb { estimate, .. } => estimate,
+                    _ => return,
+                };
+                self.estimate = Some(rate.as_u64());
+                self.choose_layers(now);
+                let rate = rate.as_u64();
+                if rate.abs_diff(self.told_estimate) > self.told_estimate / 10 {
+                    self.told_estimate = rate;
+                    self.tell(&ToPage::Bandwidth { estimate: rate });
+                }
+            }
+            Event::ChannelOpen(id, _) => {
+                if self.channel.is_none() {
+                    self.channel = Some(id);
+                    self.events.push(SessionEvent::ChannelOpen);
+                }
+            }
+            Event::ChannelClose(id) => {
+                if self.channel == Some(id) {
+                    self.channel = None;
+                }
+            }
+            Event::ChannelData(data) => {
+                if Some(data.id) == self.channel && data.data.len() <= MAX_MESSAGE {
+                    match serde_json::from_slice(&data.data) {
+                        Ok(message) => self.message(now, message),
+                        Err(error) => {
+                            tracing::debug!(participant = self.id.0, %error, "not understood");
+                        }
+                    }
+                }
+            }
+            Event::Closed => self.close_for("left"),
+            _ => {}
+        }
+    }
+
+    fn incoming(&mut self, now: Instant, packet: RtpPacket) {
+        let ssrc = packet.header.ssrc;
+        let known = self.streams.iter().find(|stream| stream.0 == ssrc).copied();
+        let Some((_, index, layer)) = known.or_else(|| self.learn_stream(ssrc)) else {
+            return;
+        };
+        let upstream = &self.upstreams[index];
+        let mid = upstream.mid;
+        let Some(codec) = self.types.codec(&mid, *packet.header.payload_type) else {
+            return;
+        };
+        if upstream.gone || packet.payload.is_empty() {
+            return;
+        }
+        let packet = MediaPacket {
+            track: upstream.info.id,
+            layer,
+            codec,
+            sequence: *packet.seq_no,
+            time: packet.header.timestamp,
+            marker: packet.header.marker,
+            keyframe: codec::starts_keyframe(codec.name, &packet.payload),
+            audio_level: packet.header.ext_vals.audio_level,
+            voice: packet.header.ext_vals.voice_activity,
+            arrived: packet.timestamp,
+            payload: packet.payload,
+        };
+        if !upstream.announced {
+            self.upstreams[index].announced = true;
+            let info = self.upstreams[index].info.clone();
+            self.events.push(SessionEvent::Published(info));
+        }
+        if let Some(level) = packet.audio_level {
+            self.hear(now, level);
+        }
+        self.events.push(SessionEvent::Media(packet));
+    }
+
+    /// The active speaker is found from a level that follows the voice slowly.
+    fn hear(&mut self, now: Instant, level: i8) {
+        const TELL_EVERY: Duration = Duration::from_millis(200);
+        self.level += (f32::from(level) - self.level) * 0.1;
+        if self
+            .level_told
+            .is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY)
+        {
+            self.level_told = Some(now);
+            self.events.push(SessionEvent::Level(self.level as i8));
+        }
+    }
+
+    fn learn_stream(&mut self, ssrc: Ssrc) -> Option<(Ssrc, usize, Layer)> {
+        if self.streams.len() >= MAX_STREAMS {
+            return None;
+        }
+        let mut direct = self.rtc.direct_api();
+        let stream = direct.stream_rx(&ssrc)?;
+        let (mid, layer) = (stream.mid(), Layer::of(stream.rid()));
+        let index = self
+            .upstreams
+            .iter()
+            .position(|upstream| upstream.mid == mid)?;
+        let stream = (ssrc, index, layer);
+        self.streams.push(stream);
+        Some(stream)
+    }
+
+    fn publish(&mut self, mid: Mid, kind: MediaKind) {
+        if self.role == Role::Subscribe {
+            return;
+        }
+        if let Some(upstream) = self
+            .upstreams
+            .iter_mut()
+            .find(|upstream| upstream.mid == mid)
+        {
+            if upstream.gone {
+                upstream.gone = false;
+                upstream.announced = false;
+            }
+            return;
+        }
+        if self
+            .upstreams
+            .iter()
+            .filter(|upstream| !upstream.gone)
+            .count()
+            >= MAX_PUBLISHED
+        {
+            return;
+        }
+        let video = kind == MediaKind::Video;
+        let said = self
+            .sources
+            .iter()
+            .find(|source| source.0 == *mid)
+            .map(|source| source.1);
+        let source = said.unwrap_or(if video {
+            Source::Camera
+        } else {
+            Source::Microphone
+        });
+        let info = TrackInfo {
+            id: TrackId::new(self.id, self.published),
+            participant: self.id,
+            name: Arc::clone(&self.name),
+            video,
+            source,
+        };
+        self.published += 1;
+        self.upstreams.push(Upstream {
+            info,
+            mid,
+            announced: false,
+            gone: false,
+            last_keyframe_request: [None; 3],
+        });
+    }
+
+    fn unpublish(&mut self, mid: Mid) {
+        let upstream = self
+            .upstreams
+            .iter_mut()
+            .find(|upstream| upstream.mid == mid);
+        if let Some(upstream) = upstream
+            && !upstream.gone
+        {
+            upstream.gone = true;
+            if upstream.announced {
+                self.events
+                    .push(SessionEvent::Unpublished(upstream.info.id));
+            }
+        }
+    }
+
+    fn message(&mut self, now: Instant, message: FromPage) {
+        match message {
+            FromPage::Offer { sdp, sources } => self.offer(&sdp, sources),
+            FromPage::Answer { sdp } => self.answer(&sdp),
+            FromPage::Layer { track, layer } => {
+                let Ok(track) = track.parse() else { return };
+                self.layer_caps.retain(|cap| cap.0 != track);
+                if let Some(layer) = layer
+                    && self.layer_caps.len() < MAX_SUBSCRIBED
+                {
+                    self.layer_caps.push((track, Layer(layer.min(2))));
+                }
+                self.choose_layers(now);
+            }
+            FromPage::Mute { source, muted } => {
+                self.events.push(SessionEvent::Muted(source, muted));
+            }
+            FromPage::Chat { text } => self.events.push(SessionEvent::Chat(text)),
+            FromPage::Leave => {
+                self.close();
+                self.close_for("left");
+            }
+        }
+    }
+
+    fn offer(&mut self, sdp: &str, sources: Vec<signal::SourceOf>) {
+        let offer = match build::check_offer(sdp)
+            .and_then(|()| SdpOffer::from_sdp_string(sdp).map_err(|_| build::Refusal::Malformed))
+        {
+            Ok(offer) => offer,
+            Err(error) => {
+                tracing::debug!(participant = self.id.0, %error, "offer refused");
+                return;
+            }
+        };
+        self.sources
+            .extend(sources.into_iter().take(8).map(|of| (of.mid, of.source)));
+        self.sources.truncate(32);
+        let Ok(answer) = self.rtc.sdp_api().accept_offer(offer) else {
+            return;
+        };
+        // An offer of ours that crossed the peer's is void; it is made again after this.
+        self.pending = None;
+        for offered in &mut self.offered {
+            match offered.state {
+                OfferState::Negotiating(_) => offered.state = OfferState::Waiting,
+                OfferState::NegotiatingEnd(mid) => offered.state = OfferState::Leaving(mid),
+                _ => {}
+            }
+        }
+        let sdp = answer.to_sdp_string();
+        self.types.learn(&sdp);
+        self.tell(&ToPage::Answer { sdp });
+    }
+
+    fn answer(&mut self, sdp: &str) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        let Ok(answer) = SdpAnswer::from_sdp_string(sdp) else {
+            return;
+        };
+        if let Err(error) = self.rtc.sdp_api().accept_answer(pending, answer) {
+            tracing::debug!(participant = self.id.0, %error, "answer refused");
+            self.close_for("negotiation failed");
+            return;
+        }
+        self.types.learn(sdp);
+        let mut opened = Vec::new();
+        self.offered.retain_mut(|offered| match offered.state {
+            OfferState::Negotiating(mid) => {
+                offered.state = OfferState::Open(mid);
+                opened.push((offered.info.id, mid, offered.info.video));
+                true
+            }
+            OfferState::NegotiatingEnd(_) => false,
+            _ => true,
+        });
+        for (track, mid, video) in opened {
+            self.start_downstream(track, mid, video);
+        }
+    }
+
+    /// Makes the offer that is due, if the page can be told and has answered the last one.
+    fn negotiate(&mut self) {
+        let due = |state| matches!(state, OfferState::Waiting | OfferState::Leaving(_));
+        if self.role != Role::Page
+            || self.channel.is_none()
+            || self.pending.is_some()
+            || !self.offered.iter().any(|offered| due(offered.state))
+        {
+            return;
+        }
+        let mut change = self.rtc.sdp_api();
+        for offered in &mut self.offered {
+            match offered.state {
+                OfferState::Waiting => {
+                    let kind = if offered.info.video {
+                        MediaKind::Video
+                    } else {
+                        MediaKind::Audio
+                    };
+                    let stream = Some(format!("p{}", offered.info.participant.0));
+                    let track = Some(offered.info.id.to_string());
+                    let mid = change.add_media(kind, Direction::SendOnly, stream, track, None);
+                    offered.state = OfferState::Negotiating(mid);
+                }
+                OfferState::Leaving(mid) => {
+                    change.stop_media(mid);
+                    offered.state = OfferState::NegotiatingEnd(mid);
+                }
+                _ => {}
+            }
+        }
+        let Some((offer, pending)) = change.apply() else {
+            return;
+        };
+        self.pending = Some(pending);
+        let tracks = self
+            .offered
+            .iter()
+            .filter_map(|offered| match offered.state {
+                OfferState::Negotiating(mid) | OfferState::Open(mid) => {
+                    Some(Carried::new(mid.to_string(), &offered.info))
+                }
+                _ => None,
+            });
+        let message = ToPage::Offer {
+            sdp: offer.to_sdp_string(),
+            tracks: tracks.collect(),
+        };
+        let text = serde_json::to_string(&message).expect("plain data");
+        self.send_text(&text);
+    }
+
+    /// A player (WHEP) has the sections it asked for and no way to be offered more: tracks take
+    /// turns in them.
+    fn assign(&mut self) {
+        if self.role != Role::Subscribe || !self.connected {
+            return;
+        }
+        let mut opened = Vec::new();
+        for at in 0..self.offered.len() {
+            if self.offered[at].state != OfferState::Waiting {
+                continue;
+            }
+            let video = self.offered[at].info.video;
+            let kind = if video {
+                MediaKind::Video
+            } else {
+                MediaKind::Audio
+            };
+            let free = self.types_mids().into_iter().find(|mid| {
+                let fits = self
+                    .rtc
+                    .media(*mid)
+                    .is_some_and(|media| media.kind() == kind && media.direction().is_sending());
+                fits && !self
+                    .offered
+                    .iter()
+                    .any(|other| other.state == OfferState::Open(*mid))
+            });
+            if let Some(mid) = free {
+                self.offered[at].state = OfferState::Open(mid);
+                opened.push((self.offered[at].info.id, mid, video));
+            }
+        }
+        for (track, mid, video) in opened {
+            self.start_downstream(track, mid, video);
+        }
+    }
+
+    fn types_mids(&self) -> Vec<Mid> {
+        let mut mids: Vec<_> = self.types.mids().collect();
+        mids.sort_unstable();
+        mids.into_iter().map(Mid::from).collect()
+    }
+
+    fn start_downstream(&mut self, track: TrackId, mid: Mid, video: bool) {
+        self.end_downstream(track);
+        // The section may have carried another track before: its numbers go on from there.
+        let mut down = Downstream::new(track, mid, video);
+        if let Some(at) = self.downstreams.iter().position(|old| old.mid == mid) {
+            down = self.downstreams.swap_remove(at).continued_by(track);
+        }
+        let layer = down.wanted();
+        self.downstreams.push(down);
+        self.events.push(SessionEvent::Subscribed(track));
+        if video {
+            self.events.push(SessionEvent::NeedKeyframe(track, layer));
+        }
+        let video = self.downstreams.iter().filter(|down| down.video).count() as u64;
+        let desired = video * LAYER_RATES[2] + 100_000;
+        self.rtc
+            .bwe()
+            .set_bitrate(Bitrate::bps(LAYER_RATES[0] * video), Bitrate::bps(desired));
+    }
+
+    fn end_downstream(&mut self, track: TrackId) {
+        let keep_numbers = self.role == Role::Subscribe;
+        if let Some(down) = self.downstreams.iter_mut().find(|down| down.track == track) {
+            if keep_numbers {
+                down.track = TrackId(u64::MAX);
+            } else {
+                self.downstreams.retain(|down| down.track != track);
+            }
+            self.events.push(SessionEvent::Unsubscribed(track));
+        }
+        self.layers_seen.retain(|seen| seen.0 != track);
+        self.layer_caps.retain(|cap| cap.0 != track);
+    }
+
+    fn note_layer(&mut self, packet: &MediaPacket) {
+        if packet.codec.name == codec::Name::Opus {
+            return;
+        }
+        let index = usize::from(packet.layer.0.min(2));
+        let now = packet.arrived;
+        match self
+            .layers_seen
+            .iter_mut()
+            .find(|seen| seen.0 == packet.track)
+        {
+            Some((_, seen)) => {
+                let alive = |at: Option<Instant>| {
+                    at.is_some_and(|at| now.saturating_duration_since(at) < LAYER_ALIVE)
+                };
+                let mut changed = !alive(seen[index]);
+                seen[index] = Some(now);
+                for at in seen.iter_mut() {
+                    if at.is_some() && !alive(*at) {
+                        *at = None;
+                        changed = true;
+                    }
+                }
+                if changed {
+                    self.choose_layers(now);
+                }
+            }
+            None => {
+                let mut seen = [None; 3];
+                seen[index] = Some(now);
+                self.layers_seen.push((packet.track, seen));
+                self.choose_layers(now);
+            }
+        }
+    }
+
+    /// Chooses each video's layer: as large as the way to the peer carries when all are treated
+    /// alike, not above what the page asked for, and among those that are being sent.
+    fn choose_layers(&mut self, now: Instant) {
+        let videos = self
+            .downstreams
+            .iter()
+            .filter(|down| down.video)
+            .count()
+            .max(1) as u64;
+        let share = self
+            .estimate
+            .map_or(u64::MAX, |rate| rate.saturating_sub(50_000) / videos);
+        let affordable = if share >= LAYER_RATES[2] * 4 / 5 {
+            Layer(2)
+        } else if share >= LAYER_RATES[1] * 4 / 5 {
+            Layer(1)
+        } else {
+            Layer(0)
+        };
+        for down in self.downstreams.iter_mut().filter(|down| down.video) {
+            let Some((_, seen)) = self.layers_seen.iter().find(|seen| seen.0 == down.track) else {
+                continue;
+            };
+            let cap = self.layer_caps.iter().find(|cap| cap.0 == down.track);
+            let most = cap.map_or(affordable, |cap| cap.1.min(affordable));
+            let sent = |layer: &u8| seen[usize::from(*layer)].is_some();
+            let layer = (0..=most.0)
+                .rev()
+                .find(sent)
+                .or_else(|| (most.0..3).find(sent));
+            let Some(layer) = layer.map(Layer) else {
+                continue;
+            };
+            if down.want(layer) && down.needs_keyframe(now) {
+                self.events
+                    .push(SessionEvent::NeedKeyframe(down.track, layer));
+            }
+        }
+    }
+
+    fn tell(&mut self, message: &ToPage<'_>) {
+        let text = serde_json::to_string(message).expect("plain data");
+        self.send_text(&text);
+    }
+}
