@@ -5,10 +5,13 @@
 
 #![deny(unsafe_code)]
 
+pub mod config;
+pub mod http;
 pub mod lobby;
 pub mod mailbox;
 pub mod room;
 pub mod router;
+pub mod serve;
 pub mod session;
 pub mod shard;
 pub mod stats;

@@ -266,7 +266,7 @@ impl Session {
     }
 
     /// Takes a datagram that is for this session. One that is malformed or not authentic changes
-    /// nothing.
+    /// nothing. [`Session::poll`] must follow before the next: only one packet is kept.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -584,11 +584,14 @@ impl Session {
         let upstream = &self.upstreams[index];
         let mid = upstream.mid;
         let Some(codec) = self.types.codec(&mid, *packet.header.payload_type) else {
+            tracing::debug!(pt = *packet.header.payload_type, %mid, "unknown payload type");
             return;
         };
-        if upstream.gone || packet.payload.is_empty() {
+        if upstream.gone {
             return;
         }
+        // Packets of padding alone come through with nothing in them and go on as such: a receiver
+        // that misses their numbers waits for them.
         let packet = MediaPacket {
             track: upstream.info.id,
             layer,
@@ -637,6 +640,7 @@ impl Session {
             .upstreams
             .iter()
             .position(|upstream| upstream.mid == mid)?;
+        tracing::debug!(participant = self.id.0, %mid, layer = layer.0, ssrc = *ssrc, "stream");
         let stream = (ssrc, index, layer);
         self.streams.push(stream);
         Some(stream)
@@ -991,7 +995,12 @@ impl Session {
             let Some(layer) = layer.map(Layer) else {
                 continue;
             };
-            if down.want(layer) && down.needs_keyframe(now) {
+            let changed = down.want(layer);
+            if changed {
+                let (participant, track) = (self.id.0, down.track.0);
+                tracing::debug!(participant, track, layer = layer.0, share, "layer chosen");
+            }
+            if changed && down.needs_keyframe(now) {
                 self.events
                     .push(SessionEvent::NeedKeyframe(down.track, layer));
             }

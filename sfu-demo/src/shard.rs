@@ -566,8 +566,10 @@ impl<M: Mailbox> Shard<M> {
         let taken = self.isolated(key, |session| {
             session.receive(now, proto, source, destination, bytes)
         });
-        if taken == Some(false) {
-            self.counters.drops.add(Drop::Malformed, 1);
+        match taken {
+            Some(true) => self.pump(now, key, false),
+            Some(false) => self.counters.drops.add(Drop::Malformed, 1),
+            None => {}
         }
     }
 
@@ -591,25 +593,35 @@ impl<M: Mailbox> Shard<M> {
                 continue;
             };
             peer.dirty = false;
-            let mut events = std::mem::take(&mut self.events);
-            let sockets = &mut self.sockets;
-            let streams = &self.streams;
-            let counters = &mut self.counters;
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                peer.session.tick(now);
-                let send = |transmit| pack(sockets, streams, counters, transmit);
-                peer.session.poll(now, send, &mut events);
-            }));
-            if outcome.is_err() {
-                self.counters.panics += 1;
-                events.push(SessionEvent::Closed("internal fault"));
-            }
-            for event in events.drain(..) {
-                self.event(now, key, event);
-            }
-            self.events = events;
+            self.pump(now, key, true);
         }
         self.flush()
+    }
+
+    /// Lets one session say and send what it has; before that, drives its time if `tick`.
+    fn pump(&mut self, now: Instant, key: PeerKey, tick: bool) {
+        let Some(peer) = self.peers[key].as_mut() else {
+            return;
+        };
+        let mut events = std::mem::take(&mut self.events);
+        let sockets = &mut self.sockets;
+        let streams = &self.streams;
+        let counters = &mut self.counters;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            if tick {
+                peer.session.tick(now);
+            }
+            let send = |transmit| pack(sockets, streams, counters, transmit);
+            peer.session.poll(now, send, &mut events);
+        }));
+        if outcome.is_err() {
+            self.counters.panics += 1;
+            events.push(SessionEvent::Closed("internal fault"));
+        }
+        for event in events.drain(..) {
+            self.event(now, key, event);
+        }
+        self.events = events;
     }
 
     fn flush(&mut self) -> io::Result<()> {

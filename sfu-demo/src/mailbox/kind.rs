@@ -34,6 +34,9 @@ pub trait OnMailbox {
 }
 
 impl Kind {
+    /// The kind that the server runs on unless told otherwise.
+    pub const DEFAULT: Self = Self::Tokio;
+
     /// Every kind.
     pub const ALL: [Self; 6] = [
         Self::Tokio,

@@ -170,6 +170,7 @@ fn profile(name: Name, parameters: &str) -> u32 {
 }
 
 /// Whether a receiver that has seen nothing yet can start with this payload. Audio always can.
+/// A packet of padding alone has an empty payload.
 #[must_use]
 pub fn starts_keyframe(name: Name, payload: &[u8]) -> bool {
     match name {

@@ -1,0 +1,249 @@
+//! Puts a server together: sockets, shards on threads of their own, the room, the lobby, HTTP.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+
+use crate::http::limit::RateLimit;
+use crate::http::token::Keys;
+use crate::http::{self, App, Mailboxes};
+use crate::lobby::{self, Limits, Lobby};
+use crate::mailbox::Mailbox;
+use crate::room;
+use crate::session::build::Setup;
+use crate::shard::{Shard, Wiring};
+use crate::udp::{self, Bind};
+
+/// Control messages that a mailbox holds.
+const HIGH: usize = 1024;
+/// Media messages that a mailbox holds.
+const LOW: usize = 2048;
+
+/// How a server is to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Addresses of this host for media; empty means loopback and the address that others use.
+    pub media: Vec<IpAddr>,
+    /// The port for media, 0 for any.
+    pub media_port: u16,
+    /// How many shards.
+    pub shards: usize,
+    /// The secret of room tokens.
+    pub secret: Option<Vec<u8>>,
+    /// How many may come.
+    pub limits: Limits,
+    /// How many joins one address may make at once, and a second after that.
+    pub join_rate: (u32, f64),
+    /// Whether to estimate bandwidth and pace.
+    pub estimate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            media: Vec::new(),
+            media_port: 0,
+            shards: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
+            secret: None,
+            limits: Limits {
+                room: 64,
+                server: 1024,
+            },
+            join_rate: (30, 3.0),
+            estimate: true,
+        }
+    }
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Server {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Where media goes.
+    pub media: Vec<SocketAddr>,
+    drain: watch::Sender<bool>,
+    shards: Vec<JoinHandle<io::Result<()>>>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// Starts a server on mailbox `M`.
+///
+/// # Errors
+///
+/// If an address cannot be bound, or everybody could join a server that is not only for this
+/// machine.
+pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
+    if options.secret.is_none() && !options.http.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "{} can be reached from other machines: set a secret for room tokens",
+                options.http
+            ),
+        ));
+    }
+    if let Some(secret) = &options.secret
+        && secret.len() < Keys::MIN_SECRET
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the secret must have at least {} bytes", Keys::MIN_SECRET),
+        ));
+    }
+    let listener = TcpListener::bind(options.http).await?;
+    let count = options.shards.max(1);
+    let mut sockets = media_sockets(&options, count)?;
+    let media: Vec<_> = sockets[0]
+        .iter()
+        .map(std::net::UdpSocket::local_addr)
+        .collect::<io::Result<_>>()?;
+
+    let (room_tx, room_rx) = M::mailbox(HIGH, 1);
+    let (lobby_tx, lobby_rx) = M::mailbox(HIGH, 1);
+    let (shard_txs, shard_rxs): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| M::mailbox(HIGH, LOW)).unzip();
+
+    let mut shards = Vec::new();
+    for (here, mailbox) in shard_rxs.into_iter().enumerate() {
+        let wiring = Wiring::<M> {
+            here,
+            mailbox,
+            shards: shard_txs.clone(),
+            room: room_tx.clone(),
+            lobby: lobby_tx.clone(),
+        };
+        shards.push(spawn_shard(wiring, std::mem::take(&mut sockets[here])).await?);
+    }
+    let setup = Setup {
+        udp: media.clone(),
+        tcp: Vec::new(),
+        estimate: options.estimate,
+    };
+    let lobby = Lobby::new(setup, options.limits, count);
+    let tasks = vec![
+        tokio::spawn(room::run::<M>(room_rx, shard_txs.clone())).abort_handle(),
+        tokio::spawn(lobby::run::<M>(lobby, lobby_rx, shard_txs.clone())).abort_handle(),
+    ];
+
+    let keys = options.secret.as_deref().map(Keys::new);
+    let mailboxes = Mailboxes {
+        lobby: lobby_tx,
+        room: room_tx,
+        shards: shard_txs,
+    };
+    let app = App::<M>::new(
+        mailboxes,
+        keys,
+        RateLimit::new(options.join_rate.0, options.join_rate.1),
+    );
+    let http = listener.local_addr()?;
+    let (drain, mut draining) = watch::channel(false);
+    let service =
+        http::routes(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let mut http_draining = draining.clone();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+        let _ = http_draining.wait_for(|drain| *drain).await;
+    });
+    let mut tasks = tasks;
+    tasks.push(
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "HTTP ended");
+            }
+        })
+        .abort_handle(),
+    );
+    tokio::spawn(async move {
+        let _ = draining.wait_for(|drain| *drain).await;
+        app.drain();
+    });
+    Ok(Server {
+        http,
+        media,
+        drain,
+        shards,
+        tasks,
+    })
+}
+
+impl Server {
+    /// Says goodbye to everybody and stops; waits for it, but no longer than `deadline`. Says
+    /// whether everything ended by itself.
+    pub async fn stop(self, deadline: Duration) -> bool {
+        self.drain.send_replace(true);
+        let until = Instant::now() + deadline;
+        let shards = self.shards;
+        let joined = tokio::task::spawn_blocking(move || {
+            let mut clean = true;
+            for shard in shards {
+                while !shard.is_finished() && Instant::now() < until {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+                clean &= shard.is_finished() && matches!(shard.join(), Ok(Ok(())));
+            }
+            clean
+        });
+        let clean = joined.await.unwrap_or(false);
+        for task in self.tasks {
+            task.abort();
+        }
+        clean
+    }
+}
+
+/// For each shard a socket for each address; all on one port, which the kernel shares out by flow.
+fn media_sockets(options: &Options, shards: usize) -> io::Result<Vec<Vec<std::net::UdpSocket>>> {
+    let mut addresses = options.media.clone();
+    if addresses.is_empty() {
+        addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        addresses.extend(udp::host_address());
+    }
+    let mut port = options.media_port;
+    let mut sockets: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+    for address in addresses {
+        for shard in &mut sockets {
+            let socket = Bind::new(SocketAddr::new(address, port)).shared().open()?;
+            port = socket.local_addr()?.port();
+            shard.push(socket);
+        }
+    }
+    Ok(sockets)
+}
+
+/// Starts a shard on a thread of its own.
+async fn spawn_shard<M: Mailbox>(
+    wiring: Wiring<M>,
+    sockets: Vec<std::net::UdpSocket>,
+) -> io::Result<JoinHandle<io::Result<()>>> {
+    let (ready, is_ready) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{}", wiring.here))
+        .spawn(move || -> io::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async move {
+                let shard = Shard::new(wiring, sockets)?;
+                let _ = ready.send(());
+                let outcome = shard.run().await;
+                if let Err(error) = &outcome {
+                    tracing::error!(%error, "a shard ended");
+                }
+                outcome
+            })
+        })?;
+    if is_ready.await.is_err() {
+        return Err(io::Error::other("a shard could not start"));
+    }
+    Ok(thread)
+}
