@@ -5,12 +5,16 @@
 
 #![deny(unsafe_code)]
 
+pub mod capture;
 pub mod config;
 pub mod http;
 pub mod lobby;
 pub mod mailbox;
+pub mod relay;
+pub mod replay;
 pub mod room;
 pub mod router;
+pub mod rtp;
 pub mod serve;
 pub mod session;
 pub mod shard;

@@ -1,6 +1,8 @@
 //! The `sfu-demo` binary: arguments and wiring.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,9 +11,9 @@ use tracing_subscriber::EnvFilter;
 
 use sfu_demo::config::ServeArgs;
 use sfu_demo::http::token::{Claims, Keys};
-use sfu_demo::mailbox::Mailbox;
 use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::serve;
+use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::{relay, replay, serve};
 
 /// A selective forwarding unit on the lanemesh mailbox.
 ///
@@ -27,8 +29,69 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Forward plain RTP from one port to many, for ffmpeg, GStreamer and their like
+    Relay(RelayArgs),
+    /// Send the RTP of a capture through the relay and compare what arrives, byte for byte
+    Replay(ReplayArgs),
     /// Make a token that lets its bearer into a room
     Token(TokenArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RelayArgs {
+    /// Where RTP comes in
+    #[arg(long, default_value = "127.0.0.1:5004", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where it goes; may be given more than once
+    #[arg(
+        long,
+        required = true,
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ','
+    )]
+    to: Vec<SocketAddr>,
+    /// How many shards share the subscribers, each with a thread of its own
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
+    /// Which mailbox packets cross shards by
+    #[arg(long, value_enum, default_value_t = Kind::DEFAULT)]
+    mailbox: Kind,
+    /// Allow addresses of other machines, although plain RTP is not encrypted
+    #[arg(long)]
+    allow_remote: bool,
+    /// How many packets go to one subscriber back to back
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    burst: u16,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReplayArgs {
+    /// The capture, pcap or pcapng
+    file: PathBuf,
+    /// To how many receivers
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    receivers: u16,
+    /// How much faster than it was recorded; 0 is as fast as it goes
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
+    speed: f64,
+    /// How many shards share the receivers
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
+    /// Which mailbox packets cross shards by
+    #[arg(long, value_enum, default_value_t = Kind::DEFAULT)]
+    mailbox: Kind,
+    /// Say what came of it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    if speed.is_finite() && speed >= 0.0 {
+        Ok(speed)
+    } else {
+        Err("it is negative".to_owned())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,6 +122,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => run_serve(cli.serve),
+        Some(Command::Relay(args)) => args.mailbox.with(RunRelay(args)),
+        Some(Command::Replay(args)) => args.mailbox.with(RunReplay(args)),
         Some(Command::Token(args)) => run_token(args),
     };
     match outcome {
@@ -133,6 +198,69 @@ impl OnMailbox for Serve {
                 Err("not everything ended in time".into())
             }
         })
+    }
+}
+
+struct RunRelay(RelayArgs);
+
+impl OnMailbox for RunRelay {
+    type Output = Result<(), Failure>;
+
+    fn run<M: Mailbox>(self) -> Self::Output {
+        logs(false);
+        let args = self.0;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let options = relay::Options {
+            listen: args.listen,
+            to: args.to,
+            shards: args.shards.into(),
+            allow_remote: args.allow_remote,
+            burst: args.burst.into(),
+        };
+        let subscribers = options.to.len();
+        let stats = runtime.block_on(async {
+            let relay = relay::start::<M>(options).await?;
+            println!("RTP to {} goes to {subscribers} subscribers.", relay.listen);
+            stop_asked().await?;
+            relay.stop()
+        })?;
+        println!("{}", serde_json::to_string_pretty(&stats)?);
+        Ok(())
+    }
+}
+
+struct RunReplay(ReplayArgs);
+
+impl OnMailbox for RunReplay {
+    type Output = Result<(), Failure>;
+
+    fn run<M: Mailbox>(self) -> Self::Output {
+        let args = self.0;
+        let options = replay::Options {
+            receivers: args.receivers.into(),
+            speed: args.speed,
+            shards: args.shards.into(),
+        };
+        let bar = indicatif::ProgressBar::new(0);
+        let report = replay::play::<M>(&args.file, options, |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        })
+        .map_err(|error| format!("{} {error}", args.file.display()))?;
+        bar.finish_and_clear();
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            println!(
+                "{} of {} packets ({} bytes) reached each of {} receivers unchanged in {:.1?}",
+                report.delivered, report.packets, report.bytes, report.receivers, report.took
+            );
+        }
+        report
+            .difference
+            .map_or(Ok(()), |difference| Err(difference.into()))
     }
 }
 

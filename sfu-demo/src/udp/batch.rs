@@ -183,7 +183,9 @@ impl SendBatch {
         &self.entries[self.done..]
     }
 
-    pub(super) fn bytes_of(&self, stored: Stored) -> &[u8] {
+    /// Bytes that were stored.
+    #[must_use]
+    pub fn bytes(&self, stored: Stored) -> &[u8] {
         let at = stored.at as usize;
         &self.arena[at..at + stored.len as usize]
     }

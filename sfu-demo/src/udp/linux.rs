@@ -121,7 +121,7 @@ pub(super) fn send(socket: &impl Handle, batch: &SendBatch, gso: bool) -> io::Re
         }
         let size = pending[0].bytes.len;
         for (piece, entry) in pieces[used..].iter_mut().zip(&pending[..len]) {
-            let bytes = batch.bytes_of(entry.bytes);
+            let bytes = batch.bytes(entry.bytes);
             piece.write(libc::iovec {
                 iov_base: bytes.as_ptr().cast_mut().cast(),
                 iov_len: bytes.len(),

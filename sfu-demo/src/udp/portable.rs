@@ -60,7 +60,7 @@ pub(super) fn recv(socket: &impl Handle, batch: &mut RecvBatch) -> io::Result<us
 pub(super) fn send(socket: &impl Handle, batch: &SendBatch, _gso: bool) -> io::Result<usize> {
     let mut sent = 0;
     for entry in batch.pending() {
-        match socket.send_to(batch.bytes_of(entry.bytes), entry.to) {
+        match socket.send_to(batch.bytes(entry.bytes), entry.to) {
             Ok(_) => sent += 1,
             Err(_) if sent > 0 => break,
             Err(error) => return Err(error),
