@@ -129,7 +129,7 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    async fn join(&self, join: Join) -> Result<Joined, Error> {
+    pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
         let (reply, answer) = oneshot::channel();
         if !self.tell_lobby(LobbyMessage::Join(Box::new(join), reply)) {
             return Err(Error::Busy);
@@ -152,7 +152,8 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    async fn observe(&self) -> Stats {
+    /// Asks every actor how it goes.
+    pub async fn observe(&self) -> Stats {
         let (mut shards, mut rooms) = (Vec::new(), None);
         {
             let mut mailboxes = self
@@ -206,7 +207,7 @@ pub struct Stats {
 
 /// Why a request is refused.
 #[derive(Debug)]
-enum Error {
+pub(crate) enum Error {
     Denied(Denied),
     TooOften(Duration),
     Join(JoinError),
@@ -623,6 +624,17 @@ pub fn prometheus(stats: &Stats) -> String {
         "Times the reader went to sleep.",
         &|s| s.sleeps,
     );
+    let name = "sfu_cpu_seconds_total";
+    let _ = writeln!(text, "# HELP {name} CPU time of the shard's thread.");
+    let _ = writeln!(text, "# TYPE {name} counter");
+    for shard in &stats.shards {
+        let _ = writeln!(
+            text,
+            "{name}{{shard=\"{}\"}} {}",
+            shard.shard,
+            shard.cpu.as_secs_f64()
+        );
+    }
     let name = "sfu_dropped_total";
     let _ = writeln!(text, "# HELP {name} Datagrams not forwarded, by reason.");
     let _ = writeln!(text, "# TYPE {name} counter");

@@ -5,8 +5,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod bench;
 pub mod capture;
+pub mod client;
 pub mod config;
+pub mod cpu;
 pub mod http;
 pub mod lobby;
 pub mod mailbox;

@@ -69,6 +69,9 @@ pub trait Mailbox: fmt::Debug + Send + Sync + 'static {
     /// The name that `--mailbox` takes.
     const NAME: &'static str;
 
+    /// Whether capacities count for each sender rather than for all together.
+    const PER_SENDER: bool = false;
+
     /// The sending half.
     type Sender<H: Send + 'static, L: Send + 'static>: Sender<H, L>;
     /// The receiving half.

@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::cpu;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
 use crate::rtp;
 use crate::stats::{Drop, Drops, Latency, LatencySummary};
@@ -54,6 +55,8 @@ pub struct RelayStats {
     pub latency: LatencySummary,
     /// How often the mailbox's reader went to sleep.
     pub sleeps: u64,
+    /// CPU time of its thread.
+    pub cpu: Duration,
 }
 
 /// A relay that runs.
@@ -76,9 +79,9 @@ struct Bundle {
 /// What shards of a relay say to each other.
 enum Crossing {
     /// Packets.
-    Full(Box<Bundle>),
+    Full(Bundle),
     /// A bundle comes back.
-    Empty(Box<Bundle>),
+    Empty(Bundle),
 }
 
 type Lane<M> = <M as Mailbox>::Sender<std::convert::Infallible, Crossing>;
@@ -192,7 +195,7 @@ struct Shard<M: Mailbox> {
     egress: Socket,
     subscribers: Vec<SocketAddr>,
     lanes: Vec<Lane<M>>,
-    spare: Vec<Box<Bundle>>,
+    spare: Vec<Bundle>,
     made: usize,
     outgoing: SendBatch,
     stored: Vec<Stored>,
@@ -262,6 +265,7 @@ impl<M: Mailbox> Shard<M> {
         }
         self.stats.latency = self.latency.summary();
         self.stats.sleeps = end.observe().sleeps;
+        self.stats.cpu = cpu::of_thread();
         Ok(self.stats)
     }
 
@@ -301,11 +305,11 @@ impl<M: Mailbox> Shard<M> {
                 Some(bundle) => bundle,
                 None if self.made < BUNDLES * self.lanes.len() => {
                     self.made += 1;
-                    Box::new(Bundle {
+                    Bundle {
                         bytes: Vec::new(),
                         ends: Vec::new(),
                         arrived,
-                    })
+                    }
                 }
                 None => {
                     self.stats.drops.add(Drop::Lane, self.stored.len());
@@ -329,7 +333,7 @@ impl<M: Mailbox> Shard<M> {
     }
 
     /// Sends packets that came from the first shard.
-    fn forward(&mut self, bundle: Box<Bundle>) -> io::Result<()> {
+    fn forward(&mut self, bundle: Bundle) -> io::Result<()> {
         let mut from = 0;
         for &to in &bundle.ends {
             self.stored

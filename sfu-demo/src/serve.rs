@@ -12,8 +12,8 @@ use tokio::task::AbortHandle;
 
 use crate::http::limit::RateLimit;
 use crate::http::token::Keys;
-use crate::http::{self, App, Mailboxes};
-use crate::lobby::{self, Limits, Lobby};
+use crate::http::{self, App, Mailboxes, Stats};
+use crate::lobby::{self, Join, Joined, Limits, Lobby};
 use crate::mailbox::Mailbox;
 use crate::room;
 use crate::session::build::Setup;
@@ -64,13 +64,18 @@ impl Default for Options {
     }
 }
 
+type Answer<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+type JoinFn = Box<dyn Fn(Join) -> Answer<Option<Joined>> + Send + Sync>;
+type ObserveFn = Box<dyn Fn() -> Answer<Stats> + Send + Sync>;
+
 /// A server that runs.
-#[derive(Debug)]
 pub struct Server {
     /// Where HTTP listens.
     pub http: SocketAddr,
     /// Where media goes.
     pub media: Vec<SocketAddr>,
+    join: JoinFn,
+    observe: ObserveFn,
     drain: watch::Sender<bool>,
     shards: Vec<JoinHandle<io::Result<()>>>,
     tasks: Vec<AbortHandle>,
@@ -148,6 +153,16 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     );
     let http = listener.local_addr()?;
     let (drain, mut draining) = watch::channel(false);
+    let joins = Arc::clone(&app);
+    let join: JoinFn = Box::new(move |join| {
+        let app = Arc::clone(&joins);
+        Box::pin(async move { app.join(join).await.ok() })
+    });
+    let observes = Arc::clone(&app);
+    let observe: ObserveFn = Box::new(move || {
+        let app = Arc::clone(&observes);
+        Box::pin(async move { app.observe().await })
+    });
     let service =
         http::routes(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
     let mut http_draining = draining.clone();
@@ -170,13 +185,34 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     Ok(Server {
         http,
         media,
+        join,
+        observe,
         drain,
         shards,
         tasks,
     })
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("http", &self.http)
+            .field("media", &self.media)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Server {
+    /// Joins somebody of this process, past HTTP, tokens and rates.
+    pub async fn join(&self, join: Join) -> Option<Joined> {
+        (self.join)(join).await
+    }
+
+    /// Asks every actor how it goes.
+    pub async fn observe(&self) -> Stats {
+        (self.observe)().await
+    }
+
     /// Says goodbye to everybody and stops; waits for it, but no longer than `deadline`. Says
     /// whether everything ended by itself.
     pub async fn stop(self, deadline: Duration) -> bool {

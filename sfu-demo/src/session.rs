@@ -82,7 +82,7 @@ impl Layer {
     /// The layer of a stream that is called `rid`: `q`, `h`, `f` or `0`, `1`, `2`.
     #[must_use]
     pub fn of(rid: Option<Rid>) -> Self {
-        match rid.as_ref().map(|rid| &**rid) {
+        match rid.as_deref() {
             Some("q" | "l" | "lo" | "0") => Self(0),
             Some("h" | "m" | "mid" | "1") => Self(1),
             _ => Self::HIGHEST,
@@ -513,10 +513,8 @@ impl Session {
                 self.close_for("connection lost");
             }
             Event::RtpPacket(packet) => self.incoming(now, packet),
-            Event::MediaAdded(media) => {
-                if media.direction.is_receiving() {
-                    self.publish(media.mid, media.kind);
-                }
+            Event::MediaAdded(media) if media.direction.is_receiving() => {
+                self.publish(media.mid, media.kind);
             }
             Event::MediaChanged(media) => {
                 if media.direction.is_receiving() {
@@ -549,24 +547,18 @@ impl Session {
                     self.tell(&ToPage::Bandwidth { estimate: rate });
                 }
             }
-            Event::ChannelOpen(id, _) => {
-                if self.channel.is_none() {
-                    self.channel = Some(id);
-                    self.events.push(SessionEvent::ChannelOpen);
-                }
+            Event::ChannelOpen(id, _) if self.channel.is_none() => {
+                self.channel = Some(id);
+                self.events.push(SessionEvent::ChannelOpen);
             }
-            Event::ChannelClose(id) => {
-                if self.channel == Some(id) {
-                    self.channel = None;
-                }
-            }
-            Event::ChannelData(data) => {
-                if Some(data.id) == self.channel && data.data.len() <= MAX_MESSAGE {
-                    match serde_json::from_slice(&data.data) {
-                        Ok(message) => self.message(now, message),
-                        Err(error) => {
-                            tracing::debug!(participant = self.id.0, %error, "not understood");
-                        }
+            Event::ChannelClose(id) if self.channel == Some(id) => self.channel = None,
+            Event::ChannelData(data)
+                if Some(data.id) == self.channel && data.data.len() <= MAX_MESSAGE =>
+            {
+                match serde_json::from_slice(&data.data) {
+                    Ok(message) => self.message(now, message),
+                    Err(error) => {
+                        tracing::debug!(participant = self.id.0, %error, "not understood");
                     }
                 }
             }

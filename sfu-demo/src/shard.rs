@@ -16,6 +16,7 @@ use str0m::ice::StunMessage;
 use str0m::net::{Protocol, Transmit};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cpu;
 use crate::lobby::LobbyMessage;
 use crate::mailbox::{Mailbox, Message, Receiver, Refused, Sender};
 use crate::room::RoomMessage;
@@ -843,6 +844,7 @@ impl<M: Mailbox> Shard<M> {
             high_depth: observed.high_depth,
             low_depth: observed.low_depth,
             sleeps: observed.sleeps,
+            cpu: cpu::of_thread(),
         }
     }
 }

@@ -208,4 +208,6 @@ pub struct ShardStats {
     pub low_depth: usize,
     /// How often the mailbox's reader went to sleep.
     pub sleeps: u64,
+    /// CPU time of the shard's thread.
+    pub cpu: Duration,
 }

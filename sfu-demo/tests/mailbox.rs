@@ -38,7 +38,7 @@ fn control_overtakes_media_that_waits() {
                 assert!(rx.try_recv_many(&mut got, 64) > 0);
             }
             assert_eq!(got[0], Message::High(7));
-            let low: Vec<_> = got[1..].iter().copied().collect();
+            let low = got[1..].to_vec();
             assert_eq!(low, (0..20).map(Message::Low).collect::<Vec<_>>());
         }
     }
@@ -149,7 +149,7 @@ fn sleeping_receiver_wakes_for_each_class() {
                 block_on(async {
                     let mut got = Vec::new();
                     while rx.recv_many(&mut got, 8).await > 0 {
-                        done_tx.send(got.drain(..).collect::<Vec<_>>()).unwrap();
+                        done_tx.send(std::mem::take(&mut got)).unwrap();
                     }
                 });
             });
