@@ -120,6 +120,8 @@ impl Browser {
 
     /// Runs a function body in a tab; a promise is waited for.
     pub fn run(&self, tab: &str, body: &str) -> Value {
+        // Whoever asks again and again leaves the browser some time to get on.
+        std::thread::park_timeout(Duration::from_millis(50));
         self.to(tab);
         self.post("execute/sync", &json!({"script": body, "args": []}))
     }

@@ -93,7 +93,7 @@ pub fn until_or<T>(
             "waited in vain until {what}\n{}",
             state()
         );
-        std::thread::park_timeout(Duration::from_millis(50));
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
