@@ -37,7 +37,7 @@ pub struct ServeArgs {
     #[arg(long, env = "SFU_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: Option<u16>,
 
-    /// Which mailbox the actors have [default: tokio]
+    /// Which mailbox the actors have [default: mesh]
     #[arg(long, env = "SFU_MAILBOX", value_enum)]
     #[serde(skip)]
     pub mailbox: Option<Kind>,

@@ -10,6 +10,7 @@ use std::future::Future;
 
 pub mod bell;
 pub mod kind;
+pub mod mesh;
 pub mod pair;
 pub mod peers;
 

@@ -230,6 +230,7 @@ pub struct Session {
     alive: Instant,
     timeout: Instant,
     connected: bool,
+    closing: bool,
     closed: bool,
 }
 
@@ -332,6 +333,9 @@ impl Session {
                     self.close_for("protocol error");
                 }
             }
+        }
+        if self.closing {
+            self.close_for("closed");
         }
         events.append(&mut self.events);
     }
@@ -483,8 +487,10 @@ impl Session {
         channel.write(false, text.as_bytes()).unwrap_or(false)
     }
 
-    /// Says goodbye; what is left to send comes with the next [`Session::poll`].
+    /// Says goodbye with the next [`Session::poll`], and is over then: it does not wait for the
+    /// peer to say it too.
     pub fn close(&mut self) {
+        self.closing = true;
         let _ = self.rtc.close();
     }
 

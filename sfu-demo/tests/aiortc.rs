@@ -4,13 +4,13 @@ mod support;
 
 use std::process::{Command, Stdio};
 
-use sfu_demo::mailbox::peers::Tokio;
+use sfu_demo::mailbox::mesh::Mesh;
 use support::{Killed, Running, options, python};
 
 #[test]
 fn aiortc_publishes_and_another_aiortc_decodes_it() {
     let Some(python) = python() else { return };
-    let server = Running::start::<Tokio>(options(2));
+    let server = Running::start::<Mesh>(options(2));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aiortc_client.py");
     let publisher = Killed(
         Command::new(&python)

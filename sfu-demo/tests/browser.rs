@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use sfu_demo::mailbox::peers::Tokio;
+use sfu_demo::mailbox::mesh::Mesh;
 use support::browser::Browser;
 use support::{Running, options};
 
@@ -77,7 +77,7 @@ fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Running::start::<Tokio>(options(2));
+    let server = Running::start::<Mesh>(options(2));
     let ann = join(&browser, &server, "one", "Ann", "");
     let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
     decodes(&browser, &server, &ann, "Ben");

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::peers::{Flume, Tokio};
+use sfu_demo::mailbox::mesh::Mesh;
+use sfu_demo::mailbox::peers::Flume;
 use sfu_demo::mailbox::{Kind, Mailbox};
 use sfu_demo::relay::{self, Options, Relay};
 use sfu_demo::replay;
@@ -114,7 +115,7 @@ fn one_shard_and_three_deliver_the_same() {
 #[test]
 fn malformed_packets_are_dropped_and_counted() {
     let receivers = receivers(1);
-    let relay = start::<Tokio>(vec![receivers[0].local_addr().unwrap()], 1);
+    let relay = start::<Mesh>(vec![receivers[0].local_addr().unwrap()], 1);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut padded = rtp(1, 4);
     padded[0] |= 0x20;
@@ -142,7 +143,7 @@ fn malformed_packets_are_dropped_and_counted() {
 fn subscriber_that_dies_at_full_rate_does_not_disturb_the_others() {
     let mut receivers = receivers(3);
     let to = receivers.iter().map(|r| r.local_addr().unwrap()).collect();
-    let relay = start::<Tokio>(to, 2);
+    let relay = start::<Mesh>(to, 2);
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut bytes = [0; 2048];
     for sequence in 0..2000u16 {
@@ -172,9 +173,7 @@ fn plain_rtp_stays_on_this_machine_unless_told_otherwise() {
             allow_remote: false,
             burst: 8,
         };
-        let error = runtime
-            .block_on(relay::start::<Tokio>(options))
-            .unwrap_err();
+        let error = runtime.block_on(relay::start::<Mesh>(options)).unwrap_err();
         assert!(error.to_string().contains("--allow-remote"), "{error}");
     }
 }
@@ -189,7 +188,7 @@ fn ffmpeg_stream_goes_through_unchanged() {
     let tap = receivers(1).remove(0);
     let receivers = receivers(2);
     let to = receivers.iter().map(|r| r.local_addr().unwrap()).collect();
-    let relay = start::<Tokio>(to, 2);
+    let relay = start::<Mesh>(to, 2);
     let target = format!(
         "rtp://127.0.0.1:{}?pkt_size=1200",
         tap.local_addr().unwrap().port()
@@ -258,7 +257,7 @@ fn ffmpeg_decodes_what_the_relay_forwards() {
         ),
     )
     .unwrap();
-    let relay = start::<Tokio>(vec![format!("127.0.0.1:{port}").parse().unwrap()], 1);
+    let relay = start::<Mesh>(vec![format!("127.0.0.1:{port}").parse().unwrap()], 1);
     let target = format!("rtp://127.0.0.1:{}?pkt_size=1200", relay.listen.port());
     let _sender = Killed(
         Command::new("ffmpeg")

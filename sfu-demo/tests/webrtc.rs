@@ -12,7 +12,8 @@ use sfu_demo::capture;
 use sfu_demo::client::Client;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::peers::{Flume, Tokio};
+use sfu_demo::mailbox::mesh::Mesh;
+use sfu_demo::mailbox::peers::Flume;
 use sfu_demo::mailbox::{Kind, Mailbox};
 use sfu_demo::rtp;
 use sfu_demo::serve::Options;
@@ -107,7 +108,7 @@ fn drive_until(
 
 #[test]
 fn whip_publishes_whep_plays_and_delete_ends_it() {
-    let server = Running::start::<Tokio>(options(2));
+    let server = Running::start::<Mesh>(options(2));
     let audio = [MediaKind::Audio];
     let (mut publisher, resource) = join(&server, "/whip/stage", true, &audio);
     let (mut player, _) = join(&server, "/whep/stage", false, &audio);
@@ -316,7 +317,7 @@ fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
 #[test]
 fn one_shard_and_three_deliver_each_capture_to_each_player_unchanged() {
     for name in ["h264.pcap", "vp9.pcap", "av1.pcap", "vp8.pcap"] {
-        assert!(played::<Flume>(1, name) == played::<Tokio>(3, name));
+        assert!(played::<Flume>(1, name) == played::<Mesh>(3, name));
     }
 }
 
@@ -336,7 +337,7 @@ fn every_mailbox_carries_a_room_across_shards() {
 
 #[test]
 fn player_that_dies_at_full_rate_does_not_disturb_the_others() {
-    let server = Running::start::<Tokio>(options(2));
+    let server = Running::start::<Mesh>(options(2));
     let audio = [MediaKind::Audio];
     let (mut publisher, _) = join(&server, "/whip/stage", true, &audio);
     let mut players: Vec<_> = (0..3)
@@ -378,7 +379,7 @@ fn player_that_dies_at_full_rate_does_not_disturb_the_others() {
 
 #[test]
 fn wrong_fingerprint_is_not_connected() {
-    let server = Running::start::<Tokio>(options(1));
+    let server = Running::start::<Mesh>(options(1));
     let (mut client, offer) = client(true, &[MediaKind::Audio]);
     let at = offer.find("a=fingerprint:sha-256 ").unwrap() + 22;
     let digit = if &offer[at..=at] == "A" { "B" } else { "A" };
@@ -407,7 +408,7 @@ fn wrong_fingerprint_is_not_connected() {
 
 #[test]
 fn server_that_is_not_who_the_answer_says_is_not_connected() {
-    let server = Running::start::<Tokio>(options(1));
+    let server = Running::start::<Mesh>(options(1));
     let (mut client, offer) = client(true, &[MediaKind::Audio]);
     let answer = post(
         &format!("{}/whip/a", server.http),
@@ -429,7 +430,7 @@ fn server_that_is_not_who_the_answer_says_is_not_connected() {
 
 #[test]
 fn offers_beyond_what_is_allowed_are_refused() {
-    let server = Running::start::<Tokio>(options(1));
+    let server = Running::start::<Mesh>(options(1));
     let url = format!("{}/whip/a", server.http);
     let (_, offer) = client(true, &[MediaKind::Audio]);
     let sdp = "application/sdp";
@@ -509,7 +510,7 @@ fn offers_beyond_what_is_allowed_are_refused() {
 
 #[test]
 fn tokens_guard_rooms() {
-    let server = Running::start::<Tokio>(Options {
+    let server = Running::start::<Mesh>(Options {
         secret: Some(SECRET.into()),
         ..options(1)
     });
@@ -567,7 +568,7 @@ fn public_address_without_a_secret_is_refused() {
             secret: secret.map(|secret| secret.as_bytes().to_vec()),
             ..options(1)
         };
-        runtime.block_on(sfu_demo::serve::start::<Tokio>(options))
+        runtime.block_on(sfu_demo::serve::start::<Mesh>(options))
     };
     assert!(start(None).unwrap_err().to_string().contains("secret"));
     assert!(start(Some("short")).unwrap_err().to_string().contains("32"));
@@ -577,7 +578,7 @@ fn public_address_without_a_secret_is_refused() {
 
 #[test]
 fn flood_of_joins_is_refused_and_rooms_are_bounded() {
-    let server = Running::start::<Tokio>(Options {
+    let server = Running::start::<Mesh>(Options {
         join_rate: (5, 0.01),
         ..options(1)
     });
@@ -604,7 +605,7 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
     server.stop();
 
     let limits = sfu_demo::lobby::Limits { room: 2, server: 3 };
-    let server = Running::start::<Tokio>(Options {
+    let server = Running::start::<Mesh>(Options {
         limits,
         ..options(1)
     });
@@ -624,7 +625,7 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
 
 #[test]
 fn strangers_get_nothing_back() {
-    let server = Running::start::<Tokio>(options(1));
+    let server = Running::start::<Mesh>(options(1));
     // A guest who has been answered but does not come, so that there is a name to try.
     let (_, offer) = client(true, &[MediaKind::Audio]);
     let answer = post(
@@ -701,7 +702,7 @@ fn strangers_get_nothing_back() {
 
 #[test]
 fn datagrams_of_any_kind_do_no_harm() {
-    let server = Running::start::<Tokio>(options(1));
+    let server = Running::start::<Mesh>(options(1));
     let audio = [MediaKind::Audio];
     let (mut publisher, _) = join(&server, "/whip/a", true, &audio);
     drive_until(
@@ -758,7 +759,7 @@ fn datagrams_of_any_kind_do_no_harm() {
 
 #[test]
 fn drain_says_goodbye_and_ends() {
-    let server = Running::start::<Tokio>(options(2));
+    let server = Running::start::<Mesh>(options(2));
     let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio]);
     drive_until(
         "it is connected",
@@ -777,7 +778,7 @@ fn drain_says_goodbye_and_ends() {
 
 #[test]
 fn figures_and_health_are_there() {
-    let server = Running::start::<Tokio>(options(2));
+    let server = Running::start::<Mesh>(options(2));
     let get = |path: &str| {
         let mut response = agent()
             .get(format!("{}{path}", server.http))

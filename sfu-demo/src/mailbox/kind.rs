@@ -5,11 +5,14 @@ use std::fmt;
 use clap::ValueEnum;
 
 use super::Mailbox;
+use super::mesh::Mesh;
 use super::peers::{Crossbeam, Crossfire, Flume, Kanal, Tachyonix, Tokio};
 
 /// Which mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Kind {
+    /// lanemesh: lanes with a priority class
+    Mesh,
     /// tokio's bounded mpsc, one channel a class
     Tokio,
     /// tachyonix, one channel a class
@@ -35,10 +38,11 @@ pub trait OnMailbox {
 
 impl Kind {
     /// The kind that the server runs on unless told otherwise.
-    pub const DEFAULT: Self = Self::Tokio;
+    pub const DEFAULT: Self = Self::Mesh;
 
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Mesh,
         Self::Tokio,
         Self::Tachyonix,
         Self::Flume,
@@ -63,6 +67,7 @@ impl Kind {
     /// Runs `job` with this kind as its type.
     pub fn with<J: OnMailbox>(self, job: J) -> J::Output {
         match self {
+            Self::Mesh => job.run::<Mesh>(),
             Self::Tokio => job.run::<Tokio>(),
             Self::Tachyonix => job.run::<Tachyonix>(),
             Self::Flume => job.run::<Flume>(),

@@ -199,6 +199,7 @@ impl Session {
             alive: now,
             timeout: now,
             connected: false,
+            closing: false,
             closed: false,
         };
         Ok((session, answer))

@@ -1,0 +1,170 @@
+//! Builders: how large lanes are, and how the receiver divides its attention.
+
+use crate::{
+    mailbox::{MailboxReceiver, MailboxSender, Overflow},
+    receiver::Receiver,
+    sender::Sender,
+};
+
+/// How one class of a mesh is laid out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Config {
+    pub(crate) lane_capacity: usize,
+    pub(crate) first_ring: usize,
+    pub(crate) burst: usize,
+    pub(crate) budget: usize,
+}
+
+/// Settings of a channel, for [`Builder::build`].
+///
+/// # Examples
+///
+/// ```
+/// let (mut tx, mut rx) = lanemesh::Builder::new(1024).first_ring(64).burst(16).build();
+/// tx.try_send("hello").unwrap();
+/// assert_eq!(rx.try_recv(), Ok("hello"));
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Builder(pub(crate) Config);
+
+impl Builder {
+    /// Settings for lanes that hold exactly `lane_capacity` messages each.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `lane_capacity` is zero, or more than `isize::MAX / 2`.
+    #[track_caller]
+    pub fn new(lane_capacity: usize) -> Self {
+        assert!(
+            lane_capacity > 0,
+            "a lane's capacity must be at least 1, but was 0"
+        );
+        assert!(
+            lane_capacity <= isize::MAX as usize / 2,
+            "a lane's capacity must be at most isize::MAX / 2"
+        );
+        Self(Config {
+            lane_capacity,
+            first_ring: 16,
+            burst: 64,
+            budget: 128,
+        })
+    }
+
+    /// Messages that a lane's first ring holds; 16 unless set. A ring that is full is followed by one of
+    /// twice the size, up to the lane's capacity, so an idle lane stays small and a busy one allocates
+    /// no more. A size at or above the capacity means one ring from the start.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `messages` is zero.
+    #[track_caller]
+    pub fn first_ring(mut self, messages: usize) -> Self {
+        assert!(
+            messages > 0,
+            "the first ring must hold at least 1 message, but 0 was asked for"
+        );
+        self.0.first_ring = messages;
+        self
+    }
+
+    /// Messages that the receiver takes from one lane before it goes on to the next; 64 unless set.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `messages` is zero.
+    #[track_caller]
+    pub fn burst(mut self, messages: usize) -> Self {
+        assert!(
+            messages > 0,
+            "a burst must be at least 1 message, but was 0"
+        );
+        self.0.burst = messages;
+        self
+    }
+
+    /// Messages that the async receiving methods give without a pause before they yield to the executor
+    /// once; 128 unless set. In a mailbox the setting of the low class counts.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `messages` is zero.
+    #[track_caller]
+    pub fn budget(mut self, messages: usize) -> Self {
+        assert!(
+            messages > 0,
+            "the budget must be at least 1 message, but was 0"
+        );
+        self.0.budget = messages;
+        self
+    }
+
+    /// A channel of these settings.
+    pub fn build<T>(self) -> (Sender<T>, Receiver<T>) {
+        crate::receiver::channel(self.0)
+    }
+}
+
+/// Settings of a mailbox with two priorities, for [`MailboxBuilder::build`].
+///
+/// # Examples
+///
+/// ```
+/// use lanemesh::{MailboxBuilder, Message, Overflow};
+///
+/// let (mut tx, mut rx) = MailboxBuilder::new(16, 1024)
+///     .low(|low| low.burst(16))
+///     .low_overflow(Overflow::Drop)
+///     .build::<&str, u64>();
+/// tx.try_send_low(1).unwrap();
+/// tx.try_send_high("stop").unwrap();
+/// assert_eq!(rx.try_recv(), Ok(Message::High("stop")));
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct MailboxBuilder {
+    high: Builder,
+    low: Builder,
+    overflow: Overflow,
+}
+
+impl MailboxBuilder {
+    /// Settings for a high and a low lane per producer, of exactly these capacities.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a capacity is zero, or more than `isize::MAX / 2`.
+    #[track_caller]
+    pub fn new(high_lane_capacity: usize, low_lane_capacity: usize) -> Self {
+        Self {
+            high: Builder::new(high_lane_capacity),
+            low: Builder::new(low_lane_capacity),
+            overflow: Overflow::Wait,
+        }
+    }
+
+    /// Changes the settings of the high-priority class.
+    pub fn high(mut self, change: impl FnOnce(Builder) -> Builder) -> Self {
+        self.high = change(self.high);
+        self
+    }
+
+    /// Changes the settings of the low-priority class.
+    pub fn low(mut self, change: impl FnOnce(Builder) -> Builder) -> Self {
+        self.low = change(self.low);
+        self
+    }
+
+    /// What the senders' `send_low` does when the lane is full; to wait unless set. Each sender may
+    /// change it for itself.
+    pub fn low_overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// A mailbox of these settings.
+    pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
+        crate::mailbox::mailbox(self.high.0, self.low.0, self.overflow)
+    }
+}

@@ -1,0 +1,109 @@
+//! Queueing delay: a stamp when a lane is put on the ready list, read when the receiver comes to it.
+//!
+//! One clock reading for each time that an idle lane becomes ready, and none for the messages that follow
+//! on its heels; nothing at all without the `quanta` feature.
+
+#[cfg(feature = "quanta")]
+pub use self::clocked::DelayStats;
+#[cfg(feature = "quanta")]
+pub(crate) use self::clocked::Stamp;
+
+/// Without the `quanta` feature a stamp is nothing.
+#[cfg(not(feature = "quanta"))]
+#[derive(Debug)]
+pub(crate) struct Stamp;
+
+#[cfg(not(feature = "quanta"))]
+impl Stamp {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self) {}
+}
+
+#[cfg(feature = "quanta")]
+mod clocked {
+    use std::{
+        sync::{
+            LazyLock,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Duration,
+    };
+
+    static CLOCK: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
+
+    #[derive(Debug)]
+    pub(crate) struct Stamp(AtomicU64);
+
+    impl Stamp {
+        pub(crate) fn new() -> Self {
+            Self(AtomicU64::new(0))
+        }
+
+        #[inline]
+        pub(crate) fn set(&self) {
+            // ORDERING: Relaxed; what publishes the lane or the message publishes the stamp.
+            self.0.store(CLOCK.raw(), Ordering::Relaxed);
+        }
+
+        pub(crate) fn elapsed(&self) -> Duration {
+            // ORDERING: as in `set`.
+            CLOCK.delta(self.0.load(Ordering::Relaxed), CLOCK.raw())
+        }
+    }
+
+    /// How long lanes waited from becoming ready until the receiver came to them.
+    ///
+    /// A sample is taken of the message that makes an idle lane ready, or wakes the receiver: the one
+    /// that waits longest of those that follow it. Kept in buckets of powers of two nanoseconds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct DelayStats {
+        /// Samples taken.
+        pub samples: u64,
+        /// Sum of all samples, in nanoseconds.
+        pub total_nanos: u64,
+        /// The longest, in nanoseconds.
+        pub max_nanos: u64,
+        /// `buckets[n]` counts samples of at least 2ⁿ and less than 2ⁿ⁺¹ ns; the first from 0, the last
+        /// without end.
+        pub buckets: [u64; 32],
+    }
+
+    impl Default for DelayStats {
+        fn default() -> Self {
+            Self {
+                samples: 0,
+                total_nanos: 0,
+                max_nanos: 0,
+                buckets: [0; 32],
+            }
+        }
+    }
+
+    impl DelayStats {
+        pub(crate) fn record(&mut self, delay: Duration) {
+            let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+            self.samples += 1;
+            self.total_nanos = self.total_nanos.saturating_add(nanos);
+            self.max_nanos = self.max_nanos.max(nanos);
+            self.buckets[(nanos.max(1).ilog2() as usize).min(31)] += 1;
+        }
+
+        /// The delay that a share `quantile` (0 to 1) of the samples did not exceed, rounded up to the
+        /// end of its bucket; zero without samples.
+        pub fn quantile(&self, quantile: f64) -> Duration {
+            let wanted = (self.samples as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64;
+            let mut seen = 0;
+            for (n, count) in self.buckets.iter().enumerate() {
+                seen += count;
+                if seen >= wanted.max(1) {
+                    return Duration::from_nanos(self.max_nanos.min(1 << (n + 1)));
+                }
+            }
+            Duration::ZERO
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! The receiving half of one mesh: which lane is looked at next, and when the receiver may sleep.
+//!
+//! It promises to find every message whose send has said `Ok`, each lane in its order, and to come to
+//! every lane that has messages within one round. It does not choose between priorities.
+
+use std::{fmt, task::Waker};
+
+use crate::{
+    lane::{Dry, Lane, LaneRx},
+    mesh::Mesh,
+    ready::{Arm, Chain, LaneQueue},
+    stats::Stats,
+    sync::{Arc, Mutex, lock, spin_loop, store_load_fence, yield_now},
+};
+
+pub(crate) struct Inbox<T> {
+    mesh: Arc<Mesh<T>>,
+    /// The lane that is being emptied, or, when there is nothing else to do, the last one that was: it
+    /// is given up only when the receiver goes to sleep or elsewhere.
+    current: Option<LaneRx<T>>,
+    /// Messages that the current lane may still give before it is another's turn.
+    turn: usize,
+    /// Lanes yet to be come to in this round.
+    chain: Chain<T>,
+    /// Lanes that had more than their turn allowed.
+    again: LaneQueue<T>,
+    /// The chain was made of these.
+    in_again: bool,
+    /// Lanes that were on the list when it was closed.
+    late: Chain<T>,
+    express: ExpressWatch,
+    /// An express message that `has_next` came upon; it is the next to be given.
+    stashed: Option<T>,
+    closed: bool,
+    hung_up: bool,
+    asleep: bool,
+    counted: Counted,
+    /// Held to count from `&self`: the count refreshes positions that are not atomic.
+    count: Mutex<()>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum ExpressWatch {
+    /// The express place is empty, and nobody can win it before the receiver sleeps.
+    Shut,
+    /// The receiver has slept: there may be a message.
+    Open,
+    /// A producer has won the place: the message is there or will be in a few instructions.
+    Due,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    messages: u64,
+    wakeups: u64,
+    high_water: usize,
+    #[cfg(feature = "quanta")]
+    delay: crate::delay::DelayStats,
+}
+
+/// What an attempt to sleep came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sleep {
+    /// The next message wakes the waker.
+    Asleep,
+    /// There may be something: look again.
+    Ready,
+    /// A producer is in the middle of waking this receiver: stay awake and look again soon.
+    Busy,
+    /// Closed and drained: nothing will ever come.
+    Closed,
+}
+
+enum Found<T> {
+    Message(T),
+    Lane,
+    Nothing,
+}
+
+// SAFETY: the lanes that the raw pointers lead to are the receiver's, and `Send + Sync` for `T: Send`.
+unsafe impl<T: Send> Send for Inbox<T> {}
+// SAFETY: as above; what `&self` offers counts under the lock.
+unsafe impl<T: Send> Sync for Inbox<T> {}
+
+impl<T> Inbox<T> {
+    pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
+        Self {
+            mesh,
+            current: None,
+            turn: 0,
+            chain: Chain::empty(),
+            again: LaneQueue::new(),
+            in_again: false,
+            late: Chain::empty(),
+            express: ExpressWatch::Shut,
+            stashed: None,
+            closed: false,
+            hung_up: false,
+            asleep: false,
+            counted: Counted::default(),
+            count: Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn mesh(&self) -> &Arc<Mesh<T>> {
+        &self.mesh
+    }
+
+    /// Taken from a lane before a waiting producer is looked for: half of its capacity.
+    #[inline]
+    fn enough_room(&self) -> usize {
+        (self.mesh.config.lane_capacity / 2).max(1)
+    }
+
+    /// The next message, if there is one.
+    #[inline]
+    pub(crate) fn try_next(&mut self) -> Option<T> {
+        let enough = self.enough_room();
+        loop {
+            if self.turn > 0
+                && let Some(lane) = &mut self.current
+                && let Some(message) = lane.pop()
+            {
+                lane.make_room(enough);
+                self.turn -= 1;
+                self.counted.messages += 1;
+                return Some(message);
+            }
+            match self.find() {
+                Found::Message(message) => {
+                    self.counted.messages += 1;
+                    return Some(message);
+                }
+                Found::Lane => {}
+                Found::Nothing => return None,
+            }
+        }
+    }
+
+    /// Moves up to `limit` messages to the end of `into`, and says how many.
+    pub(crate) fn try_next_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        let enough = self.enough_room();
+        let mut count = 0;
+        while count < limit {
+            if self.turn > 0
+                && let Some(lane) = &mut self.current
+            {
+                let popped = lane.pop_into(into, self.turn.min(limit - count));
+                if popped > 0 {
+                    lane.make_room(enough);
+                    self.turn -= popped;
+                    count += popped;
+                    continue;
+                }
+            }
+            match self.find() {
+                Found::Message(message) => {
+                    into.push(message);
+                    count += 1;
+                }
+                Found::Lane => {}
+                Found::Nothing => break,
+            }
+        }
+        self.counted.messages += count as u64;
+        count
+    }
+
+    /// Goes on from a lane that is empty or has had its turn.
+    fn find(&mut self) -> Found<T> {
+        if let Some(mut lane) = self.current.take() {
+            if self.turn == 0 {
+                if !self.has_other_work() {
+                    self.turn = self.mesh.config.burst;
+                    self.current = Some(lane);
+                    return Found::Lane;
+                }
+                lane.make_room(1);
+                // SAFETY: the lane is the receiver's, and in no list.
+                unsafe { self.again.push(lane.into_lane()) };
+            } else if self.closed {
+                // SAFETY: the channel is closed.
+                let dry = unsafe { lane.seal() };
+                if self.settle(lane, dry) {
+                    return Found::Lane;
+                }
+            } else if self.has_other_work() {
+                // SAFETY: what it says is done in `settle`.
+                let dry = unsafe { lane.retire() };
+                if self.settle(lane, dry) {
+                    return Found::Lane;
+                }
+            } else {
+                // Nothing else to do: linger over the lane, so that the next message of a producer
+                // that sends in quick succession costs neither side a handshake.
+                lane.make_room(1);
+                self.current = Some(lane);
+                return Found::Nothing;
+            }
+        }
+        self.next_lane()
+    }
+
+    #[inline]
+    fn has_other_work(&self) -> bool {
+        self.stashed.is_some()
+            || !self.chain.is_empty()
+            || !self.again.is_empty()
+            || self.express == ExpressWatch::Due
+            || self.chain.is_at_express()
+            || !self.late.is_empty()
+            || self.late.is_at_express()
+            || (!self.closed && self.mesh.bell.ready.has_news())
+    }
+
+    /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
+    fn settle(&mut self, lane: LaneRx<T>, dry: Dry) -> bool {
+        match dry {
+            Dry::Idle => false,
+            Dry::Kept => {
+                self.turn = self.mesh.config.burst;
+                self.current = Some(lane);
+                true
+            }
+            Dry::Finished => {
+                // SAFETY: the receiver's half; the lane is in none of its lists.
+                if let Some(lane) = unsafe { Lane::release(lane.into_lane()) } {
+                    self.mesh.recycle(lane);
+                }
+                false
+            }
+        }
+    }
+
+    fn next_lane(&mut self) -> Found<T> {
+        if let Some(message) = self.stashed.take() {
+            return Found::Message(message);
+        }
+        loop {
+            if self.express == ExpressWatch::Due
+                && let Some(message) = self.take_express()
+            {
+                return Found::Message(message);
+            }
+            if let Some(lane) = self.chain.next() {
+                // SAFETY: from the ready list, or from the receiver's own lists.
+                self.begin(unsafe { LaneRx::new(lane) });
+                return Found::Lane;
+            }
+            if self.chain.is_at_express() && self.express == ExpressWatch::Open {
+                self.express = ExpressWatch::Due;
+                self.chain = Chain::empty();
+                continue;
+            }
+            self.chain = Chain::empty();
+            if !self.in_again && !self.again.is_empty() {
+                self.chain = self.again.take();
+                self.in_again = true;
+                continue;
+            }
+            self.in_again = false;
+            if self.closed {
+                let late = std::mem::replace(&mut self.late, Chain::empty());
+                if !late.is_empty() || late.is_at_express() {
+                    self.chain = late;
+                    continue;
+                }
+            } else if self.mesh.bell.ready.has_news() {
+                let taken = self.mesh.bell.ready.take();
+                self.hung_up |= taken.hung_up;
+                self.chain = taken.chain;
+                self.counted.wakeups += u64::from(self.asleep);
+                self.asleep = false;
+                // A producer whose lane was taken just now may have sent its message before by
+                // express: it comes first.
+                if self.express != ExpressWatch::Shut
+                    && let Some(message) = self.take_express()
+                {
+                    return Found::Message(message);
+                }
+                continue;
+            }
+            if self.again.is_empty() {
+                return Found::Nothing;
+            }
+        }
+    }
+
+    fn begin(&mut self, lane: LaneRx<T>) {
+        #[cfg(feature = "quanta")]
+        if !self.in_again {
+            self.counted.delay.record(lane.stamp().elapsed());
+        }
+        self.counted.high_water = self.counted.high_water.max(lane.backlog());
+        self.turn = self.mesh.config.burst;
+        self.current = Some(lane);
+    }
+
+    fn take_express(&mut self) -> Option<T> {
+        // SAFETY: this is the receiver.
+        let message = unsafe { self.mesh.bell.express.take() }?;
+        #[cfg(feature = "quanta")]
+        self.counted.delay.record(self.mesh.bell.stamp.elapsed());
+        self.express = ExpressWatch::Shut;
+        Some(message)
+    }
+
+    /// Lays the receiver to sleep, after `try_next` has found nothing.
+    #[inline]
+    pub(crate) fn sleep(&mut self, waker: &Waker) -> Sleep {
+        if let Some(mut lane) = self.current.take() {
+            // SAFETY: what it says is done in `settle`. A closed channel does not linger, so this is
+            // an open one.
+            let dry = unsafe { lane.retire() };
+            if self.settle(lane, dry) {
+                return Sleep::Ready;
+            }
+        }
+        if self.stashed.is_some() {
+            return Sleep::Ready;
+        }
+        if self.express == ExpressWatch::Due {
+            return Sleep::Busy;
+        }
+        if self.closed || self.hung_up {
+            return Sleep::Closed;
+        }
+        // SAFETY: this is the receiver; all lanes are given up and the express place is empty.
+        match unsafe { self.mesh.bell.ready.arm(waker) } {
+            Arm::Armed => {
+                self.asleep = true;
+                self.express = ExpressWatch::Open;
+                Sleep::Asleep
+            }
+            Arm::Ready => Sleep::Ready,
+            Arm::Busy => Sleep::Busy,
+        }
+    }
+
+    /// Whether the channel is closed and drained, after `try_next` has found nothing.
+    pub(crate) fn is_finished(&mut self) -> bool {
+        if !self.closed && !self.hung_up {
+            return false;
+        }
+        // A lane that the receiver lingers over, and whose producer has gone, ends here.
+        if let Some(mut lane) = self.current.take() {
+            // SAFETY: as in `sleep`.
+            let dry = unsafe { lane.retire() };
+            if self.settle(lane, dry) {
+                return false;
+            }
+        }
+        self.express != ExpressWatch::Due
+    }
+
+    /// Whether a message is there, without taking it. May move lanes about.
+    pub(crate) fn has_next(&mut self) -> bool {
+        loop {
+            if self.turn > 0
+                && let Some(lane) = &self.current
+                && lane.backlog() > 0
+            {
+                return true;
+            }
+            if self.stashed.is_some() {
+                return true;
+            }
+            match self.find() {
+                Found::Message(message) => self.stashed = Some(message),
+                Found::Lane => {}
+                Found::Nothing => return false,
+            }
+        }
+    }
+
+    /// Closes the channel: later sends fail, what was accepted can still be received.
+    pub(crate) fn close(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        self.mesh.set_closed();
+        let taken = self.mesh.bell.ready.close();
+        self.hung_up |= taken.hung_up;
+        self.late = taken.chain;
+        if self.express == ExpressWatch::Open {
+            if self.mesh.bell.express.is_full() {
+                self.express = ExpressWatch::Due;
+            } else if !self.late.is_at_express() && self.late.is_empty() {
+                self.express = ExpressWatch::Shut;
+            }
+        }
+        // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
+        // channel is closed, or this sees that it waits.
+        store_load_fence!("close_fence");
+        if let Some(lane) = &self.current {
+            lane.wake_for_close();
+        }
+        for mut chain in [self.chain.again(), self.again.peek(), self.late.again()] {
+            while let Some(lane) = chain.next() {
+                // SAFETY: all of them are the receiver's now, and are only looked at.
+                unsafe { LaneRx::new(lane) }.wake_for_close();
+            }
+        }
+        self.mesh.wake_closers();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed || self.mesh.senders() == 0
+    }
+
+    /// Whether the high class has something that a mailbox should look at, by one load.
+    #[inline]
+    pub(crate) fn may_have_next(&self) -> bool {
+        self.current.is_some() || self.has_other_work()
+    }
+
+    /// Messages in all lanes; a snapshot.
+    pub(crate) fn len(&self) -> usize {
+        let _guard = lock(&self.count);
+        let express = self.mesh.bell.express.is_full();
+        let mut count = usize::from(express) + usize::from(self.stashed.is_some());
+        count += self.current.as_ref().map_or(0, LaneRx::backlog);
+        // SAFETY: this is the receiver, which looks and does not take.
+        let listed = if self.closed {
+            Chain::empty()
+        } else {
+            unsafe { self.mesh.bell.ready.peek() }
+        };
+        for mut chain in [
+            self.chain.again(),
+            self.again.peek(),
+            self.late.again(),
+            listed,
+        ] {
+            while let Some(lane) = chain.next() {
+                // SAFETY: as above.
+                count += unsafe { LaneRx::new(lane) }.backlog();
+            }
+        }
+        count
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            senders: self.mesh.senders(),
+            lanes_open: self.mesh.lanes(),
+            depth: self.len(),
+            high_water: self.counted.high_water,
+            messages: self.counted.messages,
+            wakeups: self.counted.wakeups,
+            dropped: self.mesh.dropped(),
+            #[cfg(feature = "quanta")]
+            delay: self.counted.delay,
+        }
+    }
+
+    /// Drops all that was accepted. The channel is closed.
+    fn drain(&mut self) {
+        let mut spins = 0;
+        loop {
+            while let Some(message) = self.try_next() {
+                drop(message);
+            }
+            if self.express != ExpressWatch::Due {
+                return;
+            }
+            // A producer is between winning the express place and filling it.
+            spins += 1;
+            if spins < 64 && !cfg!(loom) {
+                spin_loop()
+            } else {
+                yield_now()
+            }
+        }
+    }
+}
+
+impl<T> Drop for Inbox<T> {
+    fn drop(&mut self) {
+        /// Goes on with the rest when the drop of one message panics.
+        struct Rest<'a, T>(&'a mut Inbox<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                self.0.drain();
+            }
+        }
+        self.close();
+        let rest = Rest(self);
+        rest.0.drain();
+    }
+}
+
+impl<T> fmt::Debug for Inbox<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("mesh", &self.mesh)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,182 @@
+//! One producer's lane: a slot for a message that comes alone, a ring for those that come in numbers, and
+//! the handshake by which its two ends agree on who looks next.
+//!
+//! A lane promises each message to exactly one end: once a send has said `Ok` it is the receiver's, once
+//! it has said `Closed` it is the sender's. It knows nothing of other lanes; the ready list links it.
+//!
+//! | state | the lane is | who may change it, and to what |
+//! |---|---|---|
+//! | `IDLE` | the producer's; the slot is empty | producer: `QUEUED_SLOT`; either by CAS: `QUEUED` |
+//! | `QUEUED_SLOT` | listed or the receiver's; a message is in the slot | receiver: `QUEUED` |
+//! | `QUEUED` | listed or the receiver's; the slot is empty | receiver: `IDLE`, `CLOSING` |
+//! | `CLOSING` | the receiver's, which looks a last time | receiver by CAS: `QUEUED`, `SEALED`; producer by CAS: `SEALED_ALL` |
+//! | `SEALED` | done: what is still in the ring is the producer's | nobody |
+//! | `SEALED_ALL` | the receiver's: all that is in the ring was accepted | nobody |
+
+mod rx;
+mod tx;
+
+use std::{
+    fmt,
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+};
+
+pub(crate) use self::{
+    rx::{Dry, LaneRx},
+    tx::LaneTx,
+};
+use crate::{
+    delay::Stamp,
+    ring::RingConsumer,
+    sync::{AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell},
+    wake::{Slot, WakeCell},
+};
+
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+const QUEUED_SLOT: u8 = 2;
+const CLOSING: u8 = 3;
+const SEALED: u8 = 4;
+const SEALED_ALL: u8 = 5;
+
+/// The shared part of a lane. The first cache line is all that sparse traffic touches.
+#[repr(C, align(64))]
+pub(crate) struct Lane<T> {
+    /// The link in the ready list or in the receiver's own lists; belongs to whom the state says.
+    next: AtomicPtr<Lane<T>>,
+    /// The ring that the receiver reads now; null until the producer opens the first.
+    ring: AtomicPtr<RingPart<T>>,
+    state: AtomicU8,
+    /// The producer has been dropped and will send no more.
+    gone: AtomicBool,
+    /// Which slot of `wake` the receiver is to wake when there is room, plus one; 0 is none.
+    waiting: AtomicU8,
+    /// Halves that still hold the lane: the producer's and the receiver's. The last one frees it.
+    halves: AtomicU8,
+    /// When the lane was last put on the ready list.
+    stamp: Stamp,
+    /// The message that comes with the lane when it is put on the ready list.
+    slot: UnsafeCell<MaybeUninit<T>>,
+    /// The producer's waker, while it waits for room.
+    wake: WakeCell,
+}
+
+/// One of the rings that a lane has had: each new one is larger, and linked to the one before.
+pub(crate) struct RingPart<T> {
+    consumer: UnsafeCell<RingConsumer<T>>,
+    next: AtomicPtr<RingPart<T>>,
+}
+
+// SAFETY: the slot and the consumer are used by one end at a time, as the state says; a `T` that goes
+// from one thread to another through them is `Send`.
+unsafe impl<T: Send> Send for Lane<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Lane<T> {}
+
+impl<T> Lane<T> {
+    /// A new lane, idle, held by both halves.
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Self {
+            next: AtomicPtr::new(ptr::null_mut()),
+            ring: AtomicPtr::new(ptr::null_mut()),
+            state: AtomicU8::new(IDLE),
+            gone: AtomicBool::new(false),
+            waiting: AtomicU8::new(0),
+            halves: AtomicU8::new(2),
+            stamp: Stamp::new(),
+            slot: UnsafeCell::new(MaybeUninit::uninit()),
+            wake: WakeCell::new(),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn next(&self) -> *mut Lane<T> {
+        // ORDERING: Relaxed; the link was written before the lane was published in the list.
+        self.next.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_next(&self, next: *mut Lane<T>) {
+        // ORDERING: Relaxed; the exchange that publishes the lane publishes the link.
+        self.next.store(next, Ordering::Relaxed);
+    }
+
+    /// Gives up one half. `Some` for the last one: the lane as good as new, to be used again or freed.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold a half, and not use the lane afterwards. Both halves are done with the
+    /// messages in it: what the ring still holds is not dropped.
+    pub(crate) unsafe fn release(lane: NonNull<Self>) -> Option<Box<Self>> {
+        // SAFETY: the caller's half keeps the lane alive until here.
+        let halves = unsafe { &lane.as_ref().halves };
+        let order = if cfg!(mutant = "release_halves") {
+            Ordering::Relaxed
+        } else {
+            Ordering::AcqRel
+        };
+        // ORDERING: AcqRel: what the first half did is done before the last one frees.
+        if halves.fetch_sub(1, order) != 1 {
+            return None;
+        }
+        // SAFETY: no half is left, and lanes come from a box.
+        let mut lane = unsafe { Box::from_raw(lane.as_ptr()) };
+        lane.free_rings();
+        lane.reset();
+        Some(lane)
+    }
+
+    /// Wakes the producer if it waits for room.
+    ///
+    /// The caller has just made room, or closed, and then passed a fence.
+    fn wake_waiting(&self) {
+        // ORDERING: Relaxed is enough to look, after the caller's fence, which pairs with the
+        // producer's; the swap below does the ordering.
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // ORDERING: Acquire pairs with the producer's Release store: the waker is written.
+        let slot = match self.waiting.swap(0, Ordering::AcqRel) {
+            0 => return,
+            1 => Slot::First,
+            _ => Slot::Second,
+        };
+        // SAFETY: the swap took down the flag that named the slot.
+        unsafe { self.wake.wake(slot) };
+    }
+
+    fn free_rings(&mut self) {
+        // ORDERING: Relaxed; `&mut self` says that nobody else is here.
+        let mut part = self.ring.load(Ordering::Relaxed);
+        while let Some(first) = NonNull::new(part) {
+            // SAFETY: parts come from boxes, each is linked once, and nobody else is here.
+            let freed = unsafe { Box::from_raw(first.as_ptr()) };
+            part = freed.next.load(Ordering::Relaxed);
+        }
+        self.ring.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    fn reset(&mut self) {
+        // ORDERING: Relaxed throughout; `&mut self` says that nobody else is here.
+        self.state.store(IDLE, Ordering::Relaxed);
+        self.gone.store(false, Ordering::Relaxed);
+        self.waiting.store(0, Ordering::Relaxed);
+        self.halves.store(2, Ordering::Relaxed);
+        self.wake = WakeCell::new();
+    }
+}
+
+impl<T> Drop for Lane<T> {
+    fn drop(&mut self) {
+        self.free_rings();
+    }
+}
+
+impl<T> fmt::Debug for Lane<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}

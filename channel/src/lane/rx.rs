@@ -1,0 +1,315 @@
+//! The receiver's end of a lane.
+
+use std::{fmt, ptr::NonNull};
+
+use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
+#[cfg(feature = "quanta")]
+use crate::delay::Stamp;
+use crate::sync::{Ordering, store_load_fence};
+
+/// A lane that the receiver holds: taken from the ready list, and not yet given up.
+pub(crate) struct LaneRx<T> {
+    lane: NonNull<Lane<T>>,
+    /// A message is in the slot; it comes before those in the ring.
+    has_slot: bool,
+    /// The producer has declared that all it pushed is the receiver's, though the channel closed.
+    sealed_all: bool,
+    /// Messages taken since the producer was last looked at, whether it waits for room.
+    taken: usize,
+}
+
+/// What became of a lane that was found empty.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Dry {
+    /// Given up: the producer makes it known when it sends again. Do not use it.
+    Idle,
+    /// Something came meanwhile: it is still the receiver's.
+    Kept,
+    /// Nothing will ever come: the receiver gives up its half.
+    Finished,
+}
+
+impl<T> LaneRx<T> {
+    /// Takes a lane up.
+    ///
+    /// # Safety
+    ///
+    /// The lane must come from the ready list, or from the receiver's own lists, and be held by nobody
+    /// else of the receiver's.
+    #[inline]
+    pub(crate) unsafe fn new(lane: NonNull<Lane<T>>) -> Self {
+        // SAFETY: the list hands out valid lanes.
+        // ORDERING: Relaxed; taking the list acquired it, and only the receiver changes it from there.
+        let state = unsafe { lane.as_ref() }.state.load(Ordering::Relaxed);
+        Self {
+            lane,
+            has_slot: state == QUEUED_SLOT,
+            sealed_all: state == SEALED_ALL,
+            taken: 0,
+        }
+    }
+
+    #[inline]
+    fn lane(&self) -> &Lane<T> {
+        // SAFETY: the receiver holds its half while it holds this.
+        unsafe { self.lane.as_ref() }
+    }
+
+    /// The lane itself, for the receiver's own lists.
+    #[inline]
+    pub(crate) fn into_lane(self) -> NonNull<Lane<T>> {
+        self.lane
+    }
+
+    /// When it was put on the ready list.
+    #[cfg(feature = "quanta")]
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.lane().stamp
+    }
+
+    /// The oldest message.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let message = match self.pop_slot() {
+            Some(message) => message,
+            None => self.pop_ring()?,
+        };
+        self.taken += 1;
+        Some(message)
+    }
+
+    /// Moves up to `limit` of the oldest messages to the end of `into`, and says how many.
+    #[inline]
+    pub(crate) fn pop_into(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        let mut count = 0;
+        if limit > 0 && self.has_slot {
+            into.extend(self.pop_slot());
+            count = 1;
+        }
+        while count < limit {
+            let Some(part) = self.part() else { break };
+            // SAFETY: the receiver holds the lane, and with it the consumer.
+            let popped = part
+                .consumer
+                .with_mut(|ring| unsafe { (*ring).pop_into(into, limit - count) });
+            count += popped;
+            if popped == 0 && !self.advance() {
+                break;
+            }
+        }
+        self.taken += count;
+        count
+    }
+
+    #[inline]
+    fn pop_slot(&mut self) -> Option<T> {
+        if !self.has_slot {
+            return None;
+        }
+        self.has_slot = false;
+        // SAFETY: the state was `QUEUED_SLOT` when the receiver took the lane, so the producer has
+        // written the slot and leaves it alone until the lane is idle.
+        let message = self
+            .lane()
+            .slot
+            .with(|slot| unsafe { (*slot).assume_init_read() });
+        // ORDERING: Release: the slot has been read. The producer counts it as free from here.
+        self.lane().state.store(QUEUED, Ordering::Release);
+        Some(message)
+    }
+
+    #[inline]
+    fn pop_ring(&mut self) -> Option<T> {
+        loop {
+            // SAFETY: the receiver holds the lane, and with it the consumer.
+            let message = self
+                .part()?
+                .consumer
+                .with_mut(|ring| unsafe { (*ring).pop() });
+            if message.is_some() {
+                return message;
+            }
+            if !self.advance() {
+                return None;
+            }
+        }
+    }
+
+    /// The ring that is read now.
+    #[inline]
+    fn part(&self) -> Option<&RingPart<T>> {
+        // ORDERING: Acquire pairs with the Release by which the producer opens the first ring.
+        // SAFETY: a part lives until the receiver moves on from it.
+        unsafe { self.lane().ring.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Goes on to the larger ring, once the one before is empty and will stay so. `false` when there is
+    /// none; `true` also when the present one turns out to have a message after all.
+    fn advance(&mut self) -> bool {
+        let Some(part) = self.part() else {
+            return false;
+        };
+        let acquire = if cfg!(mutant = "growth_acquire") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Acquire
+        };
+        // ORDERING: Acquire pairs with the Release by which the producer links the next ring: what it
+        // pushed to this one before is visible, so one more look decides.
+        let next = part.next.load(acquire);
+        if next.is_null() {
+            return false;
+        }
+        // SAFETY: the receiver holds the lane, and with it the consumer.
+        if !cfg!(mutant = "growth_look") && part.consumer.with(|ring| unsafe { (*ring).len() }) > 0
+        {
+            return true;
+        }
+        // ORDERING: Relaxed; the producer reads `ring` only to open the first.
+        let old = self.lane().ring.swap(next, Ordering::Relaxed);
+        // SAFETY: parts come from boxes; the producer left this one when it linked the next.
+        drop(unsafe { Box::from_raw(old) });
+        true
+    }
+
+    /// Messages inside, by a look at the producer's position.
+    pub(crate) fn backlog(&self) -> usize {
+        let mut count = usize::from(self.has_slot);
+        let mut part = self.part();
+        while let Some(ring) = part {
+            // SAFETY: the receiver holds the lane, and with it the consumers of all its rings.
+            count += ring.consumer.with(|ring| unsafe { (*ring).len() });
+            // ORDERING: Acquire as in `advance`. SAFETY: linked parts live until the receiver comes by.
+            part = unsafe { ring.next.load(Ordering::Acquire).as_ref() };
+        }
+        count
+    }
+
+    fn has_more(&self) -> bool {
+        let Some(part) = self.part() else {
+            return false;
+        };
+        // ORDERING: Acquire as in `advance`. SAFETY: the receiver alone uses the consumer.
+        part.consumer.with(|ring| unsafe { (*ring).len() }) > 0
+            || !part.next.load(Ordering::Acquire).is_null()
+    }
+
+    /// Wakes a producer that waits for room, if `enough` messages were taken since the last look.
+    #[inline]
+    pub(crate) fn make_room(&mut self, enough: usize) {
+        if self.taken < enough {
+            return;
+        }
+        self.taken = 0;
+        // Pairs with the fence in `LaneTx::poll_room`: either the producer sees the room, or this sees
+        // that it waits.
+        store_load_fence!("room_fence_rx");
+        self.lane().wake_waiting();
+    }
+
+    /// Wakes a producer that waits for room, so that it sees that the channel has closed.
+    ///
+    /// The caller has closed the channel and then passed a fence.
+    pub(crate) fn wake_for_close(&self) {
+        self.lane().wake_waiting();
+    }
+
+    /// Gives up an empty lane, so that the producer says when it sends again.
+    ///
+    /// # Safety
+    ///
+    /// With `Idle` the lane is not the receiver's any more, with `Finished` its half must be released.
+    #[inline]
+    pub(crate) unsafe fn retire(&mut self) -> Dry {
+        debug_assert!(!self.has_slot);
+        self.taken = 0;
+        let lane = self.lane();
+        // ORDERING: Acquire pairs with the Release in `LaneTx::close`: all that was pushed is visible.
+        if lane.gone.load(Ordering::Acquire) {
+            return if self.has_more() {
+                Dry::Kept
+            } else {
+                Dry::Finished
+            };
+        }
+        // ORDERING: Release: the slot and the ring have been read; pairs with the Acquire in
+        // `LaneTx::is_clear` and in the look after a push.
+        lane.state.store(IDLE, Ordering::Release);
+        // From here the lane may be on the ready list again at any moment. The receiver still reads its
+        // atomics, and the rings' consumers, which are its own whatever the state is; nobody frees the
+        // lane before it comes back to the receiver.
+        //
+        // Pairs with the fences in `LaneTx::publish` and `LaneTx::close`: either the producer sees
+        // *idle*, or this sees what it pushed.
+        store_load_fence!("retire_fence");
+        lane.wake_waiting();
+        // ORDERING: Acquire as above.
+        let gone = lane.gone.load(Ordering::Acquire);
+        if !gone && !self.has_more() {
+            return Dry::Idle;
+        }
+        // The producer may have seen *idle* too: the exchange decides who goes on.
+        if cfg!(mutant = "retire_exchange") {
+            lane.state.store(QUEUED, Ordering::Relaxed);
+            // ORDERING: Relaxed is enough to win: what the receiver then reads it acquires elsewhere.
+        } else if lane
+            .state
+            .compare_exchange(IDLE, QUEUED, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+        {
+            return Dry::Idle;
+        }
+        if gone && !self.has_more() {
+            Dry::Finished
+        } else {
+            Dry::Kept
+        }
+    }
+
+    /// Ends an empty lane of a closed channel, or finds that something was accepted meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// The channel must be closed. With `Finished` the receiver's half must be released.
+    pub(crate) unsafe fn seal(&mut self) -> Dry {
+        debug_assert!(!self.has_slot);
+        if self.sealed_all {
+            return Dry::Finished;
+        }
+        let lane = self.lane();
+        // ORDERING: Release: the ring has been read, and the channel was closed before.
+        lane.state.store(CLOSING, Ordering::Release);
+        // Pairs with the fence in `LaneTx::publish`: either the producer sees *closing*, or this sees
+        // what it pushed.
+        store_load_fence!("seal_fence");
+        let more = self.has_more();
+        let next = if more { QUEUED } else { SEALED };
+        if cfg!(mutant = "seal_exchange") {
+            lane.state.store(next, Ordering::Release);
+            return if more { Dry::Kept } else { Dry::Finished };
+        }
+        // ORDERING: Release: the receiver touches the ring no more if this seals. Acquire, on failure:
+        // pairs with the producer's Release exchange, so that all it pushed is visible.
+        match lane
+            .state
+            .compare_exchange(CLOSING, next, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) if more => Dry::Kept,
+            Ok(_) => Dry::Finished,
+            Err(_) => {
+                self.sealed_all = true;
+                if self.has_more() {
+                    Dry::Kept
+                } else {
+                    Dry::Finished
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for LaneRx<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LaneRx").field(self.lane()).finish()
+    }
+}

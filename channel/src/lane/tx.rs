@@ -1,0 +1,430 @@
+//! The producer's end of a lane.
+
+use std::{
+    fmt,
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+    task::Waker,
+};
+
+use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
+use crate::{
+    ready::ReadyList,
+    ring::{RingProducer, ring},
+    sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, store_load_fence},
+    wake::Slot,
+};
+
+/// The half of a lane that sends. It must be closed before it is forgotten.
+pub(crate) struct LaneTx<T> {
+    lane: NonNull<Lane<T>>,
+    rings: Option<Box<Rings<T>>>,
+}
+
+/// The rings of a lane as the producer sees them.
+struct Rings<T> {
+    current: RingProducer<T>,
+    /// Smaller ones that the receiver may not have emptied yet.
+    older: Vec<RingProducer<T>>,
+    /// The receiver's end of `current`.
+    part: NonNull<RingPart<T>>,
+    /// Something was pushed since the rings were last known to be empty.
+    dirty: bool,
+    /// Held to count from `&self`: the count refreshes positions that are not atomic.
+    count: Mutex<()>,
+}
+
+// SAFETY: the lane's shared part is `Send + Sync` for `T: Send`; the rest is used through `&mut self`, or
+// under the lock.
+unsafe impl<T: Send> Send for LaneTx<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for LaneTx<T> {}
+
+impl<T> LaneTx<T> {
+    pub(crate) fn new(lane: Box<Lane<T>>) -> Self {
+        Self {
+            lane: NonNull::from(Box::leak(lane)),
+            rings: None,
+        }
+    }
+
+    #[inline]
+    fn lane(&self) -> &Lane<T> {
+        // SAFETY: the producer holds its half until `close`.
+        unsafe { self.lane.as_ref() }
+    }
+
+    /// Whether the receiver has taken all that was sent and given the lane up, so that the next message
+    /// may go with the lane itself.
+    #[inline]
+    pub(crate) fn is_clear(&mut self) -> bool {
+        if let Some(rings) = &mut self.rings
+            && rings.dirty
+        {
+            // ORDERING: Relaxed; only saves the look at the rings.
+            // SAFETY: the producer holds its half.
+            if unsafe { self.lane.as_ref() }.state.load(Ordering::Relaxed) != IDLE
+                || rings.used() > 0
+            {
+                return false;
+            }
+            rings.dirty = false;
+        }
+        // The rings were looked at first: having seen them empty, this cannot see an *idle* from before
+        // the receiver came back to empty them.
+        //
+        // ORDERING: Acquire pairs with the Release of *idle*: the slot has been read.
+        self.lane().state.load(Ordering::Acquire) == IDLE
+    }
+
+    /// Sends the one message with the lane. Gives it back when the channel is closed.
+    ///
+    /// # Panics
+    ///
+    /// Panics unless `is_clear` has said `true`, with nothing sent since.
+    #[inline]
+    pub(crate) fn send_slot(&mut self, ready: &ReadyList<T>, message: T) -> Result<(), T> {
+        assert!(self.is_clear(), "only an empty lane takes a message along");
+        let lane = self.lane();
+        // SAFETY: the lane is idle and its rings are empty, so the receiver has no business in it.
+        lane.slot.with_mut(|slot| unsafe { (*slot).write(message) });
+        // ORDERING: Relaxed; the push publishes it. No exchange is needed: the receiver turns *idle*
+        // back only for what is in the rings.
+        lane.state.store(QUEUED_SLOT, Ordering::Relaxed);
+        lane.stamp.set();
+        // SAFETY: the state has just been turned from idle to queued by the only one who may.
+        if unsafe { ready.push(self.lane) }.is_ok() {
+            return Ok(());
+        }
+        lane.state.store(IDLE, Ordering::Relaxed);
+        // SAFETY: the push failed, so the message was not handed over.
+        Err(lane.slot.with(|slot| unsafe { (*slot).assume_init_read() }))
+    }
+
+    /// Messages that the receiver has not taken, counting as taken only what is known to be.
+    #[inline]
+    pub(crate) fn used_at_most(&self) -> usize {
+        let rings = self.rings.as_ref().map_or(0, |rings| {
+            rings.current.used_at_most()
+                + rings
+                    .older
+                    .iter()
+                    .map(RingProducer::used_at_most)
+                    .sum::<usize>()
+        });
+        rings + self.used_slot()
+    }
+
+    /// Messages that the receiver has not taken.
+    pub(crate) fn used(&mut self) -> usize {
+        self.rings.as_mut().map_or(0, |rings| rings.used()) + self.used_slot()
+    }
+
+    /// The same, from a shared reference.
+    pub(crate) fn count(&self) -> usize {
+        let rings = self.rings.as_ref().map_or(0, |rings| {
+            let _guard = lock(&rings.count);
+            rings.current.used() + rings.older.iter().map(RingProducer::used).sum::<usize>()
+        });
+        rings + self.used_slot()
+    }
+
+    #[inline]
+    fn used_slot(&self) -> usize {
+        // ORDERING: Acquire pairs with the Release of the receiver that has read the slot.
+        usize::from(self.lane().state.load(Ordering::Acquire) == QUEUED_SLOT)
+    }
+
+    /// Sends a message through the ring. Gives it back when the channel is closed.
+    ///
+    /// The lane must have room for it. `first` and `limit` are the sizes of the smallest and largest ring.
+    #[inline]
+    pub(crate) fn send_ring(
+        &mut self,
+        ready: &ReadyList<T>,
+        first: usize,
+        limit: usize,
+        message: T,
+    ) -> Result<(), T> {
+        let message = MaybeUninit::new(message);
+        // SAFETY: a bitwise copy; only one of the two is used as a message, as `publish` says.
+        let mut copy = unsafe { ptr::read(&message) };
+        loop {
+            let rings = self.rings_or_open(first, limit);
+            match rings.current.push(copy) {
+                Ok(()) => break,
+                Err(back) => {
+                    copy = back;
+                    rings.grow(limit);
+                }
+            }
+        }
+        if self.publish(ready, 1) == 1 {
+            Ok(())
+        } else {
+            // SAFETY: the message was not accepted: nobody reads the copy in the ring, which is dead.
+            Err(unsafe { message.assume_init() })
+        }
+    }
+
+    /// Sends the first `count` messages of `items` through the ring, all in one publication if the ring
+    /// has grown to it, and removes those that were accepted from `items`: all, unless the channel closed.
+    ///
+    /// The lane must have room for them, and `items` at least as many.
+    pub(crate) fn send_ring_vec(
+        &mut self,
+        ready: &ReadyList<T>,
+        first: usize,
+        limit: usize,
+        items: &mut Vec<T>,
+        count: usize,
+    ) -> usize {
+        let len = items.len();
+        assert!(count <= len, "a batch of {count} from {len} messages");
+        let source = items.as_mut_ptr();
+        // SAFETY: shrinks. A waker that panics on the way then leaks messages instead of doubling them.
+        unsafe { items.set_len(0) };
+        let mut pushed = 0;
+        while pushed < count {
+            let rings = self.rings_or_open(first, limit);
+            // SAFETY: `source` has `count` messages, of which `pushed` are spoken for.
+            let went = unsafe { rings.current.push_from(source.add(pushed), count - pushed) };
+            pushed += went;
+            if pushed < count && went == 0 {
+                rings.grow(limit);
+            }
+        }
+        let accepted = if count == 0 {
+            0
+        } else {
+            self.publish(ready, count)
+        };
+        // SAFETY: the first `accepted` are the receiver's; the rest is still here, and is moved down.
+        unsafe {
+            source.copy_from(source.add(accepted), len - accepted);
+            items.set_len(len - accepted);
+        }
+        accepted
+    }
+
+    #[inline]
+    fn rings_or_open(&mut self, first: usize, limit: usize) -> &mut Rings<T> {
+        if self.rings.is_none() {
+            self.open_rings(first.min(limit));
+        }
+        let Some(rings) = &mut self.rings else {
+            unreachable!("the ring was opened above")
+        };
+        rings.dirty = true;
+        rings
+    }
+
+    #[cold]
+    fn open_rings(&mut self, size: usize) {
+        let (current, part) = RingPart::new(size);
+        // ORDERING: Release pairs with the Acquire of the receiver's look.
+        self.lane().ring.store(part.as_ptr(), Ordering::Release);
+        let count = Mutex::new(());
+        self.rings = Some(Box::new(Rings {
+            current,
+            older: Vec::new(),
+            part,
+            dirty: false,
+            count,
+        }));
+    }
+
+    /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring, and says
+    /// how many it accepted: all, unless the channel closed.
+    #[inline]
+    fn publish(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
+        // Pairs with the fences in `LaneRx::retire` and `LaneRx::seal`: either this sees the state that
+        // the receiver left, or the receiver sees the messages.
+        store_load_fence!("send_fence");
+        // ORDERING: Acquire pairs with the Release of *idle*, *closing* and *sealed*, so that the ring's
+        // positions below are those that the receiver left.
+        match self.lane().state.load(Ordering::Acquire) {
+            QUEUED | QUEUED_SLOT => count,
+            _ => self.publish_unseen(ready, count),
+        }
+    }
+
+    #[cold]
+    fn publish_unseen(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
+        let lane = self.lane;
+        // SAFETY: the producer holds its half.
+        let lane = unsafe { lane.as_ref() };
+        // ORDERING: Acquire as in `publish`.
+        match lane.state.load(Ordering::Acquire) {
+            IDLE => {
+                // Messages from before these were accepted because the receiver was sure to see them:
+                // it has not popped them, so it is about to take the lane back, and will see these too
+                // when it next gives the lane up.
+                if !cfg!(mutant = "requeue_rule") && self.rings_used() > count {
+                    return count;
+                }
+                if self.requeue(ready) {
+                    count
+                } else {
+                    count - self.rings_used().min(count)
+                }
+            }
+            CLOSING if cfg!(mutant = "publish_exchange") => {
+                lane.state.store(SEALED_ALL, Ordering::Release);
+                count
+            }
+            CLOSING => {
+                // ORDERING: Release pairs with the receiver's failed exchange: all that was pushed is
+                // visible to it. Acquire, on failure, for the positions of a sealed ring.
+                match lane.state.compare_exchange(
+                    CLOSING,
+                    SEALED_ALL,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
+                ) {
+                    Err(SEALED) => count - self.rings_used().min(count),
+                    _ => count,
+                }
+            }
+            SEALED => count - self.rings_used().min(count),
+            _ => count,
+        }
+    }
+
+    fn rings_used(&mut self) -> usize {
+        self.rings.as_mut().map_or(0, |rings| rings.used())
+    }
+
+    /// Puts an idle lane on the ready list, unless the receiver takes it back first. `false` when the
+    /// channel is closed, and the lane with all that is in it the producer's.
+    fn requeue(&mut self, ready: &ReadyList<T>) -> bool {
+        let lane = self.lane();
+        if cfg!(mutant = "requeue_exchange") {
+            lane.state.store(QUEUED, Ordering::Relaxed);
+            // ORDERING: Acquire as in `publish`; the push publishes what is in the lane.
+        } else if lane
+            .state
+            .compare_exchange(IDLE, QUEUED, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            return true;
+        }
+        lane.stamp.set();
+        // SAFETY: the exchange turned the state from idle to queued.
+        let pushed = unsafe { ready.push(self.lane) }.is_ok();
+        if !pushed {
+            // ORDERING: Relaxed; the receiver has closed and does not know the lane.
+            self.lane().state.store(IDLE, Ordering::Relaxed);
+        }
+        pushed
+    }
+
+    /// Asks to be woken when there is room, or the channel closes. `false` when the receiver is just
+    /// waking this producer: it should try again.
+    ///
+    /// The caller looks for room, and whether the channel is closed, again afterwards.
+    pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
+        self.stop_waiting();
+        let lane = self.lane();
+        // SAFETY: only the producer waits here, and its flag is down.
+        let Some(slot) = (unsafe { lane.wake.prepare(waker) }) else {
+            return false;
+        };
+        // ORDERING: Release pairs with the Acquire of the receiver's swap: the waker is written.
+        lane.waiting.store(slot as u8 + 1, Ordering::Release);
+        // Pairs with the fences in `LaneRx::make_room`, `LaneRx::retire` and `Inbox::close`: either the
+        // receiver sees that this producer waits, or the producer sees the room.
+        store_load_fence!("room_fence_tx");
+        true
+    }
+
+    /// Takes the waiting flag down, if the receiver has not.
+    #[inline]
+    pub(crate) fn stop_waiting(&mut self) {
+        let lane = self.lane();
+        // ORDERING: Relaxed; only the producer puts the flag up.
+        if lane.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        // ORDERING: Relaxed; the flag is the producer's own, and who takes it down wakes.
+        match lane.waiting.swap(0, Ordering::Relaxed) {
+            0 => {}
+            1 => lane.wake.cancel(Slot::First),
+            _ => lane.wake.cancel(Slot::Second),
+        }
+    }
+
+    /// Ends the lane: the receiver takes what is left in it, then frees it. `Some` when it can be freed
+    /// right away.
+    pub(crate) fn close(mut self, ready: &ReadyList<T>) -> Option<Box<Lane<T>>> {
+        self.stop_waiting();
+        let lane = self.lane();
+        // ORDERING: Release pairs with the Acquire in `LaneRx::retire`: all that was pushed is visible.
+        lane.gone.store(true, Ordering::Release);
+        // Pairs with the fence in `LaneRx::retire`: either this sees *idle*, or the receiver sees that
+        // the producer has gone.
+        store_load_fence!("gone_fence");
+        // ORDERING: Acquire as in `publish`.
+        let idle = lane.state.load(Ordering::Acquire) == IDLE;
+        let (known, lane) = (
+            // The receiver is about to take a lane back that has accepted messages in it.
+            !idle || self.rings_used() > 0 || self.requeue(ready),
+            self.lane,
+        );
+        if !known {
+            // The receiver has closed without knowing of this lane: its half is nobody's.
+            // SAFETY: the producer acts for both halves here, and this is the receiver's.
+            let freed = unsafe { Lane::release(lane) };
+            debug_assert!(freed.is_none());
+        }
+        // SAFETY: the producer's half; `self` is gone after this.
+        unsafe { Lane::release(lane) }
+    }
+}
+
+impl<T> Rings<T> {
+    /// Messages in all rings, and forgets rings that are empty for good.
+    fn used(&mut self) -> usize {
+        if !self.older.is_empty() {
+            self.older.retain(|ring| ring.used() > 0);
+        }
+        self.current.used()
+            + self
+                .older
+                .iter()
+                .map(RingProducer::used_at_most)
+                .sum::<usize>()
+    }
+
+    /// Opens a ring of twice the size, up to `limit`, for what comes next.
+    #[cold]
+    fn grow(&mut self, limit: usize) {
+        let size = (self.current.capacity() * 2).min(limit);
+        let (producer, part) = RingPart::new(size);
+        // SAFETY: the receiver frees a part only after it has seen the next one linked.
+        // ORDERING: Release pairs with the Acquire in `LaneRx::advance`.
+        unsafe { self.part.as_ref() }
+            .next
+            .store(part.as_ptr(), Ordering::Release);
+        self.part = part;
+        self.older
+            .push(std::mem::replace(&mut self.current, producer));
+    }
+}
+
+impl<T> RingPart<T> {
+    fn new(size: usize) -> (RingProducer<T>, NonNull<Self>) {
+        let (producer, consumer) = ring(size);
+        let part = Box::new(Self {
+            consumer: UnsafeCell::new(consumer),
+            next: AtomicPtr::new(ptr::null_mut()),
+        });
+        (producer, NonNull::from(Box::leak(part)))
+    }
+}
+
+impl<T> fmt::Debug for LaneTx<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LaneTx").field(self.lane()).finish()
+    }
+}

@@ -1,0 +1,212 @@
+//! What the producers and the receiver of one class share.
+//!
+//! The first cache lines are the doorbell, written at every change between sleep and work; the rest is
+//! read often and written rarely. Lanes are not registered here: the receiver learns of one when it is
+//! put on the ready list.
+
+use std::{collections::BTreeMap, fmt, task::Waker};
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    config::Config,
+    delay::Stamp,
+    express::{Express, Ticket},
+    lane::{Lane, LaneTx},
+    ready::ReadyList,
+    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+};
+
+/// Lanes kept for the next producer when one has gone.
+const POOL: usize = 32;
+
+pub(crate) struct Mesh<T> {
+    pub(crate) bell: CachePadded<Bell<T>>,
+    pub(crate) config: Config,
+    closed: AtomicBool,
+    counts: CachePadded<Counts>,
+    /// Lanes of producers that have gone, as good as new.
+    pool: Mutex<Vec<Box<Lane<T>>>>,
+    closers: Mutex<Closers>,
+}
+
+/// The part that sparse traffic writes.
+pub(crate) struct Bell<T> {
+    pub(crate) ready: ReadyList<T>,
+    pub(crate) express: Express<T>,
+    /// When the message in the express place was put there.
+    pub(crate) stamp: Stamp,
+}
+
+#[derive(Debug)]
+struct Counts {
+    senders: AtomicUsize,
+    lanes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// Tasks that wait for the channel to close.
+#[derive(Debug, Default)]
+struct Closers {
+    next: u64,
+    wakers: BTreeMap<u64, Waker>,
+}
+
+impl<T> Bell<T> {
+    /// Sends a message by waking a sleeping receiver with it; gives it back when the receiver is awake.
+    #[inline]
+    pub(crate) fn try_express(&self, message: T) -> Result<Ticket, T> {
+        let Some(right) = self.ready.claim_express() else {
+            return Err(message);
+        };
+        self.stamp.set();
+        // SAFETY: the right was won just now, from this list.
+        let ticket = unsafe { self.express.put(message) };
+        self.ready.ring_express(right);
+        Ok(ticket)
+    }
+}
+
+impl<T> Mesh<T> {
+    /// A mesh with one sender.
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            bell: CachePadded::new(Bell {
+                ready: ReadyList::new(),
+                express: Express::new(),
+                stamp: Stamp::new(),
+            }),
+            config,
+            closed: AtomicBool::new(false),
+            counts: CachePadded::new(Counts {
+                senders: AtomicUsize::new(1),
+                lanes: AtomicUsize::new(0),
+                dropped: AtomicU64::new(0),
+            }),
+            pool: Mutex::new(Vec::new()),
+            closers: Mutex::new(Closers::default()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        // ORDERING: Acquire pairs with the Release in `set_closed`, for callers that then look at what
+        // the receiver left. A stale `false` is caught by the lane's or the list's own state.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Says that the channel is closed, to all who ask from now on.
+    pub(crate) fn set_closed(&self) {
+        // ORDERING: Release pairs with the Acquire in `is_closed`.
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Wakes the tasks that wait for the channel to close; it is closed by now.
+    pub(crate) fn wake_closers(&self) {
+        let wakers = std::mem::take(&mut lock(&self.closers).wakers);
+        for waker in wakers.into_values() {
+            waker.wake();
+        }
+    }
+
+    /// Registers a task that waits for the channel to close under `key`, or under a new key that it
+    /// returns. `None` when the channel is closed.
+    pub(crate) fn wait_closed(&self, key: Option<u64>, waker: &Waker) -> Option<u64> {
+        let mut closers = lock(&self.closers);
+        // Looked at under the lock: whoever closes sets the flag before it takes the lock.
+        if self.is_closed() {
+            return None;
+        }
+        let key = key.unwrap_or(closers.next);
+        closers.next = closers.next.max(key + 1);
+        closers.wakers.insert(key, waker.clone());
+        Some(key)
+    }
+
+    pub(crate) fn forget_closer(&self, key: u64) {
+        let waker = lock(&self.closers).wakers.remove(&key);
+        drop(waker);
+    }
+
+    /// A lane for a producer that sends through one for the first time.
+    #[cold]
+    pub(crate) fn open_lane(&self) -> LaneTx<T> {
+        // ORDERING: Relaxed; a count.
+        self.counts.lanes.fetch_add(1, Ordering::Relaxed);
+        // A pool that another producer has locked is passed by, so that nobody waits here.
+        let pooled = self.pool.try_lock().ok().and_then(|mut pool| pool.pop());
+        LaneTx::new(pooled.unwrap_or_else(Lane::new))
+    }
+
+    /// Takes back a lane whose two halves are gone.
+    #[cold]
+    pub(crate) fn recycle(&self, lane: Box<Lane<T>>) {
+        // ORDERING: Relaxed; a count.
+        self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
+        if let Ok(mut pool) = self.pool.try_lock()
+            && pool.len() < POOL
+        {
+            pool.push(lane);
+        }
+    }
+
+    pub(crate) fn add_sender(&self) {
+        // ORDERING: Relaxed; the caller holds a sender, so the count cannot be zero.
+        self.counts.senders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds a sender if there is one; a channel without senders stays so.
+    pub(crate) fn try_add_sender(&self) -> bool {
+        // ORDERING: Relaxed; a count, and the exchange is enough to keep it.
+        let mut count = self.counts.senders.load(Ordering::Relaxed);
+        while count > 0 {
+            match self.counts.senders.compare_exchange_weak(
+                count,
+                count + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => count = now,
+            }
+        }
+        false
+    }
+
+    pub(crate) fn remove_sender(&self) {
+        // ORDERING: AcqRel: the last one sees what all others did, and hangs up after it.
+        if self.counts.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.bell.ready.hang_up();
+        }
+    }
+
+    pub(crate) fn senders(&self) -> usize {
+        // ORDERING: Relaxed; a count.
+        self.counts.senders.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lanes(&self) -> usize {
+        // ORDERING: Relaxed; a count.
+        self.counts.lanes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_drop(&self) {
+        // ORDERING: Relaxed; a count.
+        self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        // ORDERING: Relaxed; a count.
+        self.counts.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> fmt::Debug for Mesh<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh")
+            .field("lane_capacity", &self.config.lane_capacity)
+            .field("senders", &self.senders())
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! Waiting as a thread: the same polls as a task's, with a waker that unparks.
+
+use std::{
+    cell::RefCell,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Instant,
+};
+
+use crossbeam_utils::Backoff;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    /// One waker for a thread, so that it need not be cloned anew for every wait.
+    static WAKER: RefCell<Option<Waker>> = const { RefCell::new(None) };
+}
+
+fn thread_waker() -> Waker {
+    let new = || Waker::from(Arc::new(Unpark(thread::current())));
+    // A thread that is being torn down has no locals any more: a waker of its own does as well.
+    WAKER
+        .try_with(|cached| {
+            cached
+                .try_borrow_mut()
+                .map(|mut cached| cached.get_or_insert_with(new).clone())
+                .ok()
+        })
+        .ok()
+        .flatten()
+        .unwrap_or_else(new)
+}
+
+/// Calls `attempt` until it gives something: at first in quick succession, then giving way to others.
+/// `None` when it is time to park.
+pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
+    let backoff = Backoff::new();
+    loop {
+        if let Some(result) = attempt() {
+            return Some(result);
+        }
+        if backoff.is_completed() {
+            return None;
+        }
+        backoff.snooze();
+    }
+}
+
+/// Polls until ready, parking the thread in between; `None` when `deadline` has passed first.
+pub(crate) fn block_on<R>(
+    deadline: Option<Instant>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>,
+) -> Option<R> {
+    let waker = thread_waker();
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(result) = poll(&mut cx) {
+            return Some(result);
+        }
+        match deadline {
+            None => thread::park(),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return None;
+                }
+                thread::park_timeout(left);
+            }
+        }
+    }
+}

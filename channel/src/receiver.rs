@@ -1,0 +1,335 @@
+//! Receiving from a channel of one class.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::Config,
+    error::{RecvTimeoutError, TryRecvError},
+    inbox::{Inbox, Sleep},
+    mesh::Mesh,
+    pace::Pace,
+    park,
+    sender::Sender,
+    stats::Stats,
+    sync::Arc,
+};
+
+/// The receiving side of a channel.
+///
+/// It takes turns among the lanes that have messages; lanes without cost nothing. The async methods give
+/// at most a [budget](crate::Builder::budget) of messages without a pause, then yield to the executor
+/// once, so that a channel that is never empty does not keep other tasks from running. The blocking
+/// methods spin for a moment before they park the thread, and must not be called from async code.
+///
+/// Dropping the receiver closes the channel and drops all messages in it.
+pub struct Receiver<T> {
+    inbox: Inbox<T>,
+    pace: Pace,
+}
+
+pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
+    let mesh = Arc::new(Mesh::new(config));
+    let receiver = Receiver {
+        inbox: Inbox::new(mesh.clone()),
+        pace: Pace::new(config.budget),
+    };
+    (Sender::first(mesh), receiver)
+}
+
+impl<T> Receiver<T> {
+    /// Takes a message if one is there.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when the channel is
+    /// closed, or all senders are gone, and all messages have been taken.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.inbox.try_next() {
+            Some(message) => Ok(message),
+            None => Err(self.why_nothing()),
+        }
+    }
+
+    /// Takes up to `limit` messages to the end of `into`, and says how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv), when there is none and `limit` is not zero.
+    pub fn try_recv_many(
+        &mut self,
+        into: &mut Vec<T>,
+        limit: usize,
+    ) -> Result<usize, TryRecvError> {
+        match self.inbox.try_next_many(into, limit) {
+            0 if limit > 0 => Err(self.why_nothing()),
+            count => Ok(count),
+        }
+    }
+
+    #[cold]
+    fn why_nothing(&mut self) -> TryRecvError {
+        if self.inbox.is_finished() {
+            TryRecvError::Closed
+        } else {
+            TryRecvError::Empty
+        }
+    }
+
+    /// Waits for a message. `None` when the channel is closed, or all senders are gone, and all messages
+    /// have been taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a message is taken only when the future is ready.
+    #[inline]
+    pub async fn recv(&mut self) -> Option<T> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Waits for messages, and takes up to `limit` of those that are there to the end of `into`. Says
+    /// how many: zero when the channel is closed and drained, or `limit` is zero.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
+    }
+
+    /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or
+    /// the channel closes.
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(message) = self.inbox.try_next() {
+                self.pace.count(1);
+                return Poll::Ready(Some(message));
+            }
+            match self.inbox.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(None),
+                sleep => return self.pace.pause(cx, sleep),
+            }
+        }
+    }
+
+    /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
+    pub fn poll_recv_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            let count = self.inbox.try_next_many(into, limit);
+            if count > 0 {
+                self.pace.count(count);
+                return Poll::Ready(count);
+            }
+            match self.inbox.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(0),
+                sleep => return self.pace.pause(cx, sleep),
+            }
+        }
+    }
+
+    /// Waits until a message is there, without taking it: `true`; or until the channel is closed and
+    /// drained: `false`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn readable(&mut self) -> bool {
+        poll_fn(|cx| self.poll_readable(cx)).await
+    }
+
+    /// Polls as [`readable`](Self::readable) does.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if self.inbox.has_next() {
+                return Poll::Ready(true);
+            }
+            match self.inbox.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(false),
+                sleep => return self.pace.pause(cx, sleep),
+            }
+        }
+    }
+
+    /// Waits for a message, blocking the thread. `None` when the channel is closed, or all senders are
+    /// gone, and all messages have been taken.
+    pub fn blocking_recv(&mut self) -> Option<T> {
+        self.recv_until(None).ok()
+    }
+
+    /// Waits for a message, blocking the thread for at most `timeout`.
+    ///
+    /// This is the blocking form. In a task, put the executor's own timeout around [`recv`](Self::recv),
+    /// which loses nothing when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError::Timeout`] when none came in time, and [`RecvTimeoutError::Closed`] when the
+    /// channel is closed and drained.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.recv_until(Instant::now().checked_add(timeout))
+    }
+
+    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        if let Some(message) = park::spin(|| self.inbox.try_next()) {
+            return Ok(message);
+        }
+        match park::block_on(deadline, |cx| {
+            self.pace.rest();
+            self.poll_recv(cx)
+        }) {
+            Some(Some(message)) => Ok(message),
+            Some(None) => Err(RecvTimeoutError::Closed),
+            None => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    /// Closes the channel: every later send fails and gives its message back. Those accepted before can
+    /// still be received; then `recv` says `None`.
+    pub fn close(&mut self) {
+        self.inbox.close();
+    }
+
+    /// Whether the channel is closed to new messages: by [`close`](Self::close), or because all senders
+    /// are gone. Messages may still be there.
+    pub fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
+    /// Whether there is no message in any lane; a snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages in all lanes together; a snapshot. Costs a look at every lane that has messages.
+    pub fn len(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Senders alive, each of them a producer.
+    pub fn sender_count(&self) -> usize {
+        self.inbox.mesh().senders()
+    }
+
+    /// Figures of this channel, copied out.
+    pub fn stats(&self) -> Stats {
+        self.inbox.stats()
+    }
+
+    /// Whether `sender` sends to this receiver.
+    pub fn is_fed_by(&self, sender: &Sender<T>) -> bool {
+        sender.is_of(self.inbox.mesh())
+    }
+
+    /// Messages until the channel is closed and drained, blocking the thread for each.
+    pub fn iter(&mut self) -> Iter<'_, T> {
+        Iter { receiver: self }
+    }
+
+    /// Messages that are there; ends when there is none.
+    pub fn try_iter(&mut self) -> TryIter<'_, T> {
+        TryIter { receiver: self }
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<T> futures_core::Stream for Receiver<T> {
+    type Item = T;
+
+    fn poll_next(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx)
+    }
+}
+
+/// Nothing in a receiver is pinned.
+impl<T> Unpin for Receiver<T> {}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("mesh", self.inbox.mesh())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Blocks for each message; see [`Receiver::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a mut Receiver<T>,
+}
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.blocking_recv()
+    }
+}
+
+/// Takes what is there; see [`Receiver::try_iter`].
+#[derive(Debug)]
+pub struct TryIter<'a, T> {
+    receiver: &'a mut Receiver<T>,
+}
+
+impl<T> Iterator for TryIter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+/// Blocks for each message until the channel is closed and drained.
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    receiver: Receiver<T>,
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.blocking_recv()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a mut Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}

@@ -1,0 +1,159 @@
+//! The bounded SPSC ring under a lane: rtrb's, or a stand-in with the same orderings under loom.
+//!
+//! This file promises first-in-first-out between one producer and one consumer. It does not drop what it
+//! holds: a slot is `MaybeUninit`, because at close it is the lane's protocol, and not the ring, that
+//! decides which side owns the last messages.
+
+use std::mem::MaybeUninit;
+
+#[cfg(not(loom))]
+use rtrb::{Consumer, Producer, RingBuffer};
+
+#[cfg(loom)]
+mod stand_in;
+#[cfg(loom)]
+use self::stand_in::{Consumer, Producer, RingBuffer};
+
+/// The producer's end.
+#[derive(Debug)]
+pub(crate) struct RingProducer<T>(Producer<MaybeUninit<T>>);
+
+/// The consumer's end.
+#[derive(Debug)]
+pub(crate) struct RingConsumer<T>(Consumer<MaybeUninit<T>>);
+
+/// A ring with room for exactly `capacity` messages.
+pub(crate) fn ring<T>(capacity: usize) -> (RingProducer<T>, RingConsumer<T>) {
+    let (producer, consumer) = RingBuffer::new(capacity);
+    (RingProducer(producer), RingConsumer(consumer))
+}
+
+impl<T> RingProducer<T> {
+    /// Pushes a message, or gives it back when the ring is full.
+    #[inline]
+    pub(crate) fn push(&mut self, message: MaybeUninit<T>) -> Result<(), MaybeUninit<T>> {
+        self.0
+            .push(message)
+            .map_err(|rtrb::PushError::Full(message)| message)
+    }
+
+    /// Copies as many of the `count` messages at `source` as fit, in order, with one publication, and
+    /// says how many.
+    ///
+    /// # Safety
+    ///
+    /// `source` must be valid for reads of `count` messages. The caller must treat those that went as
+    /// moved out of it.
+    #[inline]
+    pub(crate) unsafe fn push_from(&mut self, source: *const T, count: usize) -> usize {
+        let count = if self.0.cached_slots() >= count {
+            count
+        } else {
+            self.0.slots().min(count)
+        };
+        #[cfg(loom)]
+        // SAFETY: as below.
+        unsafe {
+            self.0.push_chunk(source.cast(), count);
+        }
+        #[cfg(not(loom))]
+        // SAFETY: `source` is valid for `count` reads by this function's contract.
+        unsafe {
+            self.push_chunk(source, count);
+        }
+        count
+    }
+
+    /// Copies `count` messages into free slots with one publication.
+    ///
+    /// # Safety
+    ///
+    /// As for `push_from`; the ring must have `count` free slots.
+    #[cfg(not(loom))]
+    #[inline]
+    unsafe fn push_chunk(&mut self, source: *const T, count: usize) {
+        let Ok(mut chunk) = self.0.write_chunk_uninit(count) else {
+            unreachable!("the ring has {count} free slots")
+        };
+        let (first, second) = chunk.as_mut_slices();
+        // SAFETY: the two slices have `count` places together, `source` holds as many messages by this
+        // function's contract, and the ring's memory is not the caller's.
+        unsafe {
+            source.copy_to_nonoverlapping(first.as_mut_ptr().cast(), first.len());
+            source
+                .add(first.len())
+                .copy_to_nonoverlapping(second.as_mut_ptr().cast(), second.len());
+            chunk.commit_all();
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.buffer().capacity()
+    }
+
+    /// Messages inside, by the last known position of the consumer: never too few.
+    #[inline]
+    pub(crate) fn used_at_most(&self) -> usize {
+        self.capacity() - self.0.cached_slots()
+    }
+
+    /// Messages inside, after a look at the consumer's position.
+    #[inline]
+    pub(crate) fn used(&self) -> usize {
+        self.capacity() - self.0.slots()
+    }
+}
+
+impl<T> RingConsumer<T> {
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        // SAFETY: a producer of this crate pushes initialised messages only, and the ring hands each
+        // out once.
+        self.0
+            .pop()
+            .ok()
+            .map(|message| unsafe { message.assume_init() })
+    }
+
+    /// Moves up to `limit` messages to the end of `into`, and says how many.
+    #[inline]
+    pub(crate) fn pop_into(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        let cached = self.0.cached_slots();
+        let count = if cached > 0 { cached } else { self.0.slots() }.min(limit);
+        into.reserve(count);
+        #[cfg(loom)]
+        into.extend((0..count).filter_map(|_| self.pop()));
+        #[cfg(not(loom))]
+        self.pop_chunk(into, count);
+        count
+    }
+
+    /// Moves `count` messages, which the ring must have, to the end of `into`.
+    #[cfg(not(loom))]
+    #[inline]
+    fn pop_chunk(&mut self, into: &mut Vec<T>, count: usize) {
+        let Ok(chunk) = self.0.read_chunk(count) else {
+            unreachable!("the ring has {count} messages")
+        };
+        into.reserve(count);
+        let (first, second) = chunk.as_slices();
+        let end = into.len();
+        // SAFETY: `into` has room for `count` more, both slices hold messages that a producer
+        // initialised, and the commit right after gives up their slots, so each is moved once.
+        unsafe {
+            let target = into.as_mut_ptr().add(end);
+            target.copy_from_nonoverlapping(first.as_ptr().cast(), first.len());
+            target
+                .add(first.len())
+                .copy_from_nonoverlapping(second.as_ptr().cast(), second.len());
+            chunk.commit_all();
+            into.set_len(end + count);
+        }
+    }
+
+    /// Messages inside, after a look at the producer's position.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.slots()
+    }
+}

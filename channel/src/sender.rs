@@ -1,0 +1,724 @@
+//! Sending: one `Sender` is one producer, with a lane of its own.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::{SendError, SendManyError, SendTimeoutError, TrySendError},
+    express::Ticket,
+    lane::LaneTx,
+    mesh::Mesh,
+    park,
+    shared_sender::SharedSender,
+    sync::Arc,
+};
+
+/// Messages of an iterator that are staged at a time.
+const CHUNK: usize = 64;
+
+/// The sending side of a channel. Each clone is a producer of its own.
+///
+/// A sender's lane is opened when it first sends through one, and is closed and used again after the
+/// sender was dropped and the receiver has taken what is in it. Sends take `&mut self`, so that no two
+/// threads write one lane; [`shared`](Self::shared) gives a sender for `&self`.
+///
+/// Messages of one sender arrive in the order in which they were sent. Between senders, clones included,
+/// there is no order.
+pub struct Sender<T> {
+    mesh: Arc<Mesh<T>>,
+    lane: Option<LaneTx<T>>,
+    /// The message in the mesh's express place that is this sender's and may not have been taken.
+    ticket: Ticket,
+    /// Fed and not flushed. Counts against the lane's capacity.
+    #[allow(
+        clippy::box_collection,
+        reason = "a sender that never feeds stays small"
+    )]
+    staged: Option<Box<Vec<T>>>,
+}
+
+impl<T> Sender<T> {
+    /// The first sender of a mesh, which has been counted.
+    pub(crate) fn first(mesh: Arc<Mesh<T>>) -> Self {
+        Self {
+            mesh,
+            lane: None,
+            ticket: 0,
+            staged: None,
+        }
+    }
+
+    /// Sends a message if the lane has room.
+    ///
+    /// Takes no lock and waits for nobody. A message staged by [`try_feed`](Self::try_feed) goes first.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] when the lane holds [`capacity`](Self::capacity) messages, and
+    /// [`TrySendError::Closed`] when the channel is closed; both give the message back. `Ok` means that
+    /// the receiver sees the message, or drops it with the rest when it is dropped itself.
+    #[inline]
+    pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        if self
+            .staged
+            .as_ref()
+            .is_some_and(|staged| !staged.is_empty())
+        {
+            return self.try_send_after_staged(message);
+        }
+        if self.lane.as_mut().is_none_or(LaneTx::is_clear) {
+            self.send_alone(message).map_err(TrySendError::Closed)
+        } else {
+            self.send_ring(message)
+        }
+    }
+
+    /// Sends a message that finds nothing of this sender's waiting in a lane.
+    #[inline]
+    fn send_alone(&mut self, message: T) -> Result<(), T> {
+        let mesh = &*self.mesh;
+        // With room for one message only, that of the express place would have to be waited for, and
+        // the receiver wakes those who wait by their lanes.
+        let message = if mesh.config.lane_capacity == 1 {
+            message
+        } else {
+            match mesh.bell.try_express(message) {
+                Ok(ticket) => {
+                    self.ticket = ticket;
+                    return Ok(());
+                }
+                Err(message) => message,
+            }
+        };
+        let lane = self.lane.get_or_insert_with(|| mesh.open_lane());
+        lane.send_slot(&mesh.bell.ready, message)
+    }
+
+    #[inline]
+    fn send_ring(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        if self.mesh.is_closed() {
+            return Err(TrySendError::Closed(message));
+        }
+        if self.room() == 0 {
+            return Err(TrySendError::Full(message));
+        }
+        let (first, limit) = self.ring_sizes();
+        let Some(lane) = &mut self.lane else {
+            unreachable!("a full lane is open")
+        };
+        lane.send_ring(&self.mesh.bell.ready, first, limit, message)
+            .map_err(TrySendError::Closed)
+    }
+
+    #[cold]
+    fn try_send_after_staged(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        if self.is_closed() {
+            return Err(TrySendError::Closed(message));
+        }
+        if self.room() == 0 {
+            return Err(TrySendError::Full(message));
+        }
+        self.staged().push(message);
+        if self.flush_staged() {
+            return Ok(());
+        }
+        match self.staged().pop() {
+            Some(message) => Err(TrySendError::Closed(message)),
+            None => Ok(()),
+        }
+    }
+
+    fn ring_sizes(&self) -> (usize, usize) {
+        let config = &self.mesh.config;
+        (config.first_ring, config.lane_capacity)
+    }
+
+    /// Messages for which the lane has room now.
+    #[inline]
+    fn room(&mut self) -> usize {
+        let capacity = self.mesh.config.lane_capacity;
+        let staged = self.staged.as_ref().map_or(0, |staged| staged.len());
+        let lane = self.lane.as_ref().map_or(0, LaneTx::used_at_most);
+        let used = lane + staged + usize::from(self.ticket != 0);
+        if used < capacity {
+            return capacity - used;
+        }
+        if !self.mesh.bell.express.holds(self.ticket) {
+            self.ticket = 0;
+        }
+        let lane = self.lane.as_mut().map_or(0, LaneTx::used);
+        capacity.saturating_sub(lane + staged + usize::from(self.ticket != 0))
+    }
+
+    /// Sends a message, waiting for room in the lane.
+    ///
+    /// A waiting sender is woken when half of its lane is free, or the lane has run dry.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped before it is ready, the message is dropped with it and was not sent.
+    /// To keep it, wait with [`reserve`](Self::reserve).
+    pub async fn send(&mut self, message: T) -> Result<(), SendError<T>> {
+        let message = match self.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(message)) => return Err(SendError(message)),
+            Err(TrySendError::Full(message)) => message,
+        };
+        match self.reserve().await {
+            Ok(permit) => permit.send(message),
+            Err(_) => Err(SendError(message)),
+        }
+    }
+
+    /// Sends a message, blocking the thread while the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
+    pub fn blocking_send(&mut self, message: T) -> Result<(), SendError<T>> {
+        self.send_until(message, None)
+            .map_err(|error| SendError(error.into_inner()))
+    }
+
+    /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
+    ///
+    /// This is the blocking form. In a task, put the executor's own timeout around
+    /// [`reserve`](Self::reserve), which loses nothing when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] when there was no room in time, and [`SendTimeoutError::Closed`]
+    /// when the channel is closed, or closes while it waits; both give the message back.
+    pub fn send_timeout(
+        &mut self,
+        message: T,
+        timeout: Duration,
+    ) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(message, Instant::now().checked_add(timeout))
+    }
+
+    fn send_until(
+        &mut self,
+        message: T,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendTimeoutError<T>> {
+        let message = match self.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(message)) => return Err(SendTimeoutError::Closed(message)),
+            Err(TrySendError::Full(message)) => message,
+        };
+        let room = park::spin(|| (self.is_closed() || self.room() > 0).then_some(()));
+        let ready = match room {
+            Some(()) => Some(Ok(())),
+            None => park::block_on(deadline, |cx| self.poll_reserve(cx)),
+        };
+        match ready {
+            None => Err(SendTimeoutError::Timeout(message)),
+            Some(Err(_)) => Err(SendTimeoutError::Closed(message)),
+            Some(Ok(())) => self.try_send(message).map_err(|error| match error {
+                TrySendError::Full(message) => SendTimeoutError::Timeout(message),
+                TrySendError::Closed(message) => SendTimeoutError::Closed(message),
+            }),
+        }
+    }
+
+    /// Waits for room in the lane, and holds it until the permit is used or dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, or closes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: there is no queue within a lane in which to lose a place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (mut tx, mut rx) = lanemesh::channel(1);
+    /// let permit = tx.reserve().await.unwrap();
+    /// permit.send("built only once there was room").unwrap();
+    /// assert_eq!(rx.recv().await, Some("built only once there was room"));
+    /// # }
+    /// ```
+    pub async fn reserve(&mut self) -> Result<Permit<'_, T>, SendError<()>> {
+        poll_fn(|cx| self.poll_reserve(cx)).await?;
+        Ok(Permit { sender: self })
+    }
+
+    /// Room in the lane, if there is any now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] or [`TrySendError::Closed`].
+    pub fn try_reserve(&mut self) -> Result<Permit<'_, T>, TrySendError<()>> {
+        if self.is_closed() {
+            return Err(TrySendError::Closed(()));
+        }
+        if self.room() == 0 {
+            return Err(TrySendError::Full(()));
+        }
+        Ok(Permit { sender: self })
+    }
+
+    /// Polls for room in the lane: after `Ready(Ok)` the next [`try_send`](Self::try_send) does not find
+    /// it full.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed.
+    pub fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+        if self.is_closed() {
+            return Poll::Ready(Err(SendError(())));
+        }
+        if self.room() > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.flush_staged() {
+            return Poll::Ready(Err(SendError(())));
+        }
+        let waits = self.lane.as_mut().is_some_and(|lane| lane.wait(cx.waker()));
+        let ready = if self.is_closed() {
+            Err(SendError(()))
+        } else if self.room() > 0 {
+            Ok(())
+        } else {
+            if !waits {
+                // The receiver is waking this sender at this moment, by another waker.
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        };
+        if let Some(lane) = &mut self.lane {
+            lane.stop_waiting();
+        }
+        Poll::Ready(ready)
+    }
+
+    /// Stages a message in this sender, if the lane has room for it beside those staged before. The
+    /// receiver sees none of them before [`flush`](Self::flush), or the next send.
+    ///
+    /// A batch that is fed and flushed costs one handshake with the receiver instead of one a message.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] or [`TrySendError::Closed`], with the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = lanemesh::channel(8);
+    /// for n in 0..3 {
+    ///     tx.try_feed(n).unwrap();
+    /// }
+    /// assert!(rx.try_recv().is_err());
+    /// tx.flush().unwrap();
+    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    /// ```
+    pub fn try_feed(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        if self.is_closed() {
+            return Err(TrySendError::Closed(message));
+        }
+        if self.room() == 0 {
+            return Err(TrySendError::Full(message));
+        }
+        self.staged().push(message);
+        Ok(())
+    }
+
+    /// Stages a message as [`try_feed`](Self::try_feed) does; when the lane has no room, flushes what is
+    /// staged and waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped before it is ready, the message is dropped with it. Those staged
+    /// before are kept.
+    pub async fn feed(&mut self, message: T) -> Result<(), SendError<T>> {
+        match self.try_feed(message) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(message)) => Err(SendError(message)),
+            Err(TrySendError::Full(message)) => match poll_fn(|cx| self.poll_reserve(cx)).await {
+                Ok(()) => {
+                    self.staged().push(message);
+                    Ok(())
+                }
+                Err(_) => Err(SendError(message)),
+            },
+        }
+    }
+
+    /// Sends what is staged, with one doorbell. It always fits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the messages that were not accepted, in order, when the channel is closed.
+    pub fn flush(&mut self) -> Result<(), SendError<Vec<T>>> {
+        if self.flush_staged() {
+            return Ok(());
+        }
+        Err(SendError(std::mem::take(self.staged())))
+    }
+
+    fn staged(&mut self) -> &mut Vec<T> {
+        self.staged.get_or_insert_default()
+    }
+
+    /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
+    fn flush_staged(&mut self) -> bool {
+        let Some(mut staged) = self.staged.take() else {
+            return true;
+        };
+        let count = staged.len();
+        self.send_front(&mut staged, count);
+        let all = staged.is_empty();
+        self.staged = Some(staged);
+        all
+    }
+
+    /// Sends the first `count` of `items`, for which there must be room, and removes those that went:
+    /// all, unless the channel is closed.
+    fn send_front(&mut self, items: &mut Vec<T>, count: usize) -> usize {
+        if count == 0 || self.mesh.is_closed() {
+            return 0;
+        }
+        let mesh = &*self.mesh;
+        let (first, limit) = (mesh.config.first_ring, mesh.config.lane_capacity);
+        let lane = self.lane.get_or_insert_with(|| mesh.open_lane());
+        lane.send_ring_vec(&mesh.bell.ready, first, limit, items, count)
+    }
+
+    /// Sends as many messages of an iterator as the lane has room for, with one doorbell for each run of
+    /// up to 64, and says how many went. Only those are taken from the iterator: pass
+    /// [`by_ref`](Iterator::by_ref) to go on with the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`SendManyError`] when the channel is closed, with those that were taken and not accepted.
+    pub fn try_send_many(
+        &mut self,
+        messages: impl IntoIterator<Item = T>,
+    ) -> Result<usize, SendManyError<T>> {
+        let mut sent = 0;
+        self.send_some(&mut messages.into_iter(), &mut sent)?;
+        Ok(sent)
+    }
+
+    /// Sends from the iterator until the lane is full (`false`) or the iterator at its end (`true`).
+    fn send_some(
+        &mut self,
+        messages: &mut impl Iterator<Item = T>,
+        sent: &mut usize,
+    ) -> Result<bool, SendManyError<T>> {
+        let closed = |sent: usize, unsent| SendManyError { sent, unsent };
+        if !self.flush_staged() {
+            return Err(closed(*sent, Vec::new()));
+        }
+        let mut chunk = Vec::new();
+        loop {
+            if self.is_closed() {
+                return Err(closed(*sent, chunk));
+            }
+            let room = self.room().min(CHUNK);
+            if room == 0 {
+                return Ok(false);
+            }
+            chunk.extend(messages.take(room));
+            let count = chunk.len();
+            let went = self.send_front(&mut chunk, count);
+            *sent += went;
+            if went < count {
+                return Err(closed(*sent, chunk));
+            }
+            if count < room {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Sends all messages of an iterator, waiting for room as needed, and says how many they were.
+    ///
+    /// # Errors
+    ///
+    /// [`SendManyError`] when the channel is closed, or closes while it waits, with those that were
+    /// taken from the iterator and not accepted.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, those that went are sent, and the rest is still in the iterator: pass
+    /// [`by_ref`](Iterator::by_ref) to keep it. None is in between.
+    pub async fn send_many(
+        &mut self,
+        messages: impl IntoIterator<Item = T>,
+    ) -> Result<usize, SendManyError<T>> {
+        let mut messages = messages.into_iter();
+        let mut sent = 0;
+        while !self.send_some(&mut messages, &mut sent)? {
+            if poll_fn(|cx| self.poll_reserve(cx)).await.is_err() {
+                return Err(SendManyError {
+                    sent,
+                    unsent: Vec::new(),
+                });
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends as many messages from the front of `messages` as the lane has room for, with one doorbell,
+    /// removes them, and says how many they were.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, with the number that went before. The others stay in
+    /// `messages`.
+    pub fn try_send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
+        if !self.flush_staged() || self.is_closed() {
+            return Err(SendError(0));
+        }
+        let count = self.room().min(messages.len());
+        let sent = self.send_front(messages, count);
+        if sent < count {
+            Err(SendError(sent))
+        } else {
+            Ok(sent)
+        }
+    }
+
+    /// Sends all of `messages`, waiting for room as needed, and says how many they were.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, or closes while it waits, with the number that went
+    /// before. The others stay in `messages`.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, those that went have been removed from `messages`, and the rest is
+    /// still there.
+    pub async fn send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
+        let mut sent = 0;
+        loop {
+            sent += self
+                .try_send_vec(messages)
+                .map_err(|SendError(went)| SendError(sent + went))?;
+            if messages.is_empty() {
+                return Ok(sent);
+            }
+            if poll_fn(|cx| self.poll_reserve(cx)).await.is_err() {
+                return Err(SendError(sent));
+            }
+        }
+    }
+
+    /// Waits until the receiver closes the channel or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        ClosedFuture {
+            mesh: &self.mesh,
+            key: None,
+        }
+        .await;
+    }
+
+    /// Whether the receiver has closed the channel or is gone.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.mesh.is_closed()
+    }
+
+    /// Messages that this sender's lane holds at most.
+    pub fn capacity(&self) -> usize {
+        self.mesh.config.lane_capacity
+    }
+
+    /// Messages of this sender that the receiver has not taken; staged ones included.
+    pub fn len(&self) -> usize {
+        usize::from(self.mesh.bell.express.holds(self.ticket))
+            + self.lane.as_ref().map_or(0, LaneTx::count)
+            + self.staged.as_ref().map_or(0, |staged| staged.len())
+    }
+
+    /// Whether the receiver has taken all messages of this sender.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether both send to the same receiver.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mesh, &other.mesh)
+    }
+
+    /// A handle that does not keep the channel open.
+    pub fn downgrade(&self) -> WeakSender<T> {
+        WeakSender {
+            mesh: self.mesh.clone(),
+        }
+    }
+
+    /// This producer, to be used through `&self`: its lane behind a short lock.
+    pub fn shared(self) -> SharedSender<T> {
+        SharedSender::new(self)
+    }
+
+    /// Whether this sends into `mesh`.
+    pub(crate) fn is_of(&self, mesh: &Arc<Mesh<T>>) -> bool {
+        Arc::ptr_eq(&self.mesh, mesh)
+    }
+
+    /// Counts a message that was dropped because the lane was full.
+    pub(crate) fn count_drop(&self) {
+        self.mesh.count_drop();
+    }
+}
+
+/// Another producer, with a lane of its own. What this one has staged stays with it.
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.mesh.add_sender();
+        Self::first(self.mesh.clone())
+    }
+}
+
+/// Flushes what is staged, and ends the lane: the receiver still gets what is in it.
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        /// Ends the lane even when dropping a message that was not accepted panics.
+        struct End<'a, T>(&'a mut Sender<T>);
+        impl<T> Drop for End<'_, T> {
+            fn drop(&mut self) {
+                let Sender { mesh, lane, .. } = &mut *self.0;
+                if let Some(lane) = lane.take()
+                    && let Some(lane) = lane.close(&mesh.bell.ready)
+                {
+                    mesh.recycle(lane);
+                }
+                mesh.remove_sender();
+            }
+        }
+        let end = End(self);
+        if end.0.staged.is_some() {
+            end.0.flush_staged();
+            end.0.staged = None;
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("mesh", &self.mesh)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Room for one message in a sender's lane; see [`Sender::reserve`].
+#[must_use = "a permit that is dropped sends nothing"]
+pub struct Permit<'a, T> {
+    sender: &'a mut Sender<T>,
+}
+
+impl<T> Permit<'_, T> {
+    /// Sends a message into the room that was held for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message when the channel has been closed since.
+    #[inline]
+    pub fn send(self, message: T) -> Result<(), SendError<T>> {
+        self.sender
+            .try_send(message)
+            .map_err(|error| SendError(error.into_inner()))
+    }
+}
+
+impl<T> fmt::Debug for Permit<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}
+
+/// A handle to a channel that does not keep it open.
+pub struct WeakSender<T> {
+    mesh: Arc<Mesh<T>>,
+}
+
+impl<T> WeakSender<T> {
+    /// A new producer, or `None` when the last sender has been dropped.
+    pub fn upgrade(&self) -> Option<Sender<T>> {
+        self.mesh
+            .try_add_sender()
+            .then(|| Sender::first(self.mesh.clone()))
+    }
+
+    /// Waits until the receiver closes the channel or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        ClosedFuture {
+            mesh: &self.mesh,
+            key: None,
+        }
+        .await;
+    }
+}
+
+impl<T> Clone for WeakSender<T> {
+    fn clone(&self) -> Self {
+        Self {
+            mesh: self.mesh.clone(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for WeakSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakSender")
+            .field("mesh", &self.mesh)
+            .finish()
+    }
+}
+
+struct ClosedFuture<'a, T> {
+    mesh: &'a Mesh<T>,
+    key: Option<u64>,
+}
+
+impl<T> Future for ClosedFuture<'_, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.mesh.wait_closed(self.key, cx.waker()) {
+            None => Poll::Ready(()),
+            key => {
+                self.key = key;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Drop for ClosedFuture<'_, T> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.mesh.forget_closer(key);
+        }
+    }
+}

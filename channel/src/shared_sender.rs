@@ -1,0 +1,205 @@
+//! A sender for `&self`, such as a web server's state needs: one producer's lane behind a short lock.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    error::{SendError, SendTimeoutError, TrySendError},
+    park,
+    sender::{Sender, WeakSender},
+};
+
+/// A [`Sender`] whose sends take `&self`.
+///
+/// It is one producer with one lane; threads that send through the same `SharedSender` take turns at a
+/// lock that is held for a few instructions and never while waiting. A thread that is stopped inside it
+/// delays the others that use this `SharedSender`, and no other producer. Messages arrive in the order
+/// in which the sends were done; among sends that wait for room there is no order. A clone is a producer
+/// with a lane of its own; to share one lane, share a reference or an `Arc`.
+pub struct SharedSender<T> {
+    sender: Mutex<Sender<T>>,
+    waiters: Arc<Waiters>,
+}
+
+/// Those who wait for room in the one lane. The receiver wakes them all; each tries again.
+#[derive(Debug, Default)]
+struct Waiters(Mutex<Vec<Waker>>);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Waiters {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = lock(&self.0);
+        if !wakers.iter().any(|waiting| waiting.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+}
+
+impl Wake for Waiters {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let wakers = std::mem::take(&mut *lock(&self.0));
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> SharedSender<T> {
+    pub(crate) fn new(sender: Sender<T>) -> Self {
+        Self {
+            sender: Mutex::new(sender),
+            waiters: Arc::default(),
+        }
+    }
+
+    /// Sends a message if the lane has room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        lock(&self.sender).try_send(message)
+    }
+
+    /// Sends a message, waiting for room in the lane.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped before it is ready, the message is dropped with it and was not sent.
+    pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
+        let mut message = Some(message);
+        poll_fn(|cx| self.poll_send(cx, &mut message)).await
+    }
+
+    /// Sends a message, blocking the thread while the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::blocking_send`].
+    pub fn blocking_send(&self, message: T) -> Result<(), SendError<T>> {
+        self.send_until(message, None)
+            .map_err(|error| SendError(error.into_inner()))
+    }
+
+    /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_timeout`].
+    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(message, Instant::now().checked_add(timeout))
+    }
+
+    fn send_until(&self, message: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
+        let mut message = Some(message);
+        let result = park::block_on(deadline, |cx| self.poll_send(cx, &mut message));
+        match (result, message) {
+            (Some(Ok(())), _) => Ok(()),
+            (Some(Err(SendError(message))), _) => Err(SendTimeoutError::Closed(message)),
+            (None, Some(message)) => Err(SendTimeoutError::Timeout(message)),
+            (None, None) => unreachable!("a send that is not done keeps its message"),
+        }
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        message: &mut Option<T>,
+    ) -> Poll<Result<(), SendError<T>>> {
+        let Some(unsent) = message.take() else {
+            unreachable!("polled after it was ready")
+        };
+        let mut sender = lock(&self.sender);
+        match sender.try_send(unsent) {
+            Ok(()) => return Poll::Ready(Ok(())),
+            Err(TrySendError::Closed(unsent)) => return Poll::Ready(Err(SendError(unsent))),
+            Err(TrySendError::Full(unsent)) => *message = Some(unsent),
+        }
+        // Known as waiting before the lane is asked, so that the wake-up finds this task.
+        self.waiters.add(cx.waker());
+        let group = Waker::from(self.waiters.clone());
+        match sender.poll_reserve(&mut Context::from_waker(&group)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => {
+                let Some(unsent) = message.take() else {
+                    unreachable!("put back above")
+                };
+                match sender.try_send(unsent) {
+                    Ok(()) => Poll::Ready(Ok(())),
+                    Err(error) => Poll::Ready(Err(SendError(error.into_inner()))),
+                }
+            }
+        }
+    }
+
+    /// Waits until the receiver closes the channel or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        let other = lock(&self.sender).downgrade();
+        other.closed().await;
+    }
+
+    /// Whether the receiver has closed the channel or is gone.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.sender).is_closed()
+    }
+
+    /// Messages that the lane holds at most.
+    pub fn capacity(&self) -> usize {
+        lock(&self.sender).capacity()
+    }
+
+    /// Messages of this producer that the receiver has not taken.
+    pub fn len(&self) -> usize {
+        lock(&self.sender).len()
+    }
+
+    /// Whether the receiver has taken all messages of this producer.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A handle that does not keep the channel open.
+    pub fn downgrade(&self) -> WeakSender<T> {
+        lock(&self.sender).downgrade()
+    }
+
+    /// A new producer of the same channel, for sends through `&mut self`.
+    pub fn sender(&self) -> Sender<T> {
+        lock(&self.sender).clone()
+    }
+}
+
+/// Another producer, with a lane of its own.
+impl<T> Clone for SharedSender<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.sender())
+    }
+}
+
+impl<T> fmt::Debug for SharedSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSender").finish_non_exhaustive()
+    }
+}

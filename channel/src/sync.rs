@@ -1,0 +1,67 @@
+//! The atomics, cells and locks that everything else is built from: std's, or loom's under `cfg(loom)`.
+//!
+//! Nothing else in the crate names `std::sync::atomic` or `loom`.
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    cell::UnsafeCell,
+    hint::spin_loop,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    thread::yield_now,
+};
+#[cfg(not(loom))]
+pub(crate) use std::{
+    hint::spin_loop,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},
+    },
+    thread::yield_now,
+};
+
+/// std's `UnsafeCell` with loom's interface, which sees every access.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// Locks, whether or not a thread panicked while it held the lock: every value that this crate keeps
+/// behind a lock is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Orders the stores before it against the loads after it (StoreLoad), for the pattern in which two
+/// threads each store one word and then look at the other's: at least one of them sees the other's store.
+///
+/// `mutant` names the place, so that a model can be run without this one fence.
+macro_rules! store_load_fence {
+    ($mutant:literal) => {
+        if !cfg!(mutant = $mutant) {
+            // ORDERING: pairs with another `store_load_fence!`; the call's comment names it.
+            $crate::sync::fence($crate::sync::Ordering::SeqCst);
+        }
+    };
+}
+pub(crate) use store_load_fence;

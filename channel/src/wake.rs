@@ -1,0 +1,148 @@
+//! The cell that holds a sleeper's waker, for a sleeper who is told by a flag elsewhere.
+//!
+//! The flag (an armed list head, a lane's `waiting` byte) carries the index of the slot to wake, so that
+//! whoever takes the flag down knows which waker is meant and needs no read-modify-write here. There are
+//! two slots, because the sleeper may be up, polled by another task, and on its way back to sleep, while
+//! the one that woke it is still inside `Waker::wake_by_ref`. This file does not decide when to sleep.
+
+use std::task::Waker;
+
+use crate::sync::{AtomicBool, Ordering, UnsafeCell};
+
+/// Which of the two slots a flag names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    First = 0,
+    Second = 1,
+}
+
+#[derive(Debug)]
+pub(crate) struct WakeCell {
+    slots: [WakeSlot; 2],
+}
+
+#[derive(Debug)]
+struct WakeSlot {
+    /// The flag names this slot, or somebody who took the flag down is still reading it.
+    busy: AtomicBool,
+    waker: UnsafeCell<Option<Waker>>,
+}
+
+// SAFETY: a waker is `Send + Sync`; the cell that holds it is written by the sleeper alone, and only
+// while `busy` says that nobody reads it.
+unsafe impl Send for WakeCell {}
+// SAFETY: as above.
+unsafe impl Sync for WakeCell {}
+
+impl WakeCell {
+    pub(crate) fn new() -> Self {
+        let slot = || WakeSlot {
+            busy: AtomicBool::new(false),
+            waker: UnsafeCell::new(None),
+        };
+        Self {
+            slots: [slot(), slot()],
+        }
+    }
+
+    /// Puts `waker` into a free slot, to be named by the sleeper's flag next. `None` when both slots
+    /// are still read by those who woke the sleeper before: then the sleeper stays awake instead.
+    ///
+    /// # Safety
+    ///
+    /// Only the sleeper may call this, and not while its flag is up.
+    #[inline]
+    pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<Slot> {
+        let mut free = None;
+        for name in [Slot::First, Slot::Second] {
+            let slot = &self.slots[name as usize];
+            // ORDERING: Acquire pairs with the Release in `wake`: the reader is done with the waker.
+            if !cfg!(mutant = "wake_slot_busy") && slot.busy.load(Ordering::Acquire) {
+                continue;
+            }
+            // SAFETY: not busy, so nobody else reads or writes; the caller is the only sleeper.
+            if slot
+                .waker
+                .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
+            {
+                // ORDERING: Relaxed; the operation that puts the flag up publishes it.
+                slot.busy.store(true, Ordering::Relaxed);
+                return Some(name);
+            }
+            free = free.or(Some(name));
+        }
+        let name = free?;
+        let slot = &self.slots[name as usize];
+        let waker = waker.clone();
+        // SAFETY: as above: the slot is not busy.
+        let old = slot
+            .waker
+            .with_mut(|held| unsafe { (*held).replace(waker) });
+        // ORDERING: Relaxed; the operation that puts the flag up publishes both.
+        slot.busy.store(true, Ordering::Relaxed);
+        drop(old);
+        Some(name)
+    }
+
+    /// Whether the slot that the sleeper's flag names wakes the same task as `waker`.
+    ///
+    /// # Safety
+    ///
+    /// Only the sleeper may call this, with the slot that it last prepared.
+    #[inline]
+    pub(crate) unsafe fn holds(&self, name: Slot, waker: &Waker) -> bool {
+        // SAFETY: only the sleeper writes the slot, and that is the caller; others read at most.
+        self.slots[name as usize]
+            .waker
+            .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
+    }
+
+    /// Gives a prepared slot back: the sleeper's flag did not go up, or the sleeper took it down itself.
+    #[inline]
+    pub(crate) fn cancel(&self, name: Slot) {
+        // ORDERING: Relaxed; only the sleeper looks at it next.
+        self.slots[name as usize]
+            .busy
+            .store(false, Ordering::Relaxed);
+    }
+
+    /// Wakes the sleeper.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have taken down the flag that named the slot, with at least Acquire.
+    #[inline]
+    pub(crate) unsafe fn wake(&self, name: Slot) {
+        struct Done<'a>(&'a AtomicBool);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                // ORDERING: Release pairs with the Acquire in `prepare`: the waker has been read.
+                self.0.store(false, Ordering::Release);
+            }
+        }
+        let slot = &self.slots[name as usize];
+        let _done = Done(&slot.busy);
+        // SAFETY: the slot is busy in the name of the flag that the caller took down, so the sleeper
+        // does not write it until `_done` is dropped.
+        slot.waker.with(|held| {
+            if let Some(waker) = unsafe { (*held).as_ref() } {
+                waker.wake_by_ref();
+            }
+        });
+    }
+
+    /// Forgets the wakers that nobody is reading, so that a finished task is not kept alive by the cell.
+    ///
+    /// # Safety
+    ///
+    /// Only the sleeper may call this, and not while its flag is up.
+    pub(crate) unsafe fn clear(&self) {
+        for slot in &self.slots {
+            // ORDERING: Acquire pairs with the Release in `wake`.
+            if !slot.busy.load(Ordering::Acquire) {
+                // SAFETY: not busy, so nobody else reads or writes; the caller is the only sleeper.
+                drop(slot.waker.with_mut(|held| unsafe { (*held).take() }));
+            }
+        }
+    }
+}
