@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod actors;
 pub mod bench;
 pub mod capture;
 pub mod client;

@@ -2,7 +2,6 @@
 //! which shard the kernel gives it to. It counts who is there, and refuses who is too many.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,13 +10,12 @@ use std::time::{Duration, Instant};
 use str0m::ice::StunMessage;
 use tokio::sync::oneshot;
 
-use crate::mailbox::{Mailbox, Message, Receiver};
 use crate::room;
 use crate::router::ShardId;
 use crate::session::build::{Refusal, Setup, Who};
 use crate::session::signal::SourceOf;
 use crate::session::{ParticipantId, Role, Session};
-use crate::shard::{Control, ShardSender};
+use crate::shard::Control;
 
 /// How long an answered peer may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -312,32 +310,4 @@ fn secret() -> String {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).expect("the system has randomness");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Runs the actor until every sender of its mailbox is gone.
-pub async fn run<M: Mailbox>(
-    mut lobby: Lobby,
-    mut mailbox: M::Receiver<LobbyMessage, Infallible>,
-    mut shards: Vec<ShardSender<M>>,
-) {
-    let mut messages = Vec::new();
-    let mut out = Vec::new();
-    let mut tidy = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            received = mailbox.recv_many(&mut messages, 16) => {
-                if received == 0 {
-                    return;
-                }
-            }
-            _ = tidy.tick() => lobby.tidy(Instant::now()),
-        }
-        for message in messages.drain(..) {
-            let Message::High(message) = message;
-            lobby.handle(Instant::now(), message, &mut out);
-            for (shard, control) in out.drain(..) {
-                room::send(&mut shards[shard], control).await;
-            }
-        }
-    }
 }

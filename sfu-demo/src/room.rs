@@ -1,7 +1,6 @@
 //! The room actor: who is in which room, and who is told what. No media passes through it.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +8,11 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::mailbox::{Mailbox, Message, Receiver, Refused, Sender};
+use crate::mailbox::{Refused, Sender};
 use crate::router::ShardId;
 use crate::session::signal::Source;
 use crate::session::{ParticipantId, Role, TrackId, TrackInfo};
-use crate::shard::{Control, ShardSender};
+use crate::shard::Control;
 
 /// The longest message to a room, in bytes.
 const MAX_CHAT: usize = 2000;
@@ -360,25 +359,6 @@ fn tell_all(room: &Room, text: &str, out: &mut Vec<Out>) {
         .filter(|member| member.role == Role::Page)
     {
         out.push((member.shard, Control::Tell(member.id, Arc::clone(&text))));
-    }
-}
-
-/// Runs the actor until every sender of its mailbox is gone.
-pub async fn run<M: Mailbox>(
-    mut mailbox: M::Receiver<RoomMessage, Infallible>,
-    mut shards: Vec<ShardSender<M>>,
-) {
-    let mut rooms = Rooms::default();
-    let mut messages = Vec::new();
-    let mut out = Vec::new();
-    while mailbox.recv_many(&mut messages, 64).await > 0 {
-        for message in messages.drain(..) {
-            let Message::High(message) = message;
-            rooms.handle(Instant::now(), message, &mut out);
-            for (shard, control) in out.drain(..) {
-                send(&mut shards[shard], control).await;
-            }
-        }
     }
 }
 

@@ -1,23 +1,24 @@
-//! Puts a server together: sockets, shards on threads of their own, the room, the lobby, HTTP.
+//! Puts a server together: sockets, the actors, HTTP.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use lanemesh_runtime::actor::Builder;
+use lanemesh_runtime::{Actor, Child, ExitReason, System, Team, Tree};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::actors;
 use crate::http::limit::RateLimit;
 use crate::http::token::Keys;
 use crate::http::{self, App, Mailboxes, Stats};
-use crate::lobby::{self, Join, Joined, Limits, Lobby};
+use crate::lobby::{Join, Joined, Limits, Lobby};
 use crate::mailbox::Mailbox;
-use crate::room;
 use crate::session::build::Setup;
-use crate::shard::{Shard, Wiring};
+use crate::shard::Wiring;
 use crate::udp::{self, Bind};
 
 /// Control messages that a mailbox holds.
@@ -77,8 +78,9 @@ pub struct Server {
     join: JoinFn,
     observe: ObserveFn,
     drain: watch::Sender<bool>,
-    shards: Vec<JoinHandle<io::Result<()>>>,
-    tasks: Vec<AbortHandle>,
+    shards: Vec<Child>,
+    system: System,
+    http_task: AbortHandle,
 }
 
 /// Starts a server on mailbox `M`.
@@ -118,6 +120,8 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     let (shard_txs, shard_rxs): (Vec<_>, Vec<_>) =
         (0..count).map(|_| M::mailbox(HIGH, LOW)).unzip();
 
+    let system = System::new("sfu");
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let mut shards = Vec::new();
     for (here, mailbox) in shard_rxs.into_iter().enumerate() {
         let wiring = Wiring::<M> {
@@ -127,7 +131,15 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
             room: room_tx.clone(),
             lobby: lobby_tx.clone(),
         };
-        shards.push(spawn_shard(wiring, std::mem::take(&mut sockets[here])).await?);
+        // More shards than cores share them as the system likes.
+        let name = format!("shard-{here}");
+        let team = if count <= cores {
+            Team::pinned(name, here)?
+        } else {
+            Team::new(name)?
+        };
+        let shard = actors::shard(&team, wiring, std::mem::take(&mut sockets[here]));
+        shards.push(start_actor(&system, shard)?);
     }
     let setup = Setup {
         udp: media.clone(),
@@ -135,10 +147,12 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         estimate: options.estimate,
     };
     let lobby = Lobby::new(setup, options.limits, count);
-    let tasks = vec![
-        tokio::spawn(room::run::<M>(room_rx, shard_txs.clone())).abort_handle(),
-        tokio::spawn(lobby::run::<M>(lobby, lobby_rx, shard_txs.clone())).abort_handle(),
-    ];
+    start_actor(&system, actors::room::<M>(room_rx, shard_txs.clone()))?.detach();
+    start_actor(
+        &system,
+        actors::lobby::<M>(lobby, lobby_rx, shard_txs.clone()),
+    )?
+    .detach();
 
     let keys = options.secret.as_deref().map(Keys::new);
     let mailboxes = Mailboxes {
@@ -169,15 +183,12 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         let _ = http_draining.wait_for(|drain| *drain).await;
     });
-    let mut tasks = tasks;
-    tasks.push(
-        tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "HTTP ended");
-            }
-        })
-        .abort_handle(),
-    );
+    let http_task = tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "HTTP ended");
+        }
+    })
+    .abort_handle();
     tokio::spawn(async move {
         let _ = draining.wait_for(|drain| *drain).await;
         app.drain();
@@ -189,7 +200,8 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         observe,
         drain,
         shards,
-        tasks,
+        system,
+        http_task,
     })
 }
 
@@ -217,23 +229,25 @@ impl Server {
     /// whether everything ended by itself.
     pub async fn stop(self, deadline: Duration) -> bool {
         self.drain.send_replace(true);
-        let until = Instant::now() + deadline;
-        let shards = self.shards;
-        let joined = tokio::task::spawn_blocking(move || {
-            let mut clean = true;
-            for shard in shards {
-                while !shard.is_finished() && Instant::now() < until {
-                    std::thread::park_timeout(Duration::from_millis(5));
-                }
-                clean &= shard.is_finished() && matches!(shard.join(), Ok(Ok(())));
-            }
-            clean
-        });
-        let clean = joined.await.unwrap_or(false);
-        for task in self.tasks {
-            task.abort();
+        let until = tokio::time::Instant::now() + deadline;
+        let mut clean = true;
+        for shard in self.shards {
+            let ended = tokio::time::timeout_at(until, shard).await;
+            clean &= matches!(ended, Ok(ExitReason::Normal));
         }
-        clean
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        let report = self
+            .system
+            .shutdown(left.max(Duration::from_millis(500)))
+            .await;
+        self.http_task.abort();
+        clean && report.is_clean()
+    }
+
+    /// The actors, and who owns whom.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        self.system.tree()
     }
 }
 
@@ -256,30 +270,11 @@ fn media_sockets(options: &Options, shards: usize) -> io::Result<Vec<Vec<std::ne
     Ok(sockets)
 }
 
-/// Starts a shard on a thread of its own.
-async fn spawn_shard<M: Mailbox>(
-    wiring: Wiring<M>,
-    sockets: Vec<std::net::UdpSocket>,
-) -> io::Result<JoinHandle<io::Result<()>>> {
-    let (ready, is_ready) = oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name(format!("shard-{}", wiring.here))
-        .spawn(move || -> io::Result<()> {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(async move {
-                let shard = Shard::new(wiring, sockets)?;
-                let _ = ready.send(());
-                let outcome = shard.run().await;
-                if let Err(error) = &outcome {
-                    tracing::error!(%error, "a shard ended");
-                }
-                outcome
-            })
-        })?;
-    if is_ready.await.is_err() {
-        return Err(io::Error::other("a shard could not start"));
-    }
-    Ok(thread)
+fn start_actor<A: Actor>(system: &System, actor: Builder<A>) -> io::Result<Child> {
+    // What an actor is told comes by the mailbox that was made for it, so nobody needs its handle;
+    // it keeps running without one.
+    let (_, child) = system
+        .try_spawn(actor.keep_running())
+        .map_err(io::Error::other)?;
+    Ok(child)
 }

@@ -186,6 +186,8 @@ impl<H, L, S: Sender<H, L>> Outbox<H, L, S> {
 pub struct Shard<M: Mailbox> {
     here: ShardId,
     mailbox: ShardReceiver<M>,
+    messages: Vec<Message<Control, Media>>,
+    batch: RecvBatch,
     shards: Vec<Outbox<Control, Media, ShardSender<M>>>,
     room: Outbox<RoomMessage, std::convert::Infallible, RoomSender<M>>,
     lobby: Outbox<LobbyMessage, std::convert::Infallible, LobbySender<M>>,
@@ -231,6 +233,8 @@ impl<M: Mailbox> Shard<M> {
         Ok(Self {
             here: wiring.here,
             mailbox: wiring.mailbox,
+            messages: Vec::with_capacity(MAILBOX_BURST),
+            batch: RecvBatch::new(SOCKET_BURST),
             shards: wiring.shards.into_iter().map(Outbox::new).collect(),
             room: Outbox::new(wiring.room),
             lobby: Outbox::new(wiring.lobby),
@@ -255,40 +259,41 @@ impl<M: Mailbox> Shard<M> {
         })
     }
 
-    /// Runs until it has been drained.
+    /// Waits until there is something to do; says whether anybody can still tell it anything.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: what was taken from the mailbox waits for [`Shard::turn`].
+    pub async fn ready(&mut self) -> bool {
+        let wake_at = tokio::time::Instant::from_std(self.next_timeout(Instant::now()));
+        tokio::select! {
+            biased;
+            taken = self.mailbox.recv_many(&mut self.messages, MAILBOX_BURST) => taken > 0,
+            () = readable(&self.sockets) => true,
+            () = tokio::time::sleep_until(wake_at) => true,
+        }
+    }
+
+    /// Does what there is to do; says whether there can be more, which there cannot once it has been
+    /// drained.
     ///
     /// # Errors
     ///
     /// If a socket breaks.
-    pub async fn run(mut self) -> io::Result<()> {
-        let mut messages = Vec::with_capacity(MAILBOX_BURST);
-        let mut batch = RecvBatch::new(SOCKET_BURST);
-        loop {
-            let now = Instant::now();
-            let wake_at = tokio::time::Instant::from_std(self.next_timeout(now));
-            tokio::select! {
-                biased;
-                received = self.mailbox.recv_many(&mut messages, MAILBOX_BURST) => {
-                    if received == 0 {
-                        return Ok(());
-                    }
-                }
-                () = readable(&self.sockets) => {}
-                () = tokio::time::sleep_until(wake_at) => {}
-            }
-            let now = Instant::now();
-            for message in messages.drain(..) {
-                self.message(now, message);
-            }
-            self.receive(&mut batch)?;
-            self.due(Instant::now());
-            self.settle()?;
-            if self.draining && self.by_participant.is_empty() {
-                return Ok(());
-            }
-            // Sockets that always have something must not keep the executor to themselves.
-            tokio::task::consume_budget().await;
+    pub fn turn(&mut self) -> io::Result<bool> {
+        let now = Instant::now();
+        let mut messages = std::mem::take(&mut self.messages);
+        for message in messages.drain(..) {
+            self.message(now, message);
         }
+        self.messages = messages;
+        let mut batch = std::mem::replace(&mut self.batch, RecvBatch::empty());
+        let received = self.receive(&mut batch);
+        self.batch = batch;
+        received?;
+        self.due(Instant::now());
+        self.settle()?;
+        Ok(!self.draining || !self.by_participant.is_empty())
     }
 
     fn next_timeout(&self, now: Instant) -> Instant {

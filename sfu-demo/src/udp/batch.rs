@@ -41,6 +41,16 @@ impl RecvBatch {
         }
     }
 
+    /// No room at all, to stand in for a batch that is in use.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            bytes: Box::default(),
+            heads: Box::default(),
+            filled: 0,
+        }
+    }
+
     /// How many came in.
     #[must_use]
     pub fn len(&self) -> usize {
