@@ -34,15 +34,6 @@ pub enum LobbyMessage {
         /// The message.
         request: Box<[u8]>,
     },
-    /// A connection's first frame was a STUN message; which shard is to have the connection?
-    ClaimStream {
-        /// The user name.
-        ufrag: String,
-        /// The message.
-        request: Box<[u8]>,
-        /// Where to say it; nothing is said to a stranger.
-        reply: oneshot::Sender<ShardId>,
-    },
     /// Somebody who joined by HTTP leaves.
     Leave {
         /// The secret name of what joined.
@@ -139,20 +130,18 @@ enum Place {
 pub struct Lobby {
     setup: Setup,
     limits: Limits,
-    shards: usize,
     next: u64,
     guests: HashMap<String, Guest>,
     draining: bool,
 }
 
 impl Lobby {
-    /// An empty lobby of a server with `shards` shards.
+    /// An empty lobby.
     #[must_use]
-    pub fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
+    pub fn new(setup: Setup, limits: Limits) -> Self {
         Self {
             setup,
             limits,
-            shards,
             next: 1,
             guests: HashMap::new(),
             draining: false,
@@ -171,16 +160,6 @@ impl Lobby {
                 request,
             } => {
                 self.claim(&ufrag, shard, &request, out);
-            }
-            LobbyMessage::ClaimStream {
-                ufrag,
-                request,
-                reply,
-            } => {
-                let fewest = self.least_loaded();
-                if let Some(shard) = self.claim(&ufrag, fewest, &request, out) {
-                    let _ = reply.send(shard);
-                }
             }
             LobbyMessage::Leave { resource, reply } => {
                 let found = self
@@ -265,43 +244,28 @@ impl Lobby {
         })
     }
 
-    /// Gives a session to the shard that heard of its peer first; says where it is.
-    fn claim(
-        &mut self,
-        ufrag: &str,
-        shard: ShardId,
-        request: &[u8],
-        out: &mut Vec<room::Out>,
-    ) -> Option<ShardId> {
-        let guest = self.guests.get_mut(ufrag)?;
+    /// Gives a session to the shard that heard of its peer first.
+    fn claim(&mut self, ufrag: &str, shard: ShardId, request: &[u8], out: &mut Vec<room::Out>) {
+        let Some(guest) = self.guests.get_mut(ufrag) else {
+            return;
+        };
         match &guest.place {
             Place::Waiting(session, _) => {
-                let request = StunMessage::parse(request).ok()?;
-                if !session.verifies(&request) {
-                    return None;
+                if !StunMessage::parse(request).is_ok_and(|request| session.verifies(&request)) {
+                    return;
                 }
             }
-            Place::In(there) => {
-                let there = *there;
+            &Place::In(there) => {
                 if there != shard {
                     out.push((shard, Control::Redirect(ufrag.to_owned(), there)));
                 }
-                return Some(there);
+                return;
             }
         }
         let place = std::mem::replace(&mut guest.place, Place::In(shard));
         if let Place::Waiting(session, _) = place {
             out.push((shard, Control::Adopt(session)));
         }
-        Some(shard)
-    }
-
-    fn least_loaded(&self) -> ShardId {
-        let load = |shard: &ShardId| {
-            let here = |guest: &&Guest| matches!(guest.place, Place::In(there) if there == *shard);
-            self.guests.values().filter(here).count()
-        };
-        (0..self.shards).min_by_key(load).unwrap_or(0)
     }
 }
 

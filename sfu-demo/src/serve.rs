@@ -143,10 +143,9 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     }
     let setup = Setup {
         udp: media.clone(),
-        tcp: Vec::new(),
         estimate: options.estimate,
     };
-    let lobby = Lobby::new(setup, options.limits, count);
+    let lobby = Lobby::new(setup, options.limits);
     start_actor(&system, actors::room::<M>(room_rx, shard_txs.clone()))?.detach();
     start_actor(
         &system,

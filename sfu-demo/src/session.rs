@@ -271,12 +271,11 @@ impl Session {
     pub fn receive(
         &mut self,
         now: Instant,
-        proto: Protocol,
         source: SocketAddr,
         destination: SocketAddr,
         bytes: &[u8],
     ) -> bool {
-        let Ok(receive) = Receive::new(proto, source, destination, bytes) else {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
             return false;
         };
         let input = Input::Receive(now, receive);

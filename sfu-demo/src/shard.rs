@@ -13,8 +13,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use str0m::ice::StunMessage;
-use str0m::net::{Protocol, Transmit};
-use tokio::sync::{mpsc, oneshot};
+use str0m::net::Transmit;
+use tokio::sync::oneshot;
 
 use crate::cpu;
 use crate::lobby::LobbyMessage;
@@ -59,10 +59,6 @@ pub enum Control {
     Interest(TrackId, ShardId, bool),
     /// Somebody in another shard needs a keyframe.
     Keyframe(TrackId, Layer),
-    /// A connection over which datagrams come in frames, and where to write them.
-    Stream(SocketAddr, mpsc::Sender<Vec<u8>>),
-    /// Such a connection is over.
-    StreamEnd(SocketAddr),
     /// Somebody wants to know how it goes.
     Observe(oneshot::Sender<ShardStats>),
     /// Every peer is to be told goodbye.
@@ -76,8 +72,6 @@ pub enum Media {
     Packet(MediaPacket),
     /// A datagram that came in elsewhere.
     Datagram {
-        /// UDP, or TCP with frames.
-        proto: Protocol,
         /// Who sent it.
         source: SocketAddr,
         /// Where it came in.
@@ -192,7 +186,6 @@ pub struct Shard<M: Mailbox> {
     room: Outbox<RoomMessage, std::convert::Infallible, RoomSender<M>>,
     lobby: Outbox<LobbyMessage, std::convert::Infallible, LobbySender<M>>,
     sockets: Vec<(Socket, SendBatch)>,
-    streams: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>,
     peers: Vec<Option<Peer>>,
     free: Vec<PeerKey>,
     by_ufrag: HashMap<String, PeerKey>,
@@ -239,7 +232,6 @@ impl<M: Mailbox> Shard<M> {
             room: Outbox::new(wiring.room),
             lobby: Outbox::new(wiring.lobby),
             sockets,
-            streams: HashMap::new(),
             peers: Vec::new(),
             free: Vec::new(),
             by_ufrag: HashMap::new(),
@@ -321,12 +313,11 @@ impl<M: Mailbox> Shard<M> {
                 }
             }
             Message::Low(Media::Datagram {
-                proto,
                 source,
                 destination,
                 bytes,
             }) => {
-                self.datagram(now, proto, source, destination, &bytes, true);
+                self.datagram(now, source, destination, &bytes, true);
             }
         }
     }
@@ -368,12 +359,6 @@ impl<M: Mailbox> Shard<M> {
                 }
             }
             Control::Keyframe(track, layer) => self.keyframe(now, track, layer),
-            Control::Stream(address, writer) => {
-                self.streams.insert(address, writer);
-            }
-            Control::StreamEnd(address) => {
-                self.streams.remove(&address);
-            }
             Control::Observe(reply) => {
                 let _ = reply.send(self.stats());
             }
@@ -429,14 +414,7 @@ impl<M: Mailbox> Shard<M> {
                     continue;
                 }
                 let source = datagram.source;
-                self.datagram(
-                    now,
-                    Protocol::Udp,
-                    source,
-                    destination,
-                    datagram.bytes,
-                    false,
-                );
+                self.datagram(now, source, destination, datagram.bytes, false);
             }
         }
         Ok(())
@@ -447,7 +425,6 @@ impl<M: Mailbox> Shard<M> {
     fn datagram(
         &mut self,
         now: Instant,
-        proto: Protocol,
         source: SocketAddr,
         destination: SocketAddr,
         bytes: &[u8],
@@ -455,15 +432,15 @@ impl<M: Mailbox> Shard<M> {
     ) {
         // RFC 7983: STUN starts with 0 to 3.
         if bytes[0] <= 3 {
-            self.stun(now, proto, source, destination, bytes, redirected);
+            self.stun(now, source, destination, bytes, redirected);
             return;
         }
         if let Some(&key) = self.by_address.get(&source) {
-            self.input(now, key, proto, source, destination, bytes);
+            self.input(now, key, source, destination, bytes);
         } else if let Some(&(_, shard)) = self.elsewhere_by_address.get(&source)
             && !redirected
         {
-            self.redirect(shard, proto, source, destination, bytes);
+            self.redirect(shard, source, destination, bytes);
         } else {
             self.counters.drops.add(Drop::Stranger, 1);
         }
@@ -472,7 +449,6 @@ impl<M: Mailbox> Shard<M> {
     fn stun(
         &mut self,
         now: Instant,
-        proto: Protocol,
         source: SocketAddr,
         destination: SocketAddr,
         bytes: &[u8],
@@ -499,7 +475,7 @@ impl<M: Mailbox> Shard<M> {
                 return;
             }
             self.learn_address(key, source);
-            self.input(now, key, proto, source, destination, bytes);
+            self.input(now, key, source, destination, bytes);
         } else if redirected {
             self.counters.drops.add(Drop::Stranger, 1);
         } else if let Some((ufrag, &shard)) = self.elsewhere.get_key_value(ufrag) {
@@ -507,7 +483,7 @@ impl<M: Mailbox> Shard<M> {
                 self.elsewhere_by_address
                     .insert(source, (Arc::clone(ufrag), shard));
             }
-            self.redirect(shard, proto, source, destination, bytes);
+            self.redirect(shard, source, destination, bytes);
         } else {
             // The lobby knows those who have been answered and not been heard of yet. Whoever
             // floods it loses the datagram; a peer asks again.
@@ -545,7 +521,6 @@ impl<M: Mailbox> Shard<M> {
     fn redirect(
         &mut self,
         shard: ShardId,
-        proto: Protocol,
         source: SocketAddr,
         destination: SocketAddr,
         bytes: &[u8],
@@ -553,7 +528,6 @@ impl<M: Mailbox> Shard<M> {
         self.counters.redirected += 1;
         let bytes = bytes.into();
         self.shards[shard].media.push(Media::Datagram {
-            proto,
             source,
             destination,
             bytes,
@@ -564,13 +538,12 @@ impl<M: Mailbox> Shard<M> {
         &mut self,
         now: Instant,
         key: PeerKey,
-        proto: Protocol,
         source: SocketAddr,
         destination: SocketAddr,
         bytes: &[u8],
     ) {
         let taken = self.isolated(key, |session| {
-            session.receive(now, proto, source, destination, bytes)
+            session.receive(now, source, destination, bytes)
         });
         match taken {
             Some(true) => self.pump(now, key, false),
@@ -611,13 +584,12 @@ impl<M: Mailbox> Shard<M> {
         };
         let mut events = std::mem::take(&mut self.events);
         let sockets = &mut self.sockets;
-        let streams = &self.streams;
         let counters = &mut self.counters;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             if tick {
                 peer.session.tick(now);
             }
-            let send = |transmit| pack(sockets, streams, counters, transmit);
+            let send = |transmit| pack(sockets, counters, transmit);
             peer.session.poll(now, send, &mut events);
         }));
         if outcome.is_err() {
@@ -855,24 +827,13 @@ impl<M: Mailbox> Shard<M> {
 }
 
 /// Puts a datagram into the batch of the socket that it is to leave by.
-fn pack(
-    sockets: &mut [(Socket, SendBatch)],
-    streams: &HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>,
-    counters: &mut Counters,
-    transmit: Transmit,
-) {
-    counters.bytes_out += transmit.contents.len() as u64;
-    if transmit.proto == Protocol::Udp {
-        let socket = sockets
-            .iter_mut()
-            .find(|(socket, _)| socket.local_addr() == transmit.source);
-        if let Some((_, batch)) = socket {
-            batch.push_copy(transmit.destination, &transmit.contents);
-        }
-    } else if let Some(writer) = streams.get(&transmit.destination)
-        && writer.try_send(transmit.contents.to_vec()).is_err()
-    {
-        counters.drops.add(Drop::Socket, 1);
+fn pack(sockets: &mut [(Socket, SendBatch)], counters: &mut Counters, transmit: Transmit) {
+    let socket = sockets
+        .iter_mut()
+        .find(|(socket, _)| socket.local_addr() == transmit.source);
+    if let Some((_, batch)) = socket {
+        counters.bytes_out += transmit.contents.len() as u64;
+        batch.push_copy(transmit.destination, &transmit.contents);
     }
 }
 

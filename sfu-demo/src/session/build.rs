@@ -54,8 +54,6 @@ impl std::error::Error for Refusal {}
 pub struct Setup {
     /// Where the server can be reached by UDP.
     pub udp: Vec<SocketAddr>,
-    /// Where the server can be reached by TCP.
-    pub tcp: Vec<SocketAddr>,
     /// Whether to estimate what the way to a peer carries, and to pace what is sent.
     pub estimate: bool,
 }
@@ -147,18 +145,11 @@ impl Session {
             config = config.enable_bwe(Some(Bitrate::mbps(2)));
         }
         let mut rtc = config.build(now);
-        let udp = setup
+        for candidate in setup
             .udp
             .iter()
-            .map(|address| Candidate::host(*address, "udp"));
-        let tcp = setup.tcp.iter().map(|address| {
-            Candidate::builder()
-                .tcp()
-                .host(*address)
-                .tcptype(str0m::net::TcpType::Passive)
-                .build()
-        });
-        for candidate in udp.chain(tcp).flatten() {
+            .flat_map(|address| Candidate::host(*address, "udp"))
+        {
             rtc.add_local_candidate(candidate);
         }
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| {

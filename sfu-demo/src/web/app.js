@@ -160,6 +160,7 @@ async function join(form) {
   const mine = tile(`me`, state.name, "camera", true);
   mine.video.muted = true;
   mine.video.srcObject = state.local;
+  mine.root.classList.toggle("mirror", state.source === "camera");
   mine.root.classList.toggle("dark", state.local.getVideoTracks().length === 0);
   $("mic").disabled = state.local.getAudioTracks().length === 0;
   $("cam").disabled = state.local.getVideoTracks().length === 0;
@@ -460,6 +461,9 @@ async function leave(told) {
   $("grid").replaceChildren();
   $("call").hidden = true;
   $("controls").hidden = true;
+  $("panel").hidden = true;
+  $("panel-toggle").setAttribute("aria-expanded", "false");
+  closePanel();
   $("join").hidden = false;
   $("title").textContent = "lanemesh rooms";
   for (const id of ["mic", "cam", "screen"]) $(id).setAttribute("aria-pressed", "false");
