@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use str0m::bwe::{Bitrate, BweKind};
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::bwe::BweKind;
+use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 use str0m::ice::StunMessage;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
@@ -21,11 +21,13 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 pub mod build;
 pub mod codec;
 pub mod downstream;
+mod layers;
+mod negotiate;
 pub mod signal;
 
 use codec::{Codec, PayloadTypes};
 use downstream::Downstream;
-use signal::{Carried, FromPage, Source, ToPage};
+use signal::{FromPage, Source, ToPage};
 
 /// How many tracks a participant may publish.
 pub const MAX_PUBLISHED: usize = 4;
@@ -37,10 +39,6 @@ pub const MAX_SUBSCRIBED: usize = 64;
 const MAX_MESSAGE: usize = 64 << 10;
 /// A peer that has not shown that it is there for this long is gone.
 const CONSENT: Duration = Duration::from_secs(20);
-/// How long a layer counts as being sent after its last packet.
-const LAYER_ALIVE: Duration = Duration::from_secs(2);
-/// What a layer takes, in bits a second, small to large.
-const LAYER_RATES: [u64; 3] = [150_000, 500_000, 1_500_000];
 
 /// A participant of the whole server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -409,44 +407,6 @@ impl Session {
         true
     }
 
-    /// Offers a track of somebody else's to the peer.
-    pub fn add_track(&mut self, info: TrackInfo) {
-        if self.role == Role::Publish
-            || info.participant == self.id
-            || self.offered.len() >= MAX_SUBSCRIBED
-            || self
-                .offered
-                .iter()
-                .any(|offered| offered.info.id == info.id)
-        {
-            return;
-        }
-        self.offered.push(Offered {
-            info,
-            state: OfferState::Waiting,
-        });
-        self.assign();
-    }
-
-    /// Takes a track back.
-    pub fn remove_track(&mut self, track: TrackId) {
-        self.end_downstream(track);
-        let page = self.role == Role::Page;
-        self.offered.retain_mut(|offered| {
-            if offered.info.id != track {
-                return true;
-            }
-            match offered.state {
-                OfferState::Open(mid) | OfferState::Negotiating(mid) if page => {
-                    offered.state = OfferState::Leaving(mid);
-                    true
-                }
-                _ => false,
-            }
-        });
-        self.assign();
-    }
-
     /// Asks the peer for a keyframe of a track that it sends; requests for one are coalesced.
     pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: Layer) -> bool {
         const AT_MOST_EVERY: Duration = Duration::from_millis(500);
@@ -732,274 +692,6 @@ impl Session {
             FromPage::Leave => {
                 self.close();
                 self.close_for("left");
-            }
-        }
-    }
-
-    fn offer(&mut self, sdp: &str, sources: Vec<signal::SourceOf>) {
-        let offer = match build::check_offer(sdp)
-            .and_then(|()| SdpOffer::from_sdp_string(sdp).map_err(|_| build::Refusal::Malformed))
-        {
-            Ok(offer) => offer,
-            Err(error) => {
-                tracing::debug!(participant = self.id.0, %error, "offer refused");
-                return;
-            }
-        };
-        self.sources
-            .extend(sources.into_iter().take(8).map(|of| (of.mid, of.source)));
-        self.sources.truncate(32);
-        let Ok(answer) = self.rtc.sdp_api().accept_offer(offer) else {
-            return;
-        };
-        // An offer of ours that crossed the peer's is void; it is made again after this.
-        self.pending = None;
-        for offered in &mut self.offered {
-            match offered.state {
-                OfferState::Negotiating(_) => offered.state = OfferState::Waiting,
-                OfferState::NegotiatingEnd(mid) => offered.state = OfferState::Leaving(mid),
-                _ => {}
-            }
-        }
-        let sdp = answer.to_sdp_string();
-        self.types.learn(&sdp);
-        self.tell(&ToPage::Answer { sdp });
-    }
-
-    fn answer(&mut self, sdp: &str) {
-        let Some(pending) = self.pending.take() else {
-            return;
-        };
-        let Ok(answer) = SdpAnswer::from_sdp_string(sdp) else {
-            return;
-        };
-        if let Err(error) = self.rtc.sdp_api().accept_answer(pending, answer) {
-            tracing::debug!(participant = self.id.0, %error, "answer refused");
-            self.close_for("negotiation failed");
-            return;
-        }
-        self.types.learn(sdp);
-        let mut opened = Vec::new();
-        self.offered.retain_mut(|offered| match offered.state {
-            OfferState::Negotiating(mid) => {
-                offered.state = OfferState::Open(mid);
-                opened.push((offered.info.id, mid, offered.info.video));
-                true
-            }
-            OfferState::NegotiatingEnd(_) => false,
-            _ => true,
-        });
-        for (track, mid, video) in opened {
-            self.start_downstream(track, mid, video);
-        }
-    }
-
-    /// Makes the offer that is due, if the page can be told and has answered the last one.
-    fn negotiate(&mut self) {
-        let due = |state| matches!(state, OfferState::Waiting | OfferState::Leaving(_));
-        if self.role != Role::Page
-            || self.channel.is_none()
-            || self.pending.is_some()
-            || !self.offered.iter().any(|offered| due(offered.state))
-        {
-            return;
-        }
-        let mut change = self.rtc.sdp_api();
-        for offered in &mut self.offered {
-            match offered.state {
-                OfferState::Waiting => {
-                    let kind = if offered.info.video {
-                        MediaKind::Video
-                    } else {
-                        MediaKind::Audio
-                    };
-                    let stream = Some(format!("p{}", offered.info.participant.0));
-                    let track = Some(offered.info.id.to_string());
-                    let mid = change.add_media(kind, Direction::SendOnly, stream, track, None);
-                    offered.state = OfferState::Negotiating(mid);
-                }
-                OfferState::Leaving(mid) => {
-                    change.stop_media(mid);
-                    offered.state = OfferState::NegotiatingEnd(mid);
-                }
-                _ => {}
-            }
-        }
-        let Some((offer, pending)) = change.apply() else {
-            return;
-        };
-        self.pending = Some(pending);
-        let tracks = self
-            .offered
-            .iter()
-            .filter_map(|offered| match offered.state {
-                OfferState::Negotiating(mid) | OfferState::Open(mid) => {
-                    Some(Carried::new(mid.to_string(), &offered.info))
-                }
-                _ => None,
-            });
-        let message = ToPage::Offer {
-            sdp: offer.to_sdp_string(),
-            tracks: tracks.collect(),
-        };
-        let text = serde_json::to_string(&message).expect("plain data");
-        self.send_text(&text);
-    }
-
-    /// A player (WHEP) has the sections it asked for and no way to be offered more: tracks take
-    /// turns in them.
-    fn assign(&mut self) {
-        if self.role != Role::Subscribe || !self.connected {
-            return;
-        }
-        let mut opened = Vec::new();
-        for at in 0..self.offered.len() {
-            if self.offered[at].state != OfferState::Waiting {
-                continue;
-            }
-            let video = self.offered[at].info.video;
-            let kind = if video {
-                MediaKind::Video
-            } else {
-                MediaKind::Audio
-            };
-            let free = self.types_mids().into_iter().find(|mid| {
-                let fits = self
-                    .rtc
-                    .media(*mid)
-                    .is_some_and(|media| media.kind() == kind && media.direction().is_sending());
-                fits && !self
-                    .offered
-                    .iter()
-                    .any(|other| other.state == OfferState::Open(*mid))
-            });
-            if let Some(mid) = free {
-                self.offered[at].state = OfferState::Open(mid);
-                opened.push((self.offered[at].info.id, mid, video));
-            }
-        }
-        for (track, mid, video) in opened {
-            self.start_downstream(track, mid, video);
-        }
-    }
-
-    fn types_mids(&self) -> Vec<Mid> {
-        let mut mids: Vec<_> = self.types.mids().collect();
-        mids.sort_unstable();
-        mids.into_iter().map(Mid::from).collect()
-    }
-
-    fn start_downstream(&mut self, track: TrackId, mid: Mid, video: bool) {
-        self.end_downstream(track);
-        // The section may have carried another track before: its numbers go on from there.
-        let mut down = Downstream::new(track, mid, video);
-        if let Some(at) = self.downstreams.iter().position(|old| old.mid == mid) {
-            down = self.downstreams.swap_remove(at).continued_by(track);
-        }
-        let layer = down.wanted();
-        self.downstreams.push(down);
-        self.events.push(SessionEvent::Subscribed(track));
-        if video {
-            self.events.push(SessionEvent::NeedKeyframe(track, layer));
-        }
-        let video = self.downstreams.iter().filter(|down| down.video).count() as u64;
-        let desired = video * LAYER_RATES[2] + 100_000;
-        self.rtc
-            .bwe()
-            .set_bitrate(Bitrate::bps(LAYER_RATES[0] * video), Bitrate::bps(desired));
-    }
-
-    fn end_downstream(&mut self, track: TrackId) {
-        let keep_numbers = self.role == Role::Subscribe;
-        if let Some(down) = self.downstreams.iter_mut().find(|down| down.track == track) {
-            if keep_numbers {
-                down.track = TrackId(u64::MAX);
-            } else {
-                self.downstreams.retain(|down| down.track != track);
-            }
-            self.events.push(SessionEvent::Unsubscribed(track));
-        }
-        self.layers_seen.retain(|seen| seen.0 != track);
-        self.layer_caps.retain(|cap| cap.0 != track);
-    }
-
-    fn note_layer(&mut self, packet: &MediaPacket) {
-        if packet.codec.name == codec::Name::Opus {
-            return;
-        }
-        let index = usize::from(packet.layer.0.min(2));
-        let now = packet.arrived;
-        match self
-            .layers_seen
-            .iter_mut()
-            .find(|seen| seen.0 == packet.track)
-        {
-            Some((_, seen)) => {
-                let alive = |at: Option<Instant>| {
-                    at.is_some_and(|at| now.saturating_duration_since(at) < LAYER_ALIVE)
-                };
-                let mut changed = !alive(seen[index]);
-                seen[index] = Some(now);
-                for at in seen.iter_mut() {
-                    if at.is_some() && !alive(*at) {
-                        *at = None;
-                        changed = true;
-                    }
-                }
-                if changed {
-                    self.choose_layers(now);
-                }
-            }
-            None => {
-                let mut seen = [None; 3];
-                seen[index] = Some(now);
-                self.layers_seen.push((packet.track, seen));
-                self.choose_layers(now);
-            }
-        }
-    }
-
-    /// Chooses each video's layer: as large as the way to the peer carries when all are treated
-    /// alike, not above what the page asked for, and among those that are being sent.
-    fn choose_layers(&mut self, now: Instant) {
-        let videos = self
-            .downstreams
-            .iter()
-            .filter(|down| down.video)
-            .count()
-            .max(1) as u64;
-        let share = self
-            .estimate
-            .map_or(u64::MAX, |rate| rate.saturating_sub(50_000) / videos);
-        let affordable = if share >= LAYER_RATES[2] * 4 / 5 {
-            Layer(2)
-        } else if share >= LAYER_RATES[1] * 4 / 5 {
-            Layer(1)
-        } else {
-            Layer(0)
-        };
-        for down in self.downstreams.iter_mut().filter(|down| down.video) {
-            let Some((_, seen)) = self.layers_seen.iter().find(|seen| seen.0 == down.track) else {
-                continue;
-            };
-            let cap = self.layer_caps.iter().find(|cap| cap.0 == down.track);
-            let most = cap.map_or(affordable, |cap| cap.1.min(affordable));
-            let sent = |layer: &u8| seen[usize::from(*layer)].is_some();
-            let layer = (0..=most.0)
-                .rev()
-                .find(sent)
-                .or_else(|| (most.0..3).find(sent));
-            let Some(layer) = layer.map(Layer) else {
-                continue;
-            };
-            let changed = down.want(layer);
-            if changed {
-                let (participant, track) = (self.id.0, down.track.0);
-                tracing::debug!(participant, track, layer = layer.0, share, "layer chosen");
-            }
-            if changed && down.needs_keyframe(now) {
-                self.events
-                    .push(SessionEvent::NeedKeyframe(down.track, layer));
             }
         }
     }
