@@ -379,8 +379,9 @@ impl<T> Inbox<T> {
             return;
         }
         self.closed = true;
-        self.mesh.set_closed();
+        // The list first: a sender that was refused because of the flag finds the list closed too.
         let taken = self.mesh.bell.ready.close();
+        self.mesh.set_closed();
         self.hung_up |= taken.hung_up;
         self.late = taken.chain;
         if self.express == ExpressWatch::Open {

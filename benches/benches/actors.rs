@@ -1,0 +1,84 @@
+//! Every actor runtime in small: the shape `runtime` of `compare`, for `cargo bench`.
+
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use lanemesh_benches::actors::{Actors, ActorsVisitor, visit_actors};
+use lanemesh_benches::payload::Fault;
+use lanemesh_benches::shapes::runtime;
+
+#[derive(Clone, Copy)]
+enum Work {
+    Tell,
+    Ask,
+    Spawn,
+}
+
+struct Visit<'a, 'b> {
+    group: &'a mut BenchmarkGroup<'b, WallTime>,
+    workers: usize,
+    work: Work,
+}
+
+/// Asks and actors of one iteration.
+const BATCH: u64 = 1_000;
+
+impl ActorsVisitor for Visit<'_, '_> {
+    fn visit<A: Actors>(&mut self) {
+        let (workers, work) = (self.workers, self.work);
+        if !A::can_use(workers) {
+            return;
+        }
+        self.group.bench_function(A::NAME, |bencher| {
+            bencher.iter_custom(|iterations| {
+                let taken = match work {
+                    Work::Tell => tell::<A>(workers, iterations),
+                    Work::Ask => runtime::ask_all::<A>(workers, iterations * BATCH),
+                    Work::Spawn => spawn::<A>(workers, iterations),
+                };
+                match taken {
+                    Ok(taken) => taken,
+                    Err(fault) => panic!("{}: {fault}", A::NAME),
+                }
+            });
+        });
+    }
+}
+
+fn tell<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
+    runtime::tell::<A>(workers, 1, iterations * BATCH).map(|timing| timing.elapsed)
+}
+
+fn spawn<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
+    let mut nanos = 0.0;
+    for _ in 0..iterations {
+        nanos += runtime::spawn::<A>(workers, BATCH as usize)? * BATCH as f64;
+    }
+    Ok(Duration::from_nanos(nanos as u64))
+}
+
+fn actors(criterion: &mut Criterion) {
+    for workers in [1, 2] {
+        for (name, work) in [
+            ("tell", Work::Tell),
+            ("ask", Work::Ask),
+            ("spawn", Work::Spawn),
+        ] {
+            let name = format!("actors/{name} {BATCH}, {workers} workers");
+            let mut group = criterion.benchmark_group(name);
+            group.sample_size(10);
+            group.warm_up_time(Duration::from_millis(200));
+            group.measurement_time(Duration::from_millis(800));
+            visit_actors(&mut Visit {
+                group: &mut group,
+                workers,
+                work,
+            });
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, actors);
+criterion_main!(benches);

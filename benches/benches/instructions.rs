@@ -1,0 +1,186 @@
+//! Instruction counts under callgrind: what an operation costs without the noise of a clock.
+//!
+//! Needs valgrind and `gungraun-runner`. Every function does its operation [`TIMES`] times.
+//!
+//! `cargo bench -p lanemesh-benches --features callgrind --bench instructions -- --save-summary=json`, and then
+//! `cargo run -p lanemesh-benches --bin instructions` prints the difference to the baseline.
+// The modules that the macros make cannot be given words.
+#![allow(missing_docs)]
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use lanemesh_benches::actors::{Actors, Bare, Census, Handle, Worker};
+use lanemesh_benches::channels::{
+    AsyncFamily, AsyncRx, Lanemesh, Slots, Tachyonix, TokioMpsc, TryRx, TryTx,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// Operations of one function.
+const TIMES: u64 = 1_000;
+/// Messages of a batch.
+const BATCH: usize = 32;
+/// Room for all messages of a function.
+const SLOTS: Slots = Slots {
+    total: 1_024,
+    lane: 1_024,
+};
+
+/// Both ends of a channel that has been used once.
+struct Ends<F: AsyncFamily<u64>> {
+    tx: F::Tx,
+    rx: F::Rx,
+}
+
+fn open<F: AsyncFamily<u64>>() -> Ends<F> {
+    let (mut producers, rx) = F::open(SLOTS, 1);
+    let mut ends = Ends {
+        tx: producers.remove(0),
+        rx,
+    };
+    // Lanes and blocks are made at first use, which is not what is counted; so is what grows.
+    for _ in 0..2 {
+        ends = receive(send(ends));
+    }
+    ends
+}
+
+fn filled<F: AsyncFamily<u64>>() -> Ends<F> {
+    send(open())
+}
+
+fn send<F: AsyncFamily<u64>>(mut ends: Ends<F>) -> Ends<F> {
+    for message in 0..TIMES {
+        assert!(ends.tx.try_send(black_box(message)).sent());
+    }
+    ends
+}
+
+fn receive<F: AsyncFamily<u64>>(mut ends: Ends<F>) -> Ends<F> {
+    for _ in 0..TIMES {
+        assert!(black_box(ends.rx.try_recv()).is_some());
+    }
+    ends
+}
+
+/// The receiver looks in vain, is woken, and takes the message.
+fn wake<F: AsyncFamily<u64>>(mut ends: Ends<F>) -> Ends<F> {
+    let mut context = Context::from_waker(Waker::noop());
+    for message in 0..TIMES {
+        let mut receiving = pin!(ends.rx.recv());
+        assert!(receiving.as_mut().poll(&mut context).is_pending());
+        assert!(ends.tx.try_send(black_box(message)).sent());
+        assert!(receiving.as_mut().poll(&mut context).is_ready());
+    }
+    ends
+}
+
+fn batches<F: AsyncFamily<u64>>(mut ends: Ends<F>) -> Ends<F> {
+    let (mut outgoing, mut incoming) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+    for _ in 0..TIMES / BATCH as u64 {
+        outgoing.extend(0..BATCH as u64);
+        ends.tx.try_send_batch(&mut outgoing);
+        ends.rx.try_recv_batch(&mut incoming, BATCH);
+        assert_eq!(black_box(&incoming).len(), BATCH);
+        incoming.clear();
+    }
+    ends
+}
+
+/// An executor on this thread, warmed up.
+fn executor<A: Actors>() -> Runtime {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap_or_else(|error| panic!("no executor: {error}"));
+    spawn::<A>(runtime)
+}
+
+/// Starts actors, tells each something, and waits until all have got it.
+fn spawn<A: Actors>(runtime: Runtime) -> Runtime {
+    runtime.block_on(async {
+        let census = Census::new(TIMES as usize);
+        let mut handles = Vec::with_capacity(TIMES as usize);
+        for _ in 0..TIMES {
+            let mut actor = A::spawn(Worker::counted(&census)).await;
+            assert!(actor.tell(1).await);
+            handles.push(actor);
+        }
+        census.all_arrived().await;
+    });
+    runtime
+}
+
+macro_rules! channel {
+    ($group:ident, $family:ty, $send:ident, $receive:ident, $wake:ident, $batches:ident) => {
+        #[library_benchmark(setup = open::<$family>)]
+        #[bench::times()]
+        fn $send(ends: Ends<$family>) -> Ends<$family> {
+            send(ends)
+        }
+
+        #[library_benchmark(setup = filled::<$family>)]
+        #[bench::times()]
+        fn $receive(ends: Ends<$family>) -> Ends<$family> {
+            receive(ends)
+        }
+
+        #[library_benchmark(setup = open::<$family>)]
+        #[bench::times()]
+        fn $wake(ends: Ends<$family>) -> Ends<$family> {
+            wake(ends)
+        }
+
+        #[library_benchmark(setup = open::<$family>)]
+        #[bench::times()]
+        fn $batches(ends: Ends<$family>) -> Ends<$family> {
+            batches(ends)
+        }
+
+        library_benchmark_group!(
+            name = $group;
+            benchmarks = $send, $receive, $wake, $batches
+        );
+    };
+}
+
+channel!(
+    lanemesh,
+    Lanemesh,
+    lanemesh_send,
+    lanemesh_receive,
+    lanemesh_wake,
+    lanemesh_batches
+);
+channel!(
+    tokio_mpsc,
+    TokioMpsc,
+    tokio_send,
+    tokio_receive,
+    tokio_wake,
+    tokio_batches
+);
+channel!(
+    tachyonix,
+    Tachyonix,
+    tachyonix_send,
+    tachyonix_receive,
+    tachyonix_wake,
+    tachyonix_batches
+);
+
+#[library_benchmark(setup = executor::<Bare>)]
+#[bench::times()]
+fn bare_spawn(runtime: Runtime) -> Runtime {
+    spawn::<Bare>(runtime)
+}
+
+library_benchmark_group!(name = actors; benchmarks = bare_spawn);
+
+main!(
+    config = LibraryBenchmarkConfig::default();
+    library_benchmark_groups = lanemesh, tokio_mpsc, tachyonix, actors
+);

@@ -1,0 +1,112 @@
+//! No runtime at all: tokio tasks, each with a bounded channel. What an actor costs at the least.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{Mutex, oneshot};
+
+use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
+use crate::channels::{Role, Subject};
+
+/// Bare tokio tasks.
+#[derive(Debug)]
+pub struct Bare;
+
+impl Subject for Bare {
+    const NAME: &'static str = "bare-tokio";
+    const ROLE: Role = Role::Floor;
+}
+
+/// What a task receives.
+#[derive(Debug)]
+enum Message {
+    Tell(u64),
+    Ask(u64, oneshot::Sender<u64>),
+}
+
+/// The sending end of a task's channel.
+#[derive(Debug, Clone)]
+pub struct BareHandle(Sender<Message>);
+
+impl Actors for Bare {
+    type Handle = BareHandle;
+    type Survivor = BareHandle;
+    type Tree = Sender<Never>;
+
+    async fn spawn(mut worker: Worker) -> BareHandle {
+        let (tx, mut rx) = mpsc::channel(MAILBOX);
+        tokio::spawn(async move {
+            while let Some(message) = rx.recv().await {
+                handle(&mut worker, message);
+            }
+        });
+        BareHandle(tx)
+    }
+
+    async fn supervised() -> Option<BareHandle> {
+        let (tx, rx) = mpsc::channel(MAILBOX);
+        let rx = Arc::new(Mutex::new(rx));
+        tokio::spawn(async move { while tokio::spawn(incarnation(rx.clone())).await.is_err() {} });
+        Some(BareHandle(tx))
+    }
+
+    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> Sender<Never> {
+        let children = (0..branches)
+            .map(|_| {
+                let leaves = (0..leaves).map(|_| node(&census, Vec::new())).collect();
+                node(&census, leaves)
+            })
+            .collect();
+        node(&census, children)
+    }
+
+    async fn fell(tree: Sender<Never>) {
+        drop(tree);
+    }
+}
+
+/// Nodes of a tree are told nothing.
+#[derive(Debug)]
+pub enum Never {}
+
+/// A task that ends when its parent lets go of its channel, and then lets go of its children's.
+fn node(census: &Arc<Census>, children: Vec<Sender<Never>>) -> Sender<Never> {
+    let (tx, mut rx) = mpsc::channel::<Never>(1);
+    let place = Place::take(census);
+    tokio::spawn(async move {
+        rx.recv().await;
+        drop((children, place));
+    });
+    tx
+}
+
+async fn incarnation(rx: Arc<Mutex<Receiver<Message>>>) {
+    let mut worker = Worker::default();
+    let mut rx = rx.lock().await;
+    while let Some(message) = rx.recv().await {
+        handle(&mut worker, message);
+    }
+}
+
+#[inline]
+fn handle(worker: &mut Worker, message: Message) {
+    match message {
+        Message::Tell(message) => worker.told(message),
+        Message::Ask(message, reply) => {
+            // Whoever asked may have gone; then nobody wants the answer.
+            let _ = reply.send(worker.asked(message));
+        }
+    }
+}
+
+impl Handle for BareHandle {
+    async fn tell(&mut self, message: u64) -> bool {
+        self.0.send(Message::Tell(message)).await.is_ok()
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Message::Ask(message, reply)).await.ok()?;
+        answer.await.ok()
+    }
+}

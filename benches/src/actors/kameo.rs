@@ -1,0 +1,163 @@
+//! kameo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kameo::Actor;
+use kameo::actor::{ActorRef, Spawn};
+use kameo::error::Infallible;
+use kameo::mailbox;
+use kameo::message::{Context, Message};
+use kameo::supervision::RestartPolicy;
+
+use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
+use crate::channels::Subject;
+
+/// kameo.
+#[derive(Debug)]
+pub struct Kameo;
+
+impl Subject for Kameo {
+    const NAME: &'static str = "kameo";
+}
+
+/// The worker as a kameo actor.
+#[derive(Debug, Clone)]
+pub struct KameoWorker(Worker);
+
+struct Tell(u64);
+
+struct Ask(u64);
+
+impl Actor for KameoWorker {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(worker: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(worker)
+    }
+}
+
+impl Message<Tell> for KameoWorker {
+    type Reply = ();
+
+    async fn handle(&mut self, Tell(message): Tell, _: &mut Context<Self, ()>) {
+        self.0.told(message);
+    }
+}
+
+impl Message<Ask> for KameoWorker {
+    type Reply = u64;
+
+    async fn handle(&mut self, Ask(message): Ask, _: &mut Context<Self, u64>) -> u64 {
+        self.0.asked(message)
+    }
+}
+
+/// A node of a tree; `children` is how many it starts, `below` how many each of those.
+#[derive(Debug, Clone)]
+pub struct Node {
+    census: Arc<Census>,
+    children: usize,
+    below: usize,
+    place: Option<Arc<Place>>,
+}
+
+impl Actor for Node {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(mut node: Self, this: ActorRef<Self>) -> Result<Self, Infallible> {
+        for _ in 0..node.children {
+            let child = Node {
+                children: node.below,
+                below: 0,
+                ..node.clone()
+            };
+            Box::pin(
+                Node::supervise(&this, child)
+                    .restart_policy(RestartPolicy::Never)
+                    .spawn(),
+            )
+            .await;
+        }
+        node.place = Some(Arc::new(Place::take(&node.census)));
+        Ok(node)
+    }
+}
+
+/// The supervisor of a worker that may panic.
+struct Supervisor;
+
+impl Actor for Supervisor {
+    type Args = Self;
+    type Error = Infallible;
+
+    async fn on_start(supervisor: Self, _: ActorRef<Self>) -> Result<Self, Infallible> {
+        Ok(supervisor)
+    }
+}
+
+impl Actors for Kameo {
+    type Handle = ActorRef<KameoWorker>;
+    type Survivor = Supervised;
+    type Tree = ActorRef<Node>;
+
+    async fn spawn(worker: Worker) -> ActorRef<KameoWorker> {
+        KameoWorker::spawn_with_mailbox(KameoWorker(worker), mailbox::bounded(MAILBOX))
+    }
+
+    async fn supervised() -> Option<Supervised> {
+        let supervisor = Supervisor::spawn(Supervisor);
+        let worker = KameoWorker::supervise(&supervisor, KameoWorker(Worker::default()))
+            .restart_policy(RestartPolicy::Permanent)
+            .restart_limit(u32::MAX, Duration::from_secs(1))
+            .spawn()
+            .await;
+        Some(Supervised {
+            worker,
+            _supervisor: supervisor,
+        })
+    }
+
+    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> ActorRef<Node> {
+        Node::spawn(Node {
+            census,
+            children: branches,
+            below: leaves,
+            place: None,
+        })
+    }
+
+    async fn fell(tree: ActorRef<Node>) {
+        // An actor that is gone already has been felled.
+        let _ = tree.stop_gracefully().await;
+    }
+}
+
+impl Handle for ActorRef<KameoWorker> {
+    async fn tell(&mut self, message: u64) -> bool {
+        ActorRef::tell(self, Tell(message)).await.is_ok()
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        ActorRef::ask(self, Ask(message)).await.ok()
+    }
+}
+
+/// A worker and its supervisor.
+#[derive(Debug, Clone)]
+pub struct Supervised {
+    worker: ActorRef<KameoWorker>,
+    _supervisor: ActorRef<Supervisor>,
+}
+
+impl Handle for Supervised {
+    async fn tell(&mut self, message: u64) -> bool {
+        Handle::tell(&mut self.worker, message).await
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        Handle::ask(&mut self.worker, message).await
+    }
+}

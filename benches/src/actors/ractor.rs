@@ -1,0 +1,217 @@
+//! ractor. Its mailboxes have no bound.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::{Actors, Census, Handle, Place, Worker};
+use crate::channels::Subject;
+
+/// ractor.
+#[derive(Debug)]
+pub struct Ractor;
+
+impl Subject for Ractor {
+    const NAME: &'static str = "ractor";
+}
+
+/// What a worker receives.
+#[derive(Debug)]
+pub enum Message {
+    /// A message without an answer.
+    Tell(u64),
+    /// A message with one.
+    Ask(u64, RpcReplyPort<u64>),
+}
+
+struct RactorWorker;
+
+impl Actor for RactorWorker {
+    type Msg = Message;
+    type State = Worker;
+    type Arguments = Worker;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Message>,
+        worker: Worker,
+    ) -> Result<Worker, ActorProcessingErr> {
+        Ok(worker)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Message>,
+        message: Message,
+        worker: &mut Worker,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Tell(message) => worker.told(message),
+            Message::Ask(message, reply) => {
+                // Whoever asked may have gone; then nobody wants the answer.
+                let _ = reply.send(worker.asked(message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A node of a tree; `children` is how many it starts, `below` how many each of those.
+struct Node {
+    children: usize,
+    below: usize,
+}
+
+impl Actor for Node {
+    type Msg = ();
+    type State = Place;
+    type Arguments = Arc<Census>;
+
+    async fn pre_start(
+        &self,
+        this: ActorRef<()>,
+        census: Arc<Census>,
+    ) -> Result<Place, ActorProcessingErr> {
+        for _ in 0..self.children {
+            let child = Node {
+                children: self.below,
+                below: 0,
+            };
+            Box::pin(Node::spawn_linked(
+                None,
+                child,
+                census.clone(),
+                this.get_cell(),
+            ))
+            .await?;
+        }
+        Ok(Place::take(&census))
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        _: SupervisionEvent,
+        _: &mut Place,
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+/// Where the present incarnation of a supervised worker is found.
+type Slot = Arc<Mutex<Option<ActorRef<Message>>>>;
+
+/// Starts another worker when one fails.
+struct Supervisor(Slot);
+
+impl Supervisor {
+    async fn start(&self, this: &ActorRef<()>) -> Result<(), ActorProcessingErr> {
+        let worker = Worker::default();
+        let (worker, _) =
+            RactorWorker::spawn_linked(None, RactorWorker, worker, this.get_cell()).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(worker);
+        Ok(())
+    }
+}
+
+impl Actor for Supervisor {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, this: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        self.start(&this).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        this: ActorRef<()>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(..) => self.start(&this).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn spawn_worker(worker: Worker) -> ActorRef<Message> {
+    match RactorWorker::spawn(None, RactorWorker, worker).await {
+        Ok((actor, _)) => actor,
+        Err(error) => panic!("no worker: {error}"),
+    }
+}
+
+impl Actors for Ractor {
+    type Handle = ActorRef<Message>;
+    type Survivor = Survivor;
+    type Tree = ActorRef<()>;
+
+    async fn spawn(worker: Worker) -> ActorRef<Message> {
+        spawn_worker(worker).await
+    }
+
+    async fn supervised() -> Option<Survivor> {
+        let slot = Slot::default();
+        match Supervisor::spawn(None, Supervisor(slot.clone()), ()).await {
+            Ok(_) => Some(Survivor(slot)),
+            Err(error) => panic!("no supervisor: {error}"),
+        }
+    }
+
+    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> ActorRef<()> {
+        let root = Node {
+            children: branches,
+            below: leaves,
+        };
+        match Node::spawn(None, root, census).await {
+            Ok((root, _)) => root,
+            Err(error) => panic!("no tree: {error}"),
+        }
+    }
+
+    async fn fell(tree: ActorRef<()>) {
+        tree.stop(None);
+    }
+}
+
+impl Handle for ActorRef<Message> {
+    async fn tell(&mut self, message: u64) -> bool {
+        self.cast(Message::Tell(message)).is_ok()
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        match self.call(|reply| Message::Ask(message, reply), None).await {
+            Ok(CallResult::Success(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+/// The address of a supervised worker: looked up for every message.
+#[derive(Debug, Clone)]
+pub struct Survivor(Slot);
+
+impl Survivor {
+    fn worker(&self) -> Option<ActorRef<Message>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Handle for Survivor {
+    async fn tell(&mut self, message: u64) -> bool {
+        match self.worker() {
+            Some(mut worker) => worker.tell(message).await,
+            None => false,
+        }
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        self.worker()?.ask(message).await
+    }
+}

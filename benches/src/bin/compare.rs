@@ -1,0 +1,262 @@
+//! `compare`: the channel, the runtime and their peers in one run.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use lanemesh_benches::bars;
+use lanemesh_benches::channels;
+use lanemesh_benches::machine::Machine;
+use lanemesh_benches::payload::Fault;
+use lanemesh_benches::plan::{self, Cell, Effort, Unknown};
+use lanemesh_benches::report::{self, Session};
+use lanemesh_benches::runner::{self, Options, Progress};
+use lanemesh_benches::shapes::{self, Shape};
+
+/// Measures lanemesh and its peers side by side.
+///
+/// Prints tables and writes results.json, RESULTS.md and plots. Fails when a subject errs, loses a
+/// message or hangs; never because of a figure.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Shapes of traffic, all by default.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    shapes: Vec<String>,
+
+    /// Channels or runtimes, all by default; a name covers its variants too (`rtrb`: `rtrb-chunks`).
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    channels: Vec<String>,
+
+    /// Few parameters and short runs: shows that all works, below a minute.
+    #[arg(long)]
+    quick: bool,
+
+    /// Measured runs of every cell, subjects in turn [default: 5, or 1 with --quick].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    runs: Option<u16>,
+
+    /// Milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    target: Option<u64>,
+
+    /// Seconds after which a run counts as hung.
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    watchdog: u64,
+
+    /// Directory for results.json, RESULTS.md and the plots.
+    #[arg(long, value_name = "DIR", default_value = "target/compare")]
+    out: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("{failed} cells failed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
+    let begin = Instant::now();
+    let options = options(arguments);
+    let (shapes, cells) = selection(arguments, &options.effort)?;
+    let machine = Machine::this();
+    println!(
+        "{}, {} cores, {}\n{}, commit {}\n{}\n",
+        machine.cpu,
+        machine.cores,
+        machine.system,
+        machine.compiler,
+        machine.commit,
+        machine.versions_line()
+    );
+    channels::prepare();
+
+    let mut bar = Bar::new(runner::steps(&cells, &options));
+    let mut entries = Vec::new();
+    for shape in &shapes {
+        let of_shape: Vec<Cell> = cells
+            .iter()
+            .filter(|cell| cell.shape == shape.name)
+            .cloned()
+            .collect();
+        let found = runner::run(&of_shape, &options, &mut bar);
+        for table in report::tables(shape.name, &found) {
+            bar.print(&format!("{}\n{table}", table.title()));
+        }
+        entries.extend(found);
+    }
+    bar.0.finish_and_clear();
+    println!("{}", bars::table(&bars::bars(&entries)));
+
+    let session = Session {
+        machine: &machine,
+        shapes: &shapes,
+        arguments: env::args().skip(1).collect::<Vec<_>>().join(" "),
+        runs: options.runs,
+        target_ms: options.effort.target.as_millis(),
+    };
+    report::write(&arguments.out, &session, &entries)?;
+    println!(
+        "{} cells in {:.0} s; results.json, RESULTS.md and plots are in {}",
+        cells.len(),
+        begin.elapsed().as_secs_f64(),
+        arguments.out.display()
+    );
+    Ok(entries.iter().filter(|entry| entry.fault.is_some()).count())
+}
+
+fn options(arguments: &Arguments) -> Options {
+    let mut effort = if arguments.quick {
+        Effort::quick()
+    } else {
+        Effort::full()
+    };
+    if let Some(target) = arguments.target {
+        effort.target = Duration::from_millis(target);
+    }
+    let runs = arguments
+        .runs
+        .map_or(if arguments.quick { 1 } else { 5 }, usize::from);
+    Options {
+        runs,
+        effort,
+        watchdog: Duration::from_secs(arguments.watchdog),
+    }
+}
+
+fn selection(arguments: &Arguments, effort: &Effort) -> Result<(Vec<Shape>, Vec<Cell>), Unknown> {
+    let names = plan::select("shape", &arguments.shapes, &shapes::names())?;
+    let chosen = shapes::ALL
+        .iter()
+        .filter(|shape| names.contains(&shape.name));
+    let shapes: Vec<Shape> = chosen.copied().collect();
+    let mut cells: Vec<Cell> = shapes
+        .iter()
+        .flat_map(|shape| (shape.cells)(effort))
+        .collect();
+    let known: BTreeSet<&'static str> = cells.iter().map(|cell| cell.subject).collect();
+    let known: Vec<&'static str> = known.into_iter().collect();
+    plan::select("channel", &arguments.channels, &known)?;
+    cells.retain(|cell| plan::chosen(cell.subject, &arguments.channels));
+    Ok((shapes, cells))
+}
+
+/// The progress bar; tables and failures appear above it.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(steps: usize) -> Bar {
+        let bar = ProgressBar::new(steps as u64);
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left, {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Bar(bar)
+    }
+
+    fn print(&self, text: &str) {
+        self.0.suspend(|| println!("{text}"));
+    }
+}
+
+impl Progress for Bar {
+    fn start(&mut self, cell: &Cell) {
+        self.0
+            .set_message(format!("{} {}", cell.shape, cell.subject));
+    }
+
+    fn done(&mut self) {
+        self.0.inc(1);
+    }
+
+    fn failed(&mut self, cell: &Cell, fault: &Fault, left: usize) {
+        let params: Vec<String> = cell
+            .params
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        let params = params.join(", ");
+        let text = format!("FAILED {} ({params}) {}: {fault}", cell.shape, cell.subject);
+        self.0.suspend(|| eprintln!("{text}"));
+        self.0.inc(left as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from([&["compare"], arguments].concat())
+    }
+
+    #[test]
+    fn defaults_cover_every_shape() {
+        let arguments = parse(&[]).unwrap();
+        let (shapes, cells) = selection(&arguments, &Effort::full()).unwrap();
+        assert_eq!(shapes.len(), shapes::ALL.len());
+        for shape in &shapes {
+            assert!(
+                cells.iter().any(|cell| cell.shape == shape.name),
+                "{}",
+                shape.name
+            );
+        }
+        assert_eq!(options(&arguments).runs, 5);
+    }
+
+    #[test]
+    fn quick_takes_fewer_cells_and_one_run() {
+        let arguments = parse(&["--quick"]).unwrap();
+        let (_, quick) = selection(&arguments, &options(&arguments).effort).unwrap();
+        let (_, full) = selection(&arguments, &Effort::full()).unwrap();
+        assert!(quick.len() < full.len());
+        assert_eq!(options(&arguments).runs, 1);
+    }
+
+    #[test]
+    fn lists_are_split_at_commas() {
+        let arguments = parse(&["--shapes", "funnel,tasks", "--channels", "tokio,kanal"]).unwrap();
+        let (shapes, cells) = selection(&arguments, &Effort::full()).unwrap();
+        assert_eq!(shapes.len(), 2);
+        assert!(
+            cells
+                .iter()
+                .all(|cell| ["tokio", "kanal"].contains(&cell.subject))
+        );
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        let arguments = parse(&["--shapes", "funel"]).unwrap();
+        let error = selection(&arguments, &Effort::full()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("unknown shape `funel`; known are funnel")
+        );
+        let arguments = parse(&["--channels", "tokyo"]).unwrap();
+        let error = selection(&arguments, &Effort::full()).unwrap_err();
+        assert_eq!(error.what, "channel");
+        assert!(error.known.contains(&"tokio"));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert!(parse(&["--runs", "0"]).is_err());
+        assert!(parse(&["--runs", "many"]).is_err());
+        assert!(parse(&["--target", "0"]).is_err());
+        assert!(parse(&["--bogus"]).is_err());
+    }
+}

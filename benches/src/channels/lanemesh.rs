@@ -1,0 +1,151 @@
+//! The project's own channel, for tasks and for threads, and its mailbox.
+
+use lanemesh::{
+    MailboxReceiver, MailboxSender, Message, Receiver, Sender, TrySendError, channel, mailbox,
+};
+
+use super::urgent::{Class, Urgent, UrgentRx, UrgentTx};
+use super::{
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Role, Slots, Subject, TryRx, TryTx,
+    handles,
+};
+use crate::payload::Payload;
+
+/// `lanemesh::channel`, with as many slots in all its lanes as others have in their queue.
+#[derive(Debug)]
+pub struct Lanemesh;
+
+/// `lanemesh::channel`, with as many slots in every lane as others have in their queue.
+#[derive(Debug)]
+pub struct LanemeshLanes;
+
+impl Subject for Lanemesh {
+    const NAME: &'static str = "lanemesh";
+    const ROLE: Role = Role::Ours;
+}
+
+impl Subject for LanemeshLanes {
+    const NAME: &'static str = "lanemesh-lanes";
+    const ROLE: Role = Role::Ours;
+}
+
+impl<T: Payload> Family<T> for Lanemesh {
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
+        let (tx, rx) = channel(slots.lane);
+        (handles(tx, producers), rx)
+    }
+}
+
+impl<T: Payload> Family<T> for LanemeshLanes {
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
+        let (tx, rx) = channel(slots.total);
+        (handles(tx, producers), rx)
+    }
+}
+
+fn attempt<T>(result: Result<(), TrySendError<T>>) -> Attempt {
+    match result {
+        Ok(()) => Attempt::Sent,
+        Err(TrySendError::Full(_)) => Attempt::Full,
+        Err(TrySendError::Closed(_)) => Attempt::Closed,
+    }
+}
+
+impl<T: Payload> TryTx<T> for Sender<T> {
+    #[inline]
+    fn try_send(&mut self, item: T) -> Attempt {
+        attempt(Sender::try_send(self, item))
+    }
+
+    fn try_send_batch(&mut self, batch: &mut Vec<T>) {
+        // What did not go stays in the batch, where the caller sees it.
+        let _ = self.try_send_vec(batch);
+    }
+}
+
+impl<T: Payload> TryRx<T> for Receiver<T> {
+    #[inline]
+    fn try_recv(&mut self) -> Option<T> {
+        Receiver::try_recv(self).ok()
+    }
+
+    fn try_recv_batch(&mut self, into: &mut Vec<T>, limit: usize) {
+        // Nothing there leaves the batch empty, where the caller sees it.
+        let _ = self.try_recv_many(into, limit);
+    }
+}
+
+impl<T: Payload> AsyncTx<T> for Sender<T> {
+    #[inline]
+    async fn send(&mut self, item: T) -> bool {
+        Sender::send(self, item).await.is_ok()
+    }
+}
+
+impl<T: Payload> AsyncRx<T> for Receiver<T> {
+    #[inline]
+    async fn recv(&mut self) -> Option<T> {
+        Receiver::recv(self).await
+    }
+}
+
+impl<T: Payload> BlockingTx<T> for Sender<T> {
+    #[inline]
+    fn blocking_send(&mut self, item: T) -> bool {
+        Sender::blocking_send(self, item).is_ok()
+    }
+}
+
+impl<T: Payload> BlockingRx<T> for Receiver<T> {
+    #[inline]
+    fn blocking_recv(&mut self) -> Option<T> {
+        Receiver::blocking_recv(self)
+    }
+}
+
+/// `lanemesh::mailbox`.
+#[derive(Debug)]
+pub struct LanemeshMailbox;
+
+impl Subject for LanemeshMailbox {
+    const NAME: &'static str = "lanemesh";
+    const ROLE: Role = Role::Ours;
+}
+
+impl Urgent for LanemeshMailbox {
+    type Tx = MailboxSender<u64, u64>;
+    type Rx = MailboxReceiver<u64, u64>;
+
+    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
+        let (tx, rx) = mailbox(high.lane, low.lane);
+        (handles(tx, producers), rx)
+    }
+}
+
+impl UrgentTx for MailboxSender<u64, u64> {
+    #[inline]
+    fn try_high(&mut self, stamp: u64) -> Attempt {
+        attempt(self.try_send_high(stamp))
+    }
+
+    #[inline]
+    fn try_low(&mut self, stamp: u64) -> Attempt {
+        attempt(self.try_send_low(stamp))
+    }
+}
+
+impl UrgentRx for MailboxReceiver<u64, u64> {
+    #[inline]
+    async fn recv(&mut self) -> Option<Class> {
+        Some(match MailboxReceiver::recv(self).await? {
+            Message::High(stamp) => Class::High(stamp),
+            Message::Low(stamp) => Class::Low(stamp),
+        })
+    }
+}

@@ -1,0 +1,56 @@
+//! tachyonix.
+
+use tachyonix::{Receiver, Sender, TrySendError};
+
+use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
+use crate::payload::Payload;
+
+/// `tachyonix::channel`.
+#[derive(Debug)]
+pub struct Tachyonix;
+
+impl Subject for Tachyonix {
+    const NAME: &'static str = "tachyonix";
+}
+
+impl<T: Payload> Family<T> for Tachyonix {
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
+        let (tx, rx) = tachyonix::channel(slots.total);
+        (handles(tx, producers), rx)
+    }
+}
+
+impl<T: Payload> TryTx<T> for Sender<T> {
+    #[inline]
+    fn try_send(&mut self, item: T) -> Attempt {
+        match Sender::try_send(self, item) {
+            Ok(()) => Attempt::Sent,
+            Err(TrySendError::Full(_)) => Attempt::Full,
+            Err(TrySendError::Closed(_)) => Attempt::Closed,
+        }
+    }
+}
+
+impl<T: Payload> TryRx<T> for Receiver<T> {
+    #[inline]
+    fn try_recv(&mut self) -> Option<T> {
+        Receiver::try_recv(self).ok()
+    }
+}
+
+impl<T: Payload> AsyncTx<T> for Sender<T> {
+    #[inline]
+    async fn send(&mut self, item: T) -> bool {
+        Sender::send(self, item).await.is_ok()
+    }
+}
+
+impl<T: Payload> AsyncRx<T> for Receiver<T> {
+    #[inline]
+    async fn recv(&mut self) -> Option<T> {
+        Receiver::recv(self).await.ok()
+    }
+}

@@ -1,0 +1,63 @@
+//! tokio's bounded mpsc channel.
+
+use std::task::{Context, Waker};
+
+use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+
+use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
+use crate::payload::Payload;
+
+/// `tokio::sync::mpsc`.
+#[derive(Debug)]
+pub struct TokioMpsc;
+
+impl Subject for TokioMpsc {
+    const NAME: &'static str = "tokio";
+}
+
+impl<T: Payload> Family<T> for TokioMpsc {
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
+        let (tx, rx) = mpsc::channel(slots.total);
+        (handles(tx, producers), rx)
+    }
+}
+
+impl<T: Payload> TryTx<T> for Sender<T> {
+    #[inline]
+    fn try_send(&mut self, item: T) -> Attempt {
+        match Sender::try_send(self, item) {
+            Ok(()) => Attempt::Sent,
+            Err(TrySendError::Full(_)) => Attempt::Full,
+            Err(TrySendError::Closed(_)) => Attempt::Closed,
+        }
+    }
+}
+
+impl<T: Payload> TryRx<T> for Receiver<T> {
+    #[inline]
+    fn try_recv(&mut self) -> Option<T> {
+        Receiver::try_recv(self).ok()
+    }
+
+    fn try_recv_batch(&mut self, into: &mut Vec<T>, limit: usize) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.poll_recv_many(&mut context, into, limit);
+    }
+}
+
+impl<T: Payload> AsyncTx<T> for Sender<T> {
+    #[inline]
+    async fn send(&mut self, item: T) -> bool {
+        Sender::send(self, item).await.is_ok()
+    }
+}
+
+impl<T: Payload> AsyncRx<T> for Receiver<T> {
+    #[inline]
+    async fn recv(&mut self) -> Option<T> {
+        Receiver::recv(self).await
+    }
+}

@@ -1,0 +1,196 @@
+//! Channels that carry control beside data: what the shape `priority` compares.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use tokio::sync::mpsc;
+
+use super::{
+    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, LanemeshMailbox, Role, Slots, Subject, TokioMpsc,
+    TryTx, handles, visit_async,
+};
+
+/// A message of one of the two classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Control, which is to overtake.
+    High(u64),
+    /// Data.
+    Low(u64),
+}
+
+/// A kind of channel with two classes of message.
+pub trait Urgent: Subject {
+    /// One producer of both classes.
+    type Tx: UrgentTx;
+    /// The consumer.
+    type Rx: UrgentRx;
+
+    /// Opens a channel; where both classes share a queue it has the slots of both together.
+    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
+}
+
+/// A producer of both classes that does not wait.
+pub trait UrgentTx: Send + 'static {
+    /// Sends control if there is room.
+    fn try_high(&mut self, stamp: u64) -> Attempt;
+
+    /// Sends data if there is room.
+    fn try_low(&mut self, stamp: u64) -> Attempt;
+}
+
+/// A consumer of both classes.
+pub trait UrgentRx: Send + 'static {
+    /// The next message, control first as far as the channel can tell.
+    fn recv(&mut self) -> impl Future<Output = Option<Class>> + Send;
+}
+
+/// Does something with every kind.
+pub trait UrgentVisitor {
+    /// Called once for each kind.
+    fn visit<F: Urgent>(&mut self);
+}
+
+/// Shows every kind to a visitor.
+pub fn visit_urgent(visitor: &mut impl UrgentVisitor) {
+    struct Adapter<'a, V>(&'a mut V);
+
+    impl<V: UrgentVisitor> AsyncVisitor for Adapter<'_, V> {
+        fn visit<F: AsyncFamily<u64> + AsyncFamily<bytes::Bytes>>(&mut self) {
+            // A subject with a mailbox of its own is not asked to do without.
+            if F::ROLE == Role::Peer {
+                self.0.visit::<OneQueue<F>>();
+            }
+        }
+    }
+
+    visitor.visit::<LanemeshMailbox>();
+    visitor.visit::<TokioPair>();
+    visit_async(&mut Adapter(visitor));
+}
+
+/// Both classes in one queue of some channel.
+#[derive(Debug)]
+pub struct OneQueue<F>(PhantomData<F>);
+
+/// The class of a message in one queue: its highest bit.
+const HIGH: u64 = 1 << 63;
+
+impl<F: Subject> Subject for OneQueue<F> {
+    const NAME: &'static str = F::NAME;
+    const ROLE: Role = F::ROLE;
+}
+
+impl<F: AsyncFamily<u64>> Urgent for OneQueue<F> {
+    type Tx = OneTx<F::Tx>;
+    type Rx = OneRx<F::Rx>;
+
+    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
+        let both = Slots {
+            total: high.total + low.total,
+            lane: high.lane + low.lane,
+        };
+        let (producers, rx) = F::open(both, producers);
+        (producers.into_iter().map(OneTx).collect(), OneRx(rx))
+    }
+}
+
+/// The producer of a [`OneQueue`].
+#[derive(Debug)]
+pub struct OneTx<X>(X);
+
+impl<X: TryTx<u64>> UrgentTx for OneTx<X> {
+    #[inline]
+    fn try_high(&mut self, stamp: u64) -> Attempt {
+        self.0.try_send(stamp | HIGH)
+    }
+
+    #[inline]
+    fn try_low(&mut self, stamp: u64) -> Attempt {
+        self.0.try_send(stamp)
+    }
+}
+
+/// The consumer of a [`OneQueue`].
+#[derive(Debug)]
+pub struct OneRx<R>(R);
+
+impl<R: AsyncRx<u64>> UrgentRx for OneRx<R> {
+    #[inline]
+    async fn recv(&mut self) -> Option<Class> {
+        let stamp = self.0.recv().await?;
+        Some(if stamp & HIGH == 0 {
+            Class::Low(stamp)
+        } else {
+            Class::High(stamp & !HIGH)
+        })
+    }
+}
+
+/// A tokio channel for each class, received from by a biased `select!`.
+#[derive(Debug)]
+pub struct TokioPair;
+
+impl Subject for TokioPair {
+    const NAME: &'static str = "tokio-pair";
+    const ROLE: Role = TokioMpsc::ROLE;
+}
+
+impl Urgent for TokioPair {
+    type Tx = PairTx;
+    type Rx = PairRx;
+
+    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<PairTx>, PairRx) {
+        let (high_tx, high_rx) = mpsc::channel(high.total);
+        let (low_tx, low_rx) = mpsc::channel(low.total);
+        let tx = PairTx {
+            high: high_tx,
+            low: low_tx,
+        };
+        (
+            handles(tx, producers),
+            PairRx {
+                high: high_rx,
+                low: low_rx,
+            },
+        )
+    }
+}
+
+/// The producer of a [`TokioPair`].
+#[derive(Debug, Clone)]
+pub struct PairTx {
+    high: mpsc::Sender<u64>,
+    low: mpsc::Sender<u64>,
+}
+
+impl UrgentTx for PairTx {
+    #[inline]
+    fn try_high(&mut self, stamp: u64) -> Attempt {
+        TryTx::try_send(&mut self.high, stamp)
+    }
+
+    #[inline]
+    fn try_low(&mut self, stamp: u64) -> Attempt {
+        TryTx::try_send(&mut self.low, stamp)
+    }
+}
+
+/// The consumer of a [`TokioPair`].
+#[derive(Debug)]
+pub struct PairRx {
+    high: mpsc::Receiver<u64>,
+    low: mpsc::Receiver<u64>,
+}
+
+impl UrgentRx for PairRx {
+    #[inline]
+    async fn recv(&mut self) -> Option<Class> {
+        tokio::select! {
+            biased;
+            Some(stamp) = self.high.recv() => Some(Class::High(stamp)),
+            Some(stamp) = self.low.recv() => Some(Class::Low(stamp)),
+            else => None,
+        }
+    }
+}

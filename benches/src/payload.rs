@@ -1,0 +1,225 @@
+//! What travels through the channels under test, and how a loss is noticed.
+//!
+//! Every message carries a stamp; both ends keep a [`Tally`] of count and sum. A tally does not look
+//! at order: that is the business of each channel's own tests.
+
+use bytes::Bytes;
+
+/// Length of the packet that stands for media: close to the usual limit of one datagram.
+pub const PACKET_LEN: usize = 1200;
+
+/// Distinct packets a producer cycles through, so that sending does not measure the allocator.
+const PACKETS: usize = 16;
+
+/// A message that a shape can send.
+pub trait Payload: Default + Clone + Send + Unpin + 'static {
+    /// Name in tables and results.
+    const NAME: &'static str;
+
+    /// Whatever one producer needs to make its messages.
+    type Source: Send + 'static;
+
+    /// The source of the producer with this index.
+    fn source(producer: usize) -> Self::Source;
+
+    /// The next message of a source.
+    fn next(source: &mut Self::Source) -> Self;
+
+    /// The number by which both ends recognise the message.
+    fn stamp(&self) -> u64;
+}
+
+impl Payload for u64 {
+    const NAME: &'static str = "u64";
+
+    type Source = u64;
+
+    fn source(producer: usize) -> u64 {
+        (producer as u64) << 40
+    }
+
+    #[inline]
+    fn next(source: &mut u64) -> u64 {
+        *source += 1;
+        *source
+    }
+
+    #[inline]
+    fn stamp(&self) -> u64 {
+        *self
+    }
+}
+
+/// Packets of one producer, handed out in turn.
+#[derive(Debug)]
+pub struct Packets {
+    ring: Vec<Bytes>,
+    at: usize,
+}
+
+impl Payload for Bytes {
+    const NAME: &'static str = "1200 B";
+
+    type Source = Packets;
+
+    fn source(producer: usize) -> Packets {
+        let ring = (0..PACKETS)
+            .map(|index| {
+                let mut packet = vec![0_u8; PACKET_LEN];
+                let stamp = ((producer as u64) << 40) + index as u64 + 1;
+                packet[..8].copy_from_slice(&stamp.to_le_bytes());
+                Bytes::from(packet)
+            })
+            .collect();
+        Packets { ring, at: 0 }
+    }
+
+    #[inline]
+    fn next(source: &mut Packets) -> Bytes {
+        source.at = (source.at + 1) % PACKETS;
+        source.ring[source.at].clone()
+    }
+
+    #[inline]
+    fn stamp(&self) -> u64 {
+        let mut stamp = [0; 8];
+        stamp.copy_from_slice(&self[..8]);
+        u64::from_le_bytes(stamp)
+    }
+}
+
+/// Count and sum of the stamps that passed one end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    count: u64,
+    sum: u64,
+}
+
+impl Tally {
+    /// Adds one stamp.
+    #[inline]
+    pub fn add(&mut self, stamp: u64) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(stamp);
+    }
+
+    /// Adds all that another tally has seen.
+    pub fn merge(&mut self, other: Tally) {
+        self.count += other.count;
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+
+    /// Number of stamps.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Sum of the stamps, without what went beyond 64 bits.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// Compares what was received with what was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Lost`] when the counts differ, [`Fault::Altered`] when only the sums do.
+    pub fn check(sent: Tally, received: Tally) -> Result<(), Fault> {
+        if sent.count != received.count {
+            return Err(Fault::Lost {
+                sent: sent.count,
+                received: received.count,
+            });
+        }
+        if sent.sum != received.sum {
+            return Err(Fault::Altered);
+        }
+        Ok(())
+    }
+}
+
+/// Why a subject failed; never that it was slow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The numbers of messages sent and received differ.
+    Lost {
+        /// Messages that a send accepted.
+        sent: u64,
+        /// Messages that came out.
+        received: u64,
+    },
+    /// As many came out as went in, but not the same ones: a loss hidden by a duplicate.
+    Altered,
+    /// The watchdog gave up waiting.
+    Hung,
+    /// The subject panicked.
+    Panicked(String),
+    /// The subject returned an error where none may occur.
+    Failed(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Lost { sent, received } => {
+                write!(f, "{sent} messages were sent, {received} received")
+            }
+            Fault::Altered => f.write_str("the received messages are not those that were sent"),
+            Fault::Hung => f.write_str("no end in sight: given up"),
+            Fault::Panicked(what) => write!(f, "panicked: {what}"),
+            Fault::Failed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(stamps: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for stamp in stamps {
+            tally.add(*stamp);
+        }
+        tally
+    }
+
+    #[test]
+    fn equal_tallies_pass_in_any_order() {
+        assert_eq!(Tally::check(tally(&[1, 2, 3]), tally(&[3, 1, 2])), Ok(()));
+    }
+
+    #[test]
+    fn loss_is_named_with_both_counts() {
+        let fault = Tally::check(tally(&[1, 2, 3]), tally(&[1, 2]));
+        assert_eq!(
+            fault,
+            Err(Fault::Lost {
+                sent: 3,
+                received: 2
+            })
+        );
+    }
+
+    #[test]
+    fn duplicate_that_hides_a_loss_is_seen() {
+        assert_eq!(
+            Tally::check(tally(&[1, 2, 3]), tally(&[1, 2, 2])),
+            Err(Fault::Altered)
+        );
+    }
+
+    #[test]
+    fn packets_carry_distinct_stamps() {
+        let mut source = Bytes::source(3);
+        let mut seen: Vec<u64> = (0..PACKETS)
+            .map(|_| Bytes::next(&mut source).stamp())
+            .collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), PACKETS);
+        assert_eq!(Bytes::next(&mut source).len(), PACKET_LEN);
+    }
+}

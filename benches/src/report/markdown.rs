@@ -1,0 +1,155 @@
+//! The Markdown report.
+
+use crate::bars;
+use crate::plan::Params;
+use crate::report::{Session, heap_tables, tables};
+use crate::runner::Entry;
+
+/// The shapes whose memory depends on the load; the others' is told by the shape `memory`.
+const WITH_HEAP: &[&str] = &["funnel", "pinball", "tasks"];
+
+/// The whole report; `plots` are the pictures that it shows: shape, fixed parameters and file name.
+pub fn report(
+    session: &Session<'_>,
+    entries: &[Entry],
+    plots: &[(&'static str, Params, String)],
+) -> String {
+    let machine = session.machine;
+    let mut text = format!(
+        "# Side by side\n\n\
+         | | |\n|---|---|\n\
+         | machine | {}, {} cores, {} |\n\
+         | compiler | {} |\n\
+         | commit | {} |\n\
+         | command | `compare {}` |\n\
+         | versions | {} |\n\n",
+        machine.cpu,
+        machine.cores,
+        machine.system,
+        machine.compiler,
+        machine.commit,
+        session.arguments,
+        machine.versions_line(),
+    );
+    text.push_str(&format!(
+        "Medians of {} runs in turn, each of about {} ms, after one unmeasured run. The ratio says how \
+         many times as good a figure is as the best peer's in its column: above 1 is better, whatever \
+         the unit. Rows are ordered by the geometric mean of their ratios. The project's own subjects \
+         are **bold**; *slanted* ones are floors that do less than a channel and are no measure. Every \
+         subject uses the same allocator, mimalloc. Only ratios carry over to another machine.\n",
+        session.runs, session.target_ms,
+    ));
+    for shape in session.shapes {
+        text.push_str(&format!("\n## {}\n\n{}\n", shape.name, shape.about));
+        for table in tables(shape.name, entries) {
+            text.push_str(&format!("\n### {}\n\n{table}", table.title()));
+            for (of, fixed, file) in plots {
+                if *of == shape.name && *fixed == table.fixed {
+                    text.push_str(&format!("\n![{}]({file})\n", table.title()));
+                }
+            }
+        }
+        if WITH_HEAP.contains(&shape.name) {
+            for table in heap_tables(shape.name, entries) {
+                let title = table.title();
+                text.push_str(&format!("\n### most heap at one time: {title}\n\n{table}"));
+            }
+        }
+    }
+    let bars = bars::table(&bars::bars(entries));
+    if !bars.is_empty() {
+        text.push_str(
+            "\n## Bars\n\nWhat the project has set itself, at the worst cell; a missed bar is **bold**.\n\n",
+        );
+        text.push_str(&bars);
+    }
+    let failed: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| entry.fault.is_some())
+        .collect();
+    if !failed.is_empty() {
+        text.push_str("\n## Failures\n\n");
+        for entry in failed {
+            let params: Vec<String> = entry
+                .params
+                .iter()
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect();
+            let fault = entry
+                .fault
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let params = params.join(", ");
+            text.push_str(&format!(
+                "- {} ({params}), {}: {fault}\n",
+                entry.shape, entry.subject
+            ));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::Role;
+    use crate::machine::Machine;
+    use crate::payload::Fault;
+    use crate::report::table::tests::entry;
+    use crate::shapes::funnel;
+
+    fn machine() -> Machine {
+        Machine {
+            cpu: "Some CPU".to_owned(),
+            cores: 2,
+            system: "linux x86_64".to_owned(),
+            compiler: "rustc 1.0.0",
+            commit: "abcdef".to_owned(),
+            versions: vec![("tokio".to_owned(), "1.0.0".to_owned())],
+        }
+    }
+
+    #[test]
+    fn report_names_machine_figures_and_failures() {
+        let machine = machine();
+        let session = Session {
+            machine: &machine,
+            shapes: &[funnel::SHAPE],
+            arguments: "--runs 1".to_owned(),
+            runs: 1,
+            target_ms: 80,
+        };
+        let mut entries = vec![
+            entry("tokio", Role::Peer, 10, 1.0),
+            entry("lanemesh", Role::Ours, 10, 2.0),
+        ];
+        let plots = [(
+            "funnel",
+            entries[0].params[..1].to_vec(),
+            "funnel.svg".to_owned(),
+        )];
+        let text = report(&session, &entries, &plots);
+        for part in [
+            "Some CPU",
+            "2 cores",
+            "rustc 1.0.0",
+            "abcdef",
+            "tokio 1.0.0",
+            "--runs 1",
+        ] {
+            assert!(text.contains(part), "{part}");
+        }
+        assert!(text.contains("## funnel"));
+        assert!(text.contains("2.00  2.00×"), "{text}");
+        assert!(text.contains("(funnel.svg)"));
+        assert!(!text.contains("## Failures"));
+
+        entries[0].fault = Some(Fault::Hung);
+        let text = report(&session, &entries, &plots);
+        assert!(
+            text.contains("- funnel (rigs 61, capacity 10), tokio: "),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,450 @@
+//! Runs the cells: rivals in turn, several times over, each under a watchdog.
+//!
+//! A subject that fails is reported and left out from then on; the others go on. A hung subject keeps
+//! its threads, since nothing can end them, so figures taken after it are to be distrusted.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::alloc;
+use crate::channels::Role;
+use crate::payload::Fault;
+use crate::plan::{Cell, Effort, Metric, Params, Timing, Value, Work};
+use crate::stats::{Unit, median};
+
+/// Most messages of one run, however fast.
+const MAX_COUNT: u64 = 50_000_000;
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Measured runs of every cell.
+    pub runs: usize,
+    /// How much each of them does.
+    pub effort: Effort,
+    /// How long a run may take before it counts as hung.
+    pub watchdog: Duration,
+}
+
+/// The outcome of one metric of one cell.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Shape of traffic.
+    pub shape: &'static str,
+    /// Parameters, with `metric` before the last where the cell has several.
+    pub params: Params,
+    /// Who was measured.
+    pub subject: &'static str,
+    /// Its part in the comparison.
+    pub role: Role,
+    /// What the figures count.
+    pub unit: Unit,
+    /// One figure a run.
+    pub runs: Vec<f64>,
+    /// Most heap in use at one time, in a run of its own; for shapes where that says something.
+    pub bytes: Option<u64>,
+    /// Why there are no (more) figures.
+    pub fault: Option<Fault>,
+}
+
+impl Entry {
+    /// The median of the runs.
+    pub fn median(&self) -> Option<f64> {
+        median(&self.runs)
+    }
+}
+
+/// Told of what goes on.
+pub trait Progress {
+    /// A run of this cell begins.
+    fn start(&mut self, cell: &Cell);
+
+    /// A run has ended.
+    fn done(&mut self);
+
+    /// A subject has failed; `left` of its runs will not take place.
+    fn failed(&mut self, cell: &Cell, fault: &Fault, left: usize);
+}
+
+/// A cell on its way through the runs.
+struct Lane<'a> {
+    cell: &'a Cell,
+    count: u64,
+    bytes: Option<u64>,
+    runs: Vec<Vec<f64>>,
+    fault: Option<Fault>,
+}
+
+/// The number of steps that [`run`] tells a progress of.
+pub fn steps(cells: &[Cell], options: &Options) -> usize {
+    cells.len() * (options.runs + 1)
+}
+
+/// Measures all cells; rivals must stand together.
+pub fn run(cells: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for group in cells.chunk_by(Cell::rivals) {
+        entries.extend(contest(group, options, progress));
+    }
+    entries
+}
+
+fn contest(group: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
+    let mut lanes: Vec<Lane<'_>> = group
+        .iter()
+        .map(|cell| {
+            progress.start(cell);
+            let mut lane = Lane {
+                cell,
+                count: 0,
+                bytes: None,
+                runs: Vec::new(),
+                fault: None,
+            };
+            match prepare(cell, options) {
+                Ok((count, bytes)) => (lane.count, lane.bytes) = (count, bytes),
+                Err(fault) => {
+                    progress.failed(cell, &fault, options.runs);
+                    lane.fault = Some(fault);
+                }
+            }
+            progress.done();
+            lane
+        })
+        .collect();
+    for run in 0..options.runs {
+        // Every run begins with another subject, so that none always follows the same one.
+        let turn = run % lanes.len();
+        lanes.rotate_left(turn);
+        for lane in lanes.iter_mut().filter(|lane| lane.fault.is_none()) {
+            progress.start(lane.cell);
+            match measure(lane.cell, lane.count, options) {
+                Ok(figures) => lane.runs.push(figures),
+                Err(fault) => {
+                    progress.failed(lane.cell, &fault, options.runs - run - 1);
+                    lane.fault = Some(fault);
+                }
+            }
+            progress.done();
+        }
+        lanes.rotate_right(turn);
+    }
+    lanes.into_iter().flat_map(entries).collect()
+}
+
+/// Runs the cell once, counting its memory, and finds how many messages fit the effort.
+fn prepare(cell: &Cell, options: &Options) -> Result<(u64, Option<u64>), Fault> {
+    match &cell.work {
+        Work::Rate { first, run, .. } => {
+            let (first, counted) = (*first, run.clone());
+            let (timing, bytes) = guarded(options.watchdog, move || {
+                let (timing, heap) = alloc::measure(|| counted(first));
+                timing.map(|timing| (timing, heap.peak.max(0) as u64))
+            })?;
+            let count = calibrate(first, timing, options.effort.target, |count| {
+                let run = run.clone();
+                guarded(options.watchdog, move || run(count))
+            })?;
+            Ok((count, Some(bytes)))
+        }
+        Work::Readings { run, .. } => {
+            let (run, effort) = (
+                run.clone(),
+                Effort {
+                    target: Duration::ZERO,
+                    ..options.effort
+                },
+            );
+            guarded(options.watchdog, move || run(effort))?;
+            Ok((0, None))
+        }
+    }
+}
+
+/// The number of messages that take about the target, from runs of growing length.
+fn calibrate(
+    first: u64,
+    timing: Timing,
+    target: Duration,
+    mut run: impl FnMut(u64) -> Result<Timing, Fault>,
+) -> Result<u64, Fault> {
+    let (mut count, mut timing) = (first, timing);
+    while timing.elapsed < target / 4 && count < MAX_COUNT {
+        count = (count * 4).min(MAX_COUNT);
+        timing = run(count)?;
+    }
+    let nanos = timing.elapsed.as_nanos().max(1) as f64;
+    let fitting = timing.count as f64 * target.as_nanos() as f64 / nanos;
+    Ok((fitting as u64).clamp(first, MAX_COUNT))
+}
+
+fn measure(cell: &Cell, count: u64, options: &Options) -> Result<Vec<f64>, Fault> {
+    match &cell.work {
+        Work::Rate { unit, run, .. } => {
+            let run = run.clone();
+            let timing = guarded(options.watchdog, move || run(count))?;
+            Ok(vec![
+                unit.rate(timing.count, timing.elapsed.as_nanos() as f64),
+            ])
+        }
+        Work::Readings { metrics, run } => {
+            let (run, effort) = (run.clone(), options.effort);
+            let figures = guarded(options.watchdog, move || run(effort))?;
+            assert_eq!(figures.len(), metrics.len(), "a figure for each metric");
+            Ok(figures)
+        }
+    }
+}
+
+/// Runs the work on a thread of its own, which is left to itself when it does not end in time.
+fn guarded<R: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
+) -> Result<R, Fault> {
+    let (done, outcome) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let result = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
+            let text = cause
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| cause.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "without a message".to_owned());
+            Err(Fault::Panicked(text))
+        });
+        // The receiver is gone when the watchdog has given up; then nobody wants the result.
+        let _ = done.send(result);
+    });
+    outcome.recv_timeout(limit).unwrap_or(Err(Fault::Hung))
+}
+
+fn entries(lane: Lane<'_>) -> Vec<Entry> {
+    let Lane {
+        cell,
+        bytes,
+        runs,
+        fault,
+        ..
+    } = lane;
+    let metrics: Vec<Metric> = match &cell.work {
+        Work::Rate { unit, .. } => vec![Metric {
+            name: "",
+            unit: *unit,
+        }],
+        Work::Readings { metrics, .. } => metrics.to_vec(),
+    };
+    let several = metrics.len() > 1;
+    let entry = |(index, metric): (usize, &Metric)| {
+        let mut params = cell.params.clone();
+        if several {
+            let last = params.len().saturating_sub(1);
+            params.insert(last, ("metric", Value::from(metric.name)));
+        }
+        Entry {
+            shape: cell.shape,
+            params,
+            subject: cell.subject,
+            role: cell.role,
+            unit: metric.unit,
+            runs: runs.iter().map(|figures| figures[index]).collect(),
+            bytes,
+            fault: fault.clone(),
+        }
+    };
+    // A figure that is not a number says that the subject has no such thing.
+    let absent =
+        |entry: &Entry| !entry.runs.is_empty() && entry.runs.iter().all(|run| run.is_nan());
+    metrics
+        .iter()
+        .enumerate()
+        .map(entry)
+        .filter(|entry| !absent(entry))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Condvar, Mutex};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Log {
+        order: Vec<&'static str>,
+        done: usize,
+        faults: Vec<(&'static str, Fault, usize)>,
+    }
+
+    impl Progress for Log {
+        fn start(&mut self, cell: &Cell) {
+            self.order.push(cell.subject);
+        }
+
+        fn done(&mut self) {
+            self.done += 1;
+        }
+
+        fn failed(&mut self, cell: &Cell, fault: &Fault, left: usize) {
+            self.faults.push((cell.subject, fault.clone(), left));
+        }
+    }
+
+    fn cell(
+        subject: &'static str,
+        run: impl Fn(u64) -> Result<Timing, Fault> + Send + Sync + 'static,
+    ) -> Cell {
+        let unit = Unit::NanosPerMessage;
+        let work = Work::Rate {
+            unit,
+            first: 10,
+            run: Arc::new(run),
+        };
+        Cell {
+            shape: "shape",
+            params: vec![("n", Value::Number(1))],
+            subject,
+            role: Role::Peer,
+            work,
+        }
+    }
+
+    /// A subject that claims to take this many nanoseconds a message.
+    fn steady(subject: &'static str, nanos: u64) -> Cell {
+        cell(subject, move |count| {
+            Ok(Timing {
+                count,
+                elapsed: Duration::from_nanos(count * nanos),
+            })
+        })
+    }
+
+    fn options(runs: usize) -> Options {
+        Options {
+            runs,
+            effort: Effort::quick(),
+            watchdog: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn rivals_take_turns_at_being_first() {
+        let cells = [steady("a", 1), steady("b", 2)];
+        let mut log = Log::default();
+        let entries = run(&cells, &options(2), &mut log);
+        assert_eq!(log.order, ["a", "b", "a", "b", "b", "a"]);
+        assert_eq!(log.done, steps(&cells, &options(2)));
+        assert_eq!(entries[0].median(), Some(1.0));
+        assert_eq!(entries[1].median(), Some(2.0));
+        assert_eq!(entries[1].runs.len(), 2);
+    }
+
+    #[test]
+    fn calibration_fits_the_target() {
+        let target = Duration::from_micros(1_000);
+        let timing = |count| Timing {
+            count,
+            elapsed: Duration::from_nanos(count * 10),
+        };
+        let count = calibrate(10, timing(10), target, |count| Ok(timing(count))).unwrap();
+        assert_eq!(count, 100_000);
+        let slow = Timing {
+            count: 10,
+            elapsed: Duration::from_secs(1),
+        };
+        assert_eq!(calibrate(10, slow, target, |_| Err(Fault::Hung)), Ok(10));
+    }
+
+    #[test]
+    fn subject_that_fails_later_keeps_its_figures_and_stops() {
+        let calls = AtomicU64::new(0);
+        let failing = cell("b", move |count| {
+            // ORDERING: relaxed; calls follow one another.
+            if calls.fetch_add(1, Ordering::Relaxed) == 2 {
+                return Err(Fault::Lost {
+                    sent: 2,
+                    received: 1,
+                });
+            }
+            Ok(Timing {
+                count,
+                elapsed: Duration::from_secs(1),
+            })
+        });
+        let mut log = Log::default();
+        let entries = run(&[steady("a", 1), failing], &options(4), &mut log);
+        assert_eq!(entries[0].runs.len(), 4);
+        assert_eq!(entries[1].runs.len(), 1);
+        assert_eq!(
+            entries[1].fault,
+            Some(Fault::Lost {
+                sent: 2,
+                received: 1
+            })
+        );
+        assert_eq!(
+            log.faults,
+            [(
+                "b",
+                Fault::Lost {
+                    sent: 2,
+                    received: 1
+                },
+                2
+            )]
+        );
+    }
+
+    #[test]
+    fn panic_is_a_fault_with_its_message() {
+        let result: Result<(), Fault> = guarded(Duration::from_secs(60), || panic!("no luck"));
+        assert_eq!(result, Err(Fault::Panicked("no luck".to_owned())));
+    }
+
+    #[test]
+    fn watchdog_gives_up_on_work_that_does_not_end() {
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let held = gate.clone();
+        let result = guarded(Duration::from_millis(1), move || {
+            let mut open = held.0.lock().unwrap();
+            while !*open {
+                open = held.1.wait(open).unwrap();
+            }
+            Ok(())
+        });
+        assert_eq!(result, Err(Fault::Hung));
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+    }
+
+    #[test]
+    fn metrics_become_entries_with_a_parameter() {
+        const METRICS: &[Metric] = &[
+            Metric {
+                name: "p50",
+                unit: Unit::Nanos,
+            },
+            Metric {
+                name: "p99",
+                unit: Unit::Nanos,
+            },
+        ];
+        let run: Arc<crate::plan::ReadingsFn> = Arc::new(|_| Ok(vec![1.0, 2.0]));
+        let cell = Cell {
+            shape: "shape",
+            params: vec![("flooders", Value::Number(8))],
+            subject: "a",
+            role: Role::Ours,
+            work: Work::Readings {
+                metrics: METRICS,
+                run,
+            },
+        };
+        let entries = super::run(&[cell], &options(3), &mut Log::default());
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[1].params[0], ("metric", Value::from("p99")));
+        assert_eq!(entries[1].params[1], ("flooders", Value::Number(8)));
+        assert_eq!(entries[1].runs, [2.0, 2.0, 2.0]);
+    }
+}

@@ -1,0 +1,81 @@
+//! Many sending tasks, one receiving task, any number of such rigs side by side: the traffic of both
+//! `funnel` and `tasks`.
+
+use std::time::Instant;
+
+use crate::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
+use crate::payload::{Fault, Payload, Tally};
+use crate::plan::Timing;
+use crate::shapes::{joined, on_all_cores};
+
+/// Rigs and senders of one measurement.
+#[derive(Debug, Clone, Copy)]
+pub struct FanIn {
+    /// Channels side by side.
+    pub rigs: usize,
+    /// Sending tasks of each.
+    pub senders: usize,
+    /// Room in each.
+    pub slots: Slots,
+}
+
+impl FanIn {
+    /// Sends about `count` messages, the same number from every sender, one `send` a message.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when a rig does not receive exactly what was sent in it.
+    pub fn run<T: Payload, F: AsyncFamily<T>>(self, count: u64) -> Result<Timing, Fault> {
+        let share = (count / (self.rigs * self.senders) as u64).max(1);
+        let mut sources: Vec<T::Source> = (0..self.rigs * self.senders)
+            .map(|index| T::source(index % self.senders))
+            .collect();
+        on_all_cores(async move {
+            let start = Instant::now();
+            let mut rigs = Vec::with_capacity(self.rigs);
+            for _ in 0..self.rigs {
+                let (producers, mut rx) = F::open(self.slots, self.senders);
+                let receiver = tokio::spawn(async move {
+                    let mut tally = Tally::default();
+                    while let Some(message) = rx.recv().await {
+                        tally.add(message.stamp());
+                    }
+                    tally
+                });
+                let senders: Vec<_> = producers
+                    .into_iter()
+                    .zip(sources.drain(..self.senders))
+                    .map(|(tx, source)| tokio::spawn(send::<T, _>(tx, source, share)))
+                    .collect();
+                rigs.push((receiver, senders));
+            }
+            let mut count = 0;
+            for (receiver, senders) in rigs {
+                let mut sent = Tally::default();
+                for sender in senders {
+                    sent.merge(joined(sender).await?);
+                }
+                let received = joined(receiver).await?;
+                Tally::check(sent, received)?;
+                count += received.count();
+            }
+            Ok(Timing {
+                count,
+                elapsed: start.elapsed(),
+            })
+        })
+    }
+}
+
+async fn send<T: Payload, X: AsyncTx<T>>(mut tx: X, mut source: T::Source, share: u64) -> Tally {
+    let mut tally = Tally::default();
+    for _ in 0..share {
+        let message = T::next(&mut source);
+        let stamp = message.stamp();
+        if !tx.send(message).await {
+            break;
+        }
+        tally.add(stamp);
+    }
+    tally
+}

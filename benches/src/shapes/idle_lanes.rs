@@ -1,0 +1,108 @@
+//! `idle_lanes`: what a receive costs beside producers that are there and silent.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::channels::{AsyncFamily, AsyncVisitor, Family, Slots, TryRx, TryTx, visit_async};
+use crate::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Timing, Value};
+use crate::shapes::{Shape, ensure};
+use crate::stats::Unit;
+
+const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
+/// The peers that this is about: the one most used and the one that serves media today.
+const SUBJECTS: &[&str] = &["lanemesh", "tokio", "tachyonix"];
+/// Slots: of a lane, and of a shared queue at least.
+const SLOTS: Slots = Slots {
+    total: 1_024,
+    lane: 16,
+};
+
+/// The shape.
+pub const SHAPE: Shape = Shape {
+    name: "idle_lanes",
+    about: "One producer sends a message, the receiver takes it and looks once more, in vain; beside it \
+            are producers that have sent one message each, long since received. One thread; the figure \
+            covers the send, the receive and the look.",
+    cells,
+};
+
+fn cells(effort: &Effort) -> Vec<Cell> {
+    let mut visit = Visit {
+        cells: Vec::new(),
+        producers: 0,
+    };
+    for producers in effort.choose(PRODUCERS, &[1, 1_000, 100_000]) {
+        visit.producers = *producers;
+        visit_async(&mut visit);
+    }
+    visit.cells
+}
+
+struct Visit {
+    cells: Vec<Cell>,
+    producers: usize,
+}
+
+impl AsyncVisitor for Visit {
+    fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self) {
+        if !SUBJECTS.contains(&F::NAME) {
+            return;
+        }
+        let producers = self.producers;
+        let params = vec![("producers", Value::from(producers))];
+        let run = move |count| beside_idle::<F>(producers, count);
+        self.cells.push(Cell::rate::<F>(
+            SHAPE.name,
+            params,
+            Unit::NanosPerMessage,
+            100_000,
+            run,
+        ));
+    }
+}
+
+/// Sends and receives `count` messages beside idle producers.
+///
+/// # Errors
+///
+/// A [`Fault`] when a message is refused, missing or altered.
+pub fn beside_idle<F: Family<u64>>(producers: usize, count: u64) -> Result<Timing, Fault> {
+    let (mut producers, mut rx) = F::open(SLOTS, producers);
+    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    for (index, tx) in producers.iter_mut().enumerate() {
+        let message = index as u64;
+        ensure(
+            tx.try_send(message).sent(),
+            "a message was refused by an empty channel",
+        )?;
+        sent.add(message);
+        while let Some(message) = rx.try_recv() {
+            received.add(message);
+        }
+    }
+    Tally::check(sent, received)?;
+
+    let middle = producers.len() / 2;
+    let tx = &mut producers[middle];
+    let mut source = u64::source(0);
+    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let start = Instant::now();
+    for _ in 0..count {
+        let message = u64::next(&mut source);
+        if tx.try_send(message).sent() {
+            sent.add(message);
+        }
+        while let Some(message) = rx.try_recv() {
+            received.add(message);
+        }
+    }
+    let elapsed = start.elapsed();
+    ensure(
+        sent.count() == count,
+        "a message was refused by an empty channel",
+    )?;
+    Tally::check(sent, received)?;
+    Ok(Timing { count, elapsed })
+}

@@ -1,0 +1,174 @@
+//! `pinball`: complete graphs whose nodes pass balls on to a neighbour drawn at random.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::channels::{AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Slots, TryTx, visit_async};
+use crate::payload::{Fault, Tally};
+use crate::plan::{Cell, Effort, Timing, Value};
+use crate::shapes::{Shape, ensure, joined, on_all_cores};
+use crate::stats::Unit;
+
+/// Graphs side by side, as in the public benchmark.
+const RIGS: usize = 61;
+/// Nodes of each graph.
+const NODES: usize = 13;
+const BALLS: &[usize] = &[1, 3, 7, 17, 41, 101, 241];
+
+/// The shape.
+pub const SHAPE: Shape = Shape {
+    name: "pinball",
+    about: "61 complete graphs of 13 nodes, each node a task with one receiver and a sender to every \
+            other node. Balls walk at random; every hop is one message. No send ever waits: a whole \
+            channel has a slot for every ball and so, in a subject with lanes, may a lane come to have.",
+    cells,
+};
+
+/// A message with this value ends the node that gets it; any other is the number of hops left.
+const STOP: u64 = u64::MAX;
+
+fn cells(effort: &Effort) -> Vec<Cell> {
+    let mut visit = Visit {
+        cells: Vec::new(),
+        balls: 0,
+    };
+    for balls in effort.choose(BALLS, &[1, 41]) {
+        visit.balls = *balls;
+        visit_async(&mut visit);
+    }
+    visit.cells
+}
+
+struct Visit {
+    cells: Vec<Cell>,
+    balls: usize,
+}
+
+impl AsyncVisitor for Visit {
+    fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self) {
+        let balls = self.balls;
+        let params = vec![("balls", Value::from(balls))];
+        let run = move |count| play::<F>(RIGS, balls, count);
+        self.cells.push(Cell::rate::<F>(
+            SHAPE.name,
+            params,
+            Unit::MillionsPerSecond,
+            50_000,
+            run,
+        ));
+    }
+}
+
+/// Lets the balls of every graph take about `count` hops in all.
+///
+/// # Errors
+///
+/// A [`Fault`] when a ball is lost or doubled.
+pub fn play<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result<Timing, Fault> {
+    let hops = (count / (rigs * balls) as u64).max(1);
+    on_all_cores(async move {
+        let start = Instant::now();
+        let mut graphs = Vec::with_capacity(rigs);
+        for rig in 0..rigs {
+            graphs.push(launch::<F>(rig, balls, hops)?);
+        }
+        let mut count = 0;
+        for (injected, nodes) in graphs {
+            let (mut sent, mut received) = (injected, Tally::default());
+            for node in nodes {
+                let (node_sent, node_received) = joined(node).await?;
+                sent.merge(node_sent);
+                received.merge(node_received);
+            }
+            Tally::check(sent, received)?;
+            count += received.count();
+        }
+        Ok(Timing {
+            count,
+            elapsed: start.elapsed(),
+        })
+    })
+}
+
+type Node = tokio::task::JoinHandle<(Tally, Tally)>;
+
+/// Starts one graph with its balls spread evenly.
+fn launch<F: AsyncFamily<u64>>(
+    rig: usize,
+    balls: usize,
+    hops: u64,
+) -> Result<(Tally, Vec<Node>), Fault> {
+    let slots = Slots {
+        total: balls,
+        lane: balls,
+    };
+    let mut receivers = Vec::with_capacity(NODES);
+    let mut neighbours: Vec<Vec<F::Tx>> = (0..NODES).map(|_| Vec::with_capacity(NODES)).collect();
+    for node in 0..NODES {
+        let (producers, rx) = F::open(slots, NODES - 1);
+        receivers.push(rx);
+        let others = (0..NODES).filter(|other| *other != node);
+        for (other, tx) in others.zip(producers) {
+            neighbours[other].push(tx);
+        }
+    }
+    let mut injected = Tally::default();
+    for ball in 0..balls {
+        let senders = &mut neighbours[ball % NODES];
+        let at = ball / NODES % senders.len();
+        ensure(senders[at].try_send(hops).sent(), "no room for a ball")?;
+        injected.add(hops);
+    }
+    let rolling = Arc::new(AtomicU64::new(balls as u64));
+    let nodes = receivers
+        .into_iter()
+        .zip(neighbours)
+        .enumerate()
+        .map(|(node, (rx, senders))| {
+            let seed = (rig * NODES + node + 1) as u64;
+            tokio::spawn(roll(rx, senders, rolling.clone(), seed))
+        })
+        .collect();
+    Ok((injected, nodes))
+}
+
+/// One node: passes balls on until it is told to stop, or retires the last ball and tells the others.
+async fn roll<R: AsyncRx<u64>, X: AsyncTx<u64>>(
+    mut rx: R,
+    mut senders: Vec<X>,
+    rolling: Arc<AtomicU64>,
+    seed: u64,
+) -> (Tally, Tally) {
+    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    while let Some(hops) = rx.recv().await {
+        received.add(hops);
+        if hops == STOP {
+            break;
+        }
+        if hops > 1 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = ((random >> 32) * senders.len() as u64) >> 32;
+            if senders[at as usize].send(hops - 1).await {
+                sent.add(hops - 1);
+            }
+            continue;
+        }
+        // ORDERING: AcqRel, so that whoever retires the last ball comes after all the others; the
+        // channels themselves order the messages.
+        if rolling.fetch_sub(1, Ordering::AcqRel) == 1 {
+            for tx in &mut senders {
+                if tx.send(STOP).await {
+                    sent.add(STOP);
+                }
+            }
+            break;
+        }
+    }
+    (sent, received)
+}

@@ -1,0 +1,268 @@
+//! `priority`: how long control takes while data fills the channel.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+
+use crate::channels::urgent::{Class, Urgent, UrgentRx, UrgentTx, UrgentVisitor, visit_urgent};
+use crate::channels::{Attempt, Slots};
+use crate::payload::{Fault, Tally};
+use crate::plan::{Cell, Effort, Metric, Value};
+use crate::shapes::{Shape, ensure, stay_on};
+use crate::stats::{Latencies, Unit};
+
+const FLOODERS: &[usize] = &[1, 4, 16, 64];
+/// Slots for data in the whole channel.
+const LOW: usize = 1_024;
+/// Slots for control, all of them the one control producer's.
+const HIGH: usize = 64;
+/// Work on each data message: about what it takes to pass a media packet on.
+const WORK: u64 = 1_000;
+/// Control comes in bursts, one in this time.
+const BURST: u64 = 1_000_000;
+/// Control messages of a burst.
+const IN_BURST: u64 = 20;
+/// Time between the control messages of a burst.
+const PERIOD: u64 = 10_000;
+/// The producers wake this long before a burst, to fill the channel again.
+const LEAD: u64 = 200_000;
+/// The producers let this time pass between two attempts.
+const PAUSE: u64 = 100;
+/// A thread that loses this much time in the benchmark's own code has lost its core.
+const STALL: u64 = 5_000;
+/// A run is this many times as long as those of other shapes, for the sake of the last percentile.
+const LENGTH: u32 = 4;
+
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "p50",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "p99",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "p99.9",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "messages",
+        unit: Unit::Count,
+    },
+];
+
+/// The shape.
+pub const SHAPE: Shape = Shape {
+    name: "priority",
+    about: "Latency of control, from the moment at which it was due, while 1 to 64 data producers keep \
+            the channel full. One thread plays all producers in turn, each with a handle of its own, \
+            and never waits for room; another, on another core, is the receiving task, which works 1 µs on every data \
+            message. Control is due in bursts of 20, 10 µs apart, every millisecond, and is tried again \
+            while there is no room; in between the producers nap for less time than the queue lasts. \
+            1024 slots for data, 64 for control; in one queue the sum of both. `tokio-pair` is a \
+            tokio channel for each class with a biased `select!`; other peers have one queue. \
+            Control under way while a thread lost its core for more than 5 µs in the benchmark's own \
+            code, not the channel's, is left out, for every subject alike; `messages` is the number \
+            that is left.",
+    cells,
+};
+
+fn cells(effort: &Effort) -> Vec<Cell> {
+    let mut visit = Visit {
+        cells: Vec::new(),
+        flooders: 0,
+    };
+    for flooders in effort.choose(FLOODERS, &[8]) {
+        visit.flooders = *flooders;
+        visit_urgent(&mut visit);
+    }
+    visit.cells
+}
+
+struct Visit {
+    cells: Vec<Cell>,
+    flooders: usize,
+}
+
+impl UrgentVisitor for Visit {
+    fn visit<F: Urgent>(&mut self) {
+        let flooders = self.flooders;
+        let params = vec![("flooders", Value::from(flooders))];
+        let run = move |effort: Effort| {
+            let length = (effort.target * LENGTH).as_nanos() as u64;
+            let latencies = flood::<F>(flooders, (length / BURST).max(2))?;
+            let mut readings = [0.5, 0.99, 0.999]
+                .map(|quantile| latencies.at(quantile))
+                .to_vec();
+            readings.push(latencies.count() as f64);
+            Ok(readings)
+        };
+        self.cells
+            .push(Cell::readings::<F>(SHAPE.name, params, METRICS, run));
+    }
+}
+
+/// A time in which something happened, in nanoseconds since the start.
+type Span = (u64, u64);
+
+/// Floods a channel for so many bursts of control, and returns the latencies of control.
+///
+/// # Errors
+///
+/// A [`Fault`] when messages of either class are lost.
+pub fn flood<F: Urgent>(flooders: usize, bursts: u64) -> Result<Latencies, Fault> {
+    let high = Slots {
+        total: HIGH,
+        lane: HIGH,
+    };
+    let (mut producers, rx) = F::open(high, Slots::split(LOW, flooders), flooders + 1);
+    let control = producers
+        .pop()
+        .ok_or(Fault::Failed("no producer".to_owned()))?;
+    let barrier = Barrier::new(2);
+    let clock = Clock(Instant::now());
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| {
+            stay_on(0);
+            barrier.wait();
+            let runtime = Builder::new_current_thread()
+                .build()
+                .map_err(|error| Fault::Failed(format!("no executor: {error}")))?;
+            Ok(runtime.block_on(consume(rx, clock)))
+        });
+        // This thread is the measurement's own and ends with it.
+        stay_on(1);
+        barrier.wait();
+        let sent = produce(producers, control, clock, bursts);
+        let received = receiver
+            .join()
+            .map_err(|_| Fault::Panicked("the receiver".to_owned()))??;
+        let sent = sent?;
+        Tally::check(sent.high, received.high)?;
+        Tally::check(sent.low, received.low)?;
+        ensure(
+            sent.high.count() == bursts * IN_BURST,
+            "control was not sent",
+        )?;
+        let mut stalls = sent.stalls;
+        stalls.extend(received.stalls);
+        Ok(untroubled(&received.controls, &stalls))
+    })
+}
+
+/// The latencies of those messages that were not under way during a stall.
+fn untroubled(controls: &[Span], stalls: &[Span]) -> Latencies {
+    let mut latencies = Latencies::new();
+    for (due, received) in controls {
+        if !stalls.iter().any(|(from, to)| from < received && due < to) {
+            latencies.record(received.saturating_sub(*due));
+        }
+    }
+    latencies
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    #[inline]
+    fn now(self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+
+    /// Lets time pass; returns when it is, and the stall if there was one.
+    #[inline]
+    fn spend(self, nanos: u64) -> (u64, Option<Span>) {
+        let start = self.now();
+        loop {
+            let now = self.now();
+            if now >= start + nanos {
+                return (now, (now > start + nanos + STALL).then_some((start, now)));
+            }
+        }
+    }
+}
+
+/// What one end has seen.
+#[derive(Default)]
+struct Seen {
+    high: Tally,
+    low: Tally,
+    controls: Vec<Span>,
+    stalls: Vec<Span>,
+}
+
+async fn consume(mut rx: impl UrgentRx, clock: Clock) -> Seen {
+    let mut seen = Seen::default();
+    while let Some(message) = rx.recv().await {
+        match message {
+            Class::High(due) => {
+                seen.controls.push((due, clock.now()));
+                seen.high.add(due);
+            }
+            Class::Low(stamp) => {
+                seen.low.add(stamp);
+                let (_, stall) = clock.spend(WORK);
+                seen.stalls.extend(stall);
+            }
+        }
+    }
+    seen
+}
+
+fn produce<X: UrgentTx>(
+    mut flooders: Vec<X>,
+    mut control: X,
+    clock: Clock,
+    bursts: u64,
+) -> Result<Seen, Fault> {
+    let mut seen = Seen::default();
+    // The first burst comes late enough for the other thread to have started.
+    let begin = clock.now() + 2 * BURST;
+    let mut stamp = 0;
+    for burst in 0..bursts {
+        let mut due = begin + burst * BURST;
+        let end = due + IN_BURST * PERIOD;
+        let wake = due - LEAD;
+        thread::sleep(Duration::from_nanos(wake.saturating_sub(clock.now())));
+        let woken = clock.now();
+        if woken > wake + LEAD / 2 {
+            seen.stalls.push((wake, woken));
+        }
+        while due < end {
+            for flooder in &mut flooders {
+                match flooder.try_low(stamp) {
+                    Attempt::Sent => {
+                        seen.low.add(stamp);
+                        stamp += 1;
+                    }
+                    Attempt::Full => {}
+                    Attempt::Closed => return Err(Fault::Failed("closed early".to_owned())),
+                }
+                let (now, stall) = clock.spend(PAUSE);
+                seen.stalls.extend(stall);
+                if due < end && now >= due && control.try_high(due).sent() {
+                    seen.high.add(due);
+                    due += PERIOD;
+                }
+            }
+        }
+    }
+    Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_under_way_in_a_stall_are_left_out() {
+        let controls = [(10, 20), (30, 90), (50, 60), (100, 110)];
+        let latencies = untroubled(&controls, &[(55, 58), (20, 25)]);
+        assert_eq!(latencies.count(), 2);
+        assert_eq!(latencies.at(1.0), 10.0);
+    }
+}

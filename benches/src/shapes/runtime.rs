@@ -1,0 +1,336 @@
+//! `runtime`: actors.
+
+use std::panic;
+use std::time::{Duration, Instant};
+
+use crate::actors::{
+    Actors, ActorsVisitor, COUNT, Census, Handle, PANIC, SUM, Worker, visit_actors,
+};
+use crate::alloc;
+use crate::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Metric, Timing, Value};
+use crate::shapes::{Shape, cores, ensure, joined};
+use crate::stats::{Latencies, Unit};
+
+const SENDERS: &[usize] = &[1, 8];
+/// Actors of a tree: a root, its branches, and the leaves of each branch; ten thousand and one.
+const BRANCHES: usize = 100;
+const LEAVES: usize = 99;
+
+const METRICS: &[Metric] = &[
+    Metric {
+        name: "ask p50",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "ask p99",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "spawn to first message",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "panic to first message",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "stop of a tree of 10,001",
+        unit: Unit::Millis,
+    },
+    Metric {
+        name: "an actor",
+        unit: Unit::Bytes,
+    },
+];
+
+/// The shape.
+pub const SHAPE: Shape = Shape {
+    name: "runtime",
+    about: "`tell`: 1 or 8 tasks send to one actor, 1024 slots in its mailbox where it has a bound \
+            (ractor's has none; actix is offered a message again after a yield). `ask`: one task asks \
+            one actor at a time. `spawn to first message`: actors are started and told something one \
+            after the other, divided by their number once all have got it. `panic to first message`: \
+            from telling a supervised actor to panic until it, or its successor, answers; actix has no \
+            restart after a panic. `stop`: a root with 100 children with 99 children each is told to \
+            stop; until the last is gone. `an actor`: bytes of heap of an idle actor with a mailbox of \
+            1024 slots that has answered once. `bare-tokio` is a task with a channel: a floor. \
+            `workers` is the number of the executor's threads; an actix actor lives on one thread, so \
+            `actix` has everything on one, and `actix-arbiter` the actors on a second.",
+    cells,
+};
+
+fn cells(effort: &Effort) -> Vec<Cell> {
+    let mut visit = Visit {
+        cells: Vec::new(),
+        workers: 0,
+        senders: None,
+    };
+    let all_workers = [1, cores().max(2)];
+    for workers in all_workers {
+        for senders in effort.choose(SENDERS, &[2]) {
+            visit = Visit {
+                workers,
+                senders: Some(*senders),
+                ..visit
+            };
+            visit_actors(&mut visit);
+        }
+    }
+    for workers in all_workers {
+        visit = Visit {
+            workers,
+            senders: None,
+            ..visit
+        };
+        visit_actors(&mut visit);
+    }
+    visit.cells
+}
+
+struct Visit {
+    cells: Vec<Cell>,
+    workers: usize,
+    /// Cells for `tell` by so many tasks, or for everything else.
+    senders: Option<usize>,
+}
+
+impl ActorsVisitor for Visit {
+    fn visit<A: Actors>(&mut self) {
+        let workers = self.workers;
+        if !A::can_use(workers) {
+            return;
+        }
+        let cell = match self.senders {
+            Some(senders) => {
+                let params = vec![
+                    ("metric", Value::from("tell")),
+                    ("workers", workers.into()),
+                    ("senders", senders.into()),
+                ];
+                let run = move |count| tell::<A>(workers, senders, count);
+                Cell::rate::<A>(SHAPE.name, params, Unit::NanosPerMessage, 10_000, run)
+            }
+            None => {
+                let params = vec![("workers", Value::from(workers))];
+                let run = move |effort| readings::<A>(workers, effort);
+                Cell::readings::<A>(SHAPE.name, params, METRICS, run)
+            }
+        };
+        self.cells.push(cell);
+    }
+}
+
+fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault> {
+    let (actors, branches, leaves, panics) = if effort.quick {
+        (1_000, 30, 29, 20)
+    } else {
+        (10_000, BRANCHES, LEAVES, 200)
+    };
+    let asked = ask::<A>(workers, effort.target)?;
+    Ok(vec![
+        asked.at(0.5),
+        asked.at(0.99),
+        spawn::<A>(workers, actors)?,
+        revive::<A>(workers, panics)?,
+        stop::<A>(workers, branches, leaves)?.as_secs_f64() * 1e3,
+        bytes::<A>(workers, 1_000)?,
+    ])
+}
+
+/// About `count` messages without an answer, from so many tasks to one actor.
+///
+/// # Errors
+///
+/// A [`Fault`] when the actor is told something else.
+pub fn tell<A: Actors>(workers: usize, senders: usize, count: u64) -> Result<Timing, Fault> {
+    let share = (count / senders as u64).max(1);
+    A::block_on(workers, async move {
+        let mut actor = A::spawn(Worker::default()).await;
+        let start = Instant::now();
+        let tasks: Vec<_> = (0..senders)
+            .map(|index| {
+                let mut actor = actor.clone();
+                A::task(async move {
+                    let mut source = u64::source(index);
+                    let mut tally = Tally::default();
+                    for _ in 0..share {
+                        let message = u64::next(&mut source);
+                        if !actor.tell(message).await {
+                            break;
+                        }
+                        tally.add(message);
+                    }
+                    tally
+                })
+            })
+            .collect();
+        let mut sent = Tally::default();
+        for task in tasks {
+            sent.merge(joined(task).await?);
+        }
+        // The question may overtake messages of other senders, so it is asked until all are there.
+        while answer(&mut actor, COUNT).await? < sent.count() {
+            tokio::task::yield_now().await;
+        }
+        let elapsed = start.elapsed();
+        let received = answer(&mut actor, COUNT).await?;
+        ensure(sent.count() == senders as u64 * share, "an actor was gone")?;
+        if received != sent.count() {
+            return Err(Fault::Lost {
+                sent: sent.count(),
+                received,
+            });
+        }
+        if answer(&mut actor, SUM).await? != sent.sum() {
+            return Err(Fault::Altered);
+        }
+        Ok(Timing {
+            count: received,
+            elapsed,
+        })
+    })
+}
+
+async fn answer(actor: &mut impl Handle, question: u64) -> Result<u64, Fault> {
+    actor
+        .ask(question)
+        .await
+        .ok_or_else(|| Fault::Failed("no answer".to_owned()))
+}
+
+/// The latencies of asking one actor for about so long.
+///
+/// # Errors
+///
+/// A [`Fault`] when an answer is missing or wrong.
+pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fault> {
+    A::block_on(workers, async move {
+        let mut actor = A::spawn(Worker::default()).await;
+        let asker = A::task(async move {
+            let mut latencies = Latencies::new();
+            let begin = Instant::now();
+            let mut question = 0;
+            while question == 0 || begin.elapsed() < length {
+                let start = Instant::now();
+                let found = answer(&mut actor, question).await?;
+                latencies.record(start.elapsed().as_nanos() as u64);
+                ensure(found == question, "the answer to another question")?;
+                question += 1;
+            }
+            Ok(latencies)
+        });
+        joined(asker).await?
+    })
+}
+
+/// How long asking one actor so many times takes.
+///
+/// # Errors
+///
+/// A [`Fault`] when an answer is missing or wrong.
+pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault> {
+    A::block_on(workers, async move {
+        let mut actor = A::spawn(Worker::default()).await;
+        let asker = A::task(async move {
+            let start = Instant::now();
+            for question in 0..count {
+                let found = answer(&mut actor, question).await?;
+                ensure(found == question, "the answer to another question")?;
+            }
+            Ok(start.elapsed())
+        });
+        joined(asker).await?
+    })
+}
+
+/// Nanoseconds from starting an actor to its first message, on average of so many.
+///
+/// # Errors
+///
+/// A [`Fault`] when an actor is gone.
+pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
+    A::block_on(workers, async move {
+        let census = Census::new(actors);
+        let arrivals = census.clone();
+        let starter = A::task(async move {
+            let mut handles = Vec::with_capacity(actors);
+            let start = Instant::now();
+            for _ in 0..actors {
+                let mut actor = A::spawn(Worker::counted(&census)).await;
+                ensure(actor.tell(1).await, "an actor was gone")?;
+                handles.push(actor);
+            }
+            arrivals.all_arrived().await;
+            Ok(start.elapsed().as_nanos() as f64 / actors as f64)
+        });
+        joined(starter).await?
+    })
+}
+
+/// Nanoseconds from telling an actor to panic to its successor's first answer: the median of so many.
+/// Not a number where there is no successor.
+///
+/// # Errors
+///
+/// A [`Fault`] when an actor is gone.
+pub fn revive<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = A::block_on(workers, async move {
+        let Some(mut actor) = A::supervised().await else {
+            return Ok(f64::NAN);
+        };
+        let mut latencies = Latencies::new();
+        for round in 0..panics as u64 {
+            answer(&mut actor, round).await?;
+            let start = Instant::now();
+            ensure(actor.tell(PANIC).await, "an actor was gone")?;
+            while actor.ask(round).await != Some(round) {
+                tokio::task::yield_now().await;
+            }
+            latencies.record(start.elapsed().as_nanos() as u64);
+        }
+        Ok(latencies.at(0.5))
+    });
+    panic::set_hook(hook);
+    result
+}
+
+/// How long a tree takes to stop: a root, its branches, the leaves of each.
+///
+/// # Errors
+///
+/// [`Fault::Failed`] when there is no executor.
+pub fn stop<A: Actors>(workers: usize, branches: usize, leaves: usize) -> Result<Duration, Fault> {
+    A::block_on(workers, async move {
+        let census = Census::new(1 + branches + branches * leaves);
+        let tree = A::plant(branches, leaves, census.clone()).await;
+        census.all_arrived().await;
+        let start = Instant::now();
+        A::fell(tree).await;
+        census.all_left().await;
+        Ok(start.elapsed())
+    })
+}
+
+/// Bytes of heap that an idle actor takes which has answered once.
+///
+/// # Errors
+///
+/// A [`Fault`] when an actor is gone.
+pub fn bytes<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
+    let work = async move {
+        let mut handles = Vec::with_capacity(actors + 1);
+        let mut first = A::spawn(Worker::default()).await;
+        answer(&mut first, 0).await?;
+        let before = alloc::live();
+        for _ in 0..actors {
+            let mut actor = A::spawn(Worker::default()).await;
+            answer(&mut actor, 0).await?;
+            handles.push(actor);
+        }
+        Ok((alloc::live() - before) as f64 / actors as f64)
+    };
+    alloc::measure(|| A::block_on(workers, work)).0
+}

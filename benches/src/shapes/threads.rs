@@ -1,0 +1,121 @@
+//! `threads`: blocking producers, one blocking consumer.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use crate::channels::{
+    BlockingFamily, BlockingRx, BlockingTx, BlockingVisitor, Slots, visit_blocking,
+};
+use crate::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Timing, Value};
+use crate::shapes::Shape;
+use crate::stats::Unit;
+
+const THREADS: &[usize] = &[1, 2, 4, 8];
+/// Slots of the whole channel.
+const TOTAL: usize = 1_024;
+
+/// The shape.
+pub const SHAPE: Shape = Shape {
+    name: "threads",
+    about: "1 to 8 producer threads and one consumer thread, all blocking; 1024 slots in total, shared \
+            out among the lanes of a subject that has lanes. `rtrb` is the bare ring, whose ends spin: \
+            a floor, with one producer.",
+    cells,
+};
+
+fn cells(effort: &Effort) -> Vec<Cell> {
+    let mut visit = Visit {
+        cells: Vec::new(),
+        threads: 0,
+    };
+    for threads in effort.choose(THREADS, &[1, 4]) {
+        visit.threads = *threads;
+        visit_blocking(&mut visit);
+    }
+    visit.cells
+}
+
+struct Visit {
+    cells: Vec<Cell>,
+    threads: usize,
+}
+
+impl BlockingVisitor for Visit {
+    fn visit<F: BlockingFamily<u64>>(&mut self) {
+        let threads = self.threads;
+        if threads > F::MAX_PRODUCERS {
+            return;
+        }
+        let params = vec![("threads", Value::from(threads))];
+        let run = move |count| pour::<F>(threads, Slots::split(TOTAL, threads), count);
+        self.cells.push(Cell::rate::<F>(
+            SHAPE.name,
+            params,
+            Unit::NanosPerMessage,
+            20_000,
+            run,
+        ));
+    }
+}
+
+/// Sends about `count` messages, the same number from every thread.
+///
+/// # Errors
+///
+/// A [`Fault`] when other messages arrive than were sent.
+pub fn pour<F: BlockingFamily<u64>>(
+    threads: usize,
+    slots: Slots,
+    count: u64,
+) -> Result<Timing, Fault> {
+    let share = (count / threads as u64).max(1);
+    let (producers, mut rx) = F::open(slots, threads);
+    let barrier = Barrier::new(threads + 1);
+    thread::scope(|scope| {
+        let senders: Vec<_> = producers
+            .into_iter()
+            .enumerate()
+            .map(|(index, tx)| {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    send(tx, index, share)
+                })
+            })
+            .collect();
+        barrier.wait();
+        let start = Instant::now();
+        let mut received = Tally::default();
+        while let Some(message) = rx.blocking_recv() {
+            received.add(message.stamp());
+        }
+        let elapsed = start.elapsed();
+        let mut sent = Tally::default();
+        for sender in senders {
+            let tally = sender
+                .join()
+                .map_err(|_| Fault::Panicked("a producer".to_owned()))?;
+            sent.merge(tally);
+        }
+        Tally::check(sent, received)?;
+        Ok(Timing {
+            count: received.count(),
+            elapsed,
+        })
+    })
+}
+
+fn send<X: BlockingTx<u64>>(mut tx: X, index: usize, share: u64) -> Tally {
+    let mut source = u64::source(index);
+    let mut tally = Tally::default();
+    for _ in 0..share {
+        let message = u64::next(&mut source);
+        if !tx.blocking_send(message) {
+            break;
+        }
+        tally.add(message.stamp());
+    }
+    tally
+}

@@ -1,0 +1,128 @@
+//! `uncontended`: one thread sends and receives by itself.
+
+use std::time::Instant;
+
+use crate::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
+use crate::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Timing, Value};
+use crate::shapes::{Shape, ensure};
+use crate::stats::Unit;
+
+/// Messages of one batch.
+const BATCH: usize = 32;
+/// Slots of the channel.
+const TOTAL: usize = 1_024;
+
+/// The shape.
+pub const SHAPE: Shape = Shape {
+    name: "uncontended",
+    about: "`try_send` and `try_recv` of one message, or of 32 at a time, on one thread. Where a \
+            channel has a batch interface the batches use it (tokio's `poll_recv_many`, kanal's \
+            `drain_into`, flume's `drain`); `rtrb` pushes and pops 32 times, `rtrb-chunks` moves one \
+            chunk: both are floors.",
+    cells,
+};
+
+fn cells(_effort: &Effort) -> Vec<Cell> {
+    let mut visit = Visit {
+        cells: Vec::new(),
+        batch: 0,
+    };
+    for batch in [1, BATCH] {
+        visit.batch = batch;
+        visit_all(&mut visit);
+    }
+    visit.cells
+}
+
+struct Visit {
+    cells: Vec<Cell>,
+    batch: usize,
+}
+
+impl TryVisitor for Visit {
+    fn visit<F: Family<u64>>(&mut self) {
+        let params = vec![("batch", Value::from(self.batch))];
+        let batch = self.batch;
+        let run = move |count| {
+            if batch == 1 {
+                singly::<F>(count)
+            } else {
+                in_batches::<F>(batch, count)
+            }
+        };
+        self.cells.push(Cell::rate::<F>(
+            SHAPE.name,
+            params,
+            Unit::NanosPerMessage,
+            20_000,
+            run,
+        ));
+    }
+}
+
+/// Sends and receives one message after the other.
+///
+/// # Errors
+///
+/// A [`Fault`] when a message is refused, missing or altered.
+pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
+    let (mut producers, mut rx) = F::open(Slots::split(TOTAL, 1), 1);
+    let tx = &mut producers[0];
+    let mut source = u64::source(0);
+    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let start = Instant::now();
+    for _ in 0..count {
+        let message = u64::next(&mut source);
+        if tx.try_send(message).sent() {
+            sent.add(message);
+        }
+        if let Some(message) = rx.try_recv() {
+            received.add(message);
+        }
+    }
+    let elapsed = start.elapsed();
+    ensure(
+        sent.count() == count,
+        "a message was refused by an empty channel",
+    )?;
+    Tally::check(sent, received)?;
+    Ok(Timing { count, elapsed })
+}
+
+/// Sends and receives one batch after the other.
+///
+/// # Errors
+///
+/// A [`Fault`] when a message is refused, missing or altered.
+pub fn in_batches<F: Family<u64>>(batch: usize, count: u64) -> Result<Timing, Fault> {
+    let (mut producers, mut rx) = F::open(Slots::split(TOTAL, 1), 1);
+    let tx = &mut producers[0];
+    let mut source = u64::source(0);
+    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let (mut outgoing, mut incoming) = (Vec::with_capacity(batch), Vec::with_capacity(batch));
+    let rounds = count / batch as u64;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        outgoing.extend((0..batch).map(|_| {
+            let message = u64::next(&mut source);
+            sent.add(message);
+            message
+        }));
+        tx.try_send_batch(&mut outgoing);
+        rx.try_recv_batch(&mut incoming, batch);
+        for message in incoming.drain(..) {
+            received.add(message);
+        }
+    }
+    let elapsed = start.elapsed();
+    ensure(
+        outgoing.is_empty(),
+        "a message was refused by an empty channel",
+    )?;
+    Tally::check(sent, received)?;
+    Ok(Timing {
+        count: received.count(),
+        elapsed,
+    })
+}

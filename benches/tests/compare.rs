@@ -1,0 +1,85 @@
+//! `compare` as it is called: what it writes, and how it ends.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn compare(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("compare does not start: {error}"))
+}
+
+fn directory(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[test]
+fn run_prints_tables_and_writes_all_files() {
+    let out = directory("all_files");
+    let path = out.to_string_lossy();
+    let output = compare(&[
+        "--quick",
+        "--target",
+        "1",
+        "--shapes",
+        "funnel",
+        "--channels",
+        "tokio,kanal",
+        "--out",
+        &path,
+    ]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("funnel, M msg/s, rigs 61"), "{text}");
+    assert!(text.contains("1.00×"), "{text}");
+
+    let results = fs::read_to_string(out.join("results.json")).expect("results");
+    let results: serde_json::Value = serde_json::from_str(&results).expect("an array");
+    let entries = results.as_array().expect("an array");
+    assert!(entries.iter().all(|entry| entry["shape"] == "funnel"));
+    assert!(entries.iter().any(|entry| entry["subject"] == "tokio"));
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry["median"].as_f64() > Some(0.0))
+    );
+    let report = fs::read_to_string(out.join("RESULTS.md")).expect("a report");
+    assert!(report.contains("## funnel"));
+    let plot = fs::read_to_string(out.join("plots/funnel-61.svg")).expect("a plot");
+    assert!(plot.starts_with("<svg"));
+}
+
+#[test]
+fn unknown_name_ends_with_an_error() {
+    for arguments in [["--shapes", "funel"], ["--channels", "tokyo"]] {
+        let output = compare(&arguments);
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("known are"), "{text}");
+    }
+}
+
+#[test]
+fn subject_that_does_not_end_in_time_fails_the_command() {
+    let out = directory("hung");
+    let path = out.to_string_lossy();
+    let output = compare(&[
+        "--quick",
+        "--watchdog",
+        "0",
+        "--shapes",
+        "uncontended",
+        "--channels",
+        "rtrb-chunks",
+        "--out",
+        &path,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("FAILED uncontended"), "{text}");
+    let report = fs::read_to_string(out.join("RESULTS.md")).expect("a report");
+    assert!(report.contains("## Failures"), "{report}");
+}
