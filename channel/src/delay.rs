@@ -59,7 +59,7 @@ mod clocked {
     ///
     /// A sample is taken of the message that makes an idle lane ready, or wakes the receiver: the one
     /// that waits longest of those that follow it. Kept in buckets of powers of two nanoseconds.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct DelayStats {
         /// Samples taken.
         pub samples: u64,
@@ -70,17 +70,6 @@ mod clocked {
         /// `buckets[n]` counts samples of at least 2ⁿ and less than 2ⁿ⁺¹ ns; the first from 0, the last
         /// without end.
         pub buckets: [u64; 32],
-    }
-
-    impl Default for DelayStats {
-        fn default() -> Self {
-            Self {
-                samples: 0,
-                total_nanos: 0,
-                max_nanos: 0,
-                buckets: [0; 32],
-            }
-        }
     }
 
     impl DelayStats {

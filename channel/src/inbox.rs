@@ -422,10 +422,10 @@ impl<T> Inbox<T> {
         let express = self.mesh.bell.express.is_full();
         let mut count = usize::from(express) + usize::from(self.stashed.is_some());
         count += self.current.as_ref().map_or(0, LaneRx::backlog);
-        // SAFETY: this is the receiver, which looks and does not take.
         let listed = if self.closed {
             Chain::empty()
         } else {
+            // SAFETY: this is the receiver, which looks and does not take.
             unsafe { self.mesh.bell.ready.peek() }
         };
         for mut chain in [

@@ -60,11 +60,8 @@ impl WakeCell {
             if !cfg!(mutant = "wake_slot_busy") && slot.busy.load(Ordering::Acquire) {
                 continue;
             }
-            // SAFETY: not busy, so nobody else reads or writes; the caller is the only sleeper.
-            if slot
-                .waker
-                .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
-            {
+            // SAFETY: not busy, so nobody else writes, and the caller is the only sleeper.
+            if unsafe { self.holds(name, waker) } {
                 // ORDERING: Relaxed; the operation that puts the flag up publishes it.
                 slot.busy.store(true, Ordering::Relaxed);
                 return Some(name);
@@ -88,7 +85,7 @@ impl WakeCell {
     ///
     /// # Safety
     ///
-    /// Only the sleeper may call this, with the slot that it last prepared.
+    /// Only the sleeper may call this, with a slot that it last prepared or that is not busy.
     #[inline]
     pub(crate) unsafe fn holds(&self, name: Slot, waker: &Waker) -> bool {
         // SAFETY: only the sleeper writes the slot, and that is the caller; others read at most.
@@ -124,11 +121,8 @@ impl WakeCell {
         let _done = Done(&slot.busy);
         // SAFETY: the slot is busy in the name of the flag that the caller took down, so the sleeper
         // does not write it until `_done` is dropped.
-        slot.waker.with(|held| {
-            if let Some(waker) = unsafe { (*held).as_ref() } {
-                waker.wake_by_ref();
-            }
-        });
+        slot.waker
+            .with(|held| unsafe { (*held).as_ref().map(Waker::wake_by_ref) });
     }
 
     /// Forgets the wakers that nobody is reading, so that a finished task is not kept alive by the cell.
