@@ -17,6 +17,14 @@ use crate::{
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
 
+/// An event of the `tracing` feature, at level trace; nothing without it. Rare paths only.
+macro_rules! trace {
+    ($message:literal) => {
+        #[cfg(feature = "tracing")]
+        tracing::trace!(target: "lanemesh", $message);
+    };
+}
+
 /// Lanes kept for the next producer when one has gone.
 const POOL: usize = 32;
 
@@ -97,6 +105,7 @@ impl<T> Mesh<T> {
 
     /// Says that the channel is closed, to all who ask from now on.
     pub(crate) fn set_closed(&self) {
+        trace!("closed by the receiver");
         // ORDERING: Release pairs with the Acquire in `is_closed`.
         self.closed.store(true, Ordering::Release);
     }
@@ -135,6 +144,7 @@ impl<T> Mesh<T> {
     /// A lane for a producer that sends through one for the first time.
     #[cold]
     pub(crate) fn open_lane(&self) -> LaneTx<T> {
+        trace!("lane opened");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_add(1, Ordering::Relaxed);
         // A pool that another producer has locked is passed by, so that nobody waits here.
@@ -145,6 +155,7 @@ impl<T> Mesh<T> {
     /// Takes back a lane whose two halves are gone.
     #[cold]
     pub(crate) fn recycle(&self, lane: Box<Lane<T>>) {
+        trace!("lane drained and recycled");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
         if let Ok(mut pool) = self.pool.try_lock()
@@ -180,6 +191,7 @@ impl<T> Mesh<T> {
     pub(crate) fn remove_sender(&self) {
         // ORDERING: AcqRel: the last one sees what all others did, and hangs up after it.
         if self.counts.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            trace!("last sender dropped");
             self.bell.ready.hang_up();
         }
     }

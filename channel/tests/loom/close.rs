@@ -163,6 +163,18 @@ fn close_against_waiting_send() {
     });
 }
 
+/// The close itself wakes the sender that waits, not only what is received afterwards.
+#[test]
+fn close_alone_wakes_a_waiting_send() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || assert!(block_on(tx.send(payload(2))).is_err()));
+        rx.close();
+        producer.join().unwrap();
+    });
+}
+
 #[test]
 fn close_against_sender_drop() {
     model(3, || {

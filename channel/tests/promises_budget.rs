@@ -1,0 +1,125 @@
+//! Promise 11: a receiver that is never empty still lets its executor run others.
+#![cfg(not(loom))]
+
+mod common;
+
+use std::{
+    cell::Cell,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use common::{Wakes, poll};
+use lanemesh::{Builder, MailboxBuilder};
+
+/// Messages that a receiver gives, polled over and over with its lane kept full, before it first says
+/// `Pending`; and whether it has woken its task by then.
+fn messages_in_a_row(budget: usize) -> usize {
+    let (mut tx, mut rx) = Builder::new(4).budget(budget).build();
+    let (wakes, waker) = Wakes::new();
+    let mut count = 0;
+    loop {
+        while tx.try_send(()).is_ok() {}
+        match rx.poll_recv(&mut Context::from_waker(&waker)) {
+            Poll::Ready(message) => {
+                assert_eq!(message, Some(()));
+                count += 1;
+            }
+            Poll::Pending => {
+                assert_eq!(wakes.count(), 1, "it asks to be polled again");
+                assert!(!rx.is_empty(), "it paused with messages left");
+                return count;
+            }
+        }
+    }
+}
+
+#[test]
+fn recv_pauses_after_its_budget() {
+    for budget in [1, 7, 128] {
+        assert_eq!(messages_in_a_row(budget), budget);
+    }
+}
+
+#[test]
+fn recv_goes_on_after_its_pause() {
+    let (mut tx, mut rx) = Builder::new(10).budget(4).build();
+    tx.try_send_many(0..10).unwrap();
+    let (wakes, waker) = Wakes::new();
+    let mut got = Vec::new();
+    for polls in 0..12 {
+        match poll(pin!(rx.recv()), &waker) {
+            Poll::Ready(message) => got.extend(message),
+            Poll::Pending => assert!(polls == 4 || polls == 9),
+        }
+    }
+    assert_eq!(wakes.count(), 2);
+    assert_eq!(got, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn recv_many_pauses_after_its_budget() {
+    let (mut tx, mut rx) = Builder::new(100).budget(10).build();
+    tx.try_send_many(0..100).unwrap();
+    let (wakes, waker) = Wakes::new();
+    let mut got = Vec::new();
+    let mut polls = 0;
+    while got.len() < 100 {
+        let before = got.len();
+        let result = poll(pin!(rx.recv_many(&mut got, 5)), &waker);
+        polls += 1;
+        match result {
+            Poll::Ready(count) => assert_eq!(count, got.len() - before),
+            Poll::Pending => assert_eq!(got.len(), before),
+        }
+    }
+    assert_eq!((polls, wakes.count()), (29, 9));
+}
+
+#[test]
+fn a_mailbox_pauses_after_its_budget_of_both_classes() {
+    let (mut tx, mut rx) = MailboxBuilder::new(8, 8)
+        .low(|low| low.budget(6))
+        .build::<u32, u32>();
+    tx.high().try_send_many(0..4).unwrap();
+    tx.try_send_many_low(0..8).unwrap();
+    let (wakes, waker) = Wakes::new();
+    for _ in 0..6 {
+        assert!(poll(pin!(rx.recv()), &waker).is_ready());
+    }
+    assert!(poll(pin!(rx.recv()), &waker).is_pending());
+    assert_eq!(wakes.count(), 1);
+    assert!(poll(pin!(rx.recv()), &waker).is_ready());
+}
+
+#[test]
+fn try_recv_has_no_budget() {
+    let (mut tx, mut rx) = Builder::new(100).budget(3).build();
+    tx.try_send_many(0..100).unwrap();
+    assert_eq!(rx.try_iter().count(), 100);
+}
+
+/// The receiving task keeps its own channel full, so that it would never give way by itself.
+#[test]
+fn a_never_empty_channel_lets_another_task_run() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let stop = Rc::new(Cell::new(false));
+        let other = stop.clone();
+        let greedy = tokio::task::spawn_local(async move {
+            let (mut tx, mut rx) = Builder::new(4).build();
+            while !other.get() {
+                while tx.try_send(1).is_ok() {}
+                assert_eq!(rx.recv().await, Some(1));
+            }
+        });
+        tokio::task::spawn_local(async move { stop.set(true) })
+            .await
+            .unwrap();
+        greedy.await.unwrap();
+    });
+}

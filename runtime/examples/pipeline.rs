@@ -1,0 +1,281 @@
+//! A pipeline with batches: generator and heartbeat in one team, worker, logger.
+//!
+//! The generator makes 256 numbers a batch, the heartbeat bursts of 32 beats, the worker works
+//! when there is input and a beat, and the logger takes up to 1024 results at once. The logger
+//! crashes once on the way, and its counters survive.
+//!
+//! `cargo run --release --example pipeline -- --rate 1 --beats 2000`: a burst each millisecond,
+//! until 2000 beats are done.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use lanemesh_runtime::{
+    Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Context, Kept, Lease, Restart,
+    Strategy, Supervision, Team, actor, actor_loop,
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{MissedTickBehavior, interval},
+};
+
+const GENERATED: usize = 256;
+const BURST: u64 = 32;
+const LOGGED: usize = 1024;
+
+/// Makes numbers as fast as the worker takes them.
+struct Generator {
+    worker: ActorHandle<Worker>,
+    next: u64,
+    batch: Vec<u64>,
+}
+
+impl Actor for Generator {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        let mut room = self.worker.clone();
+        actor_loop!(self, ctx,
+            () = room.low_room(GENERATED) => {
+                self.batch.extend(self.next..self.next + GENERATED as u64);
+                self.next += GENERATED as u64;
+                if room.send_vec_low(&mut self.batch).await.is_err() {
+                    break; // the worker is done
+                }
+            },
+        )
+    }
+}
+
+/// Beats in bursts.
+struct Heartbeat {
+    worker: ActorHandle<Worker>,
+    rate: Duration,
+    left: u64,
+}
+
+impl Actor for Heartbeat {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        let mut tick = interval(self.rate);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        actor_loop!(self, ctx,
+            _ = tick.tick() => {
+                let burst = BURST.min(self.left);
+                self.left -= burst;
+                self.worker.send_high(burst).await?;
+                if self.left == 0 {
+                    break;
+                }
+            },
+        )
+    }
+}
+
+/// Works off one batch of the generator for each beat.
+struct Worker {
+    logger: ActorHandle<Logger>,
+    beats: Arc<Semaphore>,
+    left: u64,
+    results: Vec<u64>,
+}
+
+impl Actor for Worker {
+    type HighPriorityMsg = u64;
+    type LowPriorityMsg = u64;
+
+    async fn on_high(&mut self, beats: u64, _: &mut Context<Self>) -> ActorResult {
+        self.beats.add_permits(beats as usize);
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult {
+        Ok(()) // what is left when the work is done
+    }
+
+    async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        let mut output = self.logger.clone();
+        let beats = self.beats.clone();
+        while self.left > 0 {
+            // Input enough, and room in the output, and a beat; urgent messages meanwhile.
+            let others = async { tokio::join!(beats.acquire(), output.low_room(GENERATED)) };
+            let others = async { others.await.0.map(SemaphorePermit::forget) };
+            if !ctx.wait_all(self, GENERATED, others).await? {
+                return Ok(());
+            }
+            self.left -= 1;
+            let mut batch = ctx.take_batch();
+            self.results
+                .extend(batch.drain().map(|number| number.wrapping_mul(2)));
+            ctx.put_batch(batch);
+            output.send_vec_low(&mut self.results).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the logger has seen; it outlives the logger's incarnations.
+#[derive(Default)]
+struct Seen {
+    count: u64,
+    sum: u64,
+    batches: u64,
+    crashes: u64,
+}
+
+struct Logger {
+    seen: Lease<Seen>,
+    since: Instant,
+    counted: u64,
+}
+
+impl Actor for Logger {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u64;
+    const BATCH: usize = LOGGED;
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low_batch(
+        &mut self,
+        batch: &mut Batch<u64>,
+        ctx: &mut Context<Self>,
+    ) -> ActorResult {
+        if self.seen.crashes == 0 && self.seen.count > 10_000 {
+            self.seen.crashes += 1;
+            return Err(ActorError::msg("a disk is full")); // the batch is kept
+        }
+        self.seen.batches += 1;
+        self.seen.count += batch.len() as u64;
+        self.counted += batch.len() as u64;
+        self.seen.sum = self.seen.sum.wrapping_add(batch.drain().sum());
+        let elapsed = self.since.elapsed();
+        if elapsed >= Duration::from_millis(50) {
+            let rate = self.counted as f64 / elapsed.as_secs_f64() / 1e6;
+            println!("{rate:8.2} M results/s, incarnation {}", ctx.incarnation());
+            (self.since, self.counted) = (Instant::now(), 0);
+        }
+        Ok(())
+    }
+}
+
+fn argument(name: &str, default: u64) -> Result<u64, Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == name {
+            return Ok(arguments
+                .next()
+                .ok_or("an argument has no value")?
+                .parse()?);
+        }
+    }
+    Ok(default)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let rate = Duration::from_millis(argument("--rate", 1)?.max(1));
+    let beats = argument("--beats", 2_000)?;
+    let team = Team::new("sources")?;
+    let seen = Kept::new(Seen::default());
+
+    let kept = seen.clone();
+    let logger = move || Logger {
+        seen: kept.lease(),
+        since: Instant::now(),
+        counted: 0,
+    };
+    let (logger, logging) = actor::builder(logger)
+        .name("logger")
+        .low_capacity(8192)
+        .restart(Restart::Permanent)
+        .supervision(Supervision::new(Strategy::OneForOne).backoff(Backoff::none()))
+        .spawn();
+    let output = logger.clone();
+    let worker = move || Worker {
+        logger: output.clone(),
+        beats: Arc::new(Semaphore::new(0)),
+        left: beats,
+        results: Vec::new(),
+    };
+    let (worker, working) = actor::builder(worker)
+        .name("worker")
+        .low_capacity(8192)
+        .spawn();
+    let input = worker.clone();
+    let generator = move || Generator {
+        worker: input.clone(),
+        next: 0,
+        batch: Vec::new(),
+    };
+    let (_generator, generating) = actor::builder(generator)
+        .name("generator")
+        .on(&team)
+        .keep_running()
+        .spawn();
+    let input = worker.clone();
+    let heartbeat = move || Heartbeat {
+        worker: input.clone(),
+        rate,
+        left: beats,
+    };
+    let (_heartbeat, beating) = actor::builder(heartbeat)
+        .name("heartbeat")
+        .on(&team)
+        .keep_running()
+        .spawn();
+
+    let begun = Instant::now();
+    beating.await;
+    working.await;
+    logger.idle().await;
+    let elapsed = begun.elapsed();
+    let stats = logger.stats();
+    generating.stop().await;
+    logging.stop().await;
+
+    let expected = beats * GENERATED as u64;
+    let sum = (0..expected).fold(0u64, |sum, number| sum.wrapping_add(number.wrapping_mul(2)));
+    let (count, batches, crashes, seen_sum) = seen
+        .with(|seen| (seen.count, seen.batches, seen.crashes, seen.sum))
+        .ok_or("the logger still runs")?;
+    println!(
+        "{count} results in {batches} batches and {elapsed:?}: {:.2} M/s; {} restart",
+        count as f64 / elapsed.as_secs_f64() / 1e6,
+        stats.restarts,
+    );
+    assert_eq!(
+        count, expected,
+        "the counters survive the restart, and no result is lost"
+    );
+    assert_eq!(seen_sum, sum);
+    assert_eq!(crashes, stats.restarts);
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Handing out: from an event to the hook that it is for, with the counts around it.
+
+use lanemesh::Message;
+use tokio::time::Instant;
+
+use crate::{
+    actor::Actor,
+    context::{Context, High, Low},
+    dead::Undelivered,
+    envelope::clock,
+    error::{ActorError, ActorResult},
+    events::ActorEvent,
+    exit::{CrashPolicy, ExitNotice, ExitReason},
+    options::Held,
+    shared::{Inspection, Shared, signal},
+    stats::Histograms,
+};
+
+/// What an actor's loop is to do next; give it to [`Context::handle_event`].
+pub struct Event<A: Actor>(pub(crate) Kind<A>);
+
+pub(crate) enum Kind<A: Actor> {
+    Stop,
+    High(High<A>),
+    Low(Low<A>),
+    Batch,
+    Turn,
+    /// In a box, so that the event, and the loop's future with it, stays small.
+    Rare(Box<Rare<A>>),
+}
+
+pub(crate) enum Rare<A: Actor> {
+    Fail,
+    Again(Held<A>),
+    ChildExit(ExitNotice),
+    PeerExit(ExitNotice, CrashPolicy),
+    Inspect(Inspection),
+    Health,
+}
+
+impl<A: Actor> Event<A> {
+    pub(crate) fn rare(rare: Rare<A>) -> Self {
+        Self(Kind::Rare(Box::new(rare)))
+    }
+}
+
+impl<A: Actor> Context<A> {
+    /// Hands an event to its hook. `false` means that the loop should end.
+    ///
+    /// # Errors
+    ///
+    /// The error of the hook; also when a link or an escalation fails this actor.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it loses the message that the hook is handling.
+    pub async fn handle_event(
+        &mut self,
+        actor: &mut A,
+        event: Event<A>,
+    ) -> Result<bool, ActorError> {
+        match event.0 {
+            Kind::High(envelope) => {
+                if envelope.expires != 0 && is_past(&self.shared, envelope.expires) {
+                    self.expire(Message::High(envelope.message));
+                    return Ok(true);
+                }
+                self.counters.high += 1;
+                self.hold_high(&envelope.message);
+                let started = self.begin(envelope.sent);
+                actor.on_high(envelope.message, self).await?;
+                self.end(started);
+                self.settle();
+                self.tick();
+            }
+            Kind::Low(envelope) => {
+                if envelope.expires != 0 && is_past(&self.shared, envelope.expires) {
+                    self.expire(Message::Low(envelope.message));
+                    return Ok(true);
+                }
+                self.counters.low += 1;
+                self.hold_low(&envelope.message);
+                let started = self.begin(envelope.sent);
+                actor.on_low(envelope.message, self).await?;
+                self.end(started);
+                self.settle();
+                self.tick();
+            }
+            Kind::Batch => self.handle_batch(actor).await?,
+            Kind::Stop => return Ok(false),
+            Kind::Turn => {}
+            Kind::Rare(rare) => return Box::pin(self.handle_rare(actor, *rare)).await,
+        }
+        Ok(true)
+    }
+
+    async fn handle_batch(&mut self, actor: &mut A) -> ActorResult {
+        let Some(mut batch) = self.rare().batch.take() else {
+            return Ok(());
+        };
+        if batch.is_empty() {
+            self.rare().batch = Some(batch);
+            return Ok(());
+        }
+        self.counters.batches += 1;
+        // One message at least: a stream of high ones must not starve the low ones.
+        self.turn.grant = true;
+        let before = self.counters.low;
+        let started = self.begin_batch();
+        let outcome = actor.on_low_batch(&mut batch, self).await;
+        self.counters.low += std::mem::take(&mut batch.taken);
+        self.turn.low = self
+            .turn
+            .low
+            .saturating_add((self.counters.low - before) as u32);
+        self.rare().batch = Some(batch);
+        outcome?;
+        self.end(started);
+        self.settle();
+        self.tick();
+        Ok(())
+    }
+
+    #[cold]
+    async fn handle_rare(&mut self, actor: &mut A, rare: Rare<A>) -> Result<bool, ActorError> {
+        match rare {
+            Rare::ChildExit(notice) => {
+                self.counters.notices += 1;
+                actor.on_child_exit(notice, self).await?;
+            }
+            Rare::PeerExit(notice, policy) => {
+                self.counters.notices += 1;
+                if !self.judge(&notice, policy) {
+                    return Err(ActorError::msg("a linked actor failed"));
+                }
+                actor.on_peer_exit(notice, self).await?;
+            }
+            Rare::Inspect(inspection) => inspection(actor),
+            Rare::Health => {
+                let outcome = actor.healthy(self).await;
+                if outcome.is_ok() {
+                    self.shared.clear(signal::HEALTH);
+                } else {
+                    self.rare().failure = Some(ExitReason::Unhealthy);
+                }
+                outcome?;
+            }
+            Rare::Again(Message::High(message)) => {
+                self.hold_high(&message);
+                actor.on_high(message, self).await?;
+                self.settle();
+            }
+            Rare::Again(Message::Low(message)) => {
+                self.hold_low(&message);
+                actor.on_low(message, self).await?;
+                self.settle();
+            }
+            Rare::Fail => return Err(ActorError::msg("a child failed for good")),
+        }
+        self.turn.round = self.turn.round.max(1);
+        Ok(true)
+    }
+
+    #[cold]
+    pub(crate) fn expire(&mut self, held: Held<A>) {
+        self.counters.expired += 1;
+        self.turn.round = self.turn.round.max(1);
+        self.emit(|| ActorEvent::Expired);
+        self.dead_letter(held, Undelivered::Expired);
+    }
+
+    // --- timing -------------------------------------------------------------------------------
+
+    fn begin(&mut self, sent: u64) -> u64 {
+        if A::EVENTS {
+            self.emit(|| ActorEvent::Handling);
+        }
+        if sent == 0 {
+            return 0;
+        }
+        self.record_queueing(sent)
+    }
+
+    #[cold]
+    pub(crate) fn record_queueing(&mut self, sent: u64) -> u64 {
+        let now = clock().raw();
+        let nanos = clock().delta_as_nanos(sent, now);
+        self.shared
+            .histograms
+            .get_or_init(Histograms::new)
+            .queueing
+            .record(nanos);
+        now
+    }
+
+    fn begin_batch(&mut self) -> u64 {
+        if A::EVENTS {
+            self.emit(|| ActorEvent::Handling);
+        }
+        if self.shared.sample == 0 {
+            0
+        } else {
+            clock().raw()
+        }
+    }
+
+    fn end(&mut self, started: u64) {
+        if A::EVENTS {
+            self.emit(|| ActorEvent::Handled);
+        }
+        if started != 0 {
+            self.record_handling(started);
+        }
+    }
+
+    #[cold]
+    fn record_handling(&mut self, started: u64) {
+        let nanos = clock().delta_as_nanos(started, clock().raw());
+        self.shared
+            .histograms
+            .get_or_init(Histograms::new)
+            .handling
+            .record(nanos);
+    }
+}
+
+/// Whether a message's time is up.
+pub(crate) fn is_past(shared: &Shared, expires: u64) -> bool {
+    shared.nanos(Instant::now()) >= expires
+}
+
+impl<A: Actor> std::fmt::Debug for Event<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.0 {
+            Kind::Stop => "Stop",
+            Kind::High(_) => "High(..)",
+            Kind::Low(_) => "Low(..)",
+            Kind::Batch => "Batch",
+            Kind::Turn => "Turn",
+            Kind::Rare(_) => "Rare(..)",
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! What the runtime adds to a message on its way: an expiry and, for a sample, the time it left.
+
+use std::sync::OnceLock;
+
+/// A message in a lane.
+pub(crate) struct Envelope<M> {
+    pub(crate) message: M,
+    /// Nanoseconds on the receiving actor's clock after which nobody wants it; 0 is never.
+    pub(crate) expires: u64,
+    /// A raw reading of [`clock`] when it was sent; 0 when this one is not in the sample.
+    pub(crate) sent: u64,
+}
+
+/// The time-stamp counter behind the histograms. Reading its calibration once is not a registry:
+/// it is a property of the machine.
+pub(crate) fn clock() -> &'static quanta::Clock {
+    static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
+    CLOCK.get_or_init(quanta::Clock::new)
+}

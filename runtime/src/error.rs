@@ -1,0 +1,235 @@
+//! What may go wrong at the edges of an actor, as types.
+//!
+//! A failed send gives the message back. This module does not say why an actor ended: that is
+//! [`ExitReason`](crate::ExitReason).
+
+use std::{error::Error, fmt, sync::Arc};
+
+use crate::shared::ActorId;
+
+/// What every hook of an actor returns.
+pub type ActorResult = Result<(), ActorError>;
+
+/// The error with which a hook fails its actor.
+///
+/// Every error type turns into it, so `?` works in hooks. It is cheap to clone, because the exit
+/// reason that carries it goes to every watcher.
+///
+/// # Examples
+///
+/// ```
+/// use lanemesh_runtime::ActorError;
+///
+/// fn parse(text: &str) -> Result<u32, ActorError> {
+///     let number: u32 = text.parse()?;
+///     if number == 0 {
+///         return Err(ActorError::msg("zero is not a port"));
+///     }
+///     Ok(number)
+/// }
+/// assert!(parse("x").is_err());
+/// assert_eq!(parse("0").unwrap_err().to_string(), "zero is not a port");
+/// ```
+#[derive(Clone)]
+pub struct ActorError(Arc<dyn Error + Send + Sync>);
+
+impl ActorError {
+    /// Makes an error of a text.
+    pub fn msg(text: impl fmt::Display) -> Self {
+        Self(Arc::new(Text(text.to_string())))
+    }
+
+    /// The error inside, for instance to downcast it.
+    pub fn source(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for ActorError {
+    fn from(error: E) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl fmt::Debug for ActorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for ActorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[derive(Debug)]
+struct Text(String);
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Text {}
+
+/// Why a message did not enter an actor's mailbox; the message comes back.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<M> {
+    /// The actor takes no more messages: it has ended or is about to.
+    Closed(M),
+    /// The lane is full, and its policy or the call does not wait.
+    Full(M),
+    /// The message's deadline lay in the past already.
+    Expired(M),
+    /// Waiting would never end: the actors of the cycle wait for room in each other's lanes.
+    Deadlock {
+        /// The message that was not sent.
+        message: M,
+        /// The actors of the cycle: the first is the sender, each waits for the next, and the
+        /// last waits for the first.
+        cycle: Vec<ActorId>,
+    },
+}
+
+impl<M> SendError<M> {
+    /// The message that was not sent.
+    pub fn into_inner(self) -> M {
+        match self {
+            Self::Closed(message) | Self::Full(message) | Self::Expired(message) => message,
+            Self::Deadlock { message, .. } => message,
+        }
+    }
+
+    /// Whether the actor takes no more messages.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+
+    /// Whether the lane was full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Turns the message that comes back into something else.
+    pub fn map<N>(self, f: impl FnOnce(M) -> N) -> SendError<N> {
+        match self {
+            Self::Closed(message) => SendError::Closed(f(message)),
+            Self::Full(message) => SendError::Full(f(message)),
+            Self::Expired(message) => SendError::Expired(f(message)),
+            Self::Deadlock { message, cycle } => SendError::Deadlock {
+                message: f(message),
+                cycle,
+            },
+        }
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "the actor takes no more messages",
+            Self::Full(_) => "the lane is full",
+            Self::Expired(_) => "the message's deadline has passed",
+            Self::Deadlock { .. } => "the actors wait for room in each other's lanes",
+        }
+    }
+}
+
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(_) => f.write_str("Closed(..)"),
+            Self::Full(_) => f.write_str("Full(..)"),
+            Self::Expired(_) => f.write_str("Expired(..)"),
+            Self::Deadlock { cycle, .. } => f
+                .debug_struct("Deadlock")
+                .field("cycle", cycle)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+impl<M> fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl<M> Error for SendError<M> {}
+
+/// Why a question has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The actor ended, or had ended, before it looked at the question.
+    Closed,
+    /// There was no room for the question in the lane.
+    Full,
+    /// No answer came in time; the actor may or may not have looked at the question.
+    Timeout,
+    /// The actor took the question and let it go without an answer: it panicked, it failed, or
+    /// it dropped the [`Reply`](crate::Reply).
+    Crashed,
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the actor ended before it looked at the question",
+            Self::Full => "no room in the lane for the question",
+            Self::Timeout => "no answer in time",
+            Self::Crashed => "the actor let the question go without an answer",
+        })
+    }
+}
+
+impl Error for AskError {}
+
+/// Why an actor could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// A lane capacity of zero was asked for.
+    ZeroCapacity,
+    /// The caller is not inside a tokio runtime.
+    NoRuntime,
+    /// The team's thread has ended.
+    TeamClosed,
+    /// A [`LocalActor`](crate::LocalActor) was to run on a multi-thread runtime.
+    NeedsTeam,
+    /// The parent or the system is stopping and takes no more children.
+    Closing,
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroCapacity => "a lane needs room for one message at least",
+            Self::NoRuntime => "an actor can only be started inside a tokio runtime",
+            Self::TeamClosed => "the team's thread has ended",
+            Self::NeedsTeam => "an actor that cannot be sent needs a team",
+            Self::Closing => "the parent is stopping and takes no more children",
+        })
+    }
+}
+
+impl Error for SpawnError {}
+
+/// A reply came too late: nobody waits for it any more. The answer comes back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReplyError<R>(pub R);
+
+impl<R> fmt::Debug for ReplyError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplyError(..)")
+    }
+}
+
+impl<R> fmt::Display for ReplyError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody waits for this answer any more")
+    }
+}
+
+impl<R> Error for ReplyError<R> {}

@@ -1,0 +1,172 @@
+//! Typed actors on the [`lanemesh`] mailbox, on tokio: priorities, supervision, batches, teams.
+//!
+//! An [`Actor`] owns its state and handles one message at a time. Its mailbox has two priorities,
+//! and each [`ActorHandle`] has lanes of its own into it, so that senders do not contend and a
+//! flood of data does not delay control. A failure ends an incarnation, not the actor: handles,
+//! identity and queued messages stay, and a supervisor decides what comes next.
+//!
+//! It runs inside one process. There are no durable mailboxes and no network lanes; what would
+//! carry messages further implements [`Lane`].
+//!
+//! # Start
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use lanemesh_runtime::{Actor, ActorResult, Context, Reply, Restart, System, actor};
+//!
+//! struct Room {
+//!     packets: u64,
+//! }
+//!
+//! enum Control {
+//!     Count(Reply<u64>),
+//! }
+//!
+//! struct Packet(Vec<u8>);
+//!
+//! impl Actor for Room {
+//!     type HighPriorityMsg = Control; // overtakes packets
+//!     type LowPriorityMsg = Packet;
+//!
+//!     async fn on_high(&mut self, msg: Control, _: &mut Context<Self>) -> ActorResult {
+//!         match msg {
+//!             Control::Count(reply) => reply.send(self.packets)?,
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     async fn on_low(&mut self, packet: Packet, _: &mut Context<Self>) -> ActorResult {
+//!         self.packets += u64::from(!packet.0.is_empty());
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let system = System::new("server");
+//! let room = actor::builder(|| Room { packets: 0 }).name("room").restart(Restart::Permanent);
+//! let (mut room, child) = system.spawn(room);
+//! room.send_low(Packet(vec![1, 2, 3])).await?;
+//! room.idle().await;
+//! assert_eq!(room.ask(Control::Count, Duration::from_secs(1)).await?, 1);
+//! # drop(child);
+//! let report = system.shutdown(Duration::from_secs(5)).await;
+//! assert!(report.is_clean());
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | question | answer |
+//! |---|---|
+//! | what an actor is | [`Actor`], [`LocalActor`] for what is not `Send`, [`Context`] |
+//! | timers, sockets, streams | [`actor_loop!`], [`Context::wait_all`] |
+//! | sending, asking, stopping | [`ActorHandle`], [`SharedHandle`], [`Reply`] |
+//! | starting | [`actor::spawn`], [`actor::builder`], [`Builder`], [`Team`], [`System`] |
+//! | ownership, ends | [`Child`], [`ExitReason`], [`Monitor`], [`CrashPolicy`] |
+//! | failures | [`supervision`], [`Kept`] state, [`Builder::redeliver`], [`DeadLetter`] |
+//! | patterns | [`Conversation`], [`Topic`], [`Pool`], [`Route`] |
+//! | watching | [`ActorStats`], [`Tree`], [`EventMonitor`], `tracing` spans, `publish_metrics` |
+//! | tests | [`testing`] |
+//!
+//! # Limits
+//!
+//! - A handler that blocks its thread cannot be ended from outside. It is reported as late.
+//! - Two actors that wait for room in each other's full lanes are told so by
+//!   [`SendError::Deadlock`] after half a second; two that ask each other hear a time-out. Better
+//!   is to send one of the two ways with `try_send`.
+//! - With `panic = "abort"` a panic ends the program; errors are still supervised.
+//! - Capacity is per handle and priority: a thousand clones may queue a thousand times as much.
+//!
+//! # Features
+//!
+//! - `metrics`: `publish_metrics`, which publishes a [`Tree`] through the `metrics` facade.
+//! - `testing`: `testing::simulate`, with tokio's paused clock and a seed for the order of tasks.
+#![forbid(unsafe_code)]
+
+pub mod actor;
+mod ask;
+mod batch;
+mod child;
+mod context;
+mod conversation;
+mod dead;
+mod dispatch;
+mod envelope;
+mod error;
+mod events;
+mod exit;
+mod gather;
+mod group;
+mod guard;
+mod handle;
+mod histogram;
+mod kept;
+mod lane;
+mod life;
+mod local;
+mod looping;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod options;
+mod pool;
+mod query;
+mod route;
+mod send;
+mod shared;
+mod shared_handle;
+mod spawn;
+mod stats;
+pub mod supervision;
+mod system;
+mod talk;
+mod team;
+pub mod testing;
+mod topic;
+mod tree;
+mod turn;
+mod wait;
+
+#[cfg(feature = "metrics")]
+pub use crate::metrics::publish_metrics;
+pub use lanemesh::{Message, Overflow, Sent};
+
+pub use crate::{
+    actor::{Actor, Observe},
+    ask::{Answer, Reply},
+    batch::Batch,
+    child::Child,
+    context::Context,
+    conversation::{
+        Conversation, ConversationBuilder, ConversationError, ConversationState, Request, Talk,
+    },
+    dead::{DeadLetter, Undelivered},
+    dispatch::Event,
+    error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
+    events::{ActorEvent, EventMonitor},
+    exit::{CrashPolicy, ExitNotice, ExitReason, Monitor},
+    guard::Health,
+    handle::ActorHandle,
+    histogram::Histogram,
+    kept::{Kept, Lease},
+    lane::{AnyLane, HighLane, Lane, LowLane, MapLane, map_lane},
+    local::{Local, LocalActor, LocalContext},
+    pool::Pool,
+    route::Route,
+    shared::{ActorId, Phase},
+    shared_handle::SharedHandle,
+    spawn::{Builder, IntoBuilder},
+    stats::{ActorStats, Timing},
+    supervision::{Backoff, Restart, Strategy, Supervision},
+    system::{Late, ShutdownReport, Signal, System},
+    talk::ConversationHandle,
+    team::Team,
+    topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
+    tree::Tree,
+};
+
+/// What the macros of this crate need.
+#[doc(hidden)]
+pub mod __private {
+    pub use tokio;
+}

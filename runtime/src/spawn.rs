@@ -1,0 +1,330 @@
+//! How actors are described and started.
+
+use std::{sync::Arc, time::Duration};
+
+use lanemesh::{MailboxBuilder, Overflow};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::{
+    actor::Actor,
+    child::Child,
+    context::Context,
+    dead::DeadLetter,
+    error::SpawnError,
+    events::EventMonitor,
+    group::Group,
+    guard::Health,
+    handle::{ActorHandle, Policies},
+    lane::Lane,
+    life::{Factory, Life, live},
+    options::{Options, Redelivery},
+    shared::Shared,
+    stats::Timing,
+    supervision::{Restart, Supervision, Window},
+    team::{Keep, Team},
+};
+
+/// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
+///
+/// An actor that is given by value cannot be made again, so it is never restarted.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, and when a lane capacity of zero was asked for.
+pub fn spawn<A: Actor>(actor: impl IntoBuilder<A>) -> (ActorHandle<A>, Child) {
+    actor.into_builder().spawn()
+}
+
+/// Starts an actor on the current tokio runtime, like [`spawn`].
+///
+/// # Errors
+///
+/// See [`SpawnError`].
+pub fn try_spawn<A: Actor>(
+    actor: impl IntoBuilder<A>,
+) -> Result<(ActorHandle<A>, Child), SpawnError> {
+    actor.into_builder().try_spawn()
+}
+
+/// Describes an actor whose incarnations are made by `factory`.
+pub fn builder<A: Actor>(factory: impl FnMut() -> A + Send + 'static) -> Builder<A> {
+    Builder::new(Factory::Many(Box::new(factory)))
+}
+
+/// What can be started: an actor, or its description.
+pub trait IntoBuilder<A: Actor> {
+    /// The description.
+    fn into_builder(self) -> Builder<A>;
+}
+
+impl<A: Actor> IntoBuilder<A> for A {
+    fn into_builder(self) -> Builder<A> {
+        Builder::new(Factory::Once(Some(self)))
+    }
+}
+
+impl<A: Actor> IntoBuilder<A> for Builder<A> {
+    fn into_builder(self) -> Builder<A> {
+        self
+    }
+}
+
+/// The description of an actor: what makes it, where it runs, how it is bounded and supervised.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lanemesh_runtime::{Restart, actor, testing::Sink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (handle, child) = actor::builder(Sink::<(), u64>::new)
+///     .name("meter")
+///     .high_capacity(16)
+///     .low_capacity(4096)
+///     .restart(Restart::Permanent)
+///     .grace(Duration::from_secs(2))
+///     .try_spawn()?;
+/// assert_eq!(&*handle.name(), "meter");
+/// # drop(child);
+/// # Ok(()) }
+/// ```
+#[must_use = "a builder does nothing until it is spawned"]
+pub struct Builder<A: Actor> {
+    factory: Factory<A>,
+    name: Option<Arc<str>>,
+    high_capacity: usize,
+    low_capacity: usize,
+    policies: Policies,
+    restart: Restart,
+    alone: Option<Supervision>,
+    grace: Duration,
+    health: Option<Health>,
+    timing: Timing,
+    team: Option<Keep>,
+    keeps_running: bool,
+    needs_team: bool,
+    options: Option<Box<Options<A>>>,
+}
+
+impl<A: Actor> Builder<A> {
+    fn new(factory: Factory<A>) -> Self {
+        Self {
+            factory,
+            name: None,
+            high_capacity: 64,
+            low_capacity: 1024,
+            policies: Policies::default(),
+            restart: Restart::default(),
+            alone: None,
+            grace: Duration::from_secs(5),
+            health: None,
+            timing: Timing::default(),
+            team: None,
+            keeps_running: false,
+            needs_team: false,
+            options: None,
+        }
+    }
+
+    pub(crate) fn local(factory: impl FnMut() -> A + Send + 'static) -> Self {
+        Self {
+            needs_team: true,
+            ..Self::new(Factory::Many(Box::new(factory)))
+        }
+    }
+
+    /// The actor's name in notices, traces and trees. Default: its type and identity.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many urgent messages each handle may have queued. Default 64; zero is refused.
+    pub fn high_capacity(mut self, capacity: usize) -> Self {
+        self.high_capacity = capacity;
+        self
+    }
+
+    /// How many low-priority messages each handle may have queued. Default 1024; zero is refused.
+    pub fn low_capacity(mut self, capacity: usize) -> Self {
+        self.low_capacity = capacity;
+        self
+    }
+
+    /// What `send_high` does at a full lane. Default: wait.
+    pub fn high_overflow(mut self, overflow: Overflow) -> Self {
+        self.policies.high = overflow;
+        self
+    }
+
+    /// What `send_low` does at a full lane. Default: wait.
+    pub fn low_overflow(mut self, overflow: Overflow) -> Self {
+        self.policies.low = overflow;
+        self
+    }
+
+    /// How long messages live that are sent without a deadline. Default: for ever.
+    pub fn expiry(mut self, expiry: Duration) -> Self {
+        self.policies.expiry = Some(expiry);
+        self
+    }
+
+    /// When the actor is started again. Default: never. Restarts need a factory, and a program
+    /// that unwinds: with `panic = "abort"` a panic ends the program.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How the restarts are bounded if the actor has no parent and no system, whose supervision
+    /// counts otherwise. The strategy is without effect: there are no siblings.
+    pub fn supervision(mut self, supervision: Supervision) -> Self {
+        self.alone = Some(supervision);
+        self
+    }
+
+    /// How long the actor has to stop before it is ended by force. Default 5 s.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Checks the actor's health by its `healthy` hook; a failed check is a failure.
+    pub fn health(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
+    /// How often queueing and handling times are measured. Default: every 64th message.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Runs the actor on a team's thread.
+    pub fn on(mut self, team: &Team) -> Self {
+        self.team = Some(team.keep());
+        self
+    }
+
+    /// Keeps the actor running when all its handles are gone: it lives by its extra arms.
+    pub fn keep_running(mut self) -> Self {
+        self.keeps_running = true;
+        self
+    }
+
+    /// Hands the message that was being handled at a crash to the next incarnation, up to `times`
+    /// times. It is copied before it is handled. After that it is a dead letter.
+    pub fn redeliver(mut self, times: u32) -> Self
+    where
+        A::HighPriorityMsg: Clone,
+        A::LowPriorityMsg: Clone,
+    {
+        self.options.get_or_insert_default().redelivery = Some(Redelivery {
+            times,
+            high: Clone::clone,
+            low: Clone::clone,
+        });
+        self
+    }
+
+    /// Where the messages go that nobody handles: expired, crashed with too often, or left at the
+    /// end. The lane is not waited for; what it has no room for is dropped.
+    pub fn dead_letters(
+        mut self,
+        lane: impl Lane<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
+    ) -> Self {
+        self.options.get_or_insert_default().dead_letters = Some(Box::new(lane));
+        self
+    }
+
+    /// Sets an event monitor. It does not compile unless the actor says [`Actor::EVENTS`].
+    pub fn events(mut self, monitor: impl EventMonitor) -> Self {
+        const { assert!(A::EVENTS, "an event monitor needs Actor::EVENTS to be true") };
+        self.options.get_or_insert_default().monitor = Some(Box::new(monitor));
+        self
+    }
+
+    /// Starts the actor without a parent.
+    ///
+    /// # Panics
+    ///
+    /// If [`try_spawn`](Self::try_spawn) would fail.
+    pub fn spawn(self) -> (ActorHandle<A>, Child) {
+        match self.try_spawn() {
+            Ok(spawned) => spawned,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Starts the actor without a parent.
+    ///
+    /// # Errors
+    ///
+    /// See [`SpawnError`].
+    pub fn try_spawn(self) -> Result<(ActorHandle<A>, Child), SpawnError> {
+        self.try_spawn_in(None)
+    }
+
+    pub(crate) fn try_spawn_in(
+        self,
+        group: Option<Arc<Group>>,
+    ) -> Result<(ActorHandle<A>, Child), SpawnError> {
+        if self.high_capacity == 0 || self.low_capacity == 0 {
+            return Err(SpawnError::ZeroCapacity);
+        }
+        let runtime = match &self.team {
+            Some(team) => team.runtime().ok_or(SpawnError::TeamClosed)?,
+            None => Handle::try_current().map_err(|_| SpawnError::NoRuntime)?,
+        };
+        if self.needs_team && runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return Err(SpawnError::NeedsTeam);
+        }
+        if cfg!(panic = "abort") && self.restart != Restart::Temporary {
+            tracing::warn!(name = ?self.name, "restarts do not work with panic = \"abort\"");
+        }
+        let shared = Arc::new(Shared::new(
+            self.name,
+            std::any::type_name::<A>(),
+            self.grace,
+            self.timing.interval(),
+        ));
+        let seat = match &group {
+            Some(group) => Some(
+                group
+                    .join(&shared, self.restart)
+                    .ok_or(SpawnError::Closing)?,
+            ),
+            None => None,
+        };
+        let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity).build();
+        let mut options = self.options;
+        if self.keeps_running {
+            options.get_or_insert_default().own = Some(tx.clone());
+        }
+        let weak = tx.downgrade();
+        let handle = ActorHandle::new(tx, shared.clone(), self.policies);
+        let ctx = Context::new(rx, weak, shared.clone(), self.policies, seat, options);
+        let life = Life {
+            factory: self.factory,
+            restart: self.restart,
+            health: self.health,
+            alone: self.alone.map(|rules| Box::new((rules, Window::default()))),
+            _team: self.team,
+        };
+        crate::testing::spawn_on(&runtime, live(ctx, life));
+        Ok((handle, Child::new(shared)))
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for Builder<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("high_capacity", &self.high_capacity)
+            .field("low_capacity", &self.low_capacity)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
+    }
+}

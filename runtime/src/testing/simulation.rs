@@ -1,0 +1,60 @@
+//! A run that depends on nothing but its seed.
+
+use std::io;
+
+use super::SEED;
+
+/// Runs a future on one thread, with tokio's clock paused and the order of the actors' tasks
+/// decided by `seed`. The same program with the same seed takes the same course.
+///
+/// The clock jumps to the next timer when there is nothing else to do. Each time an actor is
+/// woken it waits for none to three turns of the scheduler. Teams run on threads of their own and
+/// are outside of the simulation, and so is all that comes from outside of the process.
+///
+/// # Errors
+///
+/// If the system gives no I/O driver.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lanemesh_runtime::{actor, testing::{Probed, probe, simulate}};
+///
+/// let order = |seed| {
+///     simulate(seed, async {
+///         let (to_probe, mut probe, _child) = probe::<(), char>();
+///         for name in ['a', 'b', 'c'] {
+///             let mut lane = to_probe.clone();
+///             tokio::spawn(async move { lane.send_low(name).await });
+///         }
+///         drop(to_probe);
+///         let mut order = Vec::new();
+///         while let Ok(message) = probe.expect(Duration::from_secs(60)).await {
+///             if let Probed::Low(name) = message { order.push(name) }
+///         }
+///         order
+///     })
+/// };
+/// assert_eq!(order(7).unwrap(), order(7).unwrap());
+/// ```
+pub fn simulate<T>(seed: u64, future: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()?;
+    let outer = SEED.with(|cell| cell.replace(seed.max(1)));
+    let restore = Restore(outer);
+    let output = runtime.block_on(future);
+    drop(runtime);
+    drop(restore);
+    Ok(output)
+}
+
+struct Restore(u64);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        SEED.with(|cell| cell.set(self.0));
+    }
+}

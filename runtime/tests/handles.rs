@@ -1,0 +1,340 @@
+//! Handles: policies, expiry, deadlines, questions, and bad input.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{Control, Counted, Log, SECOND, Worker};
+use lanemesh_runtime::{
+    AskError, ExitReason, Message, Overflow, Reply, SendError, Sent, SpawnError, Undelivered,
+    actor,
+    testing::{Sink, probe},
+};
+use tokio::{sync::oneshot, time::Instant};
+
+/// A worker that stands still until the gate opens.
+async fn blocked(
+    capacity: usize,
+) -> (
+    lanemesh_runtime::ActorHandle<Worker>,
+    lanemesh_runtime::Child,
+    oneshot::Sender<()>,
+) {
+    let log = Log::default();
+    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        .low_capacity(capacity)
+        .spawn();
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Control::Block(gate)).await.unwrap();
+    while handle.stats().high == 0 && handle.phase() != lanemesh_runtime::Phase::Running {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    (handle, child, open)
+}
+
+#[tokio::test]
+async fn full_lane_policies() {
+    let (mut handle, _child, open) = blocked(2).await;
+    handle.send_low(1).await.unwrap();
+    handle.send_low(2).await.unwrap();
+
+    handle.set_low_overflow(Overflow::Reject);
+    assert_eq!(handle.send_low(4).await, Err(SendError::Full(4)));
+    assert_eq!(handle.try_send_low(4), Err(SendError::Full(4)));
+
+    handle.set_low_overflow(Overflow::Drop);
+    assert_eq!(handle.send_low(8).await, Ok(Sent::Dropped));
+
+    handle.set_low_overflow(Overflow::Wait);
+    let mut waiting = tokio::spawn({
+        let mut handle = handle.clone();
+        async move {
+            for number in [16, 32, 64] {
+                handle.send_low(number).await.unwrap();
+            }
+        }
+    });
+    tokio::task::yield_now().await;
+    assert!(futures_pending(&mut waiting).await);
+    open.send(()).unwrap();
+    waiting.await.unwrap();
+    handle.idle().await;
+    assert_eq!(
+        handle.ask(Control::Sum, SECOND).await,
+        Ok(1 + 2 + 16 + 32 + 64)
+    );
+    let stats = handle.stats();
+    assert_eq!((stats.rejected, stats.dropped), (2, 1));
+}
+
+/// Whether a task has not ended yet, after a turn of the scheduler.
+async fn futures_pending<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
+    tokio::task::yield_now().await;
+    !task.is_finished()
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_messages_are_not_handled() {
+    let (letters, mut dead) = lanemesh::channel(8);
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .dead_letters(letters)
+        .spawn();
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Control::Block(gate)).await.unwrap();
+    let soon = Instant::now() + Duration::from_millis(50);
+    handle.send_low_by(1, soon).await.unwrap();
+    handle
+        .send_low_by(2, Instant::now() + 10 * SECOND)
+        .await
+        .unwrap();
+    handle.set_expiry(Some(Duration::from_millis(100)));
+    handle.send_low(4).await.unwrap();
+    handle.set_expiry(None);
+    handle.send_low(8).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    open.send(()).unwrap();
+    handle.idle().await;
+    assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(2 + 8));
+    assert_eq!(handle.stats().expired, 2);
+    for expected in [1, 4] {
+        let letter = dead.try_recv().unwrap();
+        assert_eq!(letter.why, Undelivered::Expired);
+        assert!(matches!(letter.message, Message::Low(number) if number == expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_in_the_past() {
+    let log = Log::default();
+    let (mut handle, _child) = actor::spawn(Worker::new("w", &log));
+    let past = Instant::now();
+    assert_eq!(
+        handle.send_low_by(5, past).await,
+        Err(SendError::Expired(5))
+    );
+    let outcome = handle.send_high_by(Control::Panic, past).await;
+    assert!(matches!(outcome, Err(SendError::Expired(Control::Panic))));
+    assert_eq!(
+        handle.ask(Control::Sum, Duration::ZERO).await,
+        Err(AskError::Timeout)
+    );
+    assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_four_errors_of_a_question() {
+    let log = Log::default();
+    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        .high_capacity(1)
+        .spawn();
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Control::Block(gate)).await.unwrap();
+    tokio::task::yield_now().await; // one thread: now it stands at the gate
+
+    // Time-out: the actor does not come to it.
+    assert_eq!(
+        handle.clone().ask(Control::Sum, SECOND).await,
+        Err(AskError::Timeout)
+    );
+    // Full: at once under reject, after the time-out under wait.
+    let mut full = handle.clone();
+    full.try_send_high(Control::Fail).unwrap(); // never looked at
+    full.set_high_overflow(Overflow::Reject);
+    assert_eq!(full.ask(Control::Sum, SECOND).await, Err(AskError::Full));
+    full.set_high_overflow(Overflow::Wait);
+    assert_eq!(full.ask(Control::Sum, SECOND).await, Err(AskError::Full));
+    // Closed: it ends before it comes to it.
+    let mut last = handle.clone();
+    let asked = tokio::spawn(async move { last.ask(Control::Sum, SECOND).await });
+    tokio::task::yield_now().await;
+    handle.stop();
+    open.send(()).unwrap();
+    child.await;
+    assert_eq!(asked.await.unwrap(), Err(AskError::Closed));
+    assert_eq!(
+        handle.ask(Control::Sum, SECOND).await,
+        Err(AskError::Closed)
+    );
+}
+
+#[tokio::test]
+async fn dead_target_gives_the_message_back() {
+    let (mut handle, child) = actor::spawn(Sink::<u8, u64>::new());
+    let mut batch = vec![1, 2, 3];
+    child.stop().await;
+    assert_eq!(handle.send_low(7).await, Err(SendError::Closed(7)));
+    assert_eq!(handle.try_send_low(7), Err(SendError::Closed(7)));
+    assert_eq!(handle.send_high(7).await, Err(SendError::Closed(7)));
+    assert_eq!(
+        handle.send_vec_low(&mut batch).await,
+        Err(SendError::Closed(0))
+    );
+    assert_eq!(batch, [1, 2, 3]);
+    assert_eq!(handle.low_ready().await, Err(SendError::Closed(())));
+    handle.low_room(1).await;
+    handle.idle().await;
+    assert!(handle.is_closed() && !handle.is_alive());
+    assert_eq!(handle.inspect(|_| (), SECOND).await, Err(AskError::Closed));
+}
+
+#[tokio::test]
+async fn reply_to_a_gone_asker() {
+    let (reply, answer) = Reply::pair();
+    drop(answer);
+    assert!(reply.is_closed());
+    assert_eq!(reply.send(5).map_err(|error| error.0), Err(5));
+}
+
+#[tokio::test]
+async fn bad_descriptions_are_refused() {
+    let sink = Sink::<(), ()>::new;
+    for builder in [
+        actor::builder(sink).low_capacity(0),
+        actor::builder(sink).high_capacity(0),
+    ] {
+        assert_eq!(
+            builder.try_spawn().map(|_| ()),
+            Err(SpawnError::ZeroCapacity)
+        );
+    }
+    let outside = std::thread::spawn(move || actor::try_spawn(Sink::<(), ()>::new()).map(|_| ()));
+    assert_eq!(outside.join().unwrap(), Err(SpawnError::NoRuntime));
+}
+
+#[tokio::test]
+async fn capacity_is_honoured() {
+    let (handle, _child, open) = blocked(3).await;
+    for _ in 0..2 {
+        // Each clone has a lane of its own with room for three.
+        let mut clone = handle.clone();
+        let sent = (0..10).filter(|n| clone.try_send_low(*n).is_ok()).count();
+        assert_eq!(sent, 3);
+    }
+    open.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn batches_keep_order_and_what_did_not_fit() {
+    let (mut handle, _child, open) = blocked(4).await;
+    let mut numbers: Vec<u64> = (1..=6).collect();
+    assert_eq!(handle.try_send_vec_low(&mut numbers), Ok(4));
+    assert_eq!(numbers, [5, 6]);
+    open.send(()).unwrap();
+    assert_eq!(handle.send_vec_low(&mut numbers).await, Ok(2));
+    handle.idle().await;
+    assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(21));
+}
+
+#[tokio::test]
+async fn all_handles_gone_ends_the_loop_after_the_last_message() {
+    let (mut handle, mut probe, child) = probe::<(), u64>();
+    for number in 0..10 {
+        handle.send_low(number).await.unwrap();
+    }
+    drop(handle);
+    assert!(matches!(child.await, ExitReason::Normal));
+    for number in 0..10 {
+        assert_eq!(
+            probe.expect(SECOND).await,
+            Ok(lanemesh_runtime::testing::Probed::Low(number))
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_message_is_dropped_exactly_once() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (mut handle, child) = actor::spawn(Sink::<(), Counted>::new());
+    for number in 0..100 {
+        handle.send_low(Counted::new(number, &alive)).await.unwrap();
+        if number == 50 {
+            handle.idle().await;
+        }
+    }
+    child.stop().await; // with messages in the queue
+    drop(handle);
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn room_is_waited_for() {
+    let (mut handle, _child, open) = blocked(8).await;
+    for number in 0..8 {
+        handle.try_send_low(number).unwrap();
+    }
+    let mut wait = tokio::spawn(async move {
+        handle.low_room(5).await;
+        handle
+    });
+    assert!(futures_pending(&mut wait).await);
+    open.send(()).unwrap();
+    let mut handle = wait.await.unwrap();
+    for number in 0..5 {
+        handle.try_send_low(number).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn shared_handle_waits_in_turn_and_keeps_order() {
+    let (handle, mut probe, _child) = probe::<Reply<u32>, u32>();
+    let mut tight = handle.clone();
+    tight.set_low_overflow(Overflow::Wait);
+    let shared = Arc::new(tight.shared_handle());
+    let senders: Vec<_> = (0..4u32)
+        .map(|sender| {
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                for number in 0..2_000 {
+                    shared.send_low(sender * 10_000 + number).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut next = [0; 4];
+    for _ in 0..8_000 {
+        let Ok(lanemesh_runtime::testing::Probed::Low(message)) = probe.expect(SECOND).await else {
+            panic!("a message is missing");
+        };
+        let sender = (message / 10_000) as usize;
+        assert_eq!(message % 10_000, next[sender], "out of order");
+        next[sender] += 1;
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    // The probe does not answer: it drops nothing, so the question times out.
+    let short = Duration::from_millis(1);
+    assert_eq!(
+        shared.ask(|reply| reply, short).await,
+        Err(AskError::Timeout)
+    );
+}
+
+#[tokio::test]
+async fn shared_handle_policies() {
+    let (handle, _child, open) = blocked(2).await;
+    let policies = [
+        (Overflow::Reject, Err(SendError::Full(9))),
+        (Overflow::Drop, Ok(Sent::Dropped)),
+    ];
+    for (policy, expected) in policies {
+        let mut handle = handle.clone();
+        handle.set_low_overflow(policy);
+        let shared = handle.shared_handle();
+        while shared.try_send_low(1).is_ok() {}
+        assert_eq!(shared.send_low(9).await, expected);
+    }
+    let asked = handle.shared_handle();
+    open.send(()).unwrap();
+    handle.idle().await;
+    assert!(asked.ask(Control::Sum, SECOND).await.is_ok());
+    assert!(asked.is_alive());
+}

@@ -1,0 +1,316 @@
+//! Bugs that other actor systems had, each as the test that would have caught it.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{Control, Log, POISON, SECOND, Worker, hush};
+use lanemesh_runtime::{
+    Actor, ActorResult, AskError, Backoff, Context, ExitReason, Restart, SendError, Strategy,
+    Supervision, actor,
+};
+
+fn at_once() -> Supervision {
+    Supervision::new(Strategy::OneForOne)
+        .intensity(100, SECOND)
+        .backoff(Backoff::none())
+}
+
+#[tokio::test]
+async fn mailbox_kept_over_restart() {
+    hush();
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .spawn();
+    for message in [1, POISON, 2, 4] {
+        handle.send_low(message).await.unwrap();
+    }
+    handle.idle().await;
+    // The first incarnation took 1 and died of the poison; the second found what was queued.
+    assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(6));
+    assert_eq!(handle.incarnation(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incarnations_never_overlap() {
+    struct Alone(Arc<AtomicUsize>);
+    impl Drop for Alone {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    impl Actor for Alone {
+        type HighPriorityMsg = ();
+        type LowPriorityMsg = ();
+        async fn started(&mut self, _: &mut Context<Self>) -> ActorResult {
+            assert_eq!(
+                self.0.fetch_add(1, Ordering::SeqCst),
+                0,
+                "two incarnations at once"
+            );
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+        async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+            panic!("provoked")
+        }
+        async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+            Ok(())
+        }
+        async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+    }
+    hush();
+    let alive = Arc::new(AtomicUsize::new(0));
+    let counter = alive.clone();
+    let (mut handle, child) = actor::builder(move || Alone(counter.clone()))
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .spawn();
+    for _ in 0..50 {
+        handle.send_high(()).await.unwrap();
+    }
+    handle.idle().await;
+    assert_eq!(handle.incarnation(), 51);
+    assert!(matches!(child.stop().await, ExitReason::Stopped));
+    assert_eq!(alive.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn stale_handle_after_restart() {
+    hush();
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Transient)
+        .supervision(at_once())
+        .spawn();
+    let mut old = handle.clone();
+    old.send_low(1).await.unwrap();
+    handle.idle().await;
+    let id = handle.id();
+    handle.send_high(Control::Panic).await.unwrap();
+    handle.idle().await;
+    assert_eq!((old.id(), old.incarnation()), (id, 2));
+    old.send_low(5).await.unwrap();
+    old.idle().await;
+    assert_eq!(old.ask(Control::Sum, SECOND).await, Ok(5)); // fresh state, same handle
+}
+
+#[tokio::test]
+async fn stopped_permanent_child_stays_stopped() {
+    let log = Log::default();
+    for by_owner in [true, false] {
+        let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+            .restart(Restart::Permanent)
+            .supervision(at_once())
+            .spawn();
+        let reason = if by_owner {
+            child.stop().await
+        } else {
+            handle.send_high(Control::Stop).await.unwrap();
+            child.await
+        };
+        assert!(matches!(reason, ExitReason::Stopped), "{reason}");
+        assert_eq!(handle.incarnation(), 1);
+        assert!(!handle.is_alive());
+    }
+}
+
+#[tokio::test]
+async fn stop_is_heard_during_backoff() {
+    hush();
+    let log = Log::default();
+    let hour = Duration::from_secs(3600);
+    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Permanent)
+        .supervision(Supervision::default().backoff(Backoff::new(hour, hour)))
+        .spawn();
+    handle.send_high(Control::Panic).await.unwrap();
+    while handle.phase() != lanemesh_runtime::Phase::Waiting {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(child.stop().await, ExitReason::Stopped));
+}
+
+#[tokio::test]
+async fn budget_spent_with_tells_queued() {
+    hush();
+    let log = Log::default();
+    let (letters, mut dead) = lanemesh::channel(16);
+    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Permanent)
+        .supervision(at_once().intensity(2, SECOND))
+        .dead_letters(letters)
+        .spawn();
+    for message in [POISON, POISON, POISON, 7, 8] {
+        handle.send_low(message).await.unwrap();
+    }
+    let reason = child.await;
+    assert!(matches!(reason, ExitReason::RestartsSpent(_)), "{reason}");
+    assert!(matches!(reason.root_cause(), ExitReason::Panicked(_)));
+    // Nothing leaks: what was queued is dropped or buried, and who sends hears of it.
+    let mut left = Vec::new();
+    while let Ok(letter) = dead.try_recv() {
+        if let lanemesh_runtime::Message::Low(number) = letter.message {
+            left.push(number);
+        }
+    }
+    assert_eq!(left, [7, 8]);
+    assert_eq!(handle.send_low(9).await, Err(SendError::Closed(9)));
+    assert_eq!(
+        handle.ask(Control::Sum, SECOND).await,
+        Err(AskError::Closed)
+    );
+    assert_eq!(handle.incarnation(), 3);
+}
+
+#[tokio::test]
+async fn exit_monitor_armed_after_death() {
+    hush();
+    let log = Log::default();
+    let (mut handle, child) = actor::spawn(Worker::new("w", &log));
+    handle.send_high(Control::Fail).await.unwrap();
+    assert!(matches!(child.await, ExitReason::Failed(_)));
+    let reason = handle.monitor().await;
+    assert_eq!(reason.to_string(), "failed: told to fail");
+    assert!(matches!(handle.exit_reason(), Some(ExitReason::Failed(_))));
+}
+
+#[tokio::test]
+async fn blocked_receive_released_by_crash() {
+    hush();
+    let log = Log::default();
+    let (handle, _child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .spawn();
+    // An hour of patience: only the crash can release it.
+    let hour = Duration::from_secs(3600);
+    assert_eq!(
+        handle.clone().ask(Control::PanicAsked, hour).await,
+        Err(AskError::Crashed)
+    );
+    assert_eq!(
+        handle.clone().ask(Control::FailAsked, hour).await,
+        Err(AskError::Crashed)
+    );
+    assert_eq!(
+        handle.clone().ask(Control::Ignore, hour).await,
+        Err(AskError::Crashed)
+    );
+    assert_eq!(handle.clone().ask(Control::Sum, hour).await, Ok(0));
+}
+
+/// Sends to its peer's full lane from inside a handler.
+struct Pusher {
+    peer: Option<lanemesh_runtime::ActorHandle<Pusher>>,
+    diagnosed: Arc<AtomicUsize>,
+}
+
+impl Actor for Pusher {
+    type HighPriorityMsg = lanemesh_runtime::ActorHandle<Pusher>;
+    type LowPriorityMsg = u32;
+
+    async fn on_high(
+        &mut self,
+        peer: lanemesh_runtime::ActorHandle<Pusher>,
+        _: &mut Context<Self>,
+    ) -> ActorResult {
+        self.peer = Some(peer);
+        Ok(())
+    }
+
+    async fn on_low(&mut self, hops: u32, _: &mut Context<Self>) -> ActorResult {
+        let Some(peer) = &mut self.peer else {
+            return Ok(());
+        };
+        if hops == 0 {
+            return Ok(());
+        }
+        // Two messages for each one received, into lanes of two: both sides fill up.
+        for _ in 0..2 {
+            match peer.send_low(hops - 1).await {
+                Ok(_) => {}
+                Err(SendError::Deadlock { cycle, .. }) => {
+                    assert_eq!(cycle.len(), 2);
+                    self.diagnosed.fetch_add(1, Ordering::SeqCst);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_full_lanes_to_each_other_are_diagnosed() {
+    let diagnosed = Arc::new(AtomicUsize::new(0));
+    let make = || Pusher {
+        peer: None,
+        diagnosed: diagnosed.clone(),
+    };
+    let (mut left, left_child) = actor::builder({
+        let first = make();
+        let mut first = Some(first);
+        move || first.take().expect("one incarnation")
+    })
+    .low_capacity(2)
+    .spawn();
+    let (mut right, right_child) = actor::builder({
+        let mut first = Some(make());
+        move || first.take().expect("one incarnation")
+    })
+    .low_capacity(2)
+    .spawn();
+    left.send_high(right.clone()).await.unwrap();
+    right.send_high(left.clone()).await.unwrap();
+    left.idle().await;
+    right.idle().await;
+    for _ in 0..2 {
+        left.send_low(8).await.unwrap();
+        right.send_low(8).await.unwrap();
+    }
+    left.idle().await;
+    right.idle().await;
+    left.idle().await;
+    assert!(
+        diagnosed.load(Ordering::SeqCst) > 0,
+        "the lanes never filled up"
+    );
+    assert!(matches!(left_child.stop().await, ExitReason::Stopped));
+    assert!(matches!(right_child.stop().await, ExitReason::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overcrowded_lane_is_no_deadlock() {
+    // Waiting behind a slow actor is not a cycle, however long it lasts.
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .low_capacity(1)
+        .spawn();
+    let (gate, closed) = tokio::sync::oneshot::channel();
+    handle.send_high(Control::Block(closed)).await.unwrap();
+    handle.send_low(1).await.unwrap();
+    let mut sender = handle.clone();
+    let sends = tokio::spawn(async move {
+        for _ in 0..10 {
+            sender.send_low(1).await.unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!sends.is_finished());
+    gate.send(()).unwrap();
+    sends.await.unwrap();
+    handle.idle().await;
+    assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(11));
+}

@@ -1,0 +1,298 @@
+//! Counters, histograms, trees, events, traces, metrics.
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use common::{Control, Log, POISON, SECOND, Worker, hush};
+use lanemesh_runtime::{
+    Actor, ActorEvent, ActorId, ActorResult, Backoff, Batch, Context, Restart, Strategy,
+    Supervision, System, Timing, actor, publish_metrics, testing::Sink,
+};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tracing::{Metadata, Subscriber, field::Visit, span};
+
+fn at_once() -> Supervision {
+    Supervision::new(Strategy::OneForOne)
+        .intensity(100, SECOND)
+        .backoff(Backoff::none())
+}
+
+#[tokio::test]
+async fn counters_go_on_over_restarts() {
+    hush();
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .timing(Timing::Every(1))
+        .spawn();
+    for message in [1, POISON, 2, 3] {
+        handle.send_low(message).await.unwrap();
+    }
+    handle.idle().await;
+    handle.ask(Control::Sum, SECOND).await.unwrap();
+    handle.idle().await;
+    let stats = handle.stats();
+    assert_eq!((stats.high, stats.low, stats.messages()), (1, 4, 5));
+    assert_eq!((stats.restarts, stats.failures, stats.depth), (1, 1, 0));
+    assert!(stats.high_water >= 1);
+    assert_eq!(stats.queueing.count(), 5);
+    assert_eq!(stats.handling.count(), 4); // the handler that crashed has no end
+    assert!(stats.queueing.quantile(0.5) <= stats.queueing.max());
+}
+
+#[tokio::test]
+async fn timing_can_be_off_or_sampled() {
+    for (timing, expected) in [
+        (Timing::Off, 0),
+        (Timing::Every(10), 10),
+        (Timing::Every(1), 100),
+    ] {
+        let (mut handle, _child) = actor::builder(Sink::<(), u64>::new).timing(timing).spawn();
+        for number in 0..100 {
+            handle.send_low(number).await.unwrap();
+        }
+        handle.idle().await;
+        assert_eq!(handle.stats().queueing.count(), expected, "{timing:?}");
+    }
+}
+
+/// A parent of two sinks, one of which has a name that needs quoting.
+struct Parent;
+
+impl Actor for Parent {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        for name in ["plain", "say \"hi\""] {
+            let sink = actor::builder(Sink::<(), ()>::new)
+                .name(name)
+                .keep_running();
+            ctx.spawn(sink).1.detach();
+        }
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn tree_as_data_text_dot_and_mermaid() {
+    let system = System::new("sys");
+    let (parent, _child) = system.spawn(actor::builder(|| Parent).name("parent"));
+    parent.idle().await;
+    while system.tree().to_text().matches("running").count() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let tree = system.tree();
+    assert_eq!((tree.len(), tree.children.len()), (4, 1));
+    let parent = &tree.children[0];
+    assert_eq!(
+        (&*parent.name, parent.kind, parent.children.len()),
+        ("parent", "Parent", 2)
+    );
+    let ids: Vec<u64> = std::iter::once(parent)
+        .chain(&parent.children)
+        .filter_map(|node| node.id.map(ActorId::as_u64))
+        .collect();
+    let [a, b, c] = ids[..] else {
+        panic!("{ids:?}")
+    };
+
+    let mut text = String::new();
+    for line in ["sys", "  parent", "    plain", "    say \"hi\""] {
+        writeln!(text, "{line} running incarnation=1 high=0 low=0 depth=0").unwrap();
+    }
+    assert_eq!(tree.to_text(), text);
+    assert_eq!(
+        tree.to_dot(),
+        format!(
+            "digraph actors {{\n  node [shape=box];\n  root [label=\"sys\\nrunning\"];\n  \
+             a{a} [label=\"parent\\nrunning\"];\n  root -> a{a};\n  \
+             a{b} [label=\"plain\\nrunning\"];\n  a{a} -> a{b};\n  \
+             a{c} [label=\"say \\\"hi\\\"\\nrunning\"];\n  a{a} -> a{c};\n}}\n"
+        )
+    );
+    assert_eq!(
+        tree.to_mermaid(),
+        format!(
+            "flowchart TD\n  root[\"sys<br/>running\"]\n  a{a}[\"parent<br/>running\"]\n  \
+             root --> a{a}\n  a{b}[\"plain<br/>running\"]\n  a{a} --> a{b}\n  \
+             a{c}[\"say #quot;hi#quot;<br/>running\"]\n  a{a} --> a{c}\n"
+        )
+    );
+}
+
+/// Takes batches and has events.
+struct Eventful;
+
+impl Actor for Eventful {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u64;
+    const BATCH: usize = 8;
+    const EVENTS: bool = true;
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        panic!("provoked")
+    }
+
+    async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low_batch(&mut self, batch: &mut Batch<u64>, _: &mut Context<Self>) -> ActorResult {
+        batch.clear();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn event_monitor_hears_a_life() {
+    hush();
+    let log = Log::default();
+    let heard = log.clone();
+    let monitor = move |_: ActorId, event: ActorEvent| {
+        heard.add(match event {
+            ActorEvent::Starting { incarnation } => format!("starting {incarnation}"),
+            ActorEvent::Ended { reason } => format!("ended: {reason}"),
+            other => format!("{other:?}"),
+        });
+    };
+    let (mut handle, child) = actor::builder(|| Eventful)
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .events(monitor)
+        .spawn();
+    handle.send_low(1).await.unwrap();
+    handle.idle().await;
+    handle.send_high(()).await.unwrap();
+    handle.idle().await;
+    child.stop().await;
+    assert_eq!(
+        log.take(),
+        [
+            "starting 1",
+            "Handling",
+            "Handled",
+            "Handling",
+            "ended: panicked: provoked",
+            "starting 2",
+            "ended: stopped",
+        ]
+    );
+}
+
+/// Remembers the spans that were made.
+#[derive(Clone, Default)]
+struct Spans {
+    made: Arc<Mutex<Vec<SpanFields>>>,
+    events: Arc<AtomicU64>,
+}
+
+type SpanFields = HashMap<&'static str, String>;
+
+struct Fields<'a>(&'a mut SpanFields);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+impl Subscriber for Spans {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("lanemesh_runtime")
+    }
+
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        let mut fields = HashMap::from([("span", attributes.metadata().name().to_owned())]);
+        attributes.record(&mut Fields(&mut fields));
+        let mut spans = self.made.lock().unwrap();
+        spans.push(fields);
+        span::Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, id: &span::Id, values: &span::Record<'_>) {
+        let mut spans = self.made.lock().unwrap();
+        values.record(&mut Fields(&mut spans[id.into_u64() as usize - 1]));
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.events.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn span_per_incarnation() {
+    hush();
+    let spans = Spans::default();
+    let _guard = tracing::subscriber::set_default(spans.clone());
+    let log = Log::default();
+    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        .name("traced")
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .spawn();
+    handle.send_high(Control::Panic).await.unwrap();
+    handle.idle().await;
+    child.stop().await;
+    let seen = spans.made.lock().unwrap().clone();
+    assert_eq!(seen.len(), 2);
+    for (index, span) in seen.iter().enumerate() {
+        assert_eq!(span["span"], "actor");
+        assert_eq!(span["name"], "\"traced\"");
+        assert_eq!(span["incarnation"], (index + 1).to_string());
+        assert_eq!(span["id"], handle.id().as_u64().to_string());
+    }
+    assert_eq!(
+        spans.events.load(Ordering::SeqCst),
+        1,
+        "one failure, one event"
+    );
+}
+
+#[tokio::test]
+async fn metrics_as_prometheus_text() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let system = System::new("sys");
+    let (mut handle, _child) = system.spawn(
+        actor::builder(Sink::<(), u64>::new)
+            .name("meter")
+            .low_capacity(2),
+    );
+    for number in 0..2 {
+        handle.try_send_low(number).unwrap();
+    }
+    handle.try_send_low(2).unwrap_err();
+    handle.idle().await;
+    metrics::with_local_recorder(&recorder, || publish_metrics(&system.tree()));
+    let text = recorder.handle().render();
+    for line in [
+        "lanemesh_actor_messages_total{actor=\"meter\",kind=\"Sink<(), u64>\",class=\"low\"} 2",
+        "lanemesh_actor_lost_total{actor=\"meter\",kind=\"Sink<(), u64>\",cause=\"rejected\"} 1",
+        "lanemesh_actor_depth{actor=\"meter\",kind=\"Sink<(), u64>\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}

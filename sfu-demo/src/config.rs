@@ -1,0 +1,225 @@
+//! How the server is told what to be: flags before environment before file before defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::lobby::Limits;
+use crate::mailbox::Kind;
+use crate::serve::Options;
+
+/// What `serve` can be told.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServeArgs {
+    /// Where HTTP listens [default: 127.0.0.1:8080]
+    #[arg(long, env = "SFU_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// An address of this host for media; may be given more than once [default: loopback and the
+    /// address that others use]
+    #[arg(
+        long = "media-address",
+        env = "SFU_MEDIA_ADDRESS",
+        value_name = "IP",
+        value_delimiter = ','
+    )]
+    pub media_address: Vec<IpAddr>,
+
+    /// The port for media [default: any]
+    #[arg(long, env = "SFU_MEDIA_PORT", value_name = "PORT")]
+    pub media_port: Option<u16>,
+
+    /// How many shards, each with a thread of its own [default: one a core, at most 8]
+    #[arg(long, env = "SFU_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: Option<u16>,
+
+    /// Which mailbox the actors have [default: mesh]
+    #[arg(long, env = "SFU_MAILBOX", value_enum)]
+    #[serde(skip)]
+    pub mailbox: Option<Kind>,
+
+    /// The secret of room tokens, at least 32 bytes; without it everybody on this machine may join
+    /// every room, and the server refuses to listen for others
+    #[arg(long, env = "SFU_SECRET", value_name = "TEXT", hide_env_values = true)]
+    pub secret: Option<String>,
+
+    /// How many may be in a room [default: 64]
+    #[arg(long, env = "SFU_ROOM_LIMIT", value_name = "N")]
+    pub room_limit: Option<usize>,
+
+    /// How many may be on the server [default: 1024]
+    #[arg(long, env = "SFU_SERVER_LIMIT", value_name = "N")]
+    pub server_limit: Option<usize>,
+
+    /// How many joins an address may make at once; a tenth of it a second after that [default: 30]
+    #[arg(long, env = "SFU_JOIN_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub join_burst: Option<u32>,
+
+    /// Write logs as JSON
+    #[arg(long, env = "SFU_LOG_JSON")]
+    pub log_json: bool,
+
+    /// A TOML file with any of the above, by the flags' names
+    #[arg(long, env = "SFU_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Read(PathBuf, io::Error),
+    /// The file says something that cannot be meant.
+    Parse(PathBuf, String),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Parse(path, error) => write!(f, "cannot use {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ServeArgs {
+    /// Fills in from the file what neither flags nor environment say.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or used.
+    pub fn with_file(self) -> Result<Self, ConfigError> {
+        let Some(path) = self.config.clone() else {
+            return Ok(self);
+        };
+        let text =
+            fs::read_to_string(&path).map_err(|error| ConfigError::Read(path.clone(), error))?;
+        let file = Self::from_toml(&path, &text)?;
+        Ok(Self {
+            listen: self.listen.or(file.listen),
+            media_address: if self.media_address.is_empty() {
+                file.media_address
+            } else {
+                self.media_address
+            },
+            media_port: self.media_port.or(file.media_port),
+            shards: self.shards.or(file.shards),
+            mailbox: self.mailbox.or(file.mailbox),
+            secret: self.secret.or(file.secret),
+            room_limit: self.room_limit.or(file.room_limit),
+            server_limit: self.server_limit.or(file.server_limit),
+            join_burst: self.join_burst.or(file.join_burst),
+            log_json: self.log_json || file.log_json,
+            config: self.config,
+        })
+    }
+
+    fn from_toml(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let wrong = |error: String| ConfigError::Parse(path.to_owned(), error);
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+        let mailbox = match table.remove("mailbox") {
+            None => None,
+            Some(toml::Value::String(name)) => Some(
+                <Kind as clap::ValueEnum>::from_str(&name, true)
+                    .map_err(|_| wrong(format!("there is no mailbox {name:?}")))?,
+            ),
+            Some(_) => return Err(wrong("mailbox is not a name".to_owned())),
+        };
+        if table
+            .get("shards")
+            .and_then(toml::Value::as_integer)
+            .is_some_and(|n| !(1..=64).contains(&n))
+        {
+            return Err(wrong("shards is not between 1 and 64".to_owned()));
+        }
+        let args: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+        Ok(Self { mailbox, ..args })
+    }
+
+    /// Which mailbox.
+    #[must_use]
+    pub fn mailbox(&self) -> Kind {
+        self.mailbox.unwrap_or(Kind::DEFAULT)
+    }
+
+    /// The server's options.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        let default = Options::default();
+        let burst = self.join_burst.unwrap_or(default.join_rate.0);
+        Options {
+            http: self.listen.unwrap_or(default.http),
+            media: self.media_address.clone(),
+            media_port: self.media_port.unwrap_or(default.media_port),
+            shards: self.shards.map_or(default.shards, usize::from),
+            secret: self.secret.clone().map(String::into_bytes),
+            limits: Limits {
+                room: self.room_limit.unwrap_or(default.limits.room),
+                server: self.server_limit.unwrap_or(default.limits.server),
+            },
+            join_rate: (burst, f64::from(burst) / 10.0),
+            estimate: default.estimate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_toml(text: &str) -> Result<ServeArgs, ConfigError> {
+        ServeArgs::from_toml(Path::new("sfu.toml"), text)
+    }
+
+    #[test]
+    fn file_fills_in_what_flags_leave_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sfu.toml");
+        fs::write(
+            &path,
+            "listen = \"127.0.0.1:1\"\nshards = 3\nmailbox = \"flume\"\n",
+        )
+        .unwrap();
+        let flags = ServeArgs {
+            shards: Some(2),
+            config: Some(path),
+            ..ServeArgs::default()
+        };
+        let args = flags.with_file().unwrap();
+        assert_eq!(args.shards, Some(2), "a flag wins");
+        assert_eq!(args.listen, Some("127.0.0.1:1".parse().unwrap()));
+        assert_eq!(args.mailbox(), Kind::Flume);
+        assert_eq!(args.options().shards, 2);
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_named() {
+        let error = |text| from_toml(text).unwrap_err().to_string();
+        assert!(error("lisen = 1").contains("lisen"));
+        assert!(error("mailbox = \"cardboard\"").contains("cardboard"));
+        assert!(error("shards = 0").contains("shards"));
+        assert!(error("shards = ").contains("sfu.toml"));
+        let missing = ServeArgs {
+            config: Some("/does/not/exist".into()),
+            ..ServeArgs::default()
+        };
+        assert!(
+            missing
+                .with_file()
+                .unwrap_err()
+                .to_string()
+                .contains("/does/not/exist")
+        );
+    }
+}

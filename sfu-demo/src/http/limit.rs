@@ -1,0 +1,107 @@
+//! How often one address may ask for something: a bucket each that fills up slowly.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Addresses that are remembered; when there are more, those that have not asked lately go.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// A limit by address.
+#[derive(Debug)]
+pub struct RateLimit {
+    burst: f64,
+    per_second: f64,
+    buckets: HashMap<IpAddr, (f64, Instant)>,
+}
+
+impl RateLimit {
+    /// Lets an address ask `burst` times at once and `per_second` times a second after that.
+    #[must_use]
+    pub fn new(burst: u32, per_second: f64) -> Self {
+        Self {
+            burst: f64::from(burst),
+            per_second,
+            buckets: HashMap::new(),
+        }
+    }
+
+    /// Whether an address may ask now; if not, when it may.
+    ///
+    /// # Errors
+    ///
+    /// How long it has to wait.
+    pub fn ask(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
+        if self.buckets.len() >= MAX_ADDRESSES {
+            let full = Duration::from_secs_f64(self.burst / self.per_second);
+            self.buckets
+                .retain(|_, bucket| now.saturating_duration_since(bucket.1) < full);
+        }
+        let key = subscriber(address);
+        if self.buckets.len() >= MAX_ADDRESSES && !self.buckets.contains_key(&key) {
+            return Err(Duration::from_secs(1));
+        }
+        let (level, at) = self.buckets.entry(key).or_insert((self.burst, now));
+        let since = now.saturating_duration_since(*at).as_secs_f64();
+        *level = (*level + since * self.per_second).min(self.burst);
+        *at = now;
+        if *level < 1.0 {
+            return Err(Duration::from_secs_f64((1.0 - *level) / self.per_second));
+        }
+        *level -= 1.0;
+        Ok(())
+    }
+}
+
+/// One who has an IPv6 address has 2^64 of them.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flood_is_refused_and_others_are_not() {
+        let mut limit = RateLimit::new(5, 2.0);
+        let now = Instant::now();
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let allowed = (0..100).filter(|_| limit.ask(now, a).is_ok()).count();
+        assert_eq!(allowed, 5);
+        assert_eq!(limit.ask(now, b), Ok(()));
+        assert_eq!(limit.ask(now, a), Err(Duration::from_millis(500)));
+        assert_eq!(limit.ask(now + Duration::from_millis(501), a), Ok(()));
+    }
+
+    #[test]
+    fn addresses_of_one_network_share_a_bucket() {
+        let mut limit = RateLimit::new(1, 1.0);
+        let now = Instant::now();
+        assert!(limit.ask(now, "2001:db8::1".parse().unwrap()).is_ok());
+        assert!(limit.ask(now, "2001:db8::ffff:2".parse().unwrap()).is_err());
+        assert!(limit.ask(now, "2001:db8:0:1::1".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut limit = RateLimit::new(1, 1.0);
+        let now = Instant::now();
+        for n in 0..2 * MAX_ADDRESSES as u32 {
+            let _ = limit.ask(now, IpAddr::from(n.to_be_bytes()));
+        }
+        assert_eq!(limit.buckets.len(), MAX_ADDRESSES);
+        assert!(
+            limit
+                .ask(now + Duration::from_secs(2), IpAddr::from([255; 4]))
+                .is_ok()
+        );
+        assert_eq!(limit.buckets.len(), 1);
+    }
+}

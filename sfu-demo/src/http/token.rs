@@ -1,0 +1,232 @@
+//! Room tokens: signed, for one room, for a time, with rights.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+
+use crate::session::Role;
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The room that it is for.
+    pub room: String,
+    /// When it ends, in seconds since 1970.
+    pub exp: u64,
+    /// Whether its bearer may send.
+    #[serde(default)]
+    pub publish: bool,
+    /// Whether its bearer may receive.
+    #[serde(default)]
+    pub subscribe: bool,
+    /// Whether its bearer may look at the server's figures.
+    #[serde(default)]
+    pub operator: bool,
+}
+
+/// Why a token does not open the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// There is none.
+    Missing,
+    /// It was not made with the server's secret, or not as tokens are.
+    Invalid,
+    /// It has ended.
+    Expired,
+    /// It is for another room.
+    OtherRoom,
+    /// It does not give the right to do this.
+    NoRight,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "a token is needed",
+            Self::Invalid => "the token is not valid",
+            Self::Expired => "the token has expired",
+            Self::OtherRoom => "the token is for another room",
+            Self::NoRight => "the token does not allow this",
+        })
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// Makes and checks tokens.
+pub struct Keys {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+impl Keys {
+    /// The shortest secret, in bytes: what HMAC-SHA-256 makes use of.
+    pub const MIN_SECRET: usize = 32;
+
+    /// Keys from a secret.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+        }
+    }
+
+    /// Signs a token that ends after `ttl`, whatever `claims` says of its end.
+    ///
+    /// # Errors
+    ///
+    /// If the claims cannot be written, which they always can.
+    pub fn sign(&self, claims: Claims, ttl: Duration) -> Result<String, Denied> {
+        let exp = now() + ttl.as_secs();
+        encode(
+            &Header::new(Algorithm::HS256),
+            &Claims { exp, ..claims },
+            &self.encoding,
+        )
+        .map_err(|_| Denied::Invalid)
+    }
+
+    /// Reads a token.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one of ours, or has ended.
+    pub fn read(&self, token: &str) -> Result<Claims, Denied> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        decode(token, &self.decoding, &validation)
+            .map(|data| data.claims)
+            .map_err(|error| match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => Denied::Expired,
+                _ => Denied::Invalid,
+            })
+    }
+
+    /// Whether a token lets its bearer into `room` as `role`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not, and why.
+    pub fn admit(&self, token: Option<&str>, room: &str, role: Role) -> Result<(), Denied> {
+        let claims = self.read(token.ok_or(Denied::Missing)?)?;
+        if claims.room != room {
+            return Err(Denied::OtherRoom);
+        }
+        let allowed = match role {
+            Role::Page => claims.publish && claims.subscribe,
+            Role::Publish => claims.publish,
+            Role::Subscribe => claims.subscribe,
+        };
+        if allowed {
+            Ok(())
+        } else {
+            Err(Denied::NoRight)
+        }
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    fn claims(publish: bool, subscribe: bool) -> Claims {
+        Claims {
+            room: "a".into(),
+            exp: 0,
+            publish,
+            subscribe,
+            operator: false,
+        }
+    }
+
+    #[test]
+    fn token_opens_its_room_with_its_rights_only() {
+        let keys = Keys::new(SECRET);
+        let token = keys
+            .sign(claims(true, false), Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(keys.admit(Some(&token), "a", Role::Publish), Ok(()));
+        assert_eq!(
+            keys.admit(Some(&token), "a", Role::Subscribe),
+            Err(Denied::NoRight)
+        );
+        assert_eq!(
+            keys.admit(Some(&token), "a", Role::Page),
+            Err(Denied::NoRight)
+        );
+        assert_eq!(
+            keys.admit(Some(&token), "b", Role::Publish),
+            Err(Denied::OtherRoom)
+        );
+        assert_eq!(keys.admit(None, "a", Role::Publish), Err(Denied::Missing));
+        let both = keys
+            .sign(claims(true, true), Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(keys.admit(Some(&both), "a", Role::Page), Ok(()));
+    }
+
+    #[test]
+    fn forged_and_expired_tokens_are_refused() {
+        let keys = Keys::new(SECRET);
+        let other = Keys::new(b"another secret, another secret!!");
+        let forged = other
+            .sign(claims(true, true), Duration::from_secs(60))
+            .unwrap();
+        assert_eq!(keys.read(&forged), Err(Denied::Invalid));
+
+        let old = Claims {
+            exp: now() - 1,
+            ..claims(true, true)
+        };
+        let old = encode(&Header::new(Algorithm::HS256), &old, &keys.encoding).unwrap();
+        assert_eq!(keys.read(&old), Err(Denied::Expired));
+
+        let token = keys
+            .sign(claims(true, true), Duration::from_secs(60))
+            .unwrap();
+        let mut parts: Vec<&str> = token.split('.').collect();
+        let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0"; // {"alg":"none","typ":"JWT"}
+        parts[0] = none;
+        assert_eq!(keys.read(&parts.join(".")), Err(Denied::Invalid));
+        parts[2] = "";
+        assert_eq!(keys.read(&parts.join(".")), Err(Denied::Invalid));
+        let changed = token.replacen('.', "x.", 1);
+        assert_eq!(keys.read(&changed), Err(Denied::Invalid));
+        for junk in ["", ".", "..", "a.b.c", &"x".repeat(100_000)] {
+            assert_eq!(keys.read(junk), Err(Denied::Invalid));
+        }
+    }
+
+    #[test]
+    fn token_without_an_end_is_refused() {
+        #[derive(Serialize)]
+        struct Endless {
+            room: &'static str,
+            publish: bool,
+        }
+        let keys = Keys::new(SECRET);
+        let endless = Endless {
+            room: "a",
+            publish: true,
+        };
+        let token = encode(&Header::new(Algorithm::HS256), &endless, &keys.encoding).unwrap();
+        assert_eq!(keys.read(&token), Err(Denied::Invalid));
+    }
+}

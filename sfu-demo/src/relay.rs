@@ -1,0 +1,374 @@
+//! Plain RTP in on one port, and out to subscribers, byte for byte.
+//!
+//! The first shard owns the port; each shard has subscribers and a socket to reach them. Packets
+//! cross to another shard in bundles, one copy for all of its subscribers, on the low lane; empty
+//! bundles come back to be filled again, so that nothing is allocated once warm.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::cpu;
+use crate::mailbox::{Mailbox, Message, Receiver, Sender};
+use crate::rtp;
+use crate::stats::{Drop, Drops, Latency, LatencySummary};
+use crate::udp::{Bind, RecvBatch, SendBatch, Socket, Stored};
+
+/// Datagrams taken from the port at once.
+const BATCH: usize = 64;
+/// Bundles that may be on their way to a shard.
+const BUNDLES: usize = 64;
+
+/// How a relay is to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where RTP comes in.
+    pub listen: SocketAddr,
+    /// Where it goes.
+    pub to: Vec<SocketAddr>,
+    /// How many shards share the subscribers.
+    pub shards: usize,
+    /// Whether addresses of other machines are allowed.
+    pub allow_remote: bool,
+    /// How many packets go to one subscriber back to back.
+    pub burst: usize,
+}
+
+/// What a shard of the relay counts.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct RelayStats {
+    /// What came in.
+    pub received: rtp::Counts,
+    /// What went out.
+    pub sent: u64,
+    /// Calls that sent.
+    pub send_calls: u64,
+    /// What did not go out.
+    pub drops: Drops,
+    /// From arrival to the call that sends.
+    pub latency: LatencySummary,
+    /// How often the mailbox's reader went to sleep.
+    pub sleeps: u64,
+    /// CPU time of its thread.
+    pub cpu: Duration,
+}
+
+/// A relay that runs.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where RTP comes in.
+    pub listen: SocketAddr,
+    stop: Arc<AtomicBool>,
+    wake: std::net::UdpSocket,
+    shards: Vec<JoinHandle<io::Result<RelayStats>>>,
+}
+
+/// Packets on their way to another shard.
+struct Bundle {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    arrived: Instant,
+}
+
+/// What shards of a relay say to each other.
+enum Crossing {
+    /// Packets.
+    Full(Bundle),
+    /// A bundle comes back.
+    Empty(Bundle),
+}
+
+type Lane<M> = <M as Mailbox>::Sender<std::convert::Infallible, Crossing>;
+type LaneEnd<M> = <M as Mailbox>::Receiver<std::convert::Infallible, Crossing>;
+
+/// Starts a relay on mailbox `M`.
+///
+/// # Errors
+///
+/// If an address is not allowed or cannot be bound.
+pub async fn start<M: Mailbox>(options: Options) -> io::Result<Relay> {
+    check(&options)?;
+    let ingress = Bind::new(options.listen).open()?;
+    let listen = ingress.local_addr()?;
+    let count = options.shards.max(1);
+    let (lanes, ends): (Vec<_>, Vec<_>) = (0..count).map(|_| M::mailbox(1, 2 * BUNDLES)).unzip();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut ingress = Some(ingress);
+    let mut shards = Vec::new();
+    for (here, end) in ends.into_iter().enumerate() {
+        let subscribers: Vec<_> = options
+            .to
+            .iter()
+            .copied()
+            .skip(here)
+            .step_by(count)
+            .collect();
+        let lanes: Vec<Lane<M>> = lanes.clone();
+        let ingress = ingress.take();
+        let stop = Arc::clone(&stop);
+        let burst = options.burst;
+        let (ready, is_ready) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name(format!("relay-{here}"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(async move {
+                    let mut shard =
+                        Shard::<M>::new(here, ingress, subscribers, lanes, burst, listen)?;
+                    let _ = ready.send(());
+                    shard.run(end, &stop).await
+                })
+            })?;
+        shards.push(thread);
+        if is_ready.await.is_err() {
+            return Err(io::Error::other("a shard could not start"));
+        }
+    }
+    let any = if listen.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
+    let wake = std::net::UdpSocket::bind(any)?;
+    Ok(Relay {
+        listen,
+        stop,
+        wake,
+        shards,
+    })
+}
+
+fn check(options: &Options) -> io::Result<()> {
+    let addresses = std::iter::once(&options.listen).chain(&options.to);
+    let remote = addresses
+        .into_iter()
+        .find(|address| !address.ip().to_canonical().is_loopback());
+    match remote {
+        Some(address) if !options.allow_remote => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "{address} is not on this machine, and plain RTP is not encrypted; \
+                 --allow-remote allows it all the same"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Relay {
+    /// Stops, and says what each shard counted.
+    ///
+    /// # Errors
+    ///
+    /// If a shard failed.
+    pub fn stop(self) -> io::Result<Vec<RelayStats>> {
+        // ORDERING: pairs with the Acquire load in `Shard::run`, which the datagram below wakes.
+        self.stop.store(true, Ordering::Release);
+        let mut target = self.listen;
+        if target.ip().is_unspecified() {
+            target.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        // Not RTP: it wakes the first shard, is counted by nobody, and ends the lanes to the others.
+        self.wake.send_to(&[], target)?;
+        self.shards
+            .into_iter()
+            .map(|shard| {
+                shard
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("a shard panicked")))
+            })
+            .collect()
+    }
+}
+
+struct Shard<M: Mailbox> {
+    here: usize,
+    ingress: Option<Socket>,
+    egress: Socket,
+    subscribers: Vec<SocketAddr>,
+    lanes: Vec<Lane<M>>,
+    spare: Vec<Bundle>,
+    made: usize,
+    outgoing: SendBatch,
+    stored: Vec<Stored>,
+    stats: RelayStats,
+    latency: Latency,
+}
+
+impl<M: Mailbox> Shard<M> {
+    fn new(
+        here: usize,
+        ingress: Option<std::net::UdpSocket>,
+        subscribers: Vec<SocketAddr>,
+        lanes: Vec<Lane<M>>,
+        burst: usize,
+        listen: SocketAddr,
+    ) -> io::Result<Self> {
+        let egress = Bind::new(SocketAddr::new(listen.ip(), 0)).open()?;
+        Ok(Self {
+            here,
+            ingress: ingress.map(Socket::new).transpose()?,
+            egress: Socket::new(egress)?,
+            subscribers,
+            // The first shard keeps a lane to each of the others; they keep one to the first.
+            lanes: if here == 0 {
+                lanes
+            } else {
+                lanes.into_iter().take(1).collect()
+            },
+            spare: Vec::new(),
+            made: 0,
+            outgoing: SendBatch::new().with_burst(burst),
+            stored: Vec::with_capacity(BATCH),
+            stats: RelayStats::default(),
+            latency: Latency::new(),
+        })
+    }
+
+    async fn run(&mut self, mut end: LaneEnd<M>, stop: &AtomicBool) -> io::Result<RelayStats> {
+        let mut batch = RecvBatch::new(BATCH);
+        let mut messages = Vec::with_capacity(BUNDLES);
+        loop {
+            if let Some(ingress) = &self.ingress {
+                tokio::select! {
+                    ready = ingress.readable() => ready?,
+                    _ = end.recv_many(&mut messages, BUNDLES) => {}
+                }
+            } else if end.recv_many(&mut messages, BUNDLES).await == 0 {
+                break;
+            }
+            for message in messages.drain(..) {
+                match message {
+                    Message::Low(Crossing::Full(bundle)) => self.forward(bundle)?,
+                    Message::Low(Crossing::Empty(bundle)) => self.spare.push(bundle),
+                }
+            }
+            // ORDERING: pairs with the Release store in `Relay::stop`.
+            let stopping = stop.load(Ordering::Acquire);
+            while self.receive(&mut batch)? == BATCH {
+                // A port that never runs dry must not keep the mailbox waiting.
+                if end.try_recv_many(&mut messages, BUNDLES) > 0 {
+                    break;
+                }
+            }
+            if stopping && self.ingress.is_some() {
+                break;
+            }
+        }
+        self.stats.latency = self.latency.summary();
+        self.stats.sleeps = end.observe().sleeps;
+        self.stats.cpu = cpu::of_thread();
+        Ok(self.stats)
+    }
+
+    /// Takes what is there from the port and sends it on; says how many datagrams there were.
+    fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<usize> {
+        let Some(ingress) = &self.ingress else {
+            return Ok(0);
+        };
+        match ingress.try_recv(batch) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error),
+        }
+        let arrived = Instant::now();
+        let received = batch.len();
+        for datagram in batch.iter() {
+            if datagram.bytes.is_empty() {
+                continue;
+            }
+            if self.stats.received.read(datagram.bytes).is_some() {
+                self.stored.push(self.outgoing.store(datagram.bytes));
+            } else {
+                self.stats.drops.add(Drop::Malformed, 1);
+            }
+        }
+        self.cross(arrived);
+        self.fan_out(arrived)?;
+        Ok(received)
+    }
+
+    fn cross(&mut self, arrived: Instant) {
+        if self.stored.is_empty() {
+            return;
+        }
+        for shard in (0..self.lanes.len()).filter(|shard| *shard != self.here) {
+            let mut bundle = match self.spare.pop() {
+                Some(bundle) => bundle,
+                None if self.made < BUNDLES * self.lanes.len() => {
+                    self.made += 1;
+                    Bundle {
+                        bytes: Vec::new(),
+                        ends: Vec::new(),
+                        arrived,
+                    }
+                }
+                None => {
+                    self.stats.drops.add(Drop::Lane, self.stored.len());
+                    continue;
+                }
+            };
+            bundle.bytes.clear();
+            bundle.ends.clear();
+            bundle.arrived = arrived;
+            for stored in &self.stored {
+                bundle.bytes.extend_from_slice(self.outgoing.bytes(*stored));
+                bundle.ends.push(bundle.bytes.len());
+            }
+            if let Err(refused) = self.lanes[shard].try_send_low(Crossing::Full(bundle)) {
+                self.stats.drops.add(Drop::Lane, self.stored.len());
+                if let Crossing::Full(bundle) = refused.into_inner() {
+                    self.spare.push(bundle);
+                }
+            }
+        }
+    }
+
+    /// Sends packets that came from the first shard.
+    fn forward(&mut self, bundle: Bundle) -> io::Result<()> {
+        let mut from = 0;
+        for &to in &bundle.ends {
+            self.stored
+                .push(self.outgoing.store(&bundle.bytes[from..to]));
+            from = to;
+        }
+        self.fan_out(bundle.arrived)?;
+        if let Some(first) = self.lanes.first_mut() {
+            // A bundle that does not fit is one fewer; the first shard makes another.
+            let _ = first.try_send_low(Crossing::Empty(bundle));
+        }
+        Ok(())
+    }
+
+    /// Sends what is stored to every subscriber, one subscriber after the other: packets of one
+    /// size then go to the kernel in one piece.
+    fn fan_out(&mut self, arrived: Instant) -> io::Result<()> {
+        for &to in &self.subscribers {
+            for &stored in &self.stored {
+                self.outgoing.push(to, stored);
+            }
+        }
+        let packets = self.stored.len() * self.subscribers.len();
+        self.stored.clear();
+        let flushed = self.egress.try_send(&mut self.outgoing)?;
+        self.stats.sent += flushed.sent as u64;
+        self.stats.send_calls += flushed.calls as u64;
+        self.stats.drops.add(Drop::Refused, flushed.refused);
+        if flushed.blocked {
+            self.stats.drops.add(Drop::Socket, self.outgoing.len());
+        }
+        self.outgoing.clear();
+        if packets > 0 {
+            self.latency.record(arrived, Instant::now());
+        }
+        Ok(())
+    }
+}

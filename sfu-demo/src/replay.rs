@@ -1,0 +1,142 @@
+//! Sends the RTP of a real capture through the relay to receivers, and looks whether every byte
+//! arrives.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::capture::{self, CaptureError};
+use crate::mailbox::Mailbox;
+use crate::relay::{self, RelayStats};
+use crate::udp::{Bind, SendBatch};
+
+/// How a capture is to be played.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// To how many.
+    pub receivers: usize,
+    /// How much faster than it was recorded; 0 is as fast as receivers keep up.
+    pub speed: f64,
+    /// How many shards.
+    pub shards: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Packets of the capture.
+    pub packets: usize,
+    /// Bytes of the capture.
+    pub bytes: usize,
+    /// Receivers.
+    pub receivers: usize,
+    /// Packets that all receivers got, the same and in order.
+    pub delivered: usize,
+    /// The first difference, if there is one.
+    pub difference: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// What the relay's shards counted.
+    pub shards: Vec<RelayStats>,
+}
+
+/// Why a capture could not be played.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// The capture cannot be used.
+    Capture(CaptureError),
+    /// Sockets failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capture(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+impl From<io::Error> for ReplayError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Plays `path` through a relay on mailbox `M`.
+///
+/// # Errors
+///
+/// If the capture cannot be used or a socket fails. A difference is no error but in the report.
+pub fn play<M: Mailbox>(
+    path: &Path,
+    options: Options,
+    progress: impl Fn(usize, usize),
+) -> Result<Report, ReplayError> {
+    let packets = capture::read(path).map_err(ReplayError::Capture)?;
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let receivers: Vec<UdpSocket> = (0..options.receivers)
+        .map(|_| Bind::new(nowhere).open())
+        .collect::<io::Result<_>>()?;
+    for receiver in &receivers {
+        receiver.set_nonblocking(false)?;
+        receiver.set_read_timeout(Some(Duration::from_secs(2)))?;
+    }
+    let to = receivers
+        .iter()
+        .map(UdpSocket::local_addr)
+        .collect::<io::Result<_>>()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let relay = runtime.block_on(relay::start::<M>(relay::Options {
+        listen: nowhere,
+        to,
+        shards: options.shards,
+        allow_remote: false,
+        burst: SendBatch::BURST,
+    }))?;
+    let sender = UdpSocket::bind(nowhere)?;
+    let start = Instant::now();
+    let mut buffer = vec![0; 1 << 16];
+    let mut delivered = 0;
+    let mut difference = None;
+    // Receivers read in step with the sender, so that no buffer on the way can overflow and what
+    // is missing has been lost by the relay.
+    'packets: for (index, packet) in packets.iter().enumerate() {
+        if options.speed > 0.0 {
+            let due = start + packet.at.div_f64(options.speed);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        sender.send_to(&packet.bytes, relay.listen)?;
+        for (who, receiver) in receivers.iter().enumerate() {
+            let what = match receiver.recv(&mut buffer) {
+                Ok(len) if buffer[..len] == packet.bytes[..] => continue,
+                Ok(len) => format!("{len} bytes that are not those of the capture"),
+                Err(error) => error.to_string(),
+            };
+            difference = Some(format!("packet {} at receiver {who}: {what}", index + 1));
+            break 'packets;
+        }
+        delivered += 1;
+        progress(delivered, packets.len());
+    }
+    let took = start.elapsed();
+    let shards = relay.stop()?;
+    Ok(Report {
+        packets: packets.len(),
+        bytes: packets.iter().map(|packet| packet.bytes.len()).sum(),
+        receivers: options.receivers,
+        delivered,
+        difference,
+        took,
+        shards,
+    })
+}

@@ -1,0 +1,503 @@
+//! The room actor: who is in which room, and who is told what. No media passes through it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::mailbox::{Refused, Sender};
+use crate::router::ShardId;
+use crate::session::signal::Source;
+use crate::session::{ParticipantId, Role, TrackId, TrackInfo};
+use crate::shard::Control;
+
+/// The longest message to a room, in bytes.
+const MAX_CHAT: usize = 2000;
+/// Messages that a participant may send in a window of [`CHAT_WINDOW`].
+const MAX_CHATS: u32 = 20;
+const CHAT_WINDOW: Duration = Duration::from_secs(10);
+/// Who is quieter than this does not speak, in dBov.
+const SILENCE: i8 = -60;
+/// How much louder somebody must be to take over from who speaks.
+const LOUDER: i8 = 6;
+
+/// What the room is told.
+#[derive(Debug)]
+pub enum RoomMessage {
+    /// A participant is in a shard.
+    Joined {
+        /// Who.
+        id: ParticipantId,
+        /// In which room.
+        room: Arc<str>,
+        /// By what name.
+        name: Arc<str>,
+        /// Doing what.
+        role: Role,
+        /// In which shard.
+        shard: ShardId,
+    },
+    /// A participant can be told things.
+    Listens {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// A participant sends a track.
+    Published {
+        /// Which.
+        track: TrackInfo,
+        /// In which shard.
+        shard: ShardId,
+    },
+    /// A participant no longer sends a track.
+    Unpublished {
+        /// Who.
+        participant: ParticipantId,
+        /// Which.
+        track: TrackId,
+    },
+    /// A participant is gone.
+    Left {
+        /// Who.
+        participant: ParticipantId,
+    },
+    /// How loud a participant is.
+    Level {
+        /// Who.
+        participant: ParticipantId,
+        /// In dBov.
+        level: i8,
+    },
+    /// A participant switched something off or on.
+    Muted {
+        /// Who.
+        participant: ParticipantId,
+        /// What.
+        source: Source,
+        /// Off or on.
+        muted: bool,
+    },
+    /// A participant says something to the room.
+    Chat {
+        /// Who.
+        participant: ParticipantId,
+        /// What.
+        text: String,
+    },
+    /// Somebody wants to know who is where.
+    Observe(oneshot::Sender<Vec<RoomStats>>),
+}
+
+/// A room, as seen from outside.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomStats {
+    /// Its name.
+    pub room: Arc<str>,
+    /// Its participants.
+    pub participants: usize,
+    /// The tracks that they send.
+    pub tracks: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: ParticipantId,
+    name: Arc<str>,
+    role: Role,
+    shard: ShardId,
+    tracks: Vec<TrackInfo>,
+    muted: Vec<Source>,
+    level: i8,
+    chats: (Option<Instant>, u32),
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    members: Vec<Member>,
+    speaker: Option<ParticipantId>,
+}
+
+/// The tables of the actor; what follows from a message is handed to `out`.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    rooms: HashMap<Arc<str>, Room>,
+    where_is: HashMap<ParticipantId, Arc<str>>,
+}
+
+/// Control for a shard.
+pub type Out = (ShardId, Control);
+
+impl Rooms {
+    /// Takes a message and says what follows.
+    pub fn handle(&mut self, now: Instant, message: RoomMessage, out: &mut Vec<Out>) {
+        match message {
+            RoomMessage::Joined {
+                id,
+                room,
+                name,
+                role,
+                shard,
+            } => {
+                self.joined(id, &room, name, role, shard, out);
+            }
+            RoomMessage::Listens { participant } => {
+                if let Some((room, at)) = self.find(participant) {
+                    roster(room, out);
+                    let member = &room.members[at];
+                    if let Some(speaker) = room.speaker {
+                        let text = json!({"type": "speaker", "id": speaker}).to_string();
+                        out.push((member.shard, Control::Tell(member.id, text.into())));
+                    }
+                }
+            }
+            RoomMessage::Published { track, shard } => {
+                let Some((room, at)) = self.find(track.participant) else {
+                    return;
+                };
+                for member in &room.members {
+                    if member.id != track.participant {
+                        out.push((
+                            member.shard,
+                            Control::AddTrack(member.id, track.clone(), shard),
+                        ));
+                    }
+                }
+                room.members[at].tracks.push(track);
+            }
+            RoomMessage::Unpublished { participant, track } => {
+                let Some((room, at)) = self.find(participant) else {
+                    return;
+                };
+                room.members[at].tracks.retain(|known| known.id != track);
+                for member in &room.members {
+                    if member.id != participant {
+                        out.push((member.shard, Control::RemoveTrack(member.id, track)));
+                    }
+                }
+            }
+            RoomMessage::Left { participant } => self.left(participant, out),
+            RoomMessage::Level { participant, level } => self.level(participant, level, out),
+            RoomMessage::Muted {
+                participant,
+                source,
+                muted,
+            } => {
+                let Some((room, at)) = self.find(participant) else {
+                    return;
+                };
+                let member = &mut room.members[at];
+                member.muted.retain(|known| *known != source);
+                if muted {
+                    member.muted.push(source);
+                }
+                roster(room, out);
+            }
+            RoomMessage::Chat { participant, text } => self.chat(now, participant, &text, out),
+            RoomMessage::Observe(reply) => {
+                let _ = reply.send(self.stats());
+            }
+        }
+    }
+
+    fn joined(
+        &mut self,
+        id: ParticipantId,
+        name_of_room: &Arc<str>,
+        name: Arc<str>,
+        role: Role,
+        shard: ShardId,
+        out: &mut Vec<Out>,
+    ) {
+        let room = self.rooms.entry(Arc::clone(name_of_room)).or_default();
+        for member in &room.members {
+            for track in &member.tracks {
+                out.push((shard, Control::AddTrack(id, track.clone(), member.shard)));
+            }
+        }
+        room.members.push(Member {
+            id,
+            name,
+            role,
+            shard,
+            tracks: Vec::new(),
+            muted: Vec::new(),
+            level: i8::MIN,
+            chats: (None, 0),
+        });
+        self.where_is.insert(id, Arc::clone(name_of_room));
+        roster(room, out);
+    }
+
+    fn left(&mut self, participant: ParticipantId, out: &mut Vec<Out>) {
+        let Some(name) = self.where_is.remove(&participant) else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(&name) else {
+            return;
+        };
+        let Some(at) = room
+            .members
+            .iter()
+            .position(|member| member.id == participant)
+        else {
+            return;
+        };
+        let gone = room.members.remove(at);
+        for member in &room.members {
+            for track in &gone.tracks {
+                out.push((member.shard, Control::RemoveTrack(member.id, track.id)));
+            }
+        }
+        if room.speaker == Some(participant) {
+            room.speaker = None;
+        }
+        if room.members.is_empty() {
+            self.rooms.remove(&name);
+        } else {
+            roster(room, out);
+        }
+    }
+
+    fn level(&mut self, participant: ParticipantId, level: i8, out: &mut Vec<Out>) {
+        let Some((room, at)) = self.find(participant) else {
+            return;
+        };
+        room.members[at].level = level;
+        let muted = |member: &Member| member.muted.contains(&Source::Microphone);
+        let loudest = room
+            .members
+            .iter()
+            .filter(|member| member.level > SILENCE && !muted(member))
+            .max_by_key(|member| member.level);
+        let current = room
+            .members
+            .iter()
+            .find(|member| Some(member.id) == room.speaker && member.level > SILENCE);
+        let speaker = match (loudest, current) {
+            (Some(loudest), Some(current))
+                if loudest.level.saturating_sub(current.level) < LOUDER && !muted(current) =>
+            {
+                Some(current.id)
+            }
+            (loudest, _) => loudest.map(|member| member.id),
+        };
+        if speaker != room.speaker {
+            room.speaker = speaker;
+            tell_all(
+                room,
+                &json!({"type": "speaker", "id": speaker}).to_string(),
+                out,
+            );
+        }
+    }
+
+    fn chat(&mut self, now: Instant, participant: ParticipantId, text: &str, out: &mut Vec<Out>) {
+        let Some((room, at)) = self.find(participant) else {
+            return;
+        };
+        let member = &mut room.members[at];
+        let (since, count) = &mut member.chats;
+        if since.is_none_or(|since| now.saturating_duration_since(since) > CHAT_WINDOW) {
+            (*since, *count) = (Some(now), 0);
+        }
+        *count += 1;
+        if *count > MAX_CHATS || text.len() > MAX_CHAT || text.trim().is_empty() {
+            return;
+        }
+        let said = json!({"type": "chat", "from": member.id, "name": member.name, "text": text});
+        tell_all(room, &said.to_string(), out);
+    }
+
+    fn find(&mut self, participant: ParticipantId) -> Option<(&mut Room, usize)> {
+        let room = self.rooms.get_mut(self.where_is.get(&participant)?)?;
+        let at = room
+            .members
+            .iter()
+            .position(|member| member.id == participant)?;
+        Some((room, at))
+    }
+
+    fn stats(&self) -> Vec<RoomStats> {
+        let mut stats: Vec<_> = self
+            .rooms
+            .iter()
+            .map(|(name, room)| RoomStats {
+                room: Arc::clone(name),
+                participants: room.members.len(),
+                tracks: room.members.iter().map(|member| member.tracks.len()).sum(),
+            })
+            .collect();
+        stats.sort_by(|a, b| a.room.cmp(&b.room));
+        stats
+    }
+}
+
+fn roster(room: &Room, out: &mut Vec<Out>) {
+    let participants: Vec<_> = room
+        .members
+        .iter()
+        .filter(|member| member.role != Role::Subscribe)
+        .map(|member| json!({"id": member.id, "name": member.name, "muted": member.muted}))
+        .collect();
+    let watching = room
+        .members
+        .iter()
+        .filter(|member| member.role == Role::Subscribe)
+        .count();
+    let text = json!({"type": "roster", "participants": participants, "watching": watching});
+    tell_all(room, &text.to_string(), out);
+}
+
+fn tell_all(room: &Room, text: &str, out: &mut Vec<Out>) {
+    let text: Arc<str> = text.into();
+    for member in room
+        .members
+        .iter()
+        .filter(|member| member.role == Role::Page)
+    {
+        out.push((member.shard, Control::Tell(member.id, Arc::clone(&text))));
+    }
+}
+
+/// Sends control to a shard, which never waits for the room, so that waiting for it ends.
+pub(crate) async fn send<S: Sender<Control, crate::shard::Media>>(
+    shard: &mut S,
+    mut control: Control,
+) {
+    loop {
+        match shard.try_send_high(control) {
+            Ok(()) | Err(Refused::Closed(_)) => return,
+            Err(Refused::Full(back)) => control = back,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(rooms: &mut Rooms, id: u64, room: &str, role: Role, out: &mut Vec<Out>) {
+        let message = RoomMessage::Joined {
+            id: ParticipantId(id),
+            room: room.into(),
+            name: format!("n{id}").into(),
+            role,
+            shard: id as usize % 2,
+        };
+        rooms.handle(Instant::now(), message, out);
+    }
+
+    fn track(participant: u64) -> TrackInfo {
+        TrackInfo {
+            id: TrackId(participant << 8),
+            participant: ParticipantId(participant),
+            name: "n".into(),
+            video: true,
+            source: Source::Camera,
+        }
+    }
+
+    fn added(out: &[Out]) -> Vec<(ShardId, u64, u64, ShardId)> {
+        out.iter()
+            .filter_map(|(shard, control)| match control {
+                Control::AddTrack(to, track, owner) => {
+                    Some((*shard, to.0, track.participant.0, *owner))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn tracks_reach_those_in_the_room_and_late_joiners_and_nobody_else() {
+        let (mut rooms, mut out) = (Rooms::default(), Vec::new());
+        join(&mut rooms, 1, "a", Role::Page, &mut out);
+        join(&mut rooms, 2, "a", Role::Page, &mut out);
+        join(&mut rooms, 3, "b", Role::Page, &mut out);
+        assert!(added(&out).is_empty());
+        let published = RoomMessage::Published {
+            track: track(1),
+            shard: 1,
+        };
+        rooms.handle(Instant::now(), published, &mut out);
+        assert_eq!(added(&out), [(0, 2, 1, 1)]);
+        out.clear();
+        join(&mut rooms, 4, "a", Role::Subscribe, &mut out);
+        assert_eq!(added(&out), [(0, 4, 1, 1)]);
+        out.clear();
+        rooms.handle(
+            Instant::now(),
+            RoomMessage::Left {
+                participant: ParticipantId(1),
+            },
+            &mut out,
+        );
+        let removed = out
+            .iter()
+            .filter(|o| matches!(o.1, Control::RemoveTrack(..)))
+            .count();
+        assert_eq!(removed, 2);
+        assert_eq!(rooms.stats().len(), 2);
+    }
+
+    #[test]
+    fn who_speaks_is_replaced_only_by_somebody_clearly_louder() {
+        let (mut rooms, mut out) = (Rooms::default(), Vec::new());
+        join(&mut rooms, 1, "a", Role::Page, &mut out);
+        join(&mut rooms, 2, "a", Role::Page, &mut out);
+        let mut level = |id: u64, level: i8| {
+            out.clear();
+            let message = RoomMessage::Level {
+                participant: ParticipantId(id),
+                level,
+            };
+            rooms.handle(Instant::now(), message, &mut out);
+            rooms.rooms["a"].speaker.map(|speaker| speaker.0)
+        };
+        assert_eq!(level(1, -100), None);
+        assert_eq!(level(1, -40), Some(1));
+        assert_eq!(level(2, -38), Some(1), "a little louder");
+        assert_eq!(level(2, -20), Some(2));
+        assert_eq!(level(2, -90), Some(1));
+        assert_eq!(level(1, -90), None);
+    }
+
+    #[test]
+    fn chat_is_bounded_in_length_and_number() {
+        let (mut rooms, mut out) = (Rooms::default(), Vec::new());
+        join(&mut rooms, 1, "a", Role::Page, &mut out);
+        out.clear();
+        let now = Instant::now();
+        let chat = |text: &str| RoomMessage::Chat {
+            participant: ParticipantId(1),
+            text: text.to_owned(),
+        };
+        rooms.handle(now, chat(&"x".repeat(MAX_CHAT + 1)), &mut out);
+        rooms.handle(now, chat("  "), &mut out);
+        assert!(out.is_empty());
+        for _ in 0..100 {
+            rooms.handle(now, chat("hello"), &mut out);
+        }
+        assert!(!out.is_empty() && out.len() <= MAX_CHATS as usize);
+        out.clear();
+        rooms.handle(now + 2 * CHAT_WINDOW, chat("again"), &mut out);
+        assert_eq!(out.len(), 1);
+    }
+
+    #[test]
+    fn empty_rooms_are_forgotten() {
+        let (mut rooms, mut out) = (Rooms::default(), Vec::new());
+        for id in 0..100 {
+            join(&mut rooms, id, &format!("r{id}"), Role::Page, &mut out);
+            let left = RoomMessage::Left {
+                participant: ParticipantId(id),
+            };
+            rooms.handle(Instant::now(), left, &mut out);
+        }
+        assert!(rooms.rooms.is_empty() && rooms.where_is.is_empty());
+    }
+}

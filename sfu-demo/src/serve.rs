@@ -1,0 +1,279 @@
+//! Puts a server together: sockets, the actors, HTTP.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanemesh_runtime::actor::Builder;
+use lanemesh_runtime::{Actor, Child, ExitReason, System, Team, Tree};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::actors;
+use crate::http::limit::RateLimit;
+use crate::http::token::Keys;
+use crate::http::{self, App, Mailboxes, Stats};
+use crate::lobby::{Join, Joined, Limits, Lobby};
+use crate::mailbox::Mailbox;
+use crate::session::build::Setup;
+use crate::shard::Wiring;
+use crate::udp::{self, Bind};
+
+/// Control messages that a mailbox holds.
+const HIGH: usize = 1024;
+/// Media messages that a mailbox holds.
+const LOW: usize = 2048;
+
+/// How a server is to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Addresses of this host for media; empty means loopback and the address that others use.
+    pub media: Vec<IpAddr>,
+    /// The port for media, 0 for any.
+    pub media_port: u16,
+    /// How many shards.
+    pub shards: usize,
+    /// The secret of room tokens.
+    pub secret: Option<Vec<u8>>,
+    /// How many may come.
+    pub limits: Limits,
+    /// How many joins one address may make at once, and a second after that.
+    pub join_rate: (u32, f64),
+    /// Whether to estimate bandwidth and pace.
+    pub estimate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            media: Vec::new(),
+            media_port: 0,
+            shards: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
+            secret: None,
+            limits: Limits {
+                room: 64,
+                server: 1024,
+            },
+            join_rate: (30, 3.0),
+            estimate: true,
+        }
+    }
+}
+
+type Answer<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+type JoinFn = Box<dyn Fn(Join) -> Answer<Option<Joined>> + Send + Sync>;
+type ObserveFn = Box<dyn Fn() -> Answer<Stats> + Send + Sync>;
+
+/// A server that runs.
+pub struct Server {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Where media goes.
+    pub media: Vec<SocketAddr>,
+    join: JoinFn,
+    observe: ObserveFn,
+    drain: watch::Sender<bool>,
+    shards: Vec<Child>,
+    system: System,
+    http_task: AbortHandle,
+}
+
+/// Starts a server on mailbox `M`.
+///
+/// # Errors
+///
+/// If an address cannot be bound, or everybody could join a server that is not only for this
+/// machine.
+pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
+    if options.secret.is_none() && !options.http.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "{} can be reached from other machines: set a secret for room tokens",
+                options.http
+            ),
+        ));
+    }
+    if let Some(secret) = &options.secret
+        && secret.len() < Keys::MIN_SECRET
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("the secret must have at least {} bytes", Keys::MIN_SECRET),
+        ));
+    }
+    let listener = TcpListener::bind(options.http).await?;
+    let count = options.shards.max(1);
+    let mut sockets = media_sockets(&options, count)?;
+    let media: Vec<_> = sockets[0]
+        .iter()
+        .map(std::net::UdpSocket::local_addr)
+        .collect::<io::Result<_>>()?;
+
+    let (room_tx, room_rx) = M::mailbox(HIGH, 1);
+    let (lobby_tx, lobby_rx) = M::mailbox(HIGH, 1);
+    let (shard_txs, shard_rxs): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| M::mailbox(HIGH, LOW)).unzip();
+
+    let system = System::new("sfu");
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let mut shards = Vec::new();
+    for (here, mailbox) in shard_rxs.into_iter().enumerate() {
+        let wiring = Wiring::<M> {
+            here,
+            mailbox,
+            shards: shard_txs.clone(),
+            room: room_tx.clone(),
+            lobby: lobby_tx.clone(),
+        };
+        // More shards than cores share them as the system likes.
+        let name = format!("shard-{here}");
+        let team = if count <= cores {
+            Team::pinned(name, here)?
+        } else {
+            Team::new(name)?
+        };
+        let shard = actors::shard(&team, wiring, std::mem::take(&mut sockets[here]));
+        shards.push(start_actor(&system, shard)?);
+    }
+    let setup = Setup {
+        udp: media.clone(),
+        estimate: options.estimate,
+    };
+    let lobby = Lobby::new(setup, options.limits);
+    start_actor(&system, actors::room::<M>(room_rx, shard_txs.clone()))?.detach();
+    start_actor(
+        &system,
+        actors::lobby::<M>(lobby, lobby_rx, shard_txs.clone()),
+    )?
+    .detach();
+
+    let keys = options.secret.as_deref().map(Keys::new);
+    let mailboxes = Mailboxes {
+        lobby: lobby_tx,
+        room: room_tx,
+        shards: shard_txs,
+    };
+    let app = App::<M>::new(
+        mailboxes,
+        keys,
+        RateLimit::new(options.join_rate.0, options.join_rate.1),
+    );
+    let http = listener.local_addr()?;
+    let (drain, mut draining) = watch::channel(false);
+    let joins = Arc::clone(&app);
+    let join: JoinFn = Box::new(move |join| {
+        let app = Arc::clone(&joins);
+        Box::pin(async move { app.join(join).await.ok() })
+    });
+    let observes = Arc::clone(&app);
+    let observe: ObserveFn = Box::new(move || {
+        let app = Arc::clone(&observes);
+        Box::pin(async move { app.observe().await })
+    });
+    let service =
+        http::routes(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let mut http_draining = draining.clone();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+        let _ = http_draining.wait_for(|drain| *drain).await;
+    });
+    let http_task = tokio::spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "HTTP ended");
+        }
+    })
+    .abort_handle();
+    tokio::spawn(async move {
+        let _ = draining.wait_for(|drain| *drain).await;
+        app.drain();
+    });
+    Ok(Server {
+        http,
+        media,
+        join,
+        observe,
+        drain,
+        shards,
+        system,
+        http_task,
+    })
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("http", &self.http)
+            .field("media", &self.media)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Joins somebody of this process, past HTTP, tokens and rates.
+    pub async fn join(&self, join: Join) -> Option<Joined> {
+        (self.join)(join).await
+    }
+
+    /// Asks every actor how it goes.
+    pub async fn observe(&self) -> Stats {
+        (self.observe)().await
+    }
+
+    /// Says goodbye to everybody and stops; waits for it, but no longer than `deadline`. Says
+    /// whether everything ended by itself.
+    pub async fn stop(self, deadline: Duration) -> bool {
+        self.drain.send_replace(true);
+        let until = tokio::time::Instant::now() + deadline;
+        let mut clean = true;
+        for shard in self.shards {
+            let ended = tokio::time::timeout_at(until, shard).await;
+            clean &= matches!(ended, Ok(ExitReason::Normal));
+        }
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        let report = self
+            .system
+            .shutdown(left.max(Duration::from_millis(500)))
+            .await;
+        self.http_task.abort();
+        clean && report.is_clean()
+    }
+
+    /// The actors, and who owns whom.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        self.system.tree()
+    }
+}
+
+/// For each shard a socket for each address; all on one port, which the kernel shares out by flow.
+fn media_sockets(options: &Options, shards: usize) -> io::Result<Vec<Vec<std::net::UdpSocket>>> {
+    let mut addresses = options.media.clone();
+    if addresses.is_empty() {
+        addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        addresses.extend(udp::host_address());
+    }
+    let mut port = options.media_port;
+    let mut sockets: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
+    for address in addresses {
+        for shard in &mut sockets {
+            let socket = Bind::new(SocketAddr::new(address, port)).shared().open()?;
+            port = socket.local_addr()?.port();
+            shard.push(socket);
+        }
+    }
+    Ok(sockets)
+}
+
+fn start_actor<A: Actor>(system: &System, actor: Builder<A>) -> io::Result<Child> {
+    // What an actor is told comes by the mailbox that was made for it, so nobody needs its handle;
+    // it keeps running without one.
+    let (_, child) = system
+        .try_spawn(actor.keep_running())
+        .map_err(io::Error::other)?;
+    Ok(child)
+}

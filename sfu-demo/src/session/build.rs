@@ -1,0 +1,198 @@
+//! From an offer to a session: limits first, then the answer.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use str0m::bwe::Bitrate;
+use str0m::change::SdpOffer;
+use str0m::config::CryptoProvider;
+use str0m::{Candidate, IceCreds, RtcConfig};
+
+use super::codec::PayloadTypes;
+use super::signal::SourceOf;
+use super::{ParticipantId, Role, Session};
+
+/// The longest SDP that is read.
+pub const MAX_SDP: usize = 64 << 10;
+/// The most media sections that an offer may have.
+const MAX_SECTIONS: usize = 2 * super::MAX_SUBSCRIBED + super::MAX_PUBLISHED;
+/// The most candidates that an offer may have.
+const MAX_CANDIDATES: usize = 64;
+/// The most lines about streams that an offer may have.
+const MAX_SSRC_LINES: usize = 256;
+
+/// Why an offer is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Longer than [`MAX_SDP`].
+    TooLong,
+    /// More sections, candidates or streams than anybody needs.
+    TooMuch,
+    /// It has no fingerprint, or one that is none.
+    Fingerprint,
+    /// It is not SDP, or not of a kind that can be answered.
+    Malformed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the SDP is longer than 64 KiB",
+            Self::TooMuch => "the SDP has more sections, candidates or streams than are allowed",
+            Self::Fingerprint => "the SDP has no usable certificate fingerprint",
+            Self::Malformed => "the SDP cannot be understood",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What every session of a server has in common.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Where the server can be reached by UDP.
+    pub udp: Vec<SocketAddr>,
+    /// Whether to estimate what the way to a peer carries, and to pace what is sent.
+    pub estimate: bool,
+}
+
+/// Who is to be in the session.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// The participant.
+    pub id: ParticipantId,
+    /// The room.
+    pub room: Arc<str>,
+    /// The name that others see.
+    pub name: Arc<str>,
+    /// What the participant does.
+    pub role: Role,
+}
+
+/// The cryptography that all sessions use.
+pub fn crypto() -> &'static Arc<CryptoProvider> {
+    static CRYPTO: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    CRYPTO.get_or_init(|| Arc::new(str0m::crypto::from_feature_flags()))
+}
+
+/// Looks at an offer before a parser sees it.
+///
+/// # Errors
+///
+/// If it is beyond what is allowed.
+pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
+    if sdp.len() > MAX_SDP {
+        return Err(Refusal::TooLong);
+    }
+    let count = |prefix: &str| sdp.lines().filter(|line| line.starts_with(prefix)).count();
+    if count("m=") > MAX_SECTIONS
+        || count("a=candidate:") > MAX_CANDIDATES
+        || count("a=ssrc") > MAX_SSRC_LINES
+    {
+        return Err(Refusal::TooMuch);
+    }
+    let mut fingerprints = sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=fingerprint:"))
+        .peekable();
+    if fingerprints.peek().is_none() || !fingerprints.all(is_fingerprint) {
+        return Err(Refusal::Fingerprint);
+    }
+    Ok(())
+}
+
+fn is_fingerprint(value: &str) -> bool {
+    let Some((hash, digits)) = value.trim_end().split_once(' ') else {
+        return false;
+    };
+    let bytes = match hash.to_ascii_lowercase().as_str() {
+        "sha-256" => 32,
+        "sha-384" => 48,
+        "sha-512" => 64,
+        _ => return false,
+    };
+    let is_byte = |pair: &str| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit());
+    digits.split(':').count() == bytes && digits.split(':').all(is_byte)
+}
+
+impl Session {
+    /// Answers an offer with a session.
+    ///
+    /// # Errors
+    ///
+    /// If the offer is refused.
+    pub fn answer_to(
+        setup: &Setup,
+        who: Who,
+        offer: &str,
+        sources: Vec<SourceOf>,
+        now: Instant,
+    ) -> Result<(Self, String), Refusal> {
+        check_offer(offer)?;
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|_| Refusal::Malformed)?;
+        let credentials = IceCreds::new();
+        let mut config = RtcConfig::new()
+            .set_crypto_provider(Arc::clone(crypto()))
+            .set_rtp_mode(true)
+            // The server never sends to an address that has not spoken first.
+            .set_ice_lite(true)
+            .set_local_ice_credentials(credentials.clone())
+            .enable_h265(false)
+            .enable_h266(false);
+        if setup.estimate {
+            config = config.enable_bwe(Some(Bitrate::mbps(2)));
+        }
+        let mut rtc = config.build(now);
+        for candidate in setup
+            .udp
+            .iter()
+            .flat_map(|address| Candidate::host(*address, "udp"))
+        {
+            rtc.add_local_candidate(candidate);
+        }
+        let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| {
+            tracing::debug!(%error, "offer refused");
+            Refusal::Malformed
+        })?;
+        let answer = answer.to_sdp_string();
+        let mut types = PayloadTypes::default();
+        types.learn(&answer);
+        let session = Self {
+            id: who.id,
+            room: who.room,
+            name: who.name,
+            role: who.role,
+            rtc,
+            ufrag: credentials.ufrag,
+            password: credentials.pass,
+            types,
+            sources: sources
+                .into_iter()
+                .take(8)
+                .map(|of| (of.mid, of.source))
+                .collect(),
+            published: 0,
+            upstreams: Vec::new(),
+            streams: Vec::new(),
+            offered: Vec::new(),
+            downstreams: Vec::new(),
+            layers_seen: Vec::new(),
+            layer_caps: Vec::new(),
+            estimate: None,
+            told_estimate: 0,
+            channel: None,
+            pending: None,
+            events: Vec::new(),
+            level: -127.0,
+            level_told: None,
+            alive: now,
+            timeout: now,
+            connected: false,
+            closing: false,
+            closed: false,
+        };
+        Ok((session, answer))
+    }
+}

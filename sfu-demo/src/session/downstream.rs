@@ -1,0 +1,320 @@
+//! One track on its way to one subscriber: which layer it gets, and numbers without gaps.
+//!
+//! It decides and rewrites; it holds no packets.
+
+use std::time::{Duration, Instant};
+
+use str0m::media::Mid;
+use str0m::rtp::Vp8Descriptor;
+
+use super::codec::Name;
+use super::{Layer, MediaPacket, TrackId};
+
+/// How far a layer switch may be put off for want of a keyframe before it is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A track to one subscriber.
+#[derive(Debug)]
+pub struct Downstream {
+    /// Which track.
+    pub track: TrackId,
+    /// The media section that carries it.
+    pub mid: Mid,
+    /// Whether it is video.
+    pub video: bool,
+    wanted: Layer,
+    current: Option<Layer>,
+    asked: Option<Instant>,
+    sequence: Rewriter<u64>,
+    time: Rewriter<u32>,
+    picture: Rewriter<u16>,
+    base_picture: Rewriter<u8>,
+    last_sent: Option<Instant>,
+    clock_rate: u32,
+    /// Packets that were sent.
+    pub packets: u64,
+}
+
+/// What a packet is called on this way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The sequence number, extended.
+    pub sequence: u64,
+    /// The RTP time.
+    pub time: u32,
+    /// VP8: picture number and index of the base layer's picture.
+    pub vp8: Option<(Option<u16>, Option<u8>)>,
+}
+
+/// Adds an offset, chosen so that the first number after a switch follows the last before it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rewriter<N> {
+    offset: N,
+    highest: N,
+}
+
+macro_rules! rewriter {
+    ($number:ty) => {
+        impl Rewriter<$number> {
+            fn switch(&mut self, first: $number, step: $number) {
+                self.offset = self.highest.wrapping_add(step).wrapping_sub(first);
+            }
+
+            fn rewrite(&mut self, number: $number) -> $number {
+                let number = number.wrapping_add(self.offset);
+                if number.wrapping_sub(self.highest) < <$number>::MAX / 2 {
+                    self.highest = number;
+                }
+                number
+            }
+        }
+    };
+}
+rewriter!(u64);
+rewriter!(u32);
+rewriter!(u16);
+rewriter!(u8);
+
+impl Downstream {
+    /// A track that starts with its next keyframe, at the highest layer.
+    #[must_use]
+    pub fn new(track: TrackId, mid: Mid, video: bool) -> Self {
+        Self {
+            track,
+            mid,
+            video,
+            wanted: Layer::HIGHEST,
+            current: None,
+            asked: None,
+            sequence: Rewriter::default(),
+            time: Rewriter::default(),
+            picture: Rewriter::default(),
+            base_picture: Rewriter::default(),
+            last_sent: None,
+            clock_rate: if video { 90_000 } else { 48_000 },
+            packets: 0,
+        }
+    }
+
+    /// The same section with another track, whose numbers follow on.
+    #[must_use]
+    pub fn continued_by(self, track: TrackId) -> Self {
+        Self {
+            track,
+            current: None,
+            asked: None,
+            wanted: Layer::HIGHEST,
+            ..self
+        }
+    }
+
+    /// The layer that is being sent.
+    #[must_use]
+    pub fn current(&self) -> Option<Layer> {
+        self.current
+    }
+
+    /// The layer that is to be sent.
+    #[must_use]
+    pub fn wanted(&self) -> Layer {
+        self.wanted
+    }
+
+    /// Chooses a layer, to be sent from its next keyframe on; says whether that is a change.
+    pub fn want(&mut self, layer: Layer) -> bool {
+        if self.wanted == layer {
+            return false;
+        }
+        self.wanted = layer;
+        self.asked = None;
+        true
+    }
+
+    /// Whether a keyframe of the wanted layer is missing and has not been asked for lately; it
+    /// counts as asked for from then on.
+    pub fn needs_keyframe(&mut self, now: Instant) -> bool {
+        if !self.video || self.current == Some(self.wanted) {
+            return false;
+        }
+        let due = self
+            .asked
+            .is_none_or(|asked| now.duration_since(asked) >= ASK_AGAIN);
+        if due {
+            self.asked = Some(now);
+        }
+        due
+    }
+
+    /// Whether a packet goes out, and as what.
+    pub fn rewrite(&mut self, packet: &MediaPacket) -> Option<Rewritten> {
+        if self.current != Some(packet.layer) {
+            let switches = if self.video {
+                packet.layer == self.wanted && packet.keyframe
+            } else {
+                true
+            };
+            if !switches {
+                return None;
+            }
+            self.switch(packet);
+        }
+        let sequence = self.sequence.rewrite(packet.sequence);
+        if sequence > u64::MAX / 2 {
+            return None; // older than the first that went out
+        }
+        self.last_sent = Some(packet.arrived);
+        self.packets += 1;
+        Some(Rewritten {
+            sequence,
+            time: self.time.rewrite(packet.time),
+            vp8: self.vp8(packet),
+        })
+    }
+
+    fn switch(&mut self, packet: &MediaPacket) {
+        let Some(last) = self.last_sent else {
+            self.sequence.highest = first_sequence(packet.sequence);
+            self.sequence.switch(packet.sequence, 0);
+            self.time.highest = packet.time;
+            if let Some((picture, base)) = vp8_numbers(packet) {
+                self.picture.highest = picture.unwrap_or(0) << 1;
+                self.base_picture.highest = base.unwrap_or(0);
+            }
+            self.current = Some(packet.layer);
+            return;
+        };
+        // The layers' clocks have nothing in common, so real time says how far they are apart.
+        let gap = packet.arrived.saturating_duration_since(last);
+        let ticks = gap.as_micros() * u128::from(self.clock_rate) / 1_000_000;
+        self.sequence.switch(packet.sequence, 1);
+        self.time.switch(
+            packet.time,
+            u32::try_from(ticks).unwrap_or(u32::MAX / 4).max(1),
+        );
+        if let Some((picture, base)) = vp8_numbers(packet) {
+            self.picture.switch(picture.unwrap_or(0) << 1, 2);
+            self.base_picture.switch(base.unwrap_or(0), 1);
+        }
+        self.current = Some(packet.layer);
+    }
+
+    fn vp8(&mut self, packet: &MediaPacket) -> Option<(Option<u16>, Option<u8>)> {
+        let (picture, base) = vp8_numbers(packet)?;
+        // Numbers of 15 bits, kept in the upper ones so that they wrap where 16 bits do.
+        let picture = picture.map(|picture| self.picture.rewrite(picture << 1) >> 1);
+        let base = base.map(|base| self.base_picture.rewrite(base));
+        Some((picture, base))
+    }
+}
+
+/// Small, since a receiver takes a large first number for a rolled-over one, and with room below
+/// for packets that come late.
+fn first_sequence(sequence: u64) -> u64 {
+    (sequence & 0x3fff) + 0x400
+}
+
+fn vp8_numbers(packet: &MediaPacket) -> Option<(Option<u16>, Option<u8>)> {
+    if packet.codec.name != Name::Vp8 {
+        return None;
+    }
+    let descriptor = Vp8Descriptor::parse(&packet.payload).ok()?;
+    Some((descriptor.picture_id(), descriptor.tl0_pic_idx()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::session::codec::Codec;
+
+    fn packet(layer: u8, sequence: u64, time: u32, keyframe: bool, at: Instant) -> MediaPacket {
+        MediaPacket {
+            track: TrackId(1),
+            layer: Layer(layer),
+            codec: Codec {
+                name: Name::H264,
+                profile: 0x142,
+            },
+            sequence,
+            time,
+            marker: false,
+            keyframe,
+            audio_level: None,
+            voice: None,
+            arrived: at,
+            payload: Arc::from([0u8; 4]),
+        }
+    }
+
+    #[test]
+    fn nothing_goes_out_before_a_keyframe() {
+        let now = Instant::now();
+        let mut down = Downstream::new(TrackId(1), "v".into(), true);
+        down.want(Layer(2));
+        assert!(down.needs_keyframe(now));
+        assert!(!down.needs_keyframe(now), "it was asked for");
+        assert!(down.needs_keyframe(now + ASK_AGAIN));
+        assert_eq!(down.rewrite(&packet(2, 10, 100, false, now)), None);
+        assert_eq!(
+            down.rewrite(&packet(1, 10, 100, true, now)),
+            None,
+            "another layer"
+        );
+        assert!(down.rewrite(&packet(2, 11, 100, true, now)).is_some());
+        assert!(down.rewrite(&packet(2, 12, 100, false, now)).is_some());
+        assert!(!down.needs_keyframe(now + 4 * ASK_AGAIN));
+    }
+
+    #[test]
+    fn layer_switch_leaves_no_gap_in_the_numbers() {
+        let now = Instant::now();
+        let mut down = Downstream::new(TrackId(1), "v".into(), true);
+        down.want(Layer(0));
+        let first = down
+            .rewrite(&packet(0, 65_530, 4_000_000_000, true, now))
+            .unwrap();
+        let second = down
+            .rewrite(&packet(0, 65_531, 4_000_003_000, false, now))
+            .unwrap();
+        assert!(first.sequence < 65_536);
+        assert_eq!(second.sequence, first.sequence + 1);
+        assert_eq!(second.time, first.time.wrapping_add(3000));
+
+        assert!(down.want(Layer(2)));
+        assert!(!down.want(Layer(2)));
+        assert_eq!(down.rewrite(&packet(2, 7, 55, false, now)), None);
+        let later = now + Duration::from_millis(100);
+        let third = down.rewrite(&packet(2, 8, 55, true, later)).unwrap();
+        assert_eq!(third.sequence, second.sequence + 1);
+        assert_eq!(third.time, second.time.wrapping_add(9000));
+        assert_eq!(
+            down.rewrite(&packet(0, 65_532, 4_000_006_000, false, later)),
+            None
+        );
+        let late = down.rewrite(&packet(2, 6, 50, false, later)).unwrap();
+        assert_eq!(
+            late.sequence,
+            third.sequence - 2,
+            "a late packet keeps its place"
+        );
+        let next = down.rewrite(&packet(2, 9, 3055, false, later)).unwrap();
+        assert_eq!(next.sequence, third.sequence + 1);
+    }
+
+    #[test]
+    fn audio_starts_at_once() {
+        let now = Instant::now();
+        let mut down = Downstream::new(TrackId(1), "a".into(), false);
+        let mut audio = packet(0, 90_000, 1, true, now);
+        audio.codec = Codec {
+            name: Name::Opus,
+            profile: 0,
+        };
+        assert!(!down.needs_keyframe(now));
+        assert_eq!(
+            down.rewrite(&audio).unwrap().sequence,
+            first_sequence(90_000)
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! The only socket code: datagrams in batches, received by `recvmmsg` and sent by `sendmmsg`, with
+//! a burst to one destination handed over in one piece (GSO) where the kernel can.
+//!
+//! It knows nothing of RTP or WebRTC. Elsewhere than on Linux it falls back to one call a datagram.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use socket2::{Domain, Protocol, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+mod batch;
+#[cfg(target_os = "linux")]
+#[path = "udp/linux.rs"]
+mod sys;
+#[cfg(not(target_os = "linux"))]
+#[path = "udp/portable.rs"]
+mod sys;
+
+pub use batch::{Datagram, RecvBatch, SendBatch, Stored};
+
+/// The largest datagram that is taken; a longer one is dropped and counted.
+pub const MAX_DATAGRAM: usize = 1500;
+
+/// How a socket is bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Bind {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether others of this process may bind the same port, each getting a share of the flows.
+    pub shared: bool,
+    /// The kernel's receive and send buffers in bytes; the kernel may give less.
+    pub buffer: usize,
+}
+
+impl Bind {
+    /// Binds `address` alone, with buffers of 4 MiB.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            shared: false,
+            buffer: 4 << 20,
+        }
+    }
+
+    /// Lets others of this process bind the same port.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self {
+            shared: true,
+            ..self
+        }
+    }
+
+    /// Binds a nonblocking socket.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses the address or the options.
+    pub fn open(self) -> io::Result<StdSocket> {
+        let socket = socket2::Socket::new(
+            Domain::for_address(self.address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
+        #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+        if self.shared {
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        // The kernel caps what it gives; a small buffer is no reason to fail.
+        let _ = socket.set_recv_buffer_size(self.buffer);
+        let _ = socket.set_send_buffer_size(self.buffer);
+        socket.bind(&self.address.into())?;
+        Ok(socket.into())
+    }
+}
+
+/// What became of a batch that was sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Datagrams that the kernel took.
+    pub sent: usize,
+    /// Datagrams that it refused for a reason of their own, such as an unreachable destination.
+    pub refused: usize,
+    /// Calls into the kernel.
+    pub calls: usize,
+    /// Whether the socket's buffer is full; what is left is still in the batch.
+    pub blocked: bool,
+}
+
+/// A UDP socket on the executor.
+#[derive(Debug)]
+pub struct Socket {
+    io: UdpSocket,
+    local: SocketAddr,
+    gso: AtomicBool,
+}
+
+impl Socket {
+    /// Takes a socket made by [`Bind::open`] onto the executor of the calling task.
+    ///
+    /// # Errors
+    ///
+    /// If the executor cannot watch it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O.
+    pub fn new(socket: StdSocket) -> io::Result<Self> {
+        let local = socket.local_addr()?;
+        let gso = AtomicBool::new(sys::gso(&socket));
+        Ok(Self {
+            io: UdpSocket::from_std(socket)?,
+            local,
+            gso,
+        })
+    }
+
+    /// Where it is bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Waits until there may be something to receive.
+    ///
+    /// # Errors
+    ///
+    /// If the executor shuts down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is taken.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Whether there may be something to receive; if not, the task is woken when there is.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_recv_ready(cx)
+    }
+
+    /// Waits until there may be room to send.
+    ///
+    /// # Errors
+    ///
+    /// If the executor shuts down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is sent.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.io.writable().await
+    }
+
+    /// Receives what is there, up to the batch's size, in place of what was in the batch.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if there is nothing; otherwise the system's error.
+    pub fn try_recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.clear();
+        self.io
+            .try_io(Interest::READABLE, || sys::recv(&self.io, batch))
+    }
+
+    /// Sends the batch from where it stands. A datagram that the kernel refuses is skipped and
+    /// counted, and the rest still goes. When all went, the batch is empty.
+    ///
+    /// # Errors
+    ///
+    /// If the socket itself is broken.
+    pub fn try_send(&self, batch: &mut SendBatch) -> io::Result<Flushed> {
+        let flushed = send_all(&self.io, batch, &self.gso)?;
+        if flushed.blocked {
+            // Tells the executor, so that `writable` waits. Sends do not ask it first: a socket
+            // that was never waited for counts as full there.
+            let _ = self.io.try_io(Interest::WRITABLE, || {
+                Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock))
+            });
+        }
+        Ok(flushed)
+    }
+}
+
+/// Receives as [`Socket::try_recv`] does, from a socket that no executor watches.
+///
+/// # Errors
+///
+/// `WouldBlock` if there is nothing; otherwise the system's error.
+pub fn recv_direct(socket: &StdSocket, batch: &mut RecvBatch) -> io::Result<usize> {
+    batch.clear();
+    sys::recv(socket, batch)
+}
+
+/// Sends as [`Socket::try_send`] does, to a socket that no executor watches.
+///
+/// # Errors
+///
+/// If the socket itself is broken.
+pub fn send_direct(socket: &StdSocket, batch: &mut SendBatch, gso: bool) -> io::Result<Flushed> {
+    send_all(socket, batch, &AtomicBool::new(gso))
+}
+
+fn send_all(
+    socket: &impl sys::Handle,
+    batch: &mut SendBatch,
+    gso: &AtomicBool,
+) -> io::Result<Flushed> {
+    let mut flushed = Flushed::default();
+    while !batch.is_done() {
+        match send_some(socket, batch, gso) {
+            Ok(some) => {
+                flushed.sent += some.sent;
+                flushed.refused += some.refused;
+                flushed.calls += some.calls;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                flushed.blocked = true;
+                return Ok(flushed);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    batch.clear();
+    Ok(flushed)
+}
+
+/// One call into the kernel, and what to do about its refusal.
+fn send_some(
+    socket: &impl sys::Handle,
+    batch: &mut SendBatch,
+    gso: &AtomicBool,
+) -> io::Result<Flushed> {
+    // ORDERING: a hint of this socket alone; a stale value costs one refused call.
+    let with_gso = gso.load(Ordering::Relaxed);
+    match sys::send(socket, batch, with_gso) {
+        Ok(sent) => {
+            batch.advance(sent);
+            Ok(Flushed {
+                sent,
+                calls: 1,
+                ..Flushed::default()
+            })
+        }
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Err(error),
+            _ if with_gso && batch.front_run(true) > 1 => {
+                // The device cannot cut it up: one datagram at a time from now on.
+                // ORDERING: as above.
+                gso.store(false, Ordering::Relaxed);
+                Ok(Flushed {
+                    calls: 1,
+                    ..Flushed::default()
+                })
+            }
+            _ if sys::is_refusal(&error) => {
+                batch.advance(1);
+                Ok(Flushed {
+                    refused: 1,
+                    calls: 1,
+                    ..Flushed::default()
+                })
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+/// The address that this host would use to reach others, if it has any beside loopback. Nothing is
+/// sent to find out.
+#[must_use]
+pub fn host_address() -> Option<IpAddr> {
+    let socket = StdSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // A documentation address: a route lookup, and no packet.
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
+#[cfg(test)]
+mod tests;

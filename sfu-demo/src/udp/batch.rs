@@ -1,0 +1,236 @@
+//! Datagrams in batches, in buffers that are used again: no allocation once warm.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::MAX_DATAGRAM;
+
+/// Room for one datagram: one byte more than is taken shows that a datagram was longer.
+pub(super) const SLOT: usize = MAX_DATAGRAM + 1;
+
+/// A datagram that came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Room for datagrams to come in.
+#[derive(Debug)]
+pub struct RecvBatch {
+    pub(super) bytes: Box<[u8]>,
+    pub(super) heads: Box<[(usize, SocketAddr)]>,
+    pub(super) filled: usize,
+}
+
+impl RecvBatch {
+    /// Room for `datagrams` at once.
+    ///
+    /// # Panics
+    ///
+    /// If `datagrams` is 0.
+    #[must_use]
+    pub fn new(datagrams: usize) -> Self {
+        assert!(datagrams > 0, "a batch needs room for a datagram");
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Self {
+            bytes: vec![0; datagrams * SLOT].into_boxed_slice(),
+            heads: vec![(0, nobody); datagrams].into_boxed_slice(),
+            filled: 0,
+        }
+    }
+
+    /// No room at all, to stand in for a batch that is in use.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            bytes: Box::default(),
+            heads: Box::default(),
+            filled: 0,
+        }
+    }
+
+    /// How many came in.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// Whether none came in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// How many can come in at once.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// What came in; of a datagram above [`MAX_DATAGRAM`] only its source and no bytes.
+    pub fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
+        self.heads[..self.filled]
+            .iter()
+            .zip(self.bytes.chunks_exact(SLOT))
+            .map(|(&(len, source), slot)| {
+                let bytes = if len > MAX_DATAGRAM {
+                    &[][..]
+                } else {
+                    &slot[..len]
+                };
+                Datagram { source, bytes }
+            })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.filled = 0;
+    }
+}
+
+/// Bytes in a [`SendBatch`], to be sent to one or many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    pub(super) at: u32,
+    pub(super) len: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) to: SocketAddr,
+    pub(super) bytes: Stored,
+}
+
+/// Datagrams to go out, in order. Those to one destination that follow each other and are of one
+/// size (the last may be shorter) form a run, which the kernel gets in one piece.
+#[derive(Debug)]
+pub struct SendBatch {
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+    done: usize,
+    burst: usize,
+}
+
+impl SendBatch {
+    /// How many datagrams of a run go out back to back unless told otherwise: bursts at line rate
+    /// lose packets on the way, and what a longer run would save is small.
+    pub const BURST: usize = 16;
+
+    /// The most that a kernel takes in one piece.
+    pub(super) const MAX_BURST: usize = 64;
+
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            arena: Vec::new(),
+            entries: Vec::new(),
+            done: 0,
+            burst: Self::BURST,
+        }
+    }
+
+    /// Caps a run at `burst` datagrams, 1 to 64.
+    #[must_use]
+    pub fn with_burst(mut self, burst: usize) -> Self {
+        self.burst = burst.clamp(1, Self::MAX_BURST);
+        self
+    }
+
+    /// Copies `bytes` in, to be sent to somebody.
+    ///
+    /// # Panics
+    ///
+    /// If the batch would hold 4 GiB.
+    pub fn store(&mut self, bytes: &[u8]) -> Stored {
+        let at = u32::try_from(self.arena.len()).expect("a batch holds less than 4 GiB");
+        let len = u32::try_from(bytes.len()).expect("a batch holds less than 4 GiB");
+        self.arena.extend_from_slice(bytes);
+        Stored { at, len }
+    }
+
+    /// Sends `bytes`, stored before, to `to`.
+    pub fn push(&mut self, to: SocketAddr, bytes: Stored) {
+        self.entries.push(Entry { to, bytes });
+    }
+
+    /// Copies `bytes` in and sends them to `to`.
+    pub fn push_copy(&mut self, to: SocketAddr, bytes: &[u8]) {
+        let stored = self.store(bytes);
+        self.push(to, stored);
+    }
+
+    /// How many are still to go out.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.done
+    }
+
+    /// Whether none is to go out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.is_done()
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.entries.clear();
+        self.done = 0;
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done == self.entries.len()
+    }
+
+    pub(super) fn advance(&mut self, datagrams: usize) {
+        self.done += datagrams;
+        debug_assert!(self.done <= self.entries.len());
+    }
+
+    pub(super) fn pending(&self) -> &[Entry] {
+        &self.entries[self.done..]
+    }
+
+    /// Bytes that were stored.
+    #[must_use]
+    pub fn bytes(&self, stored: Stored) -> &[u8] {
+        let at = stored.at as usize;
+        &self.arena[at..at + stored.len as usize]
+    }
+
+    /// The length of the run at the front.
+    pub(super) fn front_run(&self, gso: bool) -> usize {
+        run(self.pending(), if gso { self.burst } else { 1 })
+    }
+
+    pub(super) fn burst(&self) -> usize {
+        self.burst
+    }
+}
+
+impl Default for SendBatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How many of the first entries form a run of at most `burst`.
+pub(super) fn run(entries: &[Entry], burst: usize) -> usize {
+    let Some(first) = entries.first() else {
+        return 0;
+    };
+    let (to, size) = (first.to, first.bytes.len);
+    let mut len = 1;
+    for entry in &entries[1..entries.len().min(burst.max(1))] {
+        if entry.to != to || entry.bytes.len > size || entry.bytes.len == 0 {
+            break;
+        }
+        len += 1;
+        if entry.bytes.len < size {
+            break;
+        }
+    }
+    len
+}

@@ -1,0 +1,36 @@
+//! An independent WebRTC stack publishes and plays.
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use sfu_demo::mailbox::mesh::Mesh;
+use support::{Killed, Running, options, python};
+
+#[test]
+fn aiortc_publishes_and_another_aiortc_decodes_it() {
+    let Some(python) = python() else { return };
+    let server = Running::start::<Mesh>(options(2));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aiortc_client.py");
+    let publisher = Killed(
+        Command::new(&python)
+            .args([
+                script,
+                "publish",
+                &format!("{}/whip/py", server.http),
+                "120",
+            ])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let player = Command::new(&python)
+        .args([script, "play", &format!("{}/whep/py", server.http), "60"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&player.stdout);
+    let why = String::from_utf8_lossy(&player.stderr);
+    assert!(player.status.success(), "{said}\n{why}\n{}", server.stats());
+    drop(publisher);
+    server.stop();
+}

@@ -1,0 +1,231 @@
+//! Two tabs of a real browser in a room.
+
+mod support;
+
+use serde_json::Value;
+use sfu_demo::mailbox::mesh::Mesh;
+use support::browser::Browser;
+use support::{Running, options};
+
+/// Opens the page in a tab and joins by its form.
+fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
+    let tab = browser.open(&format!("{}/r/{room}?name={name}{query}", server.http));
+    browser.wait(
+        &tab,
+        "the form is there",
+        "return !!document.querySelector('#join .primary')",
+    );
+    browser.click(&tab, "#join .primary");
+    browser.wait(
+        &tab,
+        &format!("{name} is connected"),
+        "return window.sfu.pc?.connectionState === 'connected'",
+    );
+    tab
+}
+
+/// How many frames and audio samples of another's tile have been decoded.
+fn decoded(browser: &Browser, tab: &str, name: &str) -> (u64, u64) {
+    let script = format!(
+        "return (async () => {{
+            const tile = [...window.sfu.tiles.values()].find(t => t.root.querySelector('.who').textContent === '{name}');
+            if (!tile) return [0, 0];
+            const ids = tile.stream.getTracks().map(t => t.id);
+            let frames = 0, samples = 0;
+            for (const report of (await window.sfu.pc.getStats()).values()) {{
+                if (report.type !== 'inbound-rtp' || !ids.includes(report.trackIdentifier)) continue;
+                frames += report.framesDecoded ?? 0;
+                samples += Math.max(0, (report.totalSamplesReceived ?? 0) - (report.concealedSamples ?? 0));
+            }}
+            return [frames, samples];
+        }})()"
+    );
+    let answer = browser.run(tab, &script);
+    let number = |value: &Value| value.as_f64().unwrap_or(0.0) as u64;
+    (number(&answer[0]), number(&answer[1]))
+}
+
+/// Waits until a tab has decoded more of another's video and audio.
+fn decodes(browser: &Browser, server: &Running, tab: &str, name: &str) {
+    let before = decoded(browser, tab, name);
+    let state = || {
+        let script = "return (async () => JSON.stringify({
+            video: [...(await window.sfu.pc.getStats()).values()].filter(r => r.type === 'inbound-rtp' && r.kind === 'video'),
+            tiles: [...window.sfu.tiles.keys()], signaling: window.sfu.pc?.signalingState,
+            channel: window.sfu.channel?.readyState, page: document.body.innerText,
+            sections: window.sfu.pc?.getTransceivers().map(t => [t.mid, t.currentDirection]),
+        }))()";
+        let now = decoded(browser, tab, name);
+        format!(
+            "{before:?} {now:?}\n{}\n{}",
+            browser.run(tab, script),
+            server.stats()
+        )
+    };
+    support::until_or(
+        &format!("video and audio of {name} are decoded"),
+        state,
+        || {
+            let now = decoded(browser, tab, name);
+            (now.0 > before.0 + 10 && now.1 > before.1 + 10_000).then_some(())
+        },
+    );
+}
+
+/// The width of the picture that a tab shows of another.
+const WIDTH: &str = "return ([...window.sfu.tiles.values()].find(t => !t.root.classList.contains('mine'))?.video.videoWidth ?? 0)";
+
+#[test]
+fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(options(2));
+    let _ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
+    let ben = join(&browser, &server, "one", "Ben", "&source=none");
+    let eve = join(&browser, &server, "two", "Eve", "&source=none");
+    browser.wait(&ben, "Ben sees Ann", &format!("{WIDTH} > 0"));
+    let choose = |layer: &str| {
+        let script = format!(
+            "const select = [...window.sfu.tiles.values()].find(t => !t.root.classList.contains('mine')).root.querySelector('select');
+             select.value = '{layer}'; select.dispatchEvent(new Event('change'));"
+        );
+        browser.run(&ben, &script);
+    };
+    // The picture is 640 wide, a quarter of it in the small layer.
+    choose("0");
+    browser.wait(&ben, "the picture is small", &format!("{WIDTH} === 160"));
+    choose("1");
+    browser.wait(
+        &ben,
+        "the picture is of medium size",
+        &format!("{WIDTH} === 320"),
+    );
+    choose("0");
+    browser.wait(
+        &ben,
+        "the picture is small again",
+        &format!("{WIDTH} === 160"),
+    );
+
+    let seen = browser.run(
+        &eve,
+        "return (async () => {
+            let received = 0;
+            for (const report of (await window.sfu.pc.getStats()).values())
+                if (report.type === 'inbound-rtp') received += report.packetsReceived;
+            return [received, window.sfu.tiles.size];
+        })()",
+    );
+    assert_eq!(
+        seen,
+        serde_json::json!([0, 1]),
+        "who is in another room gets nothing"
+    );
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(options(2));
+    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
+    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    decodes(&browser, &server, &ann, "Ben");
+    browser.click(&ben, "#mic");
+    let muted = "return [...window.sfu.tiles.values()].some(t => !t.root.classList.contains('mine') && !t.muted.hidden)";
+    browser.wait(&ann, "Ben is muted", muted);
+    browser.click(&ben, "#mic");
+    browser.wait(
+        &ann,
+        "Ben is not muted",
+        &muted.replace("return ", "return !"),
+    );
+
+    browser.click(&ben, "#chat-toggle");
+    browser.run(&ben, "document.getElementById('text').value = 'hello <b>Ann</b>'; document.getElementById('chat').requestSubmit()");
+    browser.wait(
+        &ann,
+        "the message is there, as text",
+        "return document.getElementById('messages').textContent === 'Ben: hello <b>Ann</b>'",
+    );
+
+    browser.wait(
+        &ann,
+        "somebody speaks",
+        "return !!document.querySelector('.tile.speaking')",
+    );
+
+    browser.click(&ben, "#screen");
+    browser.wait(&ann, "Ann sees Ben's screen", "return [...window.sfu.tiles].some(([key, t]) => key.endsWith('-screen') && t.video.videoWidth > 0)");
+    browser.click(&ben, "#screen");
+    browser.wait(
+        &ann,
+        "the screen is gone",
+        "return window.sfu.tiles.size === 2",
+    );
+    decodes(&browser, &server, &ann, "Ben");
+
+    browser.click(&ann, "#panel-toggle");
+    browser.wait(&ann, "the figures are there", "return document.querySelectorAll('#shards tbody tr').length === 2 && document.getElementById('panel-summary').textContent.includes('mesh')");
+
+    // Everything that can be used has a name, and can be reached by the keyboard.
+    let nameless = browser.run(
+        &ann,
+        "return [...document.querySelectorAll('button, input, select, video, canvas[role=img]')]
+            .filter(e => e.offsetParent !== null && e.tagName !== 'VIDEO')
+            .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length) || e.tabIndex < 0 && e.tagName !== 'CANVAS')
+            .map(e => e.outerHTML.slice(0, 80))",
+    );
+    assert_eq!(nameless, serde_json::json!([]));
+    if let Some(dir) = std::env::var_os("SFU_DEMO_SCREENSHOTS") {
+        save(&browser, &ann, &dir, "desktop", 1280, 900);
+        save(&browser, &ann, &dir, "phone", 420, 860);
+        browser.click(&ann, "#leave");
+        save(&browser, &ann, &dir, "join", 420, 860);
+    }
+    drop(browser);
+    server.stop();
+}
+
+/// Keeps a picture of the page to be looked at.
+fn save(browser: &Browser, tab: &str, dir: &std::ffi::OsStr, name: &str, width: u32, height: u32) {
+    browser.resize(tab, width, height);
+    browser.wait(
+        tab,
+        "the page has its size",
+        "return document.readyState === 'complete'",
+    );
+    let path = std::path::Path::new(dir).join(format!("{name}.png.base64"));
+    std::fs::write(path, browser.screenshot(tab)).unwrap();
+}
+
+#[test]
+fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(options(2));
+    let ann = join(&browser, &server, "one", "Ann", "");
+    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    decodes(&browser, &server, &ann, "Ben");
+    decodes(&browser, &server, &ben, "Ann");
+
+    browser.click(&ben, "#leave");
+    browser.wait(&ann, "Ben is gone", "return window.sfu.tiles.size === 1");
+    browser.click(&ben, "#join .primary");
+    decodes(&browser, &server, &ben, "Ann");
+    decodes(&browser, &server, &ann, "Ben");
+
+    browser.close(&ben);
+    browser.wait(
+        &ann,
+        "Ben is gone again",
+        "return window.sfu.tiles.size === 1",
+    );
+    drop(browser);
+    server.stop();
+}

@@ -1,0 +1,208 @@
+//! Headless Chromium, driven over WebDriver: as much of the protocol as the tests use.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Killed, installed, until};
+
+/// A browser with a profile of its own.
+pub struct Browser {
+    session: String,
+    agent: ureq::Agent,
+    _driver: Killed,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts one, if it is installed.
+    pub fn start() -> Option<Self> {
+        if !installed("chromedriver") || !installed("chromium") {
+            return None;
+        }
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(driver.stdout.take().unwrap());
+        let driver = Killed(driver);
+        let mut lines = output.lines();
+        let port: u16 = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let at = line.find("started successfully on port ")?;
+                line[at..]
+                    .trim_end_matches('.')
+                    .rsplit(' ')
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .expect("chromedriver says its port");
+        // Its pipe must not fill up.
+        std::thread::spawn(move || lines.for_each(drop));
+
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(90)))
+            .build()
+            .into();
+        let profile = tempfile::tempdir().unwrap();
+        let args = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-renderer-backgrounding",
+            "--disable-backgrounding-occluded-windows",
+            "--disable-background-timer-throttling",
+            "--autoplay-policy=no-user-gesture-required",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            "--auto-select-desktop-capture-source=Entire screen",
+            "--window-size=1280,800",
+        ];
+        let mut args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        args.push(format!("--user-data-dir={}", profile.path().display()));
+        let capabilities = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": args},
+            "timeouts": {"script": 60_000, "pageLoad": 60_000},
+        }}});
+        let base = format!("http://127.0.0.1:{port}");
+        let answer = call(&agent, "POST", &format!("{base}/session"), &capabilities);
+        let id = answer["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session: {answer}"));
+        let session = format!("{base}/session/{id}");
+        Some(Self {
+            session,
+            agent,
+            _driver: driver,
+            _profile: profile,
+        })
+    }
+
+    /// Opens a tab at `url` and says its handle.
+    pub fn open(&self, url: &str) -> String {
+        let tab = self.post("window/new", &json!({"type": "tab"}));
+        let tab = tab["handle"].as_str().unwrap().to_owned();
+        self.to(&tab);
+        self.post("url", &json!({ "url": url }));
+        tab
+    }
+
+    /// Goes to a tab.
+    pub fn to(&self, tab: &str) {
+        self.post("window", &json!({ "handle": tab }));
+    }
+
+    /// Closes a tab as its user does.
+    pub fn close(&self, tab: &str) {
+        self.to(tab);
+        call(
+            &self.agent,
+            "DELETE",
+            &format!("{}/window", self.session),
+            &Value::Null,
+        );
+    }
+
+    /// Runs a function body in a tab; a promise is waited for.
+    pub fn run(&self, tab: &str, body: &str) -> Value {
+        // Whoever asks again and again leaves the browser some time to get on.
+        std::thread::park_timeout(Duration::from_millis(50));
+        self.to(tab);
+        self.post("execute/sync", &json!({"script": body, "args": []}))
+    }
+
+    /// Clicks what a selector finds, as a user does.
+    pub fn click(&self, tab: &str, selector: &str) {
+        self.to(tab);
+        let found = self.post(
+            "element",
+            &json!({"using": "css selector", "value": selector}),
+        );
+        let id = found
+            .as_object()
+            .and_then(|o| o.values().next())
+            .and_then(Value::as_str);
+        let id = id.unwrap_or_else(|| panic!("no {selector}: {found}"));
+        self.post(&format!("element/{id}/click"), &json!({}));
+    }
+
+    /// Sets the window's size.
+    pub fn resize(&self, tab: &str, width: u32, height: u32) {
+        self.to(tab);
+        self.post("window/rect", &json!({"width": width, "height": height}));
+    }
+
+    /// A picture of a tab, as PNG in base64.
+    pub fn screenshot(&self, tab: &str) -> String {
+        self.to(tab);
+        let url = format!("{}/screenshot", self.session);
+        call(&self.agent, "GET", &url, &Value::Null)
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Waits until a function body says something true.
+    pub fn wait(&self, tab: &str, what: &str, body: &str) -> Value {
+        let mut last = Value::Null;
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(what, || {
+                last = self.run(tab, body);
+                let empty = last.is_null() || last == json!(false) || last == json!(0);
+                (!empty).then(|| last.clone())
+            })
+        }));
+        found.unwrap_or_else(|_| {
+            let page = self.run(tab, "return document.body.innerText");
+            panic!("waited in vain until {what}; last: {last}; the page says: {page}")
+        })
+    }
+
+    fn post(&self, command: &str, body: &Value) -> Value {
+        call(
+            &self.agent,
+            "POST",
+            &format!("{}/{command}", self.session),
+            body,
+        )
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.agent.delete(&self.session).call();
+    }
+}
+
+fn call(agent: &ureq::Agent, method: &str, url: &str, body: &Value) -> Value {
+    let response = match method {
+        "GET" => agent.get(url).call(),
+        "DELETE" => agent.delete(url).call(),
+        _ => agent.post(url).send_json(body),
+    };
+    let mut response = response.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+    let ok = response.status().is_success();
+    let mut answer: Value = response
+        .body_mut()
+        .with_config()
+        .limit(64 << 20)
+        .read_json()
+        .unwrap();
+    assert!(ok, "{method} {url}: {answer}");
+    answer["value"].take()
+}

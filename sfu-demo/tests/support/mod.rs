@@ -1,0 +1,155 @@
+//! What the tests share: a server in this process, clients that are not ours, and patience.
+#![allow(dead_code, unreachable_pub)]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sfu_demo::mailbox::Mailbox;
+use sfu_demo::serve::{self, Options, Server};
+
+pub mod browser;
+
+/// How long a condition may take on a slow machine. Tests end as soon as it holds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server in this process, with its executor.
+pub struct Running {
+    pub http: String,
+    pub server: Option<Server>,
+    pub runtime: tokio::runtime::Runtime,
+}
+
+impl Running {
+    pub fn start<M: Mailbox>(options: Options) -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_env("SFU_LOG"))
+            .with_test_writer()
+            .try_init();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let server = runtime.block_on(serve::start::<M>(options)).unwrap();
+        Self {
+            http: format!("http://{}", server.http),
+            server: Some(server),
+            runtime,
+        }
+    }
+
+    pub fn stop(mut self) {
+        let server = self.server.take().unwrap();
+        assert!(
+            self.runtime.block_on(server.stop(Duration::from_secs(20))),
+            "did not end by itself"
+        );
+    }
+
+    pub fn stats(&self) -> serde_json::Value {
+        get_json(&format!("{}/api/stats", self.http))
+    }
+}
+
+/// Options for a test: any port, loopback only, no limit that a test would meet by accident.
+pub fn options(shards: usize) -> Options {
+    Options {
+        http: "127.0.0.1:0".parse().unwrap(),
+        media: vec!["127.0.0.1".parse().unwrap()],
+        shards,
+        join_rate: (10_000, 10_000.0),
+        ..Options::default()
+    }
+}
+
+pub fn get_json(url: &str) -> serde_json::Value {
+    ureq::get(url)
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_json()
+        .unwrap()
+}
+
+/// Asks until the answer is there.
+pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    until_or(what, String::new, ask)
+}
+
+/// Asks until the answer is there; says what `state` says when it does not come.
+pub fn until_or<T>(
+    what: &str,
+    state: impl Fn() -> String,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "waited in vain until {what}\n{}",
+            state()
+        );
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Whether the tests with foreign clients must run rather than be skipped where one is missing.
+pub fn required() -> bool {
+    std::env::var_os("SFU_DEMO_REQUIRE_CLIENTS").is_some_and(|value| value != "0")
+}
+
+/// Whether a program is there; says loudly when it is not, and fails when it must be.
+pub fn installed(program: &str) -> bool {
+    let found = Command::new(program)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok()
+        || Command::new(program)
+            .arg("-version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok();
+    if !found {
+        assert!(
+            !required(),
+            "{program} is required: run sfu-demo/scripts/install-test-tools"
+        );
+        eprintln!("SKIPPED: {program} is not installed; run sfu-demo/scripts/install-test-tools");
+    }
+    found
+}
+
+/// The Python of the virtual environment with aiortc.
+pub fn python() -> Option<PathBuf> {
+    let venv = std::env::var_os("SFU_DEMO_VENV").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/sfu-demo-venv"),
+        PathBuf::from,
+    );
+    let python = venv.join("bin/python");
+    if python.exists() {
+        return Some(python);
+    }
+    assert!(
+        !required(),
+        "aiortc is required: run sfu-demo/scripts/install-test-tools"
+    );
+    eprintln!("SKIPPED: aiortc is not installed; run sfu-demo/scripts/install-test-tools");
+    None
+}
+
+/// A process that does not outlive the test.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
