@@ -29,8 +29,6 @@ pub(crate) struct Inbox<T> {
     /// Lanes that were on the list when it was closed.
     late: Chain<T>,
     express: ExpressWatch,
-    /// An express message that `has_next` came upon; it is the next to be given.
-    stashed: Option<T>,
     closed: bool,
     hung_up: bool,
     asleep: bool,
@@ -71,8 +69,9 @@ pub(crate) enum Sleep {
     Closed,
 }
 
-enum Found<T> {
-    Message(T),
+enum Found {
+    /// The express place has a message, to be taken next.
+    Express,
     Lane,
     Nothing,
 }
@@ -93,7 +92,6 @@ impl<T> Inbox<T> {
             in_again: false,
             late: Chain::empty(),
             express: ExpressWatch::Shut,
-            stashed: None,
             closed: false,
             hung_up: false,
             asleep: false,
@@ -127,9 +125,10 @@ impl<T> Inbox<T> {
                 return Some(message);
             }
             match self.find() {
-                Found::Message(message) => {
-                    self.counted.messages += 1;
-                    return Some(message);
+                Found::Express => {
+                    let message = self.take_express();
+                    self.counted.messages += u64::from(message.is_some());
+                    return message;
                 }
                 Found::Lane => {}
                 Found::Nothing => return None,
@@ -154,9 +153,10 @@ impl<T> Inbox<T> {
                 }
             }
             match self.find() {
-                Found::Message(message) => {
-                    into.push(message);
-                    count += 1;
+                Found::Express => {
+                    let message = self.take_express();
+                    count += usize::from(message.is_some());
+                    into.extend(message);
                 }
                 Found::Lane => {}
                 Found::Nothing => break,
@@ -167,7 +167,7 @@ impl<T> Inbox<T> {
     }
 
     /// Goes on from a lane that is empty or has had its turn.
-    fn find(&mut self) -> Found<T> {
+    fn find(&mut self) -> Found {
         if let Some(mut lane) = self.current.take() {
             if self.turn == 0 {
                 if !self.has_other_work() {
@@ -203,8 +203,7 @@ impl<T> Inbox<T> {
 
     #[inline]
     fn has_other_work(&self) -> bool {
-        self.stashed.is_some()
-            || !self.chain.is_empty()
+        !self.chain.is_empty()
             || !self.again.is_empty()
             || self.express == ExpressWatch::Due
             || self.chain.is_at_express()
@@ -232,15 +231,10 @@ impl<T> Inbox<T> {
         }
     }
 
-    fn next_lane(&mut self) -> Found<T> {
-        if let Some(message) = self.stashed.take() {
-            return Found::Message(message);
-        }
+    fn next_lane(&mut self) -> Found {
         loop {
-            if self.express == ExpressWatch::Due
-                && let Some(message) = self.take_express()
-            {
-                return Found::Message(message);
+            if self.express == ExpressWatch::Due && self.mesh.bell.express.is_full() {
+                return Found::Express;
             }
             if let Some(lane) = self.chain.next() {
                 // SAFETY: from the ready list, or from the receiver's own lists.
@@ -273,10 +267,9 @@ impl<T> Inbox<T> {
                 self.asleep = false;
                 // A producer whose lane was taken just now may have sent its message before by
                 // express: it comes first.
-                if self.express != ExpressWatch::Shut
-                    && let Some(message) = self.take_express()
-                {
-                    return Found::Message(message);
+                if self.express != ExpressWatch::Shut && self.mesh.bell.express.is_full() {
+                    self.express = ExpressWatch::Due;
+                    return Found::Express;
                 }
                 continue;
             }
@@ -315,9 +308,6 @@ impl<T> Inbox<T> {
             if self.settle(lane, dry) {
                 return Sleep::Ready;
             }
-        }
-        if self.stashed.is_some() {
-            return Sleep::Ready;
         }
         if self.express == ExpressWatch::Due {
             return Sleep::Busy;
@@ -362,11 +352,8 @@ impl<T> Inbox<T> {
             {
                 return true;
             }
-            if self.stashed.is_some() {
-                return true;
-            }
             match self.find() {
-                Found::Message(message) => self.stashed = Some(message),
+                Found::Express => return true,
                 Found::Lane => {}
                 Found::Nothing => return false,
             }
@@ -420,7 +407,7 @@ impl<T> Inbox<T> {
     pub(crate) fn len(&self) -> usize {
         let _guard = lock(&self.count);
         let express = self.mesh.bell.express.is_full();
-        let mut count = usize::from(express) + usize::from(self.stashed.is_some());
+        let mut count = usize::from(express);
         count += self.current.as_ref().map_or(0, LaneRx::backlog);
         let listed = if self.closed {
             Chain::empty()

@@ -809,8 +809,12 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
         loop {
             if self.high.has_next() || self.low.has_next() {
+                self.pace.count(1);
                 return Poll::Ready(true);
             }
             match self.sleep(cx.waker()) {

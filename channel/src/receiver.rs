@@ -23,7 +23,8 @@ use crate::{
 ///
 /// It takes turns among the lanes that have messages; lanes without cost nothing. The async methods give
 /// at most a [budget](crate::Builder::budget) of messages without a pause, then yield to the executor
-/// once, so that a channel that is never empty does not keep other tasks from running. The blocking
+/// once, so that a channel that is never empty does not keep other tasks from running; a batch counts with
+/// all its messages, but is not cut. The blocking
 /// methods spin for a moment before they park the thread, and must not be called from async code.
 ///
 /// Dropping the receiver closes the channel and drops all messages in it.
@@ -161,8 +162,12 @@ impl<T> Receiver<T> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
         loop {
             if self.inbox.has_next() {
+                self.pace.count(1);
                 return Poll::Ready(true);
             }
             match self.inbox.sleep(cx.waker()) {
