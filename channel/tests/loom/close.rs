@@ -99,6 +99,32 @@ fn close_against_requeue() {
     });
 }
 
+/// As above, when a message that was accepted while the receiver still held the lane is in the ring: the
+/// producer of the next one must leave the lane to the receiver.
+#[test]
+fn close_against_requeue_of_an_accepted_message() {
+    model(4, || {
+        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        tx.try_send(1).unwrap();
+        assert_eq!(rx.try_recv(), Ok(1));
+        let producer = thread::spawn(move || {
+            let sent = (2..=3).take_while(|&n| tx.try_send(n).is_ok()).count();
+            (sent, tx)
+        });
+        let mut received = 0;
+        if crate::poll_once(rx.recv(), std::task::Waker::noop()).is_ready() {
+            received += 1;
+        }
+        rx.close();
+        while block_on(rx.recv()).is_some() {
+            received += 1;
+        }
+        let (sent, tx) = producer.join().unwrap();
+        assert_eq!(received, sent);
+        drop(tx);
+    });
+}
+
 #[test]
 fn close_against_batch() {
     model(3, || {
