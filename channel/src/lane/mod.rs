@@ -164,6 +164,10 @@ impl<T> Lane<T> {
         self.waiting.store(0, Ordering::Relaxed);
         self.halves.store(2, Ordering::Relaxed);
         self.wake = WakeCell::new();
+        // Holds nothing; a model sees by this write whether the other half was done with the slot.
+        // SAFETY: nobody else is here.
+        self.slot
+            .with_mut(|slot| unsafe { *slot = MaybeUninit::uninit() });
     }
 }
 
