@@ -13,7 +13,9 @@ use std::{
 };
 
 use arbitrary::Arbitrary;
-use lanemesh::{MailboxBuilder, MailboxReceiver, MailboxSender, Message, TryRecvError, TrySendError};
+use lanemesh::{
+    MailboxBuilder, MailboxReceiver, MailboxSender, Message, TryRecvError, TrySendError,
+};
 use libfuzzer_sys::fuzz_target;
 
 const PRODUCERS: usize = 4;
@@ -106,7 +108,8 @@ struct Model {
 impl Model {
     fn new(plan: &Plan) -> Self {
         let size = |n: u8, most: usize| 1 + usize::from(n) % most;
-        let (high_capacity, low_capacity) = (size(plan.high_capacity, 4), size(plan.low_capacity, 9));
+        let (high_capacity, low_capacity) =
+            (size(plan.high_capacity, 4), size(plan.low_capacity, 9));
         let (tx, rx) = MailboxBuilder::new(high_capacity, low_capacity)
             .high(|b| b.first_ring(1))
             .low(|b| {
@@ -156,7 +159,10 @@ impl Model {
                 assert_eq!(self.high[producer].queue.pop_front(), Some(n));
             }
             Message::Low((producer, n)) => {
-                assert!(!high_first || !self.has_high(), "a high message had to wait");
+                assert!(
+                    !high_first || !self.has_high(),
+                    "a high message had to wait"
+                );
                 assert_eq!(self.low[producer].queue.pop_front(), Some(n));
             }
         }
@@ -168,7 +174,9 @@ impl Model {
     }
 
     fn send_high(&mut self, producer: usize) {
-        let Some(tx) = &mut self.senders[producer] else { return };
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
         let lane = &mut self.high[producer];
         let n = lane.number();
         match tx.try_send_high((producer, n)) {
@@ -177,13 +185,17 @@ impl Model {
                 lane.queue.push_back(n);
                 self.rang();
             }
-            Err(TrySendError::Full(_)) => assert!(!self.closed && lane.used() == self.high_capacity),
+            Err(TrySendError::Full(_)) => {
+                assert!(!self.closed && lane.used() == self.high_capacity)
+            }
             Err(TrySendError::Closed(_)) => assert!(self.closed),
         }
     }
 
     fn send_low(&mut self, producer: usize) {
-        let Some(tx) = &mut self.senders[producer] else { return };
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
         let lane = &mut self.low[producer];
         let n = lane.number();
         match tx.try_send_low((producer, n)) {
@@ -199,7 +211,9 @@ impl Model {
     }
 
     fn send_batch_low(&mut self, producer: usize, count: usize, as_vec: bool) {
-        let Some(tx) = &mut self.senders[producer] else { return };
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
         let lane = &mut self.low[producer];
         let numbers: Vec<_> = (0..count).map(|_| lane.number()).collect();
         let mut items: Vec<_> = numbers.iter().map(|&n| (producer, n)).collect();
@@ -224,7 +238,9 @@ impl Model {
     }
 
     fn feed_low(&mut self, producer: usize) {
-        let Some(tx) = &mut self.senders[producer] else { return };
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
         let lane = &mut self.low[producer];
         let n = lane.number();
         match tx.try_feed_low((producer, n)) {
@@ -238,7 +254,9 @@ impl Model {
     }
 
     fn flush_low(&mut self, producer: usize) {
-        let Some(tx) = &mut self.senders[producer] else { return };
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
         let lane = &mut self.low[producer];
         match tx.flush_low() {
             Ok(()) => {
@@ -257,7 +275,9 @@ impl Model {
     }
 
     fn reserve_low(&mut self, producer: usize) {
-        let Some(tx) = &mut self.senders[producer] else { return };
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
         let lane = &mut self.low[producer];
         let mut cx = Context::from_waker(Waker::noop());
         match tx.low().poll_reserve(&mut cx) {
@@ -272,18 +292,21 @@ impl Model {
     }
 
     fn clone_sender(&mut self, producer: usize) {
-        let Some(tx) = &self.senders[producer] else { return };
+        let Some(tx) = &self.senders[producer] else {
+            return;
+        };
         // A place whose last producer has been emptied begins anew.
-        let free = (0..PRODUCERS).find(|&n| {
-            self.senders[n].is_none() && self.high[n].used() + self.low[n].used() == 0
-        });
+        let free = (0..PRODUCERS)
+            .find(|&n| self.senders[n].is_none() && self.high[n].used() + self.low[n].used() == 0);
         if let Some(free) = free {
             self.senders[free] = Some(tx.clone());
         }
     }
 
     fn drop_sender(&mut self, producer: usize) {
-        let Some(tx) = self.senders[producer].take() else { return };
+        let Some(tx) = self.senders[producer].take() else {
+            return;
+        };
         drop(tx);
         if self.closed {
             self.low[producer].staged.clear();
@@ -332,7 +355,9 @@ impl Model {
         match op {
             Op::SendHigh(n) => self.send_high(who(n)),
             Op::SendLow(n) => self.send_low(who(n)),
-            Op::SendBatchLow(n, count) => self.send_batch_low(who(n), usize::from(count % 12), false),
+            Op::SendBatchLow(n, count) => {
+                self.send_batch_low(who(n), usize::from(count % 12), false)
+            }
             Op::SendVecLow(n, count) => self.send_batch_low(who(n), usize::from(count % 12), true),
             Op::FeedLow(n) => self.feed_low(who(n)),
             Op::FlushLow(n) => self.flush_low(who(n)),
@@ -366,7 +391,11 @@ impl Model {
             }
             Op::Readable => {
                 let mut cx = Context::from_waker(Waker::noop());
-                let there = self.rx.poll_readable(&mut cx);
+                let mut there = self.rx.poll_readable(&mut cx);
+                if there.is_pending() && (self.queued() > 0 || self.ended()) {
+                    // The budget was spent; the next poll goes on.
+                    there = self.rx.poll_readable(&mut cx);
+                }
                 self.armed = None;
                 match there {
                     Poll::Ready(true) => assert!(self.queued() > 0),
@@ -381,7 +410,10 @@ impl Model {
             }
         }
         // A sleep lasts until it is woken.
-        if self.armed.is_some_and(|(waker, before)| self.wakes[waker].count() > before) {
+        if self
+            .armed
+            .is_some_and(|(waker, before)| self.wakes[waker].count() > before)
+        {
             self.armed = None;
         }
         assert_eq!(self.rx.len(), self.queued());
