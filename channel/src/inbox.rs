@@ -301,13 +301,8 @@ impl<T> Inbox<T> {
     /// Lays the receiver to sleep, after `try_next` has found nothing.
     #[inline]
     pub(crate) fn sleep(&mut self, waker: &Waker) -> Sleep {
-        if let Some(mut lane) = self.current.take() {
-            // SAFETY: what it says is done in `settle`. A closed channel does not linger, so this is
-            // an open one.
-            let dry = unsafe { lane.retire() };
-            if self.settle(lane, dry) {
-                return Sleep::Ready;
-            }
+        if self.give_up_current() {
+            return Sleep::Ready;
         }
         if self.express == ExpressWatch::Due {
             return Sleep::Busy;
@@ -327,18 +322,27 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// Gives up the lane that the receiver lingers over. `true` when something came meanwhile, and it is
+    /// the current one again.
+    #[inline]
+    fn give_up_current(&mut self) -> bool {
+        let Some(mut lane) = self.current.take() else {
+            return false;
+        };
+        // SAFETY: what it says is done in `settle`. A closed channel does not linger, so this is an
+        // open one.
+        let dry = unsafe { lane.retire() };
+        self.settle(lane, dry)
+    }
+
     /// Whether the channel is closed and drained, after `try_next` has found nothing.
     pub(crate) fn is_finished(&mut self) -> bool {
         if !self.closed && !self.hung_up {
             return false;
         }
         // A lane that the receiver lingers over, and whose producer has gone, ends here.
-        if let Some(mut lane) = self.current.take() {
-            // SAFETY: as in `sleep`.
-            let dry = unsafe { lane.retire() };
-            if self.settle(lane, dry) {
-                return false;
-            }
+        if self.give_up_current() {
+            return false;
         }
         self.express != ExpressWatch::Due
     }

@@ -1,6 +1,6 @@
 //! Close against send: accepted = received + given back.
 
-use lanemesh::{Builder, Sender, TrySendError, channel};
+use lanemesh::{Builder, Receiver, Sender, TrySendError, channel};
 use loom::{future::block_on, thread};
 
 use crate::{Payload, model, payload};
@@ -24,17 +24,22 @@ fn send_all(tx: &mut Sender<Payload>, range: std::ops::RangeInclusive<u32>) -> u
     accepted
 }
 
+/// Closes and takes the rest, which must go on in order after `received` messages; says how many in all.
+fn close_and_drain(rx: &mut Receiver<Payload>, mut received: u32) -> u32 {
+    rx.close();
+    while let Some(message) = block_on(rx.recv()) {
+        received += 1;
+        assert_eq!(message.0, received);
+    }
+    received
+}
+
 #[test]
 fn close_against_first_send() {
     model(3, || {
         let (mut tx, mut rx) = channel(1);
         let producer = thread::spawn(move || send_all(&mut tx, 1..=1));
-        rx.close();
-        let mut received = 0;
-        while let Some(message) = block_on(rx.recv()) {
-            received += 1;
-            assert_eq!(message.0, received);
-        }
+        let received = close_and_drain(&mut rx, 0);
         assert_eq!(received, producer.join().unwrap());
     });
 }
@@ -46,12 +51,7 @@ fn close_against_express() {
         let (mut tx, mut rx) = channel(3);
         assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());
         let producer = thread::spawn(move || send_all(&mut tx, 1..=2));
-        rx.close();
-        let mut received = 0;
-        while let Some(message) = block_on(rx.recv()) {
-            received += 1;
-            assert_eq!(message.0, received);
-        }
+        let received = close_and_drain(&mut rx, 0);
         assert_eq!(received, producer.join().unwrap());
     });
 }
@@ -64,12 +64,7 @@ fn close_against_ring() {
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || 1 + send_all(&mut tx, 2..=3));
         assert_eq!(rx.try_recv().unwrap().0, 1);
-        rx.close();
-        let mut received = 1;
-        while let Some(message) = block_on(rx.recv()) {
-            received += 1;
-            assert_eq!(message.0, received);
-        }
+        let received = close_and_drain(&mut rx, 1);
         assert_eq!(received, producer.join().unwrap());
     });
 }
@@ -90,11 +85,7 @@ fn close_against_requeue() {
             received += 1;
             assert_eq!(message.unwrap().0, received);
         }
-        rx.close();
-        while let Some(message) = block_on(rx.recv()) {
-            received += 1;
-            assert_eq!(message.0, received);
-        }
+        received = close_and_drain(&mut rx, received);
         assert_eq!(received, producer.join().unwrap());
     });
 }
@@ -140,12 +131,7 @@ fn close_against_batch() {
             1 + sent
         });
         assert_eq!(rx.try_recv().unwrap().0, 1);
-        rx.close();
-        let mut received = 1;
-        while let Some(message) = block_on(rx.recv()) {
-            received += 1;
-            assert_eq!(message.0, received);
-        }
+        let received = close_and_drain(&mut rx, 1);
         assert_eq!(received, producer.join().unwrap());
     });
 }
@@ -179,12 +165,7 @@ fn close_against_waiting_send() {
         let (mut tx, mut rx) = channel(1);
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || block_on(tx.send(payload(2))).is_ok());
-        rx.close();
-        let mut received = 0;
-        while let Some(message) = block_on(rx.recv()) {
-            received += 1;
-            assert_eq!(message.0, received);
-        }
+        let received = close_and_drain(&mut rx, 0);
         assert_eq!(received == 2, producer.join().unwrap());
     });
 }
