@@ -17,11 +17,13 @@ use crate::shapes::executor;
 mod actix;
 mod bare;
 mod kameo;
+mod lanemesh_runtime;
 mod ractor;
 
 pub use self::actix::{Actix, ActixArbiter};
 pub use self::bare::Bare;
 pub use self::kameo::Kameo;
+pub use self::lanemesh_runtime::LanemeshRuntime;
 pub use self::ractor::Ractor;
 
 /// Slots of a mailbox, where it is bounded.
@@ -98,6 +100,7 @@ pub trait ActorsVisitor {
 
 /// Shows every runtime to a visitor.
 pub fn visit_actors(visitor: &mut impl ActorsVisitor) {
+    visitor.visit::<LanemeshRuntime>();
     visitor.visit::<Kameo>();
     visitor.visit::<Ractor>();
     visitor.visit::<Actix>();

@@ -1,0 +1,142 @@
+//! The project's own runtime.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lanemesh_runtime::{
+    Actor, ActorHandle, ActorResult, Backoff, Child, Context, IntoBuilder, Reply, Restart,
+    Supervision, actor,
+};
+
+use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
+use crate::channels::{Role, Subject};
+
+/// lanemesh-runtime. What is told is of low priority, what is asked of high.
+#[derive(Debug)]
+pub struct LanemeshRuntime;
+
+impl Subject for LanemeshRuntime {
+    const NAME: &'static str = "lanemesh-runtime";
+    const ROLE: Role = Role::Ours;
+}
+
+/// How long an answer may take: it is not given up in any measurement.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The worker as an actor of this runtime.
+#[derive(Debug)]
+pub struct LanemeshWorker(Worker);
+
+/// A question, with the place for its answer.
+#[derive(Debug)]
+pub struct Ask(u64, Reply<u64>);
+
+impl Actor for LanemeshWorker {
+    type HighPriorityMsg = Ask;
+    type LowPriorityMsg = u64;
+
+    async fn on_high(&mut self, Ask(message, reply): Ask, _: &mut Context<Self>) -> ActorResult {
+        // Whoever asked may have gone; then nobody wants the answer.
+        let _ = reply.send(self.0.asked(message));
+        Ok(())
+    }
+
+    async fn on_low(&mut self, message: u64, _: &mut Context<Self>) -> ActorResult {
+        self.0.told(message);
+        Ok(())
+    }
+}
+
+/// A node of a tree; `children` is how many it starts, `below` how many each of those.
+#[derive(Debug)]
+pub struct Node {
+    census: Arc<Census>,
+    children: usize,
+    below: usize,
+    owned: Vec<(ActorHandle<Node>, Child)>,
+    place: Option<Place>,
+}
+
+impl Node {
+    fn new(census: Arc<Census>, children: usize, below: usize) -> Node {
+        Node {
+            census,
+            children,
+            below,
+            owned: Vec::with_capacity(children),
+            place: None,
+        }
+    }
+}
+
+impl Actor for Node {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        for _ in 0..self.children {
+            let child = Node::new(self.census.clone(), self.below, 0);
+            self.owned.push(ctx.spawn(child));
+        }
+        self.place = Some(Place::take(&self.census));
+        Ok(())
+    }
+
+    async fn on_high(&mut self, (): (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, (): (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+impl Actors for LanemeshRuntime {
+    type Handle = ActorHandle<LanemeshWorker>;
+    type Survivor = ActorHandle<LanemeshWorker>;
+    type Tree = (ActorHandle<Node>, Child);
+
+    async fn spawn(worker: Worker) -> ActorHandle<LanemeshWorker> {
+        let worker = LanemeshWorker(worker).into_builder();
+        let (handle, child) = worker.low_capacity(MAILBOX).spawn();
+        child.detach();
+        handle
+    }
+
+    async fn supervised() -> Option<ActorHandle<LanemeshWorker>> {
+        let unlimited = Supervision::default()
+            .intensity(u32::MAX, Duration::from_secs(1))
+            .backoff(Backoff::none());
+        let (handle, child) = actor::builder(|| LanemeshWorker(Worker::default()))
+            .low_capacity(MAILBOX)
+            .restart(Restart::Permanent)
+            .supervision(unlimited)
+            .spawn();
+        child.detach();
+        Some(handle)
+    }
+
+    async fn plant(
+        branches: usize,
+        leaves: usize,
+        census: Arc<Census>,
+    ) -> (ActorHandle<Node>, Child) {
+        actor::spawn(Node::new(census, branches, leaves))
+    }
+
+    async fn fell((handle, child): (ActorHandle<Node>, Child)) {
+        child.detach();
+        handle.stop();
+    }
+}
+
+impl Handle for ActorHandle<LanemeshWorker> {
+    async fn tell(&mut self, message: u64) -> bool {
+        self.send_low(message).await.is_ok()
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        let question = |reply| Ask(message, reply);
+        ActorHandle::ask(self, question, PATIENCE).await.ok()
+    }
+}
