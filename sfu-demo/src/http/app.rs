@@ -1,0 +1,184 @@
+//! What the handlers share: senders to the actors, and who may come in how often.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::error::Error;
+use super::limit::RateLimit;
+use super::metrics::Stats;
+use super::token::{Denied, Keys};
+use crate::lobby::{Join, Joined, LobbyMessage};
+use crate::mailbox::{Mailbox, Sender};
+use crate::room::RoomMessage;
+use crate::session::Role;
+use crate::shard::{Control, LobbySender, RoomSender, ShardSender};
+
+/// How long an actor may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What the handlers share.
+pub struct App<M: Mailbox> {
+    mailboxes: Mutex<Mailboxes<M>>,
+    keys: Option<Keys>,
+    joins: Mutex<RateLimit>,
+    draining: AtomicBool,
+}
+
+/// Senders to the actors.
+pub struct Mailboxes<M: Mailbox> {
+    /// The lobby's.
+    pub lobby: LobbySender<M>,
+    /// The room's.
+    pub room: RoomSender<M>,
+    /// The shards'.
+    pub shards: Vec<ShardSender<M>>,
+}
+
+impl<M: Mailbox> std::fmt::Debug for App<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+impl<M: Mailbox> std::fmt::Debug for Mailboxes<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mailboxes").finish_non_exhaustive()
+    }
+}
+
+impl<M: Mailbox> App<M> {
+    /// The shared state; without keys everybody may join every room.
+    #[must_use]
+    pub fn new(mailboxes: Mailboxes<M>, keys: Option<Keys>, joins: RateLimit) -> Arc<Self> {
+        Arc::new(Self {
+            mailboxes: Mutex::new(mailboxes),
+            keys,
+            joins: Mutex::new(joins),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Tells the actors to stop: nobody joins any more, and everybody is told goodbye.
+    pub fn drain(&self) {
+        // ORDERING: a flag for the health check alone; the actors are told by their mailboxes.
+        self.draining.store(true, Ordering::Relaxed);
+        let mut mailboxes = self
+            .mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let _ = mailboxes.lobby.try_send_high(LobbyMessage::Drain);
+        for shard in &mut mailboxes.shards {
+            let _ = shard.try_send_high(Control::Drain);
+        }
+    }
+
+    /// Whether it is about to stop.
+    pub(super) fn is_draining(&self) -> bool {
+        // ORDERING: a flag alone, see `drain`.
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn tell_lobby(&self, message: LobbyMessage) -> bool {
+        let mut mailboxes = self
+            .mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        mailboxes.lobby.try_send_high(message).is_ok()
+    }
+
+    pub(super) fn allow(&self, address: SocketAddr) -> Result<(), Error> {
+        let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
+        joins
+            .ask(Instant::now(), address.ip())
+            .map_err(Error::TooOften)
+    }
+
+    pub(super) fn admit(&self, token: Option<&str>, room: &str, role: Role) -> Result<(), Error> {
+        match &self.keys {
+            Some(keys) => keys.admit(token, room, role).map_err(Error::Denied),
+            None => Ok(()),
+        }
+    }
+
+    /// The figures are for those on this machine, and for bearers of an operator's token.
+    pub(super) fn operator(&self, address: SocketAddr, token: Option<&str>) -> Result<(), Error> {
+        if address.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let keys = self.keys.as_ref().ok_or(Error::Denied(Denied::NoRight))?;
+        let claims = keys.read(token.ok_or(Error::Denied(Denied::Missing))?);
+        match claims {
+            Ok(claims) if claims.operator => Ok(()),
+            Ok(_) => Err(Error::Denied(Denied::NoRight)),
+            Err(denied) => Err(Error::Denied(denied)),
+        }
+    }
+
+    pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
+        let (reply, answer) = oneshot::channel();
+        if !self.tell_lobby(LobbyMessage::Join(Box::new(join), reply)) {
+            return Err(Error::Busy);
+        }
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(Ok(answer)) => answer.map_err(Error::Join),
+            _ => Err(Error::Busy),
+        }
+    }
+
+    pub(super) async fn leave(&self, resource: String) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        if !self.tell_lobby(LobbyMessage::Leave { resource, reply }) {
+            return Err(Error::Busy);
+        }
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Error::NotFound),
+            _ => Err(Error::Busy),
+        }
+    }
+
+    /// Asks every actor how it goes.
+    pub async fn observe(&self) -> Stats {
+        let (mut shards, mut rooms) = (Vec::new(), None);
+        {
+            let mut mailboxes = self
+                .mailboxes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            for shard in &mut mailboxes.shards {
+                let (reply, answer) = oneshot::channel();
+                if shard.try_send_high(Control::Observe(reply)).is_ok() {
+                    shards.push(answer);
+                }
+            }
+            let (reply, answer) = oneshot::channel();
+            if mailboxes
+                .room
+                .try_send_high(RoomMessage::Observe(reply))
+                .is_ok()
+            {
+                rooms = Some(answer);
+            }
+        }
+        let mut stats = Stats {
+            mailbox: M::NAME,
+            ..Stats::default()
+        };
+        let deadline = tokio::time::Instant::now() + ANSWER;
+        for answer in shards {
+            if let Ok(Ok(shard)) = tokio::time::timeout_at(deadline, answer).await {
+                stats.shards.push(shard);
+            }
+        }
+        if let Some(answer) = rooms
+            && let Ok(Ok(rooms)) = tokio::time::timeout_at(deadline, answer).await
+        {
+            stats.rooms = rooms;
+        }
+        stats
+    }
+}

@@ -1,0 +1,70 @@
+//! Why a request is refused, and how that is said.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::token::Denied;
+use crate::lobby::JoinError;
+use crate::session::build::Refusal;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Denied(Denied),
+    TooOften(Duration),
+    Join(JoinError),
+    BadRoom,
+    NotSdp,
+    NotFound,
+    Busy,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, text) = match &self {
+            Self::Denied(denied) => {
+                let status = match denied {
+                    Denied::Missing | Denied::Invalid | Denied::Expired => StatusCode::UNAUTHORIZED,
+                    Denied::OtherRoom | Denied::NoRight => StatusCode::FORBIDDEN,
+                };
+                (status, denied.to_string())
+            }
+            Self::TooOften(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many requests".to_owned(),
+            ),
+            Self::Join(error) => {
+                let status = match error {
+                    JoinError::Offer(Refusal::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+                    JoinError::Offer(_) => StatusCode::BAD_REQUEST,
+                    _ => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                (status, error.to_string())
+            }
+            Self::BadRoom => (
+                StatusCode::BAD_REQUEST,
+                "a room's name is 1 to 64 letters, digits, '-' or '_'".to_owned(),
+            ),
+            Self::NotSdp => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be application/sdp".to_owned(),
+            ),
+            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such thing".to_owned()),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server is busy".to_owned(),
+            ),
+        };
+        let mut response = (status, Json(json!({ "error": text }))).into_response();
+        if let Self::TooOften(wait) = self {
+            let seconds = HeaderValue::from(wait.as_secs() + 1);
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}

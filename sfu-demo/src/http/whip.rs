@@ -1,0 +1,113 @@
+//! WHIP (RFC 9725) and WHEP: an offer is posted, an answer comes back, and a resource to end it by.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::app::App;
+use super::error::Error;
+use super::{TokenQuery, bearer, room_name};
+use crate::lobby::Join;
+use crate::mailbox::Mailbox;
+use crate::session::Role;
+
+pub(super) async fn whip<M: Mailbox>(
+    app: State<Arc<App<M>>>,
+    from: ConnectInfo<SocketAddr>,
+    path: Path<String>,
+    query: Query<TokenQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    offer(&app, from.0, &path, &query, &headers, &body, Role::Publish).await
+}
+
+pub(super) async fn whep<M: Mailbox>(
+    app: State<Arc<App<M>>>,
+    from: ConnectInfo<SocketAddr>,
+    path: Path<String>,
+    query: Query<TokenQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    offer(
+        &app,
+        from.0,
+        &path,
+        &query,
+        &headers,
+        &body,
+        Role::Subscribe,
+    )
+    .await
+}
+
+async fn offer<M: Mailbox>(
+    app: &App<M>,
+    from: SocketAddr,
+    room: &str,
+    query: &TokenQuery,
+    headers: &HeaderMap,
+    body: &[u8],
+    role: Role,
+) -> Result<Response, Error> {
+    app.allow(from)?;
+    let room = room_name(room)?;
+    app.admit(bearer(headers, query), &room, role)?;
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if kind.split(';').next().map(str::trim) != Some("application/sdp") {
+        return Err(Error::NotSdp);
+    }
+    let offer = String::from_utf8(body.to_vec()).map_err(|_| Error::NotSdp)?;
+    let path = if role == Role::Publish {
+        "whip"
+    } else {
+        "whep"
+    };
+    let join = Join {
+        room: Arc::clone(&room),
+        name: path.to_uppercase().into(),
+        role,
+        offer,
+        sources: Vec::new(),
+    };
+    let joined = app.join(join).await?;
+    let location = format!("/{path}/{room}/{}", joined.resource);
+    let headers = [
+        (CONTENT_TYPE, "application/sdp".to_owned()),
+        (LOCATION, location),
+    ];
+    Ok((StatusCode::CREATED, headers, joined.answer).into_response())
+}
+
+/// RFC 9725: what may be posted here.
+pub(super) async fn offers() -> Response {
+    let accept = HeaderName::from_static("accept-post");
+    (StatusCode::NO_CONTENT, [(accept, "application/sdp")]).into_response()
+}
+
+/// RFC 9725: the server is ICE-lite and restarts by a new POST, so there is nothing to trickle.
+pub(super) async fn no_trickle() -> Response {
+    let accept = ACCEPT;
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        [(ALLOW, "DELETE"), (accept, "application/sdp")],
+    )
+        .into_response()
+}
+
+pub(super) async fn gone<M: Mailbox>(
+    State(app): State<Arc<App<M>>>,
+    Path((_, resource)): Path<(String, String)>,
+) -> Result<StatusCode, Error> {
+    app.leave(resource).await?;
+    Ok(StatusCode::OK)
+}
