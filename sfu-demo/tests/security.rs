@@ -1,0 +1,402 @@
+//! What must be refused, and what must do no harm: names, offers, tokens, floods and datagrams.
+
+mod support;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use sfu_demo::http::token::{Claims, Keys};
+use sfu_demo::mailbox::mesh::Mesh;
+use sfu_demo::serve::Options;
+use sfu_demo::udp::RecvBatch;
+use str0m::media::MediaKind;
+use support::client::{OPUS, agent, client, drive_until, join, post};
+use support::{Running, options, until};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn wrong_fingerprint_is_not_connected() {
+    let server = Running::start::<Mesh>(options(1));
+    let (mut client, offer) = client(true, &[MediaKind::Audio]);
+    let at = offer.find("a=fingerprint:sha-256 ").unwrap() + 22;
+    let digit = if &offer[at..=at] == "A" { "B" } else { "A" };
+    let mut forged = offer.clone();
+    forged.replace_range(at..=at, digit);
+    let answer = post(
+        &format!("{}/whip/a", server.http),
+        "application/sdp",
+        None,
+        &forged,
+    );
+    assert_eq!(answer.status, 201);
+    client.accept(&answer.body).unwrap();
+    let mut batch = RecvBatch::new(64);
+    until("the server has ended it", || {
+        let _ = client.drive(&mut batch, |_| {});
+        let stats = server.stats();
+        let seen = stats["shards"][0]["counters"]["datagrams_in"]
+            .as_u64()
+            .unwrap();
+        (seen > 3 && stats["shards"][0]["peers"] == 0).then_some(())
+    });
+    assert_eq!(server.stats()["shards"][0]["counters"]["media_in"], 0);
+    server.stop();
+}
+
+#[test]
+fn server_that_is_not_who_the_answer_says_is_not_connected() {
+    let server = Running::start::<Mesh>(options(1));
+    let (mut client, offer) = client(true, &[MediaKind::Audio]);
+    let answer = post(
+        &format!("{}/whip/a", server.http),
+        "application/sdp",
+        None,
+        &offer,
+    );
+    let at = answer.body.find("a=fingerprint:sha-256 ").unwrap() + 22;
+    let mut forged = answer.body.clone();
+    forged.replace_range(at..=at, if &forged[at..=at] == "A" { "B" } else { "A" });
+    client.accept(&forged).unwrap();
+    let mut batch = RecvBatch::new(64);
+    until("the client has given up", || {
+        client.drive(&mut batch, |_| {}).err().map(|_| ())
+    });
+    assert!(!client.connected);
+    server.stop();
+}
+
+#[test]
+fn offers_beyond_what_is_allowed_are_refused() {
+    let server = Running::start::<Mesh>(options(1));
+    let url = format!("{}/whip/a", server.http);
+    let (_, offer) = client(true, &[MediaKind::Audio]);
+    let sdp = "application/sdp";
+    let status = |body: &str| post(&url, sdp, None, body).status;
+    assert_eq!(post(&url, "text/plain", None, &offer).status, 415);
+    assert_eq!(status(""), 400);
+    assert_eq!(status("v=0\r\n"), 400);
+    assert_eq!(status(&format!("{offer}{}", "a=x\r\n".repeat(14_000))), 413);
+    // Far more than it reads: it answers and hangs up, whichever the client sees first.
+    let huge = agent()
+        .post(&url)
+        .header("content-type", sdp)
+        .send("x".repeat(1 << 20));
+    assert!(huge.map_or(413, |answer| answer.status().as_u16()) == 413);
+    assert_eq!(
+        status(&format!("{offer}{}", "m=audio 9 X 0\r\n".repeat(200))),
+        400
+    );
+    assert_eq!(
+        status(&format!("{offer}{}", "a=candidate:x\r\n".repeat(100))),
+        400
+    );
+    let no_print = offer.replace("a=fingerprint:", "a=finger:");
+    assert_eq!(status(&no_print), 400);
+    let print = offer
+        .lines()
+        .find(|line| line.starts_with("a=fingerprint:"))
+        .unwrap();
+    for bad in [
+        "a=fingerprint:",
+        "a=fingerprint:sha-256",
+        "a=fingerprint:sha-256 ",
+        "a=fingerprint:sha-1 00:11",
+        "a=fingerprint:sha-256 00:11",
+    ] {
+        assert_eq!(status(&offer.replace(print, bad)), 400, "{bad}");
+    }
+    // Lines without what they need (null paths of others).
+    for (from, to) in [
+        ("a=mid:", "a=nid:"),
+        ("a=ice-ufrag:", "a=x:"),
+        ("a=rtpmap:", "a=x:"),
+        ("m=audio", "m="),
+        ("a=setup:", "a=x:"),
+    ] {
+        let answer = post(&url, sdp, None, &offer.replace(from, to));
+        assert!(
+            [201, 400].contains(&answer.status),
+            "{from}: {}",
+            answer.status
+        );
+    }
+    // Every offer cut off anywhere, and with a byte changed: an answer or a refusal.
+    for at in (0..offer.len()).step_by(37) {
+        let cut = &offer[..at];
+        assert!([201, 400].contains(&status(cut)));
+        let mut changed = offer.clone().into_bytes();
+        changed[at] = b'\x7f';
+        assert!([201, 400].contains(&status(&String::from_utf8(changed).unwrap())));
+    }
+    assert_eq!(
+        post(&format!("{}/whip/a%20b", server.http), sdp, None, &offer).status,
+        400
+    );
+    assert_eq!(
+        post(
+            &format!("{}/whip/{}", server.http, "a".repeat(65)),
+            sdp,
+            None,
+            &offer
+        )
+        .status,
+        400
+    );
+    assert_eq!(
+        post(&url, sdp, None, &offer).status,
+        201,
+        "and it still works"
+    );
+    server.stop();
+}
+
+#[test]
+fn tokens_guard_rooms() {
+    let server = Running::start::<Mesh>(Options {
+        secret: Some(SECRET.into()),
+        ..options(1)
+    });
+    let keys = Keys::new(SECRET.as_bytes());
+    let (_, offer) = client(true, &[MediaKind::Audio]);
+    let claims = |publish, subscribe| Claims {
+        room: "a".into(),
+        exp: 0,
+        publish,
+        subscribe,
+        operator: false,
+    };
+    let minute = Duration::from_secs(60);
+    let publish = keys.sign(claims(true, false), minute).unwrap();
+    let both = keys.sign(claims(true, true), minute).unwrap();
+    let forged = Keys::new(b"another secret, another secret!!")
+        .sign(claims(true, true), minute)
+        .unwrap();
+    let ended = keys.sign(claims(true, true), Duration::ZERO).unwrap();
+    let status = |path: &str, token: Option<&str>| {
+        post(
+            &format!("{}{path}", server.http),
+            "application/sdp",
+            token,
+            &offer,
+        )
+        .status
+    };
+    assert_eq!(status("/whip/a", None), 401);
+    assert_eq!(status("/whip/a", Some("nonsense")), 401);
+    assert_eq!(status("/whip/a", Some(&forged)), 401);
+    until("the token has ended", || {
+        (status("/whip/b", Some(&ended)) == 401).then_some(())
+    });
+    assert_eq!(status("/whip/b", Some(&both)), 403);
+    assert_eq!(status("/whep/a", Some(&publish)), 403);
+    assert_eq!(status("/whip/a", Some(&publish)), 201);
+    let page = serde_json::json!({"name": "x", "sdp": offer, "token": publish}).to_string();
+    let join = format!("{}/api/rooms/a/join", server.http);
+    assert_eq!(post(&join, "application/json", None, &page).status, 403);
+    let page = serde_json::json!({"name": "x", "sdp": offer, "token": both}).to_string();
+    assert_eq!(post(&join, "application/json", None, &page).status, 200);
+    server.stop();
+}
+
+#[test]
+fn public_address_without_a_secret_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let start = |secret: Option<&str>| {
+        let options = Options {
+            http: "0.0.0.0:0".parse().unwrap(),
+            secret: secret.map(|secret| secret.as_bytes().to_vec()),
+            ..options(1)
+        };
+        runtime.block_on(sfu_demo::serve::start::<Mesh>(options))
+    };
+    assert!(start(None).unwrap_err().to_string().contains("secret"));
+    assert!(start(Some("short")).unwrap_err().to_string().contains("32"));
+    let server = start(Some(SECRET)).unwrap();
+    assert!(runtime.block_on(server.stop(Duration::from_secs(20))));
+}
+
+#[test]
+fn flood_of_joins_is_refused_and_rooms_are_bounded() {
+    let server = Running::start::<Mesh>(Options {
+        join_rate: (5, 0.01),
+        ..options(1)
+    });
+    let (_, offer) = client(true, &[MediaKind::Audio]);
+    let answers: Vec<_> = (0..20)
+        .map(|_| {
+            post(
+                &format!("{}/whip/a", server.http),
+                "application/sdp",
+                None,
+                &offer,
+            )
+        })
+        .collect();
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 201).count(),
+        5
+    );
+    assert!(
+        answers[5..]
+            .iter()
+            .all(|answer| answer.status == 429 && answer.retry_after)
+    );
+    server.stop();
+
+    let limits = sfu_demo::lobby::Limits { room: 2, server: 3 };
+    let server = Running::start::<Mesh>(Options {
+        limits,
+        ..options(1)
+    });
+    let status = |room: &str| {
+        post(
+            &format!("{}/whip/{room}", server.http),
+            "application/sdp",
+            None,
+            &offer,
+        )
+        .status
+    };
+    assert_eq!([status("a"), status("a"), status("a")], [201, 201, 503]);
+    assert_eq!([status("b"), status("b")], [201, 503]);
+    server.stop();
+}
+
+#[test]
+fn strangers_get_nothing_back() {
+    let server = Running::start::<Mesh>(options(1));
+    // A guest who has been answered but does not come, so that there is a name to try.
+    let (_, offer) = client(true, &[MediaKind::Audio]);
+    let answer = post(
+        &format!("{}/whip/a", server.http),
+        "application/sdp",
+        None,
+        &offer,
+    )
+    .body;
+    let value = |name: &str| {
+        let line = answer.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].trim().to_owned()
+    };
+    let ufrag = value("a=ice-ufrag:");
+    let candidate = value("a=candidate:");
+    let port: u16 = candidate.split(' ').nth(5).unwrap().parse().unwrap();
+
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.connect(("127.0.0.1", port)).unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    // A DTLS ClientHello, SRTP, RTCP, junk; STUN without a name, with a wrong one, and with the right
+    // one and a wrong signature.
+    let mut hello = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 1];
+    hello.resize(53, 0);
+    let mut media = vec![0x80, 96, 0, 1];
+    media.resize(200, 7);
+    let stun = |name: &str| {
+        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        message.extend([9; 12]);
+        if !name.is_empty() {
+            let name = format!("{name}:them");
+            message.extend([0, 6]);
+            message.extend((name.len() as u16).to_be_bytes());
+            message.extend(name.as_bytes());
+            message.resize(message.len().next_multiple_of(4), 0);
+            message.extend([0, 0x24, 0, 4, 1, 2, 3, 4]); // a priority, without which it is malformed
+            message.extend([0, 8, 0, 20]);
+            message.extend([5; 20]);
+        }
+        let len = (message.len() - 20) as u16;
+        message[2..4].copy_from_slice(&len.to_be_bytes());
+        message
+    };
+    let tries = [
+        hello,
+        media,
+        vec![0x80, 200, 0, 0],
+        vec![255; 100],
+        stun(""),
+        stun("nobody"),
+        stun(&ufrag),
+    ];
+    for bytes in &tries {
+        stranger.send(bytes).unwrap();
+    }
+    // Once the lobby has refused the claims, a guest with a right signature is still let in.
+    until("all of it has been dropped", || {
+        let stats = server.stats();
+        let counters = &stats["shards"][0]["counters"];
+        (counters["datagrams_in"].as_u64().unwrap() >= tries.len() as u64).then_some(())
+    });
+    let stats = server.stats();
+    assert_eq!(stats["shards"][0]["peers"], 0, "nobody was let in");
+    assert_eq!(
+        stats["shards"][0]["counters"]["datagrams_out"], 0,
+        "nothing was said"
+    );
+    let mut back = [0; 100];
+    assert_eq!(
+        stranger.recv(&mut back).unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
+    server.stop();
+}
+
+#[test]
+fn datagrams_of_any_kind_do_no_harm() {
+    let server = Running::start::<Mesh>(options(1));
+    let audio = [MediaKind::Audio];
+    let (mut publisher, _) = join(&server, "/whip/a", true, &audio);
+    drive_until(
+        "it is connected",
+        &mut [&mut publisher],
+        |_, _| {},
+        |clients| clients[0].connected,
+    );
+    // From the publisher's own address, which the server knows: past the first gate.
+    let media = server.server.as_ref().unwrap().media[0];
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut bytes = [0u8; 1600];
+    let mut sent = 0;
+    for round in 0..3000usize {
+        for byte in &mut bytes {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = state as u8;
+        }
+        bytes[0] = [0, 1, 20, 22, 23, 63, 64, 127, 128, 144, 160, 176, 191, 255][round % 14];
+        let len = [
+            1, 2, 3, 4, 8, 12, 13, 20, 28, 60, 200, 1200, 1500, 1501, 1600,
+        ][round % 15];
+        sent += usize::from(publisher.socket().send_to(&bytes[..len], media).is_ok());
+        if round % 32 == 0 {
+            // In step, so that none is lost on the way.
+            until("they have come in", || {
+                let stats = server.stats();
+                (stats["shards"][0]["counters"]["datagrams_in"]
+                    .as_u64()
+                    .unwrap()
+                    >= sent as u64)
+                    .then_some(())
+            });
+        }
+    }
+    let stats = server.stats();
+    let counters = &stats["shards"][0]["counters"];
+    assert_eq!(counters["panics"], 0);
+    assert!(counters["drops"]["oversized"].as_u64().unwrap() > 0);
+    let (mut player, _) = join(&server, "/whep/a", false, &audio);
+    let (mut sequence, mut heard) = (0, false);
+    let mut batch = RecvBatch::new(64);
+    until("it still works", || {
+        publisher.write(0, OPUS, sequence, 0, false, b"on".as_slice().into());
+        sequence += 1;
+        publisher.drive(&mut batch, |_| {}).unwrap();
+        player.drive(&mut batch, |_| heard = true).unwrap();
+        heard.then_some(())
+    });
+    server.stop();
+}

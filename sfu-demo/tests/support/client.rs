@@ -1,0 +1,91 @@
+//! Clients of the server's own stack, and plain HTTP.
+
+use sfu_demo::client::Client;
+use sfu_demo::session::codec::{Codec, Name};
+use sfu_demo::udp::RecvBatch;
+use str0m::media::MediaKind;
+
+use super::{Running, until};
+
+pub const OPUS: Codec = Codec {
+    name: Name::Opus,
+    profile: 0,
+};
+
+pub struct Answer {
+    pub status: u16,
+    pub location: Option<String>,
+    pub retry_after: bool,
+    pub body: String,
+}
+
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into()
+}
+
+pub fn post(url: &str, kind: &str, token: Option<&str>, body: &str) -> Answer {
+    let mut request = agent().post(url).header("content-type", kind);
+    if let Some(token) = token {
+        request = request.header("authorization", &format!("Bearer {token}"));
+    }
+    let mut response = request.send(body).unwrap();
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    Answer {
+        status: response.status().as_u16(),
+        location: header("location"),
+        retry_after: header("retry-after").is_some(),
+        body: response.body_mut().read_to_string().unwrap(),
+    }
+}
+
+pub fn delete(url: &str) -> u16 {
+    agent().delete(url).call().unwrap().status().as_u16()
+}
+
+/// A client with its offer, not yet sent.
+pub fn client(sends: bool, kinds: &[MediaKind]) -> (Client, String) {
+    Client::new("127.0.0.1".parse().unwrap(), sends, kinds).unwrap()
+}
+
+pub fn join(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) -> (Client, String) {
+    let (mut client, offer) = client(sends, kinds);
+    let answer = post(
+        &format!("{}{path}", server.http),
+        "application/sdp",
+        None,
+        &offer,
+    );
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    client.accept(&answer.body).unwrap();
+    (
+        client,
+        format!("{}{}", server.http, answer.location.unwrap()),
+    )
+}
+
+/// Drives clients until a condition holds.
+pub fn drive_until(
+    what: &str,
+    clients: &mut [&mut Client],
+    mut received: impl FnMut(usize, &[u8]),
+    mut done: impl FnMut(&mut [&mut Client]) -> bool,
+) {
+    let mut batch = RecvBatch::new(64);
+    until(what, || {
+        for (index, client) in clients.iter_mut().enumerate() {
+            client
+                .drive(&mut batch, |packet| received(index, &packet.payload))
+                .unwrap();
+        }
+        done(clients).then_some(())
+    });
+}
