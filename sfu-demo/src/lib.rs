@@ -11,6 +11,7 @@ pub mod capture;
 pub mod client;
 pub mod config;
 pub mod cpu;
+pub mod demux;
 pub mod http;
 pub mod lobby;
 pub mod mailbox;

@@ -8,26 +8,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use str0m::bwe::BweKind;
 use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 use str0m::ice::StunMessage;
-use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::media::Mid;
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor};
+use str0m::rtp::{ExtensionValues, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+
+use crate::demux::{Origin, Transport};
 
 pub mod build;
 pub mod codec;
 pub mod downstream;
 mod layers;
 mod negotiate;
+mod publish;
 pub mod signal;
+mod types;
 
-use codec::{Codec, PayloadTypes};
+use codec::PayloadTypes;
 use downstream::Downstream;
+use publish::Upstream;
 use signal::{FromPage, Source, ToPage};
+pub use types::{Layer, MediaPacket, ParticipantId, Role, SessionEvent, TrackId, TrackInfo};
 
 /// How many tracks a participant may publish.
 pub const MAX_PUBLISHED: usize = 4;
@@ -39,146 +44,6 @@ pub const MAX_SUBSCRIBED: usize = 64;
 const MAX_MESSAGE: usize = 64 << 10;
 /// A peer that has not shown that it is there for this long is gone.
 const CONSENT: Duration = Duration::from_secs(20);
-
-/// A participant of the whole server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct ParticipantId(pub u64);
-
-/// A track of the whole server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TrackId(pub u64);
-
-impl TrackId {
-    fn new(participant: ParticipantId, index: usize) -> Self {
-        Self(participant.0 << 8 | index as u64)
-    }
-}
-
-impl fmt::Display for TrackId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "t{}", self.0)
-    }
-}
-
-impl std::str::FromStr for TrackId {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let number = text.strip_prefix('t').ok_or(())?;
-        number.parse().map(Self).map_err(|_| ())
-    }
-}
-
-/// A simulcast layer, 0 (small) to 2 (large); a track without layers has the largest alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Layer(pub u8);
-
-impl Layer {
-    /// The largest.
-    pub const HIGHEST: Self = Self(2);
-
-    /// The layer of a stream that is called `rid`: `q`, `h`, `f` or `0`, `1`, `2`.
-    #[must_use]
-    pub fn of(rid: Option<Rid>) -> Self {
-        match rid.as_deref() {
-            Some("q" | "l" | "lo" | "0") => Self(0),
-            Some("h" | "m" | "mid" | "1") => Self(1),
-            _ => Self::HIGHEST,
-        }
-    }
-}
-
-/// What a participant does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The page: sends, receives, and speaks over a data channel.
-    Page,
-    /// WHIP: sends.
-    Publish,
-    /// WHEP: receives.
-    Subscribe,
-}
-
-/// What others are told of a track.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrackInfo {
-    /// Which.
-    pub id: TrackId,
-    /// Whose.
-    pub participant: ParticipantId,
-    /// The name of whose it is.
-    pub name: Arc<str>,
-    /// Whether it is video.
-    pub video: bool,
-    /// What it is.
-    pub source: Source,
-}
-
-/// One RTP packet on its way through the server, as all subscribers share it.
-#[derive(Debug, Clone)]
-pub struct MediaPacket {
-    /// Of which track.
-    pub track: TrackId,
-    /// Of which layer.
-    pub layer: Layer,
-    /// What it is.
-    pub codec: Codec,
-    /// The sequence number, extended.
-    pub sequence: u64,
-    /// The RTP time.
-    pub time: u32,
-    /// The marker bit.
-    pub marker: bool,
-    /// Whether a receiver can start here.
-    pub keyframe: bool,
-    /// Audio: the level in dBov, 0 (loud) to -127.
-    pub audio_level: Option<i8>,
-    /// Audio: whether there is a voice.
-    pub voice: Option<bool>,
-    /// When it came in.
-    pub arrived: Instant,
-    /// The payload.
-    pub payload: Arc<[u8]>,
-}
-
-/// What a session has to say.
-#[derive(Debug)]
-pub enum SessionEvent {
-    /// ICE and DTLS are done.
-    Connected,
-    /// The peer sent a packet.
-    Media(MediaPacket),
-    /// The peer sends a track.
-    Published(TrackInfo),
-    /// The peer no longer sends a track.
-    Unpublished(TrackId),
-    /// The peer is now sent this track.
-    Subscribed(TrackId),
-    /// The peer is no longer sent this track.
-    Unsubscribed(TrackId),
-    /// A keyframe of another's track is needed.
-    NeedKeyframe(TrackId, Layer),
-    /// How loud the peer is.
-    Level(i8),
-    /// The peer switched something off or on.
-    Muted(Source, bool),
-    /// A message for the room.
-    Chat(String),
-    /// The page can be told things.
-    ChannelOpen,
-    /// It is over; nothing follows.
-    Closed(&'static str),
-}
-
-/// A track that the peer sends.
-#[derive(Debug)]
-struct Upstream {
-    info: TrackInfo,
-    mid: Mid,
-    announced: bool,
-    gone: bool,
-    last_keyframe_request: [Option<Instant>; 3],
-}
 
 /// A track of somebody else's that the peer is to get.
 #[derive(Debug)]
@@ -269,11 +134,15 @@ impl Session {
     pub fn receive(
         &mut self,
         now: Instant,
-        source: SocketAddr,
+        origin: Origin,
         destination: SocketAddr,
         bytes: &[u8],
     ) -> bool {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
+        let protocol = match origin.transport {
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp => Protocol::Tcp,
+        };
+        let Ok(receive) = Receive::new(protocol, origin.address, destination, bytes) else {
             return false;
         };
         let input = Input::Receive(now, receive);
@@ -407,34 +276,6 @@ impl Session {
         true
     }
 
-    /// Asks the peer for a keyframe of a track that it sends; requests for one are coalesced.
-    pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: Layer) -> bool {
-        const AT_MOST_EVERY: Duration = Duration::from_millis(500);
-        let Some(index) = self.upstreams.iter().position(|up| up.info.id == track) else {
-            return false;
-        };
-        let last = &mut self.upstreams[index].last_keyframe_request[usize::from(layer.0.min(2))];
-        if last.is_some_and(|last| now.saturating_duration_since(last) < AT_MOST_EVERY) {
-            return false;
-        }
-        let known = self.streams.iter().filter(|stream| stream.1 == index);
-        // A track without layers has only the highest, whatever was asked for.
-        let ssrc = known
-            .clone()
-            .find(|stream| stream.2 == layer)
-            .or_else(|| known.clone().next());
-        let Some(&(ssrc, _, _)) = ssrc else {
-            return false;
-        };
-        *last = Some(now);
-        let mut direct = self.rtc.direct_api();
-        let Some(stream) = direct.stream_rx(&ssrc) else {
-            return false;
-        };
-        stream.request_keyframe(KeyframeRequestKind::Pli);
-        true
-    }
-
     /// Sends a text to the page, if it is there to listen.
     pub fn send_text(&mut self, text: &str) -> bool {
         let Some(channel) = self.channel else {
@@ -529,145 +370,6 @@ impl Session {
             }
             Event::Closed => self.close_for("left"),
             _ => {}
-        }
-    }
-
-    fn incoming(&mut self, now: Instant, packet: RtpPacket) {
-        let ssrc = packet.header.ssrc;
-        let known = self.streams.iter().find(|stream| stream.0 == ssrc).copied();
-        let Some((_, index, layer)) = known.or_else(|| self.learn_stream(ssrc)) else {
-            return;
-        };
-        let upstream = &self.upstreams[index];
-        let mid = upstream.mid;
-        let Some(codec) = self.types.codec(&mid, *packet.header.payload_type) else {
-            tracing::debug!(pt = *packet.header.payload_type, %mid, "unknown payload type");
-            return;
-        };
-        if upstream.gone {
-            return;
-        }
-        // Packets of padding alone come through with nothing in them and go on as such: a receiver
-        // that misses their numbers waits for them.
-        let packet = MediaPacket {
-            track: upstream.info.id,
-            layer,
-            codec,
-            sequence: *packet.seq_no,
-            time: packet.header.timestamp,
-            marker: packet.header.marker,
-            keyframe: codec::starts_keyframe(codec.name, &packet.payload),
-            audio_level: packet.header.ext_vals.audio_level,
-            voice: packet.header.ext_vals.voice_activity,
-            arrived: packet.timestamp,
-            payload: packet.payload,
-        };
-        if !upstream.announced {
-            self.upstreams[index].announced = true;
-            let info = self.upstreams[index].info.clone();
-            self.events.push(SessionEvent::Published(info));
-        }
-        if let Some(level) = packet.audio_level {
-            self.hear(now, level);
-        }
-        self.events.push(SessionEvent::Media(packet));
-    }
-
-    /// The active speaker is found from a level that follows the voice slowly.
-    fn hear(&mut self, now: Instant, level: i8) {
-        const TELL_EVERY: Duration = Duration::from_millis(200);
-        self.level += (f32::from(level) - self.level) * 0.1;
-        if self
-            .level_told
-            .is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY)
-        {
-            self.level_told = Some(now);
-            self.events.push(SessionEvent::Level(self.level as i8));
-        }
-    }
-
-    fn learn_stream(&mut self, ssrc: Ssrc) -> Option<(Ssrc, usize, Layer)> {
-        if self.streams.len() >= MAX_STREAMS {
-            return None;
-        }
-        let mut direct = self.rtc.direct_api();
-        let stream = direct.stream_rx(&ssrc)?;
-        let (mid, layer) = (stream.mid(), Layer::of(stream.rid()));
-        let index = self
-            .upstreams
-            .iter()
-            .position(|upstream| upstream.mid == mid)?;
-        tracing::debug!(participant = self.id.0, %mid, layer = layer.0, ssrc = *ssrc, "stream");
-        let stream = (ssrc, index, layer);
-        self.streams.push(stream);
-        Some(stream)
-    }
-
-    fn publish(&mut self, mid: Mid, kind: MediaKind) {
-        if self.role == Role::Subscribe {
-            return;
-        }
-        if let Some(upstream) = self
-            .upstreams
-            .iter_mut()
-            .find(|upstream| upstream.mid == mid)
-        {
-            if upstream.gone {
-                upstream.gone = false;
-                upstream.announced = false;
-            }
-            return;
-        }
-        if self
-            .upstreams
-            .iter()
-            .filter(|upstream| !upstream.gone)
-            .count()
-            >= MAX_PUBLISHED
-        {
-            return;
-        }
-        let video = kind == MediaKind::Video;
-        let said = self
-            .sources
-            .iter()
-            .find(|source| source.0 == *mid)
-            .map(|source| source.1);
-        let source = said.unwrap_or(if video {
-            Source::Camera
-        } else {
-            Source::Microphone
-        });
-        let info = TrackInfo {
-            id: TrackId::new(self.id, self.published),
-            participant: self.id,
-            name: Arc::clone(&self.name),
-            video,
-            source,
-        };
-        self.published += 1;
-        self.upstreams.push(Upstream {
-            info,
-            mid,
-            announced: false,
-            gone: false,
-            last_keyframe_request: [None; 3],
-        });
-    }
-
-    fn unpublish(&mut self, mid: Mid) {
-        let upstream = self
-            .upstreams
-            .iter_mut()
-            .find(|upstream| upstream.mid == mid);
-        if let Some(upstream) = upstream
-            && !upstream.gone
-        {
-            upstream.gone = true;
-            if upstream.announced {
-                self.events
-                    .push(SessionEvent::Unpublished(upstream.info.id));
-            }
         }
     }
 

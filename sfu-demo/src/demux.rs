@@ -1,0 +1,359 @@
+//! Whose a received datagram is: pure tables of one shard, without sockets, clocks or sessions.
+//!
+//! What a datagram is, its first bytes tell; whose it is, its address or the name in a STUN message.
+//! An address counts as a peer's only after a STUN message from it has shown the peer's password;
+//! the password itself is not known here.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use str0m::ice::StunMessage;
+
+use crate::router::{PeerKey, ShardId};
+
+/// How many addresses of one peer are remembered; the oldest goes first.
+const MAX_ADDRESSES: usize = 32;
+/// How many names and addresses of peers elsewhere are remembered.
+const MAX_ELSEWHERE: usize = 4096;
+
+/// By what a datagram travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// A datagram of its own.
+    Udp,
+    /// A frame in a stream (RFC 4571).
+    Tcp,
+}
+
+/// Where a datagram comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// By what it came.
+    pub transport: Transport,
+    /// Who sent it.
+    pub address: SocketAddr,
+}
+
+impl Origin {
+    /// A sender of UDP.
+    #[must_use]
+    pub fn udp(address: SocketAddr) -> Self {
+        Self {
+            transport: Transport::Udp,
+            address,
+        }
+    }
+
+    /// The other end of a TCP connection.
+    #[must_use]
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self {
+            transport: Transport::Tcp,
+            address,
+        }
+    }
+}
+
+/// What a datagram is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A message about connectivity.
+    Stun,
+    /// Handshake, or data channels.
+    Dtls,
+    /// Media, encrypted.
+    Rtp,
+    /// Reports and requests, encrypted.
+    Rtcp,
+}
+
+/// What a datagram is, as far as its first bytes tell (RFC 7983, RFC 5761); none if it is of no kind
+/// that a peer may send.
+#[must_use]
+pub fn kind(bytes: &[u8]) -> Option<Kind> {
+    match *bytes.first()? {
+        0..=3 => Some(Kind::Stun),
+        20..=63 => Some(Kind::Dtls),
+        128..=191 => match bytes.get(1)? {
+            192..=223 => Some(Kind::Rtcp),
+            _ => Some(Kind::Rtp),
+        },
+        _ => None,
+    }
+}
+
+/// Whose a datagram is.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is matched at once and never kept"
+)]
+pub enum Route<'a> {
+    /// It is from an address of this peer's.
+    Peer(PeerKey),
+    /// It names this peer, and is its own if it is signed with its password.
+    IfSigned(PeerKey, StunMessage<'a>),
+    /// It is from an address of a peer of this shard.
+    Elsewhere(ShardId),
+    /// It names a peer of this shard.
+    NamesElsewhere(Arc<str>, ShardId),
+    /// It names a peer that nobody has told of.
+    NamesUnknown(String),
+    /// It is nobody's.
+    Stranger,
+    /// It is of no kind that a peer may send.
+    Malformed,
+}
+
+/// The tables: names and addresses of the peers here, and of peers that others have told of.
+#[derive(Debug, Default)]
+pub struct Directory {
+    by_ufrag: HashMap<String, PeerKey>,
+    by_origin: HashMap<Origin, PeerKey>,
+    origins: HashMap<PeerKey, Vec<Origin>>,
+    elsewhere: HashMap<Arc<str>, ShardId>,
+    elsewhere_by_origin: HashMap<Origin, (Arc<str>, ShardId)>,
+}
+
+impl Directory {
+    /// Empty tables.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a peer of this shard by the name that STUN messages to it start with.
+    pub fn insert(&mut self, ufrag: &str, key: PeerKey) {
+        self.by_ufrag.insert(ufrag.to_owned(), key);
+    }
+
+    /// Forgets a peer of this shard and its addresses.
+    pub fn remove(&mut self, ufrag: &str, key: PeerKey) {
+        self.by_ufrag.remove(ufrag);
+        for origin in self.origins.remove(&key).unwrap_or_default() {
+            self.by_origin.remove(&origin);
+        }
+    }
+
+    /// Notes that an address is a peer's: it has shown that it knows the password.
+    pub fn learn(&mut self, key: PeerKey, origin: Origin) {
+        if self.by_origin.get(&origin) == Some(&key) {
+            return;
+        }
+        let origins = self.origins.entry(key).or_default();
+        if origins.len() >= MAX_ADDRESSES {
+            let oldest = origins.remove(0);
+            self.by_origin.remove(&oldest);
+        }
+        origins.push(origin);
+        if let Some(before) = self.by_origin.insert(origin, key)
+            && let Some(origins) = self.origins.get_mut(&before)
+        {
+            origins.retain(|known| *known != origin);
+        }
+    }
+
+    /// Notes that an address is no longer anybody's.
+    pub fn unlearn(&mut self, origin: Origin) {
+        if let Some(key) = self.by_origin.remove(&origin)
+            && let Some(origins) = self.origins.get_mut(&key)
+        {
+            origins.retain(|known| *known != origin);
+        }
+    }
+
+    /// Notes that the peer of this name lives in another shard.
+    pub fn insert_elsewhere(&mut self, ufrag: &str, shard: ShardId) {
+        if self.elsewhere.len() < MAX_ELSEWHERE {
+            self.elsewhere.insert(ufrag.into(), shard);
+        }
+    }
+
+    /// Notes an address of a peer of another shard.
+    pub fn learn_elsewhere(&mut self, ufrag: &Arc<str>, shard: ShardId, origin: Origin) {
+        if self.elsewhere_by_origin.len() < MAX_ELSEWHERE {
+            self.elsewhere_by_origin
+                .insert(origin, (Arc::clone(ufrag), shard));
+        }
+    }
+
+    /// Forgets a peer of another shard and its addresses.
+    pub fn remove_elsewhere(&mut self, ufrag: &str) {
+        if self.elsewhere.remove(ufrag).is_some() {
+            self.elsewhere_by_origin
+                .retain(|_, known| *known.0 != *ufrag);
+        }
+    }
+
+    /// Whether nothing is remembered of anybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_ufrag.is_empty()
+            && self.by_origin.is_empty()
+            && self.origins.is_empty()
+            && self.elsewhere.is_empty()
+            && self.elsewhere_by_origin.is_empty()
+    }
+
+    /// Whose a datagram is. One that another shard has passed on goes no further from here.
+    #[must_use]
+    pub fn route<'a>(&self, origin: Origin, bytes: &'a [u8], passed_on: bool) -> Route<'a> {
+        match kind(bytes) {
+            None => return Route::Malformed,
+            Some(Kind::Stun) => return self.stun(bytes, passed_on),
+            Some(Kind::Dtls | Kind::Rtp | Kind::Rtcp) => {}
+        }
+        if let Some(&key) = self.by_origin.get(&origin) {
+            return Route::Peer(key);
+        }
+        match self.elsewhere_by_origin.get(&origin) {
+            Some(&(_, shard)) if !passed_on => Route::Elsewhere(shard),
+            _ => Route::Stranger,
+        }
+    }
+
+    fn stun<'a>(&self, bytes: &'a [u8], passed_on: bool) -> Route<'a> {
+        let Ok(message) = StunMessage::parse(bytes) else {
+            return Route::Malformed;
+        };
+        let Some((ufrag, _)) = message.split_username() else {
+            return Route::Stranger;
+        };
+        if let Some(&key) = self.by_ufrag.get(ufrag) {
+            return Route::IfSigned(key, message);
+        }
+        if passed_on {
+            return Route::Stranger;
+        }
+        match self.elsewhere.get_key_value(ufrag) {
+            Some((ufrag, &shard)) => Route::NamesElsewhere(Arc::clone(ufrag), shard),
+            None => Route::NamesUnknown(ufrag.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(port: u16) -> Origin {
+        Origin::udp(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// A binding request to `name`, with a signature that nobody has looked at.
+    fn request(name: &str) -> Vec<u8> {
+        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        message.extend([9; 12]);
+        let name = format!("{name}:them");
+        message.extend([0, 6]);
+        message.extend((name.len() as u16).to_be_bytes());
+        message.extend(name.as_bytes());
+        message.resize(message.len().next_multiple_of(4), 0);
+        message.extend([0, 0x24, 0, 4, 1, 2, 3, 4]); // priority
+        message.extend([0, 8, 0, 20]); // signature
+        message.extend([5; 20]);
+        let len = (message.len() - 20) as u16;
+        message[2..4].copy_from_slice(&len.to_be_bytes());
+        message
+    }
+
+    #[test]
+    fn first_bytes_tell_the_kind() {
+        for first in 0..=255u8 {
+            for second in [0, 96, 191, 192, 200, 223, 224, 255] {
+                let expected = match first {
+                    0..=3 => Some(Kind::Stun),
+                    20..=63 => Some(Kind::Dtls),
+                    128..=191 if (192..=223).contains(&second) => Some(Kind::Rtcp),
+                    128..=191 => Some(Kind::Rtp),
+                    _ => None,
+                };
+                assert_eq!(kind(&[first, second]), expected, "{first} {second}");
+            }
+        }
+        assert_eq!(kind(&[]), None);
+        assert_eq!(kind(&[0x80]), None, "too short to say");
+    }
+
+    #[test]
+    fn address_is_a_peers_only_once_learnt() {
+        let mut directory = Directory::new();
+        directory.insert("ann", 3);
+        let media = [0x80, 96, 0, 1];
+        let route = |directory: &Directory| directory.route(origin(1), &media, false);
+        assert!(matches!(route(&directory), Route::Stranger));
+        let named = request("ann");
+        let Route::IfSigned(3, _) = directory.route(origin(1), &named, false) else {
+            panic!("it names a peer");
+        };
+        assert!(matches!(route(&directory), Route::Stranger), "not by name");
+        directory.learn(3, origin(1));
+        assert!(matches!(route(&directory), Route::Peer(3)));
+        let tcp = Origin::tcp(origin(1).address);
+        assert!(matches!(
+            directory.route(tcp, &media, false),
+            Route::Stranger
+        ));
+        directory.unlearn(origin(1));
+        assert!(matches!(route(&directory), Route::Stranger));
+    }
+
+    #[test]
+    fn address_that_changes_hands_is_the_last_ones() {
+        let mut directory = Directory::new();
+        directory.insert("ann", 1);
+        directory.insert("ben", 2);
+        directory.learn(1, origin(1));
+        directory.learn(2, origin(1));
+        directory.remove("ann", 1);
+        let route = directory.route(origin(1), &[0x80, 96], false);
+        assert!(matches!(route, Route::Peer(2)), "{route:?}");
+        directory.remove("ben", 2);
+        assert!(directory.is_empty());
+    }
+
+    #[test]
+    fn addresses_of_one_peer_are_bounded() {
+        let mut directory = Directory::new();
+        directory.insert("ann", 1);
+        for port in 1..=1000 {
+            directory.learn(1, origin(port));
+        }
+        assert_eq!(directory.by_origin.len(), MAX_ADDRESSES);
+        let route = |port| directory.route(origin(port), &[22, 0], false);
+        assert!(matches!(route(1000), Route::Peer(1)));
+        assert!(matches!(route(1), Route::Stranger));
+        directory.remove("ann", 1);
+        assert!(directory.is_empty());
+    }
+
+    #[test]
+    fn peers_elsewhere_are_found_and_nothing_is_passed_on_twice() {
+        let mut directory = Directory::new();
+        directory.insert_elsewhere("cat", 7);
+        let named = request("cat");
+        let Route::NamesElsewhere(ufrag, 7) = directory.route(origin(1), &named, false) else {
+            panic!("it names a peer of another shard");
+        };
+        directory.learn_elsewhere(&ufrag, 7, origin(1));
+        let media = [0x80, 96];
+        let route = directory.route(origin(1), &media, false);
+        assert!(matches!(route, Route::Elsewhere(7)), "{route:?}");
+        for bytes in [&named[..], &media[..]] {
+            let route = directory.route(origin(1), bytes, true);
+            assert!(matches!(route, Route::Stranger), "{route:?}");
+        }
+        directory.remove_elsewhere("cat");
+        let route = directory.route(origin(1), &named, false);
+        assert!(
+            matches!(&route, Route::NamesUnknown(name) if name == "cat"),
+            "{route:?}"
+        );
+        assert!(directory.is_empty());
+        for n in 0..2 * MAX_ELSEWHERE {
+            directory.insert_elsewhere(&n.to_string(), 1);
+        }
+        assert_eq!(directory.elsewhere.len(), MAX_ELSEWHERE);
+    }
+}
