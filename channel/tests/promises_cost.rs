@@ -1,13 +1,20 @@
 //! Promise 6: the receiver's cost grows with the lanes that have messages, not with those that exist.
 //!
-//! Counted, not timed: wake-ups, lanes open, and, in `promises_allocation`, memory. A receiver that walked
-//! its idle lanes would need some place in which they are kept: an idle lane is in no list of the receiver's.
+//! Counted, not timed: wake-ups, lanes open, and, in `promises_allocation`, memory. And the idle lanes lie on
+//! pages that are closed to any look while the receiver works, so that a single one ends the process.
 #![cfg(not(loom))]
 
 mod common;
+#[cfg(all(unix, not(miri)))]
+#[path = "common/pages.rs"]
+mod pages;
 
 use common::now;
 use lanemesh::{Builder, Receiver, Sender, channel};
+
+#[cfg(all(unix, not(miri)))]
+#[global_allocator]
+static ALLOCATOR: pages::Allocator = pages::Allocator;
 
 const LANES: usize = if cfg!(miri) { 200 } else { 100_000 };
 
@@ -72,4 +79,71 @@ fn senders_that_never_sent_have_no_lane() {
     common::start_and_cancel(rx.recv());
     drop(senders);
     assert_eq!((rx.stats().lanes_open, rx.sender_count()), (0, 1));
+}
+
+/// Idle lanes, some with a ring, on pages of their own; and a receiver that is awake, with nothing to do.
+#[cfg(all(unix, not(miri)))]
+fn idle_lanes_on(pages: &pages::Pages) -> (Vec<Sender<usize>>, Receiver<usize>) {
+    let (tx, mut rx) = channel(64);
+    let mut senders: Vec<_> = (0..LANES).map(|_| tx.clone()).collect();
+    pages.hold(|| {
+        for (n, sender) in senders.iter_mut().enumerate() {
+            sender.try_send(n).unwrap();
+            if n % 100 == 0 {
+                sender.try_send(n).unwrap();
+            }
+        }
+    });
+    assert_eq!(rx.try_iter().count(), LANES + LANES / 100);
+    common::start_and_cancel(rx.recv());
+    (senders, rx)
+}
+
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn not_one_byte_of_an_idle_lane_is_looked_at() {
+    let pages = pages::Pages::new();
+    let (idle, mut rx) = idle_lanes_on(&pages);
+    let mut active = [idle[0].clone(), idle[1].clone(), idle[2].clone()];
+    pages.closed(pages::Access::Nothing, || {
+        for n in 0..100 {
+            for sender in &mut active {
+                sender.try_send(n).unwrap();
+                sender.try_send(n).unwrap();
+                sender.try_send_many(0..10).unwrap();
+            }
+            assert_eq!((rx.len(), rx.stats().depth), (36, 36));
+            assert!(now(rx.readable()));
+            assert_eq!(now(rx.recv()), Some(n));
+            assert!(rx.try_recv().is_ok());
+            assert!(rx.recv_timeout(std::time::Duration::ZERO).is_ok());
+            assert_eq!(now(rx.recv_many(&mut Vec::new(), 10)), 10);
+            assert_eq!(rx.try_iter().count(), 23);
+            common::start_and_cancel(rx.recv());
+            assert_eq!((rx.is_empty(), rx.stats().lanes_open), (true, LANES + 3));
+        }
+        for sender in &mut active {
+            sender.try_send(1).unwrap();
+        }
+        rx.close();
+        assert_eq!(rx.iter().count(), 3);
+        drop(rx);
+    });
+}
+
+/// The other way about: a lane that is not idle is looked at, and that is noticed.
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn a_look_at_an_idle_lane_is_noticed() {
+    if !pages::is_trespasser() {
+        assert!(pages::is_stopped("a_look_at_an_idle_lane_is_noticed"));
+        return;
+    }
+    let pages = pages::Pages::new();
+    let (mut senders, mut rx) = idle_lanes_on(&pages);
+    // The first wakes the receiver, the second goes by the lane.
+    senders[1].try_send(1).unwrap();
+    senders[1].try_send(2).unwrap();
+    assert_eq!(rx.try_recv(), Ok(1));
+    pages.closed(pages::Access::Nothing, || rx.try_recv().unwrap());
 }
