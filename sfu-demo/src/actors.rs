@@ -93,7 +93,7 @@ pub fn lobby<M: Mailbox>(
         shards,
         messages: Vec::new(),
         out: Vec::new(),
-        tidy: tokio::time::interval(Duration::from_secs(1)),
+        tidy: tokio::time::interval(Duration::from_millis(100)),
     })
 }
 
@@ -194,7 +194,10 @@ impl<M: Mailbox> Actor for LobbyActor<M> {
                 }
             },
             _ = self.tidy.tick() => {
-                self.lobby.tidy(Instant::now());
+                self.lobby.tidy(Instant::now(), &mut self.out);
+                for (shard, control) in self.out.drain(..) {
+                    room::send(&mut self.shards[shard], control).await;
+                }
             },
         )
     }

@@ -3,30 +3,30 @@
 //! It is the same stack as the server's, so that a test with it says nothing of other stacks; those
 //! are tested with clients that are not ours.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
 use crate::session::build;
 use crate::session::codec::{Codec, PayloadTypes};
+use crate::tcp::{Inbox, Outbox};
 use crate::udp::{self, Bind, RecvBatch, SendBatch};
 
 /// A client.
 pub struct Client {
     rtc: Rtc,
-    socket: UdpSocket,
+    wire: Wire,
     local: SocketAddr,
     mids: Vec<Mid>,
     pending: Option<SdpPendingOffer>,
     types: PayloadTypes,
-    outgoing: SendBatch,
     timeout: Instant,
     /// Whether ICE and DTLS are done.
     pub connected: bool,
@@ -34,6 +34,13 @@ pub struct Client {
     pub closed: bool,
     /// Keyframes that were asked for.
     pub keyframe_requests: usize,
+}
+
+/// By what a client speaks.
+enum Wire {
+    Udp(UdpSocket, SendBatch),
+    /// Not connected before it knows where to.
+    Tcp(Option<TcpStream>, Inbox, Outbox),
 }
 
 impl std::fmt::Debug for Client {
@@ -57,13 +64,40 @@ impl Client {
     pub fn new(ip: IpAddr, sends: bool, kinds: &[MediaKind]) -> io::Result<(Self, String)> {
         let socket = Bind::new(SocketAddr::new(ip, 0)).open()?;
         let local = socket.local_addr()?;
+        let wire = Wire::Udp(socket, SendBatch::new());
+        Self::on(wire, local, sends, kinds)
+    }
+
+    /// A client that connects by TCP to where the answer says.
+    ///
+    /// # Errors
+    ///
+    /// If there is no offer to be made, which there always is.
+    ///
+    /// # Panics
+    ///
+    /// As [`Client::new`].
+    pub fn over_tcp(sends: bool, kinds: &[MediaKind]) -> io::Result<(Self, String)> {
+        let wire = Wire::Tcp(None, Inbox::new(), Outbox::new());
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Self::on(wire, nowhere, sends, kinds)
+    }
+
+    fn on(
+        wire: Wire,
+        local: SocketAddr,
+        sends: bool,
+        kinds: &[MediaKind],
+    ) -> io::Result<(Self, String)> {
         let now = Instant::now();
         let mut rtc = RtcConfig::new()
             .set_crypto_provider(Arc::clone(build::crypto()))
             .set_rtp_mode(true)
             .build(now);
-        let candidate = Candidate::host(local, "udp").map_err(io::Error::other)?;
-        rtc.add_local_candidate(candidate);
+        if matches!(wire, Wire::Udp(..)) {
+            let candidate = Candidate::host(local, "udp").map_err(io::Error::other)?;
+            rtc.add_local_candidate(candidate);
+        }
         let mut change = rtc.sdp_api();
         let direction = if sends {
             Direction::SendOnly
@@ -77,12 +111,11 @@ impl Client {
         let (offer, pending) = change.apply().expect("there are changes");
         let client = Self {
             rtc,
-            socket,
+            wire,
             local,
             mids,
             pending: Some(pending),
             types: PayloadTypes::default(),
-            outgoing: SendBatch::new(),
             timeout: now,
             connected: false,
             closed: false,
@@ -95,7 +128,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If it cannot be understood.
+    /// If it cannot be understood, or by TCP if the server cannot be reached.
     pub fn accept(&mut self, answer: &str) -> io::Result<()> {
         let parsed = SdpAnswer::from_sdp_string(answer).map_err(io::Error::other)?;
         let pending = self
@@ -107,13 +140,45 @@ impl Client {
             .accept_answer(pending, parsed)
             .map_err(io::Error::other)?;
         self.types.learn(answer);
+        if let Wire::Tcp(stream, ..) = &mut self.wire {
+            let to = passive(answer).ok_or_else(|| io::Error::other("there is no TCP"))?;
+            let connected = TcpStream::connect(to)?;
+            connected.set_nodelay(true)?;
+            connected.set_nonblocking(true)?;
+            self.local = connected.local_addr()?;
+            *stream = Some(connected);
+            let candidate = Candidate::builder().tcp().host(self.local);
+            let candidate = candidate.tcptype(TcpType::Active).build();
+            self.rtc
+                .add_local_candidate(candidate.map_err(io::Error::other)?);
+        }
         Ok(())
     }
 
     /// The socket, to wait on.
+    ///
+    /// # Panics
+    ///
+    /// If the client speaks by TCP.
     #[must_use]
     pub fn socket(&self) -> &UdpSocket {
-        &self.socket
+        let Wire::Udp(socket, _) = &self.wire else {
+            panic!("it speaks by TCP")
+        };
+        socket
+    }
+
+    /// The connection, to wait on.
+    ///
+    /// # Panics
+    ///
+    /// If the client speaks by UDP, or has not connected yet.
+    #[must_use]
+    pub fn stream(&self) -> &TcpStream {
+        let Wire::Tcp(Some(stream), ..) = &self.wire else {
+            panic!("it is not connected by TCP")
+        };
+        stream
     }
 
     /// When [`Client::drive`] is due even if nothing comes in.
@@ -162,34 +227,100 @@ impl Client {
         batch: &mut RecvBatch,
         mut received: impl FnMut(&RtpPacket),
     ) -> io::Result<()> {
-        loop {
-            match udp::recv_direct(&self.socket, batch) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-            let now = Instant::now();
-            for datagram in batch.iter() {
-                let source = datagram.source;
-                let receive = Receive::new(Protocol::Udp, source, self.local, datagram.bytes);
-                let Ok(receive) = receive else { continue };
-                let input = Input::Receive(now, receive);
-                if self.rtc.accepts(&input) {
-                    self.rtc.handle_input(input).map_err(io::Error::other)?;
-                    self.poll(&mut received)?;
-                }
-            }
-            if batch.len() < batch.capacity() {
-                break;
-            }
+        match self.wire {
+            Wire::Udp(..) => self.receive(batch, &mut received)?,
+            Wire::Tcp(..) => self.read(&mut received)?,
         }
         self.rtc
             .handle_input(Input::Timeout(Instant::now()))
             .map_err(io::Error::other)?;
         self.poll(&mut received)?;
-        let flushed = udp::send_direct(&self.socket, &mut self.outgoing, true)?;
-        if flushed.blocked {
-            self.outgoing.clear();
+        match &mut self.wire {
+            Wire::Udp(socket, outgoing) => {
+                if udp::send_direct(socket, outgoing, true)?.blocked {
+                    outgoing.clear();
+                }
+            }
+            Wire::Tcp(Some(stream), _, outgoing) => {
+                while !outgoing.is_empty() {
+                    match outgoing.with_slices(|slices| stream.write_vectored(slices)) {
+                        Ok(written) => {
+                            outgoing.advance(written);
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            Wire::Tcp(None, ..) => {}
+        }
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        batch: &mut RecvBatch,
+        received: &mut impl FnMut(&RtpPacket),
+    ) -> io::Result<()> {
+        loop {
+            match udp::recv_direct(self.socket(), batch) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            let now = Instant::now();
+            for datagram in batch.iter() {
+                let source = datagram.source;
+                self.input(now, Protocol::Udp, source, datagram.bytes, received)?;
+            }
+            if batch.len() < batch.capacity() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn read(&mut self, received: &mut impl FnMut(&RtpPacket)) -> io::Result<()> {
+        loop {
+            let Wire::Tcp(Some(stream), inbox, _) = &mut self.wire else {
+                return Ok(());
+            };
+            match stream.read(inbox.room()) {
+                Ok(0) => {
+                    self.closed = true;
+                    return Ok(());
+                }
+                Ok(read) => inbox.filled(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            let source = stream.peer_addr()?;
+            let now = Instant::now();
+            while let Wire::Tcp(_, inbox, _) = &mut self.wire
+                && let Some(frame) = inbox
+                    .frame()
+                    .map_err(|_| io::Error::other("a frame is too long"))?
+            {
+                let frame = frame.to_vec();
+                self.input(now, Protocol::Tcp, source, &frame, received)?;
+            }
+        }
+    }
+
+    fn input(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        source: SocketAddr,
+        bytes: &[u8],
+        received: &mut impl FnMut(&RtpPacket),
+    ) -> io::Result<()> {
+        let Ok(receive) = Receive::new(protocol, source, self.local, bytes) else {
+            return Ok(());
+        };
+        let input = Input::Receive(now, receive);
+        if self.rtc.accepts(&input) {
+            self.rtc.handle_input(input).map_err(io::Error::other)?;
+            self.poll(received)?;
         }
         Ok(())
     }
@@ -205,10 +336,14 @@ impl Client {
                     self.timeout = at;
                     return Ok(());
                 }
-                Output::Transmit(transmit) => {
-                    self.outgoing
-                        .push_copy(transmit.destination, &transmit.contents);
-                }
+                Output::Transmit(transmit) => match &mut self.wire {
+                    Wire::Udp(_, outgoing) => {
+                        outgoing.push_copy(transmit.destination, &transmit.contents);
+                    }
+                    Wire::Tcp(_, _, outgoing) => {
+                        outgoing.push(Instant::now(), &transmit.contents);
+                    }
+                },
                 Output::Event(Event::Connected) => self.connected = true,
                 Output::Event(Event::RtpPacket(packet)) => received(&packet),
                 Output::Event(Event::KeyframeRequest(_)) => self.keyframe_requests += 1,
@@ -220,4 +355,16 @@ impl Client {
             }
         }
     }
+}
+
+/// Where an answer says that the server takes TCP.
+fn passive(answer: &str) -> Option<SocketAddr> {
+    let line = answer
+        .lines()
+        .find(|line| line.starts_with("a=candidate:") && line.contains("tcptype passive"))?;
+    let mut words = line.split(' ').skip(4);
+    Some(SocketAddr::new(
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+    ))
 }

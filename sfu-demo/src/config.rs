@@ -33,6 +33,14 @@ pub struct ServeArgs {
     #[arg(long, env = "SFU_MEDIA_PORT", value_name = "PORT")]
     pub media_port: Option<u16>,
 
+    /// Let no media go by UDP
+    #[arg(long, env = "SFU_NO_UDP", conflicts_with = "no_tcp")]
+    pub no_udp: bool,
+
+    /// Let no media go by TCP, which is there for networks that let no UDP through
+    #[arg(long, env = "SFU_NO_TCP")]
+    pub no_tcp: bool,
+
     /// How many shards, each with a thread of its own [default: one a core, at most 8]
     #[arg(long, env = "SFU_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: Option<u16>,
@@ -110,6 +118,8 @@ impl ServeArgs {
                 self.media_address
             },
             media_port: self.media_port.or(file.media_port),
+            no_udp: self.no_udp || file.no_udp,
+            no_tcp: self.no_tcp || file.no_tcp,
             shards: self.shards.or(file.shards),
             mailbox: self.mailbox.or(file.mailbox),
             secret: self.secret.or(file.secret),
@@ -162,6 +172,9 @@ impl ServeArgs {
             http: self.listen.unwrap_or(default.http),
             media: self.media_address.clone(),
             media_port: self.media_port.unwrap_or(default.media_port),
+            udp: !self.no_udp,
+            tcp: !self.no_tcp,
+            tcp_limits: default.tcp_limits,
             shards: self.shards.map_or(default.shards, usize::from),
             secret: self.secret.clone().map(String::into_bytes),
             limits: Limits {

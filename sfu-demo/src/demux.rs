@@ -128,12 +128,20 @@ impl Directory {
         self.by_ufrag.insert(ufrag.to_owned(), key);
     }
 
-    /// Forgets a peer of this shard and its addresses.
-    pub fn remove(&mut self, ufrag: &str, key: PeerKey) {
+    /// Forgets a peer of this shard, and says which addresses were its.
+    pub fn remove(&mut self, ufrag: &str, key: PeerKey) -> Vec<Origin> {
         self.by_ufrag.remove(ufrag);
-        for origin in self.origins.remove(&key).unwrap_or_default() {
-            self.by_origin.remove(&origin);
+        let origins = self.origins.remove(&key).unwrap_or_default();
+        for origin in &origins {
+            self.by_origin.remove(origin);
         }
+        origins
+    }
+
+    /// Whether an address is that of a peer of this shard.
+    #[must_use]
+    pub fn knows(&self, origin: Origin) -> bool {
+        self.by_origin.contains_key(&origin)
     }
 
     /// Notes that an address is a peer's: it has shown that it knows the password.

@@ -24,4 +24,5 @@ pub mod serve;
 pub mod session;
 pub mod shard;
 pub mod stats;
+pub mod tcp;
 pub mod udp;

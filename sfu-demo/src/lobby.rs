@@ -16,9 +16,14 @@ use crate::session::build::{Refusal, Setup, Who};
 use crate::session::signal::SourceOf;
 use crate::session::{ParticipantId, Role, Session};
 use crate::shard::Control;
+use crate::tcp::Arrived;
 
 /// How long an answered peer may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a peer that has come by TCP may still come by UDP first.
+const HEAD_START: Duration = Duration::from_millis(250);
+/// TCP connections that are kept for a guest.
+const MAX_CONNECTIONS: usize = 4;
 
 /// What the lobby is told.
 #[derive(Debug)]
@@ -33,6 +38,13 @@ pub enum LobbyMessage {
         shard: ShardId,
         /// The message.
         request: Box<[u8]>,
+    },
+    /// A TCP connection names this user in its first frame.
+    Connect {
+        /// The user name.
+        ufrag: String,
+        /// The connection.
+        connection: Box<Arrived>,
     },
     /// Somebody who joined by HTTP leaves.
     Leave {
@@ -121,8 +133,18 @@ struct Guest {
 
 #[derive(Debug)]
 enum Place {
-    Waiting(Box<Session>, Instant),
+    Waiting(Box<Waiting>),
     In(ShardId),
+}
+
+/// Somebody who has been answered and not been heard of by UDP yet.
+#[derive(Debug)]
+struct Waiting {
+    session: Session,
+    since: Instant,
+    /// Connections whose first frame shows the password, and since when they wait.
+    connections: Vec<Arrived>,
+    connected: Option<Instant>,
 }
 
 /// The actor.
@@ -130,18 +152,22 @@ enum Place {
 pub struct Lobby {
     setup: Setup,
     limits: Limits,
+    shards: usize,
+    next_shard: ShardId,
     next: u64,
     guests: HashMap<String, Guest>,
     draining: bool,
 }
 
 impl Lobby {
-    /// An empty lobby.
+    /// An empty lobby of a server with `shards` shards.
     #[must_use]
-    pub fn new(setup: Setup, limits: Limits) -> Self {
+    pub fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
         Self {
             setup,
             limits,
+            shards,
+            next_shard: 0,
             next: 1,
             guests: HashMap::new(),
             draining: false,
@@ -160,6 +186,9 @@ impl Lobby {
                 request,
             } => {
                 self.claim(&ufrag, shard, &request, out);
+            }
+            LobbyMessage::Connect { ufrag, connection } => {
+                self.connect(now, &ufrag, connection, out);
             }
             LobbyMessage::Leave { resource, reply } => {
                 let found = self
@@ -187,12 +216,65 @@ impl Lobby {
         }
     }
 
-    /// Forgets those who did not come.
-    pub fn tidy(&mut self, now: Instant) {
-        self.guests.retain(|_, guest| match guest.place {
-            Place::Waiting(_, since) => now.saturating_duration_since(since) < PATIENCE,
-            Place::In(_) => true,
+    /// Forgets those who did not come, and gives those who came by TCP alone a shard.
+    pub fn tidy(&mut self, now: Instant, out: &mut Vec<room::Out>) {
+        let head_start = self.head_start();
+        let mut late = Vec::new();
+        self.guests.retain(|ufrag, guest| {
+            let Place::Waiting(waiting) = &guest.place else {
+                return true;
+            };
+            let since = |since: Instant| now.saturating_duration_since(since);
+            if waiting.connected.is_some_and(|at| since(at) >= head_start) {
+                late.push(ufrag.clone());
+            }
+            since(waiting.since) < PATIENCE
         });
+        for ufrag in late {
+            self.next_shard = (self.next_shard + 1) % self.shards;
+            self.settle(&ufrag, self.next_shard, out);
+        }
+    }
+
+    /// How long UDP may take to come before a peer gets a shard by TCP. It is much the better way,
+    /// and lets the kernel choose the shard.
+    fn head_start(&self) -> Duration {
+        if self.setup.udp.is_empty() {
+            Duration::ZERO
+        } else {
+            HEAD_START
+        }
+    }
+
+    /// Keeps a connection for a guest, or sends it after one who is in a shard. Whom it names has
+    /// to have signed it; the shard looks at that itself.
+    fn connect(
+        &mut self,
+        now: Instant,
+        ufrag: &str,
+        connection: Box<Arrived>,
+        out: &mut Vec<room::Out>,
+    ) {
+        let Some(guest) = self.guests.get_mut(ufrag) else {
+            return;
+        };
+        match &mut guest.place {
+            Place::Waiting(waiting) => {
+                let signed = connection.inbox.peek().ok().flatten().is_some_and(|frame| {
+                    let message = StunMessage::parse(frame);
+                    message.is_ok_and(|message| waiting.session.verifies(&message))
+                });
+                if !signed || waiting.connections.len() >= MAX_CONNECTIONS {
+                    return;
+                }
+                waiting.connections.push(*connection);
+                waiting.connected.get_or_insert(now);
+                if self.head_start().is_zero() {
+                    self.tidy(now, out);
+                }
+            }
+            &mut Place::In(shard) => out.push((shard, Control::Connect(connection))),
+        }
     }
 
     fn join(&mut self, now: Instant, join: Join) -> Result<Joined, JoinError> {
@@ -226,17 +308,19 @@ impl Lobby {
             .unwrap_or(Err(Refusal::Malformed))
             .map_err(JoinError::Offer)?;
         self.next += 1;
-        let resource = secret();
+        let (resource, ufrag) = (secret(), session.ufrag().to_owned());
         let guest = Guest {
             id,
             room: join.room,
             resource: resource.clone(),
-            place: Place::Waiting(Box::new(session), now),
+            place: Place::Waiting(Box::new(Waiting {
+                session,
+                since: now,
+                connections: Vec::new(),
+                connected: None,
+            })),
         };
-        let Place::Waiting(session, _) = &guest.place else {
-            unreachable!("just made")
-        };
-        self.guests.insert(session.ufrag().to_owned(), guest);
+        self.guests.insert(ufrag, guest);
         Ok(Joined {
             id,
             answer,
@@ -250,8 +334,9 @@ impl Lobby {
             return;
         };
         match &guest.place {
-            Place::Waiting(session, _) => {
-                if !StunMessage::parse(request).is_ok_and(|request| session.verifies(&request)) {
+            Place::Waiting(waiting) => {
+                let request = StunMessage::parse(request);
+                if !request.is_ok_and(|request| waiting.session.verifies(&request)) {
                     return;
                 }
             }
@@ -262,9 +347,18 @@ impl Lobby {
                 return;
             }
         }
-        let place = std::mem::replace(&mut guest.place, Place::In(shard));
-        if let Place::Waiting(session, _) = place {
-            out.push((shard, Control::Adopt(session)));
+        self.settle(ufrag, shard, out);
+    }
+
+    /// Sends a guest and its connections to a shard.
+    fn settle(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<room::Out>) {
+        let Some(guest) = self.guests.get_mut(ufrag) else {
+            return;
+        };
+        if let Place::Waiting(waiting) = std::mem::replace(&mut guest.place, Place::In(shard)) {
+            out.push((shard, Control::Adopt(Box::new(waiting.session))));
+            let connections = waiting.connections.into_iter().map(Box::new);
+            out.extend(connections.map(|connection| (shard, Control::Connect(connection))));
         }
     }
 }

@@ -9,7 +9,7 @@ use lanemesh_runtime::actor::Builder;
 use lanemesh_runtime::{Actor, Child, ExitReason, System, Team, Tree};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::actors;
 use crate::http::limit::RateLimit;
@@ -19,6 +19,7 @@ use crate::lobby::{Join, Joined, Limits, Lobby};
 use crate::mailbox::Mailbox;
 use crate::session::build::Setup;
 use crate::shard::Wiring;
+use crate::tcp::accept::{self, Gate, TcpLimits};
 use crate::udp::{self, Bind};
 
 /// Control messages that a mailbox holds.
@@ -35,6 +36,12 @@ pub struct Options {
     pub media: Vec<IpAddr>,
     /// The port for media, 0 for any.
     pub media_port: u16,
+    /// Whether media may go by UDP.
+    pub udp: bool,
+    /// Whether media may go by TCP, on the same port.
+    pub tcp: bool,
+    /// How many TCP connections there may be.
+    pub tcp_limits: TcpLimits,
     /// How many shards.
     pub shards: usize,
     /// The secret of room tokens.
@@ -53,6 +60,9 @@ impl Default for Options {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             media: Vec::new(),
             media_port: 0,
+            udp: true,
+            tcp: true,
+            tcp_limits: TcpLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
             secret: None,
             limits: Limits {
@@ -73,8 +83,10 @@ type ObserveFn = Box<dyn Fn() -> Answer<Stats> + Send + Sync>;
 pub struct Server {
     /// Where HTTP listens.
     pub http: SocketAddr,
-    /// Where media goes.
+    /// Where media goes by UDP.
     pub media: Vec<SocketAddr>,
+    /// Where media goes by TCP.
+    pub media_tcp: Vec<SocketAddr>,
     join: JoinFn,
     observe: ObserveFn,
     drain: watch::Sender<bool>,
@@ -109,10 +121,17 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     }
     let listener = TcpListener::bind(options.http).await?;
     let count = options.shards.max(1);
-    let mut sockets = media_sockets(&options, count)?;
+    let MediaSockets {
+        mut sockets,
+        listeners,
+    } = media_sockets(&options, count)?;
     let media: Vec<_> = sockets[0]
         .iter()
         .map(std::net::UdpSocket::local_addr)
+        .collect::<io::Result<_>>()?;
+    let media_tcp: Vec<_> = listeners
+        .iter()
+        .map(TcpListener::local_addr)
         .collect::<io::Result<_>>()?;
 
     let (room_tx, room_rx) = M::mailbox(HIGH, 1);
@@ -143,15 +162,26 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     }
     let setup = Setup {
         udp: media.clone(),
+        tcp: media_tcp.clone(),
         estimate: options.estimate,
     };
-    let lobby = Lobby::new(setup, options.limits);
+    let lobby = Lobby::new(setup, options.limits, count);
     start_actor(&system, actors::room::<M>(room_rx, shard_txs.clone()))?.detach();
     start_actor(
         &system,
         actors::lobby::<M>(lobby, lobby_rx, shard_txs.clone()),
     )?
     .detach();
+
+    let gate = Gate::new(options.tcp_limits);
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept::serve::<M>(
+            listener,
+            Arc::clone(&gate),
+            lobby_tx.clone(),
+        ));
+    }
 
     let keys = options.secret.as_deref().map(Keys::new);
     let mailboxes = Mailboxes {
@@ -163,6 +193,7 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         mailboxes,
         keys,
         RateLimit::new(options.join_rate.0, options.join_rate.1),
+        gate,
     );
     let http = listener.local_addr()?;
     let (drain, mut draining) = watch::channel(false);
@@ -190,11 +221,13 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     .abort_handle();
     tokio::spawn(async move {
         let _ = draining.wait_for(|drain| *drain).await;
+        drop(accepting);
         app.drain();
     });
     Ok(Server {
         http,
         media,
+        media_tcp,
         join,
         observe,
         drain,
@@ -250,23 +283,68 @@ impl Server {
     }
 }
 
-/// For each shard a socket for each address; all on one port, which the kernel shares out by flow.
-fn media_sockets(options: &Options, shards: usize) -> io::Result<Vec<Vec<std::net::UdpSocket>>> {
+/// Where media comes in.
+struct MediaSockets {
+    /// For each shard a socket for each address; all on one port, which the kernel shares out by
+    /// flow.
+    sockets: Vec<Vec<std::net::UdpSocket>>,
+    /// For each address one that TCP connects to, on that port too.
+    listeners: Vec<TcpListener>,
+}
+
+fn media_sockets(options: &Options, shards: usize) -> io::Result<MediaSockets> {
+    /// How often another port is tried when the one that UDP got is taken by TCP.
+    const TRIES: usize = 16;
+    if !options.udp && !options.tcp {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "media needs UDP or TCP",
+        ));
+    }
     let mut addresses = options.media.clone();
     if addresses.is_empty() {
         addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
         addresses.extend(udp::host_address());
     }
+    for _ in 1..TRIES {
+        match bind_media(options, &addresses, shards) {
+            Err(error) if options.media_port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            outcome => return outcome,
+        }
+    }
+    bind_media(options, &addresses, shards)
+}
+
+fn bind_media(options: &Options, addresses: &[IpAddr], shards: usize) -> io::Result<MediaSockets> {
     let mut port = options.media_port;
-    let mut sockets: Vec<Vec<_>> = (0..shards).map(|_| Vec::new()).collect();
-    for address in addresses {
-        for shard in &mut sockets {
-            let socket = Bind::new(SocketAddr::new(address, port)).shared().open()?;
+    let named = |error: io::Error, what: &str, address: SocketAddr| {
+        io::Error::new(
+            error.kind(),
+            format!("media by {what} at {address}: {error}"),
+        )
+    };
+    let mut media = MediaSockets {
+        sockets: (0..shards).map(|_| Vec::new()).collect(),
+        listeners: Vec::new(),
+    };
+    for &address in addresses {
+        for shard in media.sockets.iter_mut().filter(|_| options.udp) {
+            let at = SocketAddr::new(address, port);
+            let socket = Bind::new(at).shared().open();
+            let socket = socket.map_err(|error| named(error, "UDP", at))?;
             port = socket.local_addr()?.port();
             shard.push(socket);
         }
+        if options.tcp {
+            let at = SocketAddr::new(address, port);
+            let listener = std::net::TcpListener::bind(at);
+            let listener = listener.map_err(|error| named(error, "TCP", at))?;
+            listener.set_nonblocking(true)?;
+            port = listener.local_addr()?.port();
+            media.listeners.push(TcpListener::from_std(listener)?);
+        }
     }
-    Ok(sockets)
+    Ok(media)
 }
 
 fn start_actor<A: Actor>(system: &System, actor: Builder<A>) -> io::Result<Child> {

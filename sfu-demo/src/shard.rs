@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::cpu;
-use crate::demux::Directory;
+use crate::demux::{Directory, Transport};
 use crate::lobby::LobbyMessage;
 use crate::mailbox::{Mailbox, Message, Receiver};
 use crate::room::RoomMessage;
@@ -26,9 +26,11 @@ mod egress;
 mod ingress;
 mod message;
 mod outbox;
+mod streams;
 
 pub use message::{Control, LobbySender, Media, RoomSender, ShardReceiver, ShardSender, Wiring};
 use outbox::Outbox;
+use streams::Streams;
 
 /// Media that has waited longer than this is of no use to anybody.
 const MAX_AGE: Duration = Duration::from_millis(250);
@@ -52,6 +54,7 @@ pub struct Shard<M: Mailbox> {
     room: Outbox<RoomMessage, Infallible, RoomSender<M>>,
     lobby: Outbox<LobbyMessage, Infallible, LobbySender<M>>,
     sockets: Vec<(Socket, SendBatch)>,
+    streams: Streams,
     peers: Vec<Option<Peer>>,
     free: Vec<PeerKey>,
     directory: Directory,
@@ -95,6 +98,7 @@ impl<M: Mailbox> Shard<M> {
             room: Outbox::new(wiring.room),
             lobby: Outbox::new(wiring.lobby),
             sockets,
+            streams: Streams::default(),
             peers: Vec::new(),
             free: Vec::new(),
             directory: Directory::new(),
@@ -122,6 +126,7 @@ impl<M: Mailbox> Shard<M> {
             biased;
             taken = self.mailbox.recv_many(&mut self.messages, MAILBOX_BURST) => taken > 0,
             () = readable(&self.sockets) => true,
+            () = self.streams.ready() => true,
             () = tokio::time::sleep_until(wake_at) => true,
         }
     }
@@ -143,6 +148,7 @@ impl<M: Mailbox> Shard<M> {
         let received = self.receive(&mut batch);
         self.batch = batch;
         received?;
+        self.receive_streams(Instant::now());
         self.due(Instant::now());
         self.settle()?;
         Ok(!self.draining || !self.by_participant.is_empty())
@@ -185,6 +191,7 @@ impl<M: Mailbox> Shard<M> {
     fn control(&mut self, now: Instant, control: Control) {
         match control {
             Control::Adopt(session) => self.adopt(*session),
+            Control::Connect(arrived) => self.connect(now, *arrived),
             Control::Redirect(ufrag, shard) => {
                 if shard != self.here {
                     self.directory.insert_elsewhere(&ufrag, shard);
@@ -270,7 +277,11 @@ impl<M: Mailbox> Shard<M> {
         let id = peer.session.id;
         tracing::info!(participant = id.0, why, "gone");
         self.free.push(key);
-        self.directory.remove(peer.session.ufrag(), key);
+        for origin in self.directory.remove(peer.session.ufrag(), key) {
+            if origin.transport == Transport::Tcp {
+                self.streams.close(Instant::now(), origin.address);
+            }
+        }
         self.by_participant.remove(&id);
         for interest in self.router.remove_peer(key) {
             self.tell_owner(Some(interest));
@@ -334,6 +345,7 @@ impl<M: Mailbox> Shard<M> {
             peers: self.by_participant.len(),
             tracks: self.router.len(),
             counters: self.counters,
+            tcp: self.streams.counters(),
             latency: self.latency.summary(),
             high_depth: observed.high_depth,
             low_depth: observed.low_depth,

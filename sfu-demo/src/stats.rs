@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::tcp::TcpCounters;
+
 /// Why a packet was not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drop {
@@ -200,6 +202,8 @@ pub struct ShardStats {
     pub tracks: usize,
     /// Its counts.
     pub counters: Counters,
+    /// What its TCP connections count.
+    pub tcp: TcpCounters,
     /// From a packet's arrival to the call that sends it.
     pub latency: LatencySummary,
     /// Control messages that wait.

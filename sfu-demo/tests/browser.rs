@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
+use sfu_demo::serve::Options;
 use support::browser::Browser;
 use support::{Running, options};
 
@@ -226,6 +227,33 @@ fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
         "Ben is gone again",
         "return window.sfu.tiles.size === 1",
     );
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(Options {
+        udp: false,
+        ..options(2)
+    });
+    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
+    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    decodes(&browser, &server, &ann, "Ben");
+    decodes(&browser, &server, &ben, "Ann");
+    let protocol = browser.run(
+        &ann,
+        "return (async () => {
+            const reports = [...(await window.sfu.pc.getStats()).values()];
+            const transport = reports.find(r => r.type === 'transport');
+            const pair = reports.find(r => r.id === transport.selectedCandidatePairId);
+            return reports.find(r => r.id === pair.localCandidateId).protocol;
+        })()",
+    );
+    assert_eq!(protocol, "tcp");
     drop(browser);
     server.stop();
 }

@@ -10,7 +10,7 @@ use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::serve::Options;
 use sfu_demo::udp::RecvBatch;
 use str0m::media::MediaKind;
-use support::client::{OPUS, agent, client, drive_until, join, post};
+use support::client::{OPUS, agent, client, drive_until, join, post, unsigned_request, value_of};
 use support::{Running, options, until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -278,12 +278,8 @@ fn strangers_get_nothing_back() {
         &offer,
     )
     .body;
-    let value = |name: &str| {
-        let line = answer.lines().find(|line| line.starts_with(name)).unwrap();
-        line[name.len()..].trim().to_owned()
-    };
-    let ufrag = value("a=ice-ufrag:");
-    let candidate = value("a=candidate:");
+    let ufrag = value_of(&answer, "a=ice-ufrag:");
+    let candidate = value_of(&answer, "a=candidate:");
     let port: u16 = candidate.split(' ').nth(5).unwrap().parse().unwrap();
 
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -295,31 +291,14 @@ fn strangers_get_nothing_back() {
     hello.resize(53, 0);
     let mut media = vec![0x80, 96, 0, 1];
     media.resize(200, 7);
-    let stun = |name: &str| {
-        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
-        message.extend([9; 12]);
-        if !name.is_empty() {
-            let name = format!("{name}:them");
-            message.extend([0, 6]);
-            message.extend((name.len() as u16).to_be_bytes());
-            message.extend(name.as_bytes());
-            message.resize(message.len().next_multiple_of(4), 0);
-            message.extend([0, 0x24, 0, 4, 1, 2, 3, 4]); // a priority, without which it is malformed
-            message.extend([0, 8, 0, 20]);
-            message.extend([5; 20]);
-        }
-        let len = (message.len() - 20) as u16;
-        message[2..4].copy_from_slice(&len.to_be_bytes());
-        message
-    };
     let tries = [
         hello,
         media,
         vec![0x80, 200, 0, 0],
         vec![255; 100],
-        stun(""),
-        stun("nobody"),
-        stun(&ufrag),
+        unsigned_request(""),
+        unsigned_request("nobody"),
+        unsigned_request(&ufrag),
     ];
     for bytes in &tries {
         stranger.send(bytes).unwrap();

@@ -16,6 +16,7 @@ use crate::mailbox::{Mailbox, Sender};
 use crate::room::RoomMessage;
 use crate::session::Role;
 use crate::shard::{Control, LobbySender, RoomSender, ShardSender};
+use crate::tcp::accept::Gate;
 
 /// How long an actor may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ pub struct App<M: Mailbox> {
     keys: Option<Keys>,
     joins: Mutex<RateLimit>,
     draining: AtomicBool,
+    gate: Arc<Gate>,
 }
 
 /// Senders to the actors.
@@ -53,12 +55,18 @@ impl<M: Mailbox> std::fmt::Debug for Mailboxes<M> {
 impl<M: Mailbox> App<M> {
     /// The shared state; without keys everybody may join every room.
     #[must_use]
-    pub fn new(mailboxes: Mailboxes<M>, keys: Option<Keys>, joins: RateLimit) -> Arc<Self> {
+    pub fn new(
+        mailboxes: Mailboxes<M>,
+        keys: Option<Keys>,
+        joins: RateLimit,
+        gate: Arc<Gate>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             mailboxes: Mutex::new(mailboxes),
             keys,
             joins: Mutex::new(joins),
             draining: AtomicBool::new(false),
+            gate,
         })
     }
 
@@ -166,6 +174,7 @@ impl<M: Mailbox> App<M> {
         }
         let mut stats = Stats {
             mailbox: M::NAME,
+            tcp: self.gate.counters(),
             ..Stats::default()
         };
         let deadline = tokio::time::Instant::now() + ANSWER;

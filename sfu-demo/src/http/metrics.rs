@@ -6,12 +6,15 @@ use serde::Serialize;
 
 use crate::room::RoomStats;
 use crate::stats::ShardStats;
+use crate::tcp::accept::AcceptCounters;
 
 /// The server, as seen from outside.
 #[derive(Debug, Default, Serialize)]
 pub struct Stats {
     /// Which mailbox it runs on.
     pub mailbox: &'static str,
+    /// What has become of TCP connections before they came to a shard.
+    pub tcp: AcceptCounters,
     /// Its shards.
     pub shards: Vec<ShardStats>,
     /// Its rooms.
@@ -103,6 +106,75 @@ pub fn prometheus(stats: &Stats) -> String {
         counter,
         "Times the reader went to sleep.",
         &|s| s.sleeps,
+    );
+    family("tcp_open", "gauge", "TCP connections of peers.", &|s| {
+        s.tcp.open
+    });
+    family(
+        "tcp_accepted_total",
+        counter,
+        "TCP connections that became a peer's.",
+        &|s| s.tcp.accepted,
+    );
+    family(
+        "tcp_strangers_total",
+        counter,
+        "TCP connections that no peer had signed.",
+        &|s| s.tcp.strangers,
+    );
+    family(
+        "tcp_frames_in_total",
+        counter,
+        "Frames received by TCP.",
+        &|s| s.tcp.frames_in,
+    );
+    family(
+        "tcp_frames_out_total",
+        counter,
+        "Frames sent by TCP.",
+        &|s| s.tcp.frames_out,
+    );
+    family(
+        "tcp_dropped_total",
+        counter,
+        "Frames that a slow TCP reader did not get.",
+        &|s| s.tcp.dropped,
+    );
+    family(
+        "tcp_stalled_total",
+        counter,
+        "TCP connections ended since nothing went out any more.",
+        &|s| s.tcp.stalled,
+    );
+    family(
+        "tcp_malformed_total",
+        counter,
+        "TCP connections ended since they sent what is no frame.",
+        &|s| s.tcp.malformed,
+    );
+    let mut single = |name: &str, kind: &str, help: &str, value: u64| {
+        let _ = writeln!(
+            text,
+            "# HELP sfu_{name} {help}\n# TYPE sfu_{name} {kind}\nsfu_{name} {value}"
+        );
+    };
+    single(
+        "tcp_connections_total",
+        counter,
+        "TCP connections that came in.",
+        stats.tcp.connections,
+    );
+    single(
+        "tcp_too_many_total",
+        counter,
+        "TCP connections that were too many.",
+        stats.tcp.too_many,
+    );
+    single(
+        "tcp_nameless_total",
+        counter,
+        "TCP connections that did not say whose they are.",
+        stats.tcp.nameless,
     );
     let name = "sfu_cpu_seconds_total";
     let _ = writeln!(text, "# HELP {name} CPU time of the shard's thread.");

@@ -8,6 +8,7 @@ use std::time::Instant;
 use str0m::bwe::Bitrate;
 use str0m::change::SdpOffer;
 use str0m::config::CryptoProvider;
+use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, RtcConfig};
 
 use super::codec::PayloadTypes;
@@ -54,6 +55,8 @@ impl std::error::Error for Refusal {}
 pub struct Setup {
     /// Where the server can be reached by UDP.
     pub udp: Vec<SocketAddr>,
+    /// Where it can be reached by TCP.
+    pub tcp: Vec<SocketAddr>,
     /// Whether to estimate what the way to a peer carries, and to pace what is sent.
     pub estimate: bool,
 }
@@ -145,11 +148,15 @@ impl Session {
             config = config.enable_bwe(Some(Bitrate::mbps(2)));
         }
         let mut rtc = config.build(now);
-        for candidate in setup
+        let udp = setup
             .udp
             .iter()
-            .flat_map(|address| Candidate::host(*address, "udp"))
-        {
+            .map(|address| Candidate::builder().udp().host(*address).build());
+        let tcp = setup.tcp.iter().map(|address| {
+            let candidate = Candidate::builder().tcp().host(*address);
+            candidate.tcptype(TcpType::Passive).build()
+        });
+        for candidate in udp.chain(tcp).flatten() {
             rtc.add_local_candidate(candidate);
         }
         let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| {

@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use str0m::net::Transmit;
+use str0m::net::{Protocol, Transmit};
 
 use super::outbox::MAX_STAGED;
 use super::{Control, Media, Shard};
+use crate::demux::Origin;
 use crate::mailbox::Mailbox;
 use crate::room::RoomMessage;
 use crate::router::{Interest, PeerKey};
@@ -38,13 +39,16 @@ impl<M: Mailbox> Shard<M> {
             return;
         };
         let mut events = std::mem::take(&mut self.events);
-        let sockets = &mut self.sockets;
+        let (sockets, streams) = (&mut self.sockets, &mut self.streams);
         let counters = &mut self.counters;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             if tick {
                 peer.session.tick(now);
             }
-            let send = |transmit| pack(sockets, counters, transmit);
+            let send = |transmit: Transmit| match transmit.proto {
+                Protocol::Udp => pack(sockets, counters, &transmit),
+                _ => streams.pack(now, counters, &transmit),
+            };
             peer.session.poll(now, send, &mut events);
         }));
         if outcome.is_err() {
@@ -70,6 +74,9 @@ impl<M: Mailbox> Shard<M> {
                 self.counters.drops.add(Drop::Socket, batch.len());
                 batch.clear();
             }
+        }
+        for remote in self.streams.flush(Instant::now(), &mut self.counters) {
+            self.directory.unlearn(Origin::tcp(remote));
         }
         if !self.in_flight.is_empty() {
             let now = Instant::now();
@@ -200,7 +207,7 @@ impl<M: Mailbox> Shard<M> {
 }
 
 /// Puts a datagram into the batch of the socket that it is to leave by.
-fn pack(sockets: &mut [(Socket, SendBatch)], counters: &mut Counters, transmit: Transmit) {
+fn pack(sockets: &mut [(Socket, SendBatch)], counters: &mut Counters, transmit: &Transmit) {
     let socket = sockets
         .iter_mut()
         .find(|(socket, _)| socket.local_addr() == transmit.source);

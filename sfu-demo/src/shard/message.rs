@@ -13,12 +13,15 @@ use crate::room::RoomMessage;
 use crate::router::ShardId;
 use crate::session::{Layer, MediaPacket, ParticipantId, Session, TrackId, TrackInfo};
 use crate::stats::ShardStats;
+use crate::tcp::Arrived;
 
 /// What a shard is told.
 #[derive(Debug)]
 pub enum Control {
     /// A peer's first valid STUN came here: it lives here from now on.
     Adopt(Box<Session>),
+    /// A TCP connection whose first frame names a peer of this shard.
+    Connect(Box<Arrived>),
     /// The peer with this user name lives in another shard.
     Redirect(String, ShardId),
     /// The peer with this user name is gone.

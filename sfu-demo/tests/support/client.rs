@@ -56,6 +56,45 @@ pub fn client(sends: bool, kinds: &[MediaKind]) -> (Client, String) {
     Client::new("127.0.0.1".parse().unwrap(), sends, kinds).unwrap()
 }
 
+/// Joins over TCP by WHIP (or WHEP), as [`join`] does.
+pub fn join_tcp(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) -> Client {
+    let (mut client, offer) = Client::over_tcp(sends, kinds).unwrap();
+    let answer = post(
+        &format!("{}{path}", server.http),
+        "application/sdp",
+        None,
+        &offer,
+    );
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    client.accept(&answer.body).unwrap();
+    client
+}
+
+/// A binding request that names `ufrag`, with a signature that is none.
+pub fn unsigned_request(ufrag: &str) -> Vec<u8> {
+    let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+    message.extend([9; 12]);
+    if !ufrag.is_empty() {
+        let name = format!("{ufrag}:them");
+        message.extend([0, 6]);
+        message.extend((name.len() as u16).to_be_bytes());
+        message.extend(name.as_bytes());
+        message.resize(message.len().next_multiple_of(4), 0);
+        message.extend([0, 0x24, 0, 4, 1, 2, 3, 4]); // a priority, without which it is malformed
+        message.extend([0, 8, 0, 20]);
+        message.extend([5; 20]);
+    }
+    let len = (message.len() - 20) as u16;
+    message[2..4].copy_from_slice(&len.to_be_bytes());
+    message
+}
+
+/// What the first line of an SDP that starts with `name` says after it.
+pub fn value_of(sdp: &str, name: &str) -> String {
+    let line = sdp.lines().find(|line| line.starts_with(name)).unwrap();
+    line[name.len()..].trim().to_owned()
+}
+
 pub fn join(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) -> (Client, String) {
     let (mut client, offer) = client(sends, kinds);
     let answer = post(

@@ -1,0 +1,335 @@
+//! Frames in a stream (RFC 4571): two bytes of length, then a datagram. Bounded both ways.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
+use crate::udp::MAX_DATAGRAM;
+
+/// A frame with its length.
+const FRAME: usize = 2 + MAX_DATAGRAM;
+/// What an [`Inbox`] holds: several frames, so that a read is worth its call.
+const ROOM: usize = 8 * FRAME;
+/// What an [`Outbox`] holds, in bytes.
+const MAX_BYTES: usize = 256 << 10;
+/// How long a frame may wait to go out.
+const MAX_AGE: Duration = Duration::from_secs(1);
+/// How many frames one write takes.
+const SLICES: usize = 16;
+/// How many buffers are kept for frames to come.
+const SPARE: usize = 64;
+
+/// A frame longer than a datagram may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+/// What has come in of a stream.
+#[derive(Debug)]
+pub struct Inbox {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            bytes: vec![0; ROOM].into_boxed_slice(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Where the next bytes go. It is never empty after [`Inbox::frame`] has said that there is no
+    /// whole frame.
+    pub fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    /// Notes that `read` bytes were put into [`Inbox::room`].
+    pub fn filled(&mut self, read: usize) {
+        self.end += read;
+        debug_assert!(self.end <= self.bytes.len());
+    }
+
+    /// The next whole frame, without its length; empty ones are passed over.
+    ///
+    /// # Errors
+    ///
+    /// If it is longer than a datagram may be: the stream cannot be read on.
+    pub fn frame(&mut self) -> Result<Option<&[u8]>, TooLong> {
+        loop {
+            let Some(frame) = self.peek()? else {
+                return Ok(None);
+            };
+            let range = self.start + 2..self.start + 2 + frame.len();
+            self.start = range.end;
+            if !range.is_empty() {
+                return Ok(Some(&self.bytes[range]));
+            }
+        }
+    }
+
+    /// The next whole frame, which stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Inbox::frame`].
+    pub fn peek(&self) -> Result<Option<&[u8]>, TooLong> {
+        let [high, low, rest @ ..] = &self.bytes[self.start..self.end] else {
+            return Ok(None);
+        };
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        if len > MAX_DATAGRAM {
+            return Err(TooLong);
+        }
+        Ok(rest.get(..len))
+    }
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What is to go out by a stream. A frame that has begun to go out is never dropped: the stream
+/// could not be read after it.
+#[derive(Debug)]
+pub struct Outbox {
+    frames: VecDeque<(Instant, Vec<u8>)>,
+    bytes: usize,
+    /// How much of the first frame is out.
+    written: usize,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Outbox {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            frames: VecDeque::new(),
+            bytes: 0,
+            written: 0,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Adds a frame; says how many of the oldest were dropped for it.
+    ///
+    /// # Panics
+    ///
+    /// If it is longer than a frame can be, 65,535 bytes.
+    pub fn push(&mut self, now: Instant, datagram: &[u8]) -> usize {
+        let len = u16::try_from(datagram.len()).expect("a datagram fits in a frame");
+        let mut frame = self.spare.pop().unwrap_or_default();
+        frame.extend_from_slice(&len.to_be_bytes());
+        frame.extend_from_slice(datagram);
+        self.bytes += frame.len();
+        self.frames.push_back((now, frame));
+        let mut dropped = 0;
+        while self.bytes > MAX_BYTES && self.drop_oldest() {
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Drops what has waited too long; says how many frames that were.
+    pub fn expire(&mut self, now: Instant) -> usize {
+        let mut dropped = 0;
+        while let Some((since, _)) = self.frames.get(usize::from(self.written > 0))
+            && now.saturating_duration_since(*since) > MAX_AGE
+            && self.drop_oldest()
+        {
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// Hands what is next to `write`.
+    pub fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut filled = 0;
+        for ((_, frame), slice) in self.frames.iter().zip(&mut slices) {
+            let from = if filled == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&frame[from..]);
+            filled += 1;
+        }
+        write(&slices[..filled])
+    }
+
+    /// Notes that `written` more bytes are out; says how many frames are whole with them.
+    pub fn advance(&mut self, written: usize) -> usize {
+        self.written += written;
+        let mut whole = 0;
+        while let Some((_, frame)) = self.frames.front()
+            && self.written >= frame.len()
+        {
+            self.written -= frame.len();
+            self.remove(0);
+            whole += 1;
+        }
+        whole
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let at = usize::from(self.written > 0);
+        // The newest stays, however long it is.
+        at + 1 < self.frames.len() && self.remove(at)
+    }
+
+    fn remove(&mut self, at: usize) -> bool {
+        let Some((_, mut frame)) = self.frames.remove(at) else {
+            return false;
+        };
+        self.bytes -= frame.len();
+        if self.spare.len() < SPARE {
+            frame.clear();
+            self.spare.push(frame);
+        }
+        true
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(datagram: &[u8]) -> Vec<u8> {
+        let mut frame = (datagram.len() as u16).to_be_bytes().to_vec();
+        frame.extend(datagram);
+        frame
+    }
+
+    /// Feeds bytes in pieces of `step` and takes the frames out.
+    fn read(bytes: &[u8], step: usize) -> Result<Vec<Vec<u8>>, TooLong> {
+        let mut inbox = Inbox::new();
+        let mut frames = Vec::new();
+        for piece in bytes.chunks(step) {
+            let room = inbox.room();
+            assert!(room.len() >= piece.len(), "room for what a frame lacks");
+            room[..piece.len()].copy_from_slice(piece);
+            inbox.filled(piece.len());
+            while let Some(frame) = inbox.frame()? {
+                frames.push(frame.to_vec());
+            }
+        }
+        Ok(frames)
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_they_are_cut() {
+        let datagrams: Vec<Vec<u8>> = (0..40usize)
+            .map(|n| vec![n as u8 + 1; [1, 2, 77, 1200, MAX_DATAGRAM][n % 5]])
+            .collect();
+        let mut stream: Vec<u8> = datagrams.iter().flat_map(|d| framed(d)).collect();
+        stream.splice(0..0, [0, 0]); // an empty one, which is none
+        for step in [1, 2, 3, 1000, FRAME, 3 * FRAME] {
+            assert_eq!(read(&stream, step).unwrap(), datagrams, "{step}");
+        }
+    }
+
+    #[test]
+    fn frame_longer_than_a_datagram_ends_the_stream() {
+        let mut stream = framed(&[7; 100]);
+        stream.extend(((MAX_DATAGRAM + 1) as u16).to_be_bytes());
+        assert_eq!(read(&stream, 1), Err(TooLong));
+        assert_eq!(read(&[0xff, 0xff], 2), Err(TooLong));
+    }
+
+    /// Takes `n` bytes out, as a socket does that has room for no more.
+    fn take(outbox: &mut Outbox, n: usize, into: &mut Vec<u8>) -> usize {
+        let taken = outbox.with_slices(|slices| {
+            let before = into.len();
+            for slice in slices {
+                let left = n - (into.len() - before);
+                into.extend(&slice[..slice.len().min(left)]);
+            }
+            into.len() - before
+        });
+        outbox.advance(taken)
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_in_any_pieces() {
+        let now = Instant::now();
+        for step in [1, 5, 700, 100_000] {
+            let mut outbox = Outbox::new();
+            let (mut out, mut expected, mut whole) = (Vec::new(), Vec::new(), 0);
+            for n in 0..50usize {
+                let datagram = vec![n as u8; n * 13 % 400 + 1];
+                assert_eq!(outbox.push(now, &datagram), 0);
+                expected.extend(framed(&datagram));
+                whole += take(&mut outbox, step, &mut out);
+            }
+            while !outbox.is_empty() {
+                whole += take(&mut outbox, step, &mut out);
+            }
+            assert!(out == expected && whole == 50, "{step}");
+            assert_eq!((outbox.bytes, outbox.written), (0, 0));
+        }
+    }
+
+    #[test]
+    fn slow_reader_loses_the_oldest_and_never_half_a_frame() {
+        let now = Instant::now();
+        let mut outbox = Outbox::new();
+        let mut out = Vec::new();
+        outbox.push(now, &[0; 1000]);
+        take(&mut outbox, 10, &mut out);
+        let mut dropped = 0;
+        for n in 0..1000u32 {
+            let mut datagram = vec![1; 1000];
+            datagram[..4].copy_from_slice(&n.to_be_bytes());
+            dropped += outbox.push(now, &datagram);
+            assert!(outbox.bytes <= MAX_BYTES);
+        }
+        while !outbox.is_empty() {
+            take(&mut outbox, 4096, &mut out);
+        }
+        let frames = read(&out, 1000).unwrap();
+        assert_eq!(frames.len() + dropped, 1001);
+        assert_eq!(frames[0], [0; 1000], "the one that had begun");
+        let last = u32::from_be_bytes(frames.last().unwrap()[..4].try_into().unwrap());
+        assert_eq!(last, 999, "the newest is kept");
+    }
+
+    #[test]
+    fn what_is_too_old_is_dropped_but_for_what_has_begun() {
+        let now = Instant::now();
+        let mut outbox = Outbox::new();
+        let mut out = Vec::new();
+        for n in 0..10u8 {
+            outbox.push(now, &[n; 50]);
+        }
+        take(&mut outbox, 1, &mut out);
+        let later = now + MAX_AGE + Duration::from_millis(1);
+        outbox.push(later, &[99; 50]);
+        assert_eq!(outbox.expire(now + MAX_AGE), 0);
+        assert_eq!(outbox.expire(later), 9);
+        while !outbox.is_empty() {
+            take(&mut outbox, 4096, &mut out);
+        }
+        assert_eq!(read(&out, 10).unwrap(), [vec![0; 50], vec![99; 50]]);
+    }
+}
