@@ -125,11 +125,12 @@ pub(crate) struct Allocator;
 // SAFETY: the system's allocator, but for memory from pages, which is handed out once and never again.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: `hold` keeps the pages while it is open; the layout goes to the system unchanged.
-        match unsafe { OPEN.get().as_ref() } {
-            Some(pages) => pages.take(layout),
-            None => unsafe { System.alloc(layout) },
+        // SAFETY: `hold` keeps the pages while they are open.
+        if let Some(pages) = unsafe { OPEN.get().as_ref() } {
+            return pages.take(layout);
         }
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
