@@ -3,7 +3,15 @@
 
 mod common;
 
-use std::thread;
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Wake, Waker},
+    thread,
+};
 
 use common::now;
 use lanemesh::{HIGH_LOOK_INTERVAL, MailboxBuilder, Message, mailbox};
@@ -77,34 +85,82 @@ fn recv_many_gives_high_messages_first() {
     assert_eq!(got[2..], (0..20).map(Message::Low).collect::<Vec<_>>());
 }
 
-/// A second thread sends a high message while the receiver is inside a batch: it is found at a look, which
-/// comes after every interval of low messages.
+/// Runs something each time that it is woken, with the number of times that it was woken before.
+struct OnWake<F>(Mutex<F>, AtomicUsize);
+
+impl<F: FnMut(usize) + Send + 'static> Wake for OnWake<F> {
+    fn wake(self: Arc<Self>) {
+        let before = self.1.fetch_add(1, SeqCst);
+        (self.0.lock().unwrap())(before);
+    }
+}
+
+/// Low-priority messages that a batch takes after a high one was sent, when `taken` had been taken, and
+/// before it gives the high one. While the batch is under way a lane with room for one message wakes its
+/// sender for each message taken, and that is when the high one is sent, after `ready` more low lanes have
+/// become ready.
+fn delay_in_a_batch(taken: usize, ready: usize) -> usize {
+    const WAITING: usize = 40;
+    let (mut tx, mut rx) = mailbox::<(), usize>(1, 1);
+    let mut senders: Vec<_> = (0..WAITING).map(|_| tx.clone()).collect();
+    let mut more: Vec<_> = (0..ready).map(|_| tx.clone()).collect();
+    let waker = Waker::from(Arc::new(OnWake(
+        Mutex::new(move |before| {
+            if before + 1 == taken {
+                for sender in &mut more {
+                    sender.try_send_low(0).unwrap();
+                }
+                tx.try_send_high(()).unwrap();
+            }
+        }),
+        AtomicUsize::new(0),
+    )));
+    for sender in &mut senders {
+        sender.try_send_low(0).unwrap();
+        assert!(common::poll(pin!(sender.reserve_low()), &waker).is_pending());
+    }
+    let mut got = Vec::new();
+    let count = now(rx.recv_many(&mut got, WAITING));
+    assert_eq!(count, WAITING);
+    let place = got.iter().position(|m| matches!(m, Message::High(())));
+    assert_eq!(rx.try_iter().count(), 1 + ready);
+    place.expect("it is in the batch") - taken
+}
+
 #[test]
 fn recv_many_is_delayed_by_at_most_the_stated_number_of_items() {
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    let delays: Vec<_> = (1..=30).map(|taken| delay_in_a_batch(taken, 0)).collect();
+    assert!(
+        delays.iter().all(|&delay| delay <= HIGH_LOOK_INTERVAL),
+        "{delays:?}"
+    );
+    // It is looked for now and then only, so some do wait: the high ones were sent within a batch.
+    assert!(delays.iter().any(|&delay| delay > 0));
+}
 
+#[test]
+fn ten_thousand_lanes_that_become_ready_within_a_batch_do_not_add_to_its_delay() {
+    for taken in [1, 5, 16] {
+        assert_eq!(delay_in_a_batch(taken, LANES), delay_in_a_batch(taken, 0));
+    }
+}
+
+/// A second thread sends a high message at any moment of a batch: it comes after a whole number of looks.
+#[test]
+fn a_high_message_from_another_thread_comes_at_a_look() {
     const ROUNDS: usize = if cfg!(miri) { 5 } else { 2_000 };
     let (tx, mut rx) = MailboxBuilder::new(4, 256).build::<usize, usize>();
     let mut low_tx = tx.clone();
     let mut high_tx = tx;
     for _ in 0..ROUNDS {
         let sent = low_tx.try_send_many_low(0..256).unwrap();
-        let go = AtomicUsize::new(0);
         let mut got = Vec::with_capacity(512);
         thread::scope(|scope| {
-            scope.spawn(|| {
-                while go.load(SeqCst) == 0 {
-                    std::hint::spin_loop();
-                }
-                high_tx.try_send_high(1).unwrap();
-            });
-            go.store(1, SeqCst);
+            scope.spawn(|| high_tx.try_send_high(1).unwrap());
             rx.try_recv_many(&mut got, 512).unwrap();
         });
-        let rest: Vec<_> = rx.try_iter().collect();
-        got.extend(rest);
+        got.extend(rx.try_iter());
         assert_eq!(got.len(), sent + 1);
-        // Wherever it came, it came at a look: after a whole number of intervals of low messages.
         let place = got.iter().position(|m| matches!(m, Message::High(_)));
         let place = place.unwrap();
         assert!(
