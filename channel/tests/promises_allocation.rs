@@ -209,6 +209,38 @@ fn lanes_of_senders_that_come_and_go_are_used_again() {
     assert_eq!(bytes, 0);
 }
 
+/// Crowds of senders, more than are kept for the next, whose lanes have rings that have grown.
+#[test]
+fn crowds_of_senders_that_come_and_go_leave_nothing_behind() {
+    const CROWD: usize = if cfg!(miri) { 50 } else { 2_000 };
+    for sleeps in [false, true] {
+        let (tx, mut rx) = Builder::new(64).first_ring(1).build();
+        let mut senders = Vec::with_capacity(CROWD);
+        let mut round = |messages: u64, asleep: bool| {
+            for _ in 0..CROWD {
+                let mut sender = tx.clone();
+                assert_eq!(sender.try_send_many(0..messages), Ok(messages as usize));
+                senders.push(sender);
+            }
+            if messages % 2 == 0 {
+                senders.clear();
+            }
+            assert_eq!(rx.try_iter().count(), CROWD * messages as usize);
+            senders.clear();
+            if asleep {
+                common::start_and_cancel(rx.recv());
+            } else {
+                assert!(rx.try_recv().is_err());
+            }
+            // Awake, it stays with the lane that was last.
+            assert!(rx.stats().lanes_open <= usize::from(!asleep));
+        };
+        round(3, true);
+        let ((), _, bytes) = count(|| (0..10).for_each(|n| round(n, sleeps || n == 9)));
+        assert_eq!(bytes, 0);
+    }
+}
+
 #[test]
 fn a_channel_gives_all_its_memory_back() {
     for close_first in [false, true] {
