@@ -222,7 +222,7 @@ fn crowds_of_senders_that_come_and_go_leave_nothing_behind() {
                 assert_eq!(sender.try_send_many(0..messages), Ok(messages as usize));
                 senders.push(sender);
             }
-            if messages % 2 == 0 {
+            if messages.is_multiple_of(2) {
                 senders.clear();
             }
             assert_eq!(rx.try_iter().count(), CROWD * messages as usize);
