@@ -301,7 +301,7 @@ fn reader_that_stops_reading_loses_frames_and_delays_nobody() {
         let count =
             |packet: &str0m::rtp::RtpPacket| heard += u64::from(packet.payload[..] == payload);
         players[0].drive(&mut batch, count).unwrap();
-        (written % 64 == 0 && counted(&server, "dropped") > 100).then_some(())
+        (written.is_multiple_of(64) && counted(&server, "dropped") > 100).then_some(())
     });
     until("the other gets all", || {
         publisher.drive(&mut batch, |_| {}).unwrap();
