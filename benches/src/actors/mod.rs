@@ -4,8 +4,9 @@
 //! panics when told to. Mailboxes have [`MAILBOX`] slots where the runtime knows bounds.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -13,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::channels::Subject;
 use crate::payload::{Fault, Tally};
 use crate::shapes::executor;
+use crate::stats::Latencies;
 
 mod actix;
 mod bare;
@@ -113,14 +115,23 @@ pub fn visit_actors(visitor: &mut impl ActorsVisitor) {
 pub struct Worker {
     tally: Tally,
     place: Option<Place>,
+    flood: Option<Arc<Flood>>,
 }
 
 impl Worker {
+    /// A worker that is flooded.
+    pub fn flooded(flood: &Arc<Flood>) -> Worker {
+        Worker {
+            flood: Some(flood.clone()),
+            ..Worker::default()
+        }
+    }
+
     /// A worker that is counted when it has got its first message.
     pub fn counted(census: &Arc<Census>) -> Worker {
         Worker {
-            tally: Tally::default(),
             place: Some(Place(census.clone())),
+            ..Worker::default()
         }
     }
 
@@ -138,16 +149,82 @@ impl Worker {
             place.0.arrived();
         }
         self.tally.add(message);
+        if let Some(flood) = &self.flood {
+            flood.work();
+        }
     }
 
     /// The answer to a message.
     #[inline]
     pub fn asked(&self, message: u64) -> u64 {
+        if let Some(flood) = &self.flood {
+            flood.arrived(message);
+        }
         match message {
             COUNT => self.tally.count(),
             SUM => self.tally.sum(),
             other => other,
         }
+    }
+}
+
+/// What a flooded worker does: some work on every message that it is told, and a note of how long
+/// every question took to reach it. A question is the time at which it was asked.
+#[derive(Debug)]
+pub struct Flood {
+    begin: Instant,
+    work: Duration,
+    handled: AtomicU64,
+    delays: Mutex<Latencies>,
+}
+
+impl Flood {
+    /// A flood of messages that are so much work each.
+    pub fn new(work: Duration) -> Arc<Flood> {
+        Arc::new(Flood {
+            begin: Instant::now(),
+            work,
+            handled: AtomicU64::new(0),
+            delays: Mutex::new(Latencies::new()),
+        })
+    }
+
+    /// Nanoseconds since the flood began.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.begin.elapsed().as_nanos() as u64
+    }
+
+    /// Messages that were worked on.
+    pub fn handled(&self) -> u64 {
+        // ORDERING: relaxed; a count that nothing is published through.
+        self.handled.load(Ordering::Relaxed)
+    }
+
+    /// Takes the delays of the questions out.
+    pub fn take_delays(&self) -> Latencies {
+        let mut delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *delays)
+    }
+
+    /// Keeps the thread for as long as the work takes.
+    pub fn spend(work: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < work {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn work(&self) {
+        Flood::spend(self.work);
+        // ORDERING: relaxed; see `handled`.
+        self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn arrived(&self, asked: u64) {
+        let delay = self.now().saturating_sub(asked);
+        let mut delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        delays.record(delay);
     }
 }
 

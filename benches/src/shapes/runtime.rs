@@ -1,10 +1,12 @@
 //! `runtime`: actors.
 
 use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::actors::{
-    Actors, ActorsVisitor, COUNT, Census, Handle, PANIC, SUM, Worker, visit_actors,
+    Actors, ActorsVisitor, COUNT, Census, Flood, Handle, MAILBOX, PANIC, SUM, Worker, visit_actors,
 };
 use crate::alloc;
 use crate::payload::{Fault, Payload, Tally};
@@ -16,6 +18,10 @@ const SENDERS: &[usize] = &[1, 8];
 /// Actors of a tree: a root, its branches, and the leaves of each branch; ten thousand and one.
 const BRANCHES: usize = 100;
 const LEAVES: usize = 99;
+/// Work on each message of a flood: what one handler takes.
+const WORK: Duration = Duration::from_micros(10);
+/// A flood is this many times as long as a run of `ask`, for the sake of its last percentile.
+const LENGTH: u32 = 8;
 
 const METRICS: &[Metric] = &[
     Metric {
@@ -24,6 +30,14 @@ const METRICS: &[Metric] = &[
     },
     Metric {
         name: "ask p99",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "question in a flood p50",
+        unit: Unit::Nanos,
+    },
+    Metric {
+        name: "question in a flood p99",
         unit: Unit::Nanos,
     },
     Metric {
@@ -49,7 +63,9 @@ pub const SHAPE: Shape = Shape {
     name: "runtime",
     about: "`tell`: 1 or 8 tasks send to one actor, 1024 slots in its mailbox where it has a bound \
             (ractor's has none; actix is offered a message again after a yield). `ask`: one task asks \
-            one actor at a time. `spawn to first message`: actors are started and told something one \
+            one actor at a time. `question in a flood`: how long a question takes to be handled by an actor \
+            with some 1024 messages waiting, each 10 µs of work; lanemesh-runtime's are of high priority, \
+            the others have one queue. `spawn to first message`: actors are started and told something one \
             after the other, divided by their number once all have got it. `panic to first message`: \
             from telling a supervised actor to panic until it, or its successor, answers; actix has no \
             restart after a panic. `stop`: a root with 100 children with 99 children each is told to \
@@ -128,9 +144,12 @@ fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault
         (10_000, BRANCHES, LEAVES, 200)
     };
     let asked = ask::<A>(workers, effort.target)?;
+    let delayed = flood::<A>(workers, effort.target * LENGTH)?;
     Ok(vec![
         asked.at(0.5),
         asked.at(0.99),
+        delayed.at(0.5),
+        delayed.at(0.99),
         spawn::<A>(workers, actors)?,
         revive::<A>(workers, panics)?,
         stop::<A>(workers, branches, leaves)?.as_secs_f64() * 1e3,
@@ -242,6 +261,57 @@ pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault>
         });
         joined(asker).await?
     })
+}
+
+/// How long questions take to reach an actor that is told more than it can do, for about so long.
+///
+/// # Errors
+///
+/// A [`Fault`] when the actor is gone.
+pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fault> {
+    A::block_on(workers, async move {
+        let flood = Flood::new(WORK);
+        let mut actor = A::spawn(Worker::flooded(&flood)).await;
+        let over = Arc::new(AtomicBool::new(false));
+        let flooder = A::task(tell_on(actor.clone(), flood.clone(), over.clone()));
+        while flood.handled() < MAILBOX as u64 {
+            tokio::task::yield_now().await;
+        }
+        let begin = flood.now();
+        let mut chance = begin;
+        while flood.now() - begin < length.as_nanos() as u64 {
+            // Pauses of 0 to 40 µs, so that questions come at any time of a handler.
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            Flood::spend(Duration::from_nanos((chance >> 33) % 40_000));
+            answer(&mut actor, flood.now()).await?;
+        }
+        // ORDERING: relaxed; a wish that the flooder sees soon.
+        over.store(true, Ordering::Relaxed);
+        joined(flooder).await??;
+        Ok(flood.take_delays())
+    })
+}
+
+/// Tells an actor one thing after the other, so that some 1024 always wait, until it is over.
+async fn tell_on(
+    mut actor: impl Handle,
+    flood: Arc<Flood>,
+    over: Arc<AtomicBool>,
+) -> Result<(), Fault> {
+    let mut told = 0;
+    // ORDERING: relaxed; see `flood`.
+    while !over.load(Ordering::Relaxed) {
+        // One in hand, one on its way: bounded mailboxes are full before this counts.
+        if told > flood.handled() + MAILBOX as u64 + 2 {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        ensure(actor.tell(1).await, "an actor was gone")?;
+        told += 1;
+    }
+    Ok(())
 }
 
 /// Nanoseconds from starting an actor to its first message, on average of so many.
