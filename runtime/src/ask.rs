@@ -6,7 +6,6 @@
 use std::{
     fmt,
     future::poll_fn,
-    pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
@@ -14,15 +13,17 @@ use std::{
 
 use lanemesh::{Overflow, Sender, TrySendError};
 use tokio::{
-    runtime::{Handle, Id},
-    sync::oneshot,
-    time::{Instant, Sleep, sleep_until, timeout_at},
+    runtime::{self, Handle},
+    task,
+    time::{Instant, timeout_at},
 };
 
 use crate::{
-    envelope::Envelope,
+    envelope::{Envelope, QUESTION},
     error::{AskError, ReplyError, SendError},
     shared::Shared,
+    slot::{Slot, Spare},
+    time::{Alarm, from_now, stamp},
     wait::wait_for_room,
 };
 
@@ -30,7 +31,7 @@ use crate::{
 ///
 /// Dropping it without an answer tells the asker at once.
 #[must_use = "dropping a reply tells the asker that there is no answer"]
-pub struct Reply<R>(oneshot::Sender<R>);
+pub struct Reply<R>(Option<Arc<Slot<R>>>);
 
 impl<R> Reply<R> {
     /// Makes a slot by hand, for a message that is not sent by `ask`.
@@ -53,21 +54,35 @@ impl<R> Reply<R> {
     /// # }
     /// ```
     pub fn pair() -> (Self, Answer<R>) {
-        slot()
+        pair(Arc::default())
     }
 
     /// Answers.
     ///
     /// # Errors
     ///
-    /// [`ReplyError`], with the answer, when nobody waits for it any more.
-    pub fn send(self, answer: R) -> Result<(), ReplyError<R>> {
-        self.0.send(answer).map_err(ReplyError)
+    /// [`ReplyError`], with the answer, when nobody waits for it any more. That is no fault of the
+    /// actor's: to pass it on with `?` would fail the actor since somebody else was in a hurry.
+    pub fn send(mut self, answer: R) -> Result<(), ReplyError<R>> {
+        match self.0.take() {
+            Some(slot) => slot
+                .put(Some(answer))
+                .map_or(Ok(()), |answer| Err(ReplyError(answer))),
+            None => unreachable!("only this and the drop take the slot"),
+        }
     }
 
     /// Whether nobody waits for the answer any more.
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.0.as_ref().is_none_or(|slot| slot.is_abandoned())
+    }
+}
+
+impl<R> Drop for Reply<R> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            slot.put(None);
+        }
     }
 }
 
@@ -79,13 +94,8 @@ impl<R> fmt::Debug for Reply<R> {
     }
 }
 
-pub(crate) fn slot<R>() -> (Reply<R>, Answer<R>) {
-    let (tx, rx) = oneshot::channel();
-    (Reply(tx), Answer(rx))
-}
-
 /// Where the answer to a [`Reply`] made by [`Reply::pair`] appears.
-pub struct Answer<R>(oneshot::Receiver<R>);
+pub struct Answer<R>(Option<Arc<Slot<R>>>);
 
 impl<R> Answer<R> {
     /// Waits for the answer.
@@ -99,22 +109,30 @@ impl<R> Answer<R> {
     ///
     /// A cancelled wait drops the answer.
     pub async fn receive(self, timeout: Duration) -> Result<R, AskError> {
-        match tokio::time::timeout(timeout, self.0).await {
-            Ok(answer) => answer.map_err(|_| AskError::Crashed),
+        match tokio::time::timeout(timeout, poll_fn(|cx| self.poll(cx))).await {
+            Ok(answer) => answer.ok_or(AskError::Crashed),
             Err(_) => Err(AskError::Timeout),
+        }
+    }
+
+    /// The answer, or that there will be none.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        match &self.0 {
+            Some(slot) => slot.poll(cx),
+            None => Poll::Ready(None),
         }
     }
 
     /// Waits for the answer of the actor `shared`.
     pub(crate) async fn wait(
-        &mut self,
+        &self,
         shared: &Shared,
         deadline: Instant,
-        alarm: &mut Alarm,
+        alarm: &mut AskAlarm,
     ) -> Result<R, AskError> {
         poll_fn(|cx| {
-            if let Poll::Ready(answer) = Pin::new(&mut self.0).poll(cx) {
-                return Poll::Ready(answer.map_err(|_| unanswered(shared, deadline)));
+            if let Poll::Ready(answer) = self.poll(cx) {
+                return Poll::Ready(answer.ok_or_else(|| unanswered(shared, deadline)));
             }
             alarm.poll(deadline, cx).map(|()| Err(AskError::Timeout))
         })
@@ -122,40 +140,95 @@ impl<R> Answer<R> {
     }
 }
 
-/// A timer that one question after the other uses.
-///
-/// To arm a timer is dearer than all the rest of a question. So the timer of the last question is
-/// left as it is when it rings before the deadline of this one, and armed again only if it rings.
-#[derive(Default)]
-pub(crate) struct Alarm(Option<Box<Armed>>);
-
-struct Armed {
-    /// A timer belongs to a runtime, and a handle may move to another.
-    runtime: Id,
-    sleep: Pin<Box<Sleep>>,
+impl<R> Drop for Answer<R> {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.0 {
+            slot.abandon();
+        }
+    }
 }
 
-impl Alarm {
-    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let runtime = Handle::current().id();
-        let armed = match &mut self.0 {
-            Some(armed) if armed.runtime == runtime => armed,
-            other => other.insert(Box::new(Armed {
-                runtime,
-                sleep: Box::pin(sleep_until(deadline)),
-            })),
+impl<R> fmt::Debug for Answer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+/// The two ends of a slot that nobody else has.
+pub(crate) fn pair<R>(slot: Arc<Slot<R>>) -> (Reply<R>, Answer<R>) {
+    (Reply(Some(slot.clone())), Answer(Some(slot)))
+}
+
+/// What one question of a handle leaves for the next.
+#[derive(Default)]
+pub(crate) struct Desk {
+    alarm: AskAlarm,
+    spare: Spare,
+}
+
+impl Desk {
+    /// Sends a question through a lane, and waits for the answer.
+    pub(crate) async fn ask<M: Send + 'static, R: Send + 'static>(
+        &mut self,
+        lane: &mut Sender<Envelope<M>>,
+        shared: &Arc<Shared>,
+        policy: Overflow,
+        sent: u64,
+        question: impl FnOnce(Reply<R>) -> M,
+        timeout: Duration,
+    ) -> Result<R, AskError> {
+        if timeout.is_zero() {
+            return Err(AskError::Timeout);
+        }
+        let deadline = from_now(timeout);
+        let (reply, mut answer) = pair(self.spare.take());
+        let envelope = Envelope {
+            message: question(reply),
+            expires: stamp(deadline) | QUESTION,
+            sent,
         };
-        if armed.sleep.deadline() > deadline {
-            armed.sleep.as_mut().reset(deadline);
+        send(lane, shared, policy, envelope, deadline).await?;
+        let outcome = answer.wait(shared, deadline, &mut self.alarm).await;
+        if outcome.is_ok()
+            && let Some(slot) = answer.0.take()
+        {
+            self.spare.keep(slot);
         }
-        while armed.sleep.as_mut().poll(cx).is_ready() {
-            if armed.sleep.deadline() >= deadline {
-                self.0 = None;
-                return Poll::Ready(());
-            }
-            armed.sleep.as_mut().reset(deadline);
+        outcome
+    }
+}
+
+/// A timer belongs to a runtime, and a handle may move to another.
+#[derive(Default)]
+pub(crate) struct AskAlarm {
+    alarm: Alarm,
+    asker: Option<Asker>,
+}
+
+/// Whom a timer was armed for. A task does not change its runtime.
+#[derive(PartialEq, Eq)]
+enum Asker {
+    Task(task::Id),
+    Runtime(runtime::Id),
+}
+
+impl Asker {
+    fn current() -> Self {
+        match task::try_id() {
+            Some(id) => Self::Task(id),
+            None => Self::Runtime(Handle::current().id()),
         }
-        Poll::Pending
+    }
+}
+
+impl AskAlarm {
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let asker = Some(Asker::current());
+        if asker != self.asker {
+            self.alarm = Alarm::default();
+            self.asker = asker;
+        }
+        self.alarm.poll(deadline, cx)
     }
 }
 
@@ -171,7 +244,7 @@ fn unanswered(shared: &Shared, deadline: Instant) -> AskError {
 }
 
 /// Sends a question, waiting for room until `deadline` if the policy is to wait.
-pub(crate) async fn send<M: Send + 'static>(
+async fn send<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
     shared: &Arc<Shared>,
     policy: Overflow,
@@ -200,11 +273,5 @@ pub(crate) async fn send<M: Send + 'static>(
             Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
             Err(TrySendError::Full(back)) => back,
         };
-    }
-}
-
-impl<R> fmt::Debug for Answer<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").finish_non_exhaustive()
     }
 }

@@ -8,12 +8,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
 use crate::{
     exit::{ExitReason, Monitor},
     shared::{ActorId, Phase, Shared, signal},
     stats::ActorStats,
+    time::from_now,
     tree::Tree,
 };
 
@@ -87,7 +86,7 @@ impl Child {
     ///
     /// The stop is on its way in any case.
     pub async fn stop(self) -> ExitReason {
-        let grace = self.shared().grace;
+        let grace = self.shared().grace();
         self.stop_within(grace).await
     }
 
@@ -98,8 +97,7 @@ impl Child {
     ///
     /// The stop is on its way in any case.
     pub async fn stop_within(mut self, grace: Duration) -> ExitReason {
-        self.shared()
-            .request_stop(Instant::now() + grace, signal::STOP);
+        self.shared().request_stop(from_now(grace), signal::STOP);
         self.owned = false;
         (&mut self.monitor).await
     }
@@ -138,8 +136,7 @@ impl Future for Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.owned && self.is_alive() {
-            let shared = self.shared();
-            shared.request_stop(Instant::now() + shared.grace, signal::STOP);
+            self.shared().stop_in_grace();
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use lanemesh::{MailboxReceiver, WeakMailboxSender};
+use lanemesh::{MailboxReceiver, Message, WeakMailboxSender};
 use tokio::time::Instant;
 
 use crate::{
@@ -34,6 +34,8 @@ pub struct Context<A: Actor> {
     weak: WeakMailboxSender<High<A>, Low<A>>,
     pub(crate) shared: Arc<Shared>,
     policies: Policies,
+    /// A message that is on its way to its hook; there is an [`Event`](crate::Event) for it.
+    pub(crate) hand: Option<Message<High<A>, Low<A>>>,
     pub(crate) seat: Option<Seat>,
     group: Option<Arc<Group>>,
     pub(crate) turn: Turn,
@@ -55,6 +57,7 @@ impl<A: Actor> Context<A> {
             weak,
             shared,
             policies,
+            hand: None,
             seat,
             group: None,
             turn: Turn::default(),
@@ -88,9 +91,7 @@ impl<A: Actor> Context<A> {
 
     /// Ends this actor after the hook that runs now, as [`ExitReason::Stopped`].
     pub fn stop(&mut self) {
-        let deadline = Instant::now() + self.shared.grace;
-        self.shared
-            .request_stop(deadline, crate::shared::signal::STOP);
+        self.shared.stop_in_grace();
     }
 
     /// When the actor that is asked to stop must have ended; none if nobody asked.
@@ -222,6 +223,7 @@ impl<A: Actor> Context<A> {
     // --- incarnations -------------------------------------------------------------------------
 
     pub(crate) fn running(&mut self) {
+        self.turn.started = true;
         self.shared.set_phase(Phase::Running);
         if let Some(seat) = &self.seat {
             seat.group.phase_changed();
@@ -287,6 +289,7 @@ impl<A: Actor> Context<A> {
     }
 
     pub(crate) fn publish_depth(&mut self, depth: usize) {
+        let depth = u32::try_from(depth).unwrap_or(u32::MAX);
         self.counters.depth = depth;
         self.counters.high_water = self.counters.high_water.max(depth);
         self.shared.publish(&self.counters);

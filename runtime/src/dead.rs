@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use lanemesh::Message;
 
-use crate::{actor::Actor, context::Context, options::Held, shared::ActorId};
+use crate::{actor::Actor, context::Context, envelope::Envelope, options::Held, shared::ActorId};
 
 /// Why a message was not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl<A: Actor> Context<A> {
         };
         match options.crashed() {
             None => {}
-            Some(None) => self.counters.redelivered += 1,
+            Some(None) => self.counters.rare().redelivered += 1,
             Some(Some(held)) => self.dead_letter(held, Undelivered::Crashed),
         }
     }
@@ -98,7 +98,7 @@ impl<A: Actor> Context<A> {
             })
             .is_ok()
         {
-            self.counters.dead_letters += 1;
+            self.counters.rare().dead_letters += 1;
         }
     }
 
@@ -119,17 +119,24 @@ impl<A: Actor> Context<A> {
         {
             self.dead_letter(held, Undelivered::Crashed);
         }
+        if let Some(message) = self.hand.take() {
+            self.dead_letter(open(message), Undelivered::Left);
+        }
         if let Some(mut batch) = self.rare().batch.take() {
             for message in batch.drain() {
                 self.dead_letter(Message::Low(message), Undelivered::Left);
             }
         }
         while let Ok(message) = self.mailbox.try_recv() {
-            let held = match message {
-                Message::High(envelope) => Message::High(envelope.message),
-                Message::Low(envelope) => Message::Low(envelope.message),
-            };
-            self.dead_letter(held, Undelivered::Left);
+            self.dead_letter(open(message), Undelivered::Left);
         }
+    }
+}
+
+/// A message without its envelope.
+fn open<H, L>(message: Message<Envelope<H>, Envelope<L>>) -> Message<H, L> {
+    match message {
+        Message::High(envelope) => Message::High(envelope.message),
+        Message::Low(envelope) => Message::Low(envelope.message),
     }
 }

@@ -5,24 +5,29 @@ use tokio::time::Instant;
 
 use crate::{
     actor::Actor,
-    context::{Context, High, Low},
+    context::Context,
     dead::Undelivered,
-    envelope::clock,
+    envelope::{QUESTION, clock},
     error::{ActorError, ActorResult},
     events::ActorEvent,
     exit::{CrashPolicy, ExitNotice, ExitReason},
     options::Held,
-    shared::{Inspection, Shared, signal},
+    shared::{Inspection, signal},
     stats::Histograms,
+    time::stamp,
 };
 
 /// What an actor's loop is to do next; give it to [`Context::handle_event`].
+///
+/// It is a note, not the message: one that is not handled comes again.
 pub struct Event<A: Actor>(pub(crate) Kind<A>);
 
 pub(crate) enum Kind<A: Actor> {
     Stop,
-    High(High<A>),
-    Low(Low<A>),
+    /// The context has the message in its hand.
+    High,
+    /// The context has the message in its hand.
+    Low,
     Batch,
     Turn,
     /// In a box, so that the event, and the loop's future with it, stays small.
@@ -60,31 +65,19 @@ impl<A: Actor> Context<A> {
         event: Event<A>,
     ) -> Result<bool, ActorError> {
         match event.0 {
-            Kind::High(envelope) => {
-                if envelope.expires != 0 && is_past(&self.shared, envelope.expires) {
-                    self.expire(Message::High(envelope.message));
+            Kind::High => {
+                let Some((message, started)) = self.take_high_message() else {
                     return Ok(true);
-                }
-                self.counters.high += 1;
-                self.hold_high(&envelope.message);
-                let started = self.begin(envelope.sent);
-                actor.on_high(envelope.message, self).await?;
-                self.end(started);
-                self.settle();
-                self.tick();
+                };
+                actor.on_high(message, self).await?;
+                self.finish(started);
             }
-            Kind::Low(envelope) => {
-                if envelope.expires != 0 && is_past(&self.shared, envelope.expires) {
-                    self.expire(Message::Low(envelope.message));
+            Kind::Low => {
+                let Some((message, started)) = self.take_low_message() else {
                     return Ok(true);
-                }
-                self.counters.low += 1;
-                self.hold_low(&envelope.message);
-                let started = self.begin(envelope.sent);
-                actor.on_low(envelope.message, self).await?;
-                self.end(started);
-                self.settle();
-                self.tick();
+                };
+                actor.on_low(message, self).await?;
+                self.finish(started);
             }
             Kind::Batch => self.handle_batch(actor).await?,
             Kind::Stop => return Ok(false),
@@ -102,7 +95,7 @@ impl<A: Actor> Context<A> {
             self.rare().batch = Some(batch);
             return Ok(());
         }
-        self.counters.batches += 1;
+        self.counters.rare().batches += 1;
         // One message at least: a stream of high ones must not starve the low ones.
         self.turn.grant = true;
         let before = self.counters.low;
@@ -115,21 +108,58 @@ impl<A: Actor> Context<A> {
             .saturating_add((self.counters.low - before) as u32);
         self.rare().batch = Some(batch);
         outcome?;
+        self.finish(started);
+        Ok(())
+    }
+
+    /// The high message in hand, and when its handling began if that is measured.
+    fn take_high_message(&mut self) -> Option<(A::HighPriorityMsg, u64)> {
+        let Some(Message::High(envelope)) = self.hand.take() else {
+            return None; // the event was handled already
+        };
+        let is_first = std::mem::take(&mut self.turn.idle);
+        if envelope.expires != 0 && is_past(envelope.expires, is_first) {
+            self.expire(Message::High(envelope.message));
+            return None;
+        }
+        self.counters.high += 1;
+        self.hold_high(&envelope.message);
+        let started = self.begin(envelope.sent);
+        Some((envelope.message, started))
+    }
+
+    /// As [`take_high_message`](Self::take_high_message), for a low one.
+    fn take_low_message(&mut self) -> Option<(A::LowPriorityMsg, u64)> {
+        let Some(Message::Low(envelope)) = self.hand.take() else {
+            return None;
+        };
+        let is_first = std::mem::take(&mut self.turn.idle);
+        if envelope.expires != 0 && is_past(envelope.expires, is_first) {
+            self.expire(Message::Low(envelope.message));
+            return None;
+        }
+        self.counters.low += 1;
+        self.hold_low(&envelope.message);
+        let started = self.begin(envelope.sent);
+        Some((envelope.message, started))
+    }
+
+    /// After a handler that has not failed.
+    fn finish(&mut self, started: u64) {
         self.end(started);
         self.settle();
         self.tick();
-        Ok(())
     }
 
     #[cold]
     async fn handle_rare(&mut self, actor: &mut A, rare: Rare<A>) -> Result<bool, ActorError> {
         match rare {
             Rare::ChildExit(notice) => {
-                self.counters.notices += 1;
+                self.counters.rare().notices += 1;
                 actor.on_child_exit(notice, self).await?;
             }
             Rare::PeerExit(notice, policy) => {
-                self.counters.notices += 1;
+                self.counters.rare().notices += 1;
                 if !self.judge(&notice, policy) {
                     return Err(ActorError::msg("a linked actor failed"));
                 }
@@ -163,7 +193,7 @@ impl<A: Actor> Context<A> {
 
     #[cold]
     pub(crate) fn expire(&mut self, held: Held<A>) {
-        self.counters.expired += 1;
+        self.counters.rare().expired += 1;
         self.turn.round = self.turn.round.max(1);
         self.emit(|| ActorEvent::Expired);
         self.dead_letter(held, Undelivered::Expired);
@@ -225,16 +255,23 @@ impl<A: Actor> Context<A> {
 }
 
 /// Whether a message's time is up.
-pub(crate) fn is_past(shared: &Shared, expires: u64) -> bool {
-    shared.nanos(Instant::now()) >= expires
+///
+/// A question that finds its actor idle has not waited, so the clock is not asked: to read it is a
+/// sizeable part of what a question costs. If its time is up all the same, nobody gets the answer.
+#[inline]
+pub(crate) fn is_past(expires: u64, is_first: bool) -> bool {
+    if is_first && expires & QUESTION != 0 {
+        return false;
+    }
+    stamp(Instant::now()) >= expires & !QUESTION
 }
 
 impl<A: Actor> std::fmt::Debug for Event<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match &self.0 {
             Kind::Stop => "Stop",
-            Kind::High(_) => "High(..)",
-            Kind::Low(_) => "Low(..)",
+            Kind::High => "High",
+            Kind::Low => "Low",
             Kind::Batch => "Batch",
             Kind::Turn => "Turn",
             Kind::Rare(_) => "Rare(..)",

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 /// A message in a lane.
 pub(crate) struct Envelope<M> {
     pub(crate) message: M,
-    /// Nanoseconds on the receiving actor's clock after which nobody wants it; 0 is never.
+    /// When nobody wants it any more, as a [`stamp`](crate::time::stamp), perhaps with the mark
+    /// [`QUESTION`]; 0 is never.
     pub(crate) expires: u64,
     /// A raw reading of [`clock`] when it was sent; 0 when this one is not in the sample.
     pub(crate) sent: u64,
@@ -17,3 +18,6 @@ pub(crate) fn clock() -> &'static quanta::Clock {
     static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
     CLOCK.get_or_init(quanta::Clock::new)
 }
+
+/// Marks the expiry of a question: whoever sent it notices by itself that its time is up.
+pub(crate) const QUESTION: u64 = 1 << 63;

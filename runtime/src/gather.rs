@@ -135,7 +135,7 @@ impl<A: Actor> Context<A> {
             None => self.batch_home(),
         };
         for envelope in scratch.drain(..) {
-            if envelope.expires != 0 && is_past(&self.shared, envelope.expires) {
+            if envelope.expires != 0 && is_past(envelope.expires, false) {
                 self.expire(Message::Low(envelope.message));
                 continue;
             }
@@ -150,7 +150,7 @@ impl<A: Actor> Context<A> {
 
     /// Keeps a high message that `wait_all` came across for the next turn.
     fn stash(&mut self, envelope: High<A>) -> Poll<bool> {
-        self.options.get_or_insert_default().stash = Some(envelope);
+        self.hand = Some(Message::High(envelope));
         Poll::Ready(false)
     }
 
@@ -165,7 +165,7 @@ impl<A: Actor> Context<A> {
 
     /// Gives a batch back, with what is left in it.
     pub fn put_batch(&mut self, mut batch: Batch<A::LowPriorityMsg>) {
-        self.counters.batches += 1;
+        self.counters.rare().batches += 1;
         self.counters.low += std::mem::take(&mut batch.taken);
         self.rare().batch = Some(batch);
         self.tick();

@@ -17,6 +17,7 @@ use crate::{
     exit::ExitReason,
     shared::{ActorId, Control, Phase, Shared, lock, signal},
     supervision::{Restart, Strategy, Supervision, Window, seed},
+    time::{from_now, later},
 };
 
 /// A child's place in its group.
@@ -326,7 +327,7 @@ async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
 
 /// Ends an incarnation, by force after the child's grace period.
 async fn suspend(group: &Group, shared: &Arc<Shared>, restart: Restart) {
-    let deadline = Instant::now() + shared.grace;
+    let deadline = from_now(shared.grace());
     let bit = if restart == Restart::Temporary {
         signal::STOP
     } else {
@@ -337,7 +338,7 @@ async fn suspend(group: &Group, shared: &Arc<Shared>, restart: Restart) {
     }
     let down = || !shared.is_alive() || shared.phase() == Phase::Waiting || group.is_closing();
     let wait = group.wait_until(down);
-    let _ = tokio::time::timeout_at(deadline + Duration::from_secs(1), wait).await;
+    let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
 }
 
 /// Starts the next incarnation and waits until it runs, fails or ends.

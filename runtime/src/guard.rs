@@ -12,11 +12,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::{
     exit::ExitReason,
     shared::{Shared, signal},
+    time::from_now,
 };
 
 /// Why a guarded future did not come to its own end.
@@ -92,61 +93,53 @@ fn panicked(panic: &(dyn Any + Send)) -> ExitReason {
 /// its health checks. The timers are made only when they are needed.
 ///
 /// It borrows the future, since a future that is moved into another is there twice.
+#[derive(Default)]
 pub(crate) struct Guard {
-    shared: Arc<Shared>,
     pulse: Option<Box<Pulse>>,
-    fallback: Option<Instant>,
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guard {
-    pub(crate) fn new(shared: Arc<Shared>, health: Option<Health>) -> Self {
+    pub(crate) fn new(health: Option<Health>) -> Self {
         let pulse = health.map(|health| Box::new(Pulse::new(health)));
-        Self {
-            shared,
-            pulse,
-            fallback: None,
-            limit: None,
-        }
+        Self { pulse, limit: None }
     }
 
-    /// A guard that ends the future at `deadline` whether somebody asks for a stop or not.
-    pub(crate) fn until(shared: Arc<Shared>, deadline: Instant) -> Self {
-        Self {
-            shared,
-            pulse: None,
-            fallback: Some(deadline),
-            limit: None,
-        }
-    }
-
+    /// Polls the future of the actor `shared`. With a `fallback` it ends at that time at the latest,
+    /// whether somebody asks for a stop or not.
+    #[inline]
     pub(crate) fn poll<F: Future>(
         &mut self,
+        shared: &Shared,
+        fallback: Option<Instant>,
         cx: &mut Context<'_>,
         mut future: Pin<&mut F>,
     ) -> Poll<Result<F::Output, Cut>> {
-        const BOUND: u32 = signal::STOP | signal::SUSPEND | signal::DRAIN;
-        let signals = self.shared.signals();
+        let signals = shared.signals();
         if signals & signal::KILL != 0 {
             return Poll::Ready(Err(Cut::Killed));
         }
         if let Some(pulse) = &mut self.pulse
-            && pulse.poll(&self.shared, cx)
+            && pulse.poll(shared, cx)
         {
             return Poll::Ready(Err(Cut::Unhealthy));
         }
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
-            Ok(Poll::Pending) => {}
-            Err(panic) => return Poll::Ready(Err(Cut::Panicked(panicked(&*panic)))),
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            // A stop that came while the hook was polled is followed by another poll.
+            Ok(Poll::Pending) if signals & BOUND == 0 && fallback.is_none() => Poll::Pending,
+            Ok(Poll::Pending) => self.poll_limit(shared.deadline().or(fallback), cx),
+            Err(panic) => Poll::Ready(Err(Cut::Panicked(panicked(&*panic)))),
         }
-        // A stop that came while the hook was polled is followed by another poll.
-        let wanted = if signals & BOUND != 0 {
-            self.shared.deadline()
-        } else {
-            None
-        };
-        let Some(deadline) = wanted.or(self.fallback) else {
+    }
+
+    #[cold]
+    fn poll_limit<T>(
+        &mut self,
+        deadline: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Cut>> {
+        let Some(deadline) = deadline else {
             return Poll::Pending;
         };
         let limit = self
@@ -159,6 +152,9 @@ impl Guard {
     }
 }
 
+/// The signals that may bring a deadline.
+const BOUND: u32 = signal::STOP | signal::SUSPEND | signal::DRAIN;
+
 /// The health checks of one incarnation.
 pub(crate) struct Pulse {
     health: Health,
@@ -168,10 +164,9 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     fn new(health: Health) -> Self {
-        let first = Instant::now() + health.every;
         Self {
             health,
-            timer: Box::pin(sleep_until(first)),
+            timer: Box::pin(sleep(health.every)),
             asked: false,
         }
     }
@@ -185,18 +180,18 @@ impl Pulse {
                 }
                 self.asked = false;
                 let rest = self.health.every.saturating_sub(self.health.timeout);
-                self.timer
-                    .as_mut()
-                    .reset(Instant::now() + rest.max(Duration::from_millis(1)));
+                self.ring_in(rest.max(Duration::from_millis(1)));
             } else {
                 // The task is being polled: its loop sees the bit in this very poll.
                 shared.raise(signal::HEALTH);
                 self.asked = true;
-                self.timer
-                    .as_mut()
-                    .reset(Instant::now() + self.health.timeout);
+                self.ring_in(self.health.timeout);
             }
         }
         false
+    }
+
+    fn ring_in(&mut self, delay: Duration) {
+        self.timer.as_mut().reset(from_now(delay));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     actor::Actor,
-    ask::Alarm,
+    ask::Desk,
     context::{High, Low},
     envelope::{Envelope, clock},
     error::SendError,
@@ -21,6 +21,7 @@ use crate::{
     shared::{ActorId, Phase, Shared, signal},
     shared_handle::SharedHandle,
     stats::ActorStats,
+    time::{nanos, stamp},
 };
 
 /// What each lane of a handle does when it is full, and how long its messages live.
@@ -28,7 +29,15 @@ use crate::{
 pub(crate) struct Policies {
     pub(crate) high: Overflow,
     pub(crate) low: Overflow,
-    pub(crate) expiry: Option<Duration>,
+    /// In nanoseconds; 0 is for ever.
+    expiry: u64,
+}
+
+impl Policies {
+    pub(crate) fn set_expiry(&mut self, expiry: Option<Duration>) {
+        // A life of no time is short, not endless.
+        self.expiry = expiry.map_or(0, |expiry| nanos(expiry).max(1));
+    }
 }
 
 impl Default for Policies {
@@ -36,7 +45,7 @@ impl Default for Policies {
         Self {
             high: Overflow::Wait,
             low: Overflow::Wait,
-            expiry: None,
+            expiry: 0,
         }
     }
 }
@@ -64,7 +73,7 @@ pub struct ActorHandle<A: Actor> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) policies: Policies,
     sends: u32,
-    pub(crate) alarm: Alarm,
+    pub(crate) desk: Desk,
 }
 
 impl<A: Actor> ActorHandle<A> {
@@ -78,7 +87,7 @@ impl<A: Actor> ActorHandle<A> {
             shared,
             policies,
             sends: 0,
-            alarm: Alarm::default(),
+            desk: Desk::default(),
         }
     }
 
@@ -96,7 +105,7 @@ impl<A: Actor> ActorHandle<A> {
 
     /// How long messages of this handle and its clones live; the actor drops older ones unread.
     pub fn set_expiry(&mut self, expiry: Option<Duration>) {
-        self.policies.expiry = expiry;
+        self.policies.set_expiry(expiry);
     }
 
     // --- the actor ----------------------------------------------------------------------------
@@ -150,8 +159,7 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// An actor that was stopped is not restarted, whatever its policy.
     pub fn stop(&self) {
-        self.shared
-            .request_stop(Instant::now() + self.shared.grace, signal::STOP);
+        self.shared.stop_in_grace();
     }
 
     /// Asks the actor to take no more messages, handle those that are queued, and stop.
@@ -203,7 +211,7 @@ impl<A: Actor> ActorHandle<A> {
         if deadline <= Instant::now() {
             return Err(SendError::Expired(message));
         }
-        let expires = self.shared.nanos(deadline);
+        let expires = stamp(deadline);
         Ok(Envelope {
             message,
             expires,
@@ -228,8 +236,8 @@ impl<A: Actor> ActorHandle<A> {
     #[inline]
     pub(crate) fn expiry(&self) -> u64 {
         match self.policies.expiry {
-            None => 0,
-            Some(expiry) => self.shared.nanos(Instant::now() + expiry),
+            0 => 0,
+            expiry => stamp(Instant::now()).saturating_add(expiry),
         }
     }
 }
@@ -241,7 +249,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
             shared: self.shared.clone(),
             policies: self.policies,
             sends: self.sends,
-            alarm: Alarm::default(),
+            desk: Desk::default(),
         }
     }
 }

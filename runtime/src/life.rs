@@ -3,10 +3,16 @@
 //! The task owns the mailbox and the context; an incarnation borrows them. So handles and queued
 //! messages survive a restart, and two incarnations never overlap.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context as PollContext, Poll},
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep_until};
-use tracing::Instrument;
+use tokio::time::{Instant, sleep};
+use tracing::Span;
 
 use crate::{
     actor::Actor,
@@ -19,6 +25,7 @@ use crate::{
     shared::{Control, Phase, Shared, poll_as, signal},
     supervision::{Restart, Supervision, Window, seed},
     team::Keep,
+    time::{Alarm, from_now, later},
 };
 
 /// What makes the incarnations.
@@ -40,10 +47,17 @@ impl<A> Factory<A> {
 pub(crate) struct Life<A> {
     pub(crate) factory: Factory<A>,
     pub(crate) restart: Restart,
+    pub(crate) rules: Option<Box<Rules>>,
+}
+
+/// What most actors do without.
+#[derive(Default)]
+pub(crate) struct Rules {
     pub(crate) health: Option<Health>,
-    pub(crate) alone: Option<Box<(Supervision, Window)>>,
+    /// How restarts are bounded without a supervisor.
+    pub(crate) alone: (Supervision, Window),
     /// Keeps the team's thread for as long as the actor lives.
-    pub(crate) _team: Option<Keep>,
+    pub(crate) team: Option<Keep>,
 }
 
 /// The whole life, as the future that is spawned. It must stay small: it is what an idle actor
@@ -52,31 +66,212 @@ pub(crate) struct Life<A> {
 pub(crate) fn live<A: Actor>(ctx: Context<A>, life: Life<A>) -> impl Future<Output = ()> + Send {
     // Its drop reports the end, also when the executor drops the task.
     let mut task = Box::new(Task {
+        frame: Frame::new(ctx.shared.clone()),
         ctx,
         life,
         reason: None,
     });
     async move {
-        let shared = task.ctx.shared.clone();
-        let mut slot = Some(shared.clone());
-        let mut waker = None;
-        let mut incarnations = pin!(incarnations(&mut task));
-        poll_fn(|cx| {
-            shared.register(&mut waker, cx.waker());
-            poll_as(&mut slot, cx, |cx| incarnations.as_mut().poll(cx))
-        })
-        .await;
+        loop {
+            let ended = match task.begin() {
+                Ok(mut actor) => {
+                    let outcome = {
+                        let Task { frame, ctx, .. } = &mut *task;
+                        let mut run = pin!(first_to_last(&mut actor, ctx));
+                        poll_fn(|cx| frame.guard(cx, run.as_mut())).await
+                    };
+                    let Task { frame, ctx, .. } = &mut *task;
+                    let mut end = Box::pin(wind_up(ctx, actor, outcome));
+                    poll_fn(|cx| frame.attend(cx, end.as_mut())).await
+                }
+                Err(reason) => reason,
+            };
+            let reason = match task.ended(ended) {
+                Next::End(reason) => Some(reason),
+                Next::Wait(until) => {
+                    let Task { frame, ctx, .. } = &mut *task;
+                    let mut wait = Box::pin(wait(&ctx.shared, until));
+                    let is_stopped = poll_fn(|cx| frame.attend(cx, wait.as_mut())).await;
+                    is_stopped.then_some(ExitReason::Stopped)
+                }
+            };
+            if reason.is_some() {
+                task.reason = reason;
+                return;
+            }
+            task.again();
+        }
     }
 }
 
 struct Task<A: Actor> {
+    frame: Frame,
     ctx: Context<A>,
     life: Life<A>,
     reason: Option<ExitReason>,
 }
 
+/// What is around every poll of an actor's task.
+struct Frame {
+    shared: Arc<Shared>,
+    /// None while the task is polled: then it is the current actor of the thread.
+    slot: Option<Arc<Shared>>,
+    is_registered: bool,
+    guard: Guard,
+    /// The incarnation's, if anybody listens.
+    span: Option<Box<Span>>,
+}
+
+/// What follows on an incarnation.
+enum Next {
+    End(ExitReason),
+    Wait(Wait),
+}
+
+/// What the next incarnation waits for.
+enum Wait {
+    Backoff(Duration),
+    /// The supervisor's word.
+    Word,
+}
+
+impl Frame {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            slot: Some(shared.clone()),
+            shared,
+            is_registered: false,
+            guard: Guard::default(),
+            span: None,
+        }
+    }
+
+    /// Polls the run of an incarnation.
+    fn guard<F: Future>(
+        &mut self,
+        cx: &mut PollContext<'_>,
+        run: Pin<&mut F>,
+    ) -> Poll<Result<F::Output, Cut>> {
+        self.register(cx);
+        let _entered = self.span.as_deref().map(Span::enter);
+        let (shared, guard) = (&*self.shared, &mut self.guard);
+        poll_as(&mut self.slot, cx, |cx| guard.poll(shared, None, cx, run))
+    }
+
+    /// Polls something else of the actor's.
+    fn attend<F: Future>(
+        &mut self,
+        cx: &mut PollContext<'_>,
+        future: Pin<&mut F>,
+    ) -> Poll<F::Output> {
+        self.register(cx);
+        let _entered = self.span.as_deref().map(Span::enter);
+        poll_as(&mut self.slot, cx, |cx| future.poll(cx))
+    }
+
+    /// Once is enough: a task that is spawned has one waker for all its life.
+    fn register(&mut self, cx: &PollContext<'_>) {
+        if !self.is_registered {
+            self.is_registered = true;
+            self.shared.register(cx.waker());
+        }
+    }
+}
+
+impl<A: Actor> Task<A> {
+    /// Makes the next incarnation.
+    fn begin(&mut self) -> Result<A, ExitReason> {
+        let ctx = &mut self.ctx;
+        let incarnation = ctx.shared.begin_incarnation();
+        let span = tracing::info_span!(
+            "actor",
+            id = ctx.shared.id().as_u64(),
+            name = tracing::field::Empty,
+            incarnation,
+        );
+        if !span.is_disabled() {
+            span.record("name", &*ctx.shared.name());
+            self.frame.span = Some(Box::new(span));
+        }
+        let health = self.life.rules.as_ref().and_then(|rules| rules.health);
+        self.frame.guard = Guard::new(health);
+        let _entered = self.frame.span.as_deref().map(Span::enter);
+        ctx.emit(|| ActorEvent::Starting { incarnation });
+        match catch_fn(|| self.life.factory.make()) {
+            Ok(Some(actor)) => Ok(actor),
+            Ok(None) => Err(ExitReason::Normal), // not reached: a single actor is never restarted
+            Err(panicked) => Err(panicked),
+        }
+    }
+
+    /// After an incarnation: what follows.
+    fn ended(&mut self, reason: ExitReason) -> Next {
+        let Self { ctx, life, .. } = self;
+        if reason.is_failure() {
+            ctx.counters.rare().failures += 1;
+            tracing::warn!(
+                actor = %ctx.shared.name(),
+                incarnation = ctx.shared.incarnation(),
+                %reason,
+                "incarnation failed",
+            );
+        }
+        self.frame.span = None;
+        let shared = ctx.shared.clone();
+        if let Some(group) = ctx.group() {
+            let late = group.take_late();
+            if !late.is_empty()
+                && let Some(seat) = &ctx.seat
+            {
+                seat.group.add_late(late);
+            }
+        }
+        let closed = ctx.turn.closed && !reason.is_failure();
+        ctx.reset();
+        shared.drop_control();
+        let signals = shared.signals();
+        if signals & END != 0 {
+            return Next::End(reason);
+        }
+        let suspended = signals & signal::SUSPEND != 0 && life.restart != Restart::Temporary;
+        if closed || (!suspended && !life.restart.applies(&reason)) {
+            return Next::End(reason);
+        }
+        let decision = if suspended {
+            Decision::Await
+        } else if let Some(seat) = &ctx.seat {
+            seat.group.failed(seat.order, &reason)
+        } else {
+            decide_alone(life, &shared)
+        };
+        match decision {
+            Decision::Spent => Next::End(ExitReason::RestartsSpent(Arc::new(reason))),
+            Decision::Restart(delay) => {
+                shared.set_phase(Phase::Waiting);
+                Next::Wait(Wait::Backoff(delay))
+            }
+            Decision::Await => {
+                shared.clear(signal::SUSPEND);
+                shared.set_phase(Phase::Waiting);
+                if let Some(seat) = &ctx.seat {
+                    seat.group.phase_changed();
+                }
+                Next::Wait(Wait::Word)
+            }
+        }
+    }
+
+    /// Before the next incarnation: what the last one was asked for is forgotten.
+    fn again(&mut self) {
+        let shared = &self.ctx.shared;
+        shared.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
+        shared.forget_deadline();
+    }
+}
+
 impl<A: Actor> Drop for Task<A> {
     fn drop(&mut self) {
+        self.frame.span = None;
         let reason = self.reason.take().unwrap_or(ExitReason::Killed);
         let ctx = &mut self.ctx;
         let mut late = Vec::new();
@@ -96,71 +291,18 @@ impl<A: Actor> Drop for Task<A> {
     }
 }
 
-async fn incarnations<A: Actor>(task: &mut Task<A>) {
-    loop {
-        let number = task.ctx.shared.begin_incarnation();
-        let span = tracing::info_span!(
-            "actor",
-            id = task.ctx.shared.id().as_u64(),
-            name = tracing::field::Empty,
-            incarnation = number,
-        );
-        if !span.is_disabled() {
-            span.record("name", &*task.ctx.shared.name());
-        }
-        let reason = incarnation(&mut task.ctx, &mut task.life, number)
-            .instrument(span)
-            .await;
-        if reason.is_failure() {
-            task.ctx.counters.failures += 1;
-            tracing::warn!(actor = %task.ctx.shared.name(), number, %reason, "incarnation failed");
-        }
-        if let Some(reason) = Box::pin(after(&mut task.ctx, &mut task.life, reason)).await {
-            task.reason = Some(reason);
-            return;
-        }
-    }
-}
-
-/// One incarnation, from the factory to the clean-up.
-async fn incarnation<A: Actor>(
-    ctx: &mut Context<A>,
-    life: &mut Life<A>,
-    number: u32,
-) -> ExitReason {
-    ctx.emit(|| ActorEvent::Starting {
-        incarnation: number,
-    });
-    let mut actor = match catch_fn(|| life.factory.make()) {
-        Ok(Some(actor)) => actor,
-        Ok(None) => return ExitReason::Normal, // not reached: a single actor is never restarted
-        Err(panicked) => return panicked,
-    };
-    let mut has_started = false;
-    let outcome = {
-        let mut guard = Guard::new(ctx.shared.clone(), life.health);
-        let mut run = pin!(async {
-            actor.started(ctx).await?;
-            has_started = true;
-            ctx.running();
-            actor.run(ctx).await
-        });
-        poll_fn(|cx| guard.poll(cx, run.as_mut())).await
-    };
-    let reason = Box::pin(wind_up(ctx, &mut actor, outcome, has_started)).await;
-    let reason = catch_fn(|| drop(actor)).err().unwrap_or(reason);
-    ctx.emit(|| ActorEvent::Ended {
-        reason: reason.clone(),
-    });
-    reason
+/// An incarnation from its start to the end of its loop.
+async fn first_to_last<A: Actor>(actor: &mut A, ctx: &mut Context<A>) -> ActorResult {
+    actor.started(ctx).await?;
+    ctx.running();
+    actor.run(ctx).await
 }
 
 /// The end of an incarnation: children first, then its own clean-up, by one deadline.
 async fn wind_up<A: Actor>(
     ctx: &mut Context<A>,
-    actor: &mut A,
+    mut actor: A,
     outcome: Result<ActorResult, Cut>,
-    has_started: bool,
 ) -> ExitReason {
     let shared = ctx.shared.clone();
     let (mut reason, mut killed) = match outcome {
@@ -176,10 +318,10 @@ async fn wind_up<A: Actor>(
     if !killed {
         let deadline = shared
             .deadline()
-            .unwrap_or_else(|| Instant::now() + shared.grace);
-        let mut guard = Guard::until(shared, deadline);
-        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, has_started, deadline));
-        killed = poll_fn(|cx| guard.poll(cx, clean_up.as_mut()))
+            .unwrap_or_else(|| from_now(shared.grace()));
+        let mut guard = Guard::default();
+        let mut clean_up = pin!(clean_up(ctx, &mut actor, &mut reason, deadline));
+        killed = poll_fn(|cx| guard.poll(&shared, Some(deadline), cx, clean_up.as_mut()))
             .await
             .is_err();
     }
@@ -190,6 +332,10 @@ async fn wind_up<A: Actor>(
             group.count_as_late();
         }
     }
+    let reason = catch_fn(|| drop(actor)).err().unwrap_or(reason);
+    ctx.emit(|| ActorEvent::Ended {
+        reason: reason.clone(),
+    });
     reason
 }
 
@@ -213,7 +359,6 @@ async fn clean_up<A: Actor>(
     ctx: &mut Context<A>,
     actor: &mut A,
     reason: &mut ExitReason,
-    has_started: bool,
     deadline: Instant,
 ) {
     if let Some(group) = ctx.group().cloned() {
@@ -225,17 +370,17 @@ async fn clean_up<A: Actor>(
         } else {
             signal::STOP
         };
+        let mut alarm = Alarm::default();
         while let Some((order, child)) = group.last() {
             let now = Instant::now();
             // A slice of what is left stays with the parent, for its own clean-up.
             let left = deadline.saturating_duration_since(now);
-            let own = now + child.grace.min(left - left / 8);
+            let own = later(now, child.grace().min(left - left / 8));
             child.request_stop(own, how);
-            let gone = tokio::time::timeout_at(own + left / 16, group.gone(order))
-                .await
-                .is_ok();
+            let limit = later(own, left / 16);
+            let is_gone = alarm.before(limit, group.gone(order)).await.is_some();
             hear_exits(ctx, actor, reason).await;
-            if !gone {
+            if !is_gone {
                 // It blocks its thread: nothing can end it from outside. It is reported as late.
                 group.count_as_late();
                 group.kill();
@@ -245,7 +390,7 @@ async fn clean_up<A: Actor>(
         // A child that is reported as gone has posted its notice just before.
         hear_exits(ctx, actor, reason).await;
     }
-    if !has_started {
+    if !ctx.turn.started {
         return;
     }
     match catch(actor.stopped(reason, ctx)).await {
@@ -260,7 +405,7 @@ async fn hear_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut 
     while let Some(control) = ctx.shared.take_control() {
         let outcome = match control {
             Control::ChildExit(notice) => {
-                ctx.counters.notices += 1;
+                ctx.counters.rare().notices += 1;
                 catch(actor.on_child_exit(notice, ctx)).await
             }
             Control::Inspect(inspection) => catch_fn(|| inspection(actor)).map(Ok),
@@ -274,64 +419,8 @@ async fn hear_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut 
     }
 }
 
-/// After an incarnation: wait for the next one, or say why there is none.
-async fn after<A: Actor>(
-    ctx: &mut Context<A>,
-    life: &mut Life<A>,
-    reason: ExitReason,
-) -> Option<ExitReason> {
-    let shared = ctx.shared.clone();
-    if let Some(group) = ctx.group() {
-        let late = group.take_late();
-        if !late.is_empty()
-            && let Some(seat) = &ctx.seat
-        {
-            seat.group.add_late(late);
-        }
-    }
-    let closed = ctx.turn.closed && !reason.is_failure();
-    ctx.reset();
-    shared.drop_control();
-    if shared.signals() & END != 0 {
-        return Some(reason);
-    }
-    let suspended = shared.signals() & signal::SUSPEND != 0 && life.restart != Restart::Temporary;
-    if closed || (!suspended && !life.restart.applies(&reason)) {
-        return Some(reason);
-    }
-    let decision = if suspended {
-        Decision::Await
-    } else if let Some(seat) = &ctx.seat {
-        seat.group.failed(seat.order, &reason)
-    } else {
-        decide_alone(life, &shared)
-    };
-    match decision {
-        Decision::Spent => return Some(ExitReason::RestartsSpent(Arc::new(reason))),
-        Decision::Restart(delay) => {
-            shared.set_phase(Phase::Waiting);
-            if wait_or_stop(&shared, delay).await {
-                return Some(ExitReason::Stopped);
-            }
-        }
-        Decision::Await => {
-            shared.clear(signal::SUSPEND);
-            shared.set_phase(Phase::Waiting);
-            if let Some(seat) = &ctx.seat {
-                seat.group.phase_changed();
-            }
-            if wait_for_word(&shared).await {
-                return Some(ExitReason::Stopped);
-            }
-        }
-    }
-    shared.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
-    shared.forget_deadline();
-    None
-}
-
 fn decide_alone<A>(life: &mut Life<A>, shared: &Shared) -> Decision {
-    let (rules, window) = &mut **life.alone.get_or_insert_default();
+    let (rules, window) = &mut life.rules.get_or_insert_default().alone;
     match window.admit(Instant::now(), rules) {
         Some(attempt) => {
             Decision::Restart(rules.backoff.delay(attempt, seed(shared.id().as_u64())))
@@ -343,26 +432,22 @@ fn decide_alone<A>(life: &mut Life<A>, shared: &Shared) -> Decision {
 /// A drain is not among them: what is queued is still to be handled, after a crash too.
 const END: u32 = signal::STOP | signal::KILL;
 
-/// Waits out the backoff. Whether a stop came first.
-async fn wait_or_stop(shared: &Shared, delay: Duration) -> bool {
-    let mut timer = pin!(sleep_until(Instant::now() + delay));
+/// Waits for the next incarnation. Whether a stop came first.
+async fn wait(shared: &Shared, wait: Wait) -> bool {
+    let mut timer = pin!(match wait {
+        Wait::Backoff(delay) => Some(sleep(delay)),
+        Wait::Word => None,
+    });
     poll_fn(|cx| {
-        if shared.signals() & END != 0 {
-            return Poll::Ready(true);
-        }
-        timer.as_mut().poll(cx).map(|()| false)
-    })
-    .await
-}
-
-/// Waits for the supervisor. Whether a stop came first.
-async fn wait_for_word(shared: &Shared) -> bool {
-    poll_fn(|_| {
         let signals = shared.signals();
         if signals & END != 0 {
             return Poll::Ready(true);
         }
-        if signals & signal::RESUME != 0 {
+        let is_over = match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(cx).is_ready(),
+            None => signals & signal::RESUME != 0,
+        };
+        if is_over {
             Poll::Ready(false)
         } else {
             Poll::Pending

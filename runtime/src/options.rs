@@ -31,7 +31,6 @@ pub(crate) struct Options<A: Actor> {
     pub(crate) redelivery: Option<Redelivery<A>>,
     pub(crate) dead_letters: Option<DeadLane<A>>,
     pub(crate) monitor: Option<Box<dyn EventMonitor>>,
-    pub(crate) stash: Option<High<A>>,
     /// A handle of the actor to itself, if it is to run without any other.
     pub(crate) own: Option<MailboxSender<High<A>, Low<A>>>,
     pub(crate) batch: Option<Batch<A::LowPriorityMsg>>,
@@ -53,7 +52,6 @@ impl<A: Actor> Default for Options<A> {
             redelivery: None,
             dead_letters: None,
             monitor: None,
-            stash: None,
             own: None,
             batch: None,
             scratch: Vec::new(),

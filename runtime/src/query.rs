@@ -2,21 +2,21 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use tokio::time::Instant;
-
 use crate::{
     actor::{Actor, Observe},
-    ask::{self, Alarm, Reply},
+    ask::{AskAlarm, Reply},
     error::AskError,
     handle::ActorHandle,
     shared::Control,
+    time::from_now,
 };
 
 impl<A: Actor> ActorHandle<A> {
     /// Asks by an urgent message and waits for the answer, for `timeout` at most.
     ///
-    /// `question` makes the message of the [`Reply`] that the actor answers through. If nobody
-    /// waits any more when the actor comes to it, it is skipped.
+    /// `question` makes the message of the [`Reply`] that the actor answers through. If its time
+    /// is up when the actor comes to it, it is skipped, unless the actor was idle until then.
+    /// Questions of the same type of answer, one after the other, do not allocate.
     ///
     /// # Errors
     ///
@@ -30,16 +30,17 @@ impl<A: Actor> ActorHandle<A> {
         question: impl FnOnce(Reply<R>) -> A::HighPriorityMsg,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        if timeout.is_zero() {
-            return Err(AskError::Timeout);
-        }
-        let deadline = Instant::now() + timeout;
-        let (reply, mut answer) = ask::slot();
-        let mut envelope = self.wrap(question(reply));
-        envelope.expires = self.shared.nanos(deadline);
-        let policy = self.policies.high;
-        ask::send(self.tx.high(), &self.shared, policy, envelope, deadline).await?;
-        answer.wait(&self.shared, deadline, &mut self.alarm).await
+        let (policy, sent) = (self.policies.high, self.stamp());
+        self.desk
+            .ask(
+                self.tx.high(),
+                &self.shared,
+                policy,
+                sent,
+                question,
+                timeout,
+            )
+            .await
     }
 
     /// Asks by a low-priority message, behind what is queued. As [`ask`](Self::ask) otherwise.
@@ -56,16 +57,10 @@ impl<A: Actor> ActorHandle<A> {
         question: impl FnOnce(Reply<R>) -> A::LowPriorityMsg,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        if timeout.is_zero() {
-            return Err(AskError::Timeout);
-        }
-        let deadline = Instant::now() + timeout;
-        let (reply, mut answer) = ask::slot();
-        let mut envelope = self.wrap(question(reply));
-        envelope.expires = self.shared.nanos(deadline);
-        let policy = self.policies.low;
-        ask::send(self.tx.low(), &self.shared, policy, envelope, deadline).await?;
-        answer.wait(&self.shared, deadline, &mut self.alarm).await
+        let (policy, sent) = (self.policies.low, self.stamp());
+        self.desk
+            .ask(self.tx.low(), &self.shared, policy, sent, question, timeout)
+            .await
     }
 
     /// Lets `look` see the actor between two messages, before any message that waits.
@@ -87,15 +82,15 @@ impl<A: Actor> ActorHandle<A> {
         if !self.shared.is_alive() {
             return Err(AskError::Closed);
         }
-        let (reply, mut answer) = ask::slot();
+        let (reply, answer) = Reply::pair();
         self.shared.post(Control::Inspect(Box::new(move |actor| {
             if let Some(actor) = actor.downcast_mut::<A>() {
+                // Whoever asked may have gone.
                 let _ = reply.send(look(actor));
             }
         })));
-        let deadline = Instant::now() + timeout;
         answer
-            .wait(&self.shared, deadline, &mut Alarm::default())
+            .wait(&self.shared, from_now(timeout), &mut AskAlarm::default())
             .await
     }
 

@@ -19,11 +19,15 @@ use std::{
 
 use tokio::time::Instant;
 
+use self::waits::Waits;
 use crate::{
     exit::{CrashPolicy, ExitNotice, ExitReason},
     group::Group,
     stats::{Counters, Histograms},
+    time::{from_now, nanos},
 };
+
+mod waits;
 
 /// The identity of an actor: the same for all its incarnations, never given twice in a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,40 +131,36 @@ pub(crate) enum Watcher {
     Actor(Weak<Shared>, CrashPolicy),
 }
 
+/// What a lock guards. An idle actor has the waker only.
 #[derive(Default)]
 struct Inner {
     waker: Option<Waker>,
-    control: VecDeque<Control>,
     deadline: Option<Instant>,
-    watchers: BTreeMap<u64, Watcher>,
-    next_watcher: u64,
-    waits: Option<Box<Waits>>,
-    children: Weak<Group>,
+    rare: Option<Box<Rare>>,
 }
 
 /// What most actors never have.
 #[derive(Default)]
-struct Waits {
-    waiting_on: Option<(Weak<Shared>, u64)>,
-    room: Vec<Waker>,
-    idle: Vec<Waker>,
-    idle_tickets: u64,
-    idle_done: u64,
+struct Rare {
+    control: VecDeque<Control>,
+    watchers: BTreeMap<u64, Watcher>,
+    next_watcher: u64,
+    children: Weak<Group>,
+    waits: Waits,
 }
 
 impl Inner {
-    fn waits(&mut self) -> &mut Waits {
-        self.waits.get_or_insert_default()
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 }
 
 pub(crate) struct Shared {
     id: ActorId,
     name: Option<Arc<str>>,
-    type_name: &'static str,
-    pub(crate) grace: Duration,
-    /// When this actor's clock began: at the first deadline.
-    epoch: OnceLock<Instant>,
+    type_name: fn() -> &'static str,
+    /// In nanoseconds.
+    grace: u64,
     pub(crate) sample: u32,
     word: AtomicU32,
     phase: AtomicU8,
@@ -171,7 +171,6 @@ pub(crate) struct Shared {
     pub(crate) histograms: OnceLock<Box<Histograms>>,
     pub(crate) dropped: AtomicU64,
     pub(crate) rejected: AtomicU64,
-    waits: AtomicU64,
 }
 
 /// A lock that a panic elsewhere cannot take from us: every critical section leaves the data whole.
@@ -182,7 +181,7 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     pub(crate) fn new(
         name: Option<Arc<str>>,
-        type_name: &'static str,
+        type_name: fn() -> &'static str,
         grace: Duration,
         sample: u32,
     ) -> Self {
@@ -190,8 +189,7 @@ impl Shared {
             id: ActorId::next(),
             name,
             type_name,
-            grace,
-            epoch: OnceLock::new(),
+            grace: nanos(grace),
             sample,
             word: AtomicU32::new(0),
             phase: AtomicU8::new(0),
@@ -202,7 +200,6 @@ impl Shared {
             histograms: OnceLock::new(),
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
         }
     }
 
@@ -213,12 +210,17 @@ impl Shared {
     pub(crate) fn name(&self) -> Arc<str> {
         match &self.name {
             Some(name) => name.clone(),
-            None => format!("{}{}", short_type_name(self.type_name), self.id).into(),
+            None => format!("{}{}", short_type_name(self.type_name()), self.id).into(),
         }
     }
 
     pub(crate) fn type_name(&self) -> &'static str {
-        self.type_name
+        (self.type_name)()
+    }
+
+    /// How long the actor has to stop.
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_nanos(self.grace)
     }
 
     // --- the life of the actor, written by its task -------------------------------------------
@@ -255,19 +257,19 @@ impl Shared {
 
     /// Records the end and tells every watcher. Only the first call counts.
     pub(crate) fn finish(&self, reason: ExitReason) {
-        let (watchers, wakers) = {
+        let (rare, waker) = {
             let mut inner = lock(&self.inner);
             // Under the lock, so that a watcher is either in the list or sees the reason.
             if self.exit.set(reason.clone()).is_err() {
                 return;
             }
             self.set_phase(Phase::Dead);
-            inner.control.clear();
-            let waits = inner.waits.take().unwrap_or_default();
-            let wakers = waits.room.into_iter().chain(waits.idle);
-            (std::mem::take(&mut inner.watchers), wakers)
+            // The waker would keep the memory of the task for as long as there are handles.
+            (inner.rare.take(), inner.waker.take())
         };
-        for watcher in watchers.into_values() {
+        drop(waker);
+        let Some(rare) = rare else { return };
+        for watcher in rare.watchers.into_values() {
             match watcher {
                 Watcher::Task(waker) => waker.wake(),
                 Watcher::Actor(peer, policy) => {
@@ -277,7 +279,7 @@ impl Shared {
                 }
             }
         }
-        wakers.for_each(Waker::wake);
+        rare.waits.release();
     }
 
     pub(crate) fn notice(&self, reason: ExitReason) -> ExitNotice {
@@ -313,12 +315,8 @@ impl Shared {
         }
     }
 
-    /// Remembers the task's waker; `known` is the task's own copy of what is registered.
-    pub(crate) fn register(&self, known: &mut Option<Waker>, waker: &Waker) {
-        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            return;
-        }
-        *known = Some(waker.clone());
+    /// Remembers the task's waker.
+    pub(crate) fn register(&self, waker: &Waker) {
         lock(&self.inner).waker = Some(waker.clone());
     }
 
@@ -330,6 +328,11 @@ impl Shared {
             inner.deadline = Some(earliest);
         }
         self.raise(bits);
+    }
+
+    /// Asks for a stop within the actor's own grace period.
+    pub(crate) fn stop_in_grace(&self) {
+        self.request_stop(from_now(self.grace()), signal::STOP);
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -346,15 +349,19 @@ impl Shared {
             if self.exit.get().is_some() {
                 return;
             }
-            inner.control.push_back(control);
+            inner.rare().control.push_back(control);
         }
         self.raise(signal::CONTROL);
     }
 
     pub(crate) fn take_control(&self) -> Option<Control> {
         let mut inner = lock(&self.inner);
-        let control = inner.control.pop_front();
-        if inner.control.is_empty() {
+        let queue = inner.rare.as_mut().map(|rare| &mut rare.control);
+        let (control, is_empty) = match queue {
+            Some(queue) => (queue.pop_front(), queue.is_empty()),
+            None => (None, true),
+        };
+        if is_empty {
             // Under the lock, so that a post between the two is not forgotten.
             self.clear(signal::CONTROL);
         }
@@ -366,7 +373,10 @@ impl Shared {
         let dropped = {
             let mut inner = lock(&self.inner);
             self.clear(signal::CONTROL);
-            std::mem::take(&mut inner.control)
+            inner
+                .rare
+                .as_mut()
+                .map(|rare| std::mem::take(&mut rare.control))
         };
         drop(dropped);
     }
@@ -382,138 +392,46 @@ impl Shared {
         if let Some(reason) = self.exit.get() {
             return Some(reason.clone());
         }
+        let rare = inner.rare();
         let key = *key.get_or_insert_with(|| {
-            inner.next_watcher += 1;
-            inner.next_watcher
+            rare.next_watcher += 1;
+            rare.next_watcher
         });
-        inner.watchers.insert(key, watcher);
+        let replaced = rare.watchers.insert(key, watcher);
+        drop(inner);
+        drop(replaced);
         None
     }
 
     pub(crate) fn unwatch(&self, key: u64) {
-        let watcher = lock(&self.inner).watchers.remove(&key);
+        let watcher = match &mut lock(&self.inner).rare {
+            Some(rare) => rare.watchers.remove(&key),
+            None => None,
+        };
         drop(watcher);
     }
 
     pub(crate) fn watcher_count(&self) -> usize {
-        lock(&self.inner).watchers.len()
-    }
-
-    // --- room in the lanes --------------------------------------------------------------------
-
-    /// Asks to be woken when the task has taken something out of its low lanes.
-    pub(crate) fn want_room(&self, waker: &Waker) {
-        {
-            let mut inner = lock(&self.inner);
-            let waits = inner.waits();
-            if !waits.room.iter().any(|known| known.will_wake(waker)) {
-                waits.room.push(waker.clone());
-            }
-        }
-        self.raise(signal::ROOM);
-    }
-
-    pub(crate) fn give_room(&self) {
-        let room = {
-            let mut inner = lock(&self.inner);
-            self.clear(signal::ROOM);
-            std::mem::take(&mut inner.waits().room)
-        };
-        room.into_iter().for_each(Waker::wake);
-    }
-
-    /// Waits until the task finds nothing left to do; `ticket` is the caller's memory.
-    pub(crate) fn poll_idle(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
-        {
-            let mut inner = lock(&self.inner);
-            let waits = inner.waits();
-            let ticket = *ticket.get_or_insert_with(|| {
-                waits.idle_tickets += 1;
-                waits.idle_tickets
-            });
-            if waits.idle_done >= ticket || self.exit.get().is_some() {
-                return Poll::Ready(());
-            }
-            if !waits.idle.iter().any(|known| known.will_wake(cx.waker())) {
-                waits.idle.push(cx.waker().clone());
-            }
-        }
-        self.raise(signal::IDLE);
-        Poll::Pending
-    }
-
-    /// The last ticket given, to be read before the task looks for something to do.
-    pub(crate) fn idle_ticket(&self) -> u64 {
-        lock(&self.inner).waits().idle_tickets
-    }
-
-    /// There was nothing to do after `ticket` was read.
-    pub(crate) fn give_idle(&self, ticket: u64) {
-        let idle = {
-            let mut inner = lock(&self.inner);
-            let waits = inner.waits();
-            if waits.idle_tickets == ticket {
-                self.clear(signal::IDLE);
-            }
-            waits.idle_done = ticket;
-            std::mem::take(&mut waits.idle)
-        };
-        idle.into_iter().for_each(Waker::wake);
-    }
-
-    // --- who waits for whom -------------------------------------------------------------------
-
-    /// Notes that this actor's handler waits for room in `target`.
-    pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Shared>) -> WaitEdge {
-        // ORDERING: a number that differs from wait to wait; the edge itself is under the lock.
-        let epoch = self.waits.fetch_add(1, Ordering::Relaxed);
-        lock(&self.inner).waits().waiting_on = Some((Arc::downgrade(target), epoch));
-        WaitEdge {
-            actor: self.clone(),
-            epoch,
-        }
-    }
-
-    /// Follows the waits from here. The cycle, if it leads back, with the number of each wait.
-    pub(crate) fn wait_cycle(self: &Arc<Self>) -> Option<Vec<(ActorId, u64)>> {
-        let mut cycle = Vec::new();
-        let mut at = self.clone();
-        loop {
-            let (next, epoch) = lock(&at.inner).waits.as_ref()?.waiting_on.clone()?;
-            cycle.push((at.id, epoch));
-            at = next.upgrade()?;
-            if at.id == self.id {
-                return Some(cycle);
-            }
-            if cycle.iter().any(|(id, _)| *id == at.id) {
-                return None; // a cycle, but without us: its own members find it
-            }
-        }
+        let inner = lock(&self.inner);
+        inner.rare.as_ref().map_or(0, |rare| rare.watchers.len())
     }
 
     // --- watching -----------------------------------------------------------------------------
 
     pub(crate) fn set_children(&self, group: Weak<Group>) {
-        lock(&self.inner).children = group;
+        lock(&self.inner).rare().children = group;
     }
 
     pub(crate) fn children(&self) -> Option<Arc<Group>> {
-        lock(&self.inner).children.upgrade()
+        lock(&self.inner).rare.as_ref()?.children.upgrade()
     }
 
     pub(crate) fn publish(&self, counters: &Counters) {
-        *lock(&self.counters) = *counters;
+        lock(&self.counters).copy(counters);
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        *lock(&self.counters)
-    }
-
-    /// Nanoseconds on this actor's own clock, which begins at 1.
-    pub(crate) fn nanos(&self, at: Instant) -> u64 {
-        let epoch = *self.epoch.get_or_init(Instant::now);
-        let nanos = at.saturating_duration_since(epoch).as_nanos() + 1;
-        u64::try_from(nanos).unwrap_or(u64::MAX)
+        lock(&self.counters).clone()
     }
 }
 
@@ -524,26 +442,6 @@ impl fmt::Debug for Shared {
             .field("name", &self.name())
             .field("phase", &self.phase())
             .finish_non_exhaustive()
-    }
-}
-
-/// The note that an actor waits for another; dropping it takes the note back.
-pub(crate) struct WaitEdge {
-    actor: Arc<Shared>,
-    epoch: u64,
-}
-
-impl Drop for WaitEdge {
-    fn drop(&mut self) {
-        let mut inner = lock(&self.actor.inner);
-        let waits = inner.waits();
-        if waits
-            .waiting_on
-            .as_ref()
-            .is_some_and(|(_, epoch)| *epoch == self.epoch)
-        {
-            waits.waiting_on = None;
-        }
     }
 }
 

@@ -9,14 +9,15 @@ use std::{
 };
 
 use lanemesh::{Overflow, Sent};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::{
     actor::Actor,
-    ask::{self, Alarm, Reply},
+    ask::{AskAlarm, Reply},
     error::{AskError, SendError},
     handle::ActorHandle,
     shared::{ActorId, lock},
+    time::from_now,
 };
 
 /// An [`ActorHandle`] for shared state, such as a web server's: it sends through `&self`.
@@ -169,7 +170,7 @@ impl<A: Actor> SharedHandle<A> {
         question: impl FnOnce(Reply<R>) -> A::HighPriorityMsg,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        let deadline = Instant::now() + timeout;
+        let deadline = from_now(timeout);
         let (shared, policy) = {
             let handle = lock(&self.inner.handle);
             (handle.shared.clone(), handle.policies.high)
@@ -180,11 +181,15 @@ impl<A: Actor> SharedHandle<A> {
         } else {
             policy
         };
-        let (reply, mut answer) = ask::slot();
+        let (reply, answer) = Reply::pair();
         let offer = |handle: &mut ActorHandle<A>, message| handle.offer_high_by(message, deadline);
         let send = self.push(policy, question(reply), offer, ActorHandle::poll_ready_high);
         match timeout_at(deadline, send).await {
-            Ok(Ok(_)) => answer.wait(&shared, deadline, &mut Alarm::default()).await,
+            Ok(Ok(_)) => {
+                answer
+                    .wait(&shared, deadline, &mut AskAlarm::default())
+                    .await
+            }
             Ok(Err(SendError::Closed(_))) => Err(AskError::Closed),
             Ok(Err(SendError::Expired(_))) => Err(AskError::Timeout),
             Ok(Err(_)) | Err(_) => Err(AskError::Full),

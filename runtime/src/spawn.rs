@@ -16,12 +16,12 @@ use crate::{
     guard::Health,
     handle::{ActorHandle, Policies},
     lane::Lane,
-    life::{Factory, Life, live},
+    life::{Factory, Life, Rules, live},
     options::{Options, Redelivery},
     shared::Shared,
     stats::Timing,
-    supervision::{Restart, Supervision, Window},
-    team::{Keep, Team},
+    supervision::{Restart, Supervision},
+    team::Team,
 };
 
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
@@ -97,11 +97,9 @@ pub struct Builder<A: Actor> {
     low_capacity: usize,
     policies: Policies,
     restart: Restart,
-    alone: Option<Supervision>,
     grace: Duration,
-    health: Option<Health>,
     timing: Timing,
-    team: Option<Keep>,
+    rules: Option<Box<Rules>>,
     keeps_running: bool,
     needs_team: bool,
     options: Option<Box<Options<A>>>,
@@ -116,11 +114,9 @@ impl<A: Actor> Builder<A> {
             low_capacity: 1024,
             policies: Policies::default(),
             restart: Restart::default(),
-            alone: None,
             grace: Duration::from_secs(5),
-            health: None,
             timing: Timing::default(),
-            team: None,
+            rules: None,
             keeps_running: false,
             needs_team: false,
             options: None,
@@ -166,7 +162,7 @@ impl<A: Actor> Builder<A> {
 
     /// How long messages live that are sent without a deadline. Default: for ever.
     pub fn expiry(mut self, expiry: Duration) -> Self {
-        self.policies.expiry = Some(expiry);
+        self.policies.set_expiry(Some(expiry));
         self
     }
 
@@ -180,7 +176,7 @@ impl<A: Actor> Builder<A> {
     /// How the restarts are bounded if the actor has no parent and no system, whose supervision
     /// counts otherwise. The strategy is without effect: there are no siblings.
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.alone = Some(supervision);
+        self.rules().alone.0 = supervision;
         self
     }
 
@@ -192,7 +188,7 @@ impl<A: Actor> Builder<A> {
 
     /// Checks the actor's health by its `healthy` hook; a failed check is a failure.
     pub fn health(mut self, health: Health) -> Self {
-        self.health = Some(health);
+        self.rules().health = Some(health);
         self
     }
 
@@ -204,7 +200,7 @@ impl<A: Actor> Builder<A> {
 
     /// Runs the actor on a team's thread.
     pub fn on(mut self, team: &Team) -> Self {
-        self.team = Some(team.keep());
+        self.rules().team = Some(team.keep());
         self
     }
 
@@ -267,6 +263,10 @@ impl<A: Actor> Builder<A> {
         self.try_spawn_in(None)
     }
 
+    fn rules(&mut self) -> &mut Rules {
+        self.rules.get_or_insert_default()
+    }
+
     pub(crate) fn try_spawn_in(
         self,
         group: Option<Arc<Group>>,
@@ -274,7 +274,8 @@ impl<A: Actor> Builder<A> {
         if self.high_capacity == 0 || self.low_capacity == 0 {
             return Err(SpawnError::ZeroCapacity);
         }
-        let runtime = match &self.team {
+        let team = self.rules.as_ref().and_then(|rules| rules.team.as_ref());
+        let runtime = match team {
             Some(team) => team.runtime().ok_or(SpawnError::TeamClosed)?,
             None => Handle::try_current().map_err(|_| SpawnError::NoRuntime)?,
         };
@@ -286,7 +287,7 @@ impl<A: Actor> Builder<A> {
         }
         let shared = Arc::new(Shared::new(
             self.name,
-            std::any::type_name::<A>(),
+            std::any::type_name::<A>,
             self.grace,
             self.timing.interval(),
         ));
@@ -309,9 +310,7 @@ impl<A: Actor> Builder<A> {
         let life = Life {
             factory: self.factory,
             restart: self.restart,
-            health: self.health,
-            alone: self.alone.map(|rules| Box::new((rules, Window::default()))),
-            _team: self.team,
+            rules: self.rules,
         };
         crate::testing::spawn_on(&runtime, live(ctx, life));
         Ok((handle, Child::new(shared)))

@@ -12,10 +12,18 @@ use crate::{
 };
 
 /// What the loop counts. Plain numbers, written by the loop alone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) high: u64,
     pub(crate) low: u64,
+    pub(crate) depth: u32,
+    pub(crate) high_water: u32,
+    /// In a box, since most actors count none of them.
+    rare: Option<Box<RareCounters>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RareCounters {
     pub(crate) batches: u64,
     pub(crate) extras: u64,
     pub(crate) notices: u64,
@@ -23,8 +31,23 @@ pub(crate) struct Counters {
     pub(crate) redelivered: u64,
     pub(crate) dead_letters: u64,
     pub(crate) failures: u64,
-    pub(crate) depth: usize,
-    pub(crate) high_water: usize,
+}
+
+impl Counters {
+    pub(crate) fn rare(&mut self) -> &mut RareCounters {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Becomes a copy of the others, in the memory that is there.
+    pub(crate) fn copy(&mut self, others: &Counters) {
+        self.high = others.high;
+        self.low = others.low;
+        self.depth = others.depth;
+        self.high_water = others.high_water;
+        if let Some(rare) = &others.rare {
+            *self.rare() = **rare;
+        }
+    }
 }
 
 /// The two histograms of an actor; made at the first sample, so an idle actor has none.
@@ -106,28 +129,29 @@ pub struct ActorStats {
 
 impl ActorStats {
     pub(crate) fn of(shared: &Shared) -> Self {
-        let counters = shared.counters();
+        let mut counters = shared.counters();
+        let rare = *counters.rare();
         let times = shared.histograms.get();
         Self {
             high: counters.high,
             low: counters.low,
-            batches: counters.batches,
-            extras: counters.extras,
-            notices: counters.notices,
-            expired: counters.expired,
+            batches: rare.batches,
+            extras: rare.extras,
+            notices: rare.notices,
+            expired: rare.expired,
             // ORDERING: statistics, counted at the senders; no other data hangs on them.
             dropped: shared.dropped.load(Ordering::Relaxed),
             rejected: shared.rejected.load(Ordering::Relaxed),
-            redelivered: counters.redelivered,
-            dead_letters: counters.dead_letters,
-            failures: counters.failures,
+            redelivered: rare.redelivered,
+            dead_letters: rare.dead_letters,
+            failures: rare.failures,
             restarts: u64::from(shared.incarnation().saturating_sub(1)),
             depth: if shared.phase() == Phase::Dead {
                 0
             } else {
-                counters.depth
+                counters.depth as usize
             },
-            high_water: counters.high_water,
+            high_water: counters.high_water as usize,
             queueing: times
                 .map(|times| times.queueing.snapshot())
                 .unwrap_or_default(),

@@ -109,7 +109,7 @@ impl Backoff {
         let full = self.first.as_secs_f64() * self.factor.powi(exponent);
         let full = full.min(self.max.as_secs_f64());
         let chance = (splitmix(seed) >> 11) as f64 / (1u64 << 53) as f64;
-        Duration::from_secs_f64(full * (1.0 - self.jitter * chance))
+        Duration::try_from_secs_f64(full * (1.0 - self.jitter * chance)).unwrap_or(self.max)
     }
 }
 

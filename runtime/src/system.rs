@@ -18,6 +18,7 @@ use crate::{
     shared::{ActorId, signal},
     spawn::IntoBuilder,
     supervision::Supervision,
+    time::later,
     tree::Tree,
 };
 
@@ -204,15 +205,13 @@ impl System {
 
     async fn end(self, grace: Duration, how: u32) -> ShutdownReport {
         let begun = Instant::now();
-        let deadline = begun + grace;
+        let deadline = later(begun, grace);
+        // Those that are ended by force at the deadline need a moment to be gone.
+        let limit = later(deadline, grace / 16);
         self.group.close();
         while let Some((order, actor)) = self.group.last() {
             actor.request_stop(deadline, how);
-            // Those that are ended by force at the deadline need a moment to be gone.
-            if timeout_at(deadline + grace / 16, self.group.gone(order))
-                .await
-                .is_err()
-            {
+            if timeout_at(limit, self.group.gone(order)).await.is_err() {
                 self.group.count_as_late();
                 self.group.kill();
                 break;
@@ -251,7 +250,7 @@ impl Drop for System {
     fn drop(&mut self) {
         self.group.close();
         for actor in self.group.members() {
-            actor.request_stop(Instant::now() + actor.grace, signal::STOP);
+            actor.stop_in_grace();
         }
     }
 }

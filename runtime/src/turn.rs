@@ -16,7 +16,7 @@ use tokio::task::coop;
 
 use crate::{
     actor::Actor,
-    context::{Context, Low},
+    context::{Context, High, Low},
     dispatch::{Event, Kind, Rare},
     error::ActorResult,
     exit::ExitReason,
@@ -38,6 +38,10 @@ pub(crate) struct Turn {
     fired: u64,
     pub(crate) grant: bool,
     pub(crate) closed: bool,
+    /// Whether the `started` hook has finished.
+    pub(crate) started: bool,
+    /// Whether the mailbox was empty when it was last looked at.
+    pub(crate) idle: bool,
 }
 
 impl<A: Actor> Context<A> {
@@ -67,9 +71,7 @@ impl<A: Actor> Context<A> {
     pub async fn next(&mut self) -> Event<A> {
         poll_fn(|cx| {
             let signals = self.shared.signals();
-            if signals != 0
-                && let Some(event) = self.on_signals(signals)
-            {
+            if let Some(event) = self.on_hand(signals) {
                 return Poll::Ready(event);
             }
             let coop = ready!(coop::poll_proceed(cx));
@@ -95,9 +97,7 @@ impl<A: Actor> Context<A> {
     pub async fn urgent(&mut self) -> Option<Event<A>> {
         poll_fn(|cx| {
             let signals = self.shared.signals();
-            if signals != 0
-                && let Some(event) = self.on_signals(signals)
-            {
+            if let Some(event) = self.on_hand(signals) {
                 return Poll::Ready(Some(event));
             }
             let coop = ready!(coop::poll_proceed(cx));
@@ -121,9 +121,7 @@ impl<A: Actor> Context<A> {
     pub async fn rest(&mut self) -> Event<A> {
         poll_fn(|cx| {
             let signals = self.shared.signals();
-            if signals != 0
-                && let Some(event) = self.on_signals(signals)
-            {
+            if let Some(event) = self.on_hand(signals) {
                 return Poll::Ready(event);
             }
             let coop = ready!(coop::poll_proceed(cx));
@@ -157,7 +155,7 @@ impl<A: Actor> Context<A> {
     #[doc(hidden)]
     pub fn arm_fired(&mut self, index: u32) {
         self.turn.fired |= 1 << (index & 63);
-        self.counters.extras += 1;
+        self.counters.rare().extras += 1;
         self.turn.high = 0;
         self.tick();
     }
@@ -165,9 +163,6 @@ impl<A: Actor> Context<A> {
     // --- taking -------------------------------------------------------------------------------
 
     fn poll_mailbox(&mut self, cx: &mut std::task::Context<'_>, signals: u32) -> Poll<Event<A>> {
-        if let Some(event) = self.take_stash() {
-            return Poll::Ready(event);
-        }
         if !self.mailbox.has_high()
             && let Some(event) = self.take_kept()
         {
@@ -179,10 +174,7 @@ impl<A: Actor> Context<A> {
             self.shared.idle_ticket()
         };
         match self.mailbox.poll_recv(cx) {
-            Poll::Ready(Some(Message::High(envelope))) => {
-                self.turn.high += 1;
-                Poll::Ready(Event(Kind::High(envelope)))
-            }
+            Poll::Ready(Some(Message::High(envelope))) => Poll::Ready(self.high_event(envelope)),
             Poll::Ready(Some(Message::Low(envelope))) => Poll::Ready(self.low_event(envelope)),
             Poll::Ready(None) => {
                 self.turn.closed = true;
@@ -195,21 +187,20 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    fn take_stash(&mut self) -> Option<Event<A>> {
-        let envelope = self.options.as_mut()?.stash.take()?;
-        self.turn.high += 1;
-        Some(Event(Kind::High(envelope)))
+    /// The message that is on its way to its hook already.
+    fn in_hand(&mut self) -> Option<Event<A>> {
+        match self.hand.as_ref()? {
+            Message::High(_) => {
+                self.turn.high += 1;
+                Some(Event(Kind::High))
+            }
+            Message::Low(_) => Some(Event(Kind::Low)),
+        }
     }
 
     fn take_high(&mut self) -> Option<Event<A>> {
-        if let Some(event) = self.take_stash() {
-            return Some(event);
-        }
         match self.mailbox.try_recv_high() {
-            Ok(envelope) => {
-                self.turn.high += 1;
-                Some(Event(Kind::High(envelope)))
-            }
+            Ok(envelope) => Some(self.high_event(envelope)),
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
@@ -238,14 +229,21 @@ impl<A: Actor> Context<A> {
         Some(Event(Kind::Batch))
     }
 
+    fn high_event(&mut self, envelope: High<A>) -> Event<A> {
+        self.turn.high += 1;
+        self.hand = Some(Message::High(envelope));
+        Event(Kind::High)
+    }
+
     fn low_event(&mut self, envelope: Low<A>) -> Event<A> {
         self.turn.low += 1;
         self.turn.high = 0;
-        if A::BATCH <= 1 {
-            return Event(Kind::Low(envelope));
+        if A::BATCH > 1 {
+            self.gather(envelope, A::BATCH);
+            return Event(Kind::Batch);
         }
-        self.gather(envelope, A::BATCH);
-        Event(Kind::Batch)
+        self.hand = Some(Message::Low(envelope));
+        Event(Kind::Low)
     }
 
     // --- signals ------------------------------------------------------------------------------
@@ -258,13 +256,18 @@ impl<A: Actor> Context<A> {
     /// Whether anything that comes before low messages waits.
     pub(crate) fn is_interrupted(&self) -> bool {
         const URGENT: u32 = signal::STOP | signal::SUSPEND | signal::CONTROL | signal::HEALTH;
-        self.shared.signals() & URGENT != 0 || self.mailbox.has_high() || self.has_stash()
+        self.shared.signals() & URGENT != 0 || self.hand.is_some() || self.mailbox.has_high()
     }
 
-    fn has_stash(&self) -> bool {
-        self.options
-            .as_ref()
-            .is_some_and(|options| options.stash.is_some())
+    /// What comes before a look at the mailbox.
+    #[inline]
+    fn on_hand(&mut self, signals: u32) -> Option<Event<A>> {
+        if signals != 0
+            && let Some(event) = self.on_signals(signals)
+        {
+            return Some(event);
+        }
+        self.in_hand()
     }
 
     #[cold]
@@ -300,6 +303,7 @@ impl<A: Actor> Context<A> {
 
     /// There is nothing to do: say so to whom it concerns.
     pub(crate) fn on_idle(&mut self, signals: u32, ticket: u64) {
+        self.turn.idle = true;
         if self.turn.round != 0 {
             self.turn.round = 0;
             // The mailbox is empty, or its budget is used up and the next look corrects this.

@@ -1,0 +1,149 @@
+//! Who waits for what at an actor: for room in its lanes, for its idleness, for another actor.
+
+use std::{
+    sync::{Arc, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use super::{ActorId, Shared, lock, signal};
+
+#[derive(Default)]
+pub(super) struct Waits {
+    waiting_on: Option<(Weak<Shared>, u64)>,
+    /// The number of the last wait for another actor.
+    epoch: u64,
+    room: Vec<Waker>,
+    idle: Vec<Waker>,
+    idle_tickets: u64,
+    idle_done: u64,
+}
+
+impl Waits {
+    /// Wakes all who wait: there is nothing to wait for any more.
+    pub(super) fn release(self) {
+        let wakers = self.room.into_iter().chain(self.idle);
+        wakers.for_each(Waker::wake);
+    }
+}
+
+impl Shared {
+    // --- room in the lanes --------------------------------------------------------------------
+
+    /// Asks to be woken when the task has taken something out of its low lanes.
+    pub(crate) fn want_room(&self, waker: &Waker) {
+        {
+            let mut inner = lock(&self.inner);
+            let waits = &mut inner.rare().waits;
+            if !waits.room.iter().any(|known| known.will_wake(waker)) {
+                waits.room.push(waker.clone());
+            }
+        }
+        self.raise(signal::ROOM);
+    }
+
+    pub(crate) fn give_room(&self) {
+        let room = {
+            let mut inner = lock(&self.inner);
+            self.clear(signal::ROOM);
+            std::mem::take(&mut inner.rare().waits.room)
+        };
+        room.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until the task finds nothing left to do; `ticket` is the caller's memory.
+    pub(crate) fn poll_idle(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut inner = lock(&self.inner);
+            if self.exit.get().is_some() {
+                return Poll::Ready(());
+            }
+            let waits = &mut inner.rare().waits;
+            let ticket = *ticket.get_or_insert_with(|| {
+                waits.idle_tickets += 1;
+                waits.idle_tickets
+            });
+            if waits.idle_done >= ticket {
+                return Poll::Ready(());
+            }
+            if !waits.idle.iter().any(|known| known.will_wake(cx.waker())) {
+                waits.idle.push(cx.waker().clone());
+            }
+        }
+        self.raise(signal::IDLE);
+        Poll::Pending
+    }
+
+    /// The last ticket given, to be read before the task looks for something to do.
+    pub(crate) fn idle_ticket(&self) -> u64 {
+        lock(&self.inner).rare().waits.idle_tickets
+    }
+
+    /// There was nothing to do after `ticket` was read.
+    pub(crate) fn give_idle(&self, ticket: u64) {
+        let idle = {
+            let mut inner = lock(&self.inner);
+            let waits = &mut inner.rare().waits;
+            if waits.idle_tickets == ticket {
+                self.clear(signal::IDLE);
+            }
+            waits.idle_done = ticket;
+            std::mem::take(&mut waits.idle)
+        };
+        idle.into_iter().for_each(Waker::wake);
+    }
+
+    // --- who waits for whom -------------------------------------------------------------------
+
+    /// Notes that this actor's handler waits for room in `target`.
+    pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Shared>) -> WaitEdge {
+        let mut inner = lock(&self.inner);
+        let waits = &mut inner.rare().waits;
+        waits.epoch += 1;
+        let epoch = waits.epoch;
+        waits.waiting_on = Some((Arc::downgrade(target), epoch));
+        drop(inner);
+        WaitEdge {
+            actor: self.clone(),
+            epoch,
+        }
+    }
+
+    /// Follows the waits from here. The cycle, if it leads back, with the number of each wait.
+    pub(crate) fn wait_cycle(self: &Arc<Self>) -> Option<Vec<(ActorId, u64)>> {
+        let mut cycle = Vec::new();
+        let mut at = self.clone();
+        loop {
+            let inner = lock(&at.inner);
+            let (next, epoch) = inner.rare.as_ref()?.waits.waiting_on.clone()?;
+            drop(inner);
+            cycle.push((at.id, epoch));
+            at = next.upgrade()?;
+            if at.id == self.id {
+                return Some(cycle);
+            }
+            if cycle.iter().any(|(id, _)| *id == at.id) {
+                return None; // a cycle, but without us: its own members find it
+            }
+        }
+    }
+}
+
+/// The note that an actor waits for another; dropping it takes the note back.
+pub(crate) struct WaitEdge {
+    actor: Arc<Shared>,
+    epoch: u64,
+}
+
+impl Drop for WaitEdge {
+    fn drop(&mut self) {
+        let mut inner = lock(&self.actor.inner);
+        let waits = &mut inner.rare().waits;
+        if waits
+            .waiting_on
+            .as_ref()
+            .is_some_and(|(_, epoch)| *epoch == self.epoch)
+        {
+            waits.waiting_on = None;
+        }
+    }
+}

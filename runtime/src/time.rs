@@ -1,0 +1,79 @@
+//! Points in time, which callers give as durations of any length, and waiting for them.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::OnceLock,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What stands for a time that never comes: no timer and no process lasts so long.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// `duration` after `start`; at the end of time if that is beyond it.
+pub(crate) fn later(start: Instant, duration: Duration) -> Instant {
+    start.checked_add(duration.min(NEVER)).unwrap_or(start)
+}
+
+/// `duration` from now.
+pub(crate) fn from_now(duration: Duration) -> Instant {
+    later(Instant::now(), duration)
+}
+
+/// A duration in nanoseconds, or as many as there are.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds from the first time that this was asked for, from 1 on.
+///
+/// The beginning is the same for all runtimes: a paused clock is never behind the true one.
+pub(crate) fn stamp(at: Instant) -> u64 {
+    static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
+    let epoch = Instant::from_std(*EPOCH.get_or_init(std::time::Instant::now));
+    nanos(at.saturating_duration_since(epoch)).saturating_add(1)
+}
+
+/// A timer that one wait after the other uses.
+///
+/// To arm a timer is dear. So the timer of the last wait is left as it is when it rings before the
+/// deadline of this one, and armed again only if it rings.
+#[derive(Default)]
+pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Ready at the deadline.
+    pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self
+            .0
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= deadline {
+                self.0 = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    /// Waits for the future, until the deadline at most.
+    pub(crate) async fn before<F: Future>(
+        &mut self,
+        deadline: Instant,
+        future: F,
+    ) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll(deadline, cx).map(|()| None),
+        })
+        .await
+    }
+}
