@@ -18,6 +18,7 @@ use str0m::rtp::{ExtensionValues, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::demux::{Origin, Transport};
+use crate::router::ShardId;
 
 pub mod build;
 pub mod codec;
@@ -49,6 +50,7 @@ const CONSENT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 struct Offered {
     info: TrackInfo,
+    owner: ShardId,
     state: OfferState,
 }
 
@@ -95,6 +97,9 @@ pub struct Session {
     connected: bool,
     closing: bool,
     closed: bool,
+    /// Where this session's code is to fail, for tests.
+    #[cfg(test)]
+    pub(crate) fault: Option<&'static str>,
 }
 
 impl fmt::Debug for Session {
@@ -123,6 +128,12 @@ impl Session {
         })
     }
 
+    /// A place where the code of a session may turn out to be wrong.
+    fn passes(&self, _place: &'static str) {
+        #[cfg(test)]
+        assert_ne!(self.fault, Some(_place), "a fault in one peer's code");
+    }
+
     /// When [`Session::tick`] is due.
     #[must_use]
     pub fn timeout(&self) -> Instant {
@@ -138,6 +149,7 @@ impl Session {
         destination: SocketAddr,
         bytes: &[u8],
     ) -> bool {
+        self.passes("receive");
         let protocol = match origin.transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
@@ -163,6 +175,7 @@ impl Session {
 
     /// Drives time.
     pub fn tick(&mut self, now: Instant) {
+        self.passes("tick");
         if now.saturating_duration_since(self.alive) > CONSENT {
             self.close_for("gone silent");
         }
@@ -179,6 +192,7 @@ impl Session {
         mut send: impl FnMut(Transmit),
         events: &mut Vec<SessionEvent>,
     ) {
+        self.passes("poll");
         self.negotiate();
         loop {
             if !self.rtc.is_alive() {
@@ -209,6 +223,7 @@ impl Session {
     /// Sends a packet of a track to which this peer is subscribed, if its layer is the chosen one.
     /// It leaves with the next [`Session::poll`].
     pub fn deliver(&mut self, now: Instant, packet: &MediaPacket) -> bool {
+        self.passes("deliver");
         self.note_layer(packet);
         let Some(down) = self
             .downstreams

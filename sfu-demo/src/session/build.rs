@@ -199,6 +199,8 @@ impl Session {
             connected: false,
             closing: false,
             closed: false,
+            #[cfg(test)]
+            fault: None,
         };
         Ok((session, answer))
     }

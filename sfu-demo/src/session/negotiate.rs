@@ -10,10 +10,12 @@ use super::signal::{self, Carried, ToPage};
 use super::{
     MAX_SUBSCRIBED, OfferState, Offered, Role, Session, SessionEvent, TrackId, TrackInfo, build,
 };
+use crate::router::ShardId;
 
 impl Session {
-    /// Offers a track of somebody else's to the peer.
-    pub fn add_track(&mut self, info: TrackInfo) {
+    /// Offers a track of somebody else's, which shard `owner` has, to the peer.
+    pub fn add_track(&mut self, info: TrackInfo, owner: ShardId) {
+        self.passes("add_track");
         if self.role == Role::Publish
             || info.participant == self.id
             || self.offered.len() >= MAX_SUBSCRIBED
@@ -26,6 +28,7 @@ impl Session {
         }
         self.offered.push(Offered {
             info,
+            owner,
             state: OfferState::Waiting,
         });
         self.assign();
@@ -97,14 +100,14 @@ impl Session {
         self.offered.retain_mut(|offered| match offered.state {
             OfferState::Negotiating(mid) => {
                 offered.state = OfferState::Open(mid);
-                opened.push((offered.info.id, mid, offered.info.video));
+                opened.push((offered.info.id, offered.owner, mid, offered.info.video));
                 true
             }
             OfferState::NegotiatingEnd(_) => false,
             _ => true,
         });
-        for (track, mid, video) in opened {
-            self.start_downstream(track, mid, video);
+        for (track, owner, mid, video) in opened {
+            self.start_downstream(track, owner, mid, video);
         }
     }
 
@@ -189,11 +192,12 @@ impl Session {
             });
             if let Some(mid) = free {
                 self.offered[at].state = OfferState::Open(mid);
-                opened.push((self.offered[at].info.id, mid, video));
+                let offered = &self.offered[at];
+                opened.push((offered.info.id, offered.owner, mid, video));
             }
         }
-        for (track, mid, video) in opened {
-            self.start_downstream(track, mid, video);
+        for (track, owner, mid, video) in opened {
+            self.start_downstream(track, owner, mid, video);
         }
     }
 
@@ -203,7 +207,7 @@ impl Session {
         mids.into_iter().map(Mid::from).collect()
     }
 
-    pub(super) fn start_downstream(&mut self, track: TrackId, mid: Mid, video: bool) {
+    fn start_downstream(&mut self, track: TrackId, owner: ShardId, mid: Mid, video: bool) {
         self.end_downstream(track);
         // The section may have carried another track before: its numbers go on from there.
         let mut down = Downstream::new(track, mid, video);
@@ -212,7 +216,7 @@ impl Session {
         }
         let layer = down.wanted();
         self.downstreams.push(down);
-        self.events.push(SessionEvent::Subscribed(track));
+        self.events.push(SessionEvent::Subscribed(track, owner));
         if video {
             self.events.push(SessionEvent::NeedKeyframe(track, layer));
         }

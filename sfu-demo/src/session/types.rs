@@ -9,6 +9,7 @@ use str0m::media::Rid;
 
 use super::codec::Codec;
 use super::signal::Source;
+use crate::router::ShardId;
 
 /// A participant of the whole server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -122,8 +123,8 @@ pub enum SessionEvent {
     Published(TrackInfo),
     /// The peer no longer sends a track.
     Unpublished(TrackId),
-    /// The peer is now sent this track.
-    Subscribed(TrackId),
+    /// The peer is now sent this track, which this shard has.
+    Subscribed(TrackId, ShardId),
     /// The peer is no longer sent this track.
     Unsubscribed(TrackId),
     /// A keyframe of another's track is needed.

@@ -22,7 +22,7 @@ impl<M: Mailbox> Shard<M> {
     /// Lets every session that has been touched say and send what it has, until all is quiet; then
     /// hands the datagrams to the sockets.
     pub(super) fn settle(&mut self) -> io::Result<()> {
-        let now = Instant::now();
+        let now = self.now();
         while let Some(key) = self.dirty.pop_front() {
             let Some(peer) = self.peers[key].as_mut() else {
                 continue;
@@ -75,11 +75,11 @@ impl<M: Mailbox> Shard<M> {
                 batch.clear();
             }
         }
-        for remote in self.streams.flush(Instant::now(), &mut self.counters) {
+        for remote in self.streams.flush(self.now(), &mut self.counters) {
             self.directory.unlearn(Origin::tcp(remote));
         }
         if !self.in_flight.is_empty() {
-            let now = Instant::now();
+            let now = self.now();
             for arrived in self.in_flight.drain(..) {
                 self.latency.record(arrived, now);
             }
@@ -120,8 +120,7 @@ impl<M: Mailbox> Shard<M> {
                     track,
                 });
             }
-            SessionEvent::Subscribed(track) => {
-                let owner = self.owners.get(&track).copied().unwrap_or(self.here);
+            SessionEvent::Subscribed(track, owner) => {
                 let interest = self.router.subscribe(track, owner, key);
                 self.tell_owner(interest);
             }
@@ -185,7 +184,7 @@ impl<M: Mailbox> Shard<M> {
             self.counters.keyframes_asked += u64::from(asked == Some(true));
             return;
         }
-        let owner = self.owners.get(&track).copied().unwrap_or(self.here);
+        let owner = self.router.owner(track);
         if owner != self.here {
             self.shards[owner].control(Control::Keyframe(track, layer));
         }
@@ -198,9 +197,6 @@ impl<M: Mailbox> Shard<M> {
             wanted,
         }) = interest
         {
-            if !wanted {
-                self.owners.remove(&track);
-            }
             self.shards[owner].control(Control::Interest(track, self.here, wanted));
         }
     }

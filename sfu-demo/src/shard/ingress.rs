@@ -21,7 +21,7 @@ impl<M: Mailbox> Shard<M> {
                 Err(error) => return Err(error),
             }
             self.counters.recv_calls += 1;
-            let now = Instant::now();
+            let now = self.now();
             let destination = self.sockets[index].0.local_addr();
             for datagram in batch.iter() {
                 self.counters.datagrams_in += 1;
