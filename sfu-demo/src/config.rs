@@ -34,12 +34,12 @@ pub struct ServeArgs {
     pub media_port: Option<u16>,
 
     /// Let no media go by UDP
-    #[arg(long, env = "SFU_NO_UDP", conflicts_with = "no_tcp")]
-    pub no_udp: bool,
+    #[arg(long, env = "SFU_NO_UDP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_udp: Option<bool>,
 
     /// Let no media go by TCP, which is there for networks that let no UDP through
-    #[arg(long, env = "SFU_NO_TCP")]
-    pub no_tcp: bool,
+    #[arg(long, env = "SFU_NO_TCP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_tcp: Option<bool>,
 
     /// How many shards, each with a thread of its own [default: one a core, at most 8]
     #[arg(long, env = "SFU_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -67,9 +67,14 @@ pub struct ServeArgs {
     #[arg(long, env = "SFU_JOIN_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub join_burst: Option<u32>,
 
+    /// How long those who are there may stay after SIGTERM, in seconds, while nobody joins any more
+    /// and /healthz says so; a second SIGTERM ends it [default: 0]
+    #[arg(long, env = "SFU_DRAIN", value_name = "SECONDS")]
+    pub drain: Option<u16>,
+
     /// Write logs as JSON
-    #[arg(long, env = "SFU_LOG_JSON")]
-    pub log_json: bool,
+    #[arg(long, env = "SFU_LOG_JSON", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub log_json: Option<bool>,
 
     /// A TOML file with any of the above, by the flags' names
     #[arg(long, env = "SFU_CONFIG", value_name = "FILE")]
@@ -118,15 +123,16 @@ impl ServeArgs {
                 self.media_address
             },
             media_port: self.media_port.or(file.media_port),
-            no_udp: self.no_udp || file.no_udp,
-            no_tcp: self.no_tcp || file.no_tcp,
+            no_udp: self.no_udp.or(file.no_udp),
+            no_tcp: self.no_tcp.or(file.no_tcp),
             shards: self.shards.or(file.shards),
             mailbox: self.mailbox.or(file.mailbox),
             secret: self.secret.or(file.secret),
             room_limit: self.room_limit.or(file.room_limit),
             server_limit: self.server_limit.or(file.server_limit),
             join_burst: self.join_burst.or(file.join_burst),
-            log_json: self.log_json || file.log_json,
+            drain: self.drain.or(file.drain),
+            log_json: self.log_json.or(file.log_json),
             config: self.config,
         })
     }
@@ -172,8 +178,8 @@ impl ServeArgs {
             http: self.listen.unwrap_or(default.http),
             media: self.media_address.clone(),
             media_port: self.media_port.unwrap_or(default.media_port),
-            udp: !self.no_udp,
-            tcp: !self.no_tcp,
+            udp: !self.no_udp.unwrap_or(false),
+            tcp: !self.no_tcp.unwrap_or(false),
             tcp_limits: default.tcp_limits,
             shards: self.shards.map_or(default.shards, usize::from),
             secret: self.secret.clone().map(String::into_bytes),

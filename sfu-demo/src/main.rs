@@ -234,7 +234,7 @@ fn run_token(args: TokenArgs) -> Result<(), Failure> {
 
 fn run_serve(args: ServeArgs) -> Result<(), Failure> {
     let args = args.with_file()?;
-    logs(args.log_json);
+    logs(args.log_json.unwrap_or(false));
     args.mailbox().with(Serve(args))
 }
 
@@ -249,14 +249,28 @@ impl OnMailbox for Serve {
             .enable_all()
             .build()?;
         runtime.block_on(async {
+            let mut stop = Stop::new()?;
             let options = self.0.options();
+            let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
             let shards = options.shards;
             let server = serve::start::<M>(options).await?;
             let url = format!("http://{}/", server.http);
             println!("Open {url} in two browser tabs.");
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");
-            stop_asked().await?;
-            tracing::info!("stopping: nobody may join, everybody is told goodbye");
+            stop.asked().await?;
+            if !drain.is_zero() {
+                tracing::info!(
+                    seconds = drain.as_secs(),
+                    "draining: nobody may join any more"
+                );
+                tokio::select! {
+                    outcome = tokio::time::timeout(drain, server.drain()) => {
+                        tracing::info!(all_left = outcome.is_ok(), "drained");
+                    }
+                    asked = stop.asked() => asked?,
+                }
+            }
+            tracing::info!("stopping: everybody is told goodbye");
             let clean = server.stop(Duration::from_secs(10)).await;
             if clean {
                 Ok(())
@@ -337,9 +351,10 @@ impl OnMailbox for RunRelay {
         };
         let subscribers = options.to.len();
         let stats = runtime.block_on(async {
+            let mut stop = Stop::new()?;
             let relay = relay::start::<M>(options).await?;
             println!("RTP to {} goes to {subscribers} subscribers.", relay.listen);
-            stop_asked().await?;
+            stop.asked().await?;
             relay.stop()
         })?;
         println!("{}", serde_json::to_string_pretty(&stats)?);
@@ -380,17 +395,37 @@ impl OnMailbox for RunReplay {
     }
 }
 
-/// Waits for the signal to stop.
-async fn stop_asked() -> std::io::Result<()> {
+/// The signals to stop; one that comes while nobody waits is kept.
+struct Stop {
     #[cfg(unix)]
-    {
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = terminate.recv() => Ok(()),
-            result = tokio::signal::ctrl_c() => result,
-        }
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+
+    /// Waits for the next.
+    async fn asked(&mut self) -> std::io::Result<()> {
+        #[cfg(unix)]
+        {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await
+    }
 }

@@ -79,6 +79,18 @@ type Answer<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 type JoinFn = Box<dyn Fn(Join) -> Answer<Option<Joined>> + Send + Sync>;
 type ObserveFn = Box<dyn Fn() -> Answer<Stats> + Send + Sync>;
 
+/// How far a server is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Open,
+    /// Nobody joins any more, and the health check says so.
+    Refusing,
+    /// Everybody is told goodbye.
+    Leaving,
+    /// Nobody is there.
+    Over,
+}
+
 /// A server that runs.
 pub struct Server {
     /// Where HTTP listens.
@@ -89,7 +101,7 @@ pub struct Server {
     pub media_tcp: Vec<SocketAddr>,
     join: JoinFn,
     observe: ObserveFn,
-    drain: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
     shards: Vec<Child>,
     system: System,
     http_task: AbortHandle,
@@ -196,7 +208,7 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         gate,
     );
     let http = listener.local_addr()?;
-    let (drain, mut draining) = watch::channel(false);
+    let (phase, mut phases) = watch::channel(Phase::Open);
     let joins = Arc::clone(&app);
     let join: JoinFn = Box::new(move |join| {
         let app = Arc::clone(&joins);
@@ -209,9 +221,9 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     });
     let service =
         http::routes(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
-    let mut http_draining = draining.clone();
+    let mut http_phases = phases.clone();
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-        let _ = http_draining.wait_for(|drain| *drain).await;
+        let _ = http_phases.wait_for(|phase| *phase == Phase::Over).await;
     });
     let http_task = tokio::spawn(async move {
         if let Err(error) = serving.await {
@@ -220,9 +232,11 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
     })
     .abort_handle();
     tokio::spawn(async move {
-        let _ = draining.wait_for(|drain| *drain).await;
+        let _ = phases.wait_for(|phase| *phase >= Phase::Refusing).await;
+        app.refuse().await;
+        let _ = phases.wait_for(|phase| *phase >= Phase::Leaving).await;
         drop(accepting);
-        app.drain();
+        app.goodbye().await;
     });
     Ok(Server {
         http,
@@ -230,7 +244,7 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         media_tcp,
         join,
         observe,
-        drain,
+        phase,
         shards,
         system,
         http_task,
@@ -257,16 +271,35 @@ impl Server {
         (self.observe)().await
     }
 
+    /// Lets nobody join any more, and waits until all have left by themselves.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nobody joins from the first poll on, whether or not the rest is waited for.
+    pub async fn drain(&self) {
+        self.phase.send_replace(Phase::Refusing);
+        while self
+            .observe()
+            .await
+            .shards
+            .iter()
+            .any(|shard| shard.peers > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Says goodbye to everybody and stops; waits for it, but no longer than `deadline`. Says
     /// whether everything ended by itself.
     pub async fn stop(self, deadline: Duration) -> bool {
-        self.drain.send_replace(true);
+        self.phase.send_replace(Phase::Leaving);
         let until = tokio::time::Instant::now() + deadline;
         let mut clean = true;
         for shard in self.shards {
             let ended = tokio::time::timeout_at(until, shard).await;
             clean &= matches!(ended, Ok(ExitReason::Normal));
         }
+        self.phase.send_replace(Phase::Over);
         let left = until.saturating_duration_since(tokio::time::Instant::now());
         let report = self
             .system

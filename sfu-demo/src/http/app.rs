@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -12,8 +12,8 @@ use super::limit::RateLimit;
 use super::metrics::Stats;
 use super::token::{Denied, Keys};
 use crate::lobby::{Join, Joined, LobbyMessage};
-use crate::mailbox::{Mailbox, Sender};
-use crate::room::RoomMessage;
+use crate::mailbox::{Mailbox, Refused, Sender};
+use crate::room::{self, RoomMessage};
 use crate::session::Role;
 use crate::shard::{Control, LobbySender, RoomSender, ShardSender};
 use crate::tcp::accept::Gate;
@@ -70,31 +70,40 @@ impl<M: Mailbox> App<M> {
         })
     }
 
-    /// Tells the actors to stop: nobody joins any more, and everybody is told goodbye.
-    pub fn drain(&self) {
-        // ORDERING: a flag for the health check alone; the actors are told by their mailboxes.
+    /// Lets nobody join any more; the health check says so.
+    pub async fn refuse(&self) {
+        // ORDERING: a flag for the health check alone; the lobby is told by its mailbox.
         self.draining.store(true, Ordering::Relaxed);
-        let mut mailboxes = self
-            .mailboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let _ = mailboxes.lobby.try_send_high(LobbyMessage::Drain);
-        for shard in &mut mailboxes.shards {
-            let _ = shard.try_send_high(Control::Drain);
+        let mut lobby = self.lock().lobby.clone();
+        let mut message = LobbyMessage::Drain;
+        while let Err(Refused::Full(back)) = lobby.try_send_high(message) {
+            message = back;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Tells the shards to say goodbye to everybody, and to end then.
+    pub async fn goodbye(&self) {
+        let mut shards = self.lock().shards.clone();
+        for shard in &mut shards {
+            room::send(shard, Control::Drain).await;
         }
     }
 
     /// Whether it is about to stop.
     pub(super) fn is_draining(&self) -> bool {
-        // ORDERING: a flag alone, see `drain`.
+        // ORDERING: a flag alone, see `refuse`.
         self.draining.load(Ordering::Relaxed)
     }
 
-    fn tell_lobby(&self, message: LobbyMessage) -> bool {
-        let mut mailboxes = self
-            .mailboxes
+    fn lock(&self) -> MutexGuard<'_, Mailboxes<M>> {
+        self.mailboxes
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_lobby(&self, message: LobbyMessage) -> bool {
+        let mut mailboxes = self.lock();
         mailboxes.lobby.try_send_high(message).is_ok()
     }
 
@@ -153,10 +162,7 @@ impl<M: Mailbox> App<M> {
     pub async fn observe(&self) -> Stats {
         let (mut shards, mut rooms) = (Vec::new(), None);
         {
-            let mut mailboxes = self
-                .mailboxes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut mailboxes = self.lock();
             for shard in &mut mailboxes.shards {
                 let (reply, answer) = oneshot::channel();
                 if shard.try_send_high(Control::Observe(reply)).is_ok() {
