@@ -10,6 +10,7 @@ use sfu_demo::serve::{self, Options, Server};
 
 pub mod browser;
 pub mod client;
+pub mod proxy;
 
 /// How long a condition may take on a slow machine. Tests end as soon as it holds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
