@@ -103,6 +103,18 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
     if fingerprints.peek().is_none() || !fingerprints.all(is_fingerprint) {
         return Err(Refusal::Fingerprint);
     }
+    // Two sections of one name would be answered by one.
+    let mut names: Vec<_> = sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=mid:"))
+        .map(str::trim_end)
+        .collect();
+    let sections = names.len();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() < sections {
+        return Err(Refusal::Malformed);
+    }
     Ok(())
 }
 
