@@ -1,0 +1,320 @@
+//! Datagrams from anywhere, at a shard with one connected peer: whose each is, and what the peer's session
+//! makes of it. The input is a series of events: what a stranger sends, what becomes of the peer's own
+//! datagrams on the way, what the peer says inside of its encryption, and time.
+#![no_main]
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use libfuzzer_sys::fuzz_target;
+use sfu_demo::{
+    demux::{Directory, Kind, Origin, Route, kind},
+    session::{
+        ParticipantId, Role, Session, SessionEvent,
+        build::{self, Setup, Who},
+        codec::{Codec, Name, PayloadTypes},
+    },
+};
+use str0m::{
+    Candidate, Event, Input, Output, Rtc, RtcConfig,
+    channel::ChannelId,
+    ice::StunMessage,
+    media::{Direction, MediaKind, Mid},
+    net::{DatagramSend, Protocol, Receive},
+    rtp::RtpWrite,
+};
+
+/// The peer's place in the directory, and one that nobody has.
+const PEER: usize = 3;
+/// A shard that other peers live in.
+const ELSEWHERE: usize = 1;
+const NAMED_ELSEWHERE: &str = "else";
+
+fn server() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 4000))
+}
+
+fn client() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 9], 5000))
+}
+
+/// Addresses that the fuzzer sends from: the peer's, one that was heard of elsewhere, and strangers'.
+fn source(n: u8) -> SocketAddr {
+    match n % 4 {
+        0 => client(),
+        n => SocketAddr::from(([192, 0, 2, 100 + n], 6000)),
+    }
+}
+
+/// A shard's view of one peer, and the peer.
+struct World {
+    directory: Directory,
+    session: Session,
+    name: String,
+    peer: Rtc,
+    video: Mid,
+    types: PayloadTypes,
+    channel: Option<ChannelId>,
+    now: Instant,
+    sequence: u64,
+    to_server: Vec<DatagramSend>,
+    connected: bool,
+    /// The peer's datagrams come through unchanged.
+    clean: bool,
+    closed: bool,
+    events: Vec<SessionEvent>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut peer = RtcConfig::new()
+            .set_crypto_provider(Arc::clone(build::crypto()))
+            .set_rtp_mode(true)
+            .build(now);
+        peer.add_local_candidate(Candidate::host(client(), "udp").unwrap());
+        let mut change = peer.sdp_api();
+        let video = change.add_media(MediaKind::Video, Direction::SendRecv, None, None, None);
+        change.add_channel("page".to_owned());
+        let (offer, pending) = change.apply().unwrap();
+        let who = Who {
+            id: ParticipantId(1),
+            room: "room".into(),
+            name: "name".into(),
+            role: Role::Page,
+        };
+        let setup = Setup { udp: vec![server()], tcp: vec![server()], estimate: true };
+        let offer = offer.to_sdp_string();
+        let (session, answer) =
+            Session::answer_to(&setup, who, &offer, Vec::new(), now).expect("a good offer");
+        let mut types = PayloadTypes::default();
+        types.learn(&answer);
+        let parsed = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
+        peer.sdp_api().accept_answer(pending, parsed).unwrap();
+        let name = session.ufrag().to_owned();
+        let mut directory = Directory::new();
+        directory.insert(&name, PEER);
+        directory.insert_elsewhere(NAMED_ELSEWHERE, ELSEWHERE);
+        let mut world = Self {
+            directory,
+            session,
+            name,
+            peer,
+            video,
+            types,
+            channel: None,
+            now,
+            sequence: 1 << 20,
+            to_server: Vec::new(),
+            connected: false,
+            clean: true,
+            closed: false,
+            events: Vec::new(),
+        };
+        for _ in 0..2000 {
+            world.pass(Duration::from_millis(1));
+            world.carry();
+            if world.connected && world.channel.is_some() {
+                return world;
+            }
+        }
+        panic!("the peer could not connect");
+    }
+
+    /// The peer is here, and its datagrams reach this shard first.
+    fn carry(&mut self) {
+        for datagram in std::mem::take(&mut self.to_server) {
+            self.arrive(client(), &datagram);
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let _ = self.peer.handle_input(Input::Timeout(self.now));
+        self.poll_peer();
+        self.session.tick(self.now);
+        self.poll_session();
+    }
+
+    fn poll_peer(&mut self) {
+        while self.peer.is_alive() {
+            match self.peer.poll_output() {
+                Ok(Output::Transmit(transmit)) => self.to_server.push(transmit.contents),
+                Ok(Output::Event(Event::Connected)) => self.connected = true,
+                Ok(Output::Event(Event::ChannelOpen(channel, _))) => self.channel = Some(channel),
+                Ok(Output::Event(_)) => {}
+                Ok(Output::Timeout(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    fn poll_session(&mut self) {
+        let mut sent = Vec::new();
+        let send = |transmit: str0m::net::Transmit| {
+            assert_eq!(transmit.source, server());
+            sent.push((transmit.destination, transmit.contents));
+        };
+        self.session.poll(self.now, send, &mut self.events);
+        for event in self.events.drain(..) {
+            self.closed |= matches!(event, SessionEvent::Closed(_));
+        }
+        for (destination, contents) in sent {
+            assert_eq!(destination, client(), "it speaks to a stranger");
+            if let Ok(receive) =
+                Receive::new(Protocol::Udp, server(), client(), contents.as_ref())
+            {
+                let _ = self.peer.handle_input(Input::Receive(self.now, receive));
+                self.poll_peer();
+            }
+        }
+    }
+
+    /// A datagram comes in, as at a shard.
+    fn arrive(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let origin = Origin::udp(from);
+        let kind = kind(bytes);
+        let known = from == client();
+        let mine = match self.directory.route(origin, bytes, false) {
+            Route::Malformed => {
+                assert!(kind.is_none() || StunMessage::parse(bytes).is_err());
+                false
+            }
+            Route::Peer(key) => {
+                assert!(key == PEER && known && kind != Some(Kind::Stun));
+                true
+            }
+            Route::IfSigned(key, message) => {
+                assert_eq!(key, PEER);
+                let signed = self.session.verifies(&message);
+                assert!(!signed || message.split_username().is_some_and(|(to, _)| to == self.name));
+                if signed {
+                    assert!(known || !self.clean, "a stranger knows the password");
+                    self.session.consent(self.now);
+                    self.directory.learn(PEER, origin);
+                }
+                signed
+            }
+            Route::Elsewhere(shard) | Route::NamesElsewhere(_, shard) => {
+                assert_eq!(shard, ELSEWHERE);
+                false
+            }
+            Route::NamesUnknown(name) => {
+                assert!(name != self.name && name != NAMED_ELSEWHERE);
+                false
+            }
+            Route::Stranger => false,
+        };
+        // What was passed on once goes no further.
+        assert!(!matches!(
+            self.directory.route(origin, bytes, true),
+            Route::Elsewhere(_) | Route::NamesElsewhere(..) | Route::NamesUnknown(_)
+        ));
+        if mine && from == client() {
+            self.session.receive(self.now, origin, server(), bytes);
+            self.poll_session();
+        }
+    }
+
+    /// The peer sends media of its own making.
+    fn media(&mut self, bytes: &[u8]) {
+        let Some((&[head, codec], payload)) = bytes.split_first_chunk() else {
+            return;
+        };
+        // Longer than what a datagram carries, the peer's own stack cannot send.
+        let payload = &payload[..payload.len().min(1400)];
+        let name = [Name::Vp8, Name::H264, Name::Vp9, Name::Av1][usize::from(codec % 4)];
+        let Some(pt) = self.types.payload_type(&self.video, Codec { name, profile: 0 }) else {
+            return;
+        };
+        self.sequence = self.sequence.wrapping_add_signed(i64::from(head as i8));
+        let mut direct = self.peer.direct_api();
+        if let Some(stream) = direct.stream_tx_by_mid(self.video, None) {
+            let time = (self.sequence as u32).wrapping_mul(3000);
+            let (sequence, payload) = (self.sequence.into(), Arc::<[u8]>::from(payload));
+            stream.write_rtp(
+                RtpWrite::new(pt.into(), sequence, time, self.now, payload)
+                    .marker(codec & 4 != 0),
+            );
+        }
+    }
+
+    /// The page says something.
+    fn say(&mut self, text: &[u8]) {
+        if let Some(channel) = self.channel
+            && let Some(mut channel) = self.peer.channel(channel)
+        {
+            let _ = channel.write(std::str::from_utf8(text).is_err(), text);
+        }
+    }
+
+    /// Something happens to the next of the peer's datagrams on the way.
+    fn disturb(&mut self, how: &[u8]) {
+        let (Some(&at), Some(&with)) = (how.first(), how.get(1)) else {
+            return;
+        };
+        if self.to_server.is_empty() {
+            return;
+        }
+        let datagram = self.to_server.remove(0);
+        let mut bytes = datagram.to_vec();
+        let at = usize::from(at) % bytes.len();
+        self.clean = false;
+        match with {
+            0 => bytes.truncate(at),
+            1 => bytes.extend_from_slice(&how[2..]),
+            2 => self.arrive(client(), &bytes.clone()),
+            with => bytes[at] ^= with,
+        }
+        self.arrive(client(), &bytes);
+        self.clean = true;
+    }
+}
+
+fn next<'a>(data: &mut &'a [u8]) -> Option<(u8, u8, &'a [u8])> {
+    let ([what, who, high, low], rest) = data.split_first_chunk()?;
+    let len = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+    let (bytes, rest) = rest.split_at(len);
+    *data = rest;
+    Some((*what, *who, bytes))
+}
+
+thread_local! {
+    /// A handshake takes far longer than an input, so a world serves until its peer is gone.
+    static WORLD: std::cell::RefCell<Option<World>> = const { std::cell::RefCell::new(None) };
+}
+
+fuzz_target!(|data: &[u8]| {
+    WORLD.with_borrow_mut(|world| {
+        let mut data = data;
+        let here = world.get_or_insert_with(World::new);
+        while let Some((what, who, bytes)) = next(&mut data) {
+            match what % 6 {
+                0 => here.arrive(source(who), bytes),
+                1 => here.media(bytes),
+                2 => here.say(bytes),
+                3 => here.disturb(bytes),
+                4 => here.directory.learn_elsewhere(
+                    &NAMED_ELSEWHERE.into(),
+                    ELSEWHERE,
+                    Origin::udp(source(who | 1)),
+                ),
+                _ => {
+                    here.carry();
+                    here.pass(Duration::from_millis(who.into()));
+                }
+            }
+        }
+        here.carry();
+        here.pass(Duration::from_millis(20));
+        here.carry();
+        if here.closed || !here.peer.is_alive() {
+            here.directory.remove(&here.name.clone(), PEER);
+            here.directory.remove_elsewhere(NAMED_ELSEWHERE);
+            assert!(here.directory.is_empty(), "something is remembered of those who are gone");
+            *world = None;
+        }
+    });
+});

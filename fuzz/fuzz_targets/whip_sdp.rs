@@ -1,0 +1,78 @@
+//! Offers as they come by HTTP: each is refused or answered, and what is answered keeps the promises of an
+//! answer. The first byte says who offers.
+#![no_main]
+
+use std::{sync::LazyLock, time::Instant};
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use sfu_demo::session::{
+    ParticipantId, Role, Session,
+    build::{MAX_SDP, Refusal, Setup, Who, check_offer},
+};
+use str0m::change::{SdpAnswer, SdpOffer};
+
+static SETUP: LazyLock<Setup> = LazyLock::new(|| Setup {
+    udp: vec!["192.0.2.1:4000".parse().unwrap(), "[2001:db8::1]:4000".parse().unwrap()],
+    tcp: vec!["192.0.2.1:4000".parse().unwrap()],
+    estimate: true,
+});
+
+fn lines<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    sdp.lines().filter_map(move |line| line.strip_prefix(prefix))
+}
+
+fn answered(offer: &str, role: Role) {
+    let who = Who { id: ParticipantId(1), room: "room".into(), name: "name".into(), role };
+    let now = Instant::now();
+    let checked = check_offer(offer);
+    let (mut session, answer) = match Session::answer_to(&SETUP, who, offer, Vec::new(), now) {
+        Ok(both) => both,
+        Err(refusal) => {
+            assert!(checked.is_ok_and(|()| refusal == Refusal::Malformed) || checked == Err(refusal));
+            return;
+        }
+    };
+    assert_eq!(checked, Ok(()));
+    assert!(offer.len() <= MAX_SDP && lines(offer, "a=fingerprint:").next().is_some());
+
+    // One section for each, in order, of the same kind (RFC 9429).
+    let kinds = |sdp| lines(sdp, "m=").filter_map(|line| line.split(' ').next()).map(str::to_owned);
+    let (offered, accepted): (Vec<_>, Vec<_>) = (kinds(offer).collect(), kinds(&answer).collect());
+    assert_eq!(offered, accepted, "{offer}\n\n{answer}");
+    // It can be read again, names this server and nobody else, and says who it is.
+    SdpAnswer::from_sdp_string(&answer).expect("an answer is SDP");
+    assert!(lines(&answer, "a=ice-lite").next().is_some());
+    assert!(lines(&answer, "a=fingerprint:").all(|value| value.starts_with("sha-256 ")));
+    assert!(lines(&answer, "a=setup:").all(|role| matches!(role.trim_end(), "active" | "passive")));
+    let here = ["192.0.2.1", "2001:db8::1"];
+    assert!(
+        lines(&answer, "a=candidate:")
+            .all(|line| line.split(' ').any(|word| here.contains(&word)))
+    );
+    assert!(lines(&answer, "a=ice-ufrag:").any(|ufrag| ufrag.trim_end() == session.ufrag()));
+
+    // It speaks to nobody before somebody has shown that they are there.
+    let mut events = Vec::new();
+    session.poll(now, |transmit| panic!("{transmit:?}"), &mut events);
+    session.tick(now + std::time::Duration::from_millis(100));
+    session.poll(now, |transmit| panic!("{transmit:?}"), &mut events);
+}
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Some((first, sdp)) = data.split_first() else {
+        return Corpus::Reject;
+    };
+    let Ok(sdp) = std::str::from_utf8(sdp) else {
+        return Corpus::Reject;
+    };
+    let role = [Role::Page, Role::Publish, Role::Subscribe][usize::from(first % 3)];
+    // Both readers see all of it, whatever the checks before them say.
+    let _ = SdpOffer::from_sdp_string(sdp);
+    answered(sdp, role);
+    // The checks are passed by any text with a fingerprint of the right form.
+    if check_offer(sdp) == Err(Refusal::Fingerprint) {
+        let fingerprint = vec!["AB"; 32].join(":");
+        answered(&format!("{sdp}\r\na=fingerprint:sha-256 {fingerprint}\r\n"), role);
+    }
+    Corpus::Keep
+});
