@@ -4,7 +4,6 @@
 //! so that a sender held up by the system does not make the system look quick. It compares runs of
 //! one machine taken in turns, and says nothing of others.
 
-use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
@@ -16,11 +15,15 @@ use crate::mailbox::kind::OnMailbox;
 use crate::mailbox::{Kind, Mailbox};
 
 mod inproc;
+mod place;
 mod plot;
+mod report;
+mod schedule;
 mod udp;
 mod webrtc;
 
 pub use plot::svg;
+pub use report::{Line, Report, Tail};
 
 /// By what packets travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -55,6 +58,30 @@ pub struct Load {
     pub shards: usize,
 }
 
+impl Load {
+    /// The most packets a second of a publisher: what comes faster is a flood.
+    pub const MAX_RATE: u64 = 10_000_000;
+
+    /// Room for a header, a sequence number and a time.
+    const SIZES: std::ops::RangeInclusive<usize> = 32..=1400;
+
+    fn check(&self) -> io::Result<()> {
+        let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if !Self::SIZES.contains(&self.size) {
+            let (least, most) = (Self::SIZES.start(), Self::SIZES.end());
+            return refuse(format!("a packet has {least} to {most} bytes"));
+        }
+        if self.rate > Self::MAX_RATE {
+            return refuse(format!("at most {} packets a second", Self::MAX_RATE));
+        }
+        if self.rate == 0 && self.transport != Transport::Inproc {
+            let why = "only inproc can go as fast as it goes; sockets need a rate";
+            return refuse(why.to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// What a run showed.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -66,7 +93,9 @@ pub struct Run {
     pub took: Duration,
     /// CPU time of those who forward.
     pub cpu: Duration,
-    /// Microseconds from the intended sending to arrival.
+    /// How many threads forward.
+    pub threads: usize,
+    /// Nanoseconds from the intended sending to arrival.
     pub media: Histogram<u64>,
     /// The same of control messages, where there are any.
     pub control: Histogram<u64>,
@@ -81,6 +110,7 @@ impl Run {
             delivered: 0,
             took: Duration::ZERO,
             cpu: Duration::ZERO,
+            threads: 0,
             media: histogram(),
             control: histogram(),
             drops: Vec::new(),
@@ -96,97 +126,24 @@ impl Run {
             None => self.drops.push((reason, count)),
         }
     }
+
+    /// How much of its time a forwarding thread worked.
+    fn busy(&self) -> f64 {
+        let time = self.took.as_secs_f64() * self.threads.max(1) as f64;
+        self.cpu.as_secs_f64() / time.max(1e-9)
+    }
+
+    /// What those who forward do not know of: full buffers of the sender's and receivers' sockets.
+    fn account(&mut self) {
+        let known: u64 = self.drops.iter().map(|drop| drop.1).sum();
+        let missing = self.offered.saturating_sub(self.delivered + known);
+        self.drop("not_seen", missing);
+    }
 }
 
-/// Nanoseconds, from 100 ns to a minute, to three digits.
+/// Nanoseconds, up to a minute, to three digits.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds")
-}
-
-/// Some latencies in microseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub struct Tail {
-    /// How many.
-    pub count: u64,
-    /// The median.
-    pub p50: f64,
-    /// The 99th percentile.
-    pub p99: f64,
-    /// The 99.9th percentile.
-    pub p999: f64,
-    /// The longest.
-    pub max: f64,
-}
-
-impl Tail {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let micros = |nanos: u64| (nanos as f64 / 10.0).round() / 100.0;
-        Self {
-            count: histogram.len(),
-            p50: micros(histogram.value_at_quantile(0.5)),
-            p99: micros(histogram.value_at_quantile(0.99)),
-            p999: micros(histogram.value_at_quantile(0.999)),
-            max: micros(histogram.max()),
-        }
-    }
-}
-
-/// A line of the table: a mailbox over all of its runs.
-#[derive(Debug, Clone, Serialize)]
-pub struct Line {
-    /// The mailbox, or what there is instead of one.
-    pub name: &'static str,
-    /// Packets delivered a second, the median of the runs.
-    pub per_second: f64,
-    /// The part of what was offered that was delivered.
-    pub delivered: f64,
-    /// CPU microseconds of those who forward, for each delivered packet.
-    pub cpu_micros: f64,
-    /// Media latency.
-    pub media: Tail,
-    /// Control latency.
-    pub control: Tail,
-    /// Drops by reason.
-    pub drops: Vec<(&'static str, u64)>,
-}
-
-impl Line {
-    fn of(name: &'static str, runs: &[Run]) -> Self {
-        let mut all = Run::new();
-        let mut rates: Vec<f64> = Vec::new();
-        for run in runs {
-            all.offered += run.offered;
-            all.delivered += run.delivered;
-            all.cpu += run.cpu;
-            all.media += &run.media;
-            all.control += &run.control;
-            for &(reason, count) in &run.drops {
-                all.drop(reason, count);
-            }
-            rates.push(run.delivered as f64 / run.took.as_secs_f64().max(1e-9));
-        }
-        rates.sort_by(f64::total_cmp);
-        Self {
-            name,
-            per_second: rates.get(rates.len() / 2).copied().unwrap_or(0.0),
-            delivered: all.delivered as f64 / (all.offered.max(1)) as f64,
-            cpu_micros: all.cpu.as_secs_f64() * 1e6 / all.delivered.max(1) as f64,
-            media: Tail::of(&all.media),
-            control: Tail::of(&all.control),
-            drops: all.drops,
-        }
-    }
-}
-
-/// All that a comparison showed.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    /// Under what load.
-    pub load: Load,
-    /// How many runs of each.
-    pub rounds: usize,
-    /// A line each.
-    pub lines: Vec<Line>,
 }
 
 struct Once(Load);
@@ -195,15 +152,18 @@ impl OnMailbox for Once {
     type Output = io::Result<Run>;
 
     fn run<M: Mailbox>(self) -> io::Result<Run> {
-        match self.0.transport {
+        let mut run = match self.0.transport {
             Transport::Inproc => inproc::run::<M>(self.0),
             Transport::Udp => udp::run::<M>(self.0),
             Transport::Webrtc => webrtc::run::<M>(self.0),
-        }
+        }?;
+        run.account();
+        Ok(run)
     }
 }
 
-/// Runs each of `kinds` `rounds` times, in turns, and for UDP a bare loop beside them.
+/// Runs each of `kinds` `rounds` times, in turns, and for UDP a bare loop beside them. Each round
+/// starts with another.
 ///
 /// # Errors
 ///
@@ -214,28 +174,21 @@ pub fn compare(
     rounds: usize,
     mut progress: impl FnMut(&str),
 ) -> io::Result<Report> {
-    if load.size < MIN_SIZE || load.size > MAX_SIZE {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("a packet has {MIN_SIZE} to {MAX_SIZE} bytes"),
-        ));
-    }
-    if load.rate == 0 && load.transport != Transport::Inproc {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "only inproc can go as fast as it goes; sockets need a rate",
-        ));
-    }
+    load.check()?;
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); kinds.len()];
     let mut bare = Vec::new();
     for round in 0..rounds {
-        for (index, kind) in kinds.iter().enumerate() {
+        for turn in 0..kinds.len() {
+            let index = (turn + round) % kinds.len();
+            let kind = kinds[index];
             progress(&format!("{kind}, round {} of {rounds}", round + 1));
             runs[index].push(kind.with(Once(load))?);
         }
         if load.transport == Transport::Udp {
             progress(&format!("bare loop, round {} of {rounds}", round + 1));
-            bare.push(udp::bare(load)?);
+            let mut run = udp::bare(load)?;
+            run.account();
+            bare.push(run);
         }
     }
     let mut lines: Vec<_> = kinds
@@ -253,127 +206,72 @@ pub fn compare(
     })
 }
 
-/// Room for a header, a sequence number and a time.
-const MIN_SIZE: usize = 32;
-const MAX_SIZE: usize = 1400;
+/// Looks for the rate at which the forwarding threads of `kind` work for the part `busy` of their
+/// time, and says it.
+///
+/// # Errors
+///
+/// As [`compare`]; and if packets are lost before that rate is reached, since then it is not the
+/// forwarding that is at its limit.
+pub fn rate_for(
+    load: Load,
+    kind: Kind,
+    busy: f64,
+    mut progress: impl FnMut(&str),
+) -> io::Result<u64> {
+    let load = Load {
+        rate: load.rate.max(1),
+        duration: load.duration.min(Duration::from_secs(1)),
+        ..load
+    };
+    load.check()?;
+    search(load.rate, busy, |rate| {
+        let percent = busy * 100.0;
+        progress(&format!(
+            "looking for {percent:.0} % load: {rate} packets a second"
+        ));
+        let run = kind.with(Once(Load { rate, ..load }))?;
+        Ok((run.busy(), run.delivered * 100 < run.offered * 99))
+    })
+}
 
-impl Report {
-    /// The report as a table for people.
-    #[must_use]
-    pub fn table(&self) -> String {
-        let load = &self.load;
-        let mut text = String::new();
-        let rate = match load.rate {
-            0 => "as many packets as go".to_owned(),
-            rate => format!("{rate} packets a second"),
-        };
-        let _ = writeln!(
-            text,
-            "{} rooms of {} publishers, each {rate} of {} bytes, and {} subscribers; {} shards; \
-             {} runs of {:.1?}, in turns; times in µs from the intended sending",
-            load.rooms,
-            load.publishers,
-            load.size,
-            load.subscribers,
-            load.shards,
-            self.rounds,
-            load.duration,
-        );
-        let _ = writeln!(
-            text,
-            "{:<11} {:>11} {:>7} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  drops",
-            "mailbox",
-            "packets/s",
-            "arrived",
-            "CPU µs",
-            "media p50",
-            "p99",
-            "p99.9",
-            "max",
-            "ctrl p50",
-            "p99",
-            "max"
-        );
-        for line in &self.lines {
-            let drops: Vec<_> = line
-                .drops
-                .iter()
-                .map(|(reason, count)| format!("{reason} {count}"))
-                .collect();
-            let control = |value: f64| {
-                if line.control.count == 0 {
-                    "-".to_owned()
-                } else {
-                    format!("{value:.1}")
-                }
-            };
-            let _ = writeln!(
-                text,
-                "{:<11} {:>11.0} {:>6.1}% {:>8.3} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9} {:>9} {:>9}  {}",
-                line.name,
-                line.per_second,
-                line.delivered * 100.0,
-                line.cpu_micros,
-                line.media.p50,
-                line.media.p99,
-                line.media.p999,
-                line.media.max,
-                control(line.control.p50),
-                control(line.control.p99),
-                control(line.control.max),
-                drops.join(", "),
-            );
+/// Looks for the rate at which `measure` says `busy`, from `rate` on; `measure` also says whether
+/// packets were lost.
+fn search(
+    mut rate: u64,
+    busy: f64,
+    mut measure: impl FnMut(u64) -> io::Result<(f64, bool)>,
+) -> io::Result<u64> {
+    const TRIES: usize = 8;
+    const NEAR: f64 = 0.05;
+    let mut best = (f64::INFINITY, rate);
+    for _ in 0..TRIES {
+        let (was, lost) = measure(rate)?;
+        let off = (was / busy - 1.0).abs();
+        if off < NEAR {
+            return Ok(rate);
         }
-        text
-    }
-}
-
-/// The times at which a sender should send.
-#[derive(Debug, Clone)]
-struct Schedule {
-    start: quanta::Instant,
-    interval: Duration,
-    sent: u32,
-}
-
-impl Schedule {
-    fn new(start: quanta::Instant, rate: u64) -> Self {
-        Self {
-            start,
-            interval: Duration::from_secs(1) / u32::try_from(rate).unwrap_or(u32::MAX),
-            sent: 0,
+        if lost {
+            let percent = was * 100.0;
+            return Err(io::Error::other(format!(
+                "packets are lost at {rate} packets a second, when those who forward are busy for \
+                 {percent:.0} % of their time: the load is what is at its limit"
+            )));
         }
-    }
-
-    /// When the next is due.
-    fn due(&self) -> quanta::Instant {
-        self.start + self.interval * self.sent
-    }
-
-    fn next(&mut self) {
-        self.sent += 1;
-    }
-
-    /// Sleeps until shortly before the next is due, so that a core is left to those who forward.
-    fn wait(&self) {
-        let ahead = self.due().saturating_duration_since(quanta::Instant::now());
-        if ahead > Duration::from_micros(50) {
-            std::thread::sleep(ahead);
+        if off < best.0 {
+            best = (off, rate);
         }
+        let factor = (busy / was.max(1e-6)).clamp(0.1, 8.0);
+        rate = ((rate as f64 * factor) as u64).clamp(1, Load::MAX_RATE);
     }
-}
-
-/// Writes the intended time into a payload, as nanoseconds since `epoch`.
-fn stamp(payload: &mut [u8], epoch: quanta::Instant, due: quanta::Instant) {
-    let nanos = due.saturating_duration_since(epoch).as_nanos() as u64;
-    payload[..8].copy_from_slice(&nanos.to_be_bytes());
-}
-
-/// How long ago the time in a payload was, in nanoseconds.
-fn age(payload: &[u8], epoch: quanta::Instant, now: quanta::Instant) -> Option<u64> {
-    let nanos = u64::from_be_bytes(payload.get(..8)?.try_into().ok()?);
-    let now = now.saturating_duration_since(epoch).as_nanos() as u64;
-    Some(now.saturating_sub(nanos).max(1))
+    // On a machine with other work no two runs are alike; the report says how busy it was.
+    if best.0 < 4.0 * NEAR {
+        return Ok(best.1);
+    }
+    Err(io::Error::other(format!(
+        "no rate makes those who forward busy for {:.0} % of their time",
+        busy * 100.0
+    )))
 }
 
 #[cfg(test)]
@@ -400,7 +298,7 @@ mod tests {
             for line in &report.lines {
                 assert!(line.delivered > 0.0, "{transport:?} {line:?}");
                 assert!(
-                    line.media.count > 0 && line.cpu_micros > 0.0,
+                    line.media.count > 0 && line.cpu_micros > 0.0 && line.busy > 0.0,
                     "{transport:?} {line:?}"
                 );
             }
@@ -424,22 +322,74 @@ mod tests {
             ..load(Transport::Udp)
         };
         assert!(compare(flood, &[Kind::Tokio], 1, |_| {}).is_err());
-        let large = Load {
-            size: 1500,
-            ..load(Transport::Udp)
-        };
-        assert!(compare(large, &[Kind::Tokio], 1, |_| {}).is_err());
     }
 
     #[test]
-    fn age_counts_from_the_intended_time() {
-        let epoch = quanta::Instant::now();
-        let mut schedule = Schedule::new(epoch, 1000);
-        schedule.next();
-        let mut payload = [0; 16];
-        stamp(&mut payload, epoch, schedule.due());
-        let later = epoch + Duration::from_millis(3);
-        assert_eq!(age(&payload, epoch, later), Some(2_000_000));
-        assert_eq!(age(&payload[..7], epoch, later), None);
+    fn senseless_loads_are_refused_with_a_reason() {
+        for (load, why) in [
+            (
+                Load {
+                    size: 1500,
+                    ..load(Transport::Udp)
+                },
+                "32 to 1400 bytes",
+            ),
+            (
+                Load {
+                    size: 8,
+                    ..load(Transport::Inproc)
+                },
+                "32 to 1400 bytes",
+            ),
+            (
+                Load {
+                    rate: 20_000_000,
+                    ..load(Transport::Inproc)
+                },
+                "at most 10000000",
+            ),
+            (
+                Load {
+                    rate: 0,
+                    ..load(Transport::Webrtc)
+                },
+                "need a rate",
+            ),
+        ] {
+            let error = compare(load, &[Kind::Tokio], 1, |_| {}).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn rate_is_found_for_a_part_of_the_time() {
+        // 2 % for being there, and 1 % for each 1000 packets.
+        let busy = |rate: u64| 0.02 + rate as f64 / 100_000.0;
+        let mut tries = 0;
+        let found = search(1000, 0.5, |rate| {
+            tries += 1;
+            Ok((busy(rate), false))
+        });
+        let found = busy(found.unwrap());
+        assert!((found - 0.5).abs() < 0.03, "{found}");
+        assert!(tries < 8);
+    }
+
+    #[test]
+    fn rate_that_cannot_be_had_is_refused_with_a_reason() {
+        let lost = search(1000, 0.5, |rate| Ok((0.1, rate > 2000))).unwrap_err();
+        assert!(lost.to_string().contains("lost at 5000"), "{lost}");
+        let never = search(1000, 0.5, |_| Ok((0.9, false))).unwrap_err();
+        assert!(never.to_string().contains("no rate"), "{never}");
+    }
+
+    #[test]
+    fn what_nobody_knows_of_is_said_too() {
+        let mut run = Run::new();
+        (run.offered, run.delivered) = (100, 80);
+        run.drop("lane_full", 5);
+        run.account();
+        assert_eq!(run.drops, [("lane_full", 5), ("not_seen", 15)]);
     }
 }

@@ -1,28 +1,34 @@
-//! CPU time of threads and of the process, as the kernel counts it.
+//! CPU time of threads and of the process, by `getrusage`.
+//!
+//! The kernel reports microseconds. It does not say who else slowed the work down by using the caches.
 
 use std::time::Duration;
 
-#[cfg(unix)]
-fn clock(id: rustix::time::ClockId) -> Duration {
-    Duration::try_from(rustix::time::clock_gettime(id)).unwrap_or_default()
-}
-
-/// What the calling thread has used; 0 where the system does not tell.
+/// What the calling thread has used, in user mode and in the kernel; 0 where the system does not tell.
 #[must_use]
 pub fn of_thread() -> Duration {
-    #[cfg(unix)]
-    return clock(rustix::time::ClockId::ThreadCPUTime);
-    #[cfg(not(unix))]
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    return usage(nix::sys::resource::UsageWho::RUSAGE_THREAD);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     Duration::ZERO
 }
 
-/// What the process has used; 0 where the system does not tell.
+/// What the process has used, in user mode and in the kernel; 0 where the system does not tell.
 #[must_use]
 pub fn of_process() -> Duration {
     #[cfg(unix)]
-    return clock(rustix::time::ClockId::ProcessCPUTime);
+    return usage(nix::sys::resource::UsageWho::RUSAGE_SELF);
     #[cfg(not(unix))]
     Duration::ZERO
+}
+
+#[cfg(unix)]
+fn usage(who: nix::sys::resource::UsageWho) -> Duration {
+    use nix::sys::time::{TimeVal, TimeValLike};
+    let micros = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap_or(0);
+    nix::sys::resource::getrusage(who)
+        .map(|usage| Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time())))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -30,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     fn work_takes_time() {
         let (thread, process) = (of_thread(), of_process());
         let mut sum = 0u64;
@@ -38,5 +44,21 @@ mod tests {
             sum = std::hint::black_box(sum + 1);
         }
         assert!(of_process() > process);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn another_threads_work_counts_for_the_process_alone() {
+        let (thread, process) = (of_thread(), of_process());
+        let enough = Duration::from_millis(50);
+        std::thread::spawn(move || {
+            while of_thread() < enough {
+                std::hint::black_box(0);
+            }
+        })
+        .join()
+        .unwrap();
+        assert!(of_process() - process >= enough);
+        assert!(of_thread() - thread < enough);
     }
 }

@@ -106,8 +106,11 @@ struct BenchArgs {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     subscribers: u16,
     /// Packets a second of each publisher; 0 is as fast as it goes (inproc only)
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(0..=Load::MAX_RATE))]
     rate: u64,
+    /// Look for the rate at which those who forward work for so many percent of their time
+    #[arg(long, value_name = "PERCENT", conflicts_with = "rate", value_parser = clap::value_parser!(u8).range(1..=90))]
+    load: Option<u8>,
     /// Bytes of a packet's payload
     #[arg(long, default_value_t = 1200)]
     size: usize,
@@ -288,7 +291,7 @@ fn run_bench(args: BenchArgs) -> Result<(), Failure> {
             kinds.push(kind);
         }
     }
-    let load = Load {
+    let mut load = Load {
         transport: args.transport,
         rooms: args.rooms.into(),
         publishers: args.publishers.into(),
@@ -303,6 +306,10 @@ fn run_bench(args: BenchArgs) -> Result<(), Failure> {
     let bar = indicatif::ProgressBar::new((rounds * (kinds.len() + bare)) as u64).with_style(
         indicatif::ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?,
     );
+    if let (Some(percent), Some(&kind)) = (args.load, kinds.first()) {
+        let busy = f64::from(percent) / 100.0;
+        load.rate = bench::rate_for(load, kind, busy, |what| bar.set_message(what.to_owned()))?;
+    }
     let report = bench::compare(load, &kinds, rounds, |what| {
         bar.set_message(what.to_owned());
         bar.inc(1);

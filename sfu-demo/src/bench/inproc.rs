@@ -10,7 +10,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use quanta::Instant;
 
-use super::{Load, Run, Schedule, histogram};
+use super::place::{Part, Placed};
+use super::schedule::{Schedule, wait_until};
+use super::{Load, Run, histogram};
 use crate::cpu;
 use crate::mailbox::{Mailbox, Message, Receiver, Refused, Sender};
 
@@ -44,33 +46,26 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let (txs, rxs): (Vec<_>, Vec<_>) = (0..load.shards)
         .map(|_| M::mailbox::<Instant, Packet>(256, low))
         .unzip();
+    let placed = Placed::here();
+    placed.go(Part::Forwarding);
     let forwarding: Vec<_> = rxs
         .into_iter()
         .map(|rx| thread::spawn(move || shard::<M>(rx)))
         .collect();
 
+    placed.go(Part::Load);
     let start = Instant::now() + Duration::from_millis(20);
-    // One thread has all publishers, each with a sender of its own: more threads than cores would
-    // measure the scheduler.
     let publishing = {
-        let txs = txs.clone();
         let stop = Arc::clone(&stop);
-        thread::spawn(move || publish::<M>(load, start, &txs, &stop))
+        thread::spawn(move || publish::<M>(load, start, txs, &stop))
     };
-    let controlling = {
-        let mut txs = txs;
-        let stop = Arc::clone(&stop);
-        thread::spawn(move || control::<M>(start, &mut txs, &stop))
-    };
+    drop(placed);
     thread::sleep(load.duration + Duration::from_millis(20));
     // ORDERING: a flag alone; the threads' results come by joining them.
     stop.store(true, Ordering::Relaxed);
     let (offered, full) = publishing
         .join()
         .map_err(|_| io::Error::other("a publisher panicked"))?;
-    controlling
-        .join()
-        .map_err(|_| io::Error::other("the controller panicked"))?;
     let mut run = Run::new();
     for shard in forwarding {
         let outcome = shard
@@ -83,6 +78,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     }
     run.offered = offered;
     run.took = load.duration;
+    run.threads = load.shards;
     run.drop("lane_full", full);
     Ok(run)
 }
@@ -92,21 +88,25 @@ fn share(load: &Load, shard: usize) -> usize {
     (shard..load.subscribers).step_by(load.shards).count()
 }
 
+/// Sends for all publishers, each with a sender of its own, and control with another: more threads than
+/// cores would measure the scheduler. Says what was offered, and what of it was refused.
 fn publish<M: Mailbox>(
     load: Load,
     start: Instant,
-    txs: &[M::Sender<Instant, Packet>],
+    mut control: Vec<M::Sender<Instant, Packet>>,
     stop: &AtomicBool,
 ) -> (u64, u64) {
     let payload: Arc<[u8]> = vec![7; load.size].into();
     let publishers = load.rooms * load.publishers;
-    let mut lanes: Vec<Vec<_>> = (0..publishers).map(|_| txs.to_vec()).collect();
-    let mut schedules = vec![Schedule::new(start, load.rate.max(1)); publishers];
+    let mut media: Vec<_> = (0..publishers)
+        .map(|_| (control.clone(), Schedule::new(start, load.rate)))
+        .collect();
+    let mut controls = Schedule::new(start, CONTROL_RATE);
+    let shares: Vec<_> = (0..load.shards).map(|shard| share(&load, shard)).collect();
     let (mut offered, mut full) = (0, 0);
     let mut send = |lanes: &mut Vec<M::Sender<Instant, Packet>>, due: Instant| {
         let mut refused = 0;
-        for (shard, lane) in lanes.iter_mut().enumerate() {
-            let subscribers = share(&load, shard);
+        for (lane, &subscribers) in lanes.iter_mut().zip(&shares) {
             if subscribers == 0 {
                 continue;
             }
@@ -125,9 +125,16 @@ fn publish<M: Mailbox>(
     };
     // ORDERING: a flag alone.
     while !stop.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        while controls.due() <= now {
+            for lane in &mut control {
+                let _ = lane.try_send_high(controls.due());
+            }
+            controls.next();
+        }
         if load.rate == 0 {
             let mut refused = 0;
-            for lanes in &mut lanes {
+            for (lanes, _) in &mut media {
                 refused += send(lanes, Instant::now());
             }
             if refused > 0 {
@@ -135,42 +142,21 @@ fn publish<M: Mailbox>(
             }
             continue;
         }
-        let now = Instant::now();
-        let mut next: Option<&Schedule> = None;
-        for (lanes, schedule) in lanes.iter_mut().zip(&mut schedules) {
+        let mut next = controls.due();
+        for (lanes, schedule) in &mut media {
             while schedule.due() <= now {
                 send(lanes, schedule.due());
                 schedule.next();
             }
+            next = next.min(schedule.due());
         }
-        for schedule in &schedules {
-            if next.is_none_or(|next| schedule.due() < next.due()) {
-                next = Some(schedule);
-            }
-        }
-        if let Some(next) = next {
-            next.wait();
-        }
+        wait_until(next);
     }
     // What is refused under a flood was never offered: the publisher tries again.
     if load.rate == 0 {
         (offered - full, 0)
     } else {
         (offered, full)
-    }
-}
-
-fn control<M: Mailbox>(start: Instant, txs: &mut [M::Sender<Instant, Packet>], stop: &AtomicBool) {
-    let mut schedule = Schedule::new(start, CONTROL_RATE);
-    // ORDERING: a flag alone.
-    while !stop.load(Ordering::Relaxed) {
-        schedule.wait();
-        while schedule.due() <= Instant::now() {
-            for tx in txs.iter_mut() {
-                let _ = tx.try_send_high(schedule.due());
-            }
-            schedule.next();
-        }
     }
 }
 

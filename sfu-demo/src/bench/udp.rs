@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use quanta::Instant;
 
-use super::{Load, Run, Schedule, age, stamp};
+use super::place::{Part, Placed};
+use super::schedule::{Schedule, age, stamp, wait_until};
+use super::{Load, Run};
 use crate::cpu;
 use crate::mailbox::Mailbox;
 use crate::relay;
@@ -26,6 +28,8 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let placed = Placed::here();
+    placed.go(Part::Forwarding);
     let mut relays = Vec::new();
     for sinks in sinks.chunks(load.subscribers.max(1)) {
         let options = relay::Options {
@@ -41,7 +45,9 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
         relays.push(runtime.block_on(relay::start::<M>(options))?);
     }
     let targets: Vec<_> = relays.iter().map(|relay| relay.listen).collect();
+    placed.go(Part::Load);
     let mut run = drive(&load, sinks, &targets)?;
+    run.threads = relays.len() * load.shards;
     for relay in relays {
         for stats in relay.stop()? {
             run.cpu += stats.cpu;
@@ -59,6 +65,8 @@ pub(super) fn bare(load: Load) -> io::Result<Run> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut targets = Vec::new();
     let mut loops = Vec::new();
+    let placed = Placed::here();
+    placed.go(Part::Forwarding);
     for sinks in sinks.chunks(load.subscribers.max(1)) {
         let to: Vec<_> = sinks
             .iter()
@@ -71,7 +79,9 @@ pub(super) fn bare(load: Load) -> io::Result<Run> {
         let stop = Arc::clone(&stop);
         loops.push(thread::spawn(move || bare_loop(&ingress, &to, &stop)));
     }
+    placed.go(Part::Load);
     let mut run = drive(&load, sinks, &targets)?;
+    run.threads = loops.len();
     // ORDERING: a flag alone.
     stop.store(true, Ordering::Relaxed);
     for each in loops {
@@ -166,8 +176,8 @@ fn drive(load: &Load, sinks: Vec<UdpSocket>, targets: &[SocketAddr]) -> io::Resu
                 thread::yield_now();
             }
         }
-        if let Some((next, _)) = schedules.iter().min_by_key(|(schedule, _)| schedule.due()) {
-            next.wait();
+        if let Some(next) = schedules.iter().map(|(schedule, _)| schedule.due()).min() {
+            wait_until(next);
         }
     }
     // What is still on its way gets a moment to arrive.

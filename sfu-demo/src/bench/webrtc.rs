@@ -10,7 +10,9 @@ use std::time::Duration;
 use quanta::Instant;
 use str0m::media::MediaKind;
 
-use super::{Load, Run, Schedule, age, stamp};
+use super::place::{Part, Placed};
+use super::schedule::{Schedule, age, stamp};
+use super::{Load, Run};
 use crate::client::Client;
 use crate::lobby::{Join, Limits};
 use crate::mailbox::Mailbox;
@@ -34,6 +36,8 @@ struct Publisher {
 }
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
+    let placed = Placed::here();
+    placed.go(Part::Forwarding);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -50,6 +54,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
         estimate: false,
         ..Options::default()
     }))?;
+    placed.go(Part::Load);
     let outcome = drive(&load, &runtime, &server);
     let clean = runtime.block_on(server.stop(Duration::from_secs(10)));
     if !clean {
@@ -166,6 +171,7 @@ fn drive(load: &Load, runtime: &tokio::runtime::Runtime, server: &Server) -> io:
         }
     }
     run.took = load.duration;
+    run.threads = load.shards;
     let after = runtime.block_on(server.observe());
     for (before, after) in before.shards.iter().zip(&after.shards) {
         run.cpu += after.cpu.saturating_sub(before.cpu);
