@@ -160,7 +160,7 @@ pub trait Actor: Sized + Send + 'static {
     /// The loop. Override it with [`actor_loop!`](crate::actor_loop) to wait for timers, sockets
     /// or streams as well.
     fn run(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
-        async move { ctx.run(self).await }
+        ctx.run(self)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use lanemesh::{MailboxReceiver, Message, WeakMailboxSender};
+use lanemesh::{MailboxReceiver, WeakMailboxSender};
 use tokio::time::Instant;
 
 use crate::{
@@ -34,8 +34,6 @@ pub struct Context<A: Actor> {
     weak: WeakMailboxSender<High<A>, Low<A>>,
     pub(crate) shared: Arc<Shared>,
     policies: Policies,
-    /// A message that is on its way to its hook; there is an [`Event`](crate::Event) for it.
-    pub(crate) hand: Option<Message<High<A>, Low<A>>>,
     pub(crate) seat: Option<Seat>,
     group: Option<Arc<Group>>,
     pub(crate) turn: Turn,
@@ -57,7 +55,6 @@ impl<A: Actor> Context<A> {
             weak,
             shared,
             policies,
-            hand: None,
             seat,
             group: None,
             turn: Turn::default(),

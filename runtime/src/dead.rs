@@ -119,7 +119,11 @@ impl<A: Actor> Context<A> {
         {
             self.dead_letter(held, Undelivered::Crashed);
         }
-        if let Some(message) = self.hand.take() {
+        let hand = self
+            .options
+            .as_mut()
+            .and_then(|options| options.hand.take());
+        if let Some(message) = hand {
             self.dead_letter(open(message), Undelivered::Left);
         }
         if let Some(mut batch) = self.rare().batch.take() {

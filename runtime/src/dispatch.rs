@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::{
     actor::Actor,
-    context::Context,
+    context::{Context, High, Low},
     dead::Undelivered,
     envelope::{QUESTION, clock},
     error::{ActorError, ActorResult},
@@ -66,18 +66,16 @@ impl<A: Actor> Context<A> {
     ) -> Result<bool, ActorError> {
         match event.0 {
             Kind::High => {
-                let Some((message, started)) = self.take_high_message() else {
-                    return Ok(true);
-                };
-                actor.on_high(message, self).await?;
-                self.finish(started);
+                if let Some(message) = self.take_high_message() {
+                    actor.on_high(message, self).await?;
+                    self.finish();
+                }
             }
             Kind::Low => {
-                let Some((message, started)) = self.take_low_message() else {
-                    return Ok(true);
-                };
-                actor.on_low(message, self).await?;
-                self.finish(started);
+                if let Some(message) = self.take_low_message() {
+                    actor.on_low(message, self).await?;
+                    self.finish();
+                }
             }
             Kind::Batch => self.handle_batch(actor).await?,
             Kind::Stop => return Ok(false),
@@ -99,7 +97,7 @@ impl<A: Actor> Context<A> {
         // One message at least: a stream of high ones must not starve the low ones.
         self.turn.grant = true;
         let before = self.counters.low;
-        let started = self.begin_batch();
+        self.begin_batch();
         let outcome = actor.on_low_batch(&mut batch, self).await;
         self.counters.low += std::mem::take(&mut batch.taken);
         self.turn.low = self
@@ -108,15 +106,29 @@ impl<A: Actor> Context<A> {
             .saturating_add((self.counters.low - before) as u32);
         self.rare().batch = Some(batch);
         outcome?;
-        self.finish(started);
+        self.finish();
         Ok(())
     }
 
-    /// The high message in hand, and when its handling began if that is measured.
-    fn take_high_message(&mut self) -> Option<(A::HighPriorityMsg, u64)> {
-        let Some(Message::High(envelope)) = self.hand.take() else {
-            return None; // the event was handled already
-        };
+    /// The high message in hand, unless its time is up.
+    fn take_high_message(&mut self) -> Option<A::HighPriorityMsg> {
+        match self.options.as_mut()?.hand.take()? {
+            Message::High(envelope) => self.open_high(envelope),
+            Message::Low(_) => None, // not reached: the event tells which it is
+        }
+    }
+
+    /// As [`take_high_message`](Self::take_high_message), for a low one.
+    fn take_low_message(&mut self) -> Option<A::LowPriorityMsg> {
+        match self.options.as_mut()?.hand.take()? {
+            Message::Low(envelope) => self.open_low(envelope),
+            Message::High(_) => None,
+        }
+    }
+
+    /// What is to be done before a message is handled. None if its time is up.
+    #[inline(always)]
+    pub(crate) fn open_high(&mut self, envelope: High<A>) -> Option<A::HighPriorityMsg> {
         let is_first = std::mem::take(&mut self.turn.idle);
         if envelope.expires != 0 && is_past(envelope.expires, is_first) {
             self.expire(Message::High(envelope.message));
@@ -124,15 +136,13 @@ impl<A: Actor> Context<A> {
         }
         self.counters.high += 1;
         self.hold_high(&envelope.message);
-        let started = self.begin(envelope.sent);
-        Some((envelope.message, started))
+        self.begin(envelope.sent);
+        Some(envelope.message)
     }
 
-    /// As [`take_high_message`](Self::take_high_message), for a low one.
-    fn take_low_message(&mut self) -> Option<(A::LowPriorityMsg, u64)> {
-        let Some(Message::Low(envelope)) = self.hand.take() else {
-            return None;
-        };
+    /// As [`open_high`](Self::open_high), for a low one.
+    #[inline(always)]
+    pub(crate) fn open_low(&mut self, envelope: Low<A>) -> Option<A::LowPriorityMsg> {
         let is_first = std::mem::take(&mut self.turn.idle);
         if envelope.expires != 0 && is_past(envelope.expires, is_first) {
             self.expire(Message::Low(envelope.message));
@@ -140,13 +150,14 @@ impl<A: Actor> Context<A> {
         }
         self.counters.low += 1;
         self.hold_low(&envelope.message);
-        let started = self.begin(envelope.sent);
-        Some((envelope.message, started))
+        self.begin(envelope.sent);
+        Some(envelope.message)
     }
 
     /// After a handler that has not failed.
-    fn finish(&mut self, started: u64) {
-        self.end(started);
+    #[inline]
+    pub(crate) fn finish(&mut self) {
+        self.end();
         self.settle();
         self.tick();
     }
@@ -201,14 +212,17 @@ impl<A: Actor> Context<A> {
 
     // --- timing -------------------------------------------------------------------------------
 
-    fn begin(&mut self, sent: u64) -> u64 {
+    #[inline]
+    fn begin(&mut self, sent: u64) {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handling);
         }
-        if sent == 0 {
-            return 0;
-        }
-        self.record_queueing(sent)
+        // A handler before this one that failed may have left its time.
+        self.turn.began = if sent == 0 {
+            0
+        } else {
+            self.record_queueing(sent)
+        };
     }
 
     #[cold]
@@ -223,23 +237,24 @@ impl<A: Actor> Context<A> {
         now
     }
 
-    fn begin_batch(&mut self) -> u64 {
+    fn begin_batch(&mut self) {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handling);
         }
-        if self.shared.sample == 0 {
+        self.turn.began = if self.shared.sample == 0 {
             0
         } else {
             clock().raw()
-        }
+        };
     }
 
-    fn end(&mut self, started: u64) {
+    #[inline]
+    fn end(&mut self) {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handled);
         }
-        if started != 0 {
-            self.record_handling(started);
+        if self.turn.began != 0 {
+            self.record_handling(self.turn.began);
         }
     }
 

@@ -150,7 +150,7 @@ impl<A: Actor> Context<A> {
 
     /// Keeps a high message that `wait_all` came across for the next turn.
     fn stash(&mut self, envelope: High<A>) -> Poll<bool> {
-        self.hand = Some(Message::High(envelope));
+        self.rare().hand = Some(Message::High(envelope));
         Poll::Ready(false)
     }
 

@@ -72,7 +72,8 @@ pub struct ActorHandle<A: Actor> {
     pub(crate) tx: MailboxSender<High<A>, Low<A>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) policies: Policies,
-    sends: u32,
+    /// Messages up to the next one that is in the sample, that one included.
+    unsampled: u32,
     pub(crate) desk: Desk,
 }
 
@@ -84,9 +85,9 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Self {
         Self {
             tx,
+            unsampled: shared.sample,
             shared,
             policies,
-            sends: 0,
             desk: Desk::default(),
         }
     }
@@ -219,17 +220,24 @@ impl<A: Actor> ActorHandle<A> {
         })
     }
 
+    /// The time, for a message that is in the sample; 0 for the others.
     #[inline]
     pub(crate) fn stamp(&mut self) -> u64 {
-        let every = self.shared.sample;
-        if every == 0 {
+        self.unsampled = self.unsampled.wrapping_sub(1);
+        if self.unsampled == 0 {
+            self.stamp_sample()
+        } else {
+            0
+        }
+    }
+
+    #[cold]
+    fn stamp_sample(&mut self) -> u64 {
+        self.unsampled = self.shared.sample;
+        // Without a sample this is come to once in four thousand million messages.
+        if self.unsampled == 0 {
             return 0;
         }
-        self.sends += 1;
-        if self.sends < every {
-            return 0;
-        }
-        self.sends = 0;
         clock().raw().max(1)
     }
 
@@ -248,7 +256,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
             tx: self.tx.clone(),
             shared: self.shared.clone(),
             policies: self.policies,
-            sends: self.sends,
+            unsampled: self.unsampled,
             desk: Desk::default(),
         }
     }

@@ -28,24 +28,15 @@ use crate::{
     time::{Alarm, from_now, later},
 };
 
-/// What makes the incarnations.
-pub(crate) enum Factory<A> {
-    Once(Option<A>),
-    Many(Box<dyn FnMut() -> A + Send>),
-}
-
-impl<A> Factory<A> {
-    fn make(&mut self) -> Option<A> {
-        match self {
-            Self::Once(actor) => actor.take(),
-            Self::Many(factory) => Some(factory()),
-        }
-    }
-}
+/// What makes the incarnations after the first, and the first unless it is there already.
+pub(crate) type Factory<A> = Box<dyn FnMut() -> A + Send>;
 
 /// What the task of an actor needs besides the context.
 pub(crate) struct Life<A> {
-    pub(crate) factory: Factory<A>,
+    /// The incarnation that lives, or is about to.
+    pub(crate) actor: Option<A>,
+    /// None for an actor that was given by value: it cannot be made again.
+    pub(crate) factory: Option<Factory<A>>,
     pub(crate) restart: Restart,
     pub(crate) rules: Option<Box<Rules>>,
 }
@@ -65,38 +56,36 @@ pub(crate) struct Rules {
 /// into another.
 pub(crate) fn live<A: Actor>(ctx: Context<A>, life: Life<A>) -> impl Future<Output = ()> + Send {
     // Its drop reports the end, also when the executor drops the task.
-    let mut task = Box::new(Task {
+    let mut task = Task {
         frame: Frame::new(ctx.shared.clone()),
         ctx,
         life,
-        reason: None,
-    });
+        is_over: false,
+    };
     async move {
         loop {
-            let ended = match task.begin() {
-                Ok(mut actor) => {
-                    let outcome = {
-                        let Task { frame, ctx, .. } = &mut *task;
-                        let mut run = pin!(first_to_last(&mut actor, ctx));
-                        poll_fn(|cx| frame.guard(cx, run.as_mut())).await
-                    };
-                    let Task { frame, ctx, .. } = &mut *task;
-                    let mut end = Box::pin(wind_up(ctx, actor, outcome));
-                    poll_fn(|cx| frame.attend(cx, end.as_mut())).await
-                }
-                Err(reason) => reason,
+            let ended = if task.begin()
+                && let Some(actor) = &mut task.life.actor
+            {
+                let outcome = {
+                    let mut run = pin!(first_to_last(actor, &mut task.ctx));
+                    poll_fn(|cx| task.frame.guard(cx, run.as_mut())).await
+                };
+                let mut end = Box::pin(wind_up(&mut task.ctx, &mut task.life.actor, outcome));
+                poll_fn(|cx| task.frame.attend(cx, end.as_mut())).await
+            } else {
+                judge(&mut task.ctx, Ok(()))
             };
-            let reason = match task.ended(ended) {
-                Next::End(reason) => Some(reason),
-                Next::Wait(until) => {
-                    let Task { frame, ctx, .. } = &mut *task;
-                    let mut wait = Box::pin(wait(&ctx.shared, until));
-                    let is_stopped = poll_fn(|cx| frame.attend(cx, wait.as_mut())).await;
-                    is_stopped.then_some(ExitReason::Stopped)
+            if let Some(until) = task.ended(ended) {
+                let is_stopped = {
+                    let mut wait = Box::pin(wait(&task.ctx.shared, until));
+                    poll_fn(|cx| task.frame.attend(cx, wait.as_mut())).await
+                };
+                if is_stopped {
+                    task.end(ExitReason::Stopped);
                 }
-            };
-            if reason.is_some() {
-                task.reason = reason;
+            }
+            if task.is_over {
                 return;
             }
             task.again();
@@ -108,7 +97,8 @@ struct Task<A: Actor> {
     frame: Frame,
     ctx: Context<A>,
     life: Life<A>,
-    reason: Option<ExitReason>,
+    /// The end has been reported.
+    is_over: bool,
 }
 
 /// What is around every poll of an actor's task.
@@ -120,12 +110,6 @@ struct Frame {
     guard: Guard,
     /// The incarnation's, if anybody listens.
     span: Option<Box<Span>>,
-}
-
-/// What follows on an incarnation.
-enum Next {
-    End(ExitReason),
-    Wait(Wait),
 }
 
 /// What the next incarnation waits for.
@@ -179,8 +163,8 @@ impl Frame {
 }
 
 impl<A: Actor> Task<A> {
-    /// Makes the next incarnation.
-    fn begin(&mut self) -> Result<A, ExitReason> {
+    /// Makes the next incarnation. If it cannot, the context knows why.
+    fn begin(&mut self) -> bool {
         let ctx = &mut self.ctx;
         let incarnation = ctx.shared.begin_incarnation();
         let span = tracing::info_span!(
@@ -197,15 +181,20 @@ impl<A: Actor> Task<A> {
         self.frame.guard = Guard::new(health);
         let _entered = self.frame.span.as_deref().map(Span::enter);
         ctx.emit(|| ActorEvent::Starting { incarnation });
-        match catch_fn(|| self.life.factory.make()) {
-            Ok(Some(actor)) => Ok(actor),
-            Ok(None) => Err(ExitReason::Normal), // not reached: a single actor is never restarted
-            Err(panicked) => Err(panicked),
+        if let Some(factory) = &mut self.life.factory {
+            match catch_fn(factory) {
+                Ok(actor) => self.life.actor = Some(actor),
+                Err(panicked) => {
+                    ctx.rare().failure = Some(panicked);
+                    return false;
+                }
+            }
         }
+        true
     }
 
-    /// After an incarnation: what follows.
-    fn ended(&mut self, reason: ExitReason) -> Next {
+    /// After an incarnation: what the next one waits for, if there is to be one.
+    fn ended(&mut self, reason: ExitReason) -> Option<Wait> {
         let Self { ctx, life, .. } = self;
         if reason.is_failure() {
             ctx.counters.rare().failures += 1;
@@ -231,11 +220,14 @@ impl<A: Actor> Task<A> {
         shared.drop_control();
         let signals = shared.signals();
         if signals & END != 0 {
-            return Next::End(reason);
+            self.end(reason);
+            return None;
         }
         let suspended = signals & signal::SUSPEND != 0 && life.restart != Restart::Temporary;
-        if closed || (!suspended && !life.restart.applies(&reason)) {
-            return Next::End(reason);
+        let restarts = life.factory.is_some() && (suspended || life.restart.applies(&reason));
+        if closed || !restarts {
+            self.end(reason);
+            return None;
         }
         let decision = if suspended {
             Decision::Await
@@ -245,10 +237,13 @@ impl<A: Actor> Task<A> {
             decide_alone(life, &shared)
         };
         match decision {
-            Decision::Spent => Next::End(ExitReason::RestartsSpent(Arc::new(reason))),
+            Decision::Spent => {
+                self.end(ExitReason::RestartsSpent(Arc::new(reason)));
+                None
+            }
             Decision::Restart(delay) => {
                 shared.set_phase(Phase::Waiting);
-                Next::Wait(Wait::Backoff(delay))
+                Some(Wait::Backoff(delay))
             }
             Decision::Await => {
                 shared.clear(signal::SUSPEND);
@@ -256,7 +251,7 @@ impl<A: Actor> Task<A> {
                 if let Some(seat) = &ctx.seat {
                     seat.group.phase_changed();
                 }
-                Next::Wait(Wait::Word)
+                Some(Wait::Word)
             }
         }
     }
@@ -269,10 +264,11 @@ impl<A: Actor> Task<A> {
     }
 }
 
-impl<A: Actor> Drop for Task<A> {
-    fn drop(&mut self) {
+impl<A: Actor> Task<A> {
+    /// After the last incarnation: reports the end.
+    fn end(&mut self, reason: ExitReason) {
+        self.is_over = true;
         self.frame.span = None;
-        let reason = self.reason.take().unwrap_or(ExitReason::Killed);
         let ctx = &mut self.ctx;
         let mut late = Vec::new();
         if let Some(group) = ctx.group() {
@@ -281,7 +277,8 @@ impl<A: Actor> Drop for Task<A> {
         }
         ctx.shared.set_phase(Phase::Stopping);
         ctx.reset();
-        ctx.bury();
+        // The drop of a message may panic: those who wait for the end hear of it all the same.
+        let _ = catch_fn(|| ctx.bury());
         ctx.publish();
         let seat = ctx.seat.take();
         ctx.shared.finish(reason.clone());
@@ -291,17 +288,36 @@ impl<A: Actor> Drop for Task<A> {
     }
 }
 
+impl<A: Actor> Drop for Task<A> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // The executor goes away. The actor's drop may panic: the end is reported all the same.
+            let _ = catch_fn(|| drop(self.life.actor.take()));
+            self.end(ExitReason::Killed);
+        }
+    }
+}
+
 /// An incarnation from its start to the end of its loop.
-async fn first_to_last<A: Actor>(actor: &mut A, ctx: &mut Context<A>) -> ActorResult {
-    actor.started(ctx).await?;
-    ctx.running();
-    actor.run(ctx).await
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+fn first_to_last<A: Actor>(
+    actor: &mut A,
+    ctx: &mut Context<A>,
+) -> impl Future<Output = ActorResult> + Send {
+    async move {
+        actor.started(ctx).await?;
+        ctx.running();
+        actor.run(ctx).await
+    }
 }
 
 /// The end of an incarnation: children first, then its own clean-up, by one deadline.
 async fn wind_up<A: Actor>(
     ctx: &mut Context<A>,
-    mut actor: A,
+    actor: &mut Option<A>,
     outcome: Result<ActorResult, Cut>,
 ) -> ExitReason {
     let shared = ctx.shared.clone();
@@ -315,12 +331,12 @@ async fn wind_up<A: Actor>(
     shared.clear(signal::HEALTH);
     ctx.after_crash();
     ctx.publish();
-    if !killed {
+    if !killed && let Some(actor) = actor {
         let deadline = shared
             .deadline()
             .unwrap_or_else(|| from_now(shared.grace()));
         let mut guard = Guard::default();
-        let mut clean_up = pin!(clean_up(ctx, &mut actor, &mut reason, deadline));
+        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, deadline));
         killed = poll_fn(|cx| guard.poll(&shared, Some(deadline), cx, clean_up.as_mut()))
             .await
             .is_err();
@@ -332,7 +348,7 @@ async fn wind_up<A: Actor>(
             group.count_as_late();
         }
     }
-    let reason = catch_fn(|| drop(actor)).err().unwrap_or(reason);
+    let reason = catch_fn(|| drop(actor.take())).err().unwrap_or(reason);
     ctx.emit(|| ActorEvent::Ended {
         reason: reason.clone(),
     });

@@ -150,7 +150,7 @@ pub trait LocalActor: Sized + 'static {
         this: &mut Local<Self>,
         ctx: &mut LocalContext<Self>,
     ) -> impl Future<Output = ActorResult> {
-        async move { ctx.run(this).await }
+        ctx.run(this)
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Options<A: Actor> {
     pub(crate) scratch: Vec<Low<A>>,
     pub(crate) home: Option<Home<A::LowPriorityMsg>>,
     pub(crate) watches: BTreeMap<ActorId, (Weak<Shared>, u64)>,
+    /// A message that is on its way to its hook; there is an [`Event`](crate::Event) for it.
+    pub(crate) hand: Option<Message<High<A>, Low<A>>>,
     /// Why the loop is to fail, if it is not by a hook's error.
     pub(crate) failure: Option<ExitReason>,
     held: Option<Held<A>>,
@@ -57,6 +59,7 @@ impl<A: Actor> Default for Options<A> {
             scratch: Vec::new(),
             home: None,
             watches: BTreeMap::new(),
+            hand: None,
             failure: None,
             held: None,
             tries: 0,

@@ -48,7 +48,7 @@ pub fn try_spawn<A: Actor>(
 
 /// Describes an actor whose incarnations are made by `factory`.
 pub fn builder<A: Actor>(factory: impl FnMut() -> A + Send + 'static) -> Builder<A> {
-    Builder::new(Factory::Many(Box::new(factory)))
+    Builder::new(None, Some(Box::new(factory)))
 }
 
 /// What can be started: an actor, or its description.
@@ -59,7 +59,7 @@ pub trait IntoBuilder<A: Actor> {
 
 impl<A: Actor> IntoBuilder<A> for A {
     fn into_builder(self) -> Builder<A> {
-        Builder::new(Factory::Once(Some(self)))
+        Builder::new(Some(self), None)
     }
 }
 
@@ -91,7 +91,8 @@ impl<A: Actor> IntoBuilder<A> for Builder<A> {
 /// ```
 #[must_use = "a builder does nothing until it is spawned"]
 pub struct Builder<A: Actor> {
-    factory: Factory<A>,
+    actor: Option<A>,
+    factory: Option<Factory<A>>,
     name: Option<Arc<str>>,
     high_capacity: usize,
     low_capacity: usize,
@@ -106,8 +107,9 @@ pub struct Builder<A: Actor> {
 }
 
 impl<A: Actor> Builder<A> {
-    fn new(factory: Factory<A>) -> Self {
+    fn new(actor: Option<A>, factory: Option<Factory<A>>) -> Self {
         Self {
+            actor,
             factory,
             name: None,
             high_capacity: 64,
@@ -126,7 +128,7 @@ impl<A: Actor> Builder<A> {
     pub(crate) fn local(factory: impl FnMut() -> A + Send + 'static) -> Self {
         Self {
             needs_team: true,
-            ..Self::new(Factory::Many(Box::new(factory)))
+            ..Self::new(None, Some(Box::new(factory)))
         }
     }
 
@@ -308,6 +310,7 @@ impl<A: Actor> Builder<A> {
         let handle = ActorHandle::new(tx, shared.clone(), self.policies);
         let ctx = Context::new(rx, weak, shared.clone(), self.policies, seat, options);
         let life = Life {
+            actor: self.actor,
             factory: self.factory,
             restart: self.restart,
             rules: self.rules,

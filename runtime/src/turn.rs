@@ -7,8 +7,9 @@
 
 use std::{
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
-    task::{Poll, ready},
+    task::{Context as PollContext, Poll, ready},
 };
 
 use lanemesh::{Message, TryRecvError};
@@ -40,8 +41,128 @@ pub(crate) struct Turn {
     pub(crate) closed: bool,
     /// Whether the `started` hook has finished.
     pub(crate) started: bool,
+    /// When the handling of a message began, if it is measured; 0 if not.
+    pub(crate) began: u64,
     /// Whether the mailbox was empty when it was last looked at.
     pub(crate) idle: bool,
+}
+
+/// What becomes of a message that was taken: the context keeps it until its event is handled, or it
+/// is handled at once.
+trait Step<A: Actor>: Sized {
+    fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self;
+    fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self;
+    fn event(event: Event<A>) -> Self;
+}
+
+impl<A: Actor> Step<A> for Event<A> {
+    fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
+        ctx.rare().hand = Some(Message::High(envelope));
+        Event(Kind::High)
+    }
+
+    fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
+        if A::BATCH > 1 {
+            ctx.gather(envelope, A::BATCH);
+            return Event(Kind::Batch);
+        }
+        ctx.rare().hand = Some(Message::Low(envelope));
+        Event(Kind::Low)
+    }
+
+    fn event(event: Event<A>) -> Self {
+        event
+    }
+}
+
+/// For the loop that handles at once.
+enum Opened<A: Actor> {
+    High(A::HighPriorityMsg),
+    Low(A::LowPriorityMsg),
+    Event(Event<A>),
+}
+
+impl<A: Actor> Step<A> for Opened<A> {
+    #[inline(always)]
+    fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
+        match ctx.open_high(envelope) {
+            Some(message) => Self::High(message),
+            None => Self::Event(Event(Kind::Turn)),
+        }
+    }
+
+    #[inline(always)]
+    fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
+        match ctx.open_low(envelope) {
+            Some(message) => Self::Low(message),
+            None => Self::Event(Event(Kind::Turn)),
+        }
+    }
+
+    #[inline(always)]
+    fn event(event: Event<A>) -> Self {
+        Self::Event(event)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Class {
+    High,
+    Low,
+    Stop,
+    Nothing,
+    Rare,
+}
+
+// What is taken moves out as a whole: what is borrowed or matched on is kept over an await.
+impl<A: Actor> Opened<A> {
+    #[inline(always)]
+    fn class(&self) -> Class {
+        match self {
+            Self::High(_) => Class::High,
+            Self::Low(_) => Class::Low,
+            Self::Event(Event(Kind::Stop)) => Class::Stop,
+            Self::Event(Event(Kind::Turn)) => Class::Nothing,
+            Self::Event(_) => Class::Rare,
+        }
+    }
+
+    #[inline(always)]
+    fn into_high(self) -> A::HighPriorityMsg {
+        match self {
+            Self::High(message) => message,
+            _ => unreachable!("its class was looked at"),
+        }
+    }
+
+    #[inline(always)]
+    fn into_low(self) -> A::LowPriorityMsg {
+        match self {
+            Self::Low(message) => message,
+            _ => unreachable!("its class was looked at"),
+        }
+    }
+
+    fn into_event(self) -> Event<A> {
+        match self {
+            Self::Event(event) => event,
+            _ => unreachable!("its class was looked at"),
+        }
+    }
+}
+
+/// Takes whatever comes next and opens it. It is inlined into the loop as a whole: a message that
+/// is handed on from function to function is copied each time.
+struct Next<'a, A: Actor>(&'a mut Context<A>);
+
+impl<A: Actor> Future for Next<'_, A> {
+    type Output = (Class, Opened<A>);
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<(Class, Opened<A>)> {
+        let opened: Opened<A> = ready!(self.0.poll_step(cx));
+        Poll::Ready((opened.class(), opened))
+    }
 }
 
 impl<A: Actor> Context<A> {
@@ -54,7 +175,41 @@ impl<A: Actor> Context<A> {
     /// # Cancel safety
     ///
     /// Cancelling it may lose the message that a hook is handling.
-    pub async fn run(&mut self, actor: &mut A) -> ActorResult {
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` keeps its arguments twice"
+    )]
+    pub fn run(&mut self, actor: &mut A) -> impl Future<Output = ActorResult> + Send {
+        // An idle actor is in here: what lives over an await is kept small.
+        async move {
+            if A::BATCH > 1 {
+                return Box::pin(self.run_batches(actor)).await;
+            }
+            loop {
+                let (class, opened) = Next(self).await;
+                match class {
+                    Class::Low => {
+                        actor.on_low(opened.into_low(), self).await?;
+                        self.finish();
+                    }
+                    Class::High => {
+                        actor.on_high(opened.into_high(), self).await?;
+                        self.finish();
+                    }
+                    Class::Stop => return Ok(()),
+                    Class::Nothing => {}
+                    Class::Rare => {
+                        let event = opened.into_event();
+                        if !Box::pin(self.handle_event(actor, event)).await? {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run_batches(&mut self, actor: &mut A) -> ActorResult {
         loop {
             let event = self.next().await;
             if !self.handle_event(actor, event).await? {
@@ -69,26 +224,29 @@ impl<A: Actor> Context<A> {
     ///
     /// Nothing is taken until it is ready.
     pub async fn next(&mut self) -> Event<A> {
-        poll_fn(|cx| {
-            let signals = self.shared.signals();
-            if let Some(event) = self.on_hand(signals) {
-                return Poll::Ready(event);
-            }
-            let coop = ready!(coop::poll_proceed(cx));
-            if self.turn.high >= HIGH_BURST {
-                self.turn.high = 0;
-                if let Some(event) = self.take_low() {
-                    coop.made_progress();
-                    return Poll::Ready(event);
-                }
-            }
-            let event = self.poll_mailbox(cx, signals);
-            if event.is_ready() {
+        poll_fn(|cx| self.poll_step(cx)).await
+    }
+
+    /// Takes whatever comes next.
+    #[inline(always)]
+    fn poll_step<S: Step<A>>(&mut self, cx: &mut PollContext<'_>) -> Poll<S> {
+        let signals = self.shared.signals();
+        if let Some(taken) = self.on_hand(signals) {
+            return Poll::Ready(taken);
+        }
+        let coop = ready!(coop::poll_proceed(cx));
+        if self.turn.high >= HIGH_BURST {
+            self.turn.high = 0;
+            if let Some(taken) = self.take_low() {
                 coop.made_progress();
+                return Poll::Ready(taken);
             }
-            event
-        })
-        .await
+        }
+        let taken = self.poll_mailbox(cx, signals);
+        if taken.is_ready() {
+            coop.made_progress();
+        }
+        taken
     }
 
     /// The first step of [`actor_loop!`](crate::actor_loop): what is there and comes before the
@@ -97,21 +255,21 @@ impl<A: Actor> Context<A> {
     pub async fn urgent(&mut self) -> Option<Event<A>> {
         poll_fn(|cx| {
             let signals = self.shared.signals();
-            if let Some(event) = self.on_hand(signals) {
-                return Poll::Ready(Some(event));
+            if let Some(taken) = self.on_hand(signals) {
+                return Poll::Ready(Some(taken));
             }
             let coop = ready!(coop::poll_proceed(cx));
-            let mut event = None;
+            let mut taken = None;
             if self.turn.high < HIGH_BURST {
-                event = self.take_high();
+                taken = self.take_high();
             }
-            if event.is_none() && self.turn.low < LOW_BURST && self.turn.fired == 0 {
-                event = self.take_low();
+            if taken.is_none() && self.turn.low < LOW_BURST && self.turn.fired == 0 {
+                taken = self.take_low();
             }
-            if event.is_some() {
+            if taken.is_some() {
                 coop.made_progress();
             }
-            Poll::Ready(event)
+            Poll::Ready(taken)
         })
         .await
     }
@@ -121,24 +279,24 @@ impl<A: Actor> Context<A> {
     pub async fn rest(&mut self) -> Event<A> {
         poll_fn(|cx| {
             let signals = self.shared.signals();
-            if let Some(event) = self.on_hand(signals) {
-                return Poll::Ready(event);
+            if let Some(taken) = self.on_hand(signals) {
+                return Poll::Ready(taken);
             }
             let coop = ready!(coop::poll_proceed(cx));
             let fired = std::mem::take(&mut self.turn.fired);
             let burst_over = std::mem::take(&mut self.turn.high) >= HIGH_BURST;
             self.turn.low = 0;
-            if burst_over && let Some(event) = self.take_low() {
+            if burst_over && let Some(taken) = self.take_low() {
                 coop.made_progress();
-                return Poll::Ready(event);
+                return Poll::Ready(taken);
             }
             match self.poll_mailbox(cx, signals) {
                 // The arms that had their turn were not looked at: look again with all of them.
                 Poll::Pending if fired != 0 => Poll::Ready(Event(Kind::Turn)),
                 Poll::Pending => Poll::Pending,
-                ready => {
+                Poll::Ready(taken) => {
                     coop.made_progress();
-                    ready
+                    Poll::Ready(taken)
                 }
             }
         })
@@ -162,11 +320,13 @@ impl<A: Actor> Context<A> {
 
     // --- taking -------------------------------------------------------------------------------
 
-    fn poll_mailbox(&mut self, cx: &mut std::task::Context<'_>, signals: u32) -> Poll<Event<A>> {
-        if !self.mailbox.has_high()
+    #[inline(always)]
+    fn poll_mailbox<S: Step<A>>(&mut self, cx: &mut PollContext<'_>, signals: u32) -> Poll<S> {
+        if self.options.is_some()
+            && !self.mailbox.has_high()
             && let Some(event) = self.take_kept()
         {
-            return Poll::Ready(event);
+            return Poll::Ready(S::event(event));
         }
         let ticket = if signals & signal::IDLE == 0 {
             0
@@ -174,11 +334,18 @@ impl<A: Actor> Context<A> {
             self.shared.idle_ticket()
         };
         match self.mailbox.poll_recv(cx) {
-            Poll::Ready(Some(Message::High(envelope))) => Poll::Ready(self.high_event(envelope)),
-            Poll::Ready(Some(Message::Low(envelope))) => Poll::Ready(self.low_event(envelope)),
+            Poll::Ready(Some(Message::High(envelope))) => {
+                self.turn.high += 1;
+                Poll::Ready(S::high(self, envelope))
+            }
+            Poll::Ready(Some(Message::Low(envelope))) => {
+                self.turn.low += 1;
+                self.turn.high = 0;
+                Poll::Ready(S::low(self, envelope))
+            }
             Poll::Ready(None) => {
                 self.turn.closed = true;
-                Poll::Ready(Event(Kind::Stop))
+                Poll::Ready(S::event(Event(Kind::Stop)))
             }
             Poll::Pending => {
                 self.on_idle(signals, ticket);
@@ -187,30 +354,26 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// The message that is on its way to its hook already.
-    fn in_hand(&mut self) -> Option<Event<A>> {
-        match self.hand.as_ref()? {
-            Message::High(_) => {
-                self.turn.high += 1;
-                Some(Event(Kind::High))
-            }
-            Message::Low(_) => Some(Event(Kind::Low)),
-        }
-    }
-
-    fn take_high(&mut self) -> Option<Event<A>> {
+    fn take_high<S: Step<A>>(&mut self) -> Option<S> {
         match self.mailbox.try_recv_high() {
-            Ok(envelope) => Some(self.high_event(envelope)),
+            Ok(envelope) => {
+                self.turn.high += 1;
+                Some(S::high(self, envelope))
+            }
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
 
-    fn take_low(&mut self) -> Option<Event<A>> {
+    fn take_low<S: Step<A>>(&mut self) -> Option<S> {
         if let Some(event) = self.take_kept() {
-            return Some(event);
+            return Some(S::event(event));
         }
         match self.mailbox.try_recv_low() {
-            Ok(envelope) => Some(self.low_event(envelope)),
+            Ok(envelope) => {
+                self.turn.low += 1;
+                self.turn.high = 0;
+                Some(S::low(self, envelope))
+            }
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
@@ -229,23 +392,6 @@ impl<A: Actor> Context<A> {
         Some(Event(Kind::Batch))
     }
 
-    fn high_event(&mut self, envelope: High<A>) -> Event<A> {
-        self.turn.high += 1;
-        self.hand = Some(Message::High(envelope));
-        Event(Kind::High)
-    }
-
-    fn low_event(&mut self, envelope: Low<A>) -> Event<A> {
-        self.turn.low += 1;
-        self.turn.high = 0;
-        if A::BATCH > 1 {
-            self.gather(envelope, A::BATCH);
-            return Event(Kind::Batch);
-        }
-        self.hand = Some(Message::Low(envelope));
-        Event(Kind::Low)
-    }
-
     // --- signals ------------------------------------------------------------------------------
 
     /// Whether the next message of a batch has to wait.
@@ -256,18 +402,30 @@ impl<A: Actor> Context<A> {
     /// Whether anything that comes before low messages waits.
     pub(crate) fn is_interrupted(&self) -> bool {
         const URGENT: u32 = signal::STOP | signal::SUSPEND | signal::CONTROL | signal::HEALTH;
-        self.shared.signals() & URGENT != 0 || self.hand.is_some() || self.mailbox.has_high()
+        self.shared.signals() & URGENT != 0 || self.has_hand() || self.mailbox.has_high()
     }
 
-    /// What comes before a look at the mailbox.
+    fn has_hand(&self) -> bool {
+        let options = self.options.as_ref();
+        options.is_some_and(|options| options.hand.is_some())
+    }
+
+    /// What comes before a look at the mailbox: signals, and the message of an event that was not
+    /// handled.
     #[inline]
-    fn on_hand(&mut self, signals: u32) -> Option<Event<A>> {
+    fn on_hand<S: Step<A>>(&mut self, signals: u32) -> Option<S> {
         if signals != 0
             && let Some(event) = self.on_signals(signals)
         {
-            return Some(event);
+            return Some(S::event(event));
         }
-        self.in_hand()
+        Some(match self.options.as_mut()?.hand.take()? {
+            Message::High(envelope) => {
+                self.turn.high += 1;
+                S::high(self, envelope)
+            }
+            Message::Low(envelope) => S::low(self, envelope),
+        })
     }
 
     #[cold]

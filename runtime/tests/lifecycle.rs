@@ -7,13 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
 use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice, ExitReason, System,
-    actor, testing::Sink,
+    Actor, ActorHandle, ActorResult, AnyLane, Child, Context, CrashPolicy, ExitNotice, ExitReason,
+    IntoBuilder, Lane, Restart, SendError, System, actor, testing::Sink,
 };
 
 /// A node of a tree, with `width` children on each of `depth` levels below it.
@@ -370,4 +371,100 @@ async fn runtime_that_goes_away_ends_its_actors() {
     .unwrap();
     let handle = receiver.recv().unwrap();
     assert!(matches!(handle.monitor().await, ExitReason::Killed));
+}
+
+#[tokio::test]
+async fn actor_given_by_value_is_not_restarted_whatever_its_policy() {
+    hush();
+    let worker = Worker::new("w", &Log::default()).into_builder();
+    let (mut handle, child) = worker.restart(Restart::Permanent).spawn();
+    handle.send_high(Control::Panic).await.unwrap();
+    assert!(matches!(child.await, ExitReason::Panicked(_)));
+    assert_eq!(handle.incarnation(), 1);
+}
+
+/// A message that panics when it is dropped by who has not handled it.
+struct Touchy;
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        panic!("provoked by a drop");
+    }
+}
+
+/// A lane for dead letters that has no room: they are dropped.
+struct NoRoom;
+
+impl<M: 'static> Lane<M> for NoRoom {
+    fn try_send(&mut self, message: M) -> Result<(), SendError<M>> {
+        Err(SendError::Full(message))
+    }
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), SendError<()>>> {
+        Poll::Pending
+    }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn boxed_clone(&self) -> AnyLane<M> {
+        Box::new(NoRoom)
+    }
+}
+
+#[tokio::test]
+async fn the_end_is_reported_though_the_drop_of_a_message_panics() {
+    hush();
+    let sink = actor::builder(Sink::<(), Touchy>::new).dead_letters(NoRoom);
+    let (handle, child) = sink.spawn();
+    let mut other = handle.clone();
+    other.try_send_low(Touchy).unwrap();
+    handle.stop();
+    assert!(matches!(child.await, ExitReason::Stopped));
+    assert!(matches!(handle.monitor().await, ExitReason::Stopped));
+}
+
+/// An actor whose own drop panics.
+struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        panic!("provoked by a drop");
+    }
+}
+
+impl Actor for Brittle {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_end_is_reported_though_the_executor_drops_an_actor_whose_drop_panics() {
+    hush();
+    let executor = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+    };
+    let first = executor();
+    let (handle, child) = first.block_on(async {
+        let (handle, child) = actor::spawn(Brittle);
+        handle.idle().await;
+        (handle, child)
+    });
+    drop(first);
+    executor().block_on(async {
+        assert!(matches!(child.await, ExitReason::Killed));
+        assert!(!handle.is_alive());
+    });
 }
