@@ -192,6 +192,39 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
     server.stop();
 }
 
+#[test]
+fn page_says_what_failed_and_lets_one_try_again() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(options(2));
+    let tab = browser.open(&format!("{}/r/one?name=Ann", server.http));
+    let problem = |text: &str| {
+        format!(
+            "return !document.getElementById('problem').hidden
+                && document.getElementById('problem').textContent.includes('{text}')
+                && !document.getElementById('join').hidden"
+        )
+    };
+    browser.run(
+        &tab,
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); }",
+    );
+    browser.click(&tab, "#join .primary");
+    browser.wait(&tab, "the page says so", &problem("not allowed"));
+    browser.click(&tab, "input[value=synthetic]");
+    browser.click(&tab, "#join .primary");
+    browser.wait(
+        &tab,
+        "it is connected",
+        "return window.sfu.pc?.connectionState === 'connected'
+            && document.getElementById('problem').hidden
+            && document.getElementById('status').textContent.includes('Nobody else')",
+    );
+    server.stop();
+    browser.wait(&tab, "the page says so", &problem("ended the call"));
+}
+
 /// Keeps a picture of the page to be looked at.
 fn save(browser: &Browser, tab: &str, dir: &std::ffi::OsStr, name: &str, width: u32, height: u32) {
     browser.resize(tab, width, height);

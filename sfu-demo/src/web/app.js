@@ -125,6 +125,12 @@ async function join(form) {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   state.pc = pc;
   state.channel = pc.createDataChannel("control");
+  state.channel.onclose = () => {
+    if (pc !== state.pc || state.leaving) return;
+    problem("The server has ended the call. Join again in a moment.");
+    status("Disconnected");
+    leave(false);
+  };
   state.channel.onmessage = (event) => {
     const message = JSON.parse(event.data);
     // One after the other: an offer must be answered before the next is looked at.
@@ -179,7 +185,10 @@ function prefer(transceiver, codec) {
 function connection(pc) {
   if (pc !== state.pc) return;
   switch (pc.connectionState) {
-    case "connected": status("Connected"); problem(""); break;
+    case "connected":
+      if (!state.roster.size) status("Connected");
+      problem("");
+      break;
     case "disconnected": status("Connection interrupted, trying again…"); break;
     case "failed":
       problem("The connection failed. A firewall may keep UDP from the server; try another network, then join again.");
@@ -203,7 +212,10 @@ async function handle(message) {
     case "chat": return said(message);
     case "layer": {
       const shown = [...state.tiles.values()].find((t) => t.track === message.track);
-      if (shown) shown.current.textContent = shown.simulcast ? ["small", "medium", "large"][message.layer] ?? "" : "";
+      if (shown) {
+        const size = ["small", "medium", "large"][message.layer];
+        shown.size.options[0].textContent = size ? `Auto: ${size}` : "Auto";
+      }
       return undefined;
     }
     default: return undefined;
@@ -238,7 +250,7 @@ function show(tracks) {
     if (media.kind === "video") {
       shown.track = carried.track;
       shown.receiver = transceiver.receiver;
-      shown.simulcast = carried.source === "camera";
+      shown.size.parentElement.hidden = carried.source !== "camera";
     }
     shown.root.classList.toggle("dark", !shown.stream.getVideoTracks().length);
     shown.video.srcObject ??= shown.stream;
@@ -279,14 +291,14 @@ function tile(key, name, source, mine) {
     const root = $("tile").content.firstElementChild.cloneNode(true);
     shown = {
       root, video: root.querySelector("video"), muted: root.querySelector(".muted"),
-      quality: root.querySelector(".quality"), current: root.querySelector(".current"),
-      stream: new MediaStream(), track: null, receiver: null, simulcast: false,
+      quality: root.querySelector(".quality"), size: root.querySelector("select"),
+      stream: new MediaStream(), track: null, receiver: null,
     };
     root.dataset.key = key;
     root.classList.toggle("mine", mine);
     root.classList.toggle("screen", source === "screen");
     root.classList.toggle("dark", !mine);
-    root.querySelector("select").addEventListener("change", (event) => {
+    shown.size.addEventListener("change", (event) => {
       const value = event.target.value;
       if (shown.track) send({ type: "layer", track: shown.track, layer: value === "" ? null : Number(value) });
     });
@@ -296,15 +308,31 @@ function tile(key, name, source, mine) {
   shown.root.querySelector(".who").textContent = mine ? `${name} (you)` : name;
   shown.root.setAttribute("aria-label", mine ? `${name}, you` : name);
   shown.root.querySelector(".avatar").textContent = (name.trim()[0] ?? "?").toUpperCase();
-  shown.root.querySelector("select").setAttribute("aria-label", `Picture size of ${name}`);
+  shown.size.setAttribute("aria-label", `Picture size of ${name}`);
   return shown;
 }
 
+// As many columns as make the tiles largest, each as wide as a picture is.
 function layout() {
+  const grid = $("grid");
   const count = state.tiles.size;
-  $("grid").style.setProperty("--min", count <= 1 ? "100%" : count <= 4 ? "340px" : count <= 9 ? "260px" : "190px");
-  if (matchMedia("(max-width: 640px)").matches) $("grid").style.removeProperty("--min");
+  const { clientWidth: width, clientHeight: height } = grid;
+  if (!count || !width) return;
+  const aspect = width < height ? 4 / 3 : 16 / 9;
+  const gap = parseFloat(getComputedStyle(grid).columnGap) || 0;
+  let best = 0;
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const across = (width - gap * (columns - 1)) / columns;
+    const down = (height - gap * (rows - 1)) / rows;
+    best = Math.max(best, Math.min(across, down * aspect));
+  }
+  const least = Math.min(150, (width - gap) / 2);
+  const tileWidth = Math.floor(Math.max(best, least));
+  grid.style.setProperty("--tile-width", `${tileWidth}px`);
+  grid.style.setProperty("--tile-height", `${Math.floor(tileWidth / aspect)}px`);
 }
+new ResizeObserver(layout).observe($("grid"));
 
 function speaking() {
   for (const [key, shown] of state.tiles) {
@@ -404,6 +432,7 @@ async function stopScreen() {
   await negotiate(() => []);
 }
 
+$("screen").hidden = !navigator.mediaDevices?.getDisplayMedia;
 $("screen").addEventListener("click", async () => {
   try {
     await (state.screen ? stopScreen() : startScreen());

@@ -74,7 +74,8 @@ async function look(token) {
     depth: sum((s) => s.high + s.low), sleeps: sum((s) => s.sleeps), drops: sum((s) => s.dropRate),
   });
   const people = stats.rooms.reduce((total, r) => total + r.participants, 0);
-  summary(`${stats.rooms.length} rooms, ${people} participants, ${shards.length} shards on the ${stats.mailbox} mailbox`);
+  const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+  summary(`${count(stats.rooms.length, "room")}, ${count(people, "participant")}, ${count(shards.length, "shard")} on the ${stats.mailbox} mailbox`);
   table(shards);
 }
 
