@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use lanemesh_benches::actors::{Actors, Bare, Census, Handle, Worker};
+use lanemesh_benches::actors::{Actors, Bare, Census, Handle, LanemeshRuntime, Worker};
 use lanemesh_benches::channels::{
     AsyncFamily, AsyncRx, Lanemesh, Slots, Tachyonix, TokioMpsc, TryRx, TryTx,
 };
@@ -178,7 +178,52 @@ fn bare_spawn(runtime: Runtime) -> Runtime {
     spawn::<Bare>(runtime)
 }
 
-library_benchmark_group!(name = actors; benchmarks = bare_spawn);
+#[library_benchmark(setup = executor::<LanemeshRuntime>)]
+#[bench::times()]
+fn lanemesh_spawn(runtime: Runtime) -> Runtime {
+    spawn::<LanemeshRuntime>(runtime)
+}
+
+/// An executor and the handle of an actor on it.
+struct Asker<A: Actors> {
+    runtime: Runtime,
+    handle: A::Handle,
+}
+
+/// An actor that has answered before.
+fn answering<A: Actors>() -> Asker<A> {
+    let runtime = executor::<A>();
+    let handle = runtime.block_on(A::spawn(Worker::default()));
+    ask(Asker { runtime, handle })
+}
+
+/// One question after the other.
+fn ask<A: Actors>(mut asker: Asker<A>) -> Asker<A> {
+    asker.runtime.block_on(async {
+        for question in 0..TIMES {
+            let answer = asker.handle.ask(black_box(question)).await;
+            assert_eq!(answer, Some(question));
+        }
+    });
+    asker
+}
+
+#[library_benchmark(setup = answering::<Bare>)]
+#[bench::times()]
+fn bare_ask(asker: Asker<Bare>) -> Asker<Bare> {
+    ask(asker)
+}
+
+#[library_benchmark(setup = answering::<LanemeshRuntime>)]
+#[bench::times()]
+fn lanemesh_ask(asker: Asker<LanemeshRuntime>) -> Asker<LanemeshRuntime> {
+    ask(asker)
+}
+
+library_benchmark_group!(
+    name = actors;
+    benchmarks = bare_spawn, bare_ask, lanemesh_spawn, lanemesh_ask
+);
 
 main!(
     config = LibraryBenchmarkConfig::default();
