@@ -31,7 +31,7 @@
 //!
 //!     async fn on_high(&mut self, msg: Control, _: &mut Context<Self>) -> ActorResult {
 //!         match msg {
-//!             Control::Count(reply) => reply.send(self.packets)?,
+//!             Control::Count(reply) => drop(reply.send(self.packets)), // whoever asked may have gone
 //!         }
 //!         Ok(())
 //!     }

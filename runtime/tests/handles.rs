@@ -233,7 +233,7 @@ async fn batches_keep_order_and_what_did_not_fit() {
     assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(21));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_handles_gone_ends_the_loop_after_the_last_message() {
     let (mut handle, mut probe, child) = probe::<(), u64>();
     for number in 0..10 {
@@ -282,7 +282,7 @@ async fn room_is_waited_for() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn shared_handle_waits_in_turn_and_keeps_order() {
     let (handle, mut probe, _child) = probe::<Reply<u32>, u32>();
     let mut tight = handle.clone();

@@ -1,0 +1,165 @@
+//! No allocation per message: twice as many messages allocate as much as once as many.
+
+use std::time::Duration;
+
+use lanemesh_runtime::{
+    Actor, ActorHandle, ActorResult, Batch, Context, Reply, actor, actor_loop, testing::Sink,
+};
+use tokio::{runtime::Runtime, sync::mpsc};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MANY: u64 = 1_000;
+
+/// Adds up what it is told, and says the sum.
+struct Sum<const BATCH: usize>(u64);
+
+impl<const BATCH: usize> Actor for Sum<BATCH> {
+    type HighPriorityMsg = Reply<u64>;
+    type LowPriorityMsg = u64;
+    const BATCH: usize = BATCH;
+
+    async fn on_high(&mut self, reply: Reply<u64>, _: &mut Context<Self>) -> ActorResult {
+        // Whoever asked may have gone.
+        let _ = reply.send(self.0);
+        Ok(())
+    }
+
+    async fn on_low(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
+        self.0 += number;
+        Ok(())
+    }
+
+    async fn on_low_batch(&mut self, batch: &mut Batch<u64>, _: &mut Context<Self>) -> ActorResult {
+        self.0 += batch.drain().sum::<u64>();
+        Ok(())
+    }
+}
+
+/// A sum with a loop of its own.
+struct Armed {
+    sum: u64,
+    extra: mpsc::Receiver<u64>,
+}
+
+impl Actor for Armed {
+    type HighPriorityMsg = u64;
+    type LowPriorityMsg = u64;
+
+    async fn on_high(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
+        self.sum += number;
+        Ok(())
+    }
+
+    async fn on_low(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
+        self.sum += number;
+        Ok(())
+    }
+
+    async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        actor_loop!(self, ctx,
+            Some(number) = self.extra.recv() => {
+                self.sum += number;
+            },
+        )
+    }
+}
+
+fn executor() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+/// Fails unless twice as many turns allocate as often as once as many, after a warm-up.
+fn constant<T>(executor: &Runtime, mut state: T, turns: impl AsyncFn(&mut T, u64)) {
+    let mut count = |times| {
+        allocation_counter::measure(|| executor.block_on(turns(&mut state, times))).count_total
+    };
+    count(2 * MANY);
+    assert_eq!(count(MANY), count(2 * MANY));
+}
+
+fn spawned<A: Actor>(executor: &Runtime, actor: A) -> ActorHandle<A> {
+    let _entered = executor.enter();
+    let (handle, child) = actor::spawn(actor);
+    child.detach();
+    handle
+}
+
+#[test]
+fn no_allocation_per_low_message() {
+    let executor = executor();
+    let sum = spawned(&executor, Sum::<1>(0));
+    constant(&executor, sum, async |sum, times| {
+        for number in 0..times {
+            sum.send_low(number).await.unwrap();
+        }
+        sum.idle().await;
+    });
+}
+
+#[test]
+fn no_allocation_per_message_that_finds_its_actor_idle() {
+    let executor = executor();
+    let sink = spawned(&executor, Sink::<u64, u64>::new());
+    constant(&executor, sink, async |sink, times| {
+        for number in 0..times {
+            sink.try_send_low(number).unwrap();
+            tokio::task::yield_now().await;
+            sink.try_send_high(number).unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn no_allocation_per_high_message_in_a_burst_over_low_ones() {
+    let executor = executor();
+    let sink = spawned(&executor, Sink::<u64, u64>::new());
+    constant(&executor, sink, async |sink, times| {
+        for number in 0..times {
+            sink.send_high(number).await.unwrap();
+            sink.send_low(number).await.unwrap();
+        }
+        sink.idle().await;
+    });
+}
+
+#[test]
+fn no_allocation_per_question() {
+    let executor = executor();
+    let sum = spawned(&executor, Sum::<1>(0));
+    constant(&executor, sum, async |sum, times| {
+        for _ in 0..times {
+            sum.ask(|reply| reply, SECOND).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_allocation_per_batch() {
+    let executor = executor();
+    let sum = spawned(&executor, Sum::<32>(0));
+    constant(&executor, sum, async |sum, times| {
+        for number in 0..times {
+            sum.send_low(number).await.unwrap();
+        }
+        sum.idle().await;
+    });
+}
+
+#[test]
+fn no_allocation_per_turn_of_a_loop_with_arms() {
+    let executor = executor();
+    let (extra, arm) = mpsc::channel(8);
+    let armed = spawned(&executor, Armed { sum: 0, extra: arm });
+    constant(&executor, (armed, extra), async |(armed, extra), times| {
+        for number in 0..times {
+            armed.send_low(number).await.unwrap();
+            armed.send_high(number).await.unwrap();
+            extra.send(number).await.unwrap();
+        }
+        armed.idle().await;
+    });
+}
