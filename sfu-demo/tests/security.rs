@@ -8,6 +8,7 @@ use std::time::Duration;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::serve::Options;
+use sfu_demo::session::MAX_PUBLISHED;
 use sfu_demo::udp::RecvBatch;
 use str0m::media::MediaKind;
 use support::client::{OPUS, agent, client, drive_until, join, post, unsigned_request, value_of};
@@ -148,6 +149,65 @@ fn offers_beyond_what_is_allowed_are_refused() {
         201,
         "and it still works"
     );
+    server.stop();
+}
+
+#[test]
+fn peer_may_send_and_receive_only_so_many_tracks() {
+    let server = Running::start::<Mesh>(options(2));
+    let kinds = [MediaKind::Audio; 7];
+    let (mut greedy, _) = join(&server, "/whip/a", true, &kinds);
+    let (mut player, _) = join(&server, "/whep/a", false, &kinds);
+    let mut batch = RecvBatch::new(64);
+    let mut sequence = 0;
+    let mut heard = std::collections::BTreeSet::<u8>::new();
+    let media_in = |server: &Running| -> u64 {
+        let stats = server.stats();
+        let shards = stats["shards"].as_array().unwrap().iter();
+        shards
+            .map(|shard| shard["counters"]["media_in"].as_u64().unwrap())
+            .sum()
+    };
+    until("all that may be sent is heard", || {
+        for track in 0..kinds.len() {
+            let sound = [track as u8; 9].as_slice().into();
+            greedy.write(track, OPUS, sequence, sequence as u32 * 960, false, sound);
+        }
+        sequence += 1;
+        greedy.drive(&mut batch, |_| {}).unwrap();
+        player
+            .drive(&mut batch, |packet| {
+                heard.extend(packet.payload.first().copied())
+            })
+            .unwrap();
+        (heard.len() >= MAX_PUBLISHED && media_in(&server) > 1000).then_some(())
+    });
+    assert_eq!(heard.len(), MAX_PUBLISHED, "{heard:?}");
+    assert_eq!(server.stats()["rooms"][0]["tracks"], MAX_PUBLISHED);
+    server.stop();
+}
+
+/// RFC 9725 lets a server do without trickle ICE and restarts, if it says so.
+#[test]
+fn patch_of_a_session_is_refused_and_leaves_it_alone() {
+    let server = Running::start::<Mesh>(options(1));
+    for (path, sends) in [("/whip/a", true), ("/whep/a", false)] {
+        let (mut peer, resource) = join(&server, path, sends, &[MediaKind::Audio]);
+        let fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
+        let answer = agent()
+            .patch(&resource)
+            .header("content-type", "application/trickle-ice-sdpfrag")
+            .send(fragment)
+            .unwrap();
+        assert_eq!(answer.status(), 405);
+        assert_eq!(answer.headers()["allow"], "DELETE");
+        drive_until(
+            "it is connected all the same",
+            &mut [&mut peer],
+            |_, _| {},
+            |clients| clients[0].connected,
+        );
+    }
     server.stop();
 }
 

@@ -94,7 +94,10 @@ pub(super) async fn offers() -> Response {
     (StatusCode::NO_CONTENT, [(accept, "application/sdp")]).into_response()
 }
 
-/// RFC 9725: the server is ICE-lite and restarts by a new POST, so there is nothing to trickle.
+/// RFC 9725 recommends trickle ICE and ICE restarts, and does not demand them. The server is
+/// ICE-lite: its answer has all of its candidates, and it learns the peer's from the peer's checks,
+/// so that nothing is left to trickle. A peer whose network changes is known again by its next
+/// check; one that wants new credentials posts a new offer.
 pub(super) async fn no_trickle() -> Response {
     let accept = ACCEPT;
     (

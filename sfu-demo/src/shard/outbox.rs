@@ -65,3 +65,54 @@ impl<H, L, S: Sender<H, L>> Outbox<H, L, S> {
         !self.control.is_empty() || !self.media.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::mesh::Mesh;
+    use crate::mailbox::{Mailbox, Message, Receiver};
+
+    #[test]
+    fn oldest_media_is_dropped_and_control_never() {
+        let (sender, mut receiver) = Mesh::mailbox::<u32, u32>(1, 4);
+        let mut outbox = Outbox::new(sender);
+        let media = 4 + MAX_STAGED as u32 + 10;
+        let mut dropped = 0;
+        for number in 0..media {
+            outbox.media.push(number);
+            dropped += outbox.flush();
+        }
+        assert_eq!(dropped, 10);
+        for number in 0..100 {
+            outbox.control(number);
+        }
+        assert!(outbox.waits());
+        let (mut control, mut low, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        while outbox.waits() || !taken.is_empty() {
+            taken.clear();
+            receiver.try_recv_many(&mut taken, 64);
+            for message in &taken {
+                match message {
+                    Message::High(number) => control.push(*number),
+                    Message::Low(number) => low.push(*number),
+                }
+            }
+            assert_eq!(outbox.flush(), 0);
+        }
+        assert_eq!(control, (0..100).collect::<Vec<_>>());
+        // The first four were in the lane; of those that waited the oldest ten are gone.
+        let kept: Vec<_> = (0..4).chain(14..media).collect();
+        assert_eq!(low, kept);
+    }
+
+    #[test]
+    fn closed_mailbox_keeps_nothing_waiting() {
+        let (sender, receiver) = Mesh::mailbox::<u32, u32>(1, 1);
+        let mut outbox = Outbox::new(sender);
+        drop(receiver);
+        outbox.media.extend([1, 2, 3]);
+        outbox.control(1);
+        assert_eq!(outbox.flush(), 0);
+        assert!(!outbox.waits());
+    }
+}

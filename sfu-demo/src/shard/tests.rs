@@ -236,3 +236,42 @@ async fn peers_who_go_silent_are_removed_and_leave_nothing_behind() {
     assert_eq!(shard.counters.panics, 0);
     assert!(rig.rooms().is_empty());
 }
+
+#[tokio::test]
+async fn media_that_waited_too_long_is_dropped_and_counted() {
+    let mut rig = Rig::new();
+    rig.join();
+    rig.join();
+    rig.until("it hears", |rig| rig.heard[1] > 10).await;
+    let track = *rig.shard.by_track.keys().next().unwrap();
+    let now = rig.shard.now();
+    let waited = |age: Duration| {
+        let packet = crate::session::MediaPacket {
+            track,
+            layer: crate::session::Layer(0),
+            codec: Codec {
+                name: Name::Opus,
+                profile: 0,
+            },
+            sequence: 1_000_000,
+            time: 0,
+            marker: false,
+            keyframe: false,
+            audio_level: None,
+            voice: None,
+            arrived: now - age,
+            payload: b"sound".as_slice().into(),
+        };
+        Message::Low(Media::Packet(packet))
+    };
+    let counted = |rig: &Rig| {
+        let counters = &rig.shard.counters;
+        (counters.drops.of(Drop::Aged), counters.media_out)
+    };
+    let before = counted(&rig);
+    rig.shard
+        .message(now, waited(MAX_AGE + Duration::from_millis(1)));
+    assert_eq!(counted(&rig), (before.0 + 1, before.1));
+    rig.shard.message(now, waited(MAX_AGE));
+    assert_eq!(counted(&rig), (before.0 + 1, before.1 + 1));
+}
