@@ -53,15 +53,16 @@ pub(crate) struct Rules {
 
 /// The whole life, as the future that is spawned. It must stay small: it is what an idle actor
 /// costs. So what is needed at the end of an incarnation only is boxed, and no future is moved
-/// into another.
+/// into another. The task's state is in a box of its own: the executor moves the future several
+/// times on its way to the heap, and asks there for an alignment that is dear for large blocks.
 pub(crate) fn live<A: Actor>(ctx: Context<A>, life: Life<A>) -> impl Future<Output = ()> + Send {
     // Its drop reports the end, also when the executor drops the task.
-    let mut task = Task {
+    let mut task = Box::new(Task {
         frame: Frame::new(ctx.shared.clone()),
         ctx,
         life,
         is_over: false,
-    };
+    });
     async move {
         loop {
             let ended = if task.begin()
