@@ -186,23 +186,28 @@ impl Actor for Logger {
     }
 }
 
-fn argument(name: &str, default: u64) -> Result<u64, Box<dyn std::error::Error>> {
+const USAGE: &str = "pipeline [--rate MILLISECONDS] [--beats NUMBER]: a burst of 32 beats in each \
+                     interval (1 ms), until so many beats (2000) are done";
+
+/// The rate and the beats that were asked for.
+fn arguments() -> Result<(u64, u64), Box<dyn std::error::Error>> {
+    let (mut rate, mut beats) = (1, 2_000);
     let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        if argument == name {
-            return Ok(arguments
-                .next()
-                .ok_or("an argument has no value")?
-                .parse()?);
-        }
+    while let Some(name) = arguments.next() {
+        let value = match name.as_str() {
+            "--rate" => &mut rate,
+            "--beats" => &mut beats,
+            _ => return Err(USAGE.into()),
+        };
+        *value = arguments.next().ok_or(USAGE)?.parse()?;
     }
-    Ok(default)
+    Ok((rate, beats))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let rate = Duration::from_millis(argument("--rate", 1)?.max(1));
-    let beats = argument("--beats", 2_000)?;
+    let (rate, beats) = arguments()?;
+    let rate = Duration::from_millis(rate.max(1));
     let team = Team::new("sources")?;
     let seen = Kept::new(Seen::default());
 
