@@ -10,6 +10,7 @@ use crate::{
     child::Child,
     context::Context,
     dead::DeadLetter,
+    envelope::clock,
     error::SpawnError,
     events::EventMonitor,
     group::Group,
@@ -286,6 +287,10 @@ impl<A: Actor> Builder<A> {
         }
         if cfg!(panic = "abort") && self.restart != Restart::Temporary {
             tracing::warn!(name = ?self.name, "restarts do not work with panic = \"abort\"");
+        }
+        if self.timing.interval() != 0 {
+            // To calibrate it takes a part of a millisecond: better here than at a message.
+            clock();
         }
         let shared = Arc::new(Shared::new(
             self.name,
