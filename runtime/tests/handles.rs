@@ -12,8 +12,8 @@ use std::{
 
 use common::{Control, Counted, Log, SECOND, Worker};
 use lanemesh_runtime::{
-    AskError, ExitReason, Message, Overflow, Reply, SendError, Sent, SpawnError, Undelivered,
-    actor,
+    Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, SendError, Sent,
+    SpawnError, Undelivered, actor,
     testing::{Sink, probe},
 };
 use tokio::{sync::oneshot, time::Instant};
@@ -183,6 +183,46 @@ async fn dead_target_gives_the_message_back() {
     handle.idle().await;
     assert!(handle.is_closed() && !handle.is_alive());
     assert_eq!(handle.inspect(|_| (), SECOND).await, Err(AskError::Closed));
+}
+
+/// Answers a low-priority question with the numbers that came before it.
+struct Clerk(Vec<u64>);
+
+enum Entry {
+    Number(u64),
+    Numbers(Reply<Vec<u64>>),
+}
+
+impl Actor for Clerk {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = Entry;
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, entry: Entry, _: &mut Context<Self>) -> ActorResult {
+        match entry {
+            Entry::Number(number) => self.0.push(number),
+            Entry::Numbers(reply) => drop(reply.send(self.0.clone())),
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn low_question_is_answered_after_what_is_queued() {
+    let (mut handle, child) = actor::spawn(Clerk(Vec::new()));
+    for number in 0..10 {
+        handle.send_low(Entry::Number(number)).await.unwrap();
+    }
+    let numbers = handle.ask_low(Entry::Numbers, SECOND).await.unwrap();
+    assert_eq!(numbers, Vec::from_iter(0..10));
+    child.stop().await;
+    assert_eq!(
+        handle.ask_low(Entry::Numbers, SECOND).await,
+        Err(AskError::Closed)
+    );
 }
 
 #[tokio::test]

@@ -319,6 +319,54 @@ async fn crash_policies_of_watched_peers() {
     );
 }
 
+/// Links itself to its peers, and takes one of the links back.
+struct Linker {
+    linked: ActorHandle<Worker>,
+    unlinked: ActorHandle<Worker>,
+}
+
+impl Actor for Linker {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        ctx.link(&self.linked);
+        ctx.link(&self.unlinked);
+        ctx.unwatch(&self.unlinked);
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn link_fails_with_its_peer_until_it_is_taken_back() {
+    hush();
+    let log = Log::default();
+    let (mut linked, _linked_child) = actor::spawn(Worker::new("linked", &log));
+    let (mut unlinked, unlinked_child) = actor::spawn(Worker::new("unlinked", &log));
+    let (linker, child) = actor::spawn(Linker {
+        linked: linked.clone(),
+        unlinked: unlinked.clone(),
+    });
+    linker.idle().await;
+    assert_eq!((linked.watchers(), unlinked.watchers()), (1, 0));
+    unlinked.send_high(Control::Panic).await.unwrap();
+    unlinked_child.await;
+    linker.idle().await;
+    assert!(linker.is_alive());
+    linked.send_high(Control::Panic).await.unwrap();
+    let reason = child.await;
+    assert!(matches!(&reason, ExitReason::Linked { peer, .. } if *peer == linked.id()));
+    assert!(matches!(reason.root_cause(), ExitReason::Panicked(_)));
+}
+
 #[tokio::test]
 async fn nothing_grows_under_churn() {
     let log = Log::default();

@@ -1,0 +1,46 @@
+//! A system that ends by a signal to its process. Alone in its program, since a signal is for all.
+#![cfg(unix)]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Control, Log, SECOND, Worker};
+use lanemesh_runtime::{Signal, System, actor};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::test]
+async fn ctrl_c_and_sigterm_drain_the_system() {
+    let pid = std::process::id().to_string();
+    let signals = [
+        ("-INT", SignalKind::interrupt(), Signal::Interrupt),
+        ("-TERM", SignalKind::terminate(), Signal::Terminate),
+    ];
+    for (name, kind, expected) in signals {
+        let log = Log::default();
+        let system = System::new("s");
+        let (mut handle, child) = system.spawn(actor::builder(Worker::factory("w", &log)));
+        child.detach();
+        let (open, gate) = tokio::sync::oneshot::channel();
+        handle.send_high(Control::Block(gate)).await.unwrap();
+        for _ in 0..10 {
+            handle.send_low(1).await.unwrap();
+        }
+        let mut same = signal(kind).unwrap();
+        let signalled = async {
+            let status = Command::new("kill").args([name, &pid]).status().unwrap();
+            assert!(status.success());
+            // Both hear of it at the same time, and the system is polled first: the worker goes on
+            // only when it has been asked to end.
+            same.recv().await.unwrap();
+            open.send(()).unwrap();
+        };
+        // The first poll of the first puts the signal handlers in place.
+        let (ended, ()) = tokio::join!(biased; system.run_until_signal(60 * SECOND), signalled);
+        let (heard, report) = ended.unwrap();
+        assert_eq!(heard, Some(expected));
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(handle.stats().low, 10); // what was queued was handled
+        assert_eq!(log.take(), ["w started", "w stopped: stopped"]);
+    }
+}
