@@ -14,6 +14,7 @@ use sfu_demo::config::ServeArgs;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::session::codec::Name;
 use sfu_demo::{relay, replay, serve};
 
 /// A selective forwarding unit on the lanemesh mailbox.
@@ -32,7 +33,8 @@ struct Cli {
 enum Command {
     /// Forward plain RTP from one port to many, for ffmpeg, GStreamer and their like
     Relay(RelayArgs),
-    /// Send the RTP of a capture through the relay and compare what arrives, byte for byte
+    /// Send the RTP of a capture through the relay or the server and compare what arrives, byte for
+    /// byte
     Replay(ReplayArgs),
     /// Put load on mailboxes, the relay or the server, and compare
     Bench(BenchArgs),
@@ -71,6 +73,17 @@ struct RelayArgs {
 struct ReplayArgs {
     /// The capture, pcap or pcapng
     file: PathBuf,
+    /// Through what: the relay takes any RTP, the server video of a known codec
+    #[arg(long, value_enum, default_value_t = Through::Relay)]
+    through: Through,
+    /// Of which codec the capture is
+    #[arg(
+        long,
+        value_enum,
+        value_name = "CODEC",
+        required_if_eq("through", "webrtc")
+    )]
+    codec: Option<Video>,
     /// To how many receivers
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     receivers: u16,
@@ -86,6 +99,31 @@ struct ReplayArgs {
     /// Say what came of it as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Through {
+    Relay,
+    Webrtc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Video {
+    Vp8,
+    H264,
+    Vp9,
+    Av1,
+}
+
+impl From<Video> for Name {
+    fn from(video: Video) -> Self {
+        match video {
+            Video::Vp8 => Self::Vp8,
+            Video::H264 => Self::H264,
+            Video::Vp9 => Self::Vp9,
+            Video::Av1 => Self::Av1,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -382,10 +420,14 @@ impl OnMailbox for RunReplay {
             shards: args.shards.into(),
         };
         let bar = indicatif::ProgressBar::new(0);
-        let report = replay::play::<M>(&args.file, options, |done, all| {
+        let progress = |done: usize, all: usize| {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
-        })
+        };
+        let report = match args.codec.filter(|_| args.through == Through::Webrtc) {
+            Some(codec) => replay::webrtc::play::<M>(&args.file, codec.into(), options, progress),
+            None => replay::play::<M>(&args.file, options, progress),
+        }
         .map_err(|error| format!("{} {error}", args.file.display()))?;
         bar.finish_and_clear();
         if args.json {

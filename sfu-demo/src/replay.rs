@@ -1,5 +1,5 @@
-//! Sends the RTP of a real capture through the relay to receivers, and looks whether every byte
-//! arrives.
+//! Sends the RTP of a real capture through the relay, or its payloads through the whole server, to
+//! receivers, and looks whether every byte arrives.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,14 @@ use serde::Serialize;
 use crate::capture::{self, CaptureError};
 use crate::mailbox::Mailbox;
 use crate::relay::{self, RelayStats};
+use crate::session::codec::Name;
+use crate::stats::ShardStats;
 use crate::udp::{Bind, SendBatch};
+
+pub mod webrtc;
+
+/// How long a packet may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a capture is to be played.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +48,11 @@ pub struct Report {
     /// How long it took.
     pub took: Duration,
     /// What the relay's shards counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<RelayStats>,
+    /// What the server's shards counted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<ShardStats>,
 }
 
 /// Why a capture could not be played.
@@ -49,6 +60,8 @@ pub struct Report {
 pub enum ReplayError {
     /// The capture cannot be used.
     Capture(CaptureError),
+    /// There is no keyframe of this codec in it.
+    NoKeyframe(Name),
     /// Sockets failed.
     Io(io::Error),
 }
@@ -57,6 +70,7 @@ impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Capture(error) => error.fmt(f),
+            Self::NoKeyframe(codec) => write!(f, "has no keyframe of {codec:?}"),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -87,7 +101,7 @@ pub fn play<M: Mailbox>(
         .collect::<io::Result<_>>()?;
     for receiver in &receivers {
         receiver.set_nonblocking(false)?;
-        receiver.set_read_timeout(Some(Duration::from_secs(2)))?;
+        receiver.set_read_timeout(Some(PATIENCE))?;
     }
     let to = receivers
         .iter()
@@ -138,5 +152,6 @@ pub fn play<M: Mailbox>(
         difference,
         took,
         shards,
+        server: Vec::new(),
     })
 }

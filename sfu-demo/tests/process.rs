@@ -244,6 +244,10 @@ fn mistakes_are_named() {
         (&["relay", "--to", "192.0.2.1:9"], "--allow-remote"),
         (&["replay", "no/such/file"], "no/such/file"),
         (&["replay", "Cargo.toml"], "Cargo.toml"),
+        (
+            &["replay", "captures/vp8.pcap", "--through", "webrtc"],
+            "--codec",
+        ),
         (&["bench", "--transport", "pigeon"], "pigeon"),
         (&["bench", "--mailbox", "cardboard"], "cardboard"),
         (&["bench", "--seconds", "never"], "--seconds"),
@@ -258,6 +262,32 @@ fn mistakes_are_named() {
         assert!(!output.status.success(), "{arguments:?}");
         assert!(said.contains(named), "{arguments:?}: {said}");
         assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn captures_are_replayed_through_the_server_and_compared() {
+    let replay = |file: &str, codec: &str| {
+        binary()
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["replay", &format!("captures/{file}.pcap"), "--json"])
+            .args(["--through", "webrtc", "--codec", codec, "--speed", "0"])
+            .output()
+            .unwrap()
+    };
+    for (codec, packets) in [("vp8", 104), ("h264", 298), ("vp9", 316), ("av1", 201)] {
+        let output = replay(codec, codec);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{codec}: {said}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["difference"], serde_json::Value::Null);
+        assert_eq!(report["delivered"], report["packets"], "{codec}");
+        let played = report["packets"].as_u64().unwrap();
+        assert!(
+            played > packets / 2 && played <= packets,
+            "{codec}: {played}"
+        );
+        assert_eq!(report["server"].as_array().unwrap().len(), 2);
     }
 }
 
