@@ -90,6 +90,7 @@ pub struct Session {
     channel: Option<ChannelId>,
     pending: Option<SdpPendingOffer>,
     events: Vec<SessionEvent>,
+    budget: signal::Budget,
     level: f32,
     level_told: Option<Instant>,
     alive: Instant,
@@ -376,15 +377,31 @@ impl Session {
             Event::ChannelData(data)
                 if Some(data.id) == self.channel && data.data.len() <= MAX_MESSAGE =>
             {
-                match serde_json::from_slice(&data.data) {
-                    Ok(message) => self.message(now, message),
-                    Err(error) => {
-                        tracing::debug!(participant = self.id.0, %error, "not understood");
-                    }
-                }
+                self.said(now, &data.data);
             }
             Event::Closed => self.close_for("left"),
             _ => {}
+        }
+    }
+
+    fn said(&mut self, now: Instant, text: &[u8]) {
+        let message = match serde_json::from_slice(text) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::debug!(participant = self.id.0, %error, "not understood");
+                return;
+            }
+        };
+        // An answer has been asked for, and whoever wants to go may.
+        let asked = match &message {
+            FromPage::Answer { .. } => self.pending.is_some(),
+            FromPage::Leave => true,
+            _ => false,
+        };
+        if asked || self.budget.spend(now) {
+            self.message(now, message);
+        } else {
+            tracing::debug!(participant = self.id.0, "asks for too much");
         }
     }
 
@@ -418,3 +435,6 @@ impl Session {
         self.send_text(&text);
     }
 }
+
+#[cfg(test)]
+mod tests;

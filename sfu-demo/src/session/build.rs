@@ -12,7 +12,7 @@ use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, RtcConfig};
 
 use super::codec::PayloadTypes;
-use super::signal::SourceOf;
+use super::signal::{Budget, SourceOf};
 use super::{ParticipantId, Role, Session};
 
 /// The longest SDP that is read.
@@ -204,6 +204,7 @@ impl Session {
             channel: None,
             pending: None,
             events: Vec::new(),
+            budget: Budget::new(now),
             level: -127.0,
             level_told: None,
             alive: now,

@@ -1,8 +1,43 @@
 //! What the page and its session say to each other over the data channel, as JSON.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ParticipantId, TrackInfo};
+
+/// How often a page may ask for something: each time it is told on to others, or costs a negotiation.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    /// At once.
+    pub(super) const BURST: u32 = 40;
+    /// A second, after that.
+    const PER_SECOND: f64 = 10.0;
+
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            left: f64::from(Self::BURST),
+            at: now,
+        }
+    }
+
+    /// Whether there is something left.
+    pub(super) fn spend(&mut self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + since * Self::PER_SECOND).min(f64::from(Self::BURST));
+        self.at = now;
+        if self.left < 1.0 {
+            return false;
+        }
+        self.left -= 1.0;
+        true
+    }
+}
 
 /// From the page.
 #[derive(Debug, Clone, Deserialize)]

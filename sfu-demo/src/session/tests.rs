@@ -1,0 +1,152 @@
+//! One session without a network: which layer it asks for, and how often its page is heard.
+
+use std::sync::Arc;
+
+use str0m::Event;
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::media::MediaKind;
+
+use super::layers::LAYER_ALIVE;
+use super::*;
+use crate::client::Client;
+use crate::session::build::{Setup, Who};
+use crate::session::codec::{Codec, Name};
+use crate::session::downstream::Downstream;
+use crate::session::signal::FromPage;
+
+const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
+
+/// A session that is sent two videos.
+fn session(now: Instant) -> Session {
+    let setup = Setup {
+        udp: vec!["127.0.0.1:4000".parse().unwrap()],
+        tcp: Vec::new(),
+        estimate: true,
+    };
+    let who = Who {
+        id: ParticipantId(9),
+        room: "room".into(),
+        name: "name".into(),
+        role: Role::Page,
+    };
+    let here = "127.0.0.1".parse().unwrap();
+    let (_, offer) = Client::new(here, false, &[MediaKind::Video; 2]).unwrap();
+    let (mut session, _) = Session::answer_to(&setup, who, &offer, Vec::new(), now).unwrap();
+    for (track, mid) in TRACKS.into_iter().zip(["0", "1"]) {
+        let down = Downstream::new(track, mid.into(), true);
+        session.downstreams.push(down);
+    }
+    session
+}
+
+fn packet(track: TrackId, layer: u8, at: Instant) -> MediaPacket {
+    MediaPacket {
+        track,
+        layer: Layer(layer),
+        codec: Codec {
+            name: Name::Vp8,
+            profile: 0,
+        },
+        sequence: 1,
+        time: 1,
+        marker: true,
+        keyframe: false,
+        audio_level: None,
+        voice: None,
+        arrived: at,
+        payload: Arc::from([0u8; 4]),
+    }
+}
+
+fn estimate(session: &mut Session, now: Instant, bits: u64) {
+    let estimate = BweKind::Twcc {
+        estimate: Bitrate::from(bits),
+        can_probe: true,
+    };
+    session.event(now, Event::EgressBitrateEstimate(estimate));
+}
+
+fn wanted(session: &Session) -> [u8; 2] {
+    [0, 1].map(|index: usize| session.downstreams[index].wanted().0)
+}
+
+#[test]
+fn layer_follows_the_estimate_and_the_pages_request() {
+    let now = Instant::now();
+    let mut session = session(now);
+    for track in TRACKS {
+        for layer in 0..3 {
+            session.note_layer(&packet(track, layer, now));
+        }
+    }
+    assert_eq!(wanted(&session), [2, 2], "nothing is known of the way yet");
+    for (bits, layers) in [
+        (5_000_000, [2, 2]),
+        (2_000_000, [1, 1]),
+        (600_000, [0, 0]),
+        (0, [0, 0]),
+        (2_000_000, [1, 1]),
+        (5_000_000, [2, 2]),
+    ] {
+        session.events.clear();
+        estimate(&mut session, now, bits);
+        assert_eq!(wanted(&session), layers, "{bits} bits a second for both");
+    }
+    // What the page asks for is a limit, and one way is shared by all.
+    let ask = |layer| FromPage::Layer {
+        track: TRACKS[0].to_string(),
+        layer,
+    };
+    session.message(now, ask(Some(0)));
+    assert_eq!(wanted(&session), [0, 2]);
+    estimate(&mut session, now, 2_000_000);
+    assert_eq!(wanted(&session), [0, 1]);
+    session.message(now, ask(Some(2)));
+    assert_eq!(wanted(&session), [1, 1], "asking makes the way no wider");
+    session.message(now, ask(None));
+    session.downstreams.pop();
+    estimate(&mut session, now, 1_300_000);
+    assert_eq!(session.downstreams[0].wanted().0, 2, "and now it is alone");
+}
+
+#[test]
+fn page_that_asks_without_end_is_heard_only_so_often() {
+    let now = Instant::now();
+    let mut session = session(now);
+    let mute = br#"{"type":"mute","source":"microphone","muted":true}"#;
+    let heard = |session: &mut Session, now, times| {
+        session.events.clear();
+        for _ in 0..times {
+            session.said(now, mute);
+        }
+        session.events.len()
+    };
+    assert_eq!(heard(&mut session, now, 1000), 40);
+    assert_eq!(heard(&mut session, now, 1000), 0);
+    let later = now + Duration::from_secs(1);
+    assert_eq!(heard(&mut session, later, 1000), 10);
+    session.said(later, br#"{"type":"leave"}"#);
+    let left = |event: &SessionEvent| matches!(event, SessionEvent::Closed("left"));
+    assert!(session.events.iter().any(left), "it may always go");
+}
+
+#[test]
+fn layer_that_is_no_longer_sent_is_not_waited_for() {
+    let now = Instant::now();
+    let mut session = session(now);
+    for layer in 0..3 {
+        session.note_layer(&packet(TRACKS[0], layer, now));
+    }
+    assert_eq!(wanted(&session)[0], 2);
+    let later = now + LAYER_ALIVE + Duration::from_millis(1);
+    session.note_layer(&packet(TRACKS[0], 0, later));
+    assert_eq!(wanted(&session)[0], 0, "the sender has given up the others");
+    session.events.clear();
+    session.note_layer(&packet(TRACKS[0], 1, later));
+    assert_eq!(wanted(&session)[0], 1);
+    let asked = |event: &SessionEvent| matches!(event, SessionEvent::NeedKeyframe(track, layer) if (*track, layer.0) == (TRACKS[0], 1));
+    assert!(
+        session.events.iter().any(asked),
+        "a switch needs a keyframe"
+    );
+}
