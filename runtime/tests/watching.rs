@@ -1,15 +1,8 @@
-//! Counters, histograms, trees, events, traces, metrics.
+//! Counters, histograms, trees, events, metrics.
 
 mod common;
 
-use std::{
-    collections::HashMap,
-    fmt::Write as _,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fmt::Write as _;
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
@@ -17,7 +10,6 @@ use lanemesh_runtime::{
     Supervision, System, Timing, actor, publish_metrics, testing::Sink,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tracing::{Metadata, Subscriber, field::Visit, span};
 
 fn at_once() -> Supervision {
     Supervision::new(Strategy::OneForOne)
@@ -194,81 +186,6 @@ async fn event_monitor_hears_a_life() {
             "starting 2",
             "ended: stopped",
         ]
-    );
-}
-
-/// Remembers the spans that were made.
-#[derive(Clone, Default)]
-struct Spans {
-    made: Arc<Mutex<Vec<SpanFields>>>,
-    events: Arc<AtomicU64>,
-}
-
-type SpanFields = HashMap<&'static str, String>;
-
-struct Fields<'a>(&'a mut SpanFields);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
-    }
-}
-
-impl Subscriber for Spans {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("lanemesh_runtime")
-    }
-
-    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        let mut fields = HashMap::from([("span", attributes.metadata().name().to_owned())]);
-        attributes.record(&mut Fields(&mut fields));
-        let mut spans = self.made.lock().unwrap();
-        spans.push(fields);
-        span::Id::from_u64(spans.len() as u64)
-    }
-
-    fn record(&self, id: &span::Id, values: &span::Record<'_>) {
-        let mut spans = self.made.lock().unwrap();
-        values.record(&mut Fields(&mut spans[id.into_u64() as usize - 1]));
-    }
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.events.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-#[tokio::test]
-async fn span_per_incarnation() {
-    hush();
-    let spans = Spans::default();
-    let _guard = tracing::subscriber::set_default(spans.clone());
-    let log = Log::default();
-    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
-        .name("traced")
-        .restart(Restart::Permanent)
-        .supervision(at_once())
-        .spawn();
-    handle.send_high(Control::Panic).await.unwrap();
-    handle.idle().await;
-    child.stop().await;
-    let seen = spans.made.lock().unwrap().clone();
-    assert_eq!(seen.len(), 2);
-    for (index, span) in seen.iter().enumerate() {
-        assert_eq!(span["span"], "actor");
-        assert_eq!(span["name"], "\"traced\"");
-        assert_eq!(span["incarnation"], (index + 1).to_string());
-        assert_eq!(span["id"], handle.id().as_u64().to_string());
-    }
-    assert_eq!(
-        spans.events.load(Ordering::SeqCst),
-        1,
-        "one failure, one event"
     );
 }
 

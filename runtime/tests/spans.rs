@@ -1,0 +1,91 @@
+//! Spans. Alone in its program, since `tracing` remembers for the whole process whether anybody
+//! listens to a place in the code, and other tests come to the same places without a listener.
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use common::{Control, Log, Worker, hush};
+use lanemesh_runtime::{Backoff, Restart, Supervision, actor};
+use tracing::{Metadata, Subscriber, field::Visit, span};
+
+/// Remembers the spans that were made.
+#[derive(Clone, Default)]
+struct Spans {
+    made: Arc<Mutex<Vec<SpanFields>>>,
+    events: Arc<AtomicU64>,
+}
+
+type SpanFields = HashMap<&'static str, String>;
+
+struct Fields<'a>(&'a mut SpanFields);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+impl Subscriber for Spans {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("lanemesh_runtime")
+    }
+
+    fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
+        let mut fields = HashMap::from([("span", attributes.metadata().name().to_owned())]);
+        attributes.record(&mut Fields(&mut fields));
+        let mut spans = self.made.lock().unwrap();
+        spans.push(fields);
+        span::Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, id: &span::Id, values: &span::Record<'_>) {
+        let mut spans = self.made.lock().unwrap();
+        values.record(&mut Fields(&mut spans[id.into_u64() as usize - 1]));
+    }
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.events.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn span_per_incarnation() {
+    hush();
+    let spans = Spans::default();
+    let _guard = tracing::subscriber::set_default(spans.clone());
+    let log = Log::default();
+    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        .name("traced")
+        .restart(Restart::Permanent)
+        .supervision(Supervision::default().backoff(Backoff::none()))
+        .spawn();
+    handle.send_high(Control::Panic).await.unwrap();
+    handle.idle().await;
+    child.stop().await;
+    let seen = spans.made.lock().unwrap().clone();
+    assert_eq!(seen.len(), 2);
+    for (index, span) in seen.iter().enumerate() {
+        assert_eq!(span["span"], "actor");
+        assert_eq!(span["name"], "\"traced\"");
+        assert_eq!(span["incarnation"], (index + 1).to_string());
+        assert_eq!(span["id"], handle.id().as_u64().to_string());
+    }
+    assert_eq!(
+        spans.events.load(Ordering::SeqCst),
+        1,
+        "one failure, one event"
+    );
+}
