@@ -191,7 +191,7 @@ function connection(pc) {
       break;
     case "disconnected": status("Connection interrupted, trying again…"); break;
     case "failed":
-      problem("The connection failed. A firewall may keep UDP from the server; try another network, then join again.");
+      problem("The connection failed. A firewall may keep media from the server, by UDP and by TCP; try another network, then join again.");
       leave(false);
       break;
     case "closed": if (!state.leaving) status("Disconnected"); break;
