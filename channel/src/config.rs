@@ -1,6 +1,7 @@
 //! Builders: how large lanes are, and how the receiver divides its attention.
 
 use crate::{
+    express::MAX_PLACES,
     mailbox::{MailboxReceiver, MailboxSender, Overflow},
     receiver::Receiver,
     sender::Sender,
@@ -13,6 +14,9 @@ pub(crate) struct Config {
     pub(crate) first_ring: usize,
     pub(crate) burst: usize,
     pub(crate) budget: usize,
+    pub(crate) express: usize,
+    /// One less than the largest power of two within half of the capacity.
+    pub(crate) tell_mask: u32,
 }
 
 /// Settings of a channel, for [`Builder::build`].
@@ -49,6 +53,8 @@ impl Builder {
             first_ring: 16,
             burst: 64,
             budget: 128,
+            express: MAX_PLACES,
+            tell_mask: (1 << (lane_capacity / 2).clamp(1, 1 << 30).ilog2()) - 1,
         })
     }
 
@@ -97,6 +103,16 @@ impl Builder {
             "the budget must be at least 1 message, but was 0"
         );
         self.0.budget = messages;
+        self
+    }
+
+    /// Shared places for messages of producers that send now and then; as many as fit 2 KiB, and at
+    /// most 62 of each of two sets, unless fewer are set. They spare such a producer a lane, and the receiver a look at it.
+    ///
+    /// A message waits in one of them if nothing else of its producer's waits. With 0 every message goes
+    /// through its producer's lane; a channel whose lanes hold one message has none either.
+    pub fn express(mut self, places: usize) -> Self {
+        self.0.express = places;
         self
     }
 

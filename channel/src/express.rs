@@ -1,90 +1,445 @@
-//! One message that rides the doorbell: a place in the shared part of the mesh for the message that
-//! wakes a sleeping receiver.
+//! Places in the shared part of the mesh for messages of producers that send now and then.
 //!
-//! A receiver that sleeps has emptied everything, so the producer whose compare-and-swap takes down the
-//! *armed* flag also wins the sole right to this place, until the receiver has read it and sleeps again.
-//! A producer that sends now and then touches no lane of its own at all. Who has won is the ready list's
-//! affair; this file only keeps the message and its generation.
+//! A producer whose lane is empty wins a place with the one compare-and-swap by which it would have listed
+//! the lane, writes its message there and touches no lane at all, so that sparse traffic of many producers
+//! stays within a few cache lines. The places come in two sets: one is open to producers while the receiver
+//! empties the other. How many places of the open set are claimed is counted in the head of the ready
+//! list, which decides who wins; this file keeps the messages, and what the receiver knows of them.
 
-use std::mem::MaybeUninit;
+use std::{
+    mem::MaybeUninit,
+    ptr::{self, NonNull},
+    slice,
+};
 
-use crate::sync::{AtomicUsize, Ordering, UnsafeCell};
+use crate::{
+    delay::Stamp,
+    lane::{Lane, LaneName},
+    sync::{AtomicPtr, Ordering, UnsafeCell},
+};
 
-#[derive(Debug)]
-pub(crate) struct Express<T> {
-    /// Even: free. Odd: holds a message. It grows by one at each change, so that the producer can tell
-    /// its own message from a later one.
-    generation: AtomicUsize,
-    place: UnsafeCell<MaybeUninit<T>>,
+/// Places of one set at most; the head of the ready list counts to 63, which is for a set that is shut.
+#[cfg(not(loom))]
+pub(crate) const MAX_PLACES: usize = 62;
+/// Few, so that a model comes to the end of them.
+#[cfg(loom)]
+pub(crate) const MAX_PLACES: usize = 2;
+
+/// Bytes that all places together take at most, unless one message of each set is more.
+const BYTES: usize = 2048;
+
+/// Which of the two sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    First = 0,
+    Second = 1,
 }
 
-// SAFETY: the place is written by the producer that won it and read by the receiver after, as the
-// generation says; the message goes from one thread to the other, so it must be `Send`.
+impl Set {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+/// In `owner`, beside a lane's address: whoever takes this message looks whether its producer waits.
+const TELL: usize = 1;
+
+/// One place.
+#[derive(Debug)]
+struct Place<T> {
+    /// The lane of the producer whose message is here, perhaps with `TELL`; null when there is none.
+    owner: AtomicPtr<Lane<T>>,
+    message: UnsafeCell<MaybeUninit<T>>,
+    /// When the message was put there.
+    stamp: Stamp,
+}
+
+/// All places of a mesh.
+#[derive(Debug)]
+pub(crate) struct Express<T> {
+    /// Place `n` of a set beside place `n` of the other: sparse traffic stays in front. Null until the
+    /// first message comes this way.
+    places: AtomicPtr<Place<T>>,
+    /// Places of one set.
+    limit: usize,
+}
+
+// SAFETY: a place is written by the producer that won it and read by the receiver after, as `owner`
+// says; the message goes from one thread to the other, so it must be `Send`.
 unsafe impl<T: Send> Send for Express<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Express<T> {}
 
-/// What a producer remembers of a message that it put here; `0` is none.
-pub(crate) type Ticket = usize;
+/// What the receiver has taken out of a place.
+#[derive(Debug)]
+pub(crate) struct Taken<'a, T> {
+    pub(crate) message: T,
+    #[cfg_attr(
+        not(feature = "quanta"),
+        expect(dead_code, reason = "a stamp is nothing then")
+    )]
+    pub(crate) stamp: &'a Stamp,
+    /// The lane of the message's producer, which may be waiting for room. The producer, or else this class's
+    /// ready list, keeps it alive unless the channel is closed.
+    pub(crate) tell: Option<NonNull<Lane<T>>>,
+}
+
+/// A place that a producer has won and not yet filled.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) set: Set,
+    pub(crate) number: usize,
+}
+
+impl Claim {
+    #[inline]
+    fn index(&self) -> usize {
+        2 * self.number + self.set as usize
+    }
+}
 
 impl<T> Express<T> {
+    /// Room for `wanted` messages a set, or as many as the bounds allow, for producers that may have up to
+    /// `lane_capacity` messages waiting.
+    pub(crate) fn new(wanted: usize, lane_capacity: usize) -> Self {
+        let fit = (BYTES / 2 / size_of::<Place<T>>()).clamp(1, MAX_PLACES);
+        Self {
+            places: AtomicPtr::new(ptr::null_mut()),
+            limit: wanted.min(fit).min(lane_capacity),
+        }
+    }
+
+    /// Places of one set.
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The places, if there are any yet.
+    #[inline]
+    fn places(&self) -> &[Place<T>] {
+        // ORDERING: Acquire pairs with the Release in `open`.
+        match NonNull::new(self.places.load(Ordering::Acquire)) {
+            // SAFETY: `open` has made as many, which live as long as this.
+            Some(first) => unsafe { slice::from_raw_parts(first.as_ptr(), 2 * self.limit) },
+            None => &[],
+        }
+    }
+
+    /// Makes the places, unless another producer is faster. To be called before a place is claimed.
+    #[inline]
+    pub(crate) fn open(&self) {
+        // ORDERING: Relaxed; who goes on to use the places loads the pointer again.
+        if self.places.load(Ordering::Relaxed).is_null() {
+            self.allocate();
+        }
+    }
+
+    #[cold]
+    fn allocate(&self) {
+        let place = |_| Place {
+            owner: AtomicPtr::new(ptr::null_mut()),
+            message: UnsafeCell::new(MaybeUninit::uninit()),
+            stamp: Stamp::new(),
+        };
+        let places: Box<[Place<T>]> = (0..2 * self.limit).map(place).collect();
+        let first = Box::into_raw(places).cast();
+        // ORDERING: Release pairs with the Acquire in `places`: they are all free.
+        let exchange = self.places.compare_exchange(
+            ptr::null_mut(),
+            first,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if exchange.is_err() {
+            // SAFETY: nobody else has seen these.
+            unsafe { self.free(first) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `first` must come from `allocate`, and nobody may use it any more.
+    unsafe fn free(&self, first: *mut Place<T>) {
+        let places = ptr::slice_from_raw_parts_mut(first, 2 * self.limit);
+        // SAFETY: a box of this length was made into the pointer.
+        drop(unsafe { Box::from_raw(places) });
+    }
+
+    /// Fills a place with a message of the producer of `lane`. With `tell` the receiver looks, once it has taken
+    /// the message, whether that producer waits for room.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have won the claim from the ready list of the same mesh, with at least Acquire, and
+    /// call this once for it. The lane must be open, and its own.
+    #[inline]
+    pub(crate) unsafe fn put(&self, claim: &Claim, lane: LaneName<T>, tell: bool, message: T) {
+        let place = &self.places()[claim.index()];
+        place.stamp.set();
+        // SAFETY: the caller alone may write here until the place has an owner.
+        place
+            .message
+            .with_mut(|cell| unsafe { (*cell).write(message) });
+        let release = if cfg!(mutant = "express_release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        let owner = lane
+            .get()
+            .as_ptr()
+            .map_addr(|a| a | (usize::from(tell) * TELL));
+        // ORDERING: Release pairs with the Acquire in `is_written`: the message is written.
+        place.owner.store(owner, release);
+    }
+
+    /// Messages of the producer of `lane` that the receiver has not taken. Exact if that producer asks.
+    #[cold]
+    pub(crate) fn count_of(&self, lane: LaneName<T>) -> usize {
+        let lane = lane.get().as_ptr();
+        // ORDERING: Acquire pairs with the Release in `take`: what the caller does comes after.
+        let owner = |place: &Place<T>| place.owner.load(Ordering::Acquire).map_addr(|a| a & !TELL);
+        self.places()
+            .iter()
+            .filter(|place| owner(place) == lane)
+            .count()
+    }
+
+    /// Messages in all places; a snapshot.
+    pub(crate) fn count(&self) -> usize {
+        // ORDERING: Acquire, for callers that go on to take them.
+        let full = |place: &&Place<T>| !place.owner.load(Ordering::Acquire).is_null();
+        self.places().iter().filter(full).count()
+    }
+
+    /// Whether the message of a claimed place is written.
+    #[inline]
+    fn is_written(&self, set: Set, number: usize) -> bool {
+        // ORDERING: Acquire pairs with the Release in `put`.
+        let place = &self.places()[2 * number + set as usize];
+        !place.owner.load(Ordering::Acquire).is_null()
+    }
+
+    /// Takes the message out of a place.
+    ///
+    /// # Safety
+    ///
+    /// Only the receiver may call this, after `is_written` has said `true`.
+    #[inline]
+    unsafe fn take(&self, set: Set, number: usize) -> Taken<'_, T> {
+        let place = &self.places()[2 * number + set as usize];
+        // SAFETY: the producer has written the message and given the place to the receiver.
+        let message = place
+            .message
+            .with(|cell| unsafe { (*cell).assume_init_read() });
+        // ORDERING: Relaxed; `is_written` has acquired it.
+        let owner = place.owner.load(Ordering::Relaxed);
+        // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this place comes
+        // by a claim, which acquires what the receiver released when it opened the set.
+        place.owner.store(ptr::null_mut(), Ordering::Release);
+        let tell = owner.addr() & TELL != 0;
+        Taken {
+            message,
+            stamp: &place.stamp,
+            tell: NonNull::new(owner.map_addr(|a| a & !TELL)).filter(|_| tell),
+        }
+    }
+}
+
+impl<T> Drop for Express<T> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed; `&mut self` says that nobody else is here.
+        let first = self.places.load(Ordering::Relaxed);
+        if !first.is_null() {
+            // SAFETY: nobody else is here. The receiver has taken what was in them.
+            unsafe { self.free(first) };
+        }
+    }
+}
+
+/// Messages that a producer puts into one set, one after the other, before it takes to its lane.
+#[cfg(not(loom))]
+pub(crate) const BURST: u8 = 16;
+#[cfg(loom)]
+pub(crate) const BURST: u8 = 2;
+
+/// Messages in a row that go by the places to a receiver that is awake with nothing else to do.
+#[cfg(not(loom))]
+pub(crate) const STREAK: u8 = 8;
+#[cfg(loom)]
+pub(crate) const STREAK: u8 = 3;
+
+/// How a producer has fared with the places of late, by which it chooses between them and its lane.
+#[derive(Debug)]
+pub(crate) struct Habit {
+    /// Where the last message was put; `NONE` when there is none of this producer's in any place.
+    last: u8,
+    /// Messages in a row that were put into one set, each behind the one before: meanwhile the receiver has
+    /// not come by.
+    burst: u8,
+    /// Messages in a row that found the receiver awake with nothing else to do: it would linger over a
+    /// lane, and the ring is the cheaper way then.
+    streak: u8,
+}
+
+impl Habit {
+    /// No place has this index.
+    const NONE: u8 = u8::MAX;
+
     pub(crate) fn new() -> Self {
         Self {
-            generation: AtomicUsize::new(0),
-            place: UnsafeCell::new(MaybeUninit::uninit()),
+            last: Self::NONE,
+            burst: 0,
+            streak: 0,
         }
     }
 
-    /// Puts the message that wakes the receiver.
-    ///
-    /// # Safety
-    ///
-    /// The caller must have replaced *armed* by *express* in the ready list, with at least Acquire, and
-    /// call this once for that.
-    #[inline]
-    pub(crate) unsafe fn put(&self, message: T) -> Ticket {
-        // SAFETY: the caller alone may write until the generation turns odd.
-        self.place
-            .with_mut(|place| unsafe { (*place).write(message) });
-        // ORDERING: Relaxed; the last change was made by the receiver before it armed the list, which
-        // the caller acquired.
-        let full = self.generation.load(Ordering::Relaxed).wrapping_add(1);
-        // ORDERING: Release pairs with the Acquire in `take`: the message is written.
-        self.generation.store(full, Ordering::Release);
-        full
-    }
-
-    /// Takes the message, when one is there and written.
-    ///
-    /// # Safety
-    ///
-    /// Only the receiver may call this.
-    #[inline]
-    pub(crate) unsafe fn take(&self) -> Option<T> {
-        // ORDERING: Acquire pairs with the Release in `put`.
-        let full = self.generation.load(Ordering::Acquire);
-        if full & 1 == 0 {
-            return None;
+    /// Messages of the producer of `lane` in the places.
+    pub(crate) fn count<T>(&mut self, express: &Express<T>, lane: LaneName<T>) -> usize {
+        if self.last == Self::NONE {
+            return 0;
         }
-        // SAFETY: odd, so the producer has written the message and given the place to the receiver.
-        let message = self
-            .place
-            .with(|place| unsafe { (*place).assume_init_read() });
-        // ORDERING: Release pairs with the Acquire in `holds`: what follows in the producer comes after.
-        self.generation
-            .store(full.wrapping_add(1), Ordering::Release);
-        Some(message)
+        let count = express.count_of(lane);
+        if count == 0 {
+            self.last = Self::NONE;
+        }
+        count
     }
 
-    /// Whether a message is here.
-    pub(crate) fn is_full(&self) -> bool {
-        // ORDERING: Acquire, as in `take`, for callers that go on to take it.
-        self.generation.load(Ordering::Acquire) & 1 == 1
+    /// Whether the next message should go by the lane, for it is cheaper for many.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.burst >= BURST || self.streak >= STREAK
     }
 
-    /// Whether the message of `ticket` has not been taken yet.
-    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
-        // ORDERING: Acquire pairs with the Release in `take`.
-        ticket & 1 == 1 && self.generation.load(Ordering::Acquire) == ticket
+    /// A message was put into the place of `claim`; `alone` if the receiver was awake with nothing else to
+    /// do.
+    #[inline]
+    pub(crate) fn put(&mut self, claim: &Claim, alone: bool) {
+        let index = claim.index() as u8;
+        let behind = index > self.last && (index ^ self.last) & 1 == 0;
+        self.burst = if behind { self.burst + 1 } else { 1 };
+        self.last = index;
+        self.streak = if alone { self.streak + 1 } else { 0 };
+    }
+
+    /// A message went by the lane.
+    #[inline]
+    pub(crate) fn lane(&mut self) {
+        (self.burst, self.streak) = (0, 0);
+    }
+
+    /// The producer has to wait for room: its next message goes by the lane.
+    pub(crate) fn wait(&mut self) {
+        self.streak = STREAK;
+    }
+}
+
+/// What the receiver knows of the places.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Places of each set that were claimed and not yet emptied, a bit for each.
+    claimed: [u64; 2],
+    /// The set that producers claim from. Its claimed places that are known here are from its turn before,
+    /// older than those of the other set.
+    open: Set,
+    /// None can be claimed before the next turn: a place of the open set was not yet written when its turn
+    /// came.
+    shut: bool,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        Self {
+            claimed: [0; 2],
+            open: Set::First,
+            shut: false,
+        }
+    }
+
+    /// The set that producers claim from, and whether it is shut.
+    #[inline]
+    pub(crate) fn open(&self) -> (Set, bool) {
+        (self.open, self.shut)
+    }
+
+    #[inline]
+    pub(crate) fn is_shut(&self) -> bool {
+        self.shut
+    }
+
+    /// The set to be opened next, and whether it must stay shut.
+    #[inline]
+    pub(crate) fn next(&self) -> (Set, bool) {
+        let next = self.open.other();
+        (next, self.claimed[next as usize] != 0)
+    }
+
+    /// The open set was replaced by `next`, after `count` of its places had been claimed.
+    #[inline]
+    pub(crate) fn turn(&mut self, count: usize) {
+        let (next, shut) = self.next();
+        self.learn(count);
+        (self.open, self.shut) = (next, shut);
+    }
+
+    #[inline]
+    fn learn(&mut self, count: usize) {
+        if !self.shut {
+            self.claimed[self.open as usize] = (1 << count) - 1;
+        }
+    }
+
+    /// The channel was closed, after `count` places of the open set had been claimed.
+    pub(crate) fn close(&mut self, count: usize) {
+        self.learn(count);
+        if !self.shut {
+            // What is left of the other set is older.
+            self.open = self.open.other();
+        }
+    }
+
+    /// Whether a claimed place has not been emptied.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.claimed != [0; 2]
+    }
+
+    /// A claimed place whose message is written.
+    #[inline]
+    fn written<T>(&self, express: &Express<T>) -> Option<(Set, usize)> {
+        for set in [self.open, self.open.other()] {
+            let mut rest = self.claimed[set as usize];
+            while rest != 0 {
+                let number = rest.trailing_zeros() as usize;
+                if express.is_written(set, number) {
+                    return Some((set, number));
+                }
+                rest &= rest - 1;
+            }
+        }
+        None
+    }
+
+    /// Whether one of the claimed places is written.
+    pub(crate) fn has_written<T>(&self, express: &Express<T>) -> bool {
+        self.written(express).is_some()
+    }
+
+    /// Takes one message out of the claimed places, if one of them is written.
+    ///
+    /// # Safety
+    ///
+    /// Only the receiver of the mesh of `express` may call this, with its own watch.
+    #[inline]
+    pub(crate) unsafe fn take<'a, T>(&mut self, express: &'a Express<T>) -> Option<Taken<'a, T>> {
+        let (set, number) = self.written(express)?;
+        self.claimed[set as usize] &= !(1 << number);
+        // SAFETY: the caller is the receiver, and the message is written.
+        Some(unsafe { express.take(set, number) })
     }
 }

@@ -6,6 +6,7 @@
 use std::{fmt, task::Waker};
 
 use crate::{
+    express::Watch,
     lane::{Dry, Lane, LaneRx},
     mesh::Mesh,
     ready::{Arm, Chain, LaneQueue},
@@ -28,23 +29,13 @@ pub(crate) struct Inbox<T> {
     in_again: bool,
     /// Lanes that were on the list when it was closed.
     late: Chain<T>,
-    express: ExpressWatch,
+    express: Watch,
     closed: bool,
     hung_up: bool,
     asleep: bool,
     counted: Counted,
     /// Held to count from `&self`: the count refreshes positions that are not atomic.
     count: Mutex<()>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum ExpressWatch {
-    /// The express place is empty, and nobody can win it before the receiver sleeps.
-    Shut,
-    /// The receiver has slept: there may be a message.
-    Open,
-    /// A producer has won the place: the message is there or will be in a few instructions.
-    Due,
 }
 
 #[derive(Debug, Default)]
@@ -70,9 +61,8 @@ pub(crate) enum Sleep {
 }
 
 enum Found {
-    /// The express place has a message, to be taken next.
-    Express,
-    Lane,
+    /// A lane to take from, or claimed places to look at.
+    Something,
     Nothing,
 }
 
@@ -91,7 +81,7 @@ impl<T> Inbox<T> {
             again: LaneQueue::new(),
             in_again: false,
             late: Chain::empty(),
-            express: ExpressWatch::Shut,
+            express: Watch::new(),
             closed: false,
             hung_up: false,
             asleep: false,
@@ -124,13 +114,12 @@ impl<T> Inbox<T> {
                 self.counted.messages += 1;
                 return Some(message);
             }
+            if let Some(message) = self.take_express() {
+                self.counted.messages += 1;
+                return Some(message);
+            }
             match self.find() {
-                Found::Express => {
-                    let message = self.take_express();
-                    self.counted.messages += u64::from(message.is_some());
-                    return message;
-                }
-                Found::Lane => {}
+                Found::Something => {}
                 Found::Nothing => return None,
             }
         }
@@ -152,13 +141,13 @@ impl<T> Inbox<T> {
                     continue;
                 }
             }
+            if let Some(message) = self.take_express() {
+                into.push(message);
+                count += 1;
+                continue;
+            }
             match self.find() {
-                Found::Express => {
-                    let message = self.take_express();
-                    count += usize::from(message.is_some());
-                    into.extend(message);
-                }
-                Found::Lane => {}
+                Found::Something => {}
                 Found::Nothing => break,
             }
         }
@@ -173,7 +162,7 @@ impl<T> Inbox<T> {
                 if !self.has_other_work() {
                     self.turn = self.mesh.config.burst;
                     self.current = Some(lane);
-                    return Found::Lane;
+                    return Found::Something;
                 }
                 lane.make_room(1);
                 // SAFETY: the lane is the receiver's, and in no list.
@@ -182,13 +171,13 @@ impl<T> Inbox<T> {
                 // SAFETY: the channel is closed.
                 let dry = unsafe { lane.seal() };
                 if self.settle(lane, dry) {
-                    return Found::Lane;
+                    return Found::Something;
                 }
             } else if self.has_other_work() {
                 // SAFETY: what it says is done in `settle`.
                 let dry = unsafe { lane.retire() };
                 if self.settle(lane, dry) {
-                    return Found::Lane;
+                    return Found::Something;
                 }
             } else {
                 // Nothing else to do: linger over the lane, so that the next message of a producer
@@ -205,11 +194,9 @@ impl<T> Inbox<T> {
     fn has_other_work(&self) -> bool {
         !self.chain.is_empty()
             || !self.again.is_empty()
-            || self.express == ExpressWatch::Due
-            || self.chain.is_at_express()
             || !self.late.is_empty()
-            || self.late.is_at_express()
-            || (!self.closed && self.mesh.bell.ready.has_news())
+            || self.express.is_due()
+            || (!self.closed && self.mesh.bell.ready.has_news(&self.express))
     }
 
     /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
@@ -233,20 +220,11 @@ impl<T> Inbox<T> {
 
     fn next_lane(&mut self) -> Found {
         loop {
-            if self.express == ExpressWatch::Due && self.mesh.bell.express.is_full() {
-                return Found::Express;
-            }
             if let Some(lane) = self.chain.next() {
                 // SAFETY: from the ready list, or from the receiver's own lists.
                 self.begin(unsafe { LaneRx::new(lane) });
-                return Found::Lane;
+                return Found::Something;
             }
-            if self.chain.is_at_express() && self.express == ExpressWatch::Open {
-                self.express = ExpressWatch::Due;
-                self.chain = Chain::empty();
-                continue;
-            }
-            self.chain = Chain::empty();
             if !self.in_again && !self.again.is_empty() {
                 self.chain = self.again.take();
                 self.in_again = true;
@@ -254,24 +232,15 @@ impl<T> Inbox<T> {
             }
             self.in_again = false;
             if self.closed {
-                let late = std::mem::replace(&mut self.late, Chain::empty());
-                if !late.is_empty() || late.is_at_express() {
-                    self.chain = late;
+                if !self.late.is_empty() {
+                    self.chain = std::mem::replace(&mut self.late, Chain::empty());
                     continue;
                 }
-            } else if self.mesh.bell.ready.has_news() {
-                let taken = self.mesh.bell.ready.take();
-                self.hung_up |= taken.hung_up;
-                self.chain = taken.chain;
-                self.counted.wakeups += u64::from(self.asleep);
-                self.asleep = false;
-                // A producer whose lane was taken just now may have sent its message before by
-                // express: it comes first.
-                if self.express != ExpressWatch::Shut && self.mesh.bell.express.is_full() {
-                    self.express = ExpressWatch::Due;
-                    return Found::Express;
-                }
-                continue;
+            } else if self.mesh.bell.ready.has_news(&self.express) {
+                self.take_list();
+                // A producer whose lane was taken just now may have sent its message before by an
+                // express place: those come first.
+                return Found::Something;
             }
             if self.again.is_empty() {
                 return Found::Nothing;
@@ -289,13 +258,38 @@ impl<T> Inbox<T> {
         self.current = Some(lane);
     }
 
+    /// A message from a claimed place, if one is written.
+    #[inline]
     fn take_express(&mut self) -> Option<T> {
+        if !self.express.is_due() {
+            return None;
+        }
         // SAFETY: this is the receiver.
-        let message = unsafe { self.mesh.bell.express.take() }?;
+        let taken = unsafe { self.express.take(&self.mesh.bell.express) }?;
         #[cfg(feature = "quanta")]
-        self.counted.delay.record(self.mesh.bell.stamp.elapsed());
-        self.express = ExpressWatch::Shut;
-        Some(message)
+        self.counted.delay.record(taken.stamp.elapsed());
+        if let Some(lane) = taken.tell
+            && !self.closed
+        {
+            // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees that
+            // it waits.
+            store_load_fence!("room_fence_express");
+            if self.mesh.bell.ready.expects_waiting() {
+                // SAFETY: the lane outlives its producer's messages: the receiver gives up its half of it when
+                // it comes to the lane behind them. Once the channel is closed the half may be given up for it,
+                // but those who wait have been woken by then.
+                unsafe { lane.as_ref() }.wake_waiting();
+            }
+        }
+        Some(taken.message)
+    }
+
+    /// Takes the ready list.
+    fn take_list(&mut self) {
+        let taken = self.mesh.bell.ready.take(&mut self.express);
+        self.chain = taken.chain;
+        self.counted.wakeups += u64::from(self.asleep);
+        self.asleep = false;
     }
 
     /// Lays the receiver to sleep, after `try_next` has found nothing.
@@ -304,17 +298,26 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return Sleep::Ready;
         }
-        if self.express == ExpressWatch::Due {
+        if self.express.is_due() {
             return Sleep::Busy;
         }
         if self.closed || self.hung_up {
             return Sleep::Closed;
         }
-        // SAFETY: this is the receiver; all lanes are given up and the express place is empty.
-        match unsafe { self.mesh.bell.ready.arm(waker) } {
+        if self.mesh.bell.ready.is_hung_up() {
+            // One more look: what was sent before is to be seen now.
+            self.hung_up = true;
+            return Sleep::Ready;
+        }
+        if self.express.is_shut() {
+            // All places are empty by now: open a set again.
+            self.take_list();
+            return Sleep::Ready;
+        }
+        // SAFETY: this is the receiver; all lanes are given up, all places are empty, and a set is open.
+        match unsafe { self.mesh.bell.ready.arm(&self.express, waker) } {
             Arm::Armed => {
                 self.asleep = true;
-                self.express = ExpressWatch::Open;
                 Sleep::Asleep
             }
             Arm::Ready => Sleep::Ready,
@@ -338,13 +341,20 @@ impl<T> Inbox<T> {
     /// Whether the channel is closed and drained, after `try_next` has found nothing.
     pub(crate) fn is_finished(&mut self) -> bool {
         if !self.closed && !self.hung_up {
-            return false;
+            if !self.mesh.bell.ready.is_hung_up() {
+                return false;
+            }
+            // One more look: what was sent before is to be seen now.
+            self.hung_up = true;
+            if self.has_next() {
+                return false;
+            }
         }
         // A lane that the receiver lingers over, and whose producer has gone, ends here.
         if self.give_up_current() {
             return false;
         }
-        self.express != ExpressWatch::Due
+        !self.express.is_due()
     }
 
     /// Whether a message is there, without taking it. May move lanes about.
@@ -356,9 +366,11 @@ impl<T> Inbox<T> {
             {
                 return true;
             }
+            if self.express.has_written(&self.mesh.bell.express) {
+                return true;
+            }
             match self.find() {
-                Found::Express => return true,
-                Found::Lane => {}
+                Found::Something => {}
                 Found::Nothing => return false,
             }
         }
@@ -371,17 +383,9 @@ impl<T> Inbox<T> {
         }
         self.closed = true;
         // The list first: a sender that was refused because of the flag finds the list closed too.
-        let taken = self.mesh.bell.ready.close();
+        let taken = self.mesh.bell.ready.close(&mut self.express);
         self.mesh.set_closed();
-        self.hung_up |= taken.hung_up;
         self.late = taken.chain;
-        if self.express == ExpressWatch::Open {
-            if self.mesh.bell.express.is_full() {
-                self.express = ExpressWatch::Due;
-            } else if !self.late.is_at_express() && self.late.is_empty() {
-                self.express = ExpressWatch::Shut;
-            }
-        }
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
         // channel is closed, or this sees that it waits.
         store_load_fence!("close_fence");
@@ -410,8 +414,7 @@ impl<T> Inbox<T> {
     /// Messages in all lanes; a snapshot.
     pub(crate) fn len(&self) -> usize {
         let _guard = lock(&self.count);
-        let express = self.mesh.bell.express.is_full();
-        let mut count = usize::from(express);
+        let mut count = self.mesh.bell.express.count();
         count += self.current.as_ref().map_or(0, LaneRx::backlog);
         let listed = if self.closed {
             Chain::empty()
@@ -454,10 +457,10 @@ impl<T> Inbox<T> {
             while let Some(message) = self.try_next() {
                 drop(message);
             }
-            if self.express != ExpressWatch::Due {
+            if !self.express.is_due() {
                 return;
             }
-            // A producer is between winning the express place and filling it.
+            // A producer is between winning an express place and filling it.
             spins += 1;
             if spins < 64 && !cfg!(loom) {
                 spin_loop()

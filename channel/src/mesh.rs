@@ -1,18 +1,15 @@
 //! What the producers and the receiver of one class share.
 //!
-//! The first cache lines are the doorbell, written at every change between sleep and work; the rest is
-//! read often and written rarely. Lanes are not registered here: the receiver learns of one when it is
-//! put on the ready list.
+//! The first cache line is the ready list, written at every change between sleep and work; the second is
+//! read often and written never; the rest is for rare events. Lanes are not registered here: the receiver
+//! learns of one when it is put on the ready list.
 
 use std::{collections::BTreeMap, fmt, task::Waker};
 
-use crossbeam_utils::CachePadded;
-
 use crate::{
     config::Config,
-    delay::Stamp,
-    express::{Express, Ticket},
-    lane::{Lane, LaneTx},
+    express::{Express, Habit},
+    lane::{Lane, LaneName, LaneTx},
     ready::ReadyList,
     sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
@@ -28,22 +25,22 @@ macro_rules! trace {
 /// Lanes kept for the next producer when one has gone.
 const POOL: usize = 32;
 
+#[repr(C, align(64))]
 pub(crate) struct Mesh<T> {
-    pub(crate) bell: CachePadded<Bell<T>>,
-    pub(crate) config: Config,
+    pub(crate) bell: Bell<T>,
     closed: AtomicBool,
-    counts: CachePadded<Counts>,
+    pub(crate) config: Config,
+    counts: Counts,
     /// Lanes of producers that have gone, as good as new.
     pool: Mutex<Vec<Box<Lane<T>>>>,
     closers: Mutex<Closers>,
 }
 
-/// The part that sparse traffic writes.
+/// What a send needs.
+#[repr(C)]
 pub(crate) struct Bell<T> {
     pub(crate) ready: ReadyList<T>,
     pub(crate) express: Express<T>,
-    /// When the message in the express place was put there.
-    pub(crate) stamp: Stamp,
 }
 
 #[derive(Debug)]
@@ -61,17 +58,29 @@ struct Closers {
 }
 
 impl<T> Bell<T> {
-    /// Sends a message by waking a sleeping receiver with it; gives it back when the receiver is awake.
+    /// Sends a message by an express place; gives it back when none is free. With `tell` the receiver looks,
+    /// once it has taken the message, whether the producer waits for room.
+    ///
+    /// # Safety
+    ///
+    /// `lane` must be the open lane of the caller, in this mesh.
     #[inline]
-    pub(crate) fn try_express(&self, message: T) -> Result<Ticket, T> {
-        let Some(right) = self.ready.claim_express() else {
+    pub(crate) unsafe fn try_express(
+        &self,
+        lane: LaneName<T>,
+        tell: bool,
+        habit: &mut Habit,
+        message: T,
+    ) -> Result<(), T> {
+        self.express.open();
+        let Some(right) = self.ready.claim(self.express.limit()) else {
             return Err(message);
         };
-        self.stamp.set();
-        // SAFETY: the right was won just now, from this list.
-        let ticket = unsafe { self.express.put(message) };
-        self.ready.ring_express(right);
-        Ok(ticket)
+        // SAFETY: the right was won just now, from this list; the lane is the caller's.
+        unsafe { self.express.put(&right.claim, lane, tell, message) };
+        habit.put(&right.claim, right.alone);
+        self.ready.ring(right);
+        Ok(())
     }
 }
 
@@ -79,18 +88,17 @@ impl<T> Mesh<T> {
     /// A mesh with one sender.
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            bell: CachePadded::new(Bell {
+            bell: Bell {
                 ready: ReadyList::new(),
-                express: Express::new(),
-                stamp: Stamp::new(),
-            }),
-            config,
+                express: Express::new(config.express, config.lane_capacity),
+            },
             closed: AtomicBool::new(false),
-            counts: CachePadded::new(Counts {
+            config,
+            counts: Counts {
                 senders: AtomicUsize::new(1),
                 lanes: AtomicUsize::new(0),
                 dropped: AtomicU64::new(0),
-            }),
+            },
             pool: Mutex::new(Vec::new()),
             closers: Mutex::new(Closers::default()),
         }
@@ -224,5 +232,16 @@ impl<T> fmt::Debug for Mesh<T> {
             .field("senders", &self.senders())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom), target_pointer_width = "64"))]
+mod tests {
+    use super::Mesh;
+
+    #[test]
+    fn mesh_is_four_cache_lines_and_a_sender_half_of_one() {
+        assert_eq!(size_of::<Mesh<u64>>(), 256);
+        assert_eq!(size_of::<crate::Sender<u64>>(), 32);
     }
 }

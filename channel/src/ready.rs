@@ -1,10 +1,10 @@
-//! The ready list: the lanes that have something for the receiver, and the receiver's sleep, in one word.
+//! The ready list: what there is for the receiver, and the receiver's sleep, in one word.
 //!
 //! An intrusive stack (Treiber's): a producer pushes a lane with one compare-and-swap, the receiver takes
 //! the whole stack with one swap, so there is no ABA and no window in which a stopped producer hides the
-//! lanes of others. Instead of a lane the head may hold *armed* (the receiver sleeps; the push that
-//! replaces it wakes), *express* (the bottom of the stack is a message in the express place), or *closed*
-//! (no push succeeds any more). This file does not look into lanes.
+//! lanes of others. Beside the lane on top the head has flags: *armed* (the receiver sleeps; whoever takes
+//! the flag down wakes it), *closed* (no push succeeds any more), and how many places of the
+//! open express set are claimed. This file does not look into lanes or places.
 
 use std::{
     ptr::{self, NonNull},
@@ -12,23 +12,133 @@ use std::{
 };
 
 use crate::{
+    express::{Claim, Set, Watch},
     lane::Lane,
-    sync::{AtomicPtr, Ordering},
+    sync::{AtomicBool, AtomicPtr, Ordering},
     wake::{Slot, WakeCell},
 };
 
-// What the head may hold beside the address of a lane, which is a multiple of 64.
-const EMPTY: usize = 0;
-const ARMED_FIRST: usize = 1;
-const ARMED_SECOND: usize = 2;
-const CLOSED: usize = 3;
-const EXPRESS: usize = 4;
-/// Set beside any of the others but *closed* when the last sender has gone.
-const HUNG_UP: usize = 32;
+// The flags in the head, below the address of a lane, which is a multiple of 128.
+/// The second express set is open, and not the first.
+const SECOND_SET: usize = 1;
+/// Places of the open set that are claimed.
+const ONE_CLAIM: usize = 1 << 1;
+const CLAIMS: usize = 63 * ONE_CLAIM;
+const FLAGS: usize = (1 << 7) - 1;
+
+// In the place of a lane, where none can be: nothing is allocated at these addresses.
+const ARMED_FIRST: usize = 1 << 7;
+const ARMED_SECOND: usize = 2 << 7;
+const CLOSED: usize = 3 << 7;
+
+/// A value of the head.
+#[derive(Debug)]
+struct Head<T>(*mut Lane<T>);
+
+impl<T> Clone for Head<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Head<T> {}
+
+impl<T> Head<T> {
+    /// No lane, and a set of places of which none is claimed, or none can be.
+    #[inline]
+    fn idle((set, shut): (Set, bool)) -> Self {
+        let set = match set {
+            Set::First => 0,
+            Set::Second => SECOND_SET,
+        };
+        Self(word(set | if shut { CLAIMS } else { 0 }))
+    }
+
+    /// The address of the lane on top, or what stands there for one.
+    #[inline]
+    fn top(self) -> usize {
+        self.0.addr() & !FLAGS
+    }
+
+    #[inline]
+    fn lane(self) -> *mut Lane<T> {
+        if self.top() <= CLOSED {
+            return ptr::null_mut();
+        }
+        self.0.map_addr(|a| a & !FLAGS)
+    }
+
+    #[inline]
+    fn armed(self) -> Option<Slot> {
+        match self.top() {
+            ARMED_FIRST => Some(Slot::First),
+            ARMED_SECOND => Some(Slot::Second),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn is_closed(self) -> bool {
+        self.top() == CLOSED
+    }
+
+    #[inline]
+    fn set(self) -> Set {
+        if self.0.addr() & SECOND_SET == 0 {
+            Set::First
+        } else {
+            Set::Second
+        }
+    }
+
+    #[inline]
+    fn claimed(self) -> usize {
+        (self.0.addr() & CLAIMS) / ONE_CLAIM
+    }
+
+    /// The same and awake.
+    #[inline]
+    fn awake(self) -> Self {
+        if self.top() <= CLOSED {
+            return Self(self.0.map_addr(|a| a & FLAGS));
+        }
+        self
+    }
+
+    /// An idle head, armed.
+    #[inline]
+    fn arming(self, slot: Slot) -> Self {
+        let flag = match slot {
+            Slot::First => ARMED_FIRST,
+            Slot::Second => ARMED_SECOND,
+        };
+        Self(self.0.map_addr(|a| a | flag))
+    }
+
+    #[inline]
+    fn with_lane(self, lane: NonNull<Lane<T>>) -> Self {
+        let flags = self.0.addr() & FLAGS;
+        Self(lane.as_ptr().map_addr(|a| a | flags))
+    }
+
+    #[inline]
+    fn with_claim(self) -> Self {
+        Self(self.0.map_addr(|a| a + ONE_CLAIM))
+    }
+}
+
+fn word<T>(value: usize) -> *mut Lane<T> {
+    ptr::without_provenance_mut(value)
+}
 
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct ReadyList<T> {
     head: AtomicPtr<Lane<T>>,
+    /// The last sender has gone.
+    hung_up: AtomicBool,
+    /// A producer has waited for room, or is about to.
+    waiting: AtomicBool,
     wake: WakeCell,
 }
 
@@ -57,37 +167,26 @@ pub(crate) struct Chain<T> {
 #[derive(Debug)]
 pub(crate) struct Taken<T> {
     pub(crate) chain: Chain<T>,
-    pub(crate) hung_up: bool,
+    /// Places of the set that was open that are claimed, unless it was shut.
+    pub(crate) claimed: usize,
 }
 
-/// The right to the express place, won from a sleeping receiver. It must be filled, then rung.
+/// A place that a producer has won. It must be filled, then rung.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct ExpressRight(Slot);
-
-fn word<T>(value: usize) -> *mut Lane<T> {
-    ptr::without_provenance_mut(value)
-}
-
-fn armed_slot<T>(head: *mut Lane<T>) -> Option<Slot> {
-    match head.addr() {
-        ARMED_FIRST => Some(Slot::First),
-        ARMED_SECOND => Some(Slot::Second),
-        _ => None,
-    }
-}
-
-fn armed_word<T>(slot: Slot) -> *mut Lane<T> {
-    word(match slot {
-        Slot::First => ARMED_FIRST,
-        Slot::Second => ARMED_SECOND,
-    })
+pub(crate) struct ExpressRight {
+    pub(crate) claim: Claim,
+    wakes: Option<Slot>,
+    /// Nothing else was there for a receiver that was awake.
+    pub(crate) alone: bool,
 }
 
 impl<T> ReadyList<T> {
     pub(crate) fn new() -> Self {
         Self {
-            head: AtomicPtr::new(word(EMPTY)),
+            head: AtomicPtr::new(Head::idle(Watch::new().open()).0),
+            hung_up: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
             wake: WakeCell::new(),
         }
     }
@@ -101,16 +200,14 @@ impl<T> ReadyList<T> {
     #[inline]
     pub(crate) unsafe fn push(&self, lane: NonNull<Lane<T>>) -> Result<(), Closed> {
         // ORDERING: Acquire, for a head that is *closed*: what the receiver did before it closed is
-        // visible to the sender, which now owns the lane. A head that is a lane is never looked into.
-        let mut head = self.head.load(Ordering::Acquire);
+        // visible to the sender, which now owns the lane. A lane in the head is never looked into.
+        let mut head = Head(self.head.load(Ordering::Acquire));
         loop {
-            let slot = armed_slot(head);
-            if head.addr() == CLOSED {
+            if head.is_closed() {
                 return Err(Closed);
             }
-            let below = if slot.is_some() { word(EMPTY) } else { head };
             // SAFETY: the caller owns the lane's link until the exchange succeeds.
-            unsafe { lane.as_ref() }.set_next(below);
+            unsafe { lane.as_ref() }.set_next(head.lane());
             // A producer that stops here delays nobody: the list is whole before and after.
             let release = if cfg!(mutant = "push_release") {
                 Ordering::Relaxed
@@ -119,133 +216,189 @@ impl<T> ReadyList<T> {
             };
             // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are written.
             // Acquire, because the head may be *armed*: pairs with the Release in `arm`, for the waker.
-            match self
-                .head
-                .compare_exchange_weak(head, lane.as_ptr(), release, Ordering::Acquire)
-            {
+            match self.head.compare_exchange_weak(
+                head.0,
+                head.with_lane(lane).0,
+                release,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => {
-                    if let Some(slot) = slot {
+                    if let Some(slot) = head.armed() {
                         // SAFETY: this exchange took down the flag that named the slot.
                         unsafe { self.wake.wake(slot) };
                     }
                     return Ok(());
                 }
-                Err(now) => head = now,
+                Err(now) => head = Head(now),
             }
         }
     }
 
-    /// Wins the express place, if the receiver sleeps.
+    /// Wins a place of the open set, of which `limit` may be claimed.
     #[inline]
-    pub(crate) fn claim_express(&self) -> Option<ExpressRight> {
+    pub(crate) fn claim(&self, limit: usize) -> Option<ExpressRight> {
         // ORDERING: Relaxed; the exchange below does the ordering.
-        let head = self.head.load(Ordering::Relaxed);
-        let slot = armed_slot(head)?;
-        // ORDERING: Acquire pairs with the Release in `arm`: the express place is empty and the waker
-        // written. Release keeps the order of this sender's earlier work for whoever takes the list.
-        self.head
-            .compare_exchange(head, word(EXPRESS), Ordering::AcqRel, Ordering::Relaxed)
-            .ok()
-            .map(|_| ExpressRight(slot))
+        let mut head = Head(self.head.load(Ordering::Relaxed));
+        while !head.is_closed() && head.claimed() < limit {
+            // ORDERING: Acquire pairs with the Release in `take`: the places of the set are empty; and
+            // with that in `arm`, for the waker. Release keeps the order of this sender's earlier work
+            // for whoever takes the list.
+            match self.head.compare_exchange_weak(
+                head.0,
+                head.awake().with_claim().0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    return Some(ExpressRight {
+                        claim: Claim {
+                            set: head.set(),
+                            number: head.claimed(),
+                        },
+                        wakes: head.armed(),
+                        alone: head.0.addr() & !SECOND_SET == 0,
+                    });
+                }
+                Err(now) => head = Head(now),
+            }
+        }
+        None
     }
 
-    /// Wakes the receiver, after the express place was filled.
+    /// Wakes the receiver if it slept when the place was won, after the place was filled.
     #[inline]
-    pub(crate) fn ring_express(&self, right: ExpressRight) {
-        // SAFETY: the right was won by taking down the flag that named the slot.
-        unsafe { self.wake.wake(right.0) };
+    pub(crate) fn ring(&self, right: ExpressRight) {
+        if let Some(slot) = right.wakes {
+            // SAFETY: the right was won by taking down the flag that named the slot.
+            unsafe { self.wake.wake(slot) };
+        }
     }
 
     /// Says that the last sender has gone, and wakes the receiver if it sleeps.
     pub(crate) fn hang_up(&self) {
+        // ORDERING: Release pairs with the Acquire in `is_hung_up`: all that any sender did is visible to
+        // the receiver that sees this.
+        self.hung_up.store(true, Ordering::Release);
         // ORDERING: Relaxed; the exchange does the ordering.
-        let mut head = self.head.load(Ordering::Relaxed);
-        loop {
-            if head.addr() == CLOSED {
-                return;
-            }
-            let slot = armed_slot(head);
-            let next = if slot.is_some() {
-                word(HUNG_UP)
+        let mut head = Head(self.head.load(Ordering::Relaxed));
+        while !head.is_closed() {
+            let release = if cfg!(mutant = "hang_up_release") {
+                Ordering::Acquire
             } else {
-                head.map_addr(|a| a | HUNG_UP)
+                Ordering::AcqRel
             };
-            // ORDERING: Release pairs with the Acquire of `take`: all that any sender did is visible to
-            // the receiver that sees this. Acquire for the waker, as in `push`.
-            match self
-                .head
-                .compare_exchange(head, next, Ordering::AcqRel, Ordering::Relaxed)
-            {
+            // An exchange also where it changes nothing: either the receiver arms after it, and then sees
+            // the flag, or this finds the receiver armed.
+            // ORDERING: Release pairs with the Acquire of `arm`, for the flag. Acquire for the waker, as
+            // in `push`.
+            match self.head.compare_exchange_weak(
+                head.0,
+                head.awake().0,
+                release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => {
-                    if let Some(slot) = slot {
+                    if let Some(slot) = head.armed() {
                         // SAFETY: this exchange took down the flag that named the slot.
                         unsafe { self.wake.wake(slot) };
                     }
                     return;
                 }
-                Err(now) => head = now,
+                Err(now) => head = Head(now),
             }
         }
     }
 
-    /// Whether `take` would bring something.
+    /// Whether the last sender has gone: what there is now is all there will be.
     #[inline]
-    pub(crate) fn has_news(&self) -> bool {
-        // ORDERING: Relaxed; a stale answer only delays, and whoever acts on a fresh one takes.
-        let head = self.head.load(Ordering::Relaxed).addr();
-        head > CLOSED
+    pub(crate) fn is_hung_up(&self) -> bool {
+        // ORDERING: Acquire pairs with the Release in `hang_up`.
+        self.hung_up.load(Ordering::Acquire)
     }
 
-    /// Takes all that is in the list. Only the receiver calls this, and not after `close`.
+    /// A producer is about to wait for room. From now on the receiver looks at the lanes of those whose
+    /// messages it takes from express places.
+    pub(crate) fn expect_waiting(&self) {
+        // ORDERING: Relaxed; the fence with which the producer waits comes after, and pairs with the one
+        // that the receiver passes before it asks.
+        if !self.waiting.load(Ordering::Relaxed) {
+            self.waiting.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a producer has ever waited for room.
     #[inline]
-    pub(crate) fn take(&self) -> Taken<T> {
-        let acquire = if cfg!(mutant = "take_acquire") {
-            Ordering::Relaxed
+    pub(crate) fn expects_waiting(&self) -> bool {
+        // ORDERING: Relaxed, as in `expect_waiting`.
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether `take` would bring something. Only the receiver calls this, and not after `close`.
+    #[inline]
+    pub(crate) fn has_news(&self, watch: &Watch) -> bool {
+        // ORDERING: Relaxed; a stale answer only delays, and whoever acts on a fresh one takes.
+        let head = Head(self.head.load(Ordering::Relaxed));
+        head.awake().0 != Head::idle(watch.open()).0
+    }
+
+    /// Takes all that is in the list, and opens the other set of places. Only the receiver calls this,
+    /// and not after `close`.
+    #[inline]
+    pub(crate) fn take(&self, watch: &mut Watch) -> Taken<T> {
+        let order = if cfg!(mutant = "take_acquire") {
+            Ordering::Release
+        } else if cfg!(mutant = "express_turn") {
+            Ordering::Acquire
         } else {
             Ordering::AcqRel
         };
         // ORDERING: Acquire pairs with the Release of every push since the last take: each push is a
-        // read-modify-write, so all of them belong to one release sequence. Release: what the receiver
-        // read before is done before the next producer's claim of the express place.
-        self.unpack(self.head.swap(word(EMPTY), acquire))
+        // read-modify-write, so all of them belong to one release sequence. Release: the places of the set
+        // that this opens were emptied before the next producer's claim.
+        let taken = unpack(Head(self.head.swap(Head::idle(watch.next()).0, order)));
+        watch.turn(taken.claimed);
+        taken
     }
 
     /// Lays the receiver to sleep, unless there is something to take.
     ///
     /// # Safety
     ///
-    /// Only the receiver may call this, after it has emptied and given up every lane, and the express
-    /// place, and not after `close`.
+    /// Only the receiver may call this, after it has emptied and given up every lane and every place, with
+    /// the open set not shut, and not after `close`.
     #[inline]
-    pub(crate) unsafe fn arm(&self, waker: &Waker) -> Arm {
+    pub(crate) unsafe fn arm(&self, watch: &Watch, waker: &Waker) -> Arm {
+        let idle = Head::idle(watch.open());
         // ORDERING: Relaxed; only the receiver arms, so an armed head is its own store, and anything
         // else is taken with Acquire.
-        let head = self.head.load(Ordering::Relaxed);
-        if let Some(slot) = armed_slot(head) {
+        let head = Head(self.head.load(Ordering::Relaxed));
+        if let Some(slot) = head.armed() {
             // SAFETY: the receiver prepared this slot when it armed.
             if unsafe { self.wake.holds(slot, waker) } {
                 return Arm::Armed;
             }
-            if !self.disarm(slot) {
+            if !self.disarm(idle, slot) {
                 return Arm::Ready;
             }
-        } else if head.addr() != EMPTY {
+        } else if head.0 != idle.0 {
             return Arm::Ready;
         }
         // SAFETY: only the receiver sleeps here, and the list is not armed.
         let Some(slot) = (unsafe { self.wake.prepare(waker) }) else {
             return Arm::Busy;
         };
+        let armed = idle.arming(slot);
         if cfg!(mutant = "arm_store") {
             // ORDERING: the mutant: a plain store overwrites a push that came in between.
-            self.head.store(armed_word(slot), Ordering::Release);
+            self.head.store(armed.0, Ordering::Release);
             return Arm::Armed;
         }
         // ORDERING: Release pairs with the Acquire of the exchange that takes the flag down: the waker
-        // and the empty express place. A failure is followed by `take`.
+        // and the empty places. Acquire pairs with the Release in `hang_up`. A failure is followed by
+        // `take`.
         match self.head.compare_exchange(
-            word(EMPTY),
-            armed_word(slot),
+            idle.0,
+            armed.0,
             if cfg!(mutant = "arm_release") {
                 Ordering::Relaxed
             } else {
@@ -253,6 +406,11 @@ impl<T> ReadyList<T> {
             },
             Ordering::Relaxed,
         ) {
+            Ok(_) if self.is_hung_up() => {
+                // Nobody is left who would wake this receiver. If the one who hung up does, so be it.
+                self.disarm(idle, slot);
+                Arm::Ready
+            }
             Ok(_) => Arm::Armed,
             Err(_) => {
                 self.wake.cancel(slot);
@@ -262,11 +420,12 @@ impl<T> ReadyList<T> {
     }
 
     /// Takes the receiver's own flag down. `false` when somebody was faster, and wakes.
-    fn disarm(&self, slot: Slot) -> bool {
-        // ORDERING: Relaxed; the flag is the receiver's own, and on failure `take` follows.
+    fn disarm(&self, idle: Head<T>, slot: Slot) -> bool {
+        // ORDERING: Relaxed; the flag is the receiver's own, an exchange keeps what the receiver released
+        // before, and on failure `take` follows.
         let exchange = self.head.compare_exchange(
-            armed_word(slot),
-            word(EMPTY),
+            idle.arming(slot).0,
+            idle.0,
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
@@ -277,29 +436,17 @@ impl<T> ReadyList<T> {
     }
 
     /// Makes every later push fail, and takes what is there. Only the receiver calls this, once.
-    pub(crate) fn close(&self) -> Taken<T> {
+    pub(crate) fn close(&self, watch: &mut Watch) -> Taken<T> {
         // ORDERING: Acquire as in `take`; Release pairs with the Acquire of a push that finds *closed*.
-        let head = self.head.swap(word(CLOSED), Ordering::AcqRel);
-        if let Some(slot) = armed_slot(head) {
+        let head = Head(self.head.swap(word(CLOSED), Ordering::AcqRel));
+        if let Some(slot) = head.armed() {
             self.wake.cancel(slot);
         }
         // SAFETY: the receiver is here and awake, and the flag is down for good.
         unsafe { self.wake.clear() };
-        self.unpack(head)
-    }
-
-    fn unpack(&self, head: *mut Lane<T>) -> Taken<T> {
-        let hung_up = head.addr() & HUNG_UP != 0;
-        let first = head.map_addr(|a| a & !HUNG_UP);
-        let first = if armed_slot(first).is_some() {
-            word(EMPTY)
-        } else {
-            first
-        };
-        Taken {
-            chain: Chain { first },
-            hung_up,
-        }
+        let taken = unpack(head);
+        watch.close(taken.claimed);
+        taken
     }
 
     /// The lanes in the list now, for counting.
@@ -309,32 +456,32 @@ impl<T> ReadyList<T> {
     /// Only the receiver may call this: nobody else takes lanes out, so they stay valid meanwhile.
     pub(crate) unsafe fn peek(&self) -> Chain<T> {
         // ORDERING: Acquire, as in `take`.
-        self.unpack(self.head.load(Ordering::Acquire)).chain
+        unpack(Head(self.head.load(Ordering::Acquire))).chain
+    }
+}
+
+fn unpack<T>(head: Head<T>) -> Taken<T> {
+    Taken {
+        chain: Chain { first: head.lane() },
+        claimed: head.claimed(),
     }
 }
 
 impl<T> Chain<T> {
     pub(crate) fn empty() -> Self {
-        Self { first: word(EMPTY) }
-    }
-
-    /// Whether the walk has come to the mark that a message is in the express place, or on its way there.
-    #[inline]
-    pub(crate) fn is_at_express(&self) -> bool {
-        self.first.addr() == EXPRESS
+        Self {
+            first: ptr::null_mut(),
+        }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.addr() <= EXPRESS
+        self.first.is_null()
     }
 
     /// The next lane, whose link is the receiver's from now on.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<NonNull<Lane<T>>> {
-        if self.is_empty() {
-            return None;
-        }
         let lane = NonNull::new(self.first)?;
         // SAFETY: a lane that the receiver has taken is its own until it marks it idle.
         self.first = unsafe { lane.as_ref() }.next();
@@ -357,8 +504,8 @@ pub(crate) struct LaneQueue<T> {
 impl<T> LaneQueue<T> {
     pub(crate) fn new() -> Self {
         Self {
-            first: word(EMPTY),
-            last: word(EMPTY),
+            first: ptr::null_mut(),
+            last: ptr::null_mut(),
         }
     }
 
@@ -375,7 +522,7 @@ impl<T> LaneQueue<T> {
     #[inline]
     pub(crate) unsafe fn push(&mut self, lane: NonNull<Lane<T>>) {
         // SAFETY: the lane is the receiver's.
-        unsafe { lane.as_ref() }.set_next(word(EMPTY));
+        unsafe { lane.as_ref() }.set_next(ptr::null_mut());
         match NonNull::new(self.last) {
             // SAFETY: as above, of the last lane.
             Some(last) => unsafe { last.as_ref() }.set_next(lane.as_ptr()),

@@ -10,8 +10,8 @@ use std::{
 
 use crate::{
     error::{SendError, SendManyError, SendTimeoutError, TrySendError},
-    express::Ticket,
-    lane::LaneTx,
+    express::Habit,
+    lane::{LaneName, LaneTx},
     mesh::Mesh,
     park,
     shared_sender::SharedSender,
@@ -31,11 +31,31 @@ const CHUNK: usize = 64;
 /// there is no order.
 pub struct Sender<T> {
     mesh: Arc<Mesh<T>>,
-    lane: Option<LaneTx<T>>,
-    /// The message in the mesh's express place that is this sender's and may not have been taken.
-    ticket: Ticket,
+    /// What this sender needs as a producer, from its first send on.
+    producer: Option<Box<Producer<T>>>,
+    /// The lane in it: all of it that a message by an express place needs.
+    lane: Option<LaneName<T>>,
+    /// Messages for which there is room, by the last count; there may be more.
+    credit: u32,
+    way: Way,
+    habit: Habit,
+}
+
+struct Producer<T> {
+    lane: LaneTx<T>,
     /// Fed and not flushed. Counts against the lane's capacity.
-    staged: Option<Box<Exclusive<Vec<T>>>>,
+    staged: Exclusive<Vec<T>>,
+}
+
+/// Where messages of a sender may be, besides the express places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Nowhere: the next one may go by an express place.
+    Express,
+    /// In the lane.
+    Lane,
+    /// In the sender, staged.
+    Staged,
 }
 
 impl<T> Sender<T> {
@@ -43,9 +63,11 @@ impl<T> Sender<T> {
     pub(crate) fn first(mesh: Arc<Mesh<T>>) -> Self {
         Self {
             mesh,
+            producer: None,
             lane: None,
-            ticket: 0,
-            staged: None,
+            credit: 0,
+            way: Way::Express,
+            habit: Habit::new(),
         }
     }
 
@@ -60,35 +82,71 @@ impl<T> Sender<T> {
     /// the receiver sees the message, or drops it with the rest when it is dropped itself.
     #[inline]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self.staged.as_ref().is_some_and(|staged| staged.len() > 0) {
-            return self.try_send_after_staged(message);
-        }
-        if self.lane.as_mut().is_none_or(LaneTx::is_clear) {
-            self.send_alone(message).map_err(TrySendError::Closed)
+        if self.way == Way::Express || self.is_clear() {
+            self.send_alone(message)
         } else {
             self.send_ring(message)
         }
     }
 
-    /// Sends a message that finds nothing of this sender's waiting in a lane.
+    /// Whether nothing is left of what was sent through the lane.
     #[inline]
-    fn send_alone(&mut self, message: T) -> Result<(), T> {
-        let mesh = &*self.mesh;
-        // With room for one message only, that of the express place would have to be waited for, and
-        // the receiver wakes those who wait by their lanes.
-        let message = if mesh.config.lane_capacity == 1 {
-            message
-        } else {
-            match mesh.bell.try_express(message) {
-                Ok(ticket) => {
-                    self.ticket = ticket;
-                    return Ok(());
-                }
-                Err(message) => message,
-            }
+    fn is_clear(&mut self) -> bool {
+        let Some(producer) = &mut self.producer else {
+            unreachable!("what was sent otherwise than by an express place went through a lane")
         };
-        let lane = self.lane.get_or_insert_with(|| mesh.open_lane());
-        lane.send_slot(&mesh.bell.ready, message)
+        let clear = self.way == Way::Lane && producer.lane.clear().is_some();
+        if clear {
+            self.way = Way::Express;
+        }
+        clear
+    }
+
+    /// Sends a message while nothing of this sender's waits but in express places.
+    #[inline]
+    fn send_alone(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        if !self.has_room() {
+            return Err(self.refused(message));
+        }
+        if self.lane.is_none() {
+            self.open();
+        }
+        self.credit -= 1;
+        let message = match self.lane {
+            Some(lane) if self.mesh.bell.express.limit() > 0 && !self.habit.is_busy() => {
+                // In any half of the capacity there is a message for which the receiver looks whether this
+                // sender waits.
+                let tell = self.credit & self.mesh.config.tell_mask == 0;
+                // SAFETY: the lane is this sender's.
+                let sent = unsafe {
+                    let bell = &self.mesh.bell;
+                    bell.try_express(lane, tell, &mut self.habit, message)
+                };
+                match sent {
+                    Ok(()) => return Ok(()),
+                    Err(message) => message,
+                }
+            }
+            _ => message,
+        };
+        self.habit.lane();
+        self.way = Way::Lane;
+        match self.producer.as_mut().map(|producer| producer.lane.clear()) {
+            Some(Some(clear)) => clear
+                .send(&self.mesh.bell.ready, message)
+                .map_err(TrySendError::Closed),
+            _ => unreachable!("the lane is open, and nothing was sent by it"),
+        }
+    }
+
+    /// A message for which there is no room.
+    #[cold]
+    fn refused(&self, message: T) -> TrySendError<T> {
+        if self.is_closed() {
+            TrySendError::Closed(message)
+        } else {
+            TrySendError::Full(message)
+        }
     }
 
     #[inline]
@@ -99,23 +157,24 @@ impl<T> Sender<T> {
         if !self.has_room() {
             return Err(TrySendError::Full(message));
         }
+        if self.way == Way::Staged {
+            return self.send_staged(message);
+        }
+        self.credit -= 1;
         let (first, limit) = self.ring_sizes();
-        let Some(lane) = &mut self.lane else {
-            unreachable!("a full lane is open")
+        let Some(producer) = &mut self.producer else {
+            unreachable!("a lane that is not clear is open")
         };
-        lane.send_ring(&self.mesh.bell.ready, first, limit, message)
+        producer
+            .lane
+            .send_ring(&self.mesh.bell.ready, first, limit, message)
             .map_err(TrySendError::Closed)
     }
 
+    /// Sends what is staged, and one more message, for which there is room.
     #[cold]
-    fn try_send_after_staged(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self.is_closed() {
-            return Err(TrySendError::Closed(message));
-        }
-        if !self.has_room() {
-            return Err(TrySendError::Full(message));
-        }
-        self.staged().push(message);
+    fn send_staged(&mut self, message: T) -> Result<(), TrySendError<T>> {
+        self.stage(message);
         if self.flush_staged() {
             return Ok(());
         }
@@ -136,27 +195,34 @@ impl<T> Sender<T> {
         self.room_for(1) > 0
     }
 
-    /// Messages for which the lane has room now; the receiver's position is looked at only if the last
-    /// known one does not leave room for `wanted`.
+    /// Messages for which the lane has room now; what the receiver has taken is looked at only if what is
+    /// known does not leave room for `wanted`.
     #[inline]
     fn room_for(&mut self, wanted: usize) -> usize {
-        let capacity = self.mesh.config.lane_capacity;
-        let staged = self.staged.as_ref().map_or(0, |staged| staged.len());
-        let lane = self.lane.as_ref().map_or(0, LaneTx::used_at_most);
-        let used = lane + staged + usize::from(self.ticket != 0);
-        if capacity.saturating_sub(used) >= wanted {
-            return capacity - used;
+        if (self.credit as usize) < wanted {
+            self.count_credit();
         }
-        if !self.mesh.bell.express.holds(self.ticket) {
-            self.ticket = 0;
+        self.credit as usize
+    }
+
+    #[cold]
+    fn count_credit(&mut self) {
+        let express = &self.mesh.bell.express;
+        let mut used = self.lane.map_or(0, |lane| self.habit.count(express, lane));
+        // Else there is nothing in the lane, which is then not looked at.
+        if self.way != Way::Express
+            && let Some(producer) = &mut self.producer
+        {
+            used += producer.lane.used() + producer.staged.len();
         }
-        let lane = self.lane.as_mut().map_or(0, LaneTx::used);
-        capacity.saturating_sub(lane + staged + usize::from(self.ticket != 0))
+        let room = self.mesh.config.lane_capacity.saturating_sub(used);
+        self.credit = u32::try_from(room).unwrap_or(u32::MAX);
     }
 
     /// Sends a message, waiting for room in the lane.
     ///
-    /// A waiting sender is woken when half of its lane is free, or the lane has run dry.
+    /// A waiting sender is woken when about half of what it may have waiting has been taken, and at the
+    /// latest when all has.
     ///
     /// # Errors
     ///
@@ -286,22 +352,41 @@ impl<T> Sender<T> {
         if !self.flush_staged() {
             return Poll::Ready(Err(SendError(())));
         }
-        let waits = self.lane.as_mut().is_some_and(|lane| lane.wait(cx.waker()));
+        self.mesh.bell.ready.expect_waiting();
+        let waits = self.producer().lane.wait(cx.waker());
         let ready = if self.is_closed() {
             Err(SendError(()))
         } else if self.has_room() {
             Ok(())
         } else {
+            self.habit.wait();
             if !waits {
                 // The receiver is waking this sender at this moment, by another waker.
                 cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            if self.list_lane() {
+                return Poll::Pending;
+            }
+            Err(SendError(()))
         };
-        if let Some(lane) = &mut self.lane {
-            lane.stop_waiting();
+        if let Some(producer) = &mut self.producer {
+            producer.lane.stop_waiting();
         }
         Poll::Ready(ready)
+    }
+
+    /// Makes sure that the receiver knows the lane, though all that this sender waits for may be in express
+    /// places: by the lane it wakes who waits when it closes. `false` when the channel is closed.
+    fn list_lane(&mut self) -> bool {
+        if self.way == Way::Lane && !self.is_clear() {
+            return true;
+        }
+        self.way = Way::Lane;
+        let ready = &self.mesh.bell.ready;
+        self.producer
+            .as_mut()
+            .is_some_and(|producer| producer.lane.list(ready))
     }
 
     /// Stages a message in this sender, if the lane has room for it beside those staged before. The
@@ -331,7 +416,7 @@ impl<T> Sender<T> {
         if !self.has_room() {
             return Err(TrySendError::Full(message));
         }
-        self.staged().push(message);
+        self.stage(message);
         Ok(())
     }
 
@@ -352,7 +437,7 @@ impl<T> Sender<T> {
             Err(TrySendError::Closed(message)) => Err(SendError(message)),
             Err(TrySendError::Full(message)) => match poll_fn(|cx| self.poll_reserve(cx)).await {
                 Ok(()) => {
-                    self.staged().push(message);
+                    self.stage(message);
                     Ok(())
                 }
                 Err(_) => Err(SendError(message)),
@@ -372,32 +457,69 @@ impl<T> Sender<T> {
         Err(SendError(std::mem::take(self.staged())))
     }
 
+    /// Stages a message, for which there is room.
+    fn stage(&mut self, message: T) {
+        self.credit -= 1;
+        self.way = Way::Staged;
+        self.staged().push(message);
+    }
+
     fn staged(&mut self) -> &mut Vec<T> {
-        self.staged.get_or_insert_default().get()
+        self.producer().staged.get()
+    }
+
+    fn producer(&mut self) -> &mut Producer<T> {
+        if self.producer.is_none() {
+            self.open();
+        }
+        match &mut self.producer {
+            Some(producer) => producer,
+            None => unreachable!("the lane was opened above"),
+        }
+    }
+
+    /// Opens the lane.
+    #[cold]
+    fn open(&mut self) {
+        let lane = self.mesh.open_lane();
+        self.lane = Some(lane.name());
+        let staged = Exclusive::default();
+        self.producer = Some(Box::new(Producer { lane, staged }));
     }
 
     /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
     fn flush_staged(&mut self) -> bool {
-        let Some(mut staged) = self.staged.take() else {
+        if self.way != Way::Staged {
             return true;
-        };
+        }
+        let mut staged = std::mem::take(self.staged());
         let count = staged.len();
-        self.send_front(staged.get(), count);
-        let all = staged.len() == 0;
-        self.staged = Some(staged);
+        self.send_front(&mut staged, count);
+        let all = staged.is_empty();
+        *self.staged() = staged;
+        if !all {
+            self.way = Way::Staged;
+        }
         all
     }
 
-    /// Sends the first `count` of `items`, for which there must be room, and removes those that went:
+    /// Sends the first `count` of `items`, for which room has been counted, and removes those that went:
     /// all, unless the channel is closed.
     fn send_front(&mut self, items: &mut Vec<T>, count: usize) -> usize {
         if count == 0 || self.mesh.is_closed() {
             return 0;
         }
-        let mesh = &*self.mesh;
-        let (first, limit) = (mesh.config.first_ring, mesh.config.lane_capacity);
-        let lane = self.lane.get_or_insert_with(|| mesh.open_lane());
-        lane.send_ring_vec(&mesh.bell.ready, first, limit, items, count)
+        let (first, limit) = self.ring_sizes();
+        self.way = Way::Lane;
+        if self.producer.is_none() {
+            self.open();
+        }
+        let Some(producer) = &mut self.producer else {
+            unreachable!("the lane was opened above")
+        };
+        producer
+            .lane
+            .send_ring_vec(&self.mesh.bell.ready, first, limit, items, count)
     }
 
     /// Sends as many messages of an iterator as the lane has room for, with one doorbell for each run of
@@ -437,6 +559,7 @@ impl<T> Sender<T> {
             }
             chunk.extend(messages.take(room));
             let count = chunk.len();
+            self.credit -= count as u32;
             let went = self.send_front(&mut chunk, count);
             *sent += went;
             if went < count {
@@ -490,6 +613,7 @@ impl<T> Sender<T> {
             return Err(SendError(0));
         }
         let count = self.room_for(messages.len()).min(messages.len());
+        self.credit -= count as u32;
         let sent = self.send_front(messages, count);
         if sent < count {
             Err(SendError(sent))
@@ -550,9 +674,10 @@ impl<T> Sender<T> {
 
     /// Messages of this sender that the receiver has not taken; staged ones included.
     pub fn len(&self) -> usize {
-        usize::from(self.mesh.bell.express.holds(self.ticket))
-            + self.lane.as_ref().map_or(0, LaneTx::count)
-            + self.staged.as_ref().map_or(0, |staged| staged.len())
+        let express = &self.mesh.bell.express;
+        let expressed = self.lane.map_or(0, |lane| express.count_of(lane));
+        let elsewhere = |producer: &Producer<T>| producer.lane.count() + producer.staged.len();
+        expressed + self.producer.as_deref().map_or(0, elsewhere)
     }
 
     /// Whether the receiver has taken all messages of this sender.
@@ -599,13 +724,13 @@ impl<T> Clone for Sender<T> {
 /// Flushes what is staged, and ends the lane: the receiver still gets what is in it.
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        /// Ends the lane even when dropping a message that was not accepted panics.
+        /// Ends the lane even when a waker or dropping a message that was not accepted panics.
         struct End<'a, T>(&'a mut Sender<T>);
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
-                let Sender { mesh, lane, .. } = &mut *self.0;
-                if let Some(lane) = lane.take()
-                    && let Some(lane) = lane.close(&mesh.bell.ready)
+                let Sender { mesh, producer, .. } = &mut *self.0;
+                if let Some(producer) = producer.take()
+                    && let Some(lane) = producer.lane.close(&mesh.bell.ready)
                 {
                     mesh.recycle(lane);
                 }
@@ -613,9 +738,8 @@ impl<T> Drop for Sender<T> {
             }
         }
         let end = End(self);
-        if end.0.staged.is_some() {
-            end.0.flush_staged();
-            end.0.staged = None;
+        if !end.0.flush_staged() {
+            end.0.staged().clear();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
@@ -12,6 +12,7 @@ use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
     park,
     sender::{Sender, WeakSender},
+    sync::{Mutex, lock},
 };
 
 /// A [`Sender`] whose sends take `&self`.
@@ -29,12 +30,6 @@ pub struct SharedSender<T> {
 /// Those who wait for room in the one lane. The receiver wakes them all; each tries again.
 #[derive(Debug, Default)]
 struct Waiters(Mutex<Vec<Waker>>);
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 impl Waiters {
     fn add(&self, waker: &Waker) {
@@ -145,7 +140,9 @@ impl<T> SharedSender<T> {
                 let result = sender.try_send(unsent);
                 drop(sender);
                 // Finding room took down the lane's flag, which others may have been waiting by.
-                self.waiters.wake_by_ref();
+                if !cfg!(mutant = "shared_wake") {
+                    self.waiters.wake_by_ref();
+                }
                 Poll::Ready(result.map_err(|error| SendError(error.into_inner())))
             }
         }

@@ -21,13 +21,22 @@ static ALLOCATOR: Allocator = Allocator;
 
 const CAPACITY: usize = 64;
 const MESSAGES: usize = 100_000;
+/// As many as make a sender take to its lane.
+const WARM_UP: usize = 40;
 
 /// A channel whose receiver is busy with the sender's lane, all of it but the ring on `pages`.
 fn busy(pages: &Pages) -> (Sender<usize>, Receiver<usize>) {
     let (mut tx, mut rx) = pages.hold(|| Builder::new(CAPACITY).first_ring(CAPACITY).build());
-    pages.hold(|| tx.try_send(0).unwrap());
-    tx.try_send(1).unwrap();
-    assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(0), Ok(1)));
+    // The lane of one who has gone is used again, and is all of its memory that is.
+    pages.hold(|| {
+        let mut gone = tx.clone();
+        (0..WARM_UP).for_each(|n| gone.try_send(n).unwrap());
+        drop(gone);
+        assert_eq!(rx.try_iter().count(), WARM_UP);
+    });
+    (0..WARM_UP).for_each(|n| tx.try_send(n).unwrap());
+    assert_eq!(rx.try_iter().count(), WARM_UP);
+    assert_eq!(rx.stats().lanes_open, 1);
     (tx, rx)
 }
 
@@ -91,13 +100,20 @@ fn sends_of_both_classes_to_a_busy_mailbox_write_to_their_rings_alone() {
             .low(|low| low.first_ring(CAPACITY))
             .build::<usize, usize>()
     });
+    let warm_up = |tx: &mut MailboxSender<_, _>, rx: &mut MailboxReceiver<_, _>| {
+        for n in 0..WARM_UP {
+            tx.try_send_high(n).unwrap();
+            tx.try_send_low(n).unwrap();
+        }
+        assert_eq!(rx.try_iter().count(), 2 * WARM_UP);
+    };
     pages.hold(|| {
-        tx.try_send_high(0).unwrap();
-        tx.try_send_low(0).unwrap();
+        let mut gone = tx.clone();
+        warm_up(&mut gone, &mut rx);
+        drop(gone);
+        assert!(rx.try_recv().is_err());
     });
-    tx.try_send_high(1).unwrap();
-    tx.try_send_low(1).unwrap();
-    assert_eq!(rx.try_iter().count(), 4);
+    warm_up(&mut tx, &mut rx);
     pages.closed(Access::Read, || {
         for n in 0..MESSAGES / 10 {
             tx.try_send_high(n).unwrap();

@@ -306,7 +306,11 @@ impl<A: Actor> Builder<A> {
             ),
             None => None,
         };
-        let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity).build();
+        // Few express places: an actor that seldom hears anything should be small.
+        let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
+            .high(|high| high.express(1))
+            .low(|low| low.express(2))
+            .build();
         let mut options = self.options;
         if self.keeps_running {
             options.get_or_insert_default().own = Some(tx.clone());

@@ -41,7 +41,7 @@ const SEALED: u8 = 4;
 const SEALED_ALL: u8 = 5;
 
 /// The shared part of a lane. The first cache line is all that sparse traffic touches.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(crate) struct Lane<T> {
     /// The link in the ready list or in the receiver's own lists; belongs to whom the state says.
     next: AtomicPtr<Lane<T>>,
@@ -67,6 +67,30 @@ pub(crate) struct RingPart<T> {
     consumer: UnsafeCell<RingConsumer<T>>,
     next: AtomicPtr<RingPart<T>>,
 }
+
+/// A lane's address, by which its producer is known. It gives no access to the lane.
+#[derive(Debug)]
+pub(crate) struct LaneName<T>(NonNull<Lane<T>>);
+
+impl<T> LaneName<T> {
+    #[inline]
+    pub(crate) fn get(self) -> NonNull<Lane<T>> {
+        self.0
+    }
+}
+
+impl<T> Clone for LaneName<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for LaneName<T> {}
+
+// SAFETY: an address.
+unsafe impl<T> Send for LaneName<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for LaneName<T> {}
 
 // SAFETY: the slot and the consumer are used by one end at a time, as the state says; a `T` that goes
 // from one thread to another through them is `Send`.
@@ -130,7 +154,7 @@ impl<T> Lane<T> {
     /// Wakes the producer if it waits for room.
     ///
     /// The caller has just made room, or closed, and then passed a fence.
-    fn wake_waiting(&self) {
+    pub(crate) fn wake_waiting(&self) {
         // ORDERING: Relaxed is enough to look, after the caller's fence, which pairs with the
         // producer's; the swap below does the ordering.
         if self.waiting.load(Ordering::Relaxed) == 0 {

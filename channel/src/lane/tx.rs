@@ -7,7 +7,7 @@ use std::{
     task::Waker,
 };
 
-use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
+use super::{CLOSING, IDLE, Lane, LaneName, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
 use crate::{
     ready::ReadyList,
     ring::{RingProducer, ring},
@@ -18,7 +18,7 @@ use crate::{
 /// The half of a lane that sends. It must be closed before it is forgotten.
 pub(crate) struct LaneTx<T> {
     lane: NonNull<Lane<T>>,
-    rings: Option<Box<Rings<T>>>,
+    rings: Option<Rings<T>>,
 }
 
 /// The rings of a lane as the producer sees them.
@@ -48,71 +48,36 @@ impl<T> LaneTx<T> {
         }
     }
 
+    pub(crate) fn name(&self) -> LaneName<T> {
+        LaneName(self.lane)
+    }
+
     #[inline]
     fn lane(&self) -> &Lane<T> {
         // SAFETY: the producer holds its half until `close`.
         unsafe { self.lane.as_ref() }
     }
 
-    /// Whether the receiver has taken all that was sent and given the lane up, so that the next message
-    /// may go with the lane itself.
+    /// The right to send a message with the lane itself: when the receiver has taken all that was sent and
+    /// given the lane up.
     #[inline]
-    pub(crate) fn is_clear(&mut self) -> bool {
+    pub(crate) fn clear(&mut self) -> Option<ClearLane<'_, T>> {
+        // ORDERING: Relaxed; only saves the look at the rings.
+        if self.lane().state.load(Ordering::Relaxed) != IDLE {
+            return None;
+        }
         if let Some(rings) = &mut self.rings
             && rings.dirty
         {
-            // ORDERING: Relaxed; only saves the look at the rings.
-            // SAFETY: the producer holds its half.
-            if unsafe { self.lane.as_ref() }.state.load(Ordering::Relaxed) != IDLE
-                || rings.used() > 0
-            {
-                return false;
+            if rings.used() > 0 {
+                return None;
             }
             rings.dirty = false;
+            // The rings were looked at first: having seen them empty, this cannot see an *idle* from
+            // before the receiver came back to empty them.
         }
-        // The rings were looked at first: having seen them empty, this cannot see an *idle* from before
-        // the receiver came back to empty them.
-        //
         // ORDERING: Acquire pairs with the Release of *idle*: the slot has been read.
-        self.lane().state.load(Ordering::Acquire) == IDLE
-    }
-
-    /// Sends the one message with the lane. Gives it back when the channel is closed.
-    ///
-    /// # Panics
-    ///
-    /// Panics unless `is_clear` has said `true`, with nothing sent since.
-    #[inline]
-    pub(crate) fn send_slot(&mut self, ready: &ReadyList<T>, message: T) -> Result<(), T> {
-        assert!(self.is_clear(), "only an empty lane takes a message along");
-        let lane = self.lane();
-        // SAFETY: the lane is idle and its rings are empty, so the receiver has no business in it.
-        lane.slot.with_mut(|slot| unsafe { (*slot).write(message) });
-        // ORDERING: Relaxed; the push publishes it. No exchange is needed: the receiver turns *idle*
-        // back only for what is in the rings.
-        lane.state.store(QUEUED_SLOT, Ordering::Relaxed);
-        lane.stamp.set();
-        // SAFETY: the state has just been turned from idle to queued by the only one who may.
-        if unsafe { ready.push(self.lane) }.is_ok() {
-            return Ok(());
-        }
-        lane.state.store(IDLE, Ordering::Relaxed);
-        // SAFETY: the push failed, so the message was not handed over.
-        Err(lane.slot.with(|slot| unsafe { (*slot).assume_init_read() }))
-    }
-
-    /// Messages that the receiver has not taken, counting as taken only what is known to be.
-    #[inline]
-    pub(crate) fn used_at_most(&self) -> usize {
-        let rings = self.rings.as_ref().map_or(0, |rings| {
-            rings.current.used_at_most()
-                + rings
-                    .older
-                    .iter()
-                    .map(RingProducer::used_at_most)
-                    .sum::<usize>()
-        });
-        rings + self.used_slot()
+        (self.lane().state.load(Ordering::Acquire) == IDLE).then_some(ClearLane(self))
     }
 
     /// Messages that the receiver has not taken.
@@ -225,13 +190,13 @@ impl<T> LaneTx<T> {
         // ORDERING: Release pairs with the Acquire of the receiver's look.
         self.lane().ring.store(part.as_ptr(), Ordering::Release);
         let count = Mutex::new(());
-        self.rings = Some(Box::new(Rings {
+        self.rings = Some(Rings {
             current,
             older: Vec::new(),
             part,
             dirty: false,
             count,
-        }));
+        });
     }
 
     /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring, and says
@@ -303,6 +268,12 @@ impl<T> LaneTx<T> {
 
     fn rings_used(&mut self) -> usize {
         self.rings.as_mut().map_or(0, |rings| rings.used())
+    }
+
+    /// Puts a clear lane on the ready list with nothing in it. `false` when the channel is closed.
+    #[cold]
+    pub(crate) fn list(&mut self, ready: &ReadyList<T>) -> bool {
+        self.requeue(ready)
     }
 
     /// Puts an idle lane on the ready list, unless the receiver takes it back first. `false` when the
@@ -389,6 +360,30 @@ impl<T> LaneTx<T> {
         }
         // SAFETY: the producer's half; `self` is gone after this.
         unsafe { Lane::release(lane) }
+    }
+}
+
+/// A lane that nothing is in, and that the receiver does not know; see [`LaneTx::clear`].
+pub(crate) struct ClearLane<'a, T>(&'a mut LaneTx<T>);
+
+impl<T> ClearLane<'_, T> {
+    /// Sends the one message with the lane. Gives it back when the channel is closed.
+    #[inline]
+    pub(crate) fn send(self, ready: &ReadyList<T>, message: T) -> Result<(), T> {
+        let lane = self.0.lane();
+        // SAFETY: the lane is idle and its rings are empty, so the receiver has no business in it.
+        lane.slot.with_mut(|slot| unsafe { (*slot).write(message) });
+        // ORDERING: Relaxed; the push publishes it. No exchange is needed: the receiver turns *idle*
+        // back only for what is in the rings.
+        lane.state.store(QUEUED_SLOT, Ordering::Relaxed);
+        lane.stamp.set();
+        // SAFETY: the state has just been turned from idle to queued by the only one who may.
+        if unsafe { ready.push(self.0.lane) }.is_ok() {
+            return Ok(());
+        }
+        lane.state.store(IDLE, Ordering::Relaxed);
+        // SAFETY: the push failed, so the message was not handed over.
+        Err(lane.slot.with(|slot| unsafe { (*slot).assume_init_read() }))
     }
 }
 

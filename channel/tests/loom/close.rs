@@ -1,9 +1,9 @@
 //! Close against send: accepted = received + given back.
 
-use lanemesh::{Builder, Receiver, Sender, TrySendError, channel};
+use lanemesh::{Receiver, Sender, TrySendError, channel};
 use loom::{future::block_on, thread};
 
-use crate::{Payload, model, payload};
+use crate::{Payload, lanes, model, payload};
 
 /// Sends `range`, and says which were accepted: a prefix, each other one given back.
 fn send_all(tx: &mut Sender<Payload>, range: std::ops::RangeInclusive<u32>) -> u32 {
@@ -37,7 +37,7 @@ fn close_and_drain(rx: &mut Receiver<Payload>, mut received: u32) -> u32 {
 #[test]
 fn close_against_first_send() {
     model(3, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         let producer = thread::spawn(move || send_all(&mut tx, 1..=1));
         let received = close_and_drain(&mut rx, 0);
         assert_eq!(received, producer.join().unwrap());
@@ -60,7 +60,7 @@ fn close_against_express() {
 #[test]
 fn close_against_ring() {
     model(3, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(4).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || 1 + send_all(&mut tx, 2..=3));
         assert_eq!(rx.try_recv().unwrap().0, 1);
@@ -73,7 +73,7 @@ fn close_against_ring() {
 #[test]
 fn close_against_requeue() {
     model(3, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(4).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || 1 + send_all(&mut tx, 2..=3));
         assert_eq!(rx.try_recv().unwrap().0, 1);
@@ -95,7 +95,7 @@ fn close_against_requeue() {
 #[test]
 fn close_against_requeue_of_an_accepted_message() {
     model(4, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(4).build();
         tx.try_send(1).unwrap();
         assert_eq!(rx.try_recv(), Ok(1));
         let producer = thread::spawn(move || {
@@ -119,7 +119,7 @@ fn close_against_requeue_of_an_accepted_message() {
 #[test]
 fn close_against_batch() {
     model(3, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(4).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             let mut batch = vec![payload(2), payload(3)];
@@ -140,7 +140,7 @@ fn close_against_batch() {
 #[test]
 fn receiver_drop_against_send() {
     model(3, || {
-        let (mut tx, rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, rx) = lanes(4).first_ring(4).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || send_all(&mut tx, 2..=3));
         drop(rx);
@@ -162,7 +162,7 @@ fn receiver_drop_against_express() {
 #[test]
 fn close_against_waiting_send() {
     model(3, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || block_on(tx.send(payload(2))).is_ok());
         let received = close_and_drain(&mut rx, 0);
@@ -174,7 +174,7 @@ fn close_against_waiting_send() {
 #[test]
 fn close_alone_wakes_a_waiting_send() {
     model(3, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || assert!(block_on(tx.send(payload(2))).is_err()));
         rx.close();
@@ -185,7 +185,7 @@ fn close_alone_wakes_a_waiting_send() {
 #[test]
 fn close_against_sender_drop() {
     model(3, || {
-        let (mut tx, mut rx) = channel(2);
+        let (mut tx, mut rx) = lanes(2).build();
         tx.try_send(payload(1)).unwrap();
         assert_eq!(rx.try_recv().unwrap().0, 1);
         let producer = thread::spawn(move || drop(tx));

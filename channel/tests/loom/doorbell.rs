@@ -1,20 +1,19 @@
-//! Sleep against wake: the receiver's *armed* flag and the express place.
+//! Sleep against wake: the receiver's *armed* flag, the ready list and the express places.
 
 use std::{
     sync::{Arc, atomic::Ordering},
     task::Waker,
 };
 
-use lanemesh::channel;
+use lanemesh::{Builder, channel};
 use loom::{future::block_on, thread};
 
-use crate::{Count, model, payload, poll_once};
+use crate::{Count, lanes, model, payload, poll_once};
 
-/// Capacity 1 never uses the express place: the message goes with the lane.
 #[test]
 fn arm_against_push() {
     model(3, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         let producer = thread::spawn(move || {
             tx.try_send(payload(1)).unwrap();
             tx
@@ -43,7 +42,7 @@ fn arm_against_express() {
 #[test]
 fn two_producers_on_the_ready_list() {
     model(2, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         let mut other = tx.clone();
         let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
         let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
@@ -55,16 +54,16 @@ fn two_producers_on_the_ready_list() {
     });
 }
 
-/// One wins the express place, the other pushes its lane on top of it, or the other way about.
+/// One wins the only express place, the other pushes its lane on top of it, or the other way about.
 #[test]
 fn express_against_push() {
     model(2, || {
-        let (mut tx, mut rx) = channel(2);
+        let (mut tx, mut rx) = Builder::new(2).express(1).build();
         let mut other = tx.clone();
         assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
-        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
-        let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
-        let sum = block_on(rx.recv()).unwrap().0 + block_on(rx.recv()).unwrap().0;
+        let first = thread::spawn(move || tx.try_send(1).unwrap());
+        let second = thread::spawn(move || other.try_send(2).unwrap());
+        let sum: u32 = block_on(rx.recv()).unwrap() + block_on(rx.recv()).unwrap();
         assert_eq!(sum, 3);
         first.join().unwrap();
         second.join().unwrap();
@@ -116,7 +115,7 @@ fn last_of_two_senders_drops_after_a_send() {
 #[test]
 fn cancelled_recv_against_push() {
     model(3, || {
-        let (mut tx, mut rx) = channel(2);
+        let (mut tx, mut rx) = lanes(2).build();
         let producer = thread::spawn(move || {
             tx.try_send(payload(1)).unwrap();
             tx
@@ -141,7 +140,7 @@ fn cancelled_recv_against_push() {
 #[test]
 fn waker_changed_against_wake() {
     model(2, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         let mut other = tx.clone();
         let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
         let second = thread::spawn(move || other.try_send(payload(2)).unwrap());

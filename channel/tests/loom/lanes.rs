@@ -2,16 +2,15 @@
 
 use std::task::Waker;
 
-use lanemesh::{Builder, channel};
 use loom::{future::block_on, thread};
 
-use crate::{model, payload, poll_once};
+use crate::{lanes, model, payload, poll_once};
 
 /// The receiver gives the lane up between the messages, or finds the next one just in time.
 #[test]
 fn idle_handshake() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(4).build();
         tx.try_send(payload(0)).unwrap();
         let producer = thread::spawn(move || {
             tx.try_send(payload(1)).unwrap();
@@ -29,7 +28,7 @@ fn idle_handshake() {
 #[test]
 fn batch_against_retire() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(4).build();
         tx.try_send(payload(0)).unwrap();
         let producer = thread::spawn(move || {
             let mut batch = vec![payload(1), payload(2)];
@@ -46,7 +45,7 @@ fn batch_against_retire() {
 #[test]
 fn growth() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(1).build();
+        let (mut tx, mut rx) = lanes(4).first_ring(1).build();
         tx.try_send(payload(0)).unwrap();
         let producer = thread::spawn(move || {
             for n in 1..=3 {
@@ -64,7 +63,7 @@ fn growth() {
 #[test]
 fn sender_drop_against_retire() {
     model(3, || {
-        let (mut tx, mut rx) = channel(2);
+        let (mut tx, mut rx) = lanes(2).build();
         let keep = tx.clone();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
@@ -86,7 +85,7 @@ fn sender_drop_against_retire() {
 #[test]
 fn lane_recycled_against_a_late_look() {
     model(2, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         let mut next = tx.clone();
         let producer = thread::spawn(move || {
             tx.try_send(payload(1)).unwrap();
@@ -104,7 +103,7 @@ fn lane_recycled_against_a_late_look() {
 #[test]
 fn two_lanes_taken_in_turn() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(2).burst(1).build();
+        let (mut tx, mut rx) = lanes(2).burst(1).build();
         let mut other = tx.clone();
         tx.try_send(payload(1)).unwrap();
         tx.try_send(payload(2)).unwrap();

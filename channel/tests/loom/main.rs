@@ -6,8 +6,10 @@
 
 mod close;
 mod doorbell;
+mod express;
 mod lanes;
 mod mailbox;
+mod shared;
 mod waiting;
 
 use std::{
@@ -26,6 +28,11 @@ fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
     builder.check(f);
+}
+
+/// A channel where every message goes by its producer's lane.
+fn lanes(capacity: usize) -> lanemesh::Builder {
+    lanemesh::Builder::new(capacity).express(0)
 }
 
 /// A message that loom sees: a leak or a second drop fails the model.

@@ -2,15 +2,15 @@
 
 use std::task::Waker;
 
-use lanemesh::{Builder, TrySendError, channel};
+use lanemesh::{TrySendError, channel};
 use loom::{future::block_on, thread};
 
-use crate::{model, payload, poll_once};
+use crate::{lanes, model, payload, poll_once};
 
 #[test]
 fn full_lane_against_wake() {
     model(2, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         let producer = thread::spawn(move || {
             block_on(async {
                 tx.send(payload(1)).await.unwrap();
@@ -27,7 +27,7 @@ fn full_lane_against_wake() {
 #[test]
 fn full_ring_against_wake() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(2).first_ring(2).build();
+        let (mut tx, mut rx) = lanes(2).first_ring(2).build();
         tx.try_send(payload(1)).unwrap();
         tx.try_send(payload(2)).unwrap();
         let producer = thread::spawn(move || block_on(tx.send(payload(3))).unwrap());
@@ -42,7 +42,7 @@ fn full_ring_against_wake() {
 #[test]
 fn full_lane_against_try_recv() {
     model(3, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             block_on(tx.send(payload(2))).unwrap();
@@ -58,7 +58,7 @@ fn full_lane_against_try_recv() {
 #[test]
 fn cancelled_send_against_room() {
     model(2, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
@@ -78,7 +78,7 @@ fn cancelled_send_against_room() {
 #[test]
 fn sender_waker_changed_against_wake() {
     model(2, || {
-        let (mut tx, mut rx) = channel(1);
+        let (mut tx, mut rx) = lanes(1).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             for _ in 0..2 {
@@ -96,7 +96,7 @@ fn sender_waker_changed_against_wake() {
 #[test]
 fn room_is_exact_while_the_receiver_takes() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(2).first_ring(1).build();
+        let (mut tx, mut rx) = lanes(2).first_ring(1).build();
         tx.try_send(payload(1)).unwrap();
         tx.try_send(payload(2)).unwrap();
         let producer = thread::spawn(move || match tx.try_send(payload(3)) {
@@ -113,5 +113,69 @@ fn room_is_exact_while_the_receiver_takes() {
             assert_eq!(message.0, count);
         }
         assert_eq!(count, producer.join().unwrap());
+    });
+}
+
+// The same where all that the producer waits for is in express places.
+
+#[test]
+fn full_express_against_wake() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            block_on(tx.send(payload(2))).unwrap();
+        });
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+        producer.join().unwrap();
+    });
+}
+
+/// The receiver takes one message, and does not look again before the producer has gone on.
+#[test]
+fn full_express_against_try_recv() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            block_on(tx.send(payload(2))).unwrap();
+            tx
+        });
+        assert_eq!(rx.try_recv().unwrap().0, 1);
+        let tx = producer.join().unwrap();
+        assert_eq!(rx.try_recv().unwrap().0, 2);
+        drop(tx);
+    });
+}
+
+#[test]
+fn cancelled_send_against_express_room() {
+    model(2, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || {
+            let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
+            block_on(tx.reserve()).unwrap().send(payload(3)).unwrap();
+            sent
+        });
+        let mut sum = block_on(rx.recv()).unwrap().0;
+        while let Some(message) = block_on(rx.recv()) {
+            sum += message.0;
+        }
+        let sent = producer.join().unwrap();
+        assert_eq!(sum, if sent { 6 } else { 4 });
+    });
+}
+
+/// The close wakes the sender, whose lane has nothing in it.
+#[test]
+fn close_alone_wakes_a_send_that_waits_for_an_express_place() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(1);
+        tx.try_send(payload(1)).unwrap();
+        let producer = thread::spawn(move || assert!(block_on(tx.send(payload(2))).is_err()));
+        rx.close();
+        producer.join().unwrap();
     });
 }
