@@ -11,7 +11,7 @@ use std::{
 use crate::{
     error::{SendError, SendManyError, SendTimeoutError, TrySendError},
     express::Habit,
-    lane::{LaneName, LaneTx},
+    lane::LaneTx,
     mesh::Mesh,
     park,
     shared_sender::SharedSender,
@@ -31,20 +31,14 @@ const CHUNK: usize = 64;
 /// there is no order.
 pub struct Sender<T> {
     mesh: Arc<Mesh<T>>,
-    /// What this sender needs as a producer, from its first send on.
-    producer: Option<Box<Producer<T>>>,
-    /// The lane in it: all of it that a message by an express place needs.
-    lane: Option<LaneName<T>>,
+    /// From the first send on.
+    lane: Option<LaneTx<T>>,
+    /// Fed and not flushed. Counts against the lane's capacity.
+    staged: Option<Box<Exclusive<Vec<T>>>>,
     /// Messages for which there is room, by the last count; there may be more.
     credit: u32,
     way: Way,
     habit: Habit,
-}
-
-struct Producer<T> {
-    lane: LaneTx<T>,
-    /// Fed and not flushed. Counts against the lane's capacity.
-    staged: Exclusive<Vec<T>>,
 }
 
 /// Where messages of a sender may be, besides the express places.
@@ -63,8 +57,8 @@ impl<T> Sender<T> {
     pub(crate) fn first(mesh: Arc<Mesh<T>>) -> Self {
         Self {
             mesh,
-            producer: None,
             lane: None,
+            staged: None,
             credit: 0,
             way: Way::Express,
             habit: Habit::new(),
@@ -92,10 +86,11 @@ impl<T> Sender<T> {
     /// Whether nothing is left of what was sent through the lane.
     #[inline]
     fn is_clear(&mut self) -> bool {
-        let Some(producer) = &mut self.producer else {
-            unreachable!("what was sent otherwise than by an express place went through a lane")
-        };
-        let clear = self.way == Way::Lane && producer.lane.clear().is_some();
+        let clear = self.way == Way::Lane
+            && self
+                .lane
+                .as_mut()
+                .is_some_and(|lane| lane.clear().is_some());
         if clear {
             self.way = Way::Express;
         }
@@ -108,11 +103,9 @@ impl<T> Sender<T> {
         if !self.has_room() {
             return Err(self.refused(message));
         }
-        if self.lane.is_none() {
-            self.open();
-        }
+        self.opened();
         self.credit -= 1;
-        let message = match self.lane {
+        let message = match &self.lane {
             Some(lane) if self.mesh.bell.express.limit() > 0 && !self.habit.is_busy() => {
                 // In any half of the capacity there is a message for which the receiver looks whether this
                 // sender waits.
@@ -120,7 +113,7 @@ impl<T> Sender<T> {
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
                     let bell = &self.mesh.bell;
-                    bell.try_express(lane, tell, &mut self.habit, message)
+                    bell.try_express(lane.name(), tell, &mut self.habit, message)
                 };
                 match sent {
                     Ok(()) => return Ok(()),
@@ -131,7 +124,7 @@ impl<T> Sender<T> {
         };
         self.habit.lane();
         self.way = Way::Lane;
-        match self.producer.as_mut().map(|producer| producer.lane.clear()) {
+        match self.lane.as_mut().map(LaneTx::clear) {
             Some(Some(clear)) => clear
                 .send(&self.mesh.bell.ready, message)
                 .map_err(TrySendError::Closed),
@@ -162,12 +155,10 @@ impl<T> Sender<T> {
         }
         self.credit -= 1;
         let (first, limit) = self.ring_sizes();
-        let Some(producer) = &mut self.producer else {
+        let Some(lane) = &mut self.lane else {
             unreachable!("a lane that is not clear is open")
         };
-        producer
-            .lane
-            .send_ring(&self.mesh.bell.ready, first, limit, message)
+        lane.send_ring(&self.mesh.bell.ready, first, limit, message)
             .map_err(TrySendError::Closed)
     }
 
@@ -208,12 +199,14 @@ impl<T> Sender<T> {
     #[cold]
     fn count_credit(&mut self) {
         let express = &self.mesh.bell.express;
-        let mut used = self.lane.map_or(0, |lane| self.habit.count(express, lane));
+        let mut used = self
+            .lane
+            .as_ref()
+            .map_or(0, |lane| self.habit.count(express, lane.name()));
         // Else there is nothing in the lane, which is then not looked at.
-        if self.way != Way::Express
-            && let Some(producer) = &mut self.producer
-        {
-            used += producer.lane.used() + producer.staged.len();
+        if self.way != Way::Express {
+            used += self.lane.as_mut().map_or(0, LaneTx::used);
+            used += self.staged.as_ref().map_or(0, |staged| staged.len());
         }
         let room = self.mesh.config.lane_capacity.saturating_sub(used);
         self.credit = u32::try_from(room).unwrap_or(u32::MAX);
@@ -353,7 +346,7 @@ impl<T> Sender<T> {
             return Poll::Ready(Err(SendError(())));
         }
         self.mesh.bell.ready.expect_waiting();
-        let waits = self.producer().lane.wait(cx.waker());
+        let waits = self.opened().wait(cx.waker());
         let ready = if self.is_closed() {
             Err(SendError(()))
         } else if self.has_room() {
@@ -370,8 +363,8 @@ impl<T> Sender<T> {
             }
             Err(SendError(()))
         };
-        if let Some(producer) = &mut self.producer {
-            producer.lane.stop_waiting();
+        if let Some(lane) = &mut self.lane {
+            lane.stop_waiting();
         }
         Poll::Ready(ready)
     }
@@ -384,9 +377,7 @@ impl<T> Sender<T> {
         }
         self.way = Way::Lane;
         let ready = &self.mesh.bell.ready;
-        self.producer
-            .as_mut()
-            .is_some_and(|producer| producer.lane.list(ready))
+        self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
 
     /// Stages a message in this sender, if the lane has room for it beside those staged before. The
@@ -465,26 +456,12 @@ impl<T> Sender<T> {
     }
 
     fn staged(&mut self) -> &mut Vec<T> {
-        self.producer().staged.get()
+        self.staged.get_or_insert_default().get()
     }
 
-    fn producer(&mut self) -> &mut Producer<T> {
-        if self.producer.is_none() {
-            self.open();
-        }
-        match &mut self.producer {
-            Some(producer) => producer,
-            None => unreachable!("the lane was opened above"),
-        }
-    }
-
-    /// Opens the lane.
-    #[cold]
-    fn open(&mut self) {
-        let lane = self.mesh.open_lane();
-        self.lane = Some(lane.name());
-        let staged = Exclusive::default();
-        self.producer = Some(Box::new(Producer { lane, staged }));
+    /// The lane, opened if need be.
+    fn opened(&mut self) -> &mut LaneTx<T> {
+        self.lane.get_or_insert_with(|| self.mesh.open_lane())
     }
 
     /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
@@ -511,15 +488,8 @@ impl<T> Sender<T> {
         }
         let (first, limit) = self.ring_sizes();
         self.way = Way::Lane;
-        if self.producer.is_none() {
-            self.open();
-        }
-        let Some(producer) = &mut self.producer else {
-            unreachable!("the lane was opened above")
-        };
-        producer
-            .lane
-            .send_ring_vec(&self.mesh.bell.ready, first, limit, items, count)
+        let lane = self.lane.get_or_insert_with(|| self.mesh.open_lane());
+        lane.send_ring_vec(&self.mesh.bell.ready, first, limit, items, count)
     }
 
     /// Sends as many messages of an iterator as the lane has room for, with one doorbell for each run of
@@ -675,9 +645,8 @@ impl<T> Sender<T> {
     /// Messages of this sender that the receiver has not taken; staged ones included.
     pub fn len(&self) -> usize {
         let express = &self.mesh.bell.express;
-        let expressed = self.lane.map_or(0, |lane| express.count_of(lane));
-        let elsewhere = |producer: &Producer<T>| producer.lane.count() + producer.staged.len();
-        expressed + self.producer.as_deref().map_or(0, elsewhere)
+        let lane = |lane: &LaneTx<T>| express.count_of(lane.name()) + lane.count();
+        self.lane.as_ref().map_or(0, lane) + self.staged.as_ref().map_or(0, |staged| staged.len())
     }
 
     /// Whether the receiver has taken all messages of this sender.
@@ -728,9 +697,9 @@ impl<T> Drop for Sender<T> {
         struct End<'a, T>(&'a mut Sender<T>);
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
-                let Sender { mesh, producer, .. } = &mut *self.0;
-                if let Some(producer) = producer.take()
-                    && let Some(lane) = producer.lane.close(&mesh.bell.ready)
+                let Sender { mesh, lane, .. } = &mut *self.0;
+                if let Some(lane) = lane.take()
+                    && let Some(lane) = lane.close(&mesh.bell.ready)
                 {
                     mesh.recycle(lane);
                 }

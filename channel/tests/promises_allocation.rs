@@ -156,6 +156,19 @@ fn a_lane_that_never_sent_takes_its_sender_only() {
     assert!(bytes <= 64, "{bytes} bytes");
 }
 
+/// As the crate's documentation has it.
+#[test]
+fn a_lane_that_sent_now_and_then_takes_about_170_bytes() {
+    let bytes = bytes_per_idle_lane(1024, |tx, rx| {
+        for n in 0..3 {
+            tx.try_send(n).unwrap();
+            assert_eq!(rx.try_recv(), Ok(n));
+            common::start_and_cancel(rx.recv());
+        }
+    });
+    assert!((160..190).contains(&bytes), "{bytes} bytes");
+}
+
 #[test]
 fn a_lane_that_sent_one_at_a_time_takes_at_most_1_kib() {
     let bytes = bytes_per_idle_lane(1024, |tx, rx| {
@@ -179,6 +192,8 @@ fn a_lane_that_opened_its_ring_takes_at_most_1_kib() {
             assert_eq!(rx.try_iter().count(), 10);
         }
     });
+    // As the crate's documentation has it: about 800.
+    assert!((750..850).contains(&bytes), "{bytes} bytes");
     assert!(bytes <= LIMIT, "{bytes} bytes");
 }
 

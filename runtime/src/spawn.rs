@@ -308,7 +308,7 @@ impl<A: Actor> Builder<A> {
         };
         // Few express places: an actor that seldom hears anything should be small.
         let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
-            .high(|high| high.express(1))
+            .high(|high| high.express(0))
             .low(|low| low.express(2))
             .build();
         let mut options = self.options;

@@ -18,7 +18,7 @@ use crate::{
 /// The half of a lane that sends. It must be closed before it is forgotten.
 pub(crate) struct LaneTx<T> {
     lane: NonNull<Lane<T>>,
-    rings: Option<Rings<T>>,
+    rings: Option<Box<Rings<T>>>,
 }
 
 /// The rings of a lane as the producer sees them.
@@ -190,13 +190,13 @@ impl<T> LaneTx<T> {
         // ORDERING: Release pairs with the Acquire of the receiver's look.
         self.lane().ring.store(part.as_ptr(), Ordering::Release);
         let count = Mutex::new(());
-        self.rings = Some(Rings {
+        self.rings = Some(Box::new(Rings {
             current,
             older: Vec::new(),
             part,
             dirty: false,
             count,
-        });
+        }));
     }
 
     /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring, and says
