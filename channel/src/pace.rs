@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::inbox::Sleep;
+use crate::inbox::{Inbox, Sleep};
 
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -38,6 +38,31 @@ impl Pace {
     #[inline]
     pub(crate) fn rest(&mut self) {
         self.left = self.budget;
+    }
+
+    /// Polls one class with `take`, which says what it took and how many messages that counts for. `None` when
+    /// the class is closed and drained.
+    #[inline]
+    pub(crate) fn poll<T, R>(
+        &mut self,
+        inbox: &mut Inbox<T>,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Inbox<T>) -> Option<(R, usize)>,
+    ) -> Poll<Option<R>> {
+        if !self.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            if let Some((found, count)) = take(inbox) {
+                self.count(count);
+                return Poll::Ready(Some(found));
+            }
+            match inbox.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(None),
+                sleep => return self.pause(cx, sleep),
+            }
+        }
     }
 
     /// Says `Pending`; a receiver that could not be laid to sleep is polled again soon.

@@ -133,21 +133,12 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        if !self.pace.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        loop {
-            let count = self.inbox.try_next_many(into, limit);
-            if count > 0 {
-                self.pace.count(count);
-                return Poll::Ready(count);
-            }
-            match self.inbox.sleep(cx.waker()) {
-                Sleep::Ready => {}
-                Sleep::Closed => return Poll::Ready(0),
-                sleep => return self.pace.pause(cx, sleep),
-            }
-        }
+        let take = |inbox: &mut Inbox<T>| match inbox.try_next_many(into, limit) {
+            0 => None,
+            count => Some((count, count)),
+        };
+        let taken = self.pace.poll(&mut self.inbox, cx, take);
+        taken.map(|count| count.unwrap_or(0))
     }
 
     /// Waits until a message is there, without taking it: `true`; or until the channel is closed and
@@ -162,20 +153,9 @@ impl<T> Receiver<T> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if !self.pace.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        loop {
-            if self.inbox.has_next() {
-                self.pace.count(1);
-                return Poll::Ready(true);
-            }
-            match self.inbox.sleep(cx.waker()) {
-                Sleep::Ready => {}
-                Sleep::Closed => return Poll::Ready(false),
-                sleep => return self.pace.pause(cx, sleep),
-            }
-        }
+        let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(((), 1));
+        let found = self.pace.poll(&mut self.inbox, cx, look);
+        found.map(|found| found.is_some())
     }
 
     /// Waits for a message, blocking the thread. `None` when the channel is closed, or all senders are

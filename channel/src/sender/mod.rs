@@ -1,15 +1,19 @@
 //! Sending: one `Sender` is one producer, with a lane of its own.
 
+mod batch;
+mod weak;
+
 use std::{
     fmt,
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::poll_fn,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use self::weak::ClosedFuture;
+pub use self::weak::WeakSender;
 use crate::{
-    error::{SendError, SendManyError, SendTimeoutError, TrySendError},
+    error::{SendError, SendTimeoutError, TrySendError},
     express::Habit,
     lane::LaneTx,
     mesh::Mesh,
@@ -18,12 +22,9 @@ use crate::{
     sync::{Arc, Exclusive},
 };
 
-/// Messages of an iterator that are staged at a time.
-const CHUNK: usize = 64;
-
 /// The sending side of a channel. Each clone is a producer of its own.
 ///
-/// A sender's lane is opened when it first sends through one, and is closed and used again after the
+/// A sender's lane is opened when it first sends, and is closed and used again after the
 /// sender was dropped and the receiver has taken what is in it. Sends take `&mut self`, so that no two
 /// threads write one lane; [`shared`](Self::shared) gives a sender for `&self`.
 ///
@@ -380,242 +381,9 @@ impl<T> Sender<T> {
         self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
 
-    /// Stages a message in this sender, if the lane has room for it beside those staged before. The
-    /// receiver sees none of them before [`flush`](Self::flush), or the next send.
-    ///
-    /// A batch that is fed and flushed costs one handshake with the receiver instead of one a message.
-    ///
-    /// # Errors
-    ///
-    /// [`TrySendError::Full`] or [`TrySendError::Closed`], with the message.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let (mut tx, mut rx) = lanemesh::channel(8);
-    /// for n in 0..3 {
-    ///     tx.try_feed(n).unwrap();
-    /// }
-    /// assert!(rx.try_recv().is_err());
-    /// tx.flush().unwrap();
-    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
-    /// ```
-    pub fn try_feed(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self.is_closed() {
-            return Err(TrySendError::Closed(message));
-        }
-        if !self.has_room() {
-            return Err(TrySendError::Full(message));
-        }
-        self.stage(message);
-        Ok(())
-    }
-
-    /// Stages a message as [`try_feed`](Self::try_feed) does; when the lane has no room, flushes what is
-    /// staged and waits.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped before it is ready, the message is dropped with it. Those staged
-    /// before are kept.
-    pub async fn feed(&mut self, message: T) -> Result<(), SendError<T>> {
-        match self.try_feed(message) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Closed(message)) => Err(SendError(message)),
-            Err(TrySendError::Full(message)) => match poll_fn(|cx| self.poll_reserve(cx)).await {
-                Ok(()) => {
-                    self.stage(message);
-                    Ok(())
-                }
-                Err(_) => Err(SendError(message)),
-            },
-        }
-    }
-
-    /// Sends what is staged, with one doorbell. It always fits.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`] with the messages that were not accepted, in order, when the channel is closed.
-    pub fn flush(&mut self) -> Result<(), SendError<Vec<T>>> {
-        if self.flush_staged() {
-            return Ok(());
-        }
-        Err(SendError(std::mem::take(self.staged())))
-    }
-
-    /// Stages a message, for which there is room.
-    fn stage(&mut self, message: T) {
-        self.credit -= 1;
-        self.way = Way::Staged;
-        self.staged().push(message);
-    }
-
-    fn staged(&mut self) -> &mut Vec<T> {
-        self.staged.get_or_insert_default().get()
-    }
-
     /// The lane, opened if need be.
     fn opened(&mut self) -> &mut LaneTx<T> {
         self.lane.get_or_insert_with(|| self.mesh.open_lane())
-    }
-
-    /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
-    fn flush_staged(&mut self) -> bool {
-        if self.way != Way::Staged {
-            return true;
-        }
-        let mut staged = std::mem::take(self.staged());
-        let count = staged.len();
-        self.send_front(&mut staged, count);
-        let all = staged.is_empty();
-        *self.staged() = staged;
-        if !all {
-            self.way = Way::Staged;
-        }
-        all
-    }
-
-    /// Sends the first `count` of `items`, for which room has been counted, and removes those that went:
-    /// all, unless the channel is closed.
-    fn send_front(&mut self, items: &mut Vec<T>, count: usize) -> usize {
-        if count == 0 || self.mesh.is_closed() {
-            return 0;
-        }
-        let (first, limit) = self.ring_sizes();
-        self.way = Way::Lane;
-        let lane = self.lane.get_or_insert_with(|| self.mesh.open_lane());
-        lane.send_ring_vec(&self.mesh.bell.ready, first, limit, items, count)
-    }
-
-    /// Sends as many messages of an iterator as the lane has room for, with one doorbell for each run of
-    /// up to 64, and says how many went. Only those are taken from the iterator: pass
-    /// [`by_ref`](Iterator::by_ref) to go on with the rest.
-    ///
-    /// # Errors
-    ///
-    /// [`SendManyError`] when the channel is closed, with those that were taken and not accepted.
-    pub fn try_send_many(
-        &mut self,
-        messages: impl IntoIterator<Item = T>,
-    ) -> Result<usize, SendManyError<T>> {
-        let mut sent = 0;
-        self.send_some(&mut messages.into_iter(), &mut sent)?;
-        Ok(sent)
-    }
-
-    /// Sends from the iterator until the lane is full (`false`) or the iterator at its end (`true`).
-    fn send_some(
-        &mut self,
-        messages: &mut impl Iterator<Item = T>,
-        sent: &mut usize,
-    ) -> Result<bool, SendManyError<T>> {
-        let closed = |sent: usize, unsent| SendManyError { sent, unsent };
-        if !self.flush_staged() {
-            return Err(closed(*sent, Vec::new()));
-        }
-        let mut chunk = Vec::new();
-        loop {
-            if self.is_closed() {
-                return Err(closed(*sent, chunk));
-            }
-            let room = self.room_for(CHUNK).min(CHUNK);
-            if room == 0 {
-                return Ok(false);
-            }
-            chunk.extend(messages.take(room));
-            let count = chunk.len();
-            self.credit -= count as u32;
-            let went = self.send_front(&mut chunk, count);
-            *sent += went;
-            if went < count {
-                return Err(closed(*sent, chunk));
-            }
-            if count < room || messages.size_hint().1 == Some(0) {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Sends all messages of an iterator, waiting for room as needed, and says how many they were. An
-    /// iterator that does not say that it has ended ([`size_hint`](Iterator::size_hint)) is asked once
-    /// there is room again.
-    ///
-    /// # Errors
-    ///
-    /// [`SendManyError`] when the channel is closed, or closes while it waits, with those that were
-    /// taken from the iterator and not accepted.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, those that went are sent, and the rest is still in the iterator: pass
-    /// [`by_ref`](Iterator::by_ref) to keep it. None is in between.
-    pub async fn send_many(
-        &mut self,
-        messages: impl IntoIterator<Item = T>,
-    ) -> Result<usize, SendManyError<T>> {
-        let mut messages = messages.into_iter();
-        let mut sent = 0;
-        while !self.send_some(&mut messages, &mut sent)? {
-            if poll_fn(|cx| self.poll_reserve(cx)).await.is_err() {
-                return Err(SendManyError {
-                    sent,
-                    unsent: Vec::new(),
-                });
-            }
-        }
-        Ok(sent)
-    }
-
-    /// Sends as many messages from the front of `messages` as the lane has room for, with one doorbell,
-    /// removes them, and says how many they were.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`] when the channel is closed, with the number that went before. The others stay in
-    /// `messages`.
-    pub fn try_send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
-        if !self.flush_staged() || self.is_closed() {
-            return Err(SendError(0));
-        }
-        let count = self.room_for(messages.len()).min(messages.len());
-        self.credit -= count as u32;
-        let sent = self.send_front(messages, count);
-        if sent < count {
-            Err(SendError(sent))
-        } else {
-            Ok(sent)
-        }
-    }
-
-    /// Sends all of `messages`, waiting for room as needed, and says how many they were.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`] when the channel is closed, or closes while it waits, with the number that went
-    /// before. The others stay in `messages`.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, those that went have been removed from `messages`, and the rest is
-    /// still there.
-    pub async fn send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
-        let mut sent = 0;
-        loop {
-            sent += self
-                .try_send_vec(messages)
-                .map_err(|SendError(went)| SendError(sent + went))?;
-            if messages.is_empty() {
-                return Ok(sent);
-            }
-            if poll_fn(|cx| self.poll_reserve(cx)).await.is_err() {
-                return Err(SendError(sent));
-            }
-        }
     }
 
     /// Waits until the receiver closes the channel or is dropped.
@@ -624,11 +392,7 @@ impl<T> Sender<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn closed(&self) {
-        ClosedFuture {
-            mesh: &self.mesh,
-            key: None,
-        }
-        .await;
+        ClosedFuture::new(&self.mesh).await;
     }
 
     /// Whether the receiver has closed the channel or is gone.
@@ -661,9 +425,7 @@ impl<T> Sender<T> {
 
     /// A handle that does not keep the channel open.
     pub fn downgrade(&self) -> WeakSender<T> {
-        WeakSender {
-            mesh: self.mesh.clone(),
-        }
+        WeakSender::new(self.mesh.clone())
     }
 
     /// This producer, to be used through `&self`: its lane behind a short lock.
@@ -744,75 +506,5 @@ impl<T> Permit<'_, T> {
 impl<T> fmt::Debug for Permit<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit").finish_non_exhaustive()
-    }
-}
-
-/// A handle to a channel that does not keep it open.
-pub struct WeakSender<T> {
-    mesh: Arc<Mesh<T>>,
-}
-
-impl<T> WeakSender<T> {
-    /// A new producer, or `None` when the last sender has been dropped.
-    pub fn upgrade(&self) -> Option<Sender<T>> {
-        self.mesh
-            .try_add_sender()
-            .then(|| Sender::first(self.mesh.clone()))
-    }
-
-    /// Waits until the receiver closes the channel or is dropped.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn closed(&self) {
-        ClosedFuture {
-            mesh: &self.mesh,
-            key: None,
-        }
-        .await;
-    }
-}
-
-impl<T> Clone for WeakSender<T> {
-    fn clone(&self) -> Self {
-        Self {
-            mesh: self.mesh.clone(),
-        }
-    }
-}
-
-impl<T> fmt::Debug for WeakSender<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WeakSender")
-            .field("mesh", &self.mesh)
-            .finish()
-    }
-}
-
-struct ClosedFuture<'a, T> {
-    mesh: &'a Mesh<T>,
-    key: Option<u64>,
-}
-
-impl<T> Future for ClosedFuture<'_, T> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.mesh.wait_closed(self.key, cx.waker()) {
-            None => Poll::Ready(()),
-            key => {
-                self.key = key;
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<T> Drop for ClosedFuture<'_, T> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.mesh.forget_closer(key);
-        }
     }
 }

@@ -1,0 +1,71 @@
+//! The mailbox with two priorities: two meshes, a sender for both, and a receiver that looks at the high one
+//! first.
+
+mod receiver;
+mod sender;
+
+pub use self::{
+    receiver::MailboxReceiver,
+    sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
+};
+use crate::{config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender, sync::Arc};
+
+/// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
+pub const HIGH_LOOK_INTERVAL: usize = 8;
+
+/// A message from a mailbox, with its priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Message<High, Low> {
+    /// A high-priority message.
+    High(High),
+    /// A low-priority message.
+    Low(Low),
+}
+
+/// What [`MailboxSender::send_low`] does when the low lane is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// Waits for room.
+    #[default]
+    Wait,
+    /// Gives the message back as [`TrySendError::Full`](crate::TrySendError::Full).
+    Reject,
+    /// Drops the message that was to be sent, and counts it in [`Stats::dropped`].
+    ///
+    /// [`Stats::dropped`]: crate::Stats::dropped
+    Drop,
+}
+
+/// What became of a message that `send_low` was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The receiver sees it, or drops it with the rest when it is dropped itself.
+    Queued,
+    /// It was dropped because the lane was full, under [`Overflow::Drop`].
+    Dropped,
+}
+
+pub(crate) fn mailbox<High, Low>(
+    high: Config,
+    low: Config,
+    overflow: Overflow,
+) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
+    let (high, low, pace) = (
+        Arc::new(Mesh::new(high)),
+        Arc::new(Mesh::new(low)),
+        Pace::new(low.budget),
+    );
+    let receiver = MailboxReceiver {
+        high: Inbox::new(high.clone()),
+        low: Inbox::new(low.clone()),
+        pace,
+    };
+    (
+        MailboxSender {
+            high: Sender::first(high),
+            low: Sender::first(low),
+            overflow,
+        },
+        receiver,
+    )
+}

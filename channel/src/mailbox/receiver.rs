@@ -1,0 +1,415 @@
+//! Receiving from a mailbox: the high class first.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use super::{HIGH_LOOK_INTERVAL, Message};
+use crate::{
+    error::{RecvTimeoutError, TryRecvError},
+    inbox::{Inbox, Sleep},
+    pace::Pace,
+    park,
+    stats::MailboxStats,
+};
+
+/// The receiving side of a mailbox.
+///
+/// A high-priority message whose send has returned before a receive begins is what that receive gives;
+/// a batch looks for them again at least every [`HIGH_LOOK_INTERVAL`] low-priority messages. How many
+/// low-priority lanes are ready makes no difference. Otherwise as [`Receiver`](crate::Receiver), also
+/// about the budget, which counts both classes.
+pub struct MailboxReceiver<High, Low> {
+    pub(super) high: Inbox<High>,
+    pub(super) low: Inbox<Low>,
+    pub(super) pace: Pace,
+}
+
+impl<High, Low> MailboxReceiver<High, Low> {
+    #[inline]
+    fn try_next(&mut self) -> Option<Message<High, Low>> {
+        if self.high.may_have_next()
+            && let Some(message) = self.high.try_next()
+        {
+            return Some(Message::High(message));
+        }
+        self.low.try_next().map(Message::Low)
+    }
+
+    fn try_next_many(&mut self, into: &mut Vec<Message<High, Low>>, limit: usize) -> usize {
+        let mut count = 0;
+        'all: while count < limit {
+            while self.high.may_have_next()
+                && count < limit
+                && let Some(message) = self.high.try_next()
+            {
+                into.push(Message::High(message));
+                count += 1;
+            }
+            for _ in 0..HIGH_LOOK_INTERVAL.min(limit - count) {
+                let Some(message) = self.low.try_next() else {
+                    break 'all;
+                };
+                into.push(Message::Low(message));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    #[inline]
+    fn sleep(&mut self, waker: &Waker) -> Sleep {
+        let high = self.high.sleep(waker);
+        if matches!(high, Sleep::Ready | Sleep::Busy) {
+            return high;
+        }
+        match (high, self.low.sleep(waker)) {
+            (_, low @ (Sleep::Ready | Sleep::Busy)) => low,
+            (Sleep::Closed, Sleep::Closed) => Sleep::Closed,
+            _ => Sleep::Asleep,
+        }
+    }
+
+    #[cold]
+    fn why_nothing(&mut self) -> TryRecvError {
+        if self.high.is_finished() && self.low.is_finished() {
+            TryRecvError::Closed
+        } else {
+            TryRecvError::Empty
+        }
+    }
+
+    /// Takes a message if one is there, of high priority first.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when the mailbox is
+    /// closed, or all senders are gone, and all messages have been taken.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Message<High, Low>, TryRecvError> {
+        match self.try_next() {
+            Some(message) => Ok(message),
+            None => Err(self.why_nothing()),
+        }
+    }
+
+    /// Takes up to `limit` messages to the end of `into`, and says how many.
+    ///
+    /// High-priority messages go first, and are looked for again at least every
+    /// [`HIGH_LOOK_INTERVAL`] low-priority ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv), when there is none and `limit` is not zero.
+    pub fn try_recv_many(
+        &mut self,
+        into: &mut Vec<Message<High, Low>>,
+        limit: usize,
+    ) -> Result<usize, TryRecvError> {
+        match self.try_next_many(into, limit) {
+            0 if limit > 0 => Err(self.why_nothing()),
+            count => Ok(count),
+        }
+    }
+
+    /// Takes a high-priority message if one is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv), for this class alone.
+    pub fn try_recv_high(&mut self) -> Result<High, TryRecvError> {
+        try_recv_of(&mut self.high)
+    }
+
+    /// Takes a low-priority message if one is there, whatever waits in the high class.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv), for this class alone.
+    pub fn try_recv_low(&mut self) -> Result<Low, TryRecvError> {
+        try_recv_of(&mut self.low)
+    }
+
+    /// Takes up to `limit` low-priority messages to the end of `into`, and says how many, whatever waits
+    /// in the high class.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv_low`](Self::try_recv_low), when there is none and `limit` is not zero.
+    pub fn try_recv_many_low(
+        &mut self,
+        into: &mut Vec<Low>,
+        limit: usize,
+    ) -> Result<usize, TryRecvError> {
+        match self.low.try_next_many(into, limit) {
+            0 if limit > 0 && self.low.is_finished() => Err(TryRecvError::Closed),
+            0 if limit > 0 => Err(TryRecvError::Empty),
+            count => Ok(count),
+        }
+    }
+
+    /// Waits for a message. `None` when the mailbox is closed, or all senders are gone, and all messages
+    /// have been taken.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a message is taken only when the future is ready.
+    #[inline]
+    pub async fn recv(&mut self) -> Option<Message<High, Low>> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Waits for messages, and takes up to `limit` of those that are there as
+    /// [`try_recv_many`](Self::try_recv_many) does. Says how many: zero when the mailbox is closed and
+    /// drained, or `limit` is zero.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv_many(&mut self, into: &mut Vec<Message<High, Low>>, limit: usize) -> usize {
+        poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
+    }
+
+    /// Waits for a high-priority message; `None` when that class is closed and drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv_high(&mut self) -> Option<High> {
+        poll_fn(|cx| self.poll_recv_high(cx)).await
+    }
+
+    /// Waits for a low-priority message, whatever waits in the high class; `None` when that class is
+    /// closed and drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv_low(&mut self) -> Option<Low> {
+        poll_fn(|cx| self.poll_recv_low(cx)).await
+    }
+
+    /// Waits for low-priority messages, and takes up to `limit` of those that are there, whatever waits
+    /// in the high class. Says how many: zero when that class is closed and drained, or `limit` is zero.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv_many_low(&mut self, into: &mut Vec<Low>, limit: usize) -> usize {
+        let (pace, low) = (&mut self.pace, &mut self.low);
+        poll_fn(|cx| {
+            let found = pace.poll(low, cx, |low| match low.try_next_many(into, limit) {
+                0 if limit > 0 => None,
+                count => Some((count, count)),
+            });
+            found.map(|count| count.unwrap_or(0))
+        })
+        .await
+    }
+
+    /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or the
+    /// mailbox closes.
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<High, Low>>> {
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(message) = self.try_next() {
+                self.pace.count(1);
+                return Poll::Ready(Some(message));
+            }
+            match self.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(None),
+                sleep => return self.pace.pause(cx, sleep),
+            }
+        }
+    }
+
+    /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
+    pub fn poll_recv_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<Message<High, Low>>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            let count = self.try_next_many(into, limit);
+            if count > 0 {
+                self.pace.count(count);
+                return Poll::Ready(count);
+            }
+            match self.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(0),
+                sleep => return self.pace.pause(cx, sleep),
+            }
+        }
+    }
+
+    /// Polls for a high-priority message.
+    pub fn poll_recv_high(&mut self, cx: &mut Context<'_>) -> Poll<Option<High>> {
+        self.pace
+            .poll(&mut self.high, cx, |high| high.try_next().map(|m| (m, 1)))
+    }
+
+    /// Polls for a low-priority message, whatever waits in the high class.
+    pub fn poll_recv_low(&mut self, cx: &mut Context<'_>) -> Poll<Option<Low>> {
+        self.pace
+            .poll(&mut self.low, cx, |low| low.try_next().map(|m| (m, 1)))
+    }
+
+    /// Waits until a message is there, without taking it: `true`; or until the mailbox is closed and
+    /// drained: `false`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn readable(&mut self) -> bool {
+        poll_fn(|cx| self.poll_readable(cx)).await
+    }
+
+    /// Polls as [`readable`](Self::readable) does.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.pace.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            if self.high.has_next() || self.low.has_next() {
+                self.pace.count(1);
+                return Poll::Ready(true);
+            }
+            match self.sleep(cx.waker()) {
+                Sleep::Ready => {}
+                Sleep::Closed => return Poll::Ready(false),
+                sleep => return self.pace.pause(cx, sleep),
+            }
+        }
+    }
+
+    /// Whether a high-priority message is there; a snapshot.
+    pub fn has_high(&self) -> bool {
+        self.high.may_have_next() && self.high.len() > 0
+    }
+
+    /// Waits for a message, blocking the thread. `None` when the mailbox is closed, or all senders are
+    /// gone, and all messages have been taken.
+    pub fn blocking_recv(&mut self) -> Option<Message<High, Low>> {
+        self.recv_until(None).ok()
+    }
+
+    /// Waits for a message, blocking the thread for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError::Timeout`] when none came in time, and [`RecvTimeoutError::Closed`] when the
+    /// mailbox is closed and drained.
+    pub fn recv_timeout(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Message<High, Low>, RecvTimeoutError> {
+        self.recv_until(Instant::now().checked_add(timeout))
+    }
+
+    fn recv_until(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Message<High, Low>, RecvTimeoutError> {
+        if let Some(message) = park::spin(|| self.try_next()) {
+            return Ok(message);
+        }
+        match park::block_on(deadline, |cx| {
+            self.pace.rest();
+            self.poll_recv(cx)
+        }) {
+            Some(Some(message)) => Ok(message),
+            Some(None) => Err(RecvTimeoutError::Closed),
+            None => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can
+    /// still be received; then `recv` says `None`.
+    pub fn close(&mut self) {
+        self.high.close();
+        self.low.close();
+    }
+
+    /// Whether the mailbox is closed to new messages: by [`close`](Self::close), or because all senders
+    /// are gone. Messages may still be there.
+    pub fn is_closed(&self) -> bool {
+        self.high.is_closed() && self.low.is_closed()
+    }
+
+    /// Whether there is no message in any lane; a snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages in all lanes together; a snapshot. Costs a look at every lane that has messages.
+    pub fn len(&self) -> usize {
+        self.high.len() + self.low.len()
+    }
+
+    /// Senders of low-priority messages alive, each of them a producer.
+    pub fn sender_count(&self) -> usize {
+        self.low.mesh().senders()
+    }
+
+    /// Figures of both classes, copied out.
+    pub fn stats(&self) -> MailboxStats {
+        MailboxStats {
+            high: self.high.stats(),
+            low: self.low.stats(),
+        }
+    }
+
+    /// Messages until the mailbox is closed and drained, blocking the thread for each.
+    pub fn iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
+        std::iter::from_fn(|| self.blocking_recv())
+    }
+
+    /// Messages that are there; ends when there is none.
+    pub fn try_iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
+        std::iter::from_fn(|| self.try_recv().ok())
+    }
+}
+
+fn try_recv_of<T>(inbox: &mut Inbox<T>) -> Result<T, TryRecvError> {
+    match inbox.try_next() {
+        Some(message) => Ok(message),
+        None if inbox.is_finished() => Err(TryRecvError::Closed),
+        None => Err(TryRecvError::Empty),
+    }
+}
+
+#[cfg(feature = "stream")]
+impl<High, Low> futures_core::Stream for MailboxReceiver<High, Low> {
+    type Item = Message<High, Low>;
+
+    fn poll_next(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_recv(cx)
+    }
+}
+
+/// Nothing in a receiver is pinned.
+impl<High, Low> Unpin for MailboxReceiver<High, Low> {}
+
+impl<High, Low> fmt::Debug for MailboxReceiver<High, Low> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailboxReceiver")
+            .field("high", &self.high)
+            .field("low", &self.low)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,470 @@
+//! Sending to a mailbox: two lanes for one producer.
+
+use std::{fmt, time::Duration};
+
+use super::{Overflow, Sent};
+use crate::{
+    error::{SendError, SendManyError, SendTimeoutError, TrySendError},
+    sender::{Permit, Sender, WeakSender},
+    shared_sender::SharedSender,
+};
+
+/// The sending side of a mailbox. Each clone is a producer with two lanes of its own.
+///
+/// A sender keeps the order of its messages within a class. There is no order between the classes, nor
+/// between senders. [`high`](Self::high) and [`low`](Self::low) give the full interface of [`Sender`] for
+/// each class; the methods here are those that are used most.
+pub struct MailboxSender<High, Low> {
+    pub(super) high: Sender<High>,
+    pub(super) low: Sender<Low>,
+    pub(super) overflow: Overflow,
+}
+
+impl<High, Low> MailboxSender<High, Low> {
+    /// The sender of high-priority messages. A clone of it is a producer of its own.
+    pub fn high(&mut self) -> &mut Sender<High> {
+        &mut self.high
+    }
+
+    /// The sender of low-priority messages. A clone of it is a producer of its own.
+    pub fn low(&mut self) -> &mut Sender<Low> {
+        &mut self.low
+    }
+
+    /// Sends a high-priority message if the lane has room; see [`Sender::try_send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    #[inline]
+    pub fn try_send_high(&mut self, message: High) -> Result<(), TrySendError<High>> {
+        self.high.try_send(message)
+    }
+
+    /// Sends a high-priority message, waiting for room in the lane.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`]: a message whose future is dropped was not sent and is dropped.
+    pub async fn send_high(&mut self, message: High) -> Result<(), SendError<High>> {
+        self.high.send(message).await
+    }
+
+    /// Sends a high-priority message, blocking the thread while the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::blocking_send`].
+    pub fn blocking_send_high(&mut self, message: High) -> Result<(), SendError<High>> {
+        self.high.blocking_send(message)
+    }
+
+    /// Sends a high-priority message, blocking the thread for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_timeout`].
+    pub fn send_high_timeout(
+        &mut self,
+        message: High,
+        timeout: Duration,
+    ) -> Result<(), SendTimeoutError<High>> {
+        self.high.send_timeout(message, timeout)
+    }
+
+    /// Waits for room for a high-priority message; see [`Sender::reserve`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::reserve`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn reserve_high(&mut self) -> Result<Permit<'_, High>, SendError<()>> {
+        self.high.reserve().await
+    }
+
+    /// Sends a low-priority message if the lane has room, whatever [`Overflow`] says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    #[inline]
+    pub fn try_send_low(&mut self, message: Low) -> Result<(), TrySendError<Low>> {
+        self.low.try_send(message)
+    }
+
+    /// Sends a low-priority message; when the lane is full, does what this sender's [`Overflow`] says.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Closed`] when the channel is closed, and [`TrySendError::Full`] when the lane is
+    /// full under [`Overflow::Reject`], both with the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`]: a message whose future is dropped was not sent and is dropped.
+    pub async fn send_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
+        match self.overflow {
+            Overflow::Wait => self.low.send(message).await.map_err(TrySendError::from),
+            _ => return self.offer_low(message),
+        }
+        .map(|()| Sent::Queued)
+    }
+
+    /// Sends a low-priority message, blocking the thread while the lane is full; under
+    /// [`Overflow::Reject`] and [`Overflow::Drop`] it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_low`](Self::send_low).
+    pub fn blocking_send_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
+        match self.overflow {
+            Overflow::Wait => self.low.blocking_send(message).map_err(TrySendError::from),
+            _ => return self.offer_low(message),
+        }
+        .map(|()| Sent::Queued)
+    }
+
+    /// Sends without waiting, under a policy that says what to do instead.
+    fn offer_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
+        match self.low.try_send(message) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Full(message)) if self.overflow == Overflow::Drop => {
+                self.low.count_drop();
+                drop(message);
+                Ok(Sent::Dropped)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a low-priority message, blocking the thread for at most `timeout`, whatever [`Overflow`]
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_timeout`].
+    pub fn send_low_timeout(
+        &mut self,
+        message: Low,
+        timeout: Duration,
+    ) -> Result<(), SendTimeoutError<Low>> {
+        self.low.send_timeout(message, timeout)
+    }
+
+    /// Waits for room for a low-priority message; see [`Sender::reserve`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::reserve`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn reserve_low(&mut self) -> Result<Permit<'_, Low>, SendError<()>> {
+        self.low.reserve().await
+    }
+
+    /// Stages a low-priority message; see [`Sender::try_feed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_feed`].
+    pub fn try_feed_low(&mut self, message: Low) -> Result<(), TrySendError<Low>> {
+        self.low.try_feed(message)
+    }
+
+    /// Stages a low-priority message, waiting for room; see [`Sender::feed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::feed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::feed`].
+    pub async fn feed_low(&mut self, message: Low) -> Result<(), SendError<Low>> {
+        self.low.feed(message).await
+    }
+
+    /// Sends the staged low-priority messages; see [`Sender::flush`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::flush`].
+    pub fn flush_low(&mut self) -> Result<(), SendError<Vec<Low>>> {
+        self.low.flush()
+    }
+
+    /// Sends as many low-priority messages as fit; see [`Sender::try_send_many`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send_many`].
+    pub fn try_send_many_low(
+        &mut self,
+        messages: impl IntoIterator<Item = Low>,
+    ) -> Result<usize, SendManyError<Low>> {
+        self.low.try_send_many(messages)
+    }
+
+    /// Sends low-priority messages, waiting for room; see [`Sender::send_many`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_many`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send_many`].
+    pub async fn send_many_low(
+        &mut self,
+        messages: impl IntoIterator<Item = Low>,
+    ) -> Result<usize, SendManyError<Low>> {
+        self.low.send_many(messages).await
+    }
+
+    /// Sends as many low-priority messages as fit; see [`Sender::try_send_vec`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send_vec`].
+    pub fn try_send_vec_low(&mut self, messages: &mut Vec<Low>) -> Result<usize, SendError<usize>> {
+        self.low.try_send_vec(messages)
+    }
+
+    /// Sends low-priority messages, waiting for room; see [`Sender::send_vec`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_vec`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send_vec`].
+    pub async fn send_vec_low(
+        &mut self,
+        messages: &mut Vec<Low>,
+    ) -> Result<usize, SendError<usize>> {
+        self.low.send_vec(messages).await
+    }
+
+    /// What this sender does when its low lane is full. Clones made later inherit it.
+    pub fn set_low_overflow(&mut self, overflow: Overflow) {
+        self.overflow = overflow;
+    }
+
+    /// What this sender does when its low lane is full.
+    pub fn low_overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    /// Waits until the receiver closes the mailbox or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        self.low.closed().await;
+    }
+
+    /// Whether the receiver has closed the mailbox or is gone.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.low.is_closed()
+    }
+
+    /// Messages of this sender in both classes that the receiver has not taken.
+    pub fn len(&self) -> usize {
+        self.high.len() + self.low.len()
+    }
+
+    /// Whether the receiver has taken all messages of this sender.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether both send to the same receiver.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.high.same_channel(&other.high)
+    }
+
+    /// A handle that does not keep the mailbox open.
+    pub fn downgrade(&self) -> WeakMailboxSender<High, Low> {
+        WeakMailboxSender {
+            high: self.high.downgrade(),
+            low: self.low.downgrade(),
+            overflow: self.overflow,
+        }
+    }
+
+    /// This producer, to be used through `&self`: each of its lanes behind a short lock of its own.
+    pub fn shared(self) -> SharedMailboxSender<High, Low> {
+        let Self {
+            high,
+            low,
+            overflow,
+        } = self;
+        SharedMailboxSender {
+            high: high.shared(),
+            low: low.shared(),
+            overflow,
+        }
+    }
+}
+
+/// Another producer, with two lanes of its own.
+impl<High, Low> Clone for MailboxSender<High, Low> {
+    fn clone(&self) -> Self {
+        Self {
+            high: self.high.clone(),
+            low: self.low.clone(),
+            overflow: self.overflow,
+        }
+    }
+}
+
+impl<High, Low> fmt::Debug for MailboxSender<High, Low> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailboxSender")
+            .field("high", &self.high)
+            .field("low", &self.low)
+            .field("overflow", &self.overflow)
+            .finish()
+    }
+}
+
+/// A handle to a mailbox that does not keep it open.
+pub struct WeakMailboxSender<High, Low> {
+    high: WeakSender<High>,
+    low: WeakSender<Low>,
+    overflow: Overflow,
+}
+
+impl<High, Low> WeakMailboxSender<High, Low> {
+    /// A new producer, or `None` when the last sender of either class has been dropped.
+    pub fn upgrade(&self) -> Option<MailboxSender<High, Low>> {
+        Some(MailboxSender {
+            high: self.high.upgrade()?,
+            low: self.low.upgrade()?,
+            overflow: self.overflow,
+        })
+    }
+}
+
+impl<High, Low> Clone for WeakMailboxSender<High, Low> {
+    fn clone(&self) -> Self {
+        Self {
+            high: self.high.clone(),
+            low: self.low.clone(),
+            overflow: self.overflow,
+        }
+    }
+}
+
+impl<High, Low> fmt::Debug for WeakMailboxSender<High, Low> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakMailboxSender")
+            .field("low", &self.low)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`MailboxSender`] whose sends take `&self`; see [`SharedSender`].
+pub struct SharedMailboxSender<High, Low> {
+    high: SharedSender<High>,
+    low: SharedSender<Low>,
+    overflow: Overflow,
+}
+
+impl<High, Low> SharedMailboxSender<High, Low> {
+    /// The sender of high-priority messages.
+    pub fn high(&self) -> &SharedSender<High> {
+        &self.high
+    }
+
+    /// The sender of low-priority messages.
+    pub fn low(&self) -> &SharedSender<Low> {
+        &self.low
+    }
+
+    /// Sends a high-priority message if the lane has room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    pub fn try_send_high(&self, message: High) -> Result<(), TrySendError<High>> {
+        self.high.try_send(message)
+    }
+
+    /// Sends a high-priority message, waiting for room in the lane.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`].
+    pub async fn send_high(&self, message: High) -> Result<(), SendError<High>> {
+        self.high.send(message).await
+    }
+
+    /// Sends a low-priority message if the lane has room.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::try_send`].
+    pub fn try_send_low(&self, message: Low) -> Result<(), TrySendError<Low>> {
+        self.low.try_send(message)
+    }
+
+    /// Sends a low-priority message, waiting for room in the lane, whatever [`Overflow`] says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send`].
+    pub async fn send_low(&self, message: Low) -> Result<(), SendError<Low>> {
+        self.low.send(message).await
+    }
+
+    /// Whether the receiver has closed the mailbox or is gone.
+    pub fn is_closed(&self) -> bool {
+        self.low.is_closed()
+    }
+
+    /// A new producer of the same mailbox, for sends through `&mut self`.
+    pub fn sender(&self) -> MailboxSender<High, Low> {
+        MailboxSender {
+            high: self.high.sender(),
+            low: self.low.sender(),
+            overflow: self.overflow,
+        }
+    }
+}
+
+/// Another producer, with two lanes of its own.
+impl<High, Low> Clone for SharedMailboxSender<High, Low> {
+    fn clone(&self) -> Self {
+        self.sender().shared()
+    }
+}
+
+impl<High, Low> fmt::Debug for SharedMailboxSender<High, Low> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedMailboxSender")
+            .field("high", &self.high)
+            .field("low", &self.low)
+            .finish()
+    }
+}
