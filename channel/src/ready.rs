@@ -216,12 +216,13 @@ impl<T> ReadyList<T> {
             };
             // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are written.
             // Acquire, because the head may be *armed*: pairs with the Release in `arm`, for the waker.
-            match self.head.compare_exchange_weak(
-                head.0,
-                head.with_lane(lane).0,
+            let exchange = self.replace(
+                cfg!(mutant = "push_exchange"),
+                head,
+                head.with_lane(lane),
                 release,
-                Ordering::Acquire,
-            ) {
+            );
+            match exchange {
                 Ok(_) => {
                     if let Some(slot) = head.armed() {
                         // SAFETY: this exchange took down the flag that named the slot.
@@ -229,9 +230,29 @@ impl<T> ReadyList<T> {
                     }
                     return Ok(());
                 }
-                Err(now) => head = Head(now),
+                Err(now) => head = now,
             }
         }
+    }
+
+    /// Replaces the head if it is still `old`; else says what it is. As a `mutant`, replaces it anyway.
+    #[inline]
+    fn replace(
+        &self,
+        mutant: bool,
+        old: Head<T>,
+        new: Head<T>,
+        order: Ordering,
+    ) -> Result<(), Head<T>> {
+        if mutant {
+            self.head.store(new.0, Ordering::Release);
+            return Ok(());
+        }
+        // ORDERING: as the callers say. Acquire on failure, for a head that is *closed*.
+        self.head
+            .compare_exchange_weak(old.0, new.0, order, Ordering::Acquire)
+            .map(drop)
+            .map_err(Head)
     }
 
     /// Wins a place of the open set, of which `limit` may be claimed.
@@ -243,12 +264,13 @@ impl<T> ReadyList<T> {
             // ORDERING: Acquire pairs with the Release in `take`: the places of the set are empty; and
             // with that in `arm`, for the waker. Release keeps the order of this sender's earlier work
             // for whoever takes the list.
-            match self.head.compare_exchange_weak(
-                head.0,
-                head.awake().with_claim().0,
+            let exchange = self.replace(
+                cfg!(mutant = "claim_exchange"),
+                head,
+                head.awake().with_claim(),
                 Ordering::AcqRel,
-                Ordering::Relaxed,
-            ) {
+            );
+            match exchange {
                 Ok(_) => {
                     return Some(ExpressRight {
                         claim: Claim {
@@ -259,7 +281,7 @@ impl<T> ReadyList<T> {
                         alone: head.0.addr() & !SECOND_SET == 0,
                     });
                 }
-                Err(now) => head = Head(now),
+                Err(now) => head = now,
             }
         }
         None

@@ -10,7 +10,7 @@ use std::{
 use super::{HIGH_LOOK_INTERVAL, Message};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    inbox::{Inbox, Sleep},
+    inbox::{Inbox, Next, Sleep},
     pace::Pace,
     park,
     stats::MailboxStats,
@@ -31,12 +31,19 @@ pub struct MailboxReceiver<High, Low> {
 impl<High, Low> MailboxReceiver<High, Low> {
     #[inline]
     fn try_next(&mut self) -> Option<Message<High, Low>> {
-        if self.high.may_have_next()
-            && let Some(message) = self.high.try_next()
-        {
-            return Some(Message::High(message));
+        loop {
+            if self.high.may_have_next()
+                && let Some(message) = self.high.try_next()
+            {
+                return Some(Message::High(message));
+            }
+            match self.low.try_next_or_pause() {
+                Next::Message(message) => return Some(Message::Low(message)),
+                Next::Nothing => return None,
+                // Many senders may have gone at once: their lanes are not given up all in one go.
+                Next::Pause => {}
+            }
         }
-        self.low.try_next().map(Message::Low)
     }
 
     fn try_next_many(&mut self, into: &mut Vec<Message<High, Low>>, limit: usize) -> usize {
@@ -50,10 +57,11 @@ impl<High, Low> MailboxReceiver<High, Low> {
                 count += 1;
             }
             for _ in 0..HIGH_LOOK_INTERVAL.min(limit - count) {
-                let Some(message) = self.low.try_next() else {
-                    break 'all;
-                };
-                into.push(Message::Low(message));
+                match self.low.try_next_or_pause() {
+                    Next::Message(message) => into.push(Message::Low(message)),
+                    Next::Nothing => break 'all,
+                    Next::Pause => break,
+                }
                 count += 1;
             }
         }
