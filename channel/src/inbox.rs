@@ -60,18 +60,6 @@ pub(crate) enum Sleep {
     Closed,
 }
 
-/// What a look for a message came to.
-#[derive(Debug)]
-pub(crate) enum Next<T> {
-    Message(T),
-    Nothing,
-    /// None yet, after a few lanes, which may have been many to give up: there may be more.
-    Pause,
-}
-
-/// Lanes that are gone on to before a look pauses.
-const PATIENCE: usize = 8;
-
 enum Found {
     /// A lane to take from, or claimed places to look at.
     Something,
@@ -115,21 +103,14 @@ impl<T> Inbox<T> {
     /// The next message, if there is one.
     #[inline]
     pub(crate) fn try_next(&mut self) -> Option<T> {
-        match self.next::<false>() {
-            Next::Message(message) => Some(message),
-            Next::Nothing | Next::Pause => None,
-        }
+        let mut patience = usize::MAX;
+        self.try_next_within(&mut patience)
     }
 
-    /// The next message, unless several lanes in a row turn out to have none.
+    /// The next message, if one is found before the receiver has gone on to as many lanes as `patience` says,
+    /// which is what is left of it then: with none left there may be more.
     #[inline]
-    pub(crate) fn try_next_or_pause(&mut self) -> Next<T> {
-        self.next::<true>()
-    }
-
-    #[inline]
-    fn next<const PAUSE: bool>(&mut self) -> Next<T> {
-        let mut looks = 0;
+    pub(crate) fn try_next_within(&mut self, patience: &mut usize) -> Option<T> {
         let enough = self.enough_room();
         loop {
             if self.turn > 0
@@ -139,21 +120,20 @@ impl<T> Inbox<T> {
                 lane.make_room(enough);
                 self.turn -= 1;
                 self.counted.messages += 1;
-                return Next::Message(message);
+                return Some(message);
             }
             if let Some(message) = self.take_express() {
                 self.counted.messages += 1;
-                return Next::Message(message);
+                return Some(message);
             }
             match self.find() {
-                Found::Something if PAUSE => {
-                    looks += 1;
-                    if looks == PATIENCE {
-                        return Next::Pause;
+                Found::Something => {
+                    *patience -= 1;
+                    if *patience == 0 {
+                        return None;
                     }
                 }
-                Found::Something => {}
-                Found::Nothing => return Next::Nothing,
+                Found::Nothing => return None,
             }
         }
     }

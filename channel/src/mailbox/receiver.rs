@@ -10,7 +10,7 @@ use std::{
 use super::{HIGH_LOOK_INTERVAL, Message};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    inbox::{Inbox, Next, Sleep},
+    inbox::{Inbox, Sleep},
     pace::Pace,
     park,
     stats::MailboxStats,
@@ -37,11 +37,13 @@ impl<High, Low> MailboxReceiver<High, Low> {
             {
                 return Some(Message::High(message));
             }
-            match self.low.try_next_or_pause() {
-                Next::Message(message) => return Some(Message::Low(message)),
-                Next::Nothing => return None,
-                // Many senders may have gone at once: their lanes are not given up all in one go.
-                Next::Pause => {}
+            // Many senders may have gone at once: their lanes are not given up all in one go.
+            let mut patience = HIGH_LOOK_INTERVAL;
+            if let Some(message) = self.low.try_next_within(&mut patience) {
+                return Some(Message::Low(message));
+            }
+            if patience > 0 {
+                return None;
             }
         }
     }
@@ -57,11 +59,14 @@ impl<High, Low> MailboxReceiver<High, Low> {
                 count += 1;
             }
             for _ in 0..HIGH_LOOK_INTERVAL.min(limit - count) {
-                match self.low.try_next_or_pause() {
-                    Next::Message(message) => into.push(Message::Low(message)),
-                    Next::Nothing => break 'all,
-                    Next::Pause => break,
-                }
+                let mut patience = HIGH_LOOK_INTERVAL;
+                let Some(message) = self.low.try_next_within(&mut patience) else {
+                    if patience > 0 {
+                        break 'all;
+                    }
+                    break;
+                };
+                into.push(Message::Low(message));
                 count += 1;
             }
         }
