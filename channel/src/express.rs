@@ -87,7 +87,7 @@ pub(crate) struct Taken<'a, T> {
     pub(crate) tell: Option<NonNull<Lane<T>>>,
 }
 
-/// A place that a producer has won and not yet filled.
+/// A place that a producer has won, for as long as it is the producer's or holds its message.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) set: Set,
@@ -121,9 +121,9 @@ impl<T> Express<T> {
     /// The places, if there are any yet.
     #[inline]
     fn places(&self) -> &[Place<T>] {
-        // ORDERING: Acquire pairs with the Release in `open`.
+        // ORDERING: Acquire pairs with the Release in `allocate`.
         match NonNull::new(self.places.load(Ordering::Acquire)) {
-            // SAFETY: `open` has made as many, which live as long as this.
+            // SAFETY: `allocate` has made as many, which live as long as this.
             Some(first) => unsafe { slice::from_raw_parts(first.as_ptr(), 2 * self.limit) },
             None => &[],
         }
@@ -218,9 +218,9 @@ impl<T> Express<T> {
 
     /// Whether the message of a claimed place is written.
     #[inline]
-    fn is_written(&self, set: Set, number: usize) -> bool {
+    fn is_written(&self, claim: &Claim) -> bool {
         // ORDERING: Acquire pairs with the Release in `put`.
-        let place = &self.places()[2 * number + set as usize];
+        let place = &self.places()[claim.index()];
         !place.owner.load(Ordering::Acquire).is_null()
     }
 
@@ -230,8 +230,8 @@ impl<T> Express<T> {
     ///
     /// Only the receiver may call this, after `is_written` has said `true`.
     #[inline]
-    unsafe fn take(&self, set: Set, number: usize) -> Taken<'_, T> {
-        let place = &self.places()[2 * number + set as usize];
+    unsafe fn take(&self, claim: &Claim) -> Taken<'_, T> {
+        let place = &self.places()[claim.index()];
         // SAFETY: the producer has written the message and given the place to the receiver.
         let message = place
             .message
@@ -263,15 +263,15 @@ impl<T> Drop for Express<T> {
 
 /// Messages that a producer puts into one set, one after the other, before it takes to its lane.
 #[cfg(not(loom))]
-pub(crate) const BURST: u8 = 16;
+const BURST: u8 = 16;
 #[cfg(loom)]
-pub(crate) const BURST: u8 = 2;
+const BURST: u8 = 2;
 
 /// Messages in a row that go by the places to a receiver that is awake with nothing else to do.
 #[cfg(not(loom))]
-pub(crate) const STREAK: u8 = 8;
+const STREAK: u8 = 8;
 #[cfg(loom)]
-pub(crate) const STREAK: u8 = 3;
+const STREAK: u8 = 3;
 
 /// How a producer has fared with the places of late, by which it chooses between them and its lane.
 #[derive(Debug)]
@@ -411,13 +411,14 @@ impl Watch {
 
     /// A claimed place whose message is written.
     #[inline]
-    fn written<T>(&self, express: &Express<T>) -> Option<(Set, usize)> {
+    fn written<T>(&self, express: &Express<T>) -> Option<Claim> {
         for set in [self.open, self.open.other()] {
             let mut rest = self.claimed[set as usize];
             while rest != 0 {
                 let number = rest.trailing_zeros() as usize;
-                if express.is_written(set, number) {
-                    return Some((set, number));
+                let claim = Claim { set, number };
+                if express.is_written(&claim) {
+                    return Some(claim);
                 }
                 rest &= rest - 1;
             }
@@ -437,9 +438,9 @@ impl Watch {
     /// Only the receiver of the mesh of `express` may call this, with its own watch.
     #[inline]
     pub(crate) unsafe fn take<'a, T>(&mut self, express: &'a Express<T>) -> Option<Taken<'a, T>> {
-        let (set, number) = self.written(express)?;
-        self.claimed[set as usize] &= !(1 << number);
+        let claim = self.written(express)?;
+        self.claimed[claim.set as usize] &= !(1 << claim.number);
         // SAFETY: the caller is the receiver, and the message is written.
-        Some(unsafe { express.take(set, number) })
+        Some(unsafe { express.take(&claim) })
     }
 }

@@ -10,6 +10,8 @@ use std::{
 
 use crossbeam_utils::Backoff;
 
+use crate::error::RecvTimeoutError;
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -54,6 +56,24 @@ pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
             return None;
         }
         backoff.snooze();
+    }
+}
+
+/// Receives from `from`, parking the thread when `attempt` gives nothing; `poll` says `None` when there will be
+/// nothing.
+pub(crate) fn receive<S, R>(
+    from: &mut S,
+    deadline: Option<Instant>,
+    attempt: impl Fn(&mut S) -> Option<R>,
+    poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<Option<R>>,
+) -> Result<R, RecvTimeoutError> {
+    if let Some(message) = spin(|| attempt(from)) {
+        return Ok(message);
+    }
+    match block_on(deadline, |cx| poll(from, cx)) {
+        Some(Some(message)) => Ok(message),
+        Some(None) => Err(RecvTimeoutError::Closed),
+        None => Err(RecvTimeoutError::Timeout),
     }
 }
 

@@ -313,12 +313,7 @@ impl<T> ReadyList<T> {
             // the flag, or this finds the receiver armed.
             // ORDERING: Release pairs with the Acquire of `arm`, for the flag. Acquire for the waker, as
             // in `push`.
-            match self.head.compare_exchange_weak(
-                head.0,
-                head.awake().0,
-                release,
-                Ordering::Relaxed,
-            ) {
+            match self.replace(false, head, head.awake(), release) {
                 Ok(_) => {
                     if let Some(slot) = head.armed() {
                         // SAFETY: this exchange took down the flag that named the slot.
@@ -326,7 +321,7 @@ impl<T> ReadyList<T> {
                     }
                     return;
                 }
-                Err(now) => head = Head(now),
+                Err(now) => head = now,
             }
         }
     }

@@ -178,17 +178,15 @@ impl<T> Receiver<T> {
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        if let Some(message) = park::spin(|| self.inbox.try_next()) {
-            return Ok(message);
-        }
-        match park::block_on(deadline, |cx| {
-            self.pace.rest();
-            self.poll_recv(cx)
-        }) {
-            Some(Some(message)) => Ok(message),
-            Some(None) => Err(RecvTimeoutError::Closed),
-            None => Err(RecvTimeoutError::Timeout),
-        }
+        park::receive(
+            self,
+            deadline,
+            |receiver| receiver.inbox.try_next(),
+            |receiver, cx| {
+                receiver.pace.rest();
+                receiver.poll_recv(cx)
+            },
+        )
     }
 
     /// Closes the channel: every later send fails and gives its message back. Those accepted before can

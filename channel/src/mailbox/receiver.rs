@@ -338,17 +338,10 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        if let Some(message) = park::spin(|| self.try_next()) {
-            return Ok(message);
-        }
-        match park::block_on(deadline, |cx| {
-            self.pace.rest();
-            self.poll_recv(cx)
-        }) {
-            Some(Some(message)) => Ok(message),
-            Some(None) => Err(RecvTimeoutError::Closed),
-            None => Err(RecvTimeoutError::Timeout),
-        }
+        park::receive(self, deadline, Self::try_next, |receiver, cx| {
+            receiver.pace.rest();
+            receiver.poll_recv(cx)
+        })
     }
 
     /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can

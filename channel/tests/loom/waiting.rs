@@ -2,10 +2,10 @@
 
 use std::task::Waker;
 
-use lanemesh::{TrySendError, channel};
+use lanemesh::{Receiver, Sender, TrySendError, channel};
 use loom::{future::block_on, thread};
 
-use crate::{lanes, model, payload, poll_once};
+use crate::{Payload, lanes, model, payload, poll_once};
 
 #[test]
 fn full_lane_against_wake() {
@@ -38,11 +38,12 @@ fn full_ring_against_wake() {
     });
 }
 
-/// The receiver takes without ever going to sleep.
-#[test]
-fn full_lane_against_try_recv() {
-    model(3, || {
-        let (mut tx, mut rx) = lanes(1).build();
+type Ends = (Sender<Payload>, Receiver<Payload>);
+
+/// The receiver takes one message, and does not look again before the producer has gone on.
+fn full_against_try_recv(open: fn() -> Ends) {
+    model(3, move || {
+        let (mut tx, mut rx) = open();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             block_on(tx.send(payload(2))).unwrap();
@@ -56,9 +57,18 @@ fn full_lane_against_try_recv() {
 }
 
 #[test]
-fn cancelled_send_against_room() {
-    model(2, || {
-        let (mut tx, mut rx) = lanes(1).build();
+fn full_lane_against_try_recv() {
+    full_against_try_recv(|| lanes(1).build());
+}
+
+#[test]
+fn full_express_against_try_recv() {
+    full_against_try_recv(|| channel(1));
+}
+
+fn cancelled_against_room(open: fn() -> Ends) {
+    model(2, move || {
+        let (mut tx, mut rx) = open();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
@@ -73,6 +83,16 @@ fn cancelled_send_against_room() {
         let sent = producer.join().unwrap();
         assert_eq!(sum, if sent { 6 } else { 4 });
     });
+}
+
+#[test]
+fn cancelled_send_against_room() {
+    cancelled_against_room(|| lanes(1).build());
+}
+
+#[test]
+fn cancelled_send_against_express_room() {
+    cancelled_against_room(|| channel(1));
 }
 
 #[test]
@@ -129,42 +149,6 @@ fn full_express_against_wake() {
         assert_eq!(block_on(rx.recv()).unwrap().0, 1);
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
         producer.join().unwrap();
-    });
-}
-
-/// The receiver takes one message, and does not look again before the producer has gone on.
-#[test]
-fn full_express_against_try_recv() {
-    model(3, || {
-        let (mut tx, mut rx) = channel(1);
-        tx.try_send(payload(1)).unwrap();
-        let producer = thread::spawn(move || {
-            block_on(tx.send(payload(2))).unwrap();
-            tx
-        });
-        assert_eq!(rx.try_recv().unwrap().0, 1);
-        let tx = producer.join().unwrap();
-        assert_eq!(rx.try_recv().unwrap().0, 2);
-        drop(tx);
-    });
-}
-
-#[test]
-fn cancelled_send_against_express_room() {
-    model(2, || {
-        let (mut tx, mut rx) = channel(1);
-        tx.try_send(payload(1)).unwrap();
-        let producer = thread::spawn(move || {
-            let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
-            block_on(tx.reserve()).unwrap().send(payload(3)).unwrap();
-            sent
-        });
-        let mut sum = block_on(rx.recv()).unwrap().0;
-        while let Some(message) = block_on(rx.recv()) {
-            sum += message.0;
-        }
-        let sent = producer.join().unwrap();
-        assert_eq!(sum, if sent { 6 } else { 4 });
     });
 }
 
