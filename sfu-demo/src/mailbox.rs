@@ -15,6 +15,8 @@ pub mod pair;
 pub mod peers;
 
 pub use kind::Kind;
+/// A message, by class: control (join, leave, keyframe request, layer, disconnect) is high, media low.
+pub use lanemesh::Message;
 
 /// Why a message was not taken; it gives the message back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,15 +46,6 @@ impl<T> fmt::Display for Refused<T> {
 }
 
 impl<T: fmt::Debug> std::error::Error for Refused<T> {}
-
-/// A message, by class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message<H, L> {
-    /// Control: join, leave, keyframe request, layer, disconnect.
-    High(H),
-    /// Media.
-    Low(L),
-}
 
 /// What a receiver can tell of itself; plain values, copied out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -34,8 +34,9 @@ use streams::Streams;
 
 /// Media that has waited longer than this is of no use to anybody.
 const MAX_AGE: Duration = Duration::from_millis(250);
-/// Messages taken from the mailbox before the sockets are looked at again.
-const MAILBOX_BURST: usize = 256;
+/// Messages taken from the mailbox before it is looked at for control again, and the sockets are: what
+/// they take to forward is what control waits for.
+pub(crate) const MAILBOX_BURST: usize = 64;
 /// How many datagrams a look at a socket takes.
 const SOCKET_BURST: usize = 64;
 

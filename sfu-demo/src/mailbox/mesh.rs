@@ -1,38 +1,24 @@
 //! The project's own mailbox: a mesh of lanes with a priority class, as it is.
 
-use lanemesh::{MailboxReceiver, MailboxSender, TrySendError};
+use lanemesh::{MailboxReceiver, MailboxSender, Message, TrySendError};
 
-use super::{Mailbox, Message, Observed, Receiver, Refused, Sender};
+use super::{Mailbox, Observed, Receiver, Refused, Sender};
 
 /// The lanemesh mailbox.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Mesh;
 
-/// The receiving half, with room to receive into.
-#[derive(Debug)]
-pub struct MeshReceiver<H, L> {
-    receiver: MailboxReceiver<H, L>,
-    taken: Vec<lanemesh::Message<H, L>>,
-}
-
 impl Mailbox for Mesh {
     const NAME: &'static str = "mesh";
     const PER_SENDER: bool = true;
     type Sender<H: Send + 'static, L: Send + 'static> = MailboxSender<H, L>;
-    type Receiver<H: Send + 'static, L: Send + 'static> = MeshReceiver<H, L>;
+    type Receiver<H: Send + 'static, L: Send + 'static> = MailboxReceiver<H, L>;
 
     fn mailbox<H: Send + 'static, L: Send + 'static>(
         high: usize,
         low: usize,
     ) -> (Self::Sender<H, L>, Self::Receiver<H, L>) {
-        let (sender, receiver) = lanemesh::mailbox(high, low);
-        (
-            sender,
-            MeshReceiver {
-                receiver,
-                taken: Vec::new(),
-            },
-        )
+        lanemesh::mailbox(high, low)
     }
 }
 
@@ -58,33 +44,17 @@ impl<H: Send + 'static, L: Send + 'static> Sender<H, L> for MailboxSender<H, L> 
     }
 }
 
-impl<H, L> MeshReceiver<H, L> {
-    fn hand_over(&mut self, into: &mut Vec<Message<H, L>>) {
-        into.extend(self.taken.drain(..).map(|message| match message {
-            lanemesh::Message::High(message) => Message::High(message),
-            lanemesh::Message::Low(message) => Message::Low(message),
-        }));
-    }
-}
-
-impl<H: Send + 'static, L: Send + 'static> Receiver<H, L> for MeshReceiver<H, L> {
+impl<H: Send + 'static, L: Send + 'static> Receiver<H, L> for MailboxReceiver<H, L> {
     async fn recv_many(&mut self, into: &mut Vec<Message<H, L>>, limit: usize) -> usize {
-        let taken = self.receiver.recv_many(&mut self.taken, limit).await;
-        self.hand_over(into);
-        taken
+        Self::recv_many(self, into, limit).await
     }
 
     fn try_recv_many(&mut self, into: &mut Vec<Message<H, L>>, limit: usize) -> usize {
-        let taken = self
-            .receiver
-            .try_recv_many(&mut self.taken, limit)
-            .unwrap_or(0);
-        self.hand_over(into);
-        taken
+        Self::try_recv_many(self, into, limit).unwrap_or(0)
     }
 
     fn observe(&self) -> Observed {
-        let stats = self.receiver.stats();
+        let stats = self.stats();
         Observed {
             high_depth: stats.high.depth,
             low_depth: stats.low.depth,
