@@ -14,11 +14,14 @@ use super::place::{Part, Placed};
 use super::schedule::{Schedule, wait_until};
 use super::{Load, Run, histogram};
 use crate::cpu;
-use crate::mailbox::{Mailbox, Message, Receiver, Refused, Sender};
+use crate::mailbox::{Mailbox, Message, Receiver, Sender};
+use crate::shard::MAILBOX_BURST;
 
 /// How many media messages a shard's mailbox holds, of all senders together. A mesh, which counts by
 /// sender, gets its share for each.
 const SLOTS: usize = 4096;
+/// How many packets a shard copies for its subscribers before they would go to the socket.
+const OUTGOING: usize = 64;
 /// Control messages a second to each shard.
 const CONTROL_RATE: u64 = 1000;
 
@@ -88,6 +91,33 @@ fn share(load: &Load, shard: usize) -> usize {
     (shard..load.subscribers).step_by(load.shards).count()
 }
 
+/// A publisher's way to each shard that has subscribers of its.
+struct Publisher<S> {
+    lanes: Vec<S>,
+    /// What a shard had no room for, to be tried again: only under a flood.
+    held: Vec<Option<Packet>>,
+    schedule: Schedule,
+}
+
+/// What there is to publish: as many payloads as can be under way, so that no two packets share a count
+/// of references, as no two packets from a network do.
+struct Payloads {
+    all: Vec<Arc<[u8]>>,
+    next: usize,
+}
+
+impl Payloads {
+    fn new(size: usize, count: usize) -> Self {
+        let all = (0..count).map(|_| vec![7; size].into()).collect();
+        Self { all, next: 0 }
+    }
+
+    fn next(&mut self) -> Arc<[u8]> {
+        self.next = (self.next + 1) % self.all.len();
+        Arc::clone(&self.all[self.next])
+    }
+}
+
 /// Sends for all publishers, each with a sender of its own, and control with another: more threads than
 /// cores would measure the scheduler. Says what was offered, and what of it was refused.
 fn publish<M: Mailbox>(
@@ -96,33 +126,17 @@ fn publish<M: Mailbox>(
     mut control: Vec<M::Sender<Instant, Packet>>,
     stop: &AtomicBool,
 ) -> (u64, u64) {
-    let payload: Arc<[u8]> = vec![7; load.size].into();
-    let publishers = load.rooms * load.publishers;
-    let mut media: Vec<_> = (0..publishers)
-        .map(|_| (control.clone(), Schedule::new(start, load.rate)))
-        .collect();
-    let mut controls = Schedule::new(start, CONTROL_RATE);
     let shares: Vec<_> = (0..load.shards).map(|shard| share(&load, shard)).collect();
+    let mut publishers: Vec<_> = (0..load.rooms * load.publishers)
+        .map(|_| Publisher {
+            lanes: control.clone(),
+            held: shares.iter().map(|_| None).collect(),
+            schedule: Schedule::new(start, load.rate),
+        })
+        .collect();
+    let mut payloads = Payloads::new(load.size, SLOTS + 2 * MAILBOX_BURST);
+    let mut controls = Schedule::new(start, CONTROL_RATE);
     let (mut offered, mut full) = (0, 0);
-    let mut send = |lanes: &mut Vec<M::Sender<Instant, Packet>>, due: Instant| {
-        let mut refused = 0;
-        for (lane, &subscribers) in lanes.iter_mut().zip(&shares) {
-            if subscribers == 0 {
-                continue;
-            }
-            offered += subscribers as u64;
-            let packet = Packet {
-                due,
-                subscribers,
-                payload: Arc::clone(&payload),
-            };
-            if let Err(Refused::Full(_) | Refused::Closed(_)) = lane.try_send_low(packet) {
-                refused += subscribers as u64;
-            }
-        }
-        full += refused;
-        refused
-    };
     // ORDERING: a flag alone.
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -133,30 +147,72 @@ fn publish<M: Mailbox>(
             controls.next();
         }
         if load.rate == 0 {
-            let mut refused = 0;
-            for (lanes, _) in &mut media {
-                refused += send(lanes, Instant::now());
+            let mut refused = false;
+            for publisher in &mut publishers {
+                let taken = publisher.flood(&shares, &mut payloads);
+                offered += taken;
+                refused |= taken < load.subscribers as u64;
             }
-            if refused > 0 {
+            if refused {
                 thread::yield_now();
             }
             continue;
         }
         let mut next = controls.due();
-        for (lanes, schedule) in &mut media {
-            while schedule.due() <= now {
-                send(lanes, schedule.due());
-                schedule.next();
+        for publisher in &mut publishers {
+            while publisher.schedule.due() <= now {
+                offered += load.subscribers as u64;
+                full += publisher.send(&shares, &mut payloads);
+                publisher.schedule.next();
             }
-            next = next.min(schedule.due());
+            next = next.min(publisher.schedule.due());
         }
         wait_until(next);
     }
-    // What is refused under a flood was never offered: the publisher tries again.
-    if load.rate == 0 {
-        (offered - full, 0)
-    } else {
-        (offered, full)
+    (offered, full)
+}
+
+impl<S: Sender<Instant, Packet>> Publisher<S> {
+    /// Sends a packet that is due, and says to how many subscribers it does not go.
+    fn send(&mut self, shares: &[usize], payloads: &mut Payloads) -> u64 {
+        let (due, payload) = (self.schedule.due(), payloads.next());
+        let mut refused = 0;
+        for (lane, &subscribers) in self.lanes.iter_mut().zip(shares) {
+            let packet = Packet {
+                due,
+                subscribers,
+                payload: Arc::clone(&payload),
+            };
+            if subscribers > 0 && lane.try_send_low(packet).is_err() {
+                refused += subscribers as u64;
+            }
+        }
+        refused
+    }
+
+    /// Sends a packet to each shard that has room for one, and says to how many subscribers they go.
+    fn flood(&mut self, shares: &[usize], payloads: &mut Payloads) -> u64 {
+        let mut taken = 0;
+        let lanes = self.lanes.iter_mut().zip(&mut self.held).zip(shares);
+        for ((lane, held), &subscribers) in lanes {
+            if subscribers == 0 {
+                continue;
+            }
+            let due = Instant::now();
+            let packet = match held.take() {
+                Some(packet) => Packet { due, ..packet },
+                None => Packet {
+                    due,
+                    subscribers,
+                    payload: payloads.next(),
+                },
+            };
+            match lane.try_send_low(packet) {
+                Ok(()) => taken += subscribers as u64,
+                Err(refused) => *held = Some(refused.into_inner()),
+            }
+        }
+        taken
     }
 }
 
@@ -171,20 +227,20 @@ fn shard<M: Mailbox>(mut mailbox: M::Receiver<Instant, Packet>) -> Outcome {
             media: histogram(),
             control: histogram(),
         };
-        let mut messages = Vec::with_capacity(256);
-        let mut out = Vec::with_capacity(1 << 20);
-        while mailbox.recv_many(&mut messages, 256).await > 0 {
+        let mut messages = Vec::with_capacity(MAILBOX_BURST);
+        let mut out = Vec::new();
+        while mailbox.recv_many(&mut messages, MAILBOX_BURST).await > 0 {
             for message in messages.drain(..) {
                 match message {
                     Message::High(due) => record(&mut outcome.control, due),
                     Message::Low(packet) => {
-                        if out.len() + packet.subscribers * packet.payload.len() > out.capacity() {
-                            out.clear();
-                        }
                         for _ in 0..packet.subscribers {
+                            if out.len() >= OUTGOING * packet.payload.len() {
+                                std::hint::black_box(&out);
+                                out.clear();
+                            }
                             out.extend_from_slice(&packet.payload);
                         }
-                        std::hint::black_box(&out);
                         outcome.delivered += packet.subscribers as u64;
                         record(&mut outcome.media, packet.due);
                     }
