@@ -212,6 +212,17 @@ impl Client {
         true
     }
 
+    /// Goes on sending a track from another source (SSRC), as a sender that begins anew does.
+    pub fn change_source(&mut self, track: usize) -> bool {
+        let Some(&mid) = self.mids.get(track) else {
+            return false;
+        };
+        let mut direct = self.rtc.direct_api();
+        let (ssrc, again) = (direct.new_ssrc(), direct.new_ssrc());
+        let stream = direct.reset_stream_tx(mid, None, ssrc, Some(again));
+        stream.is_some()
+    }
+
     /// Says goodbye with the next [`Client::drive`].
     pub fn close(&mut self) {
         let _ = self.rtc.close();

@@ -17,7 +17,7 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
-use crate::demux::{Origin, Transport};
+use crate::demux::{self, Kind, Origin, Transport};
 use crate::router::ShardId;
 
 pub mod build;
@@ -27,18 +27,18 @@ mod layers;
 mod negotiate;
 mod publish;
 pub mod signal;
+mod ssrcs;
 mod types;
 
 use codec::PayloadTypes;
 use downstream::Downstream;
 use publish::Upstream;
 use signal::{FromPage, Source, ToPage};
-pub use types::{Layer, MediaPacket, ParticipantId, Role, SessionEvent, TrackId, TrackInfo};
+use ssrcs::Ssrcs;
+pub use types::{Layer, MediaPacket, ParticipantId, Role, SessionEvent, Taken, TrackId, TrackInfo};
 
 /// How many tracks a participant may publish.
 pub const MAX_PUBLISHED: usize = 4;
-/// How many streams (layers of tracks) a participant may send.
-pub const MAX_STREAMS: usize = 16;
 /// How many tracks a participant is sent at most.
 pub const MAX_SUBSCRIBED: usize = 64;
 /// The longest message that a page may send.
@@ -78,9 +78,11 @@ pub struct Session {
     password: String,
     types: PayloadTypes,
     sources: Vec<(String, Source)>,
-    published: usize,
+    published: u16,
     upstreams: Vec<Upstream>,
+    /// At most one of each layer of each upstream: the one it was last sent by.
     streams: Vec<(Ssrc, usize, Layer)>,
+    ssrcs: Ssrcs,
     offered: Vec<Offered>,
     downstreams: Vec<Downstream>,
     layers_seen: Vec<(TrackId, [Option<Instant>; 3])>,
@@ -149,24 +151,29 @@ impl Session {
         origin: Origin,
         destination: SocketAddr,
         bytes: &[u8],
-    ) -> bool {
+    ) -> Taken {
         self.passes("receive");
+        if demux::kind(bytes) == Some(Kind::Rtp)
+            && ssrcs::of(bytes).is_some_and(|ssrc| !self.ssrcs.admit(now, ssrc))
+        {
+            return Taken::TooManySources;
+        }
         let protocol = match origin.transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
         let Ok(receive) = Receive::new(protocol, origin.address, destination, bytes) else {
-            return false;
+            return Taken::No;
         };
         let input = Input::Receive(now, receive);
         if !self.rtc.accepts(&input) {
-            return false;
+            return Taken::No;
         }
         if let Err(error) = self.rtc.handle_input(input) {
             tracing::debug!(participant = self.id.0, %error, "input refused");
             self.close_for("protocol error");
         }
-        true
+        Taken::Yes
     }
 
     /// Notes that the peer has just proved that it is there.

@@ -16,6 +16,8 @@ pub enum Drop {
     Malformed,
     /// It is longer than a datagram may be.
     Oversized,
+    /// It is of one source (SSRC) more than a peer may have.
+    Sources,
     /// It waited too long.
     Aged,
     /// The lane to another shard was full.
@@ -28,10 +30,11 @@ pub enum Drop {
 
 impl Drop {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Stranger,
         Self::Malformed,
         Self::Oversized,
+        Self::Sources,
         Self::Aged,
         Self::Lane,
         Self::Socket,
@@ -45,6 +48,7 @@ impl Drop {
             Self::Stranger => "stranger",
             Self::Malformed => "malformed",
             Self::Oversized => "oversized",
+            Self::Sources => "too_many_sources",
             Self::Aged => "aged",
             Self::Lane => "lane_full",
             Self::Socket => "socket_full",

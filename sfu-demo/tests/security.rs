@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use sfu_demo::client::Client;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::serve::Options;
@@ -160,7 +162,7 @@ fn peer_may_send_and_receive_only_so_many_tracks() {
     let (mut player, _) = join(&server, "/whep/a", false, &kinds);
     let mut batch = RecvBatch::new(64);
     let mut sequence = 0;
-    let mut heard = std::collections::BTreeSet::<u8>::new();
+    let mut heard = BTreeSet::<u8>::new();
     let media_in = |server: &Running| -> u64 {
         let stats = server.stats();
         let shards = stats["shards"].as_array().unwrap().iter();
@@ -184,6 +186,104 @@ fn peer_may_send_and_receive_only_so_many_tracks() {
     });
     assert_eq!(heard.len(), MAX_PUBLISHED, "{heard:?}");
     assert_eq!(server.stats()["rooms"][0]["tracks"], MAX_PUBLISHED);
+    server.stop();
+}
+
+/// What a peer's second track carries.
+const OTHER: &[u8] = b"other";
+
+/// Sends sounds with numbers on the first track of `publisher` and [`OTHER`] on the second, until
+/// `done`; says which numbers the player gets, and whether it gets the other.
+fn talk(
+    what: &str,
+    publisher: &mut Client,
+    player: &mut Client,
+    mut each: impl FnMut(&mut Client, &BTreeSet<u64>),
+    mut done: impl FnMut(&BTreeSet<u64>, usize) -> bool,
+) {
+    let mut batch = RecvBatch::new(64);
+    let (mut heard, mut other) = (BTreeSet::new(), 0);
+    let mut sequence = 0u64;
+    until(what, || {
+        each(publisher, &heard);
+        if publisher.connected {
+            let (number, time) = (sequence.to_be_bytes(), sequence as u32 * 960);
+            publisher.write(0, OPUS, sequence, time, false, number.as_slice().into());
+            publisher.write(1, OPUS, sequence, time, false, OTHER.into());
+            sequence += 1;
+        }
+        publisher.drive(&mut batch, |_| {}).unwrap();
+        let take = |packet: &str0m::rtp::RtpPacket| match <[u8; 8]>::try_from(&packet.payload[..]) {
+            Ok(number) => _ = heard.insert(u64::from_be_bytes(number)),
+            Err(_) => other += usize::from(packet.payload[..] == *OTHER),
+        };
+        player.drive(&mut batch, take).unwrap();
+        done(&heard, other).then_some(())
+    });
+}
+
+#[test]
+fn peer_that_begins_anew_from_other_sources_goes_on_being_heard() {
+    let server = Running::start::<Mesh>(options(2));
+    let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio; 2]);
+    let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
+    // More often than it may have tracks with layers, each after some of the last have been heard.
+    let (mut begun, mut enough) = (0, 5);
+    talk(
+        "it has been heard from forty sources",
+        &mut publisher,
+        &mut player,
+        |publisher, heard| {
+            if heard.len() >= enough {
+                assert!(publisher.change_source(0));
+                (begun, enough) = (begun + 1, heard.len() + 5);
+            }
+        },
+        |heard, _| heard.len() >= 5 * 40,
+    );
+    assert_eq!(begun, 39);
+    let stats = server.stats();
+    for shard in stats["shards"].as_array().unwrap() {
+        assert_eq!(shard["counters"]["drops"]["too_many_sources"], 0);
+    }
+    server.stop();
+}
+
+#[test]
+fn sources_beyond_what_a_peer_may_have_are_dropped_and_it_goes_on() {
+    let server = Running::start::<Mesh>(options(2));
+    let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio; 2]);
+    let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
+    let dropped = || {
+        let stats = server.stats();
+        let shards = stats["shards"].as_array().unwrap().iter();
+        let counted = |shard: &serde_json::Value| {
+            assert_eq!(shard["counters"]["panics"], 0);
+            let drops = &shard["counters"]["drops"];
+            drops["too_many_sources"].as_u64().unwrap()
+        };
+        shards.map(counted).sum::<u64>()
+    };
+    let (mut at, mut heard_then, mut other_then) = (0, 0, 0);
+    talk(
+        "what is too much is dropped, and the other track is heard",
+        &mut publisher,
+        &mut player,
+        |publisher, _| {
+            // A new source for every packet, once both are there.
+            if publisher.connected {
+                publisher.change_source(0);
+            }
+        },
+        |heard, other| {
+            at += 1;
+            if at % 50 == 0 && heard_then == 0 && dropped() > 100 {
+                (heard_then, other_then) = (heard.len(), other);
+            }
+            heard_then > 0 && other > other_then + 200
+        },
+    );
+    assert!(heard_then < 64, "{heard_then} sources were let in");
     server.stop();
 }
 

@@ -13,6 +13,7 @@ use str0m::{Candidate, IceCreds, RtcConfig};
 
 use super::codec::PayloadTypes;
 use super::signal::{Budget, SourceOf};
+use super::ssrcs::Ssrcs;
 use super::{ParticipantId, Role, Session};
 
 /// The longest SDP that is read.
@@ -195,6 +196,7 @@ impl Session {
             published: 0,
             upstreams: Vec::new(),
             streams: Vec::new(),
+            ssrcs: Ssrcs::default(),
             offered: Vec::new(),
             downstreams: Vec::new(),
             layers_seen: Vec::new(),

@@ -24,6 +24,7 @@ pub struct Downstream {
     pub video: bool,
     wanted: Layer,
     current: Option<Layer>,
+    ssrc: u32,
     asked: Option<Instant>,
     sequence: Rewriter<u64>,
     time: Rewriter<u32>,
@@ -85,6 +86,7 @@ impl Downstream {
             video,
             wanted: Layer::HIGHEST,
             current: None,
+            ssrc: 0,
             asked: None,
             sequence: Rewriter::default(),
             time: Rewriter::default(),
@@ -147,6 +149,10 @@ impl Downstream {
 
     /// Whether a packet goes out, and as what.
     pub fn rewrite(&mut self, packet: &MediaPacket) -> Option<Rewritten> {
+        if self.current == Some(packet.layer) && self.ssrc != packet.ssrc {
+            // The sender has begun anew.
+            self.current = None;
+        }
         if self.current != Some(packet.layer) {
             let switches = if self.video {
                 packet.layer == self.wanted && packet.keyframe
@@ -172,6 +178,8 @@ impl Downstream {
     }
 
     fn switch(&mut self, packet: &MediaPacket) {
+        self.current = Some(packet.layer);
+        self.ssrc = packet.ssrc;
         let Some(last) = self.last_sent else {
             self.sequence.highest = first_sequence(packet.sequence);
             self.sequence.switch(packet.sequence, 0);
@@ -180,7 +188,6 @@ impl Downstream {
                 self.picture.highest = picture.unwrap_or(0) << 1;
                 self.base_picture.highest = base.unwrap_or(0);
             }
-            self.current = Some(packet.layer);
             return;
         };
         // The layers' clocks have nothing in common, so real time says how far they are apart.
@@ -195,7 +202,6 @@ impl Downstream {
             self.picture.switch(picture.unwrap_or(0) << 1, 2);
             self.base_picture.switch(base.unwrap_or(0), 1);
         }
-        self.current = Some(packet.layer);
     }
 
     fn vp8(&mut self, packet: &MediaPacket) -> Option<(Option<u16>, Option<u8>)> {
@@ -232,6 +238,7 @@ mod tests {
         MediaPacket {
             track: TrackId(1),
             layer: Layer(layer),
+            ssrc: u32::from(layer),
             codec: Codec {
                 name: Name::H264,
                 profile: 0x142,
@@ -300,6 +307,26 @@ mod tests {
         );
         let next = down.rewrite(&packet(2, 9, 3055, false, later)).unwrap();
         assert_eq!(next.sequence, third.sequence + 1);
+    }
+
+    #[test]
+    fn sender_that_begins_anew_leaves_no_gap_and_starts_with_a_keyframe() {
+        let now = Instant::now();
+        let mut down = Downstream::new(TrackId(1), "v".into(), true);
+        down.want(Layer(2));
+        let first = down.rewrite(&packet(2, 60_000, 9000, true, now)).unwrap();
+        let of_another = |sequence, keyframe| {
+            let mut packet = packet(2, sequence, 55, keyframe, now);
+            packet.ssrc = 99;
+            packet
+        };
+        assert!(!down.needs_keyframe(now));
+        assert_eq!(down.rewrite(&of_another(7, false)), None);
+        assert!(down.needs_keyframe(now), "it is asked for");
+        let second = down.rewrite(&of_another(8, true)).unwrap();
+        assert_eq!(second.sequence, first.sequence + 1);
+        let third = down.rewrite(&of_another(9, false)).unwrap();
+        assert_eq!(third.sequence, first.sequence + 2);
     }
 
     #[test]

@@ -63,8 +63,10 @@ impl Session {
                 return;
             }
         };
-        self.sources
-            .extend(sources.into_iter().take(8).map(|of| (of.mid, of.source)));
+        for of in sources.into_iter().take(8) {
+            self.sources.retain(|known| known.0 != of.mid);
+            self.sources.push((of.mid, of.source));
+        }
         self.sources.truncate(32);
         let Ok(answer) = self.rtc.sdp_api().accept_offer(offer) else {
             return;

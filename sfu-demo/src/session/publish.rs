@@ -10,8 +10,7 @@ use str0m::rtp::{RtpPacket, Ssrc};
 
 use super::signal::Source;
 use super::{
-    Layer, MAX_PUBLISHED, MAX_STREAMS, MediaPacket, Role, Session, SessionEvent, TrackId,
-    TrackInfo, codec,
+    Layer, MAX_PUBLISHED, MediaPacket, Role, Session, SessionEvent, TrackId, TrackInfo, codec,
 };
 
 /// A track that the peer sends.
@@ -73,6 +72,7 @@ impl Session {
         let packet = MediaPacket {
             track: upstream.info.id,
             layer,
+            ssrc: *ssrc,
             codec,
             sequence: *packet.seq_no,
             time: packet.header.timestamp,
@@ -108,9 +108,6 @@ impl Session {
     }
 
     fn learn_stream(&mut self, ssrc: Ssrc) -> Option<(Ssrc, usize, Layer)> {
-        if self.streams.len() >= MAX_STREAMS {
-            return None;
-        }
         let mut direct = self.rtc.direct_api();
         let stream = direct.stream_rx(&ssrc)?;
         let (mid, layer) = (stream.mid(), Layer::of(stream.rid()));
@@ -120,7 +117,11 @@ impl Session {
             .position(|upstream| upstream.mid == mid)?;
         tracing::debug!(participant = self.id.0, %mid, layer = layer.0, ssrc = *ssrc, "stream");
         let stream = (ssrc, index, layer);
+        // A sender that begins anew may do so from another source.
+        self.streams
+            .retain(|known| (known.1, known.2) != (index, layer));
         self.streams.push(stream);
+        self.ssrcs.heard(*ssrc);
         Some(stream)
     }
 
@@ -148,6 +149,9 @@ impl Session {
         {
             return;
         }
+        let Some(published) = self.published.checked_add(1) else {
+            return;
+        };
         let video = kind == MediaKind::Video;
         let said = self
             .sources
@@ -166,7 +170,7 @@ impl Session {
             video,
             source,
         };
-        self.published += 1;
+        self.published = published;
         self.upstreams.push(Upstream {
             info,
             mid,

@@ -43,6 +43,7 @@ fn packet(track: TrackId, layer: u8, at: Instant) -> MediaPacket {
     MediaPacket {
         track,
         layer: Layer(layer),
+        ssrc: 1,
         codec: Codec {
             name: Name::Vp8,
             profile: 0,

@@ -20,8 +20,8 @@ pub struct ParticipantId(pub u64);
 pub struct TrackId(pub u64);
 
 impl TrackId {
-    pub(super) fn new(participant: ParticipantId, index: usize) -> Self {
-        Self(participant.0 << 8 | index as u64)
+    pub(super) fn new(participant: ParticipantId, index: u16) -> Self {
+        Self(participant.0 << 16 | u64::from(index))
     }
 }
 
@@ -92,6 +92,8 @@ pub struct MediaPacket {
     pub track: TrackId,
     /// Of which layer.
     pub layer: Layer,
+    /// Of which source (SSRC): the numbers of another have nothing to do with it.
+    pub ssrc: u32,
     /// What it is.
     pub codec: Codec,
     /// The sequence number, extended.
@@ -110,6 +112,17 @@ pub struct MediaPacket {
     pub arrived: Instant,
     /// The payload.
     pub payload: Arc<[u8]>,
+}
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken, if only to be thrown away for want of authenticity.
+    Yes,
+    /// It is not for the session.
+    No,
+    /// It is of one source more than a peer may have.
+    TooManySources,
 }
 
 /// What a session has to say.
@@ -139,4 +152,16 @@ pub enum SessionEvent {
     ChannelOpen,
     /// It is over; nothing follows.
     Closed(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_tracks_makes_one_anothers() {
+        let last = TrackId::new(ParticipantId(1), u16::MAX);
+        assert!(last < TrackId::new(ParticipantId(2), 0));
+        assert_eq!(last.to_string().parse(), Ok(last));
+    }
 }

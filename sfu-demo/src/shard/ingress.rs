@@ -9,6 +9,7 @@ use crate::demux::{Origin, Route};
 use crate::lobby::LobbyMessage;
 use crate::mailbox::{Mailbox, Sender};
 use crate::router::{PeerKey, ShardId};
+use crate::session::Taken;
 use crate::stats::Drop;
 use crate::udp::RecvBatch;
 
@@ -107,8 +108,9 @@ impl<M: Mailbox> Shard<M> {
             session.receive(now, origin, destination, bytes)
         });
         match taken {
-            Some(true) => self.pump(now, key, false),
-            Some(false) => self.counters.drops.add(Drop::Malformed, 1),
+            Some(Taken::Yes) => self.pump(now, key, false),
+            Some(Taken::No) => self.counters.drops.add(Drop::Malformed, 1),
+            Some(Taken::TooManySources) => self.counters.drops.add(Drop::Sources, 1),
             None => {}
         }
     }

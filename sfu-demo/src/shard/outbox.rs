@@ -70,7 +70,7 @@ impl<H, L, S: Sender<H, L>> Outbox<H, L, S> {
 mod tests {
     use super::*;
     use crate::mailbox::mesh::Mesh;
-    use crate::mailbox::{Mailbox, Message, Receiver};
+    use crate::mailbox::{Mailbox, Message};
 
     #[test]
     fn oldest_media_is_dropped_and_control_never() {
@@ -90,7 +90,7 @@ mod tests {
         let (mut control, mut low, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         while outbox.waits() || !taken.is_empty() {
             taken.clear();
-            receiver.try_recv_many(&mut taken, 64);
+            let _ = receiver.try_recv_many(&mut taken, 64);
             for message in &taken {
                 match message {
                     Message::High(number) => control.push(*number),

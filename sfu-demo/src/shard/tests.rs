@@ -119,7 +119,7 @@ impl Rig {
         let _ = tokio::time::timeout(Duration::from_millis(2), self.shard.ready()).await;
         assert!(self.shard.turn().unwrap());
         let (mut messages, mut out) = (Vec::new(), Vec::new());
-        self.room.try_recv_many(&mut messages, 1024);
+        let _ = self.room.try_recv_many(&mut messages, 1024);
         for Message::High(message) in messages {
             self.rooms.handle(self.shard.now(), message, &mut out);
         }
@@ -127,7 +127,7 @@ impl Rig {
             self.control.try_send_high(control).unwrap();
         }
         let mut messages = Vec::new();
-        self.lobby.try_recv_many(&mut messages, 1024);
+        let _ = self.lobby.try_recv_many(&mut messages, 1024);
         let ended =
             |message: &Message<_, _>| matches!(message, Message::High(LobbyMessage::Ended { .. }));
         self.ended += messages.iter().filter(|message| ended(message)).count();
@@ -249,6 +249,7 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
         let packet = crate::session::MediaPacket {
             track,
             layer: crate::session::Layer(0),
+            ssrc: 1,
             codec: Codec {
                 name: Name::Opus,
                 profile: 0,

@@ -1,0 +1,116 @@
+//! How many streams a peer sends at a time, told from the sources (SSRCs) of its packets.
+//!
+//! It looks at headers before anything is kept for their source, so that what is refused here costs no
+//! memory. Nobody has authenticated them yet: who sends in the name of the peer's address can keep it
+//! from beginning anew, but not from going on, and no longer than a moment after the last packet.
+
+use std::time::{Duration, Instant};
+
+/// How many sources a peer may have at a time: twice four tracks of three layers, each with another
+/// for what is sent again, and some to spare.
+pub(super) const MAX_SSRCS: usize = 64;
+/// How long a source counts after its last packet, if a track has been heard from it.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// How long any other does: what is sent again, or is not the peer's at all.
+pub(super) const UNHEARD: Duration = Duration::from_secs(1);
+
+/// The sources that a peer has sent from lately.
+#[derive(Debug, Default)]
+pub(super) struct Ssrcs(Vec<Source>);
+
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    last: Instant,
+    heard: bool,
+}
+
+impl Source {
+    fn counts(&self, now: Instant) -> bool {
+        let idle = if self.heard { IDLE } else { UNHEARD };
+        now.saturating_duration_since(self.last) < idle
+    }
+}
+
+impl Ssrcs {
+    /// Whether a packet may come in: its source is known, or there is room for one more.
+    pub(super) fn admit(&mut self, now: Instant, ssrc: u32) -> bool {
+        if let Some(source) = self.0.iter_mut().find(|source| source.ssrc == ssrc) {
+            source.last = now;
+            return true;
+        }
+        if self.0.len() >= MAX_SSRCS {
+            self.0.retain(|source| source.counts(now));
+        }
+        let room = self.0.len() < MAX_SSRCS;
+        if room {
+            self.0.push(Source {
+                ssrc,
+                last: now,
+                heard: false,
+            });
+        }
+        room
+    }
+
+    /// Notes that an authentic packet of a track has come from a source.
+    pub(super) fn heard(&mut self, ssrc: u32) {
+        if let Some(source) = self.0.iter_mut().find(|source| source.ssrc == ssrc) {
+            source.heard = true;
+        }
+    }
+}
+
+/// The source of an RTP packet.
+pub(super) fn of(bytes: &[u8]) -> Option<u32> {
+    let ssrc = bytes.get(8..12)?;
+    Some(u32::from_be_bytes(ssrc.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_bounded_until_they_fall_silent() {
+        let start = Instant::now();
+        let mut ssrcs = Ssrcs::default();
+        let most = MAX_SSRCS as u32;
+        for ssrc in 0..most {
+            assert!(ssrcs.admit(start, ssrc));
+            ssrcs.heard(ssrc);
+        }
+        assert!((most..1_000_000).all(|ssrc| !ssrcs.admit(start, ssrc)));
+        assert_eq!(ssrcs.0.len(), MAX_SSRCS);
+        let later = start + IDLE;
+        assert!(ssrcs.admit(later - Duration::from_millis(1), 7));
+        assert!(!ssrcs.admit(later - Duration::from_millis(1), most));
+        // All but one have been silent for long enough.
+        assert!((most..2 * most - 1).all(|ssrc| ssrcs.admit(later, ssrc)));
+        assert!(!ssrcs.admit(later, 2 * most));
+        assert!(ssrcs.admit(later, 7));
+    }
+
+    #[test]
+    fn what_may_not_be_the_peers_keeps_it_out_for_a_moment_only() {
+        let start = Instant::now();
+        let mut ssrcs = Ssrcs::default();
+        assert!(ssrcs.admit(start, 7));
+        ssrcs.heard(7);
+        let junk = 100..100 + MAX_SSRCS as u32;
+        assert!(!junk.clone().all(|ssrc| ssrcs.admit(start, ssrc)));
+        assert!(ssrcs.admit(start, 7), "it goes on");
+        assert!(!ssrcs.admit(start, 8));
+        assert!(ssrcs.admit(start + UNHEARD, 8));
+        assert_eq!(ssrcs.0.len(), 2);
+    }
+
+    #[test]
+    fn source_is_read_from_whole_headers_alone() {
+        let mut packet = [0x80, 96, 0, 1, 0, 0, 0, 2, 1, 2, 3, 4];
+        assert_eq!(of(&packet), Some(0x0102_0304));
+        packet[0] = 0x90;
+        assert_eq!(of(&packet[..11]), None);
+        assert_eq!(of(&[]), None);
+    }
+}
