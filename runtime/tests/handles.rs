@@ -2,15 +2,9 @@
 
 mod common;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use common::{Control, Counted, Log, SECOND, Worker};
+use common::{Control, Log, SECOND, Worker};
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, SendError, Sent,
     SpawnError, Undelivered, actor,
@@ -287,21 +281,6 @@ async fn all_handles_gone_ends_the_loop_after_the_last_message() {
             Ok(lanemesh_runtime::testing::Probed::Low(number))
         );
     }
-}
-
-#[tokio::test]
-async fn every_message_is_dropped_exactly_once() {
-    let alive = Arc::new(AtomicUsize::new(0));
-    let (mut handle, child) = actor::spawn(Sink::<(), Counted>::new());
-    for number in 0..100 {
-        handle.send_low(Counted::new(number, &alive)).await.unwrap();
-        if number == 50 {
-            handle.idle().await;
-        }
-    }
-    child.stop().await; // with messages in the queue
-    drop(handle);
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

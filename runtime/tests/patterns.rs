@@ -343,35 +343,68 @@ async fn local_actor_needs_a_team() {
     assert_eq!(rider.try_spawn().map(|_| ()), Err(SpawnError::NeedsTeam));
 }
 
+/// Says where it runs: the name of the thread, and the cores that the thread may use.
+struct Where(tokio::sync::mpsc::UnboundedSender<(Option<String>, Vec<usize>)>);
+
+impl Actor for Where {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        let name = std::thread::current().name().map(String::from);
+        self.0.send((name, cores()))?;
+        ctx.stop();
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+/// The cores of this thread's mask on Linux; those of the system elsewhere.
+fn cores() -> Vec<usize> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.into_iter().map(|core| core.id).collect()
+}
+
+/// Whether the system lets a thread choose its core.
+fn may_pin(core: usize) -> bool {
+    let pin = move || core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    std::thread::spawn(pin).join().unwrap()
+}
+
 #[tokio::test]
 async fn team_per_core() {
+    let own = cores();
     let teams = Team::per_core("core").unwrap();
-    assert!(!teams.is_empty());
-    let (sender, mut threads) = tokio::sync::mpsc::unbounded_channel();
-    struct Where(tokio::sync::mpsc::UnboundedSender<Option<String>>);
-    impl Actor for Where {
-        type HighPriorityMsg = ();
-        type LowPriorityMsg = ();
-        async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
-            self.0
-                .send(std::thread::current().name().map(String::from))?;
-            ctx.stop();
-            Ok(())
-        }
-        async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
-        async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
-    }
-    for team in &teams {
+    assert_eq!(teams.len(), own.len().max(1));
+    let (sender, mut places) = tokio::sync::mpsc::unbounded_channel();
+    for (index, team) in teams.iter().enumerate() {
         let sender = sender.clone();
         let (_handle, child) = actor::builder(move || Where(sender.clone()))
             .on(team)
             .keep_running()
             .spawn();
         child.await;
-        assert_eq!(threads.recv().await.flatten().as_deref(), Some(team.name()));
+        let (name, mask) = places.recv().await.unwrap();
+        assert_eq!(name.as_deref(), Some(team.name()));
+        if !own.get(index).is_some_and(|core| may_pin(*core)) {
+            println!("not asserted: this system does not let a thread choose its core");
+            assert_eq!(team.core(), None);
+            continue;
+        }
+        assert_eq!(team.core(), Some(index));
+        if cfg!(target_os = "linux") {
+            assert_eq!(mask, [own[index]], "the mask of the team's thread");
+        } else {
+            println!("not asserted: this system does not tell a thread's cores");
+        }
     }
+    // Only the teams were pinned.
+    assert_eq!(cores(), own);
 }

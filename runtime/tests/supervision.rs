@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Control, Counted, Log, POISON, SECOND, Worker, hush};
+use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorError, ActorHandle, ActorResult, Backoff, Child, Context, ExitNotice, ExitReason,
     Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System, actor,
@@ -384,7 +384,7 @@ async fn panic_in_each_hook() {
 /// Counts in a value that outlives it; crashes at every hundredth message.
 struct Tally {
     sum: Lease<u64>,
-    alive: Arc<AtomicU64>,
+    handled: Arc<AtomicU64>,
 }
 
 impl Actor for Tally {
@@ -398,8 +398,8 @@ impl Actor for Tally {
 
     async fn on_low(&mut self, msg: Counted, _: &mut Context<Self>) -> ActorResult {
         *self.sum += 1;
-        self.alive.fetch_add(1, Ordering::SeqCst);
-        assert!(!msg.0.is_multiple_of(100), "provoked");
+        self.handled.fetch_add(1, Ordering::SeqCst);
+        assert!(!msg.number.is_multiple_of(100), "provoked");
         Ok(())
     }
 }
@@ -409,13 +409,13 @@ async fn restart_storm_loses_no_queued_message() {
     hush();
     const SENDERS: u64 = 4;
     const EACH: u64 = 2_000;
-    let alive = Arc::default();
+    let ledger = Ledger::default();
     let sum = Kept::new(0);
     let handled = Arc::new(AtomicU64::new(0));
     let (kept, counter) = (sum.clone(), handled.clone());
     let (handle, child) = actor::builder(move || Tally {
         sum: kept.lease(),
-        alive: counter.clone(),
+        handled: counter.clone(),
     })
     .low_capacity(64)
     .restart(Restart::Permanent)
@@ -424,13 +424,11 @@ async fn restart_storm_loses_no_queued_message() {
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
             let mut handle = handle.clone();
-            let alive = Arc::clone(&alive);
+            let ledger = ledger.clone();
             tokio::spawn(async move {
                 for number in 1..=EACH {
-                    handle
-                        .send_low(Counted::new(sender * EACH + number, &alive))
-                        .await
-                        .unwrap();
+                    let value = ledger.value(sender * EACH + number);
+                    handle.send_low(value).await.unwrap();
                 }
             })
         })
@@ -441,7 +439,7 @@ async fn restart_storm_loses_no_queued_message() {
     handle.idle().await;
     // Each message was handled once, those that crashed included; none is left anywhere.
     assert_eq!(handled.load(Ordering::SeqCst), SENDERS * EACH);
-    assert_eq!(alive.load(Ordering::SeqCst), 0);
+    assert_eq!(ledger.settled() as u64, SENDERS * EACH);
     assert_eq!(u64::from(handle.incarnation()), SENDERS * EACH / 100 + 1);
     assert_eq!(handle.stats().low, SENDERS * EACH);
     child.stop().await;

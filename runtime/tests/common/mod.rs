@@ -2,10 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -32,20 +29,55 @@ impl Log {
     }
 }
 
-/// A payload that counts how many of it are alive.
-#[derive(Debug)]
-pub struct Counted(pub u64, Arc<AtomicUsize>);
+/// How often each value that it has made was dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Arc<Mutex<Vec<u32>>>);
 
-impl Counted {
-    pub fn new(number: u64, alive: &Arc<AtomicUsize>) -> Self {
-        alive.fetch_add(1, Ordering::SeqCst);
-        Self(number, alive.clone())
+impl Ledger {
+    /// A new value.
+    pub fn value(&self, number: u64) -> Counted {
+        let mut drops = self.0.lock().unwrap();
+        drops.push(0);
+        Counted {
+            number,
+            entry: drops.len() - 1,
+            ledger: self.clone(),
+        }
+    }
+
+    /// How many values there are that have not been dropped.
+    pub fn alive(&self) -> usize {
+        let drops = self.0.lock().unwrap();
+        drops.iter().filter(|drops| **drops == 0).count()
+    }
+
+    /// How many were made, of which each must have been dropped, and once.
+    pub fn settled(&self) -> usize {
+        let drops = self.0.lock().unwrap();
+        for (entry, drops) in drops.iter().enumerate() {
+            assert_eq!(*drops, 1, "drops of value {entry}");
+        }
+        drops.len()
+    }
+}
+
+/// A value that is counted when it is made, cloned and dropped.
+#[derive(Debug)]
+pub struct Counted {
+    pub number: u64,
+    entry: usize,
+    ledger: Ledger,
+}
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.ledger.value(self.number)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.1.fetch_sub(1, Ordering::SeqCst);
+        self.ledger.0.lock().unwrap()[self.entry] += 1;
     }
 }
 
