@@ -3,7 +3,7 @@
 //! The context holds no strong handle to its own actor, so that "all handles are gone" ends the
 //! loop. How it waits and in which order it hands out is in [`turn`](crate::turn).
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use lanemesh::{MailboxReceiver, WeakMailboxSender};
 use tokio::time::Instant;
@@ -37,6 +37,9 @@ pub struct Context<A: Actor> {
     pub(crate) seat: Option<Seat>,
     group: Option<Arc<Group>>,
     pub(crate) turn: Turn,
+    /// Low messages that were taken ahead of their turn, `ahead_limit` at most.
+    pub(crate) ahead: VecDeque<Low<A>>,
+    pub(crate) ahead_limit: u32,
     pub(crate) counters: Counters,
     pub(crate) options: Option<Box<Options<A>>>,
 }
@@ -47,6 +50,7 @@ impl<A: Actor> Context<A> {
         weak: WeakMailboxSender<High<A>, Low<A>>,
         shared: Arc<Shared>,
         policies: Policies,
+        ahead_limit: u32,
         seat: Option<Seat>,
         options: Option<Box<Options<A>>>,
     ) -> Self {
@@ -58,6 +62,8 @@ impl<A: Actor> Context<A> {
             seat,
             group: None,
             turn: Turn::default(),
+            ahead: VecDeque::new(),
+            ahead_limit,
             counters: Counters::default(),
             options,
         }
@@ -272,12 +278,7 @@ impl<A: Actor> Context<A> {
 
     /// How many messages wait: in the mailbox and in the batch.
     pub(crate) fn depth(&self) -> usize {
-        let queued = if self.mailbox.is_empty() {
-            0
-        } else {
-            self.mailbox.len()
-        };
-        queued + self.batched()
+        self.mailbox.len() + self.ahead.len() + self.batched()
     }
 
     pub(crate) fn publish(&mut self) {

@@ -131,6 +131,9 @@ impl<A: Actor> Context<A> {
                 self.dead_letter(Message::Low(message), Undelivered::Left);
             }
         }
+        while let Some(envelope) = self.ahead.pop_front() {
+            self.dead_letter(Message::Low(envelope.message), Undelivered::Left);
+        }
         while let Ok(message) = self.mailbox.try_recv() {
             self.dead_letter(open(message), Undelivered::Left);
         }

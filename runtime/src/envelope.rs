@@ -3,13 +3,30 @@
 use std::sync::OnceLock;
 
 /// A message in a lane.
+///
+/// The order of the fields is that in which it is copied: 16 bytes at a time, so what is written in
+/// parts right before would make the copy wait. So the two numbers are written as one, see
+/// [`plain`](Self::plain).
+#[repr(C)]
 pub(crate) struct Envelope<M> {
-    pub(crate) message: M,
     /// When nobody wants it any more, as a [`stamp`](crate::time::stamp), perhaps with the mark
     /// [`QUESTION`]; 0 is never.
     pub(crate) expires: u64,
     /// A raw reading of [`clock`] when it was sent; 0 when this one is not in the sample.
     pub(crate) sent: u64,
+    pub(crate) message: M,
+}
+
+impl<M> Envelope<M> {
+    /// A message that never expires and is not in the sample.
+    #[inline]
+    pub(crate) fn plain(message: M) -> Self {
+        Self {
+            expires: 0,
+            sent: 0,
+            message,
+        }
+    }
 }
 
 /// The time-stamp counter behind the histograms. Reading its calibration once is not a registry:

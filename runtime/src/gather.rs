@@ -109,6 +109,10 @@ impl<A: Actor> Context<A> {
                     Poll::Pending => Poll::Pending,
                 };
             }
+            if let Some(envelope) = self.ahead.pop_front() {
+                self.gather(envelope, input - gathered);
+                continue;
+            }
             match self.mailbox.poll_recv(cx) {
                 Poll::Ready(Some(Message::Low(envelope))) => {
                     self.gather(envelope, input - gathered);
@@ -127,8 +131,11 @@ impl<A: Actor> Context<A> {
     pub(crate) fn gather(&mut self, first: Low<A>, limit: usize) {
         let mut scratch = std::mem::take(&mut self.rare().scratch);
         scratch.push(first);
-        if limit > 1 {
-            let _ = self.mailbox.try_recv_many_low(&mut scratch, limit - 1);
+        let ahead = self.ahead.len().min(limit.saturating_sub(1));
+        scratch.extend(self.ahead.drain(..ahead));
+        if scratch.len() < limit {
+            let left = limit - scratch.len();
+            let _ = self.mailbox.try_recv_many_low(&mut scratch, left);
         }
         let mut batch = match self.rare().batch.take() {
             Some(batch) => batch,

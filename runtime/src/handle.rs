@@ -196,11 +196,21 @@ impl<A: Actor> ActorHandle<A> {
 
     #[inline]
     pub(crate) fn wrap<M>(&mut self, message: M) -> Envelope<M> {
-        let sent = self.stamp();
-        Envelope {
-            message,
-            expires: self.expiry(),
-            sent,
+        let mut envelope = Envelope::plain(message);
+        self.unsampled = self.unsampled.wrapping_sub(1);
+        if self.unsampled == 0 || self.policies.expiry != 0 {
+            self.mark(&mut envelope);
+        }
+        envelope
+    }
+
+    /// What most messages do without.
+    #[cold]
+    #[inline(never)]
+    fn mark<M>(&mut self, envelope: &mut Envelope<M>) {
+        envelope.expires = self.expiry();
+        if self.unsampled == 0 {
+            envelope.sent = self.stamp_sample();
         }
     }
 

@@ -292,6 +292,7 @@ impl Shared {
 
     // --- signals ------------------------------------------------------------------------------
 
+    #[inline]
     pub(crate) fn signals(&self) -> u32 {
         // ORDERING: Acquire pairs with the AcqRel RMW in `raise`: who sees a bit sees what was
         // written under the lock before it.

@@ -25,6 +25,9 @@ use crate::{
     team::Team,
 };
 
+/// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity.
+const AHEAD: usize = 32;
+
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
 ///
 /// An actor that is given by value cannot be made again, so it is never restarted.
@@ -146,6 +149,10 @@ impl<A: Actor> Builder<A> {
     }
 
     /// How many low-priority messages each handle may have queued. Default 1024; zero is refused.
+    ///
+    /// A busy actor also holds up to 32 messages, or a 32nd of this if that is less, which it has
+    /// taken out of the lanes ahead of their turn. They are queued like the others: urgent messages
+    /// overtake them, and a restart keeps them.
     pub fn low_capacity(mut self, capacity: usize) -> Self {
         self.low_capacity = capacity;
         self
@@ -195,7 +202,7 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// How often queueing and handling times are measured. Default: every 64th message.
+    /// How often queueing and handling times are measured. Default: every 256th message.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
@@ -317,7 +324,15 @@ impl<A: Actor> Builder<A> {
         }
         let weak = tx.downgrade();
         let handle = ActorHandle::new(tx, shared.clone(), self.policies);
-        let ctx = Context::new(rx, weak, shared.clone(), self.policies, seat, options);
+        let ctx = Context::new(
+            rx,
+            weak,
+            shared.clone(),
+            self.policies,
+            (self.low_capacity / AHEAD).min(AHEAD) as u32,
+            seat,
+            options,
+        );
         let life = Life {
             actor: self.actor,
             factory: self.factory,

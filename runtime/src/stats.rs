@@ -1,7 +1,7 @@
 //! Per-actor counters, copied out as values.
 //!
 //! The loop counts in plain numbers of its own and publishes a copy whenever it goes idle, and
-//! every 64 messages otherwise, so that a reading is consistent within itself. There is no table
+//! every 128 messages otherwise, so that a reading is consistent within itself. There is no table
 //! of all actors: ask a handle, or walk the [`Tree`](crate::Tree).
 
 use std::sync::atomic::Ordering;
@@ -76,7 +76,7 @@ pub enum Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self::Every(64)
+        Self::Every(256)
     }
 }
 

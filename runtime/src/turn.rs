@@ -2,8 +2,12 @@
 //!
 //! The order is stop, exit notices, high, then extra arms and low. It is fair by budget: after a
 //! burst of high messages everybody else gets a turn, and after a burst of low ones each extra
-//! arm gets one. Every message is a unit of tokio's cooperative budget, so that a queue that is
-//! never empty does not keep a worker thread. The loop never races a handler.
+//! arm gets one. Every eight messages, and every batch, are a unit of tokio's cooperative budget, so
+//! that a queue that is never empty does not keep a worker thread. The loop never races a handler.
+//!
+//! A loop that is behind takes low messages out of the mailbox several at a time. Those that are
+//! not handled yet are queued like the others: they are looked at before the low lanes, and only
+//! while no high message waits.
 
 use std::{
     future::poll_fn,
@@ -28,8 +32,10 @@ use crate::{
 const HIGH_BURST: u32 = 64;
 /// Low messages in a row before the extra arms get a turn.
 const LOW_BURST: u32 = 32;
-/// Messages between two looks at who waits for room, and between two publications of counters.
-const ROUND: u32 = 64;
+/// Messages between two publications of counters.
+const ROUND: u32 = 128;
+/// Messages for a unit of tokio's cooperative budget: to take one costs more than a small handler.
+const UNIT: u32 = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
@@ -37,6 +43,8 @@ pub(crate) struct Turn {
     pub(crate) low: u32,
     pub(crate) round: u32,
     fired: u64,
+    /// Messages that are paid for with a unit of tokio's cooperative budget.
+    paid: u32,
     pub(crate) grant: bool,
     pub(crate) closed: bool,
     /// Whether the `started` hook has finished.
@@ -47,15 +55,35 @@ pub(crate) struct Turn {
     pub(crate) idle: bool,
 }
 
+impl Turn {
+    #[inline(always)]
+    fn took_high(&mut self) {
+        self.high += 1;
+        self.paid = self.paid.saturating_sub(1);
+    }
+
+    #[inline(always)]
+    fn took_low(&mut self) {
+        self.low = self.low.wrapping_add(1);
+        self.high = 0;
+        self.paid = self.paid.saturating_sub(1);
+    }
+}
+
 /// What becomes of a message that was taken: the context keeps it until its event is handled, or it
 /// is handled at once.
 trait Step<A: Actor>: Sized {
+    /// Whether more low messages may be taken with one that is handled.
+    const AHEAD: bool;
+
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self;
     fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self;
     fn event(event: Event<A>) -> Self;
 }
 
 impl<A: Actor> Step<A> for Event<A> {
+    const AHEAD: bool = false;
+
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
         ctx.rare().hand = Some(Message::High(envelope));
         Event(Kind::High)
@@ -64,6 +92,7 @@ impl<A: Actor> Step<A> for Event<A> {
     fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
         if A::BATCH > 1 {
             ctx.gather(envelope, A::BATCH);
+            ctx.turn.paid = 0;
             return Event(Kind::Batch);
         }
         ctx.rare().hand = Some(Message::Low(envelope));
@@ -83,6 +112,8 @@ enum Opened<A: Actor> {
 }
 
 impl<A: Actor> Step<A> for Opened<A> {
+    const AHEAD: bool = true;
+
     #[inline(always)]
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
         match ctx.open_high(envelope) {
@@ -234,19 +265,14 @@ impl<A: Actor> Context<A> {
         if let Some(taken) = self.on_hand(signals) {
             return Poll::Ready(taken);
         }
-        let coop = ready!(coop::poll_proceed(cx));
+        ready!(self.poll_budget(cx));
         if self.turn.high >= HIGH_BURST {
             self.turn.high = 0;
             if let Some(taken) = self.take_low() {
-                coop.made_progress();
                 return Poll::Ready(taken);
             }
         }
-        let taken = self.poll_mailbox(cx, signals);
-        if taken.is_ready() {
-            coop.made_progress();
-        }
-        taken
+        self.poll_mailbox(cx, signals)
     }
 
     /// The first step of [`actor_loop!`](crate::actor_loop): what is there and comes before the
@@ -258,16 +284,13 @@ impl<A: Actor> Context<A> {
             if let Some(taken) = self.on_hand(signals) {
                 return Poll::Ready(Some(taken));
             }
-            let coop = ready!(coop::poll_proceed(cx));
+            ready!(self.poll_budget(cx));
             let mut taken = None;
             if self.turn.high < HIGH_BURST {
                 taken = self.take_high();
             }
             if taken.is_none() && self.turn.low < LOW_BURST && self.turn.fired == 0 {
                 taken = self.take_low();
-            }
-            if taken.is_some() {
-                coop.made_progress();
             }
             Poll::Ready(taken)
         })
@@ -282,22 +305,17 @@ impl<A: Actor> Context<A> {
             if let Some(taken) = self.on_hand(signals) {
                 return Poll::Ready(taken);
             }
-            let coop = ready!(coop::poll_proceed(cx));
+            ready!(self.poll_budget(cx));
             let fired = std::mem::take(&mut self.turn.fired);
             let burst_over = std::mem::take(&mut self.turn.high) >= HIGH_BURST;
             self.turn.low = 0;
             if burst_over && let Some(taken) = self.take_low() {
-                coop.made_progress();
                 return Poll::Ready(taken);
             }
             match self.poll_mailbox(cx, signals) {
                 // The arms that had their turn were not looked at: look again with all of them.
                 Poll::Pending if fired != 0 => Poll::Ready(Event(Kind::Turn)),
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(taken) => {
-                    coop.made_progress();
-                    Poll::Ready(taken)
-                }
+                taken => taken,
             }
         })
         .await
@@ -320,6 +338,17 @@ impl<A: Actor> Context<A> {
 
     // --- taking -------------------------------------------------------------------------------
 
+    /// Takes part in tokio's cooperative budget. What was paid for and not used is for the next
+    /// messages, whenever they come.
+    #[inline(always)]
+    fn poll_budget(&mut self, cx: &mut PollContext<'_>) -> Poll<()> {
+        if self.turn.paid == 0 {
+            ready!(coop::poll_proceed(cx)).made_progress();
+            self.turn.paid = UNIT;
+        }
+        Poll::Ready(())
+    }
+
     #[inline(always)]
     fn poll_mailbox<S: Step<A>>(&mut self, cx: &mut PollContext<'_>, signals: u32) -> Poll<S> {
         if self.options.is_some()
@@ -333,14 +362,23 @@ impl<A: Actor> Context<A> {
         } else {
             self.shared.idle_ticket()
         };
+        if !self.ahead.is_empty()
+            && !self.mailbox.has_high()
+            && let Some(envelope) = self.ahead.pop_front()
+        {
+            self.turn.took_low();
+            return Poll::Ready(S::low(self, envelope));
+        }
         match self.mailbox.poll_recv(cx) {
             Poll::Ready(Some(Message::High(envelope))) => {
-                self.turn.high += 1;
+                self.turn.took_high();
                 Poll::Ready(S::high(self, envelope))
             }
             Poll::Ready(Some(Message::Low(envelope))) => {
-                self.turn.low += 1;
-                self.turn.high = 0;
+                self.turn.took_low();
+                if S::AHEAD && !self.turn.idle {
+                    self.look_ahead();
+                }
                 Poll::Ready(S::low(self, envelope))
             }
             Poll::Ready(None) => {
@@ -354,10 +392,22 @@ impl<A: Actor> Context<A> {
         }
     }
 
+    /// Takes low messages ahead of their turn, of which there seem to be many: to take them one by
+    /// one is dearer.
+    fn look_ahead(&mut self) {
+        let limit = self.ahead_limit as usize;
+        if limit > 1 && self.ahead.is_empty() {
+            let mut ahead = Vec::from(std::mem::take(&mut self.ahead));
+            // If there are none they are not missed.
+            let _ = self.mailbox.try_recv_many_low(&mut ahead, limit);
+            self.ahead = ahead.into();
+        }
+    }
+
     fn take_high<S: Step<A>>(&mut self) -> Option<S> {
         match self.mailbox.try_recv_high() {
             Ok(envelope) => {
-                self.turn.high += 1;
+                self.turn.took_high();
                 Some(S::high(self, envelope))
             }
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
@@ -368,10 +418,13 @@ impl<A: Actor> Context<A> {
         if let Some(event) = self.take_kept() {
             return Some(S::event(event));
         }
+        if let Some(envelope) = self.ahead.pop_front() {
+            self.turn.took_low();
+            return Some(S::low(self, envelope));
+        }
         match self.mailbox.try_recv_low() {
             Ok(envelope) => {
-                self.turn.low += 1;
-                self.turn.high = 0;
+                self.turn.took_low();
                 Some(S::low(self, envelope))
             }
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
@@ -387,8 +440,8 @@ impl<A: Actor> Context<A> {
         if options.batch.as_ref()?.is_empty() {
             return None;
         }
-        self.turn.low += 1;
-        self.turn.high = 0;
+        self.turn.took_low();
+        self.turn.paid = 0;
         Some(Event(Kind::Batch))
     }
 
@@ -421,7 +474,7 @@ impl<A: Actor> Context<A> {
         }
         Some(match self.options.as_mut()?.hand.take()? {
             Message::High(envelope) => {
-                self.turn.high += 1;
+                self.turn.took_high();
                 S::high(self, envelope)
             }
             Message::Low(envelope) => S::low(self, envelope),
@@ -465,8 +518,7 @@ impl<A: Actor> Context<A> {
         if self.turn.round != 0 {
             self.turn.round = 0;
             // The mailbox is empty, or its budget is used up and the next look corrects this.
-            let batched = self.batched();
-            self.publish_depth(batched);
+            self.publish_depth(self.ahead.len() + self.batched());
         }
         if signals & signal::ROOM != 0 {
             self.shared.give_room();
