@@ -14,6 +14,8 @@ use crate::session::codec::{Codec, Name};
 use crate::session::downstream::Downstream;
 use crate::session::signal::FromPage;
 
+mod narrow;
+
 const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
 /// A session that is sent two videos.

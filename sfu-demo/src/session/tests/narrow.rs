@@ -1,0 +1,281 @@
+//! A session and a peer of the same stack on a simulated way, in simulated time: what the way carries
+//! is estimated, and the layer follows, down and up again.
+
+use std::collections::VecDeque;
+
+use str0m::Candidate;
+use str0m::RtcConfig;
+use str0m::change::SdpAnswer;
+use str0m::media::Direction;
+
+use super::*;
+use crate::session::layers::LAYER_RATES;
+
+const SERVER: SocketAddr = address(4000);
+const PEER: SocketAddr = address(5000);
+const TRACK: TrackId = TRACKS[0];
+const FRAMES: u32 = 30;
+/// How long anything may take, in simulated time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const fn address(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+/// A way with a rate and a delay, and a queue before it of which the end falls off.
+struct Way {
+    bits_per_second: u64,
+    queued: VecDeque<(Instant, Vec<u8>)>,
+    free: Instant,
+    lost: usize,
+}
+
+impl Way {
+    const DELAY: Duration = Duration::from_millis(20);
+    const QUEUE: Duration = Duration::from_millis(300);
+
+    fn new(now: Instant) -> Self {
+        Self {
+            bits_per_second: u64::MAX,
+            queued: VecDeque::new(),
+            free: now,
+            lost: 0,
+        }
+    }
+
+    fn enter(&mut self, now: Instant, bytes: &[u8]) {
+        let start = self.free.max(now);
+        if start > now + Self::QUEUE {
+            self.lost += 1;
+            return;
+        }
+        let nanos = bytes.len() as u64 * 8 * 1_000_000_000 / self.bits_per_second;
+        self.free = start + Duration::from_nanos(nanos);
+        self.queued
+            .push_back((self.free + Self::DELAY, bytes.to_vec()));
+    }
+
+    fn leave(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let due = self.queued.front().is_some_and(|(at, _)| *at <= now);
+        due.then(|| self.queued.pop_front())?
+            .map(|(_, bytes)| bytes)
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.queued.front().map(|(at, _)| *at)
+    }
+}
+
+/// Both ends, and a camera that sends three layers of one video to the server.
+struct World {
+    now: Instant,
+    session: Session,
+    peer: Rtc,
+    peer_timeout: Instant,
+    down: Way,
+    up: Way,
+    frame_due: Instant,
+    frames: u32,
+    sequence: [u64; 3],
+    keyframe_of: [bool; 3],
+    /// Packets of each layer that the peer has got.
+    got: [usize; 3],
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut peer = RtcConfig::new()
+            .set_crypto_provider(Arc::clone(build::crypto()))
+            .set_rtp_mode(true)
+            .build(now);
+        peer.add_local_candidate(Candidate::host(PEER, "udp").unwrap());
+        let mut change = peer.sdp_api();
+        change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+        let (offer, pending) = change.apply().unwrap();
+        let setup = Setup {
+            udp: vec![SERVER],
+            tcp: Vec::new(),
+            estimate: true,
+        };
+        let who = Who {
+            id: ParticipantId(9),
+            room: "room".into(),
+            name: "name".into(),
+            role: Role::Subscribe,
+        };
+        let offer = offer.to_sdp_string();
+        let (mut session, answer) =
+            Session::answer_to(&setup, who, &offer, Vec::new(), now).unwrap();
+        let answer = SdpAnswer::from_sdp_string(&answer).unwrap();
+        peer.sdp_api().accept_answer(pending, answer).unwrap();
+        let info = TrackInfo {
+            id: TRACK,
+            participant: ParticipantId(1),
+            name: "camera".into(),
+            video: true,
+            source: Source::Camera,
+        };
+        session.add_track(info, 0);
+        Self {
+            now,
+            session,
+            peer,
+            peer_timeout: now,
+            down: Way::new(now),
+            up: Way::new(now),
+            frame_due: now,
+            frames: 0,
+            sequence: [0; 3],
+            keyframe_of: [true; 3],
+            got: [0; 3],
+        }
+    }
+
+    /// Goes on to when something happens next, and lets it.
+    fn step(&mut self) {
+        let ways = [self.down.next(), self.up.next()].into_iter().flatten();
+        let next = ways.fold(self.frame_due, Instant::min);
+        let next = next.min(self.session.timeout()).min(self.peer_timeout);
+        // Some timeouts say "at once".
+        self.now = next.max(self.now + Duration::from_micros(10));
+        if self.frame_due <= self.now {
+            self.frame_due += Duration::from_secs(1) / FRAMES;
+            self.film();
+        }
+        while let Some(bytes) = self.up.leave(self.now) {
+            if demux::kind(&bytes) == Some(Kind::Stun) {
+                self.session.consent(self.now);
+            }
+            let origin = Origin::udp(PEER);
+            self.session.receive(self.now, origin, SERVER, &bytes);
+            self.poll_session();
+        }
+        self.session.tick(self.now);
+        self.poll_session();
+        while let Some(bytes) = self.down.leave(self.now) {
+            let receive = Receive::new(Protocol::Udp, SERVER, PEER, &bytes).unwrap();
+            let input = Input::Receive(self.now, receive);
+            self.peer.handle_input(input).unwrap();
+            self.poll_peer();
+        }
+        self.peer.handle_input(Input::Timeout(self.now)).unwrap();
+        self.poll_peer();
+    }
+
+    /// A frame of each layer comes from the camera, as large as its rate makes it.
+    fn film(&mut self) {
+        self.frames += 1;
+        for layer in 0..3u8 {
+            let index = usize::from(layer);
+            let bytes = LAYER_RATES[index] / 8 / u64::from(FRAMES);
+            let packets = bytes.div_ceil(1100);
+            for part in 0..packets {
+                let payload = vec![layer; (bytes / packets) as usize];
+                let packet = MediaPacket {
+                    ssrc: u32::from(layer),
+                    sequence: self.sequence[index],
+                    time: self.frames * (90_000 / FRAMES),
+                    marker: part + 1 == packets,
+                    keyframe: part == 0 && std::mem::take(&mut self.keyframe_of[index]),
+                    payload: payload.into(),
+                    ..packet(TRACK, layer, self.now)
+                };
+                self.session.deliver(self.now, &packet);
+                self.sequence[index] += 1;
+            }
+        }
+        self.poll_session();
+    }
+
+    fn poll_session(&mut self) {
+        let mut events = Vec::new();
+        let send = |transmit: Transmit| self.down.enter(self.now, &transmit.contents);
+        self.session.poll(self.now, send, &mut events);
+        for event in events {
+            match event {
+                SessionEvent::NeedKeyframe(TRACK, layer) => {
+                    self.keyframe_of[usize::from(layer.0)] = true;
+                }
+                SessionEvent::Closed(why) => panic!("the session is over: {why}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn poll_peer(&mut self) {
+        loop {
+            match self.peer.poll_output().unwrap() {
+                Output::Timeout(at) => {
+                    self.peer_timeout = at;
+                    return;
+                }
+                Output::Transmit(transmit) => self.up.enter(self.now, &transmit.contents),
+                Output::Event(Event::RtpPacket(packet)) => {
+                    if let Some(layer) = packet.payload.first() {
+                        self.got[usize::from(*layer)] += 1;
+                    }
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn layer(&self) -> Option<u8> {
+        Some(self.session.downstreams.first()?.current()?.0)
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let start = self.now;
+        while !done(self) {
+            assert!(
+                self.now - start < PATIENCE,
+                "waited in vain until {what}: layer {:?}, estimate {:?}, {:?}",
+                self.layer(),
+                self.session.estimate,
+                self.got
+            );
+            self.step();
+        }
+    }
+
+    /// Lets `time` pass; says what the peer gets of each layer meanwhile, and what the way loses.
+    fn pass(&mut self, time: Duration) -> ([usize; 3], usize) {
+        let (end, got, lost) = (self.now + time, self.got, self.down.lost);
+        while self.now < end {
+            self.step();
+        }
+        let got = [0, 1, 2].map(|layer| self.got[layer] - got[layer]);
+        (got, self.down.lost - lost)
+    }
+}
+
+#[test]
+fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
+    const WIDE: u64 = 5_000_000;
+    const NARROW: u64 = 350_000;
+    let mut world = World::new();
+    world.down.bits_per_second = WIDE;
+    world.until("the largest layer is sent", |world| {
+        world.layer() == Some(2) && world.got[2] > 0
+    });
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.layer(), Some(2));
+    let wide = world.session.estimate.unwrap();
+    assert!(wide > LAYER_RATES[2], "{wide}");
+
+    world.down.bits_per_second = NARROW;
+    world.until("the estimate and the layer have fallen", |world| {
+        world.layer() == Some(0) && world.session.estimate.unwrap() < 2 * NARROW
+    });
+    // What is sent then fits, and gets there.
+    world.pass(Duration::from_secs(5));
+    let (got, lost) = world.pass(Duration::from_secs(10));
+    assert!(got[0] > 250 && got[1..] == [0, 0], "{got:?}");
+    assert_eq!(lost, 0);
+
+    world.down.bits_per_second = WIDE;
+    world.until("both have risen", |world| {
+        world.layer() == Some(2) && world.session.estimate.unwrap() > LAYER_RATES[2]
+    });
+}
