@@ -23,6 +23,7 @@ pub mod rtp;
 pub mod serve;
 pub mod session;
 pub mod shard;
+mod stage;
 pub mod stats;
 pub mod tcp;
 pub mod udp;

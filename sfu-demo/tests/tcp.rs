@@ -255,8 +255,9 @@ fn join_tcp_when_there_is_room(server: &Running) -> Client {
     })
 }
 
-#[test]
-fn frames_of_a_peer_that_are_none_end_its_connection_alone() {
+/// A server, a publisher by TCP, two players by TCP that have heard it, and the number of its next
+/// sound.
+fn three_by_tcp() -> (Running, Client, Vec<Client>, u64) {
     let server = Running::start::<Mesh>(options(1));
     let mut publisher = join_tcp(&server, "/whip/a", true, &AUDIO);
     let mut players = vec![
@@ -265,6 +266,12 @@ fn frames_of_a_peer_that_are_none_end_its_connection_alone() {
     ];
     let mut sequence = 0;
     hear(&server, &mut publisher, &mut players, &mut sequence, 20);
+    (server, publisher, players, sequence)
+}
+
+#[test]
+fn frames_of_a_peer_that_are_none_end_its_connection_alone() {
+    let (server, mut publisher, mut players, mut sequence) = three_by_tcp();
     let bad = players.remove(0);
     bad.stream().write_all(&[0xff; 4]).unwrap();
     until("its connection has ended", || {
@@ -277,14 +284,7 @@ fn frames_of_a_peer_that_are_none_end_its_connection_alone() {
 
 #[test]
 fn reader_that_stops_reading_loses_frames_and_delays_nobody() {
-    let server = Running::start::<Mesh>(options(1));
-    let mut publisher = join_tcp(&server, "/whip/a", true, &AUDIO);
-    let mut players = vec![
-        join_tcp(&server, "/whep/a", false, &AUDIO),
-        join_tcp(&server, "/whep/a", false, &AUDIO),
-    ];
-    let mut sequence = 0;
-    hear(&server, &mut publisher, &mut players, &mut sequence, 20);
+    let (server, mut publisher, mut players, mut sequence) = three_by_tcp();
     let stopped = players.remove(0);
     let mut batch = RecvBatch::new(64);
     let (mut heard, payload) = (0u64, vec![7; 1000]);

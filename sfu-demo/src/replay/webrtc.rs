@@ -2,7 +2,6 @@
 //! what they get.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -13,20 +12,12 @@ use str0m::media::MediaKind;
 use super::{Options, PATIENCE, ReplayError, Report};
 use crate::capture;
 use crate::client::Client;
-use crate::lobby::Join;
 use crate::mailbox::Mailbox;
 use crate::rtp;
-use crate::serve::{self, Server};
 use crate::session::Role;
 use crate::session::codec::{self, Codec, Name};
+use crate::stage::{Stage, TICK, gather};
 use crate::udp::RecvBatch;
-
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const SOUND: Codec = Codec {
-    name: Name::Opus,
-    profile: 0,
-};
-const TICK: &[u8] = b"tick";
 
 /// A packet of the capture.
 struct Picture {
@@ -67,35 +58,18 @@ pub fn play<M: Mailbox>(
         .ok_or(ReplayError::NoKeyframe(codec))?;
     pictures.drain(..first);
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()?;
-    let server = runtime.block_on(serve::start::<M>(serve::Options {
-        http: SocketAddr::from((HERE, 0)),
-        media: vec![HERE],
-        shards: options.shards,
-        limits: crate::lobby::Limits {
-            room: options.receivers + 1,
-            server: options.receivers + 1,
-        },
-        // Nothing is to be held back for the sake of a network that is not there.
-        estimate: false,
-        ..serve::Options::default()
-    }))?;
+    let stage = Stage::open::<M>(options.shards, 1, options.receivers + 1)?;
     let start = Instant::now();
     let mut delivered = 0;
-    let played = Players::gather(&runtime, &server, options.receivers).and_then(|mut players| {
+    let played = Players::gather(&stage, options.receivers).and_then(|mut players| {
         players.play(&pictures, codec, options.speed, |done| {
             delivered = done;
             progress(done, pictures.len());
         })
     });
     let took = start.elapsed();
-    let server_stats = runtime.block_on(server.observe()).shards;
-    if !runtime.block_on(server.stop(Duration::from_secs(10))) {
-        return Err(io::Error::other("the server did not end by itself").into());
-    }
+    let server = stage.observe().shards;
+    stage.close()?;
     Ok(Report {
         packets: pictures.len(),
         bytes: pictures.iter().map(|picture| picture.payload.len()).sum(),
@@ -104,7 +78,7 @@ pub fn play<M: Mailbox>(
         difference: played?,
         took,
         shards: Vec::new(),
-        server: server_stats,
+        server,
     })
 }
 
@@ -120,60 +94,24 @@ fn picture(packet: &capture::Recorded) -> Option<Picture> {
     }
 }
 
-fn join(runtime: &tokio::runtime::Runtime, server: &Server, role: Role) -> io::Result<Client> {
-    let kinds = [MediaKind::Audio, MediaKind::Video];
-    let (mut client, offer) = Client::new(HERE, role == Role::Publish, &kinds)?;
-    let join = Join {
-        room: "replay".into(),
-        name: "replay".into(),
-        role,
-        offer,
-        sources: Vec::new(),
-    };
-    let joined = runtime
-        .block_on(server.join(join))
-        .ok_or_else(|| io::Error::other("the server has no place"))?;
-    client.accept(&joined.answer)?;
-    Ok(client)
-}
-
 impl Players {
     /// Lets all join, and waits until each has heard something.
-    fn gather(
-        runtime: &tokio::runtime::Runtime,
-        server: &Server,
-        receivers: usize,
-    ) -> io::Result<Self> {
-        let mut players = Self {
-            publisher: join(runtime, server, Role::Publish)?,
-            receivers: (0..receivers)
-                .map(|_| join(runtime, server, Role::Subscribe))
-                .collect::<io::Result<_>>()?,
-            got: vec![0; receivers],
-            batch: RecvBatch::new(64),
+    fn gather(stage: &Stage, receivers: usize) -> io::Result<Self> {
+        let kinds = [MediaKind::Audio, MediaKind::Video];
+        let mut publisher = [stage.join(0, Role::Publish, &kinds)?];
+        let mut receivers: Vec<_> = (0..receivers)
+            .map(|_| stage.join(0, Role::Subscribe, &kinds))
+            .collect::<io::Result<_>>()?;
+        let mut batch = RecvBatch::new(64);
+        gather(&mut publisher, &mut receivers, &mut batch)?;
+        let [publisher] = publisher;
+        Ok(Self {
+            publisher,
+            got: vec![0; receivers.len()],
+            receivers,
+            batch,
             sequence: 0,
-        };
-        let mut heard = vec![false; receivers];
-        let patience = Instant::now() + 15 * PATIENCE;
-        while heard.contains(&false) {
-            if Instant::now() > patience {
-                return Err(io::Error::other("not everybody could be connected"));
-            }
-            if players.publisher.connected {
-                let sequence = players.sequence;
-                players
-                    .publisher
-                    .write(0, SOUND, sequence, 0, false, TICK.into());
-                players.sequence += 1;
-            }
-            players.publisher.drive(&mut players.batch, |_| {})?;
-            for (receiver, heard) in players.receivers.iter_mut().zip(&mut heard) {
-                receiver.drive(&mut players.batch, |_| *heard = true)?;
-            }
-            thread::park_timeout(Duration::from_millis(1));
-        }
-        players.sequence = 0;
-        Ok(players)
+        })
     }
 
     /// Sends one packet after the other, each when all have the one before; says how the first that

@@ -1,0 +1,122 @@
+//! A server of this process and clients of its own stack beside it, for load and for replay.
+//!
+//! It brings them together and lets them go; what they then say is not known here.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use str0m::media::MediaKind;
+
+use crate::client::Client;
+use crate::http::Stats;
+use crate::lobby::{Join, Limits};
+use crate::mailbox::Mailbox;
+use crate::serve::{self, Options, Server};
+use crate::session::Role;
+use crate::session::codec::{Codec, Name};
+use crate::udp::RecvBatch;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How long everybody may take to be connected and to hear something.
+const PATIENCE: Duration = Duration::from_secs(75);
+/// How long the server may take to end.
+const GOODBYE: Duration = Duration::from_secs(10);
+/// What publishers say until everybody hears them.
+pub(crate) const TICK: &[u8] = b"tick";
+/// What they say it in.
+pub(crate) const SOUND: Codec = Codec {
+    name: Name::Opus,
+    profile: 0,
+};
+
+/// A server on loopback, with its executor.
+pub(crate) struct Stage {
+    runtime: tokio::runtime::Runtime,
+    server: Server,
+}
+
+impl Stage {
+    /// Starts a server on mailbox `M` for so many people in each of so many rooms. Nothing is held back
+    /// for the sake of a network that is not there.
+    pub(crate) fn open<M: Mailbox>(shards: usize, rooms: usize, people: usize) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let server = runtime.block_on(serve::start::<M>(Options {
+            http: SocketAddr::from((HERE, 0)),
+            media: vec![HERE],
+            shards,
+            limits: Limits {
+                room: people,
+                server: people * rooms,
+            },
+            estimate: false,
+            ..Options::default()
+        }))?;
+        Ok(Self { runtime, server })
+    }
+
+    /// A client in a room that is to send, or else to receive, a track of each of `kinds`.
+    pub(crate) fn join(&self, room: usize, role: Role, kinds: &[MediaKind]) -> io::Result<Client> {
+        let (mut client, offer) = Client::new(HERE, role == Role::Publish, kinds)?;
+        let join = Join {
+            room: format!("room-{room}").into(),
+            name: "client".into(),
+            role,
+            offer,
+            sources: Vec::new(),
+        };
+        let joined = self
+            .runtime
+            .block_on(self.server.join(join))
+            .ok_or_else(|| io::Error::other("the server has no place"))?;
+        client.accept(&joined.answer)?;
+        Ok(client)
+    }
+
+    /// What the server counts.
+    pub(crate) fn observe(&self) -> Stats {
+        self.runtime.block_on(self.server.observe())
+    }
+
+    /// Ends the server.
+    pub(crate) fn close(self) -> io::Result<()> {
+        if self.runtime.block_on(self.server.stop(GOODBYE)) {
+            return Ok(());
+        }
+        Err(io::Error::other("the server did not end by itself"))
+    }
+}
+
+/// Lets every publisher say [`TICK`] on its first track until every player has heard something. Says
+/// what number the next packet on that track has.
+pub(crate) fn gather(
+    publishers: &mut [Client],
+    players: &mut [Client],
+    batch: &mut RecvBatch,
+) -> io::Result<u64> {
+    let mut heard = vec![false; players.len()];
+    let mut sequence = 0;
+    let patience = Instant::now() + PATIENCE;
+    while heard.contains(&false) {
+        if Instant::now() > patience {
+            return Err(io::Error::other("not everybody could be connected"));
+        }
+        for publisher in publishers.iter_mut() {
+            if publisher.connected {
+                let time = sequence as u32 * 960;
+                publisher.write(0, SOUND, sequence, time, false, TICK.into());
+            }
+            publisher.drive(batch, |_| {})?;
+        }
+        sequence += 1;
+        for (player, heard) in players.iter_mut().zip(&mut heard) {
+            player.drive(batch, |_| *heard = true)?;
+        }
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    Ok(sequence)
+}
