@@ -19,6 +19,14 @@ pub(crate) struct Config {
     pub(crate) tell_mask: u32,
 }
 
+impl Config {
+    /// Half of a lane's capacity: as much room is worth going on for.
+    #[inline]
+    pub(crate) fn half(&self) -> usize {
+        (self.lane_capacity / 2).max(1)
+    }
+}
+
 /// Settings of a channel, for [`Builder::build`].
 ///
 /// # Examples

@@ -94,12 +94,6 @@ impl<T> Inbox<T> {
         &self.mesh
     }
 
-    /// Taken from a lane before a waiting producer is looked for: half of its capacity.
-    #[inline]
-    fn enough_room(&self) -> usize {
-        (self.mesh.config.lane_capacity / 2).max(1)
-    }
-
     /// The next message, if there is one.
     #[inline]
     pub(crate) fn try_next(&mut self) -> Option<T> {
@@ -111,7 +105,8 @@ impl<T> Inbox<T> {
     /// which is what is left of it then: with none left there may be more.
     #[inline]
     pub(crate) fn try_next_within(&mut self, patience: &mut usize) -> Option<T> {
-        let enough = self.enough_room();
+        // Taken from a lane before a waiting producer is looked for.
+        let enough = self.mesh.config.half();
         loop {
             if self.turn > 0
                 && let Some(lane) = &mut self.current
@@ -140,7 +135,8 @@ impl<T> Inbox<T> {
 
     /// Moves up to `limit` messages to the end of `into`, and says how many.
     pub(crate) fn try_next_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        let enough = self.enough_room();
+        // Taken from a lane before a waiting producer is looked for.
+        let enough = self.mesh.config.half();
         let mut count = 0;
         while count < limit {
             if self.turn > 0

@@ -13,7 +13,7 @@ use crate::{
     inbox::{Inbox, Sleep},
     mesh::Mesh,
     pace::Pace,
-    park,
+    park::{self, Chase},
     sender::Sender,
     stats::Stats,
     sync::Arc,
@@ -31,6 +31,7 @@ use crate::{
 pub struct Receiver<T> {
     inbox: Inbox<T>,
     pace: Pace,
+    chase: Chase,
 }
 
 pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
@@ -38,6 +39,7 @@ pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
     let receiver = Receiver {
         inbox: Inbox::new(mesh.clone()),
         pace: Pace::new(config.budget),
+        chase: Chase::new(),
     };
     (Sender::first(mesh), receiver)
 }
@@ -178,15 +180,19 @@ impl<T> Receiver<T> {
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        park::receive(
+        let mut chase = self.chase;
+        let received = park::receive(
             self,
+            &mut chase,
             deadline,
             |receiver| receiver.inbox.try_next(),
             |receiver, cx| {
                 receiver.pace.rest();
                 receiver.poll_recv(cx)
             },
-        )
+        );
+        self.chase = chase;
+        received
     }
 
     /// Closes the channel: every later send fails and gives its message back. Those accepted before can

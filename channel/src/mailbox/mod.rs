@@ -8,7 +8,9 @@ pub use self::{
     receiver::MailboxReceiver,
     sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
 };
-use crate::{config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender, sync::Arc};
+use crate::{
+    config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, park::Chase, sender::Sender, sync::Arc,
+};
 
 /// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;
@@ -59,6 +61,7 @@ pub(crate) fn mailbox<High, Low>(
         high: Inbox::new(high.clone()),
         low: Inbox::new(low.clone()),
         pace,
+        chase: Chase::new(),
     };
     (
         MailboxSender {

@@ -12,7 +12,7 @@ use crate::{
     error::{RecvTimeoutError, TryRecvError},
     inbox::{Inbox, Sleep},
     pace::Pace,
-    park,
+    park::{self, Chase},
     stats::MailboxStats,
 };
 
@@ -26,6 +26,7 @@ pub struct MailboxReceiver<High, Low> {
     pub(super) high: Inbox<High>,
     pub(super) low: Inbox<Low>,
     pub(super) pace: Pace,
+    pub(super) chase: Chase,
 }
 
 impl<High, Low> MailboxReceiver<High, Low> {
@@ -338,10 +339,19 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        park::receive(self, deadline, Self::try_next, |receiver, cx| {
-            receiver.pace.rest();
-            receiver.poll_recv(cx)
-        })
+        let mut chase = self.chase;
+        let received = park::receive(
+            self,
+            &mut chase,
+            deadline,
+            Self::try_next,
+            |receiver, cx| {
+                receiver.pace.rest();
+                receiver.poll_recv(cx)
+            },
+        );
+        self.chase = chase;
+        received
     }
 
     /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can

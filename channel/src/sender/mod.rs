@@ -275,7 +275,10 @@ impl<T> Sender<T> {
             Err(TrySendError::Closed(message)) => return Err(SendTimeoutError::Closed(message)),
             Err(TrySendError::Full(message)) => message,
         };
-        let room = park::spin(|| (self.is_closed() || self.has_room()).then_some(()));
+        // A sender that goes on with the first free slot would find the lane full again at once, and fight with
+        // the receiver for its cache lines with every message.
+        let half = self.mesh.config.half();
+        let room = park::spin(|| (self.is_closed() || self.room_for(half) >= half).then_some(()));
         let ready = match room {
             Some(()) => Some(Ok(())),
             None => park::block_on(deadline, |cx| self.poll_reserve(cx)),
