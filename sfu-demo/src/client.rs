@@ -212,15 +212,14 @@ impl Client {
         true
     }
 
-    /// Goes on sending a track from another source (SSRC), as a sender that begins anew does.
-    pub fn change_source(&mut self, track: usize) -> bool {
-        let Some(&mid) = self.mids.get(track) else {
-            return false;
-        };
+    /// Goes on sending a track from another source (SSRC), as a sender that begins anew does; says
+    /// which.
+    pub fn change_source(&mut self, track: usize) -> Option<u32> {
+        let mid = *self.mids.get(track)?;
         let mut direct = self.rtc.direct_api();
         let (ssrc, again) = (direct.new_ssrc(), direct.new_ssrc());
-        let stream = direct.reset_stream_tx(mid, None, ssrc, Some(again));
-        stream.is_some()
+        let stream = direct.reset_stream_tx(mid, None, ssrc, Some(again))?;
+        Some(*stream.ssrc())
     }
 
     /// Says goodbye with the next [`Client::drive`].

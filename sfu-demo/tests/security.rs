@@ -215,7 +215,8 @@ fn talk(
         publisher.drive(&mut batch, |_| {}).unwrap();
         let take = |packet: &str0m::rtp::RtpPacket| match <[u8; 8]>::try_from(&packet.payload[..]) {
             Ok(number) => _ = heard.insert(u64::from_be_bytes(number)),
-            Err(_) => other += usize::from(packet.payload[..] == *OTHER),
+            Err(_) if packet.payload[..] == *OTHER => other += 1,
+            Err(_) => panic!("nobody has sent {:?}", packet.payload),
         };
         player.drive(&mut batch, take).unwrap();
         done(&heard, other).then_some(())
@@ -235,7 +236,7 @@ fn peer_that_begins_anew_from_other_sources_goes_on_being_heard() {
         &mut player,
         |publisher, heard| {
             if heard.len() >= enough {
-                assert!(publisher.change_source(0));
+                publisher.change_source(0).unwrap();
                 (begun, enough) = (begun + 1, heard.len() + 5);
             }
         },
@@ -284,6 +285,42 @@ fn sources_beyond_what_a_peer_may_have_are_dropped_and_it_goes_on() {
         },
     );
     assert!(heard_then < 64, "{heard_then} sources were let in");
+    server.stop();
+}
+
+#[test]
+fn plain_rtp_in_a_peers_name_is_not_forwarded() {
+    const PLAIN: &[u8] = b"in plain words, whoever sent it";
+    let server = Running::start::<Mesh>(options(2));
+    let (mut publisher, offer) = client(true, &[MediaKind::Audio; 2]);
+    let url = format!("{}/whip/a", server.http);
+    let answer = post(&url, "application/sdp", None, &offer);
+    let number = value_of(&answer.body, "a=rtpmap:");
+    let number: u8 = number.split(' ').next().unwrap().parse().unwrap();
+    publisher.accept(&answer.body).unwrap();
+    let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
+    let media = server.server.as_ref().unwrap().media[0];
+    let ssrc = publisher.change_source(0).unwrap();
+    let mut forged = 0u16;
+    talk(
+        "it is heard while another speaks in its name",
+        &mut publisher,
+        &mut player,
+        |publisher, heard| {
+            if heard.len() > 10 {
+                // From its own address, of its own source, and newer than anything it has sent.
+                let mut packet = vec![0x80, number];
+                packet.extend((30_000 + forged).to_be_bytes());
+                packet.extend([0; 4]);
+                packet.extend(ssrc.to_be_bytes());
+                packet.extend(PLAIN);
+                publisher.socket().send_to(&packet, media).unwrap();
+                forged += 1;
+            }
+        },
+        |heard, _| heard.len() > 300,
+    );
+    assert!(forged > 100, "{forged} were sent");
     server.stop();
 }
 

@@ -134,6 +134,28 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
 }
 
 #[test]
+fn keyframes_are_asked_of_a_sender_only_so_often() {
+    let now = Instant::now();
+    let mut session = session(now);
+    let (mid, ssrc) = (Mid::from("in"), Ssrc::from(7));
+    let mut direct = session.rtc.direct_api();
+    direct.declare_media(mid, MediaKind::Video);
+    direct.expect_stream_rx(ssrc, None, mid, None);
+    session.publish(mid, MediaKind::Video);
+    session.streams.push((ssrc, 0, Layer(2)));
+    let track = session.upstreams[0].info.id;
+    let mut asked = |after, layer| {
+        let at = now + Duration::from_millis(after);
+        session.request_keyframe(at, track, Layer(layer))
+    };
+    assert!(asked(0, 2));
+    assert!((0..500).all(|after| !asked(after, 2)));
+    assert!(asked(0, 1), "another layer has its own");
+    assert!(asked(500, 2));
+    assert!(!session.request_keyframe(now, TrackId(99), Layer(2)));
+}
+
+#[test]
 fn layer_that_is_no_longer_sent_is_not_waited_for() {
     let now = Instant::now();
     let mut session = session(now);
