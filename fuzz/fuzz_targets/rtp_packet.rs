@@ -106,7 +106,7 @@ impl Subscriber {
         assert_eq!(now, Some(packet.layer), "a layer that was not chosen");
         assert!(!self.down.video || packet.layer == self.down.wanted() || before == now);
         match &self.last {
-            Some((last, renumbered)) if before == now => {
+            Some((last, renumbered)) if before == now && last.ssrc == packet.ssrc => {
                 assert_eq!(
                     sent.sequence.wrapping_sub(renumbered.sequence),
                     packet.sequence.wrapping_sub(last.sequence)
@@ -174,6 +174,7 @@ fuzz_target!(|data: &[u8]| {
         subscriber.get(MediaPacket {
             track: TrackId(1),
             layer: Layer((rtp.ssrc % 3) as u8),
+            ssrc: rtp.ssrc,
             codec: Codec { name, profile: 0 },
             sequence: extended,
             time: rtp.time,
