@@ -181,13 +181,28 @@ impl Desk {
             return Err(AskError::Timeout);
         }
         let deadline = from_now(timeout);
-        let (reply, mut answer) = pair(self.spare.take());
+        let (reply, answer) = self.open();
         let envelope = Envelope {
             message: question(reply),
             expires: stamp(deadline) | QUESTION,
             sent,
         };
         send(lane, shared, policy, envelope, deadline).await?;
+        self.wait(answer, shared, deadline).await
+    }
+
+    /// The two ends of a question.
+    pub(crate) fn open<R: Send + 'static>(&mut self) -> (Reply<R>, Answer<R>) {
+        pair(self.spare.take())
+    }
+
+    /// Waits for the answer of the actor `shared`.
+    pub(crate) async fn wait<R: Send + 'static>(
+        &mut self,
+        mut answer: Answer<R>,
+        shared: &Shared,
+        deadline: Instant,
+    ) -> Result<R, AskError> {
         let outcome = answer.wait(shared, deadline, &mut self.alarm).await;
         if outcome.is_ok()
             && let Some(slot) = answer.0.take()

@@ -113,6 +113,7 @@ mod pool;
 mod query;
 mod route;
 mod send;
+mod send_vec;
 mod shared;
 mod shared_handle;
 mod slot;

@@ -1,4 +1,4 @@
-//! Sending: one message or many, now or when there is room, with or without a deadline.
+//! Sending one message: now or when there is room, with or without a deadline.
 
 use std::{
     future::poll_fn,
@@ -240,77 +240,6 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         let envelope = self.wrap(message);
         give_back(self.tx.low().try_send(envelope))
-    }
-
-    // --- batches ------------------------------------------------------------------------------
-
-    /// Sends as many low-priority messages as there is room for, with one wake-up for all.
-    /// What went is removed from the front of `messages`; the rest stays.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages.
-    pub fn try_send_vec_low(
-        &mut self,
-        messages: &mut Vec<A::LowPriorityMsg>,
-    ) -> Result<usize, SendError<usize>> {
-        let mut rest = std::mem::take(messages).into_iter();
-        let stamp = self.stamp();
-        let expires = self.expiry();
-        let shared = &self.shared;
-        let mut first = stamp;
-        let outcome = self
-            .tx
-            .low()
-            .try_send_many(rest.by_ref().map(|message| Envelope {
-                message,
-                expires,
-                sent: std::mem::take(&mut first),
-            }));
-        let outcome = match outcome {
-            Ok(sent) => {
-                messages.extend(rest);
-                Ok(sent)
-            }
-            Err(error) => {
-                messages.extend(error.unsent.into_iter().map(|envelope| envelope.message));
-                messages.extend(rest);
-                Err(SendError::Closed(error.sent))
-            }
-        };
-        if !messages.is_empty() && outcome.is_ok() {
-            // ORDERING: a statistic; no other data hangs on it.
-            shared.rejected.fetch_add(1, Ordering::Relaxed);
-        }
-        outcome
-    }
-
-    /// Sends all low-priority messages, waiting for room whenever the lane is full.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages;
-    /// [`SendError::Deadlock`] when waiting would never end. What did not go stays.
-    ///
-    /// # Cancel safety
-    ///
-    /// What went is removed from the front of `messages`; the rest stays.
-    pub async fn send_vec_low(
-        &mut self,
-        messages: &mut Vec<A::LowPriorityMsg>,
-    ) -> Result<usize, SendError<usize>> {
-        let mut sent = 0;
-        loop {
-            match self.try_send_vec_low(messages) {
-                Ok(count) => sent += count,
-                Err(error) => return Err(error.map(|count| sent + count)),
-            }
-            if messages.is_empty() {
-                return Ok(sent);
-            }
-            let room = wait_for_room(self.tx.low(), &self.shared).await;
-            room.map_err(|error| error.map(|()| sent))?;
-        }
     }
 }
 

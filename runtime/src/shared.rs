@@ -244,7 +244,9 @@ impl Shared {
     pub(crate) fn begin_incarnation(&self) -> u32 {
         self.set_phase(Phase::Starting);
         // ORDERING: a statistic with a single writer.
-        self.incarnation.fetch_add(1, Ordering::Relaxed) + 1
+        let next = self.incarnation.load(Ordering::Relaxed).wrapping_add(1);
+        self.incarnation.store(next, Ordering::Relaxed);
+        next
     }
 
     pub(crate) fn exit_reason(&self) -> Option<&ExitReason> {

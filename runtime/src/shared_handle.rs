@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 
 use crate::{
     actor::Actor,
-    ask::{AskAlarm, Reply},
+    ask::{Desk, Reply},
     error::{AskError, SendError},
     handle::ActorHandle,
     shared::{ActorId, lock},
@@ -56,7 +56,12 @@ pub struct SharedHandle<A: Actor> {
 struct Inner<A: Actor> {
     handle: Mutex<ActorHandle<A>>,
     turn: tokio::sync::Mutex<()>,
+    /// What answered questions leave for the next ones, [`DESKS`] at most.
+    desks: Mutex<Vec<Desk>>,
 }
+
+/// How many questions at a time find a desk that was used before.
+const DESKS: usize = 32;
 
 impl<A: Actor> SharedHandle<A> {
     pub(crate) fn new(handle: ActorHandle<A>) -> Self {
@@ -64,6 +69,7 @@ impl<A: Actor> SharedHandle<A> {
         let inner = Inner {
             handle: Mutex::new(handle),
             turn: tokio::sync::Mutex::new(()),
+            desks: Mutex::default(),
         };
         Self {
             id,
@@ -158,6 +164,9 @@ impl<A: Actor> SharedHandle<A> {
 
     /// Asks by an urgent message and waits for the answer, for `timeout` at most.
     ///
+    /// Up to 32 questions of the same type of answer at a time do not allocate, once there have been
+    /// as many; but a question that has to wait makes a timer if another task has used its place.
+    ///
     /// # Errors
     ///
     /// As [`ActorHandle::ask`].
@@ -181,18 +190,25 @@ impl<A: Actor> SharedHandle<A> {
         } else {
             policy
         };
-        let (reply, answer) = Reply::pair();
+        let mut desk = lock(&self.inner.desks).pop().unwrap_or_default();
+        let (reply, answer) = desk.open();
         let offer = |handle: &mut ActorHandle<A>, message| handle.offer_high_by(message, deadline);
         let send = self.push(policy, question(reply), offer, ActorHandle::poll_ready_high);
-        match timeout_at(deadline, send).await {
-            Ok(Ok(_)) => {
-                answer
-                    .wait(&shared, deadline, &mut AskAlarm::default())
-                    .await
-            }
+        let outcome = match timeout_at(deadline, send).await {
+            Ok(Ok(_)) => desk.wait(answer, &shared, deadline).await,
             Ok(Err(SendError::Closed(_))) => Err(AskError::Closed),
             Ok(Err(SendError::Expired(_))) => Err(AskError::Timeout),
             Ok(Err(_)) | Err(_) => Err(AskError::Full),
+        };
+        self.keep(desk);
+        outcome
+    }
+
+    /// Keeps a desk for the next question.
+    fn keep(&self, desk: Desk) {
+        let mut desks = lock(&self.inner.desks);
+        if desks.len() < DESKS {
+            desks.push(desk);
         }
     }
 

@@ -268,6 +268,52 @@ async fn batches_keep_order_and_what_did_not_fit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn urgent_batches_keep_order_wait_for_room_and_overtake() {
+    let log = Log::default();
+    let (mut handle, child) = actor::builder(Tape::factory(&log)).high_capacity(4).spawn();
+    handle.send_low(100).await.unwrap();
+    let mut orders: Vec<u64> = (1..=6).collect();
+    assert_eq!(handle.try_send_vec_high(&mut orders), Ok(4));
+    assert_eq!(orders, [5, 6]);
+    assert_eq!(handle.stats().rejected, 1);
+    assert_eq!(handle.send_vec_high(&mut orders).await, Ok(2));
+    handle.idle().await;
+    assert_eq!(log.take(), ["1", "2", "3", "4", "100", "5", "6"]);
+    child.stop().await;
+    orders.extend([7, 8]);
+    assert_eq!(
+        handle.send_vec_high(&mut orders).await,
+        Err(SendError::Closed(0))
+    );
+    assert_eq!(orders, [7, 8]);
+}
+
+/// Writes down what it gets.
+struct Tape(Log);
+
+impl Tape {
+    fn factory(log: &Log) -> impl FnMut() -> Self + Send + 'static {
+        let log = log.clone();
+        move || Self(log.clone())
+    }
+}
+
+impl Actor for Tape {
+    type HighPriorityMsg = u64;
+    type LowPriorityMsg = u64;
+
+    async fn on_high(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
+        self.0.add(number.to_string());
+        Ok(())
+    }
+
+    async fn on_low(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
+        self.0.add(number.to_string());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_handles_gone_ends_the_loop_after_the_last_message() {
     let (mut handle, mut probe, child) = probe::<(), u64>();
     for number in 0..10 {
