@@ -77,6 +77,8 @@
 //!   is to send one of the two ways with `try_send`.
 //! - With `panic = "abort"` a panic ends the program; errors are still supervised.
 //! - Capacity is per handle and priority: a thousand clones may queue a thousand times as much.
+//! - Eight messages are one unit of tokio's cooperative budget, so up to some thousand small handlers
+//!   run before other tasks of the thread do. A handler that is long should yield by itself.
 //!
 //! # Features
 //!
