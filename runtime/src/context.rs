@@ -38,8 +38,12 @@ pub struct Context<A: Actor> {
     group: Option<Arc<Group>>,
     pub(crate) turn: Turn,
     /// Low messages that were taken ahead of their turn, `ahead_limit` at most.
-    pub(crate) ahead: VecDeque<Low<A>>,
-    pub(crate) ahead_limit: u32,
+    #[expect(
+        clippy::box_collection,
+        reason = "an actor that is never behind has none, and is to be small"
+    )]
+    pub(crate) ahead: Option<Box<VecDeque<Low<A>>>>,
+    pub(crate) ahead_limit: u8,
     pub(crate) counters: Counters,
     pub(crate) options: Option<Box<Options<A>>>,
 }
@@ -50,7 +54,7 @@ impl<A: Actor> Context<A> {
         weak: WeakMailboxSender<High<A>, Low<A>>,
         shared: Arc<Shared>,
         policies: Policies,
-        ahead_limit: u32,
+        ahead_limit: u8,
         seat: Option<Seat>,
         options: Option<Box<Options<A>>>,
     ) -> Self {
@@ -62,7 +66,7 @@ impl<A: Actor> Context<A> {
             seat,
             group: None,
             turn: Turn::default(),
-            ahead: VecDeque::new(),
+            ahead: None,
             ahead_limit,
             counters: Counters::default(),
             options,
@@ -276,9 +280,21 @@ impl<A: Actor> Context<A> {
         batch.map_or(0, Batch::len)
     }
 
+    /// How many messages were taken ahead of their turn.
+    #[inline]
+    pub(crate) fn ahead_len(&self) -> usize {
+        self.ahead.as_ref().map_or(0, |ahead| ahead.len())
+    }
+
+    /// The oldest of them.
+    #[inline]
+    pub(crate) fn next_ahead(&mut self) -> Option<Low<A>> {
+        self.ahead.as_mut()?.pop_front()
+    }
+
     /// How many messages wait: in the mailbox and in the batch.
     pub(crate) fn depth(&self) -> usize {
-        self.mailbox.len() + self.ahead.len() + self.batched()
+        self.mailbox.len() + self.ahead_len() + self.batched()
     }
 
     pub(crate) fn publish(&mut self) {

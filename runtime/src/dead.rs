@@ -131,7 +131,7 @@ impl<A: Actor> Context<A> {
                 self.dead_letter(Message::Low(message), Undelivered::Left);
             }
         }
-        while let Some(envelope) = self.ahead.pop_front() {
+        while let Some(envelope) = self.next_ahead() {
             self.dead_letter(Message::Low(envelope.message), Undelivered::Left);
         }
         while let Ok(message) = self.mailbox.try_recv() {

@@ -109,7 +109,7 @@ impl<A: Actor> Context<A> {
                     Poll::Pending => Poll::Pending,
                 };
             }
-            if let Some(envelope) = self.ahead.pop_front() {
+            if let Some(envelope) = self.next_ahead() {
                 self.gather(envelope, input - gathered);
                 continue;
             }
@@ -131,8 +131,11 @@ impl<A: Actor> Context<A> {
     pub(crate) fn gather(&mut self, first: Low<A>, limit: usize) {
         let mut scratch = std::mem::take(&mut self.rare().scratch);
         scratch.push(first);
-        let ahead = self.ahead.len().min(limit.saturating_sub(1));
-        scratch.extend(self.ahead.drain(..ahead));
+        while scratch.len() < limit
+            && let Some(envelope) = self.next_ahead()
+        {
+            scratch.push(envelope);
+        }
         if scratch.len() < limit {
             let left = limit - scratch.len();
             let _ = self.mailbox.try_recv_many_low(&mut scratch, left);

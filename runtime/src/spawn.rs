@@ -329,7 +329,7 @@ impl<A: Actor> Builder<A> {
             weak,
             shared.clone(),
             self.policies,
-            (self.low_capacity / AHEAD).min(AHEAD) as u32,
+            (self.low_capacity / AHEAD).min(AHEAD) as u8,
             seat,
             options,
         );

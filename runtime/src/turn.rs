@@ -35,7 +35,7 @@ const LOW_BURST: u32 = 32;
 /// Messages between two publications of counters.
 const ROUND: u32 = 128;
 /// Messages for a unit of tokio's cooperative budget: to take one costs more than a small handler.
-const UNIT: u32 = 8;
+const UNIT: u8 = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
@@ -44,7 +44,7 @@ pub(crate) struct Turn {
     pub(crate) round: u32,
     fired: u64,
     /// Messages that are paid for with a unit of tokio's cooperative budget.
-    paid: u32,
+    paid: u8,
     pub(crate) grant: bool,
     pub(crate) closed: bool,
     /// Whether the `started` hook has finished.
@@ -362,9 +362,9 @@ impl<A: Actor> Context<A> {
         } else {
             self.shared.idle_ticket()
         };
-        if !self.ahead.is_empty()
+        if self.ahead_len() > 0
             && !self.mailbox.has_high()
-            && let Some(envelope) = self.ahead.pop_front()
+            && let Some(envelope) = self.next_ahead()
         {
             self.turn.took_low();
             return Poll::Ready(S::low(self, envelope));
@@ -395,12 +395,13 @@ impl<A: Actor> Context<A> {
     /// Takes low messages ahead of their turn, of which there seem to be many: to take them one by
     /// one is dearer.
     fn look_ahead(&mut self) {
-        let limit = self.ahead_limit as usize;
-        if limit > 1 && self.ahead.is_empty() {
-            let mut ahead = Vec::from(std::mem::take(&mut self.ahead));
+        let limit = usize::from(self.ahead_limit);
+        if limit > 1 && self.ahead_len() == 0 {
+            let ahead = self.ahead.get_or_insert_default();
+            let mut taken = Vec::from(std::mem::take(&mut **ahead));
             // If there are none they are not missed.
-            let _ = self.mailbox.try_recv_many_low(&mut ahead, limit);
-            self.ahead = ahead.into();
+            let _ = self.mailbox.try_recv_many_low(&mut taken, limit);
+            **ahead = taken.into();
         }
     }
 
@@ -418,7 +419,7 @@ impl<A: Actor> Context<A> {
         if let Some(event) = self.take_kept() {
             return Some(S::event(event));
         }
-        if let Some(envelope) = self.ahead.pop_front() {
+        if let Some(envelope) = self.next_ahead() {
             self.turn.took_low();
             return Some(S::low(self, envelope));
         }
@@ -518,7 +519,7 @@ impl<A: Actor> Context<A> {
         if self.turn.round != 0 {
             self.turn.round = 0;
             // The mailbox is empty, or its budget is used up and the next look corrects this.
-            self.publish_depth(self.ahead.len() + self.batched());
+            self.publish_depth(self.ahead_len() + self.batched());
         }
         if signals & signal::ROOM != 0 {
             self.shared.give_room();
