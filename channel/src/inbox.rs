@@ -334,6 +334,17 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// Whether the receiver lingers over a lane, after `try_next` has found nothing.
+    #[inline]
+    pub(crate) fn lingers(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Whether something came to the lane that the receiver lingers over.
+    pub(crate) fn has_lingered_for(&self) -> bool {
+        self.current.as_ref().is_some_and(LaneRx::has_more)
+    }
+
     /// Gives up the lane that the receiver lingers over. `true` when something came meanwhile, and it is
     /// the current one again.
     #[inline]

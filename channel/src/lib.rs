@@ -121,6 +121,7 @@
 //! is_send(rx);
 //! ```
 
+mod chase;
 mod config;
 mod delay;
 mod error;

@@ -10,7 +10,7 @@ use std::{
 
 use crossbeam_utils::Backoff;
 
-use crate::{error::RecvTimeoutError, sync::spin_loop};
+use crate::{chase::Chase, error::RecvTimeoutError};
 
 struct Unpark(Thread);
 
@@ -59,70 +59,6 @@ pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
     }
 }
 
-/// Pauses of a receiving thread that keeps away from its producers: some 300 ns.
-const STAND_OFF: u32 = 24;
-/// Messages that must have come in that time, for it to be worth it.
-const WORTH: u32 = 2;
-/// Waits from one attempt that was not worth it to the next, at most.
-const LONGEST_REST: u32 = 1024;
-
-/// Whether a receiving thread keeps away from its producers for a moment before it looks again.
-///
-/// One that looks again at once takes every message as it is written, and then both wait for the same cache line
-/// with each: dear in a stream, while a message that comes alone is to be seen soon. The receiver finds out which it
-/// is: it keeps away now and then, and goes on to do so for as long as several messages have come each time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Chase {
-    /// Messages since the last wait.
-    run: u32,
-    keeps_away: bool,
-    /// Waits left until the next attempt.
-    rest: u32,
-    /// The rest after the next attempt that is not worth it.
-    next_rest: u32,
-}
-
-impl Chase {
-    pub(crate) fn new() -> Self {
-        Self {
-            run: 0,
-            keeps_away: false,
-            rest: 0,
-            next_rest: 1,
-        }
-    }
-
-    /// Calls `attempt` as [`spin`] does.
-    #[inline]
-    fn spin<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
-        let first = attempt();
-        if first.is_some() {
-            self.run = self.run.wrapping_add(1);
-            return first;
-        }
-        self.choose();
-        if self.keeps_away {
-            (0..STAND_OFF).for_each(|_| spin_loop());
-        }
-        spin(attempt)
-    }
-
-    fn choose(&mut self) {
-        if self.keeps_away && self.run >= WORTH {
-            self.next_rest = 1;
-        } else if self.keeps_away {
-            self.rest = self.next_rest;
-            self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
-            self.keeps_away = false;
-        } else if self.rest > 0 {
-            self.rest -= 1;
-        } else {
-            self.keeps_away = true;
-        }
-        self.run = 0;
-    }
-}
-
 /// Receives from `from`, parking the thread when `attempt` gives nothing; `poll` says `None` when there will be
 /// nothing.
 pub(crate) fn receive<S, R>(
@@ -163,36 +99,5 @@ pub(crate) fn block_on<R>(
                 thread::park_timeout(left);
             }
         }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::{Chase, LONGEST_REST, WORTH};
-
-    /// Whether the receiver keeps away at each of `waits` waits, after each of which `run` messages come at once.
-    fn kept_away(chase: &mut Chase, waits: usize, run: u32) -> usize {
-        let wait = |_: &usize| {
-            let mut looked = false;
-            chase.spin(|| std::mem::replace(&mut looked, true).then_some(()));
-            let away = chase.keeps_away;
-            (0..run).for_each(|_| assert!(chase.spin(|| Some(())).is_some()));
-            away
-        };
-        (0..waits).filter(wait).count()
-    }
-
-    #[test]
-    fn a_stream_is_kept_away_from_and_single_messages_hardly_ever() {
-        let mut chase = Chase::new();
-        assert_eq!(kept_away(&mut chase, 100, WORTH), 100);
-        // Every rest is twice the one before.
-        let tries = kept_away(&mut chase, 2 * LONGEST_REST as usize, 0);
-        assert!((8..=13).contains(&tries), "kept away {tries} times");
-        let resting = kept_away(&mut chase, 10 * LONGEST_REST as usize, 0);
-        assert!((8..=11).contains(&resting), "kept away {resting} times");
-        // The next attempt finds a stream, and so do all that follow.
-        let stream = kept_away(&mut chase, 2 * LONGEST_REST as usize, WORTH);
-        assert!(stream >= LONGEST_REST as usize, "kept away {stream} times");
     }
 }

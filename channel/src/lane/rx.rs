@@ -185,7 +185,8 @@ impl<T> LaneRx<T> {
         count
     }
 
-    fn has_more(&self) -> bool {
+    /// Whether something is in the rings, or may be.
+    pub(crate) fn has_more(&self) -> bool {
         let Some(part) = self.part() else {
             return false;
         };

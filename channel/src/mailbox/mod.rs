@@ -9,7 +9,7 @@ pub use self::{
     sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
 };
 use crate::{
-    config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, park::Chase, sender::Sender, sync::Arc,
+    chase::Chase, config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender, sync::Arc,
 };
 
 /// Low-priority messages that a batch takes at most before it looks for high-priority ones again.

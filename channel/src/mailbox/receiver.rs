@@ -9,10 +9,11 @@ use std::{
 
 use super::{HIGH_LOOK_INTERVAL, Message};
 use crate::{
+    chase::Chase,
     error::{RecvTimeoutError, TryRecvError},
     inbox::{Inbox, Sleep},
     pace::Pace,
-    park::{self, Chase},
+    park,
     stats::MailboxStats,
 };
 
@@ -234,7 +235,11 @@ impl<High, Low> MailboxReceiver<High, Low> {
         loop {
             if let Some(message) = self.try_next() {
                 self.pace.count(1);
+                self.chase.count(1);
                 return Poll::Ready(Some(message));
+            }
+            if self.chase.outwaits(&self.low) {
+                continue;
             }
             match self.sleep(cx.waker()) {
                 Sleep::Ready => {}
@@ -261,7 +266,11 @@ impl<High, Low> MailboxReceiver<High, Low> {
             let count = self.try_next_many(into, limit);
             if count > 0 {
                 self.pace.count(count);
+                self.chase.count(count);
                 return Poll::Ready(count);
+            }
+            if self.chase.outwaits(&self.low) {
+                continue;
             }
             match self.sleep(cx.waker()) {
                 Sleep::Ready => {}
