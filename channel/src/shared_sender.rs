@@ -22,6 +22,9 @@ use crate::{
 /// delays the others that use this `SharedSender`, and no other producer. Messages arrive in the order
 /// in which the sends were done; among sends that wait for room there is no order. A clone is a producer
 /// with a lane of its own; to share one lane, share a reference or an `Arc`.
+///
+/// A send that finds the receiver asleep wakes it with the lock held. No executor's waker minds; one of your
+/// own that sends through this very `SharedSender` as it is woken would wait for itself for ever.
 pub struct SharedSender<T> {
     sender: Mutex<Sender<T>>,
     waiters: Arc<Waiters>,
