@@ -63,15 +63,17 @@ pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
 /// nothing.
 pub(crate) fn receive<S, R>(
     from: &mut S,
-    chase: &mut Chase,
     deadline: Option<Instant>,
+    chase: impl Fn(&mut S) -> &mut Chase,
     attempt: impl Fn(&mut S) -> Option<R>,
     poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<Option<R>>,
 ) -> Result<R, RecvTimeoutError> {
-    if let Some(message) = chase.spin(|| attempt(from)) {
-        return Ok(message);
-    }
-    match block_on(deadline, |cx| poll(from, cx)) {
+    let mut own = *chase(from);
+    let spun = own.spin(|| attempt(from)).map(Some);
+    let received = spun.or_else(|| block_on(deadline, |cx| poll(from, cx)));
+    // What the polls of a parked thread have learnt is of a task's ways.
+    *chase(from) = own;
+    match received {
         Some(Some(message)) => Ok(message),
         Some(None) => Err(RecvTimeoutError::Closed),
         None => Err(RecvTimeoutError::Timeout),

@@ -195,19 +195,16 @@ impl<T> Receiver<T> {
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        let mut chase = self.chase;
-        let received = park::receive(
+        park::receive(
             self,
-            &mut chase,
             deadline,
+            |receiver| &mut receiver.chase,
             |receiver| receiver.inbox.try_next(),
             |receiver, cx| {
                 receiver.pace.rest();
                 receiver.poll_recv(cx)
             },
-        );
-        self.chase = chase;
-        received
+        )
     }
 
     /// Closes the channel: every later send fails and gives its message back. Those accepted before can

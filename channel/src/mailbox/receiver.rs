@@ -348,19 +348,16 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        let mut chase = self.chase;
-        let received = park::receive(
+        park::receive(
             self,
-            &mut chase,
             deadline,
+            |receiver| &mut receiver.chase,
             Self::try_next,
             |receiver, cx| {
                 receiver.pace.rest();
                 receiver.poll_recv(cx)
             },
-        );
-        self.chase = chase;
-        received
+        )
     }
 
     /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can
