@@ -4,12 +4,20 @@
 
 use std::sync::atomic::Ordering;
 
-use lanemesh::Sender;
+use lanemesh::{MailboxSender, Sender};
 
 use crate::{
-    actor::Actor, envelope::Envelope, error::SendError, handle::ActorHandle, shared::Shared,
+    actor::Actor,
+    context::{High, Low},
+    envelope::Envelope,
+    error::SendError,
+    handle::ActorHandle,
+    shared::Shared,
     wait::wait_for_room,
 };
+
+/// Which of a handle's two lanes.
+type Lane<A, M> = fn(&mut MailboxSender<High<A>, Low<A>>) -> &mut Sender<Envelope<M>>;
 
 impl<A: Actor> ActorHandle<A> {
     /// Sends as many urgent messages as there is room for, with one wake-up for all.
@@ -22,8 +30,7 @@ impl<A: Actor> ActorHandle<A> {
         &mut self,
         messages: &mut Vec<A::HighPriorityMsg>,
     ) -> Result<usize, SendError<usize>> {
-        let marks = self.marks();
-        try_send_vec(self.tx.high(), &self.shared, marks, messages)
+        self.try_send_vec(MailboxSender::high, messages)
     }
 
     /// Sends all urgent messages, waiting for room whenever the lane is full.
@@ -52,18 +59,7 @@ impl<A: Actor> ActorHandle<A> {
         &mut self,
         messages: &mut Vec<A::HighPriorityMsg>,
     ) -> Result<usize, SendError<usize>> {
-        let mut sent = 0;
-        loop {
-            match self.try_send_vec_high(messages) {
-                Ok(count) => sent += count,
-                Err(error) => return Err(error.map(|count| sent + count)),
-            }
-            if messages.is_empty() {
-                return Ok(sent);
-            }
-            let room = wait_for_room(self.tx.high(), &self.shared).await;
-            room.map_err(|error| error.map(|()| sent))?;
-        }
+        self.send_vec(MailboxSender::high, messages).await
     }
 
     /// Sends as many low-priority messages as there is room for, with one wake-up for all.
@@ -76,8 +72,7 @@ impl<A: Actor> ActorHandle<A> {
         &mut self,
         messages: &mut Vec<A::LowPriorityMsg>,
     ) -> Result<usize, SendError<usize>> {
-        let marks = self.marks();
-        try_send_vec(self.tx.low(), &self.shared, marks, messages)
+        self.try_send_vec(MailboxSender::low, messages)
     }
 
     /// Sends all low-priority messages, waiting for room whenever the lane is full.
@@ -94,23 +89,38 @@ impl<A: Actor> ActorHandle<A> {
         &mut self,
         messages: &mut Vec<A::LowPriorityMsg>,
     ) -> Result<usize, SendError<usize>> {
+        self.send_vec(MailboxSender::low, messages).await
+    }
+
+    /// Sends what there is room for by one of the two lanes.
+    fn try_send_vec<M: Send + 'static>(
+        &mut self,
+        lane: Lane<A, M>,
+        messages: &mut Vec<M>,
+    ) -> Result<usize, SendError<usize>> {
+        // When the batch expires, and the time if its first message is in the sample.
+        let marks = (self.expiry(), self.stamp());
+        try_send_vec(lane(&mut self.tx), &self.shared, marks, messages)
+    }
+
+    /// Sends all by one of the two lanes.
+    async fn send_vec<M: Send + 'static>(
+        &mut self,
+        lane: Lane<A, M>,
+        messages: &mut Vec<M>,
+    ) -> Result<usize, SendError<usize>> {
         let mut sent = 0;
         loop {
-            match self.try_send_vec_low(messages) {
+            match self.try_send_vec(lane, messages) {
                 Ok(count) => sent += count,
                 Err(error) => return Err(error.map(|count| sent + count)),
             }
             if messages.is_empty() {
                 return Ok(sent);
             }
-            let room = wait_for_room(self.tx.low(), &self.shared).await;
+            let room = wait_for_room(lane(&mut self.tx), &self.shared).await;
             room.map_err(|error| error.map(|()| sent))?;
         }
-    }
-
-    /// The marks of a batch: when it expires, and the time if its first message is in the sample.
-    fn marks(&mut self) -> (u64, u64) {
-        (self.expiry(), self.stamp())
     }
 }
 
