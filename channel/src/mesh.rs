@@ -149,15 +149,21 @@ impl<T> Mesh<T> {
         drop(waker);
     }
 
-    /// A lane for a producer that sends through one for the first time.
+    /// A lane for a producer that sends through one for the first time; `None` once the receiver has closed.
+    ///
+    /// A lane that ends after the close may leave its name in an express place: a new one at the same address
+    /// would count that message as its own.
     #[cold]
-    pub(crate) fn open_lane(&self) -> LaneTx<T> {
+    pub(crate) fn open_lane(&self) -> Option<LaneTx<T>> {
+        if self.bell.ready.is_closed() {
+            return None;
+        }
         trace!("lane opened");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_add(1, Ordering::Relaxed);
         // A pool that another producer has locked is passed by, so that nobody waits here.
         let pooled = self.pool.try_lock().ok().and_then(|mut pool| pool.pop());
-        LaneTx::new(pooled.unwrap_or_else(Lane::new))
+        Some(LaneTx::new(pooled.unwrap_or_else(Lane::new)))
     }
 
     /// Takes back a lane whose two halves are gone.

@@ -112,8 +112,13 @@ impl<T> Sender<T> {
         }
         let (first, limit) = self.ring_sizes();
         self.way = Way::Lane;
-        let lane = self.lane.get_or_insert_with(|| self.mesh.open_lane());
-        lane.send_ring_vec(&self.mesh.bell.ready, first, limit, items, count)
+        if self.opened().is_none() {
+            return 0;
+        }
+        let (lane, ready) = (self.lane.as_mut(), &self.mesh.bell.ready);
+        lane.map_or(0, |lane| {
+            lane.send_ring_vec(ready, first, limit, items, count)
+        })
     }
 
     /// Sends as many messages of an iterator as the lane has room for, with one doorbell for each run of

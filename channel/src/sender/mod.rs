@@ -104,7 +104,9 @@ impl<T> Sender<T> {
         if !self.has_room() {
             return Err(self.refused(message));
         }
-        self.opened();
+        if self.opened().is_none() {
+            return Err(TrySendError::Closed(message));
+        }
         self.credit -= 1;
         let message = match &self.lane {
             Some(lane) if self.mesh.bell.express.limit() > 0 && !self.habit.is_busy() => {
@@ -350,7 +352,10 @@ impl<T> Sender<T> {
             return Poll::Ready(Err(SendError(())));
         }
         self.mesh.bell.ready.expect_waiting();
-        let waits = self.opened().wait(cx.waker());
+        let Some(lane) = self.opened() else {
+            return Poll::Ready(Err(SendError(())));
+        };
+        let waits = lane.wait(cx.waker());
         let ready = if self.is_closed() {
             Err(SendError(()))
         } else if self.has_room() {
@@ -384,9 +389,13 @@ impl<T> Sender<T> {
         self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
 
-    /// The lane, opened if need be.
-    fn opened(&mut self) -> &mut LaneTx<T> {
-        self.lane.get_or_insert_with(|| self.mesh.open_lane())
+    /// The lane, opened if need be, but not in a channel that the receiver has closed.
+    #[inline]
+    fn opened(&mut self) -> Option<&mut LaneTx<T>> {
+        if self.lane.is_none() {
+            self.lane = self.mesh.open_lane();
+        }
+        self.lane.as_mut()
     }
 
     /// Waits until the receiver closes the channel or is dropped.
