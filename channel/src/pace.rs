@@ -1,80 +1,165 @@
-//! The receiver's cooperative budget: how much it may give before it lets its executor run others.
+//! The pace of an async receiver: how much it gives before it lets its executor run others, and when it goes to
+//! sleep.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
 
-use crate::inbox::{Inbox, Sleep};
+use crate::{
+    chase::Chase,
+    inbox::{Inbox, Sleep},
+};
+
+/// Messages without a pause, if they are slow.
+const SLOW: usize = 128;
+/// Messages without a pause at most, if they are quick.
+const QUICK: usize = 4096;
+/// How long a receiver of quick messages goes on without a pause, once it has begun to look at the clock.
+const LONG: Duration = Duration::from_micros(50);
+
+/// What a receiver takes messages from, of one class or of two.
+pub(crate) trait Source {
+    /// Lays the receiver to sleep, after it has found nothing.
+    fn sleep(&mut self, waker: &Waker) -> Sleep;
+    /// The inbox that is worth lingering over.
+    fn lingered(&self) -> &Inbox<impl Sized>;
+}
+
+impl<T> Source for Inbox<T> {
+    #[inline]
+    fn sleep(&mut self, waker: &Waker) -> Sleep {
+        self.sleep(waker)
+    }
+
+    #[inline]
+    fn lingered(&self) -> &Inbox<impl Sized> {
+        self
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Pace {
-    budget: usize,
+    budget: Budget,
+    /// Messages until the receiver pauses, or looks at the clock.
     left: usize,
+    pub(crate) chase: Chase,
+}
+
+#[derive(Debug)]
+enum Budget {
+    /// As many messages as that.
+    Messages(usize),
+    /// [`SLOW`] messages, or as many up to [`QUICK`] as are handled within [`LONG`].
+    Time { clock: Option<Clock> },
+}
+
+/// What a receiver that has not paused for half of [`SLOW`] knows of its speed.
+#[derive(Debug)]
+struct Clock {
+    since: Instant,
+    given: usize,
+}
+
+impl Budget {
+    /// What may be given before the next look.
+    fn first(&self) -> usize {
+        match self {
+            Self::Messages(count) => *count,
+            Self::Time { .. } => SLOW / 2,
+        }
+    }
+
+    /// What may be given on top of all that was; zero when it is time to pause.
+    fn more(&mut self) -> usize {
+        let Self::Time { clock } = self else { return 0 };
+        let now = Instant::now();
+        let Some(clock) = clock else {
+            *clock = Some(Clock {
+                since: now,
+                given: SLOW / 2,
+            });
+            return SLOW / 2;
+        };
+        // As many again will take as long again.
+        let quick = 2 * now.duration_since(clock.since) <= LONG && 2 * clock.given <= QUICK;
+        let more = if quick { clock.given } else { 0 };
+        clock.given += more;
+        more
+    }
 }
 
 impl Pace {
-    pub(crate) fn new(budget: usize) -> Self {
+    /// The pace for a budget of so many messages, or for the one that goes by time.
+    pub(crate) fn new(budget: Option<usize>) -> Self {
+        let budget = budget.map_or(Budget::Time { clock: None }, Budget::Messages);
         Self {
+            left: budget.first(),
             budget,
-            left: budget,
+            chase: Chase::new(),
+        }
+    }
+
+    /// The task is going to pause: the budget is whole again.
+    #[inline]
+    pub(crate) fn rest(&mut self) {
+        self.left = self.budget.first();
+        if let Budget::Time { clock } = &mut self.budget {
+            *clock = None;
         }
     }
 
     /// Whether the budget has something left; if not, wakes the task for its next turn.
-    #[inline]
-    pub(crate) fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
+    #[cold]
+    fn goes_on(&mut self, cx: &mut Context<'_>) -> bool {
+        self.left = self.budget.more();
         if self.left > 0 {
             return true;
         }
-        self.left = self.budget;
+        self.rest();
         cx.waker().wake_by_ref();
         false
     }
 
+    /// Polls `source` with `take`; `weigh` says for how many messages it counts. `None` when the source is closed
+    /// and drained.
     #[inline]
-    pub(crate) fn count(&mut self, messages: usize) {
-        self.left = self.left.saturating_sub(messages);
-    }
-
-    /// The task is going to pause anyway: the budget is whole again.
-    #[inline]
-    pub(crate) fn rest(&mut self) {
-        self.left = self.budget;
-    }
-
-    /// Polls one class with `take`, which says what it took and how many messages that counts for. `None` when
-    /// the class is closed and drained.
-    #[inline]
-    pub(crate) fn poll<T, R>(
+    pub(crate) fn poll<S: Source, R>(
         &mut self,
-        inbox: &mut Inbox<T>,
+        source: &mut S,
         cx: &mut Context<'_>,
-        mut take: impl FnMut(&mut Inbox<T>) -> Option<(R, usize)>,
+        mut take: impl FnMut(&mut S) -> Option<R>,
+        weigh: impl Fn(&R) -> usize,
     ) -> Poll<Option<R>> {
-        if !self.may_go_on(cx) {
+        if self.left == 0 && !self.goes_on(cx) {
             return Poll::Pending;
         }
         loop {
-            if let Some((found, count)) = take(inbox) {
-                self.count(count);
-                return Poll::Ready(Some(found));
+            let found = take(source);
+            if let Some(taken) = &found {
+                let count = weigh(taken);
+                self.left = self.left.saturating_sub(count);
+                self.chase.count(count);
+                return Poll::Ready(found);
             }
-            match inbox.sleep(cx.waker()) {
+            if self.chase.outwaits(source.lingered()) {
+                continue;
+            }
+            match source.sleep(cx.waker()) {
                 Sleep::Ready => {}
                 Sleep::Closed => return Poll::Ready(None),
-                sleep => return self.pause(cx, sleep),
+                Sleep::Asleep => break,
+                Sleep::Busy => {
+                    // Polled again soon.
+                    cx.waker().wake_by_ref();
+                    // A model must be told that it is another thread's turn.
+                    #[cfg(loom)]
+                    crate::sync::yield_now();
+                    break;
+                }
             }
         }
-    }
-
-    /// Says `Pending`; a receiver that could not be laid to sleep is polled again soon.
-    #[inline]
-    pub(crate) fn pause<R>(&mut self, cx: &mut Context<'_>, sleep: Sleep) -> Poll<R> {
         self.rest();
-        if sleep == Sleep::Busy {
-            cx.waker().wake_by_ref();
-            // A model must be told that it is another thread's turn.
-            #[cfg(loom)]
-            crate::sync::yield_now();
-        }
         Poll::Pending
     }
 }

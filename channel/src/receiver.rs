@@ -8,10 +8,9 @@ use std::{
 };
 
 use crate::{
-    chase::Chase,
     config::Config,
     error::{RecvTimeoutError, TryRecvError},
-    inbox::{Inbox, Sleep},
+    inbox::Inbox,
     mesh::Mesh,
     pace::Pace,
     park,
@@ -33,7 +32,6 @@ use crate::{
 pub struct Receiver<T> {
     inbox: Inbox<T>,
     pace: Pace,
-    chase: Chase,
 }
 
 pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
@@ -41,7 +39,6 @@ pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
     let receiver = Receiver {
         inbox: Inbox::new(mesh.clone()),
         pace: Pace::new(config.budget),
-        chase: Chase::new(),
     };
     (Sender::first(mesh), receiver)
 }
@@ -111,24 +108,7 @@ impl<T> Receiver<T> {
     /// the channel closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        if !self.pace.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        loop {
-            if let Some(message) = self.inbox.try_next() {
-                self.pace.count(1);
-                self.chase.count(1);
-                return Poll::Ready(Some(message));
-            }
-            if self.chase.outwaits(&self.inbox) {
-                continue;
-            }
-            match self.inbox.sleep(cx.waker()) {
-                Sleep::Ready => {}
-                Sleep::Closed => return Poll::Ready(None),
-                sleep => return self.pace.pause(cx, sleep),
-            }
-        }
+        self.pace.poll(&mut self.inbox, cx, Inbox::try_next, |_| 1)
     }
 
     /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
@@ -141,20 +121,11 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        let chase = &mut self.chase;
-        let take = |inbox: &mut Inbox<T>| {
-            loop {
-                match inbox.try_next_many(into, limit) {
-                    0 if chase.outwaits(inbox) => {}
-                    0 => return None,
-                    count => {
-                        chase.count(count);
-                        return Some((count, count));
-                    }
-                }
-            }
+        let take = |inbox: &mut Inbox<T>| match inbox.try_next_many(into, limit) {
+            0 => None,
+            count => Some(count),
         };
-        let taken = self.pace.poll(&mut self.inbox, cx, take);
+        let taken = self.pace.poll(&mut self.inbox, cx, take, |&count| count);
         taken.map(|count| count.unwrap_or(0))
     }
 
@@ -170,8 +141,8 @@ impl<T> Receiver<T> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(((), 1));
-        let found = self.pace.poll(&mut self.inbox, cx, look);
+        let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(());
+        let found = self.pace.poll(&mut self.inbox, cx, look, |()| 1);
         found.map(|found| found.is_some())
     }
 
@@ -198,7 +169,7 @@ impl<T> Receiver<T> {
         park::receive(
             self,
             deadline,
-            |receiver| &mut receiver.chase,
+            |receiver| &mut receiver.pace.chase,
             |receiver| receiver.inbox.try_next(),
             |receiver, cx| {
                 receiver.pace.rest();

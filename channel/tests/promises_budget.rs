@@ -8,6 +8,8 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll},
+    thread::sleep,
+    time::Duration,
 };
 
 use common::{Wakes, poll};
@@ -15,8 +17,8 @@ use lanemesh::{Builder, MailboxBuilder};
 
 /// Messages that a receiver gives, polled over and over with its lane kept full, before it first says
 /// `Pending`; and whether it has woken its task by then.
-fn messages_in_a_row(budget: usize) -> usize {
-    let (mut tx, mut rx) = Builder::new(4).budget(budget).build();
+fn messages_in_a_row(builder: Builder, mut handle: impl FnMut()) -> usize {
+    let (mut tx, mut rx) = builder.build();
     let (wakes, waker) = Wakes::new();
     let mut count = 0;
     loop {
@@ -25,6 +27,7 @@ fn messages_in_a_row(budget: usize) -> usize {
             Poll::Ready(message) => {
                 assert_eq!(message, Some(()));
                 count += 1;
+                handle();
             }
             Poll::Pending => {
                 assert_eq!(wakes.count(), 1, "it asks to be polled again");
@@ -38,8 +41,24 @@ fn messages_in_a_row(budget: usize) -> usize {
 #[test]
 fn recv_pauses_after_its_budget() {
     for budget in [1, 7, 128] {
-        assert_eq!(messages_in_a_row(budget), budget);
+        let builder = Builder::new(4).budget(budget);
+        assert_eq!(messages_in_a_row(builder, || ()), budget);
     }
+}
+
+#[test]
+fn a_budget_that_goes_by_time_is_128_slow_messages() {
+    let slow = || sleep(Duration::from_micros(10));
+    assert_eq!(messages_in_a_row(Builder::new(4), slow), 128);
+}
+
+#[test]
+fn a_budget_that_goes_by_time_has_an_end_for_quick_messages() {
+    let given = messages_in_a_row(Builder::new(4), || ());
+    assert!(
+        (128..=4160).contains(&given),
+        "{given} messages without a pause"
+    );
 }
 
 #[test]

@@ -27,6 +27,8 @@ use crate::{
 
 /// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity.
 const AHEAD: usize = 32;
+/// Messages after which an actor's mailbox lets the executor run others; tokio's own budget may do so before.
+const BUDGET: usize = 128;
 
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
 ///
@@ -313,10 +315,11 @@ impl<A: Actor> Builder<A> {
             ),
             None => None,
         };
-        // Few express places: an actor that seldom hears anything should be small.
+        // Few express places: an actor that seldom hears anything should be small. A budget of messages: one that
+        // goes by time would not repeat in a simulation.
         let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
             .high(|high| high.express(0))
-            .low(|low| low.express(2))
+            .low(|low| low.express(2).budget(BUDGET))
             .build();
         let mut options = self.options;
         if self.keeps_running {

@@ -1,16 +1,16 @@
 //! The mailbox with two priorities: two meshes, a sender for both, and a receiver that looks at the high one
 //! first.
 
+mod classes;
 mod receiver;
 mod sender;
 
+use self::classes::Classes;
 pub use self::{
     receiver::MailboxReceiver,
     sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
 };
-use crate::{
-    chase::Chase, config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender, sync::Arc,
-};
+use crate::{config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender, sync::Arc};
 
 /// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;
@@ -58,10 +58,11 @@ pub(crate) fn mailbox<High, Low>(
         Pace::new(low.budget),
     );
     let receiver = MailboxReceiver {
-        high: Inbox::new(high.clone()),
-        low: Inbox::new(low.clone()),
+        classes: Classes {
+            high: Inbox::new(high.clone()),
+            low: Inbox::new(low.clone()),
+        },
         pace,
-        chase: Chase::new(),
     };
     (
         MailboxSender {

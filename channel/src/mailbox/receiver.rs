@@ -3,15 +3,14 @@
 use std::{
     fmt,
     future::poll_fn,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use super::{HIGH_LOOK_INTERVAL, Message};
+use super::{Message, classes::Classes};
 use crate::{
-    chase::Chase,
     error::{RecvTimeoutError, TryRecvError},
-    inbox::{Inbox, Sleep},
+    inbox::Inbox,
     pace::Pace,
     park,
     stats::MailboxStats,
@@ -24,73 +23,14 @@ use crate::{
 /// low-priority lanes are ready makes no difference. Otherwise as [`Receiver`](crate::Receiver), also
 /// about the budget, which counts both classes.
 pub struct MailboxReceiver<High, Low> {
-    pub(super) high: Inbox<High>,
-    pub(super) low: Inbox<Low>,
+    pub(super) classes: Classes<High, Low>,
     pub(super) pace: Pace,
-    pub(super) chase: Chase,
 }
 
 impl<High, Low> MailboxReceiver<High, Low> {
-    #[inline]
-    fn try_next(&mut self) -> Option<Message<High, Low>> {
-        loop {
-            if self.high.may_have_next()
-                && let Some(message) = self.high.try_next()
-            {
-                return Some(Message::High(message));
-            }
-            // Many senders may have gone at once: their lanes are not given up all in one go.
-            let mut patience = HIGH_LOOK_INTERVAL;
-            if let Some(message) = self.low.try_next_within(&mut patience) {
-                return Some(Message::Low(message));
-            }
-            if patience > 0 {
-                return None;
-            }
-        }
-    }
-
-    fn try_next_many(&mut self, into: &mut Vec<Message<High, Low>>, limit: usize) -> usize {
-        let mut count = 0;
-        'all: while count < limit {
-            while self.high.may_have_next()
-                && count < limit
-                && let Some(message) = self.high.try_next()
-            {
-                into.push(Message::High(message));
-                count += 1;
-            }
-            for _ in 0..HIGH_LOOK_INTERVAL.min(limit - count) {
-                let mut patience = HIGH_LOOK_INTERVAL;
-                let Some(message) = self.low.try_next_within(&mut patience) else {
-                    if patience > 0 {
-                        break 'all;
-                    }
-                    break;
-                };
-                into.push(Message::Low(message));
-                count += 1;
-            }
-        }
-        count
-    }
-
-    #[inline]
-    fn sleep(&mut self, waker: &Waker) -> Sleep {
-        let high = self.high.sleep(waker);
-        if matches!(high, Sleep::Ready | Sleep::Busy) {
-            return high;
-        }
-        match (high, self.low.sleep(waker)) {
-            (_, low @ (Sleep::Ready | Sleep::Busy)) => low,
-            (Sleep::Closed, Sleep::Closed) => Sleep::Closed,
-            _ => Sleep::Asleep,
-        }
-    }
-
     #[cold]
     fn why_nothing(&mut self) -> TryRecvError {
-        if self.high.is_finished() && self.low.is_finished() {
+        if self.classes.high.is_finished() && self.classes.low.is_finished() {
             TryRecvError::Closed
         } else {
             TryRecvError::Empty
@@ -105,7 +45,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// closed, or all senders are gone, and all messages have been taken.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Message<High, Low>, TryRecvError> {
-        match self.try_next() {
+        match self.classes.try_next() {
             Some(message) => Ok(message),
             None => Err(self.why_nothing()),
         }
@@ -124,7 +64,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         into: &mut Vec<Message<High, Low>>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        match self.try_next_many(into, limit) {
+        match self.classes.try_next_many(into, limit) {
             0 if limit > 0 => Err(self.why_nothing()),
             count => Ok(count),
         }
@@ -136,7 +76,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// As [`try_recv`](Self::try_recv), for this class alone.
     pub fn try_recv_high(&mut self) -> Result<High, TryRecvError> {
-        try_recv_of(&mut self.high)
+        try_recv_of(&mut self.classes.high)
     }
 
     /// Takes a low-priority message if one is there, whatever waits in the high class.
@@ -145,7 +85,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// As [`try_recv`](Self::try_recv), for this class alone.
     pub fn try_recv_low(&mut self) -> Result<Low, TryRecvError> {
-        try_recv_of(&mut self.low)
+        try_recv_of(&mut self.classes.low)
     }
 
     /// Takes up to `limit` low-priority messages to the end of `into`, and says how many, whatever waits
@@ -159,8 +99,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
         into: &mut Vec<Low>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        match self.low.try_next_many(into, limit) {
-            0 if limit > 0 && self.low.is_finished() => Err(TryRecvError::Closed),
+        match self.classes.low.try_next_many(into, limit) {
+            0 if limit > 0 && self.classes.low.is_finished() => Err(TryRecvError::Closed),
             0 if limit > 0 => Err(TryRecvError::Empty),
             count => Ok(count),
         }
@@ -214,13 +154,14 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// Dropping the future loses nothing.
     pub async fn recv_many_low(&mut self, into: &mut Vec<Low>, limit: usize) -> usize {
-        let (pace, low) = (&mut self.pace, &mut self.low);
+        let (pace, low) = (&mut self.pace, &mut self.classes.low);
         poll_fn(|cx| {
-            let found = pace.poll(low, cx, |low| match low.try_next_many(into, limit) {
+            let take = |low: &mut Inbox<Low>| match low.try_next_many(into, limit) {
                 0 if limit > 0 => None,
-                count => Some((count, count)),
-            });
-            found.map(|count| count.unwrap_or(0))
+                count => Some(count),
+            };
+            let taken = pace.poll(low, cx, take, |&count| count);
+            taken.map(|count| count.unwrap_or(0))
         })
         .await
     }
@@ -229,24 +170,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// mailbox closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<High, Low>>> {
-        if !self.pace.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        loop {
-            if let Some(message) = self.try_next() {
-                self.pace.count(1);
-                self.chase.count(1);
-                return Poll::Ready(Some(message));
-            }
-            if self.chase.outwaits(&self.low) {
-                continue;
-            }
-            match self.sleep(cx.waker()) {
-                Sleep::Ready => {}
-                Sleep::Closed => return Poll::Ready(None),
-                sleep => return self.pace.pause(cx, sleep),
-            }
-        }
+        self.pace
+            .poll(&mut self.classes, cx, Classes::try_next, |_| 1)
     }
 
     /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
@@ -259,37 +184,24 @@ impl<High, Low> MailboxReceiver<High, Low> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        if !self.pace.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        loop {
-            let count = self.try_next_many(into, limit);
-            if count > 0 {
-                self.pace.count(count);
-                self.chase.count(count);
-                return Poll::Ready(count);
-            }
-            if self.chase.outwaits(&self.low) {
-                continue;
-            }
-            match self.sleep(cx.waker()) {
-                Sleep::Ready => {}
-                Sleep::Closed => return Poll::Ready(0),
-                sleep => return self.pace.pause(cx, sleep),
-            }
-        }
+        let take = |classes: &mut Classes<High, Low>| match classes.try_next_many(into, limit) {
+            0 => None,
+            count => Some(count),
+        };
+        let taken = self.pace.poll(&mut self.classes, cx, take, |&count| count);
+        taken.map(|count| count.unwrap_or(0))
     }
 
     /// Polls for a high-priority message.
     pub fn poll_recv_high(&mut self, cx: &mut Context<'_>) -> Poll<Option<High>> {
         self.pace
-            .poll(&mut self.high, cx, |high| high.try_next().map(|m| (m, 1)))
+            .poll(&mut self.classes.high, cx, Inbox::try_next, |_| 1)
     }
 
     /// Polls for a low-priority message, whatever waits in the high class.
     pub fn poll_recv_low(&mut self, cx: &mut Context<'_>) -> Poll<Option<Low>> {
         self.pace
-            .poll(&mut self.low, cx, |low| low.try_next().map(|m| (m, 1)))
+            .poll(&mut self.classes.low, cx, Inbox::try_next, |_| 1)
     }
 
     /// Waits until a message is there, without taking it: `true`; or until the mailbox is closed and
@@ -304,25 +216,16 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if !self.pace.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        loop {
-            if self.high.has_next() || self.low.has_next() {
-                self.pace.count(1);
-                return Poll::Ready(true);
-            }
-            match self.sleep(cx.waker()) {
-                Sleep::Ready => {}
-                Sleep::Closed => return Poll::Ready(false),
-                sleep => return self.pace.pause(cx, sleep),
-            }
-        }
+        let look = |classes: &mut Classes<High, Low>| {
+            (classes.high.has_next() || classes.low.has_next()).then_some(())
+        };
+        let found = self.pace.poll(&mut self.classes, cx, look, |()| 1);
+        found.map(|found| found.is_some())
     }
 
     /// Whether a high-priority message is there; a snapshot.
     pub fn has_high(&self) -> bool {
-        self.high.may_have_next() && self.high.len() > 0
+        self.classes.high.may_have_next() && self.classes.high.len() > 0
     }
 
     /// Waits for a message, blocking the thread. `None` when the mailbox is closed, or all senders are
@@ -351,8 +254,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
         park::receive(
             self,
             deadline,
-            |receiver| &mut receiver.chase,
-            Self::try_next,
+            |receiver| &mut receiver.pace.chase,
+            |receiver| receiver.classes.try_next(),
             |receiver, cx| {
                 receiver.pace.rest();
                 receiver.poll_recv(cx)
@@ -363,14 +266,14 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can
     /// still be received; then `recv` says `None`.
     pub fn close(&mut self) {
-        self.high.close();
-        self.low.close();
+        self.classes.high.close();
+        self.classes.low.close();
     }
 
     /// Whether the mailbox is closed to new messages: by [`close`](Self::close), or because all senders
     /// are gone. Messages may still be there.
     pub fn is_closed(&self) -> bool {
-        self.high.is_closed() && self.low.is_closed()
+        self.classes.high.is_closed() && self.classes.low.is_closed()
     }
 
     /// Whether there is no message in any lane; a snapshot.
@@ -380,19 +283,19 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     /// Messages in all lanes together; a snapshot. Costs a look at every lane that has messages.
     pub fn len(&self) -> usize {
-        self.high.len() + self.low.len()
+        self.classes.high.len() + self.classes.low.len()
     }
 
     /// Senders of low-priority messages alive, each of them a producer.
     pub fn sender_count(&self) -> usize {
-        self.low.mesh().senders()
+        self.classes.low.mesh().senders()
     }
 
     /// Figures of both classes, copied out.
     pub fn stats(&self) -> MailboxStats {
         MailboxStats {
-            high: self.high.stats(),
-            low: self.low.stats(),
+            high: self.classes.high.stats(),
+            low: self.classes.low.stats(),
         }
     }
 
@@ -430,8 +333,8 @@ impl<High, Low> Unpin for MailboxReceiver<High, Low> {}
 impl<High, Low> fmt::Debug for MailboxReceiver<High, Low> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MailboxReceiver")
-            .field("high", &self.high)
-            .field("low", &self.low)
+            .field("high", &self.classes.high)
+            .field("low", &self.classes.low)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,84 @@
+//! The two classes of a mailbox as its receiver looks at them: the high one first.
+
+use std::task::Waker;
+
+use super::{HIGH_LOOK_INTERVAL, Message};
+use crate::{
+    inbox::{Inbox, Sleep},
+    pace::Source,
+};
+
+pub(super) struct Classes<High, Low> {
+    pub(super) high: Inbox<High>,
+    pub(super) low: Inbox<Low>,
+}
+
+impl<High, Low> Classes<High, Low> {
+    #[inline]
+    pub(super) fn try_next(&mut self) -> Option<Message<High, Low>> {
+        loop {
+            if self.high.may_have_next()
+                && let Some(message) = self.high.try_next()
+            {
+                return Some(Message::High(message));
+            }
+            // Many senders may have gone at once: their lanes are not given up all in one go.
+            let mut patience = HIGH_LOOK_INTERVAL;
+            if let Some(message) = self.low.try_next_within(&mut patience) {
+                return Some(Message::Low(message));
+            }
+            if patience > 0 {
+                return None;
+            }
+        }
+    }
+
+    pub(super) fn try_next_many(
+        &mut self,
+        into: &mut Vec<Message<High, Low>>,
+        limit: usize,
+    ) -> usize {
+        let mut count = 0;
+        'all: while count < limit {
+            while self.high.may_have_next()
+                && count < limit
+                && let Some(message) = self.high.try_next()
+            {
+                into.push(Message::High(message));
+                count += 1;
+            }
+            for _ in 0..HIGH_LOOK_INTERVAL.min(limit - count) {
+                let mut patience = HIGH_LOOK_INTERVAL;
+                let Some(message) = self.low.try_next_within(&mut patience) else {
+                    if patience > 0 {
+                        break 'all;
+                    }
+                    break;
+                };
+                into.push(Message::Low(message));
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
+impl<High, Low> Source for Classes<High, Low> {
+    #[inline]
+    fn sleep(&mut self, waker: &Waker) -> Sleep {
+        let high = self.high.sleep(waker);
+        if matches!(high, Sleep::Ready | Sleep::Busy) {
+            return high;
+        }
+        match (high, self.low.sleep(waker)) {
+            (_, low @ (Sleep::Ready | Sleep::Busy)) => low,
+            (Sleep::Closed, Sleep::Closed) => Sleep::Closed,
+            _ => Sleep::Asleep,
+        }
+    }
+
+    #[inline]
+    fn lingered(&self) -> &Inbox<impl Sized> {
+        &self.low
+    }
+}
