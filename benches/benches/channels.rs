@@ -169,7 +169,7 @@ impl TryVisitor for Single<'_, '_> {
 }
 
 fn alone(criterion: &mut Criterion) {
-    channels::prepare();
+    channels::prepare(true);
     for (name, work) in [
         ("uncontended/singly", Alone::Singly),
         ("uncontended/batches of 32", Alone::Batches),

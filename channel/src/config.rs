@@ -14,6 +14,7 @@ pub(crate) struct Config {
     pub(crate) first_ring: usize,
     pub(crate) burst: usize,
     pub(crate) budget: Option<usize>,
+    pub(crate) polled_after: u32,
     pub(crate) express: usize,
     /// One less than the largest power of two within half of the capacity.
     pub(crate) tell_mask: u32,
@@ -61,6 +62,7 @@ impl Builder {
             first_ring: 16,
             burst: 64,
             budget: None,
+            polled_after: 1024,
             express: MAX_PLACES,
             tell_mask: (1 << (lane_capacity / 2).clamp(1, 1 << 30).ilog2()) - 1,
         })
@@ -114,6 +116,18 @@ impl Builder {
             "the budget must be at least 1 message, but was 0"
         );
         self.0.budget = Some(messages);
+        self
+    }
+
+    /// Messages that the receiver takes without having slept in between, before it begins to poll its busy lanes,
+    /// so that their producers need not pass a memory fence for each message; 1024 unless set, `u32::MAX` for
+    /// never. Polling that does not pay waits for a longer run the next time, up to 16 million.
+    ///
+    /// Means something only after [`register_membarrier`](crate::register_membarrier). A receiver that polls and
+    /// finds nothing is polled again up to 16 times by its executor before it sleeps.
+    #[cfg(any(feature = "membarrier", loom))]
+    pub fn polled_after(mut self, messages: u32) -> Self {
+        self.0.polled_after = messages;
         self
     }
 

@@ -9,6 +9,7 @@ use crate::{
     express::Watch,
     lane::{Dry, Lane, LaneRx},
     mesh::Mesh,
+    polling::{Polling, WORTH_POLLING},
     ready::{Arm, Chain, LaneQueue},
     stats::Stats,
     sync::{Arc, Mutex, lock, spin_loop, store_load_fence, yield_now},
@@ -34,6 +35,7 @@ pub(crate) struct Inbox<T> {
     hung_up: bool,
     asleep: bool,
     counted: Counted,
+    polling: Polling,
     /// Held to count from `&self`: the count refreshes positions that are not atomic.
     count: Mutex<()>,
 }
@@ -54,7 +56,8 @@ pub(crate) enum Sleep {
     Asleep,
     /// There may be something: look again.
     Ready,
-    /// A producer is in the middle of waking this receiver: stay awake and look again soon.
+    /// A producer is in the middle of waking this receiver, or messages are expected: stay awake and look again
+    /// soon.
     Busy,
     /// Closed and drained: nothing will ever come.
     Closed,
@@ -73,6 +76,7 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 
 impl<T> Inbox<T> {
     pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
+        let polled_after = mesh.config.polled_after;
         Self {
             mesh,
             current: None,
@@ -86,6 +90,7 @@ impl<T> Inbox<T> {
             hung_up: false,
             asleep: false,
             counted: Counted::default(),
+            polling: Polling::new(polled_after),
             count: Mutex::new(()),
         }
     }
@@ -167,6 +172,7 @@ impl<T> Inbox<T> {
     /// Goes on from a lane that is empty or has had its turn.
     fn find(&mut self) -> Found {
         if let Some(mut lane) = self.current.take() {
+            self.poll_if_worth(&mut lane);
             if self.turn == 0 {
                 if !self.has_other_work() {
                     self.turn = self.mesh.config.burst;
@@ -182,6 +188,8 @@ impl<T> Inbox<T> {
                 if self.settle(lane, dry) {
                     return Found::Something;
                 }
+            } else if lane.is_polled() {
+                return self.come_back_to(lane);
             } else if self.has_other_work() {
                 // SAFETY: what it says is done in `settle`.
                 let dry = unsafe { lane.retire() };
@@ -197,6 +205,66 @@ impl<T> Inbox<T> {
             }
         }
         self.next_lane()
+    }
+
+    /// Goes on from a polled lane that is empty.
+    fn come_back_to(&mut self, mut lane: LaneRx<T>) -> Found {
+        let gave = self.turn < self.mesh.config.burst;
+        if let Some(dry) = lane.ended() {
+            if self.settle(lane, dry) {
+                return Found::Something;
+            }
+            return self.next_lane();
+        }
+        lane.make_room(1);
+        if !self.has_other_work() {
+            self.current = Some(lane);
+            return Found::Nothing;
+        }
+        let messages = self.counted.messages;
+        self.polling.visited(gave, messages);
+        // SAFETY: the lane is the receiver's, and in no list.
+        unsafe { self.again.push(lane.into_lane()) };
+        if self.polling.is_vain(messages) {
+            self.cease_polling();
+        } else if self.polling.has_visited_all()
+            && self.again.len() == self.polling.lanes()
+            && self.chain.is_empty()
+            && !self.express.is_due()
+            && !self.mesh.bell.ready.has_news(&self.express)
+        {
+            self.polling.found_nothing();
+            return Found::Nothing;
+        }
+        self.next_lane()
+    }
+
+    /// Begins to poll a lane, if its turn has shown that it is worth it.
+    #[inline]
+    fn poll_if_worth(&mut self, lane: &mut LaneRx<T>) {
+        let burst = self.mesh.config.burst;
+        if burst - self.turn >= WORTH_POLLING.min(burst)
+            && !self.closed
+            && self.polling.may_begin(self.counted.messages)
+            && lane.poll()
+        {
+            self.polling.add(self.counted.messages);
+        }
+    }
+
+    /// Makes all lanes such that their producers pass a fence again.
+    #[cold]
+    fn cease_polling(&mut self) {
+        if let Some(lane) = &mut self.current {
+            lane.cease_polling();
+        }
+        for mut chain in [self.chain.again(), self.again.peek()] {
+            while let Some(lane) = chain.next() {
+                // SAFETY: all of them are the receiver's, and no other view of them is in use.
+                unsafe { LaneRx::new(lane) }.cease_polling();
+            }
+        }
+        self.polling.end(self.counted.messages);
     }
 
     #[inline]
@@ -218,6 +286,9 @@ impl<T> Inbox<T> {
                 true
             }
             Dry::Finished => {
+                if lane.is_polled() {
+                    self.polling.remove();
+                }
                 // SAFETY: the receiver's half; the lane is in none of its lists.
                 if let Some(lane) = unsafe { Lane::release(lane.into_lane()) } {
                     self.mesh.recycle(lane);
@@ -304,6 +375,13 @@ impl<T> Inbox<T> {
     /// Lays the receiver to sleep, after `try_next` has found nothing.
     #[inline]
     pub(crate) fn sleep(&mut self, waker: &Waker) -> Sleep {
+        if self.polling.is_on() {
+            if self.polling.stays_awake(self.counted.messages) {
+                return Sleep::Busy;
+            }
+            self.cease_polling();
+            return Sleep::Ready;
+        }
         if self.give_up_current() {
             return Sleep::Ready;
         }
@@ -327,6 +405,7 @@ impl<T> Inbox<T> {
         match unsafe { self.mesh.bell.ready.arm(&self.express, waker) } {
             Arm::Armed => {
                 self.asleep = true;
+                self.polling.rest(self.counted.messages);
                 Sleep::Asleep
             }
             Arm::Ready => Sleep::Ready,
@@ -400,6 +479,9 @@ impl<T> Inbox<T> {
     pub(crate) fn close(&mut self) {
         if self.closed {
             return;
+        }
+        if self.polling.is_on() {
+            self.cease_polling();
         }
         self.closed = true;
         // The list first: a sender that was refused because of the flag finds the list closed too.

@@ -121,6 +121,7 @@
 //! is_send(rx);
 //! ```
 
+mod barrier;
 mod chase;
 mod config;
 mod delay;
@@ -132,6 +133,7 @@ mod mailbox;
 mod mesh;
 mod pace;
 mod park;
+mod polling;
 mod ready;
 mod receiver;
 mod ring;
@@ -141,6 +143,8 @@ mod stats;
 mod sync;
 mod wake;
 
+#[cfg(feature = "membarrier")]
+pub use barrier::register_membarrier;
 #[cfg(feature = "quanta")]
 pub use stats::DelayStats;
 pub use {

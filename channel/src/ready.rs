@@ -522,6 +522,7 @@ impl<T> Chain<T> {
 pub(crate) struct LaneQueue<T> {
     first: *mut Lane<T>,
     last: *mut Lane<T>,
+    len: u32,
 }
 
 impl<T> LaneQueue<T> {
@@ -529,12 +530,19 @@ impl<T> LaneQueue<T> {
         Self {
             first: ptr::null_mut(),
             last: ptr::null_mut(),
+            len: 0,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_null()
+    }
+
+    /// Lanes in it; the memory would not hold as many as this counts.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.len
     }
 
     /// Appends a lane.
@@ -552,6 +560,7 @@ impl<T> LaneQueue<T> {
             None => self.first = lane.as_ptr(),
         }
         self.last = lane.as_ptr();
+        self.len += 1;
     }
 
     /// All of it, in order.

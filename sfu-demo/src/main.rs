@@ -226,6 +226,8 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before there are other threads. Without it every packet costs its sender a fence.
+    let _ = lanemesh::register_membarrier();
     let outcome = match cli.command {
         None => run_serve(cli.serve),
         Some(Command::Relay(args)) => args.mailbox.with(RunRelay(args)),

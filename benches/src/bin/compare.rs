@@ -41,6 +41,10 @@ struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: Option<u16>,
 
+    /// Lets every message of lanemesh's cost a fence, as where the system has no membarrier.
+    #[arg(long)]
+    no_membarrier: bool,
+
     /// Milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     target: Option<u64>,
@@ -82,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         machine.commit,
         machine.versions_line()
     );
-    channels::prepare();
+    channels::prepare(!arguments.no_membarrier);
 
     let mut bar = Bar::new(runner::steps(&cells, &options));
     let mut entries = Vec::new();

@@ -196,9 +196,12 @@ pub trait TryVisitor {
     fn visit<F: Family<u64>>(&mut self);
 }
 
-/// What some channel asks to be called once before it is used.
-pub fn prepare() {
+/// What some channels ask to be called once before they are used.
+pub fn prepare(membarrier: bool) {
     ::crossfire::detect_backoff_cfg();
+    if membarrier && let Err(error) = ::lanemesh::register_membarrier() {
+        eprintln!("lanemesh goes without membarrier: {error}");
+    }
 }
 
 /// Shows every channel for tasks to a visitor.

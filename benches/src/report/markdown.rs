@@ -36,7 +36,8 @@ pub fn report(
          many times as good a figure is as the best peer's in its column: above 1 is better, whatever \
          the unit. Rows are ordered by the geometric mean of their ratios. The project's own subjects \
          are **bold**; *slanted* ones are floors that do less than a channel and are no measure. Every \
-         subject uses the same allocator, mimalloc. Only ratios carry over to another machine.\n",
+         subject uses the same allocator, mimalloc. lanemesh has called `register_membarrier`, unless \
+         `--no-membarrier` is said. Only ratios carry over to another machine.\n",
         session.runs, session.target_ms,
     ));
     for shape in session.shapes {

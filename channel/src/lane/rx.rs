@@ -2,7 +2,7 @@
 
 use std::{fmt, ptr::NonNull};
 
-use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
+use super::{CLOSING, IDLE, Lane, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
 #[cfg(feature = "quanta")]
 use crate::delay::Stamp;
 use crate::sync::{Ordering, store_load_fence};
@@ -12,6 +12,8 @@ pub(crate) struct LaneRx<T> {
     lane: NonNull<Lane<T>>,
     /// A message is in the slot; it comes before those in the ring.
     has_slot: bool,
+    /// The producer sends without a fence.
+    polled: bool,
     /// The producer has declared that all it pushed is the receiver's, though the channel closed.
     sealed_all: bool,
     /// Messages taken since the producer was last looked at, whether it waits for room.
@@ -44,6 +46,7 @@ impl<T> LaneRx<T> {
         Self {
             lane,
             has_slot: state == QUEUED_SLOT,
+            polled: state == POLLED,
             sealed_all: state == SEALED_ALL,
             taken: 0,
         }
@@ -215,6 +218,45 @@ impl<T> LaneRx<T> {
         self.lane().wake_waiting();
     }
 
+    /// Tells the producer to send without a fence. `false` if it cannot be told now.
+    pub(crate) fn poll(&mut self) -> bool {
+        if self.has_slot || self.sealed_all || self.polled {
+            return false;
+        }
+        self.polled = true;
+        // ORDERING: Relaxed; the lane is the receiver's, and stays so until `cease_polling`.
+        self.lane().state.store(POLLED, Ordering::Relaxed);
+        true
+    }
+
+    #[inline]
+    pub(crate) fn is_polled(&self) -> bool {
+        self.polled
+    }
+
+    /// Tells the producer to pass its fences again. It is known to do so after a heavy fence.
+    pub(crate) fn cease_polling(&mut self) {
+        if self.polled {
+            self.polled = false;
+            // ORDERING: Relaxed; the heavy fence comes after.
+            self.lane().state.store(QUEUED, Ordering::Relaxed);
+        }
+    }
+
+    /// What becomes of an empty lane if its producer has gone.
+    #[inline]
+    pub(crate) fn ended(&self) -> Option<Dry> {
+        // ORDERING: Acquire pairs with the Release in `LaneTx::close`: all that was pushed is visible.
+        if !self.lane().gone.load(Ordering::Acquire) {
+            return None;
+        }
+        Some(if self.has_more() {
+            Dry::Kept
+        } else {
+            Dry::Finished
+        })
+    }
+
     /// Gives up an empty lane, so that the producer says when it sends again.
     ///
     /// # Safety
@@ -224,15 +266,11 @@ impl<T> LaneRx<T> {
     pub(crate) unsafe fn retire(&mut self) -> Dry {
         debug_assert!(!self.has_slot);
         self.taken = 0;
-        let lane = self.lane();
-        // ORDERING: Acquire pairs with the Release in `LaneTx::close`: all that was pushed is visible.
-        if lane.gone.load(Ordering::Acquire) {
-            return if self.has_more() {
-                Dry::Kept
-            } else {
-                Dry::Finished
-            };
+        if let Some(dry) = self.ended() {
+            return dry;
         }
+        debug_assert!(!self.polled);
+        let lane = self.lane();
         // ORDERING: Release: the slot and the ring have been read; pairs with the Acquire in
         // `LaneTx::is_clear` and in the look after a push.
         lane.state.store(IDLE, Ordering::Release);
@@ -273,7 +311,7 @@ impl<T> LaneRx<T> {
     ///
     /// The channel must be closed. With `Finished` the receiver's half must be released.
     pub(crate) unsafe fn seal(&mut self) -> Dry {
-        debug_assert!(!self.has_slot);
+        debug_assert!(!self.has_slot && !self.polled);
         if self.sealed_all {
             return Dry::Finished;
         }

@@ -7,8 +7,11 @@ use std::{
     task::Waker,
 };
 
-use super::{CLOSING, IDLE, Lane, LaneName, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
+use super::{
+    CLOSING, IDLE, Lane, LaneName, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL,
+};
 use crate::{
+    barrier,
     ready::ReadyList,
     ring::{RingProducer, ring},
     sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, store_load_fence},
@@ -203,13 +206,23 @@ impl<T> LaneTx<T> {
     /// how many it accepted: all, unless the channel closed.
     #[inline]
     fn publish(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
+        // Pairs with the heavy fence by which the receiver ceases to poll: either this sees the state that it
+        // left before that, or the receiver sees the messages after it.
+        // A model's light fence orders two producers too, so there it is passed only when it counts.
+        if !cfg!(loom) || self.lane().state.load(Ordering::Relaxed) == POLLED {
+            barrier::light_fence();
+            // ORDERING: Acquire as below.
+            if self.lane().state.load(Ordering::Acquire) == POLLED {
+                return count;
+            }
+        }
         // Pairs with the fences in `LaneRx::retire` and `LaneRx::seal`: either this sees the state that
         // the receiver left, or the receiver sees the messages.
         store_load_fence!("send_fence");
         // ORDERING: Acquire pairs with the Release of *idle*, *closing* and *sealed*, so that the ring's
         // positions below are those that the receiver left.
         match self.lane().state.load(Ordering::Acquire) {
-            QUEUED | QUEUED_SLOT => count,
+            QUEUED | QUEUED_SLOT | POLLED => count,
             _ => self.publish_unseen(ready, count),
         }
     }

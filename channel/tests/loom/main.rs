@@ -9,6 +9,7 @@ mod doorbell;
 mod express;
 mod lanes;
 mod mailbox;
+mod polling;
 mod shared;
 mod waiting;
 
