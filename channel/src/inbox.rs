@@ -13,6 +13,7 @@ use crate::{
     ready::{Arm, Chain, LaneQueue},
     stats::Stats,
     sync::{Arc, Mutex, lock, spin_loop, store_load_fence, yield_now},
+    turn::Turn,
 };
 
 pub(crate) struct Inbox<T> {
@@ -20,8 +21,9 @@ pub(crate) struct Inbox<T> {
     /// The lane that is being emptied, or, when there is nothing else to do, the last one that was: it
     /// is given up only when the receiver goes to sleep or elsewhere.
     current: Option<LaneRx<T>>,
-    /// Messages that the current lane may still give before it is another's turn.
-    turn: usize,
+    turn: Turn,
+    /// Taken from a lane before a waiting producer is looked for.
+    enough: usize,
     /// Lanes yet to be come to in this round.
     chain: Chain<T>,
     /// Lanes that had more than their turn allowed.
@@ -76,11 +78,12 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 
 impl<T> Inbox<T> {
     pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
-        let polled_after = mesh.config.polled_after;
+        let (polled_after, enough) = (mesh.config.polled_after, mesh.config.half());
         Self {
             mesh,
             current: None,
-            turn: 0,
+            turn: Turn::default(),
+            enough,
             chain: Chain::empty(),
             again: LaneQueue::new(),
             in_again: false,
@@ -110,16 +113,14 @@ impl<T> Inbox<T> {
     /// which is what is left of it then: with none left there may be more.
     #[inline]
     pub(crate) fn try_next_within(&mut self, patience: &mut usize) -> Option<T> {
-        // Taken from a lane before a waiting producer is looked for.
-        let enough = self.mesh.config.half();
         loop {
-            if self.turn > 0
+            if self.turn.left() > 0
                 && let Some(lane) = &mut self.current
                 && let Some(message) = lane.pop()
             {
-                lane.make_room(enough);
-                self.turn -= 1;
-                self.counted.messages += 1;
+                if self.turn.give(1) {
+                    self.book();
+                }
                 return Some(message);
             }
             if let Some(message) = self.take_express() {
@@ -140,23 +141,23 @@ impl<T> Inbox<T> {
 
     /// Moves up to `limit` messages to the end of `into`, and says how many.
     pub(crate) fn try_next_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        // Taken from a lane before a waiting producer is looked for.
-        let enough = self.mesh.config.half();
         let mut count = 0;
         while count < limit {
-            if self.turn > 0
+            if self.turn.left() > 0
                 && let Some(lane) = &mut self.current
             {
-                let popped = lane.pop_into(into, self.turn.min(limit - count));
+                let popped = lane.pop_into(into, self.turn.left().min(limit - count));
                 if popped > 0 {
-                    lane.make_room(enough);
-                    self.turn -= popped;
+                    if self.turn.give(popped) {
+                        self.book();
+                    }
                     count += popped;
                     continue;
                 }
             }
             if let Some(message) = self.take_express() {
                 into.push(message);
+                self.counted.messages += 1;
                 count += 1;
                 continue;
             }
@@ -165,18 +166,40 @@ impl<T> Inbox<T> {
                 Found::Nothing => break,
             }
         }
-        self.counted.messages += count as u64;
         count
+    }
+
+    /// Counts what the current lane has given, and makes it known to its producer if that is much.
+    #[inline]
+    fn book(&mut self) {
+        let given = self.turn.book();
+        if given == 0 {
+            return;
+        }
+        self.counted.messages += given as u64;
+        if let Some(lane) = &mut self.current {
+            lane.took(given);
+            let next = lane.make_room(self.enough);
+            self.turn.book_after(next);
+        }
+    }
+
+    /// Makes a lane the current one.
+    fn turn_to(&mut self, lane: LaneRx<T>) {
+        self.current = Some(lane);
+        self.turn.begin(self.mesh.config.burst);
+        self.turn.book_after(self.enough);
     }
 
     /// Goes on from a lane that is empty or has had its turn.
     fn find(&mut self) -> Found {
+        self.book();
         if let Some(mut lane) = self.current.take() {
-            self.poll_if_worth(&mut lane);
-            if self.turn == 0 {
+            let (gave, all) = self.turn.so_far();
+            self.poll_if_worth(&mut lane, gave);
+            if all {
                 if !self.has_other_work() {
-                    self.turn = self.mesh.config.burst;
-                    self.current = Some(lane);
+                    self.turn_to(lane);
                     return Found::Something;
                 }
                 lane.make_room(1);
@@ -189,7 +212,7 @@ impl<T> Inbox<T> {
                     return Found::Something;
                 }
             } else if lane.is_polled() {
-                return self.come_back_to(lane);
+                return self.come_back_to(lane, gave > 0);
             } else if self.has_other_work() {
                 // SAFETY: what it says is done in `settle`.
                 let dry = unsafe { lane.retire() };
@@ -208,8 +231,7 @@ impl<T> Inbox<T> {
     }
 
     /// Goes on from a polled lane that is empty.
-    fn come_back_to(&mut self, mut lane: LaneRx<T>) -> Found {
-        let gave = self.turn < self.mesh.config.burst;
+    fn come_back_to(&mut self, mut lane: LaneRx<T>, gave: bool) -> Found {
         if let Some(dry) = lane.ended() {
             if self.settle(lane, dry) {
                 return Found::Something;
@@ -239,11 +261,10 @@ impl<T> Inbox<T> {
         self.next_lane()
     }
 
-    /// Begins to poll a lane, if its turn has shown that it is worth it.
+    /// Begins to poll a lane, if what it gave in its turn shows that it is worth it.
     #[inline]
-    fn poll_if_worth(&mut self, lane: &mut LaneRx<T>) {
-        let burst = self.mesh.config.burst;
-        if burst - self.turn >= WORTH_POLLING.min(burst)
+    fn poll_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
+        if gave >= WORTH_POLLING.min(self.mesh.config.burst)
             && !self.closed
             && self.polling.may_begin(self.counted.messages)
             && lane.poll()
@@ -281,8 +302,7 @@ impl<T> Inbox<T> {
         match dry {
             Dry::Idle => false,
             Dry::Kept => {
-                self.turn = self.mesh.config.burst;
-                self.current = Some(lane);
+                self.turn_to(lane);
                 true
             }
             Dry::Finished => {
@@ -334,8 +354,7 @@ impl<T> Inbox<T> {
             self.counted.delay.record(lane.stamp().elapsed());
         }
         self.counted.high_water = self.counted.high_water.max(lane.backlog());
-        self.turn = self.mesh.config.burst;
-        self.current = Some(lane);
+        self.turn_to(lane);
     }
 
     /// A message from a claimed place, if one is written.
@@ -428,6 +447,7 @@ impl<T> Inbox<T> {
     /// the current one again.
     #[inline]
     fn give_up_current(&mut self) -> bool {
+        self.book();
         let Some(mut lane) = self.current.take() else {
             return false;
         };
@@ -459,7 +479,7 @@ impl<T> Inbox<T> {
     /// Whether a message is there, without taking it. May move lanes about.
     pub(crate) fn has_next(&mut self) -> bool {
         loop {
-            if self.turn > 0
+            if self.turn.left() > 0
                 && let Some(lane) = &self.current
                 && lane.backlog() > 0
             {
@@ -544,7 +564,7 @@ impl<T> Inbox<T> {
             lanes_open: self.mesh.lanes(),
             depth: self.len(),
             high_water: self.counted.high_water,
-            messages: self.counted.messages,
+            messages: self.counted.messages + self.turn.unbooked() as u64,
             wakeups: self.counted.wakeups,
             dropped: self.mesh.dropped(),
             #[cfg(feature = "quanta")]

@@ -141,6 +141,7 @@ mod sender;
 mod shared_sender;
 mod stats;
 mod sync;
+mod turn;
 mod wake;
 
 #[cfg(feature = "membarrier")]

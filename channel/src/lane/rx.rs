@@ -73,12 +73,10 @@ impl<T> LaneRx<T> {
     /// The oldest message.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let message = match self.pop_slot() {
-            Some(message) => message,
-            None => self.pop_ring()?,
-        };
-        self.taken += 1;
-        Some(message)
+        match self.pop_slot() {
+            Some(message) => Some(message),
+            None => self.pop_ring(),
+        }
     }
 
     /// Moves up to `limit` of the oldest messages to the end of `into`, and says how many.
@@ -100,7 +98,6 @@ impl<T> LaneRx<T> {
                 break;
             }
         }
-        self.taken += count;
         count
     }
 
@@ -148,6 +145,7 @@ impl<T> LaneRx<T> {
 
     /// Goes on to the larger ring, once the one before is empty and will stay so. `false` when there is
     /// none; `true` also when the present one turns out to have a message after all.
+    #[cold]
     fn advance(&mut self) -> bool {
         let Some(part) = self.part() else {
             return false;
@@ -198,17 +196,25 @@ impl<T> LaneRx<T> {
             || !part.next.load(Ordering::Acquire).is_null()
     }
 
-    /// Wakes a producer that waits for room, if `enough` messages were taken since the last look.
+    /// So many messages were taken.
     #[inline]
-    pub(crate) fn make_room(&mut self, enough: usize) {
+    pub(crate) fn took(&mut self, messages: usize) {
+        self.taken += messages;
+    }
+
+    /// Wakes a producer that waits for room, if `enough` messages were taken since the last look. Says how many
+    /// more are to be taken before the next.
+    #[inline]
+    pub(crate) fn make_room(&mut self, enough: usize) -> usize {
         if self.taken < enough {
-            return;
+            return enough - self.taken;
         }
         self.taken = 0;
         // Pairs with the fence in `LaneTx::poll_room`: either the producer sees the room, or this sees
         // that it waits.
         store_load_fence!("room_fence_rx");
         self.lane().wake_waiting();
+        enough
     }
 
     /// Wakes a producer that waits for room, so that it sees that the channel has closed.

@@ -99,7 +99,7 @@ impl<T> Sender<T> {
     }
 
     /// Sends a message while nothing of this sender's waits but in express places.
-    #[inline]
+    #[inline(never)]
     fn send_alone(&mut self, message: T) -> Result<(), TrySendError<T>> {
         if !self.has_room() {
             return Err(self.refused(message));
