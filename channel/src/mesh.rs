@@ -31,9 +31,24 @@ pub(crate) struct Mesh<T> {
     closed: AtomicBool,
     pub(crate) config: Config,
     counts: Counts,
+    rare: Mutex<Option<Box<Rare<T>>>>,
+}
+
+/// What most channels never come to need.
+struct Rare<T> {
     /// Lanes of producers that have gone, as good as new.
-    pool: Mutex<Vec<Box<Lane<T>>>>,
-    closers: Mutex<Closers>,
+    #[expect(clippy::vec_box, reason = "a lane stays where it is")]
+    pool: Vec<Box<Lane<T>>>,
+    closers: Closers,
+}
+
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self {
+            pool: Vec::new(),
+            closers: Closers::default(),
+        }
+    }
 }
 
 /// What a send needs.
@@ -99,8 +114,7 @@ impl<T> Mesh<T> {
                 lanes: AtomicUsize::new(0),
                 dropped: AtomicU64::new(0),
             },
-            pool: Mutex::new(Vec::new()),
-            closers: Mutex::new(Closers::default()),
+            rare: Mutex::new(None),
         }
     }
 
@@ -120,7 +134,10 @@ impl<T> Mesh<T> {
 
     /// Wakes the tasks that wait for the channel to close; it is closed by now.
     pub(crate) fn wake_closers(&self) {
-        let wakers = std::mem::take(&mut lock(&self.closers).wakers);
+        let mut wakers = BTreeMap::new();
+        if let Some(rare) = &mut *lock(&self.rare) {
+            wakers = std::mem::take(&mut rare.closers.wakers);
+        }
         for waker in wakers.into_values() {
             waker.wake();
         }
@@ -131,21 +148,26 @@ impl<T> Mesh<T> {
     pub(crate) fn wait_closed(&self, key: Option<u64>, waker: &Waker) -> Option<u64> {
         // Cloned before and dropped after the lock: both may run code of the executor.
         let waker = waker.clone();
-        let mut closers = lock(&self.closers);
+        let mut rare = lock(&self.rare);
         // Looked at under the lock: whoever closes sets the flag before it takes the lock.
         if self.is_closed() {
             return None;
         }
+        let closers = &mut rare.get_or_insert_default().closers;
         let key = key.unwrap_or(closers.next);
         closers.next = closers.next.max(key + 1);
         let replaced = closers.wakers.insert(key, waker);
-        drop(closers);
+        drop(rare);
         drop(replaced);
         Some(key)
     }
 
     pub(crate) fn forget_closer(&self, key: u64) {
-        let waker = lock(&self.closers).wakers.remove(&key);
+        let mut rare = lock(&self.rare);
+        let waker = rare
+            .as_mut()
+            .and_then(|rare| rare.closers.wakers.remove(&key));
+        drop(rare);
         drop(waker);
     }
 
@@ -161,8 +183,8 @@ impl<T> Mesh<T> {
         trace!("lane opened");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_add(1, Ordering::Relaxed);
-        // A pool that another producer has locked is passed by, so that nobody waits here.
-        let pooled = self.pool.try_lock().ok().and_then(|mut pool| pool.pop());
+        // A pool that somebody else has locked is passed by, so that nobody waits here.
+        let pooled = (self.rare.try_lock().ok()).and_then(|mut rare| rare.as_mut()?.pool.pop());
         Some(LaneTx::new(pooled.unwrap_or_else(Lane::new)))
     }
 
@@ -172,10 +194,14 @@ impl<T> Mesh<T> {
         trace!("lane drained and recycled");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
-        if let Ok(mut pool) = self.pool.try_lock()
-            && pool.len() < POOL
+        // After the last sender a lane is of use to nobody.
+        if self.senders() > 0
+            && let Ok(mut rare) = self.rare.try_lock()
         {
-            pool.push(lane);
+            let pool = &mut rare.get_or_insert_default().pool;
+            if pool.len() < POOL {
+                pool.push(lane);
+            }
         }
     }
 
@@ -247,7 +273,7 @@ mod tests {
 
     #[test]
     fn mesh_and_sender_are_small() {
-        assert_eq!(size_of::<Mesh<u64>>(), 256);
+        assert_eq!(size_of::<Mesh<u64>>(), 192);
         assert_eq!(size_of::<crate::Sender<u64>>(), 40);
     }
 }

@@ -472,12 +472,11 @@ impl<T> Drop for Sender<T> {
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
                 let Sender { mesh, lane, .. } = &mut *self.0;
-                if let Some(lane) = lane.take()
-                    && let Some(lane) = lane.close(&mesh.bell.ready)
-                {
+                let lane = lane.take().and_then(|lane| lane.close(&mesh.bell.ready));
+                mesh.remove_sender();
+                if let Some(lane) = lane {
                     mesh.recycle(lane);
                 }
-                mesh.remove_sender();
             }
         }
         let end = End(self);
