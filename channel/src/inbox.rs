@@ -127,7 +127,7 @@ impl<T> Inbox<T> {
                 self.counted.messages += 1;
                 return Some(message);
             }
-            match self.find() {
+            match self.look() {
                 Found::Something => {
                     *patience -= 1;
                     if *patience == 0 {
@@ -189,6 +189,20 @@ impl<T> Inbox<T> {
         self.current = Some(lane);
         self.turn.begin(self.mesh.config.burst);
         self.turn.book_after(self.enough);
+    }
+
+    /// Goes on to what comes next. A receiver that has nothing to go on with looks at the list alone.
+    #[inline(never)]
+    fn look(&mut self) -> Found {
+        if self.current.is_some() || !self.chain.is_empty() || !self.again.is_empty() || self.closed
+        {
+            return self.find();
+        }
+        if self.mesh.bell.ready.has_news(&self.express) {
+            self.take_list();
+            return Found::Something;
+        }
+        Found::Nothing
     }
 
     /// Goes on from a lane that is empty or has had its turn.
@@ -447,6 +461,9 @@ impl<T> Inbox<T> {
     /// the current one again.
     #[inline]
     fn give_up_current(&mut self) -> bool {
+        if self.current.is_none() {
+            return false;
+        }
         self.book();
         let Some(mut lane) = self.current.take() else {
             return false;
