@@ -37,7 +37,6 @@ pub(crate) struct Mesh<T> {
 /// What most channels never come to need.
 struct Rare<T> {
     /// Lanes of producers that have gone, as good as new.
-    #[expect(clippy::vec_box, reason = "a lane stays where it is")]
     pool: Vec<Box<Lane<T>>>,
     closers: Closers,
 }
