@@ -173,10 +173,11 @@ impl<T> Mesh<T> {
     /// A lane for a producer that sends through one for the first time; `None` once the receiver has closed.
     ///
     /// A lane that ends after the close may leave its name in an express place: a new one at the same address
-    /// would count that message as its own.
+    /// would count that message as its own. (One that is opened in the very moment of the close may do so until the
+    /// receiver has taken it; nothing is sent by it.)
     #[cold]
     pub(crate) fn open_lane(&self) -> Option<LaneTx<T>> {
-        if self.bell.ready.is_closed() {
+        if self.is_closed() {
             return None;
         }
         trace!("lane opened");

@@ -333,12 +333,6 @@ impl<T> ReadyList<T> {
         self.hung_up.load(Ordering::Acquire)
     }
 
-    /// Whether the receiver has closed the list.
-    pub(crate) fn is_closed(&self) -> bool {
-        // ORDERING: Relaxed; who has learnt of a close from another end sees it here.
-        Head(self.head.load(Ordering::Relaxed)).is_closed()
-    }
-
     /// A producer is about to wait for room. From now on the receiver looks at the lanes of those whose
     /// messages it takes from express places.
     pub(crate) fn expect_waiting(&self) {
