@@ -2,7 +2,8 @@
 
 use std::{
     cell::RefCell,
-    sync::Arc,
+    num::NonZero,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::Instant,
@@ -23,6 +24,9 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
+
+/// Times that a thread among too many gives way before it parks.
+const GIVING_WAY: usize = 8;
 
 thread_local! {
     /// One waker for a thread, so that it need not be cloned anew for every wait.
@@ -57,6 +61,24 @@ pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
         }
         backoff.snooze();
     }
+}
+
+/// The same for one of so many threads that wait for a last one. Where there are not processors for all of them,
+/// each gives way at once: to go on looking would take the time of the thread that it waits for.
+pub(crate) fn spin_among<R>(threads: usize, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let known = || thread::available_parallelism().map_or(1, NonZero::get);
+    if threads < *PROCESSORS.get_or_init(known) {
+        return spin(attempt);
+    }
+    for _ in 0..GIVING_WAY {
+        let result = attempt();
+        if result.is_some() {
+            return result;
+        }
+        thread::yield_now();
+    }
+    None
 }
 
 /// Receives from `from`, parking the thread when `attempt` gives nothing; `poll` says `None` when there will be

@@ -280,7 +280,9 @@ impl<T> Sender<T> {
         // A sender that goes on with the first free slot would find the lane full again at once, and fight with
         // the receiver for its cache lines with every message.
         let half = self.mesh.config.half();
-        let room = park::spin(|| (self.is_closed() || self.room_for(half) >= half).then_some(()));
+        let room = park::spin_among(self.mesh.senders(), || {
+            (self.is_closed() || self.room_for(half) >= half).then_some(())
+        });
         let ready = match room {
             Some(()) => Some(Ok(())),
             None => park::block_on(deadline, |cx| self.poll_reserve(cx)),
