@@ -22,8 +22,6 @@ pub(crate) struct Inbox<T> {
     /// is given up only when the receiver goes to sleep or elsewhere.
     current: Option<LaneRx<T>>,
     turn: Turn,
-    /// Taken from a lane before a waiting producer is looked for.
-    enough: usize,
     /// Lanes yet to be come to in this round.
     chain: Chain<T>,
     /// Lanes that had more than their turn allowed.
@@ -78,12 +76,11 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 
 impl<T> Inbox<T> {
     pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
-        let (polled_after, enough) = (mesh.config.polled_after, mesh.config.half());
+        let polled_after = mesh.config.polled_after;
         Self {
             mesh,
             current: None,
             turn: Turn::default(),
-            enough,
             chain: Chain::empty(),
             again: LaneQueue::new(),
             in_again: false,
@@ -179,7 +176,7 @@ impl<T> Inbox<T> {
         self.counted.messages += given as u64;
         if let Some(lane) = &mut self.current {
             lane.took(given);
-            let next = lane.make_room(self.enough);
+            let next = lane.make_room(self.mesh.config.half());
             self.turn.book_after(next);
         }
     }
@@ -188,7 +185,7 @@ impl<T> Inbox<T> {
     fn turn_to(&mut self, lane: LaneRx<T>) {
         self.current = Some(lane);
         self.turn.begin(self.mesh.config.burst);
-        self.turn.book_after(self.enough);
+        self.turn.book_after(self.mesh.config.half());
     }
 
     /// Goes on to what comes next. A receiver that has nothing to go on with looks at the list alone.

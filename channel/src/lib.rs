@@ -74,6 +74,8 @@
 //!
 //! None is on by default. `stream`: receivers implement `futures_core::Stream`. `tracing`: events at level
 //! trace when lanes open and end, and channels close. `quanta`: queueing delay in the statistics.
+//! `membarrier`: where the system has it, and once `register_membarrier` has been called, producers of busy lanes
+//! send without a memory fence.
 //!
 //! # What does not compile
 //!
