@@ -12,6 +12,8 @@ const STAND_OFF: u32 = 24;
 const WORTH_SPINNING: u32 = 2;
 /// The same for a task that would have gone to sleep.
 const WORTH_A_WAKE_UP: u32 = 8;
+/// Waits before the first attempt: many receivers do not live to see more.
+const FIRST_REST: u32 = 16;
 /// Waits from one attempt that was not worth it to the next, at most.
 const LONGEST_REST: u32 = 1024;
 
@@ -31,7 +33,7 @@ impl Chase {
         Self {
             run: 0,
             keeps_away: false,
-            rest: 0,
+            rest: FIRST_REST,
             next_rest: 1,
         }
     }
@@ -98,7 +100,7 @@ fn pause() {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{Chase, LONGEST_REST, WORTH_SPINNING};
+    use super::{Chase, FIRST_REST, LONGEST_REST, WORTH_SPINNING};
 
     /// Whether the receiver keeps away at each of `waits` waits, after each of which `run` messages come at once.
     fn kept_away(chase: &mut Chase, waits: usize, run: u32) -> usize {
@@ -115,6 +117,8 @@ mod tests {
     #[test]
     fn a_stream_is_kept_away_from_and_single_messages_hardly_ever() {
         let mut chase = Chase::new();
+        let first = kept_away(&mut chase, FIRST_REST as usize, WORTH_SPINNING);
+        assert_eq!(first, 0);
         assert_eq!(kept_away(&mut chase, 100, WORTH_SPINNING), 100);
         // Every rest is twice the one before.
         let tries = kept_away(&mut chase, 2 * LONGEST_REST as usize, 0);
