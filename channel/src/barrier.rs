@@ -3,7 +3,7 @@
 //!
 //! A pair of the two orders like two `store_load_fence!`s: either side's stores before it, or the other's, are
 //! seen by the loads after. The idea is that of folly's `asymmetric_thread_fence_light` and `_heavy` (C++ proposal
-//! P1202). The language's memory model does not know it; a model is given two whole fences for it.
+//! P1202). The language's memory model does not know it.
 
 #[cfg(not(loom))]
 pub(crate) use system::{heavy_fence, is_available, light_fence};

@@ -19,7 +19,7 @@ use crate::{
 /// The receiving side of a mailbox.
 ///
 /// A high-priority message whose send has returned before a receive begins is what that receive gives;
-/// a batch looks for them again at least every [`HIGH_LOOK_INTERVAL`] low-priority messages. How many
+/// a batch looks for them again at least every [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority messages. How many
 /// low-priority lanes are ready makes no difference. Otherwise as [`Receiver`](crate::Receiver), also
 /// about the budget, which counts both classes.
 pub struct MailboxReceiver<High, Low> {
@@ -54,7 +54,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Takes up to `limit` messages to the end of `into`, and says how many.
     ///
     /// High-priority messages go first, and are looked for again at least every
-    /// [`HIGH_LOOK_INTERVAL`] low-priority ones.
+    /// [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority ones.
     ///
     /// # Errors
     ///
