@@ -34,8 +34,10 @@ pub(crate) use model::{heavy_fence, is_available, light_fence};
 ///     eprintln!("every message costs a fence: {error}");
 /// }
 /// ```
-#[cfg(feature = "membarrier")]
+#[cfg(any(feature = "membarrier", loom))]
 pub fn register_membarrier() -> std::io::Result<()> {
+    #[cfg(loom)]
+    use model as system;
     system::register()
 }
 
@@ -115,25 +117,30 @@ mod system {
     pub(crate) fn heavy_fence() {}
 }
 
-#[cfg(all(loom, feature = "membarrier"))]
-mod system {
-    pub(super) fn register() -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A model has no fence that makes other threads pass one. Two read-modify-writes of one word order like the pair:
 /// the later of them sees what came before the earlier.
 #[cfg(loom)]
 mod model {
+    use std::cell::Cell;
+
     use crate::sync::{AtomicUsize, Ordering};
 
     loom::lazy_static! {
         static ref PAIR: AtomicUsize = AtomicUsize::new(0);
     }
 
+    std::thread_local! {
+        /// A model runs on one thread. Those that do not ask for it are spared what it adds to them.
+        static REGISTERED: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub(super) fn register() -> std::io::Result<()> {
+        REGISTERED.set(true);
+        Ok(())
+    }
+
     pub(crate) fn is_available() -> bool {
-        true
+        REGISTERED.get()
     }
 
     pub(crate) fn light_fence() {

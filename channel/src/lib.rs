@@ -146,7 +146,7 @@ mod sync;
 mod turn;
 mod wake;
 
-#[cfg(feature = "membarrier")]
+#[cfg(any(feature = "membarrier", loom))]
 pub use barrier::register_membarrier;
 #[cfg(feature = "quanta")]
 pub use stats::DelayStats;

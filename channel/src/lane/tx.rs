@@ -209,7 +209,9 @@ impl<T> LaneTx<T> {
         // Pairs with the heavy fence by which the receiver ceases to poll: either this sees the state that it
         // left before that, or the receiver sees the messages after it.
         // A model's light fence orders two producers too, so there it is passed only when it counts.
-        if !cfg!(loom) || self.lane().state.load(Ordering::Relaxed) == POLLED {
+        let counts =
+            || barrier::is_available() && self.lane().state.load(Ordering::Relaxed) == POLLED;
+        if !cfg!(loom) || counts() {
             barrier::light_fence();
             // ORDERING: Acquire as below.
             if self.lane().state.load(Ordering::Acquire) == POLLED {

@@ -2,15 +2,25 @@
 
 use std::task::Waker;
 
+use lanemesh::Builder;
 use loom::{future::block_on, thread};
 
 use crate::{lanes, model, payload, poll_once};
+
+/// Lanes that are polled from their second message on.
+fn polled(capacity: usize) -> Builder {
+    lanemesh::register_membarrier().unwrap();
+    lanes(capacity)
+        .first_ring(capacity)
+        .burst(1)
+        .polled_after(1)
+}
 
 /// The receiver polls the lane, gives it up to sleep, and is sent to meanwhile.
 #[test]
 fn polled_handshake() {
     model(2, || {
-        let (mut tx, mut rx) = lanes(4).first_ring(4).burst(1).polled_after(1).build();
+        let (mut tx, mut rx) = polled(4).build();
         tx.try_send(payload(0)).unwrap();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
@@ -29,7 +39,7 @@ fn polled_handshake() {
 #[test]
 fn polled_sender_drop() {
     model(2, || {
-        let (mut tx, mut rx) = lanes(4).first_ring(4).burst(1).polled_after(1).build();
+        let (mut tx, mut rx) = polled(4).build();
         tx.try_send(payload(0)).unwrap();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
@@ -47,7 +57,7 @@ fn polled_sender_drop() {
 #[test]
 fn polled_close() {
     model(2, || {
-        let (mut tx, mut rx) = lanes(4).first_ring(4).burst(1).polled_after(1).build();
+        let (mut tx, mut rx) = polled(4).build();
         tx.try_send(payload(0)).unwrap();
         tx.try_send(payload(1)).unwrap();
         assert_eq!(rx.try_recv().unwrap().0, 0);
@@ -81,7 +91,7 @@ fn polled_close() {
 #[test]
 fn polled_lanes_are_all_looked_at() {
     model(2, || {
-        let (mut first, mut rx) = lanes(4).first_ring(4).burst(1).polled_after(1).build();
+        let (mut first, mut rx) = polled(4).build();
         let mut second = first.clone();
         for n in 0..2 {
             first.try_send(payload(n)).unwrap();
@@ -109,7 +119,7 @@ fn polled_lanes_are_all_looked_at() {
 #[test]
 fn polled_waiting() {
     model(2, || {
-        let (mut tx, mut rx) = lanes(2).first_ring(2).burst(1).polled_after(1).build();
+        let (mut tx, mut rx) = polled(2).build();
         tx.try_send(payload(0)).unwrap();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
