@@ -5,11 +5,7 @@
 //! seen by the loads after. The idea is that of folly's `asymmetric_thread_fence_light` and `_heavy` (C++ proposal
 //! P1202). The language's memory model does not know it.
 
-#[cfg(not(loom))]
 pub(crate) use system::{heavy_fence, is_available, light_fence};
-
-#[cfg(loom)]
-pub(crate) use model::{heavy_fence, is_available, light_fence};
 
 /// Allows receivers to spare their busiest senders the memory fence of each message, where the system has
 /// `membarrier`: Linux since 4.14.
@@ -36,8 +32,6 @@ pub(crate) use model::{heavy_fence, is_available, light_fence};
 /// ```
 #[cfg(any(feature = "membarrier", loom))]
 pub fn register_membarrier() -> std::io::Result<()> {
-    #[cfg(loom)]
-    use model as system;
     system::register()
 }
 
@@ -120,7 +114,7 @@ mod system {
 /// A model has no fence that makes other threads pass one. Two read-modify-writes of one word order like the pair:
 /// the later of them sees what came before the earlier.
 #[cfg(loom)]
-mod model {
+mod system {
     use std::cell::Cell;
 
     use crate::sync::{AtomicUsize, Ordering};

@@ -3,13 +3,15 @@
 //! It promises to find every message whose send has said `Ok`, each lane in its order, and to come to
 //! every lane that has messages within one round. It does not choose between priorities.
 
+mod polled;
+
 use std::{fmt, task::Waker};
 
 use crate::{
     express::Watch,
     lane::{Dry, Lane, LaneRx},
     mesh::Mesh,
-    polling::{Polling, WORTH_POLLING},
+    polling::Polling,
     ready::{Arm, Chain, LaneQueue},
     stats::Stats,
     sync::{Arc, Mutex, lock, spin_loop, store_load_fence, yield_now},
@@ -158,7 +160,7 @@ impl<T> Inbox<T> {
                 count += 1;
                 continue;
             }
-            match self.find() {
+            match self.look() {
                 Found::Something => {}
                 Found::Nothing => break,
             }
@@ -239,64 +241,6 @@ impl<T> Inbox<T> {
             }
         }
         self.next_lane()
-    }
-
-    /// Goes on from a polled lane that is empty.
-    fn come_back_to(&mut self, mut lane: LaneRx<T>, gave: bool) -> Found {
-        if let Some(dry) = lane.ended() {
-            if self.settle(lane, dry) {
-                return Found::Something;
-            }
-            return self.next_lane();
-        }
-        lane.make_room(1);
-        if !self.has_other_work() {
-            self.current = Some(lane);
-            return Found::Nothing;
-        }
-        let messages = self.counted.messages;
-        self.polling.visited(gave, messages);
-        // SAFETY: the lane is the receiver's, and in no list.
-        unsafe { self.again.push(lane.into_lane()) };
-        if self.polling.is_vain(messages) {
-            self.cease_polling();
-        } else if self.polling.has_visited_all()
-            && self.again.len() == self.polling.lanes()
-            && self.chain.is_empty()
-            && !self.express.is_due()
-            && !self.mesh.bell.ready.has_news(&self.express)
-        {
-            self.polling.found_nothing();
-            return Found::Nothing;
-        }
-        self.next_lane()
-    }
-
-    /// Begins to poll a lane, if what it gave in its turn shows that it is worth it.
-    #[inline]
-    fn poll_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
-        if gave >= WORTH_POLLING.min(self.mesh.config.burst)
-            && !self.closed
-            && self.polling.may_begin(self.counted.messages)
-            && lane.poll()
-        {
-            self.polling.add(self.counted.messages);
-        }
-    }
-
-    /// Makes all lanes such that their producers pass a fence again.
-    #[cold]
-    fn cease_polling(&mut self) {
-        if let Some(lane) = &mut self.current {
-            lane.cease_polling();
-        }
-        for mut chain in [self.chain.again(), self.again.peek()] {
-            while let Some(lane) = chain.next() {
-                // SAFETY: all of them are the receiver's, and no other view of them is in use.
-                unsafe { LaneRx::new(lane) }.cease_polling();
-            }
-        }
-        self.polling.end(self.counted.messages);
     }
 
     #[inline]
@@ -398,6 +342,7 @@ impl<T> Inbox<T> {
     fn take_list(&mut self) {
         let taken = self.mesh.bell.ready.take(&mut self.express);
         self.chain = taken.chain;
+        self.in_again = false;
         self.counted.wakeups += u64::from(self.asleep);
         self.asleep = false;
     }
@@ -502,7 +447,7 @@ impl<T> Inbox<T> {
             if self.express.has_written(&self.mesh.bell.express) {
                 return true;
             }
-            match self.find() {
+            match self.look() {
                 Found::Something => {}
                 Found::Nothing => return false,
             }

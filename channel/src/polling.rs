@@ -16,8 +16,6 @@ const VAIN_POLLS: u8 = if cfg!(loom) { 0 } else { 16 };
 const VAIN_VISITS: u32 = 1024;
 /// Visits to empty lanes that cost nothing when there is nothing else to do.
 const FREE_VISITS: u32 = 4;
-/// Messages that a nanosecond of a heavy fence must have served. Each of them was spared some nanoseconds.
-const MESSAGES_A_NANOSECOND: u32 = 1;
 /// Messages without a sleep that may at most be asked for.
 const LONGEST_RUN: u32 = 1 << 24;
 
@@ -142,7 +140,8 @@ impl Polling {
         let start = (!cfg!(loom)).then(Instant::now);
         barrier::heavy_fence();
         let cost = start.map_or(0, |start| start.elapsed().as_nanos() as u32);
-        self.run = if gained / MESSAGES_A_NANOSECOND < cost {
+        // Each message was spared some nanoseconds, and may cost one.
+        self.run = if gained < cost {
             self.run
                 .saturating_mul(2)
                 .min(LONGEST_RUN.max(self.least_run))

@@ -2,10 +2,10 @@
 
 use std::task::Waker;
 
-use lanemesh::Builder;
+use lanemesh::{Builder, Receiver, Sender};
 use loom::{future::block_on, thread};
 
-use crate::{lanes, model, payload, poll_once};
+use crate::{Payload, lanes, model, payload, poll_once};
 
 /// Lanes that are polled from their second message on.
 fn polled(capacity: usize) -> Builder {
@@ -16,21 +16,33 @@ fn polled(capacity: usize) -> Builder {
         .polled_after(1)
 }
 
+/// The same, with the two messages in it that let the lane be polled.
+fn begun(capacity: usize) -> (Sender<Payload>, Receiver<Payload>) {
+    let (mut tx, rx) = polled(capacity).build();
+    for n in 0..2 {
+        tx.try_send(payload(n)).unwrap();
+    }
+    (tx, rx)
+}
+
+/// Receives the messages in order, from the first to `last`.
+fn receive_to(rx: &mut Receiver<Payload>, last: u32) {
+    for n in 0..=last {
+        assert_eq!(block_on(rx.recv()).unwrap().0, n);
+    }
+}
+
 /// The receiver polls the lane, gives it up to sleep, and is sent to meanwhile.
 #[test]
 fn polled_handshake() {
     model(2, || {
-        let (mut tx, mut rx) = polled(4).build();
-        tx.try_send(payload(0)).unwrap();
-        tx.try_send(payload(1)).unwrap();
+        let (mut tx, mut rx) = begun(4);
         let producer = thread::spawn(move || {
             tx.try_send(payload(2)).unwrap();
             tx.try_send(payload(3)).unwrap();
             tx
         });
-        for n in 0..=3 {
-            assert_eq!(block_on(rx.recv()).unwrap().0, n);
-        }
+        receive_to(&mut rx, 3);
         drop(producer.join().unwrap());
     });
 }
@@ -39,15 +51,11 @@ fn polled_handshake() {
 #[test]
 fn polled_sender_drop() {
     model(2, || {
-        let (mut tx, mut rx) = polled(4).build();
-        tx.try_send(payload(0)).unwrap();
-        tx.try_send(payload(1)).unwrap();
+        let (mut tx, mut rx) = begun(4);
         let producer = thread::spawn(move || {
             tx.try_send(payload(2)).unwrap();
         });
-        for n in 0..=2 {
-            assert_eq!(block_on(rx.recv()).unwrap().0, n);
-        }
+        receive_to(&mut rx, 2);
         assert!(block_on(rx.recv()).is_none());
         producer.join().unwrap();
     });
@@ -57,9 +65,7 @@ fn polled_sender_drop() {
 #[test]
 fn polled_close() {
     model(2, || {
-        let (mut tx, mut rx) = polled(4).build();
-        tx.try_send(payload(0)).unwrap();
-        tx.try_send(payload(1)).unwrap();
+        let (mut tx, mut rx) = begun(4);
         assert_eq!(rx.try_recv().unwrap().0, 0);
         let producer = thread::spawn(move || {
             let mut accepted = 0;
@@ -119,15 +125,11 @@ fn polled_lanes_are_all_looked_at() {
 #[test]
 fn polled_waiting() {
     model(2, || {
-        let (mut tx, mut rx) = polled(2).build();
-        tx.try_send(payload(0)).unwrap();
-        tx.try_send(payload(1)).unwrap();
+        let (mut tx, mut rx) = begun(2);
         let producer = thread::spawn(move || {
             block_on(tx.send(payload(2))).unwrap();
         });
-        for n in 0..=2 {
-            assert_eq!(block_on(rx.recv()).unwrap().0, n);
-        }
+        receive_to(&mut rx, 2);
         producer.join().unwrap();
     });
 }
