@@ -5,7 +5,7 @@
 //! seen by the loads after. The idea is that of folly's `asymmetric_thread_fence_light` and `_heavy` (C++ proposal
 //! P1202). The language's memory model does not know it.
 
-pub(crate) use system::{heavy_fence, is_available, light_fence};
+pub(crate) use system::{heavy_fence, is_available, is_possible, light_fence};
 
 /// Allows receivers to spare their busiest senders the memory fence of each message, where the system has
 /// `membarrier`: Linux since 4.14.
@@ -68,6 +68,12 @@ mod system {
         REGISTERED.load(Ordering::Relaxed)
     }
 
+    /// Whether lanes may be polled at all, known when this is compiled.
+    #[inline]
+    pub(crate) fn is_possible() -> bool {
+        true
+    }
+
     /// The producer's side: keeps the compiler from moving the load up before the store.
     #[inline]
     pub(crate) fn light_fence() {
@@ -106,6 +112,11 @@ mod system {
     }
 
     #[inline]
+    pub(crate) fn is_possible() -> bool {
+        false
+    }
+
+    #[inline]
     pub(crate) fn light_fence() {}
 
     pub(crate) fn heavy_fence() {}
@@ -135,6 +146,10 @@ mod system {
 
     pub(crate) fn is_available() -> bool {
         REGISTERED.get()
+    }
+
+    pub(crate) fn is_possible() -> bool {
+        is_available()
     }
 
     pub(crate) fn light_fence() {

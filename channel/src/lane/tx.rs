@@ -208,10 +208,7 @@ impl<T> LaneTx<T> {
     fn publish(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
         // Pairs with the heavy fence by which the receiver ceases to poll: either this sees the state that it
         // left before that, or the receiver sees the messages after it.
-        // A model's light fence orders two producers too, so there it is passed only when it counts.
-        let counts =
-            || barrier::is_available() && self.lane().state.load(Ordering::Relaxed) == POLLED;
-        if !cfg!(loom) || counts() {
+        if barrier::is_possible() {
             barrier::light_fence();
             // ORDERING: Acquire as below.
             if self.lane().state.load(Ordering::Acquire) == POLLED {
