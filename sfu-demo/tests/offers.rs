@@ -65,3 +65,14 @@ fn section_that_is_named_twice_is_refused() {
     let twice = format!("{offer}{}", &offer[last..]);
     assert_eq!(answer(&twice), Err(Refusal::Malformed));
 }
+
+/// Found by the fuzz target `whip_sdp`: such a section was left out of the answer.
+#[test]
+fn section_of_an_unknown_kind_is_refused() {
+    let offer = real("aiortc-publish");
+    for kind in ["text", "message", "viSdeo"] {
+        let unknown = offer.replace("m=video", &format!("m={kind}"));
+        assert_ne!(unknown, offer);
+        assert_eq!(answer(&unknown), Err(Refusal::Kind), "{kind}");
+    }
+}

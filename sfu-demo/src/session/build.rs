@@ -34,6 +34,8 @@ pub enum Refusal {
     TooMuch,
     /// It has no fingerprint, or one that is none.
     Fingerprint,
+    /// It has a section that is neither audio nor video nor a data channel.
+    Kind,
     /// It is not SDP, or not of a kind that can be answered.
     Malformed,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Refusal {
             Self::TooLong => "the SDP is longer than 64 KiB",
             Self::TooMuch => "the SDP has more sections, candidates or streams than are allowed",
             Self::Fingerprint => "the SDP has no usable certificate fingerprint",
+            Self::Kind => "the SDP has a section other than audio, video or application",
             Self::Malformed => "the SDP cannot be understood",
         })
     }
@@ -104,6 +107,11 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
     if fingerprints.peek().is_none() || !fingerprints.all(is_fingerprint) {
         return Err(Refusal::Fingerprint);
     }
+    // A section of another kind would go unanswered, and the sections of an answer go by their order.
+    let mut sections = sdp.lines().filter_map(|line| line.strip_prefix("m="));
+    if !sections.all(is_known_kind) {
+        return Err(Refusal::Kind);
+    }
     // Two sections of one name would be answered by one.
     let mut names: Vec<_> = sdp
         .lines()
@@ -117,6 +125,11 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
         return Err(Refusal::Malformed);
     }
     Ok(())
+}
+
+fn is_known_kind(section: &str) -> bool {
+    let kind = section.split(' ').next();
+    matches!(kind, Some("audio" | "video" | "application"))
 }
 
 fn is_fingerprint(value: &str) -> bool {
