@@ -128,7 +128,7 @@ mod system {
 mod system {
     use std::cell::Cell;
 
-    use crate::sync::{AtomicUsize, Ordering};
+    use crate::sync::{AtomicUsize, Ordering, mutant};
 
     loom::lazy_static! {
         static ref PAIR: AtomicUsize = AtomicUsize::new(0);
@@ -153,14 +153,14 @@ mod system {
     }
 
     pub(crate) fn light_fence() {
-        if !cfg!(mutant = "light_fence") {
+        if !mutant("light_fence") {
             // ORDERING: AcqRel, as said above.
             PAIR.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     pub(crate) fn heavy_fence() {
-        if !cfg!(mutant = "heavy_fence") {
+        if !mutant("heavy_fence") {
             // ORDERING: AcqRel, as said above.
             PAIR.fetch_add(1, Ordering::AcqRel);
         }

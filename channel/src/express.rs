@@ -15,7 +15,7 @@ use std::{
 use crate::{
     delay::Stamp,
     lane::{Lane, LaneName},
-    sync::{AtomicPtr, Ordering, UnsafeCell},
+    sync::{AtomicPtr, Ordering, UnsafeCell, mutant},
 };
 
 /// Places of one set at most; the head of the ready list counts to 63, which is for a set that is shut.
@@ -184,7 +184,7 @@ impl<T> Express<T> {
         place
             .message
             .with_mut(|cell| unsafe { (*cell).write(message) });
-        let release = if cfg!(mutant = "express_release") {
+        let release = if mutant("express_release") {
             Ordering::Relaxed
         } else {
             Ordering::Release

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     express::{Claim, Set, Watch},
     lane::Lane,
-    sync::{AtomicBool, AtomicPtr, Ordering},
+    sync::{AtomicBool, AtomicPtr, Ordering, mutant},
     wake::{Slot, WakeCell},
 };
 
@@ -209,19 +209,15 @@ impl<T> ReadyList<T> {
             // SAFETY: the caller owns the lane's link until the exchange succeeds.
             unsafe { lane.as_ref() }.set_next(head.lane());
             // A producer that stops here delays nobody: the list is whole before and after.
-            let release = if cfg!(mutant = "push_release") {
+            let release = if mutant("push_release") {
                 Ordering::Relaxed
             } else {
                 Ordering::AcqRel
             };
             // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are written.
             // Acquire, because the head may be *armed*: pairs with the Release in `arm`, for the waker.
-            let exchange = self.replace(
-                cfg!(mutant = "push_exchange"),
-                head,
-                head.with_lane(lane),
-                release,
-            );
+            let exchange =
+                self.replace(mutant("push_exchange"), head, head.with_lane(lane), release);
             match exchange {
                 Ok(_) => {
                     if let Some(slot) = head.armed() {
@@ -265,7 +261,7 @@ impl<T> ReadyList<T> {
             // with that in `arm`, for the waker. Release keeps the order of this sender's earlier work
             // for whoever takes the list.
             let exchange = self.replace(
-                cfg!(mutant = "claim_exchange"),
+                mutant("claim_exchange"),
                 head,
                 head.awake().with_claim(),
                 Ordering::AcqRel,
@@ -304,7 +300,7 @@ impl<T> ReadyList<T> {
         // ORDERING: Relaxed; the exchange does the ordering.
         let mut head = Head(self.head.load(Ordering::Relaxed));
         while !head.is_closed() {
-            let release = if cfg!(mutant = "hang_up_release") {
+            let release = if mutant("hang_up_release") {
                 Ordering::Acquire
             } else {
                 Ordering::AcqRel
@@ -362,9 +358,9 @@ impl<T> ReadyList<T> {
     /// and not after `close`.
     #[inline]
     pub(crate) fn take(&self, watch: &mut Watch) -> Taken<T> {
-        let order = if cfg!(mutant = "take_acquire") {
+        let order = if mutant("take_acquire") {
             Ordering::Release
-        } else if cfg!(mutant = "express_turn") {
+        } else if mutant("express_turn") {
             Ordering::Acquire
         } else {
             Ordering::AcqRel
@@ -405,7 +401,7 @@ impl<T> ReadyList<T> {
             return Arm::Busy;
         };
         let armed = idle.arming(slot);
-        if cfg!(mutant = "arm_store") {
+        if mutant("arm_store") {
             // ORDERING: the mutant: a plain store overwrites a push that came in between.
             self.head.store(armed.0, Ordering::Release);
             return Arm::Armed;
@@ -416,7 +412,7 @@ impl<T> ReadyList<T> {
         match self.head.compare_exchange(
             idle.0,
             armed.0,
-            if cfg!(mutant = "arm_release") {
+            if mutant("arm_release") {
                 Ordering::Relaxed
             } else {
                 Ordering::AcqRel

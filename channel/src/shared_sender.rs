@@ -12,7 +12,7 @@ use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
     park,
     sender::{Sender, WeakSender},
-    sync::{Mutex, lock},
+    sync::{Mutex, lock, mutant},
 };
 
 /// A [`Sender`] whose sends take `&self`.
@@ -143,7 +143,7 @@ impl<T> SharedSender<T> {
                 let result = sender.try_send(unsent);
                 drop(sender);
                 // Finding room took down the lane's flag, which others may have been waiting by.
-                if !cfg!(mutant = "shared_wake") {
+                if !mutant("shared_wake") {
                     self.waiters.wake_by_ref();
                 }
                 Poll::Ready(result.map_err(|error| SendError(error.into_inner())))

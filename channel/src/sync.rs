@@ -76,13 +76,29 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Whether the models run with the code weakened at the place of this name, to see whether one fails for
+/// it: if `LANEMESH_MUTANT` says so.
+#[cfg(loom)]
+pub(crate) fn mutant(name: &str) -> bool {
+    static CHOSEN: std::sync::LazyLock<Option<String>> =
+        std::sync::LazyLock::new(|| std::env::var("LANEMESH_MUTANT").ok());
+    CHOSEN.as_deref() == Some(name)
+}
+
+/// Whether the code is weakened at the place of this name: in models only.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) const fn mutant(_name: &str) -> bool {
+    false
+}
+
 /// Orders the stores before it against the loads after it (StoreLoad), for the pattern in which two
 /// threads each store one word and then look at the other's: at least one of them sees the other's store.
 ///
 /// `mutant` names the place, so that a model can be run without this one fence.
 macro_rules! store_load_fence {
     ($mutant:literal) => {
-        if !cfg!(mutant = $mutant) {
+        if !$crate::sync::mutant($mutant) {
             // ORDERING: pairs with another `store_load_fence!`; the call's comment names it.
             $crate::sync::fence($crate::sync::Ordering::SeqCst);
         }

@@ -7,7 +7,7 @@
 
 use std::task::Waker;
 
-use crate::sync::{AtomicBool, Ordering, UnsafeCell};
+use crate::sync::{AtomicBool, Ordering, UnsafeCell, mutant};
 
 /// Which of the two slots a flag names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl WakeCell {
         for name in [Slot::First, Slot::Second] {
             let slot = &self.slots[name as usize];
             // ORDERING: Acquire pairs with the Release in `wake`: the reader is done with the waker.
-            if !cfg!(mutant = "wake_slot_busy") && slot.busy.load(Ordering::Acquire) {
+            if !mutant("wake_slot_busy") && slot.busy.load(Ordering::Acquire) {
                 continue;
             }
             // SAFETY: not busy, so nobody else writes, and the caller is the only sleeper.

@@ -30,7 +30,7 @@ pub(crate) use self::{
 use crate::{
     delay::Stamp,
     ring::RingConsumer,
-    sync::{AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell},
+    sync::{AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant},
     wake::{Slot, WakeCell},
 };
 
@@ -137,7 +137,7 @@ impl<T> Lane<T> {
     pub(crate) unsafe fn release(lane: NonNull<Self>) -> Option<Box<Self>> {
         // SAFETY: the caller's half keeps the lane alive until here.
         let halves = unsafe { &lane.as_ref().halves };
-        let order = if cfg!(mutant = "release_halves") {
+        let order = if mutant("release_halves") {
             Ordering::Relaxed
         } else {
             Ordering::AcqRel

@@ -5,7 +5,7 @@ use std::{fmt, ptr::NonNull};
 use super::{CLOSING, IDLE, Lane, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
 #[cfg(feature = "quanta")]
 use crate::delay::Stamp;
-use crate::sync::{Ordering, store_load_fence};
+use crate::sync::{Ordering, mutant, store_load_fence};
 
 /// A lane that the receiver holds: taken from the ready list, and not yet given up.
 pub(crate) struct LaneRx<T> {
@@ -150,7 +150,7 @@ impl<T> LaneRx<T> {
         let Some(part) = self.part() else {
             return false;
         };
-        let acquire = if cfg!(mutant = "growth_acquire") {
+        let acquire = if mutant("growth_acquire") {
             Ordering::Relaxed
         } else {
             Ordering::Acquire
@@ -162,8 +162,7 @@ impl<T> LaneRx<T> {
             return false;
         }
         // SAFETY: the receiver holds the lane, and with it the consumer.
-        if !cfg!(mutant = "growth_look") && part.consumer.with(|ring| unsafe { (*ring).len() }) > 0
-        {
+        if !mutant("growth_look") && part.consumer.with(|ring| unsafe { (*ring).len() }) > 0 {
             return true;
         }
         // ORDERING: Relaxed; the producer reads `ring` only to open the first.
@@ -294,7 +293,7 @@ impl<T> LaneRx<T> {
             return Dry::Idle;
         }
         // The producer may have seen *idle* too: the exchange decides who goes on.
-        if cfg!(mutant = "retire_exchange") {
+        if mutant("retire_exchange") {
             lane.state.store(QUEUED, Ordering::Relaxed);
             // ORDERING: Relaxed is enough to win: what the receiver then reads it acquires elsewhere.
         } else if lane
@@ -329,7 +328,7 @@ impl<T> LaneRx<T> {
         store_load_fence!("seal_fence");
         let more = self.has_more();
         let next = if more { QUEUED } else { SEALED };
-        if cfg!(mutant = "seal_exchange") {
+        if mutant("seal_exchange") {
             lane.state.store(next, Ordering::Release);
             return if more { Dry::Kept } else { Dry::Finished };
         }

@@ -14,7 +14,7 @@ use crate::{
     barrier,
     ready::ReadyList,
     ring::{RingProducer, ring},
-    sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, store_load_fence},
+    sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, mutant, store_load_fence},
     wake::Slot,
 };
 
@@ -237,7 +237,7 @@ impl<T> LaneTx<T> {
                 // Messages from before these were accepted because the receiver was sure to see them:
                 // it has not popped them, so it is about to take the lane back, and will see these too
                 // when it next gives the lane up.
-                if !cfg!(mutant = "requeue_rule") && self.rings_used() > count {
+                if !mutant("requeue_rule") && self.rings_used() > count {
                     return count;
                 }
                 if self.requeue(ready) {
@@ -246,7 +246,7 @@ impl<T> LaneTx<T> {
                     self.accepted_of(count)
                 }
             }
-            CLOSING if cfg!(mutant = "publish_exchange") => {
+            CLOSING if mutant("publish_exchange") => {
                 lane.state.store(SEALED_ALL, Ordering::Release);
                 count
             }
@@ -292,7 +292,7 @@ impl<T> LaneTx<T> {
     /// channel is closed, and the lane with all that is in it the producer's.
     fn requeue(&mut self, ready: &ReadyList<T>) -> bool {
         let lane = self.lane();
-        if cfg!(mutant = "requeue_exchange") {
+        if mutant("requeue_exchange") {
             lane.state.store(QUEUED, Ordering::Relaxed);
             // ORDERING: Acquire as in `publish`; the push publishes what is in the lane.
         } else if lane
