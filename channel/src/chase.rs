@@ -29,6 +29,7 @@ pub(crate) struct Chase {
 }
 
 impl Chase {
+    #[inline]
     pub(crate) fn new() -> Self {
         Self {
             run: 0,

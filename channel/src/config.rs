@@ -47,6 +47,7 @@ impl Builder {
     /// # Panics
     ///
     /// Panics if `lane_capacity` is zero, or more than `isize::MAX / 2`.
+    #[inline]
     #[track_caller]
     pub fn new(lane_capacity: usize) -> Self {
         assert!(
@@ -90,6 +91,7 @@ impl Builder {
     /// # Panics
     ///
     /// Panics if `messages` is zero.
+    #[inline]
     #[track_caller]
     pub fn burst(mut self, messages: usize) -> Self {
         assert!(
@@ -109,6 +111,7 @@ impl Builder {
     /// # Panics
     ///
     /// Panics if `messages` is zero.
+    #[inline]
     #[track_caller]
     pub fn budget(mut self, messages: usize) -> Self {
         assert!(
@@ -136,6 +139,7 @@ impl Builder {
     ///
     /// A message waits in one of them if nothing else of its producer's waits. With 0 every message goes
     /// through its producer's lane; a channel whose lanes hold one message has none either.
+    #[inline]
     pub fn express(mut self, places: usize) -> Self {
         self.0.express = places;
         self
@@ -176,6 +180,7 @@ impl MailboxBuilder {
     /// # Panics
     ///
     /// Panics if a capacity is zero, or more than `isize::MAX / 2`.
+    #[inline]
     #[track_caller]
     pub fn new(high_lane_capacity: usize, low_lane_capacity: usize) -> Self {
         Self {
@@ -186,12 +191,14 @@ impl MailboxBuilder {
     }
 
     /// Changes the settings of the high-priority class.
+    #[inline]
     pub fn high(mut self, change: impl FnOnce(Builder) -> Builder) -> Self {
         self.high = change(self.high);
         self
     }
 
     /// Changes the settings of the low-priority class.
+    #[inline]
     pub fn low(mut self, change: impl FnOnce(Builder) -> Builder) -> Self {
         self.low = change(self.low);
         self
@@ -205,6 +212,7 @@ impl MailboxBuilder {
     }
 
     /// A mailbox of these settings.
+    #[inline]
     pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
         crate::mailbox::mailbox(self.high.0, self.low.0, self.overflow)
     }

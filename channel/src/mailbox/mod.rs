@@ -47,6 +47,7 @@ pub enum Sent {
     Dropped,
 }
 
+#[inline]
 pub(crate) fn mailbox<High, Low>(
     high: Config,
     low: Config,
@@ -63,6 +64,7 @@ pub(crate) fn mailbox<High, Low>(
             low: Inbox::new(low.clone()),
         },
         pace,
+        overflow,
     };
     (
         MailboxSender {

@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Message, classes::Classes};
+use super::{Message, Overflow, WeakMailboxSender, classes::Classes};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
     inbox::Inbox,
     pace::Pace,
     park,
+    sender::WeakSender,
     stats::MailboxStats,
 };
 
@@ -25,6 +26,8 @@ use crate::{
 pub struct MailboxReceiver<High, Low> {
     pub(super) classes: Classes<High, Low>,
     pub(super) pace: Pace,
+    /// What new senders do when their low lane is full.
+    pub(super) overflow: Overflow,
 }
 
 impl<High, Low> MailboxReceiver<High, Low> {
@@ -289,6 +292,25 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Senders of low-priority messages alive, each of them a producer.
     pub fn sender_count(&self) -> usize {
         self.classes.low.mesh().senders()
+    }
+
+    /// A handle that makes senders for as long as there is one, and does not keep the mailbox open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = lanemesh::mailbox::<&str, u64>(1, 1);
+    /// let weak = rx.weak_sender();
+    /// assert!(weak.upgrade().is_some());
+    /// drop(tx);
+    /// assert!(weak.upgrade().is_none());
+    /// ```
+    pub fn weak_sender(&self) -> WeakMailboxSender<High, Low> {
+        WeakMailboxSender {
+            high: WeakSender::new(self.classes.high.mesh().clone()),
+            low: WeakSender::new(self.classes.low.mesh().clone()),
+            overflow: self.overflow,
+        }
     }
 
     /// Figures of both classes, copied out.

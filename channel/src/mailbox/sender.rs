@@ -342,9 +342,9 @@ impl<High, Low> fmt::Debug for MailboxSender<High, Low> {
 
 /// A handle to a mailbox that does not keep it open.
 pub struct WeakMailboxSender<High, Low> {
-    high: WeakSender<High>,
-    low: WeakSender<Low>,
-    overflow: Overflow,
+    pub(super) high: WeakSender<High>,
+    pub(super) low: WeakSender<Low>,
+    pub(super) overflow: Overflow,
 }
 
 impl<High, Low> WeakMailboxSender<High, Low> {

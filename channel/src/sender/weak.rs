@@ -16,7 +16,7 @@ pub struct WeakSender<T> {
 }
 
 impl<T> WeakSender<T> {
-    pub(super) fn new(mesh: Arc<Mesh<T>>) -> Self {
+    pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
         Self { mesh }
     }
 
