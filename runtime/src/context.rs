@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use lanemesh::{MailboxReceiver, WeakMailboxSender};
+use lanemesh::MailboxReceiver;
 use tokio::time::Instant;
 
 use crate::{
@@ -31,7 +31,6 @@ pub(crate) type Low<A> = Envelope<<A as Actor>::LowPriorityMsg>;
 /// An actor's own view of itself. Every hook gets it.
 pub struct Context<A: Actor> {
     pub(crate) mailbox: MailboxReceiver<High<A>, Low<A>>,
-    weak: WeakMailboxSender<High<A>, Low<A>>,
     pub(crate) shared: Arc<Shared>,
     policies: Policies,
     pub(crate) seat: Option<Seat>,
@@ -49,9 +48,9 @@ pub struct Context<A: Actor> {
 }
 
 impl<A: Actor> Context<A> {
+    #[inline(always)]
     pub(crate) fn new(
         mailbox: MailboxReceiver<High<A>, Low<A>>,
-        weak: WeakMailboxSender<High<A>, Low<A>>,
         shared: Arc<Shared>,
         policies: Policies,
         ahead_limit: u8,
@@ -60,7 +59,6 @@ impl<A: Actor> Context<A> {
     ) -> Self {
         Self {
             mailbox,
-            weak,
             shared,
             policies,
             seat,
@@ -92,7 +90,7 @@ impl<A: Actor> Context<A> {
     ///
     /// A handle that an actor keeps to itself keeps its loop from ending by itself.
     pub fn handle(&self) -> Option<ActorHandle<A>> {
-        let tx = self.weak.upgrade()?;
+        let tx = self.mailbox.weak_sender().upgrade()?;
         Some(ActorHandle::new(tx, self.shared.clone(), self.policies))
     }
 

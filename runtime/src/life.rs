@@ -55,14 +55,13 @@ pub(crate) struct Rules {
 /// costs. So what is needed at the end of an incarnation only is boxed, and no future is moved
 /// into another. The task's state is in a box of its own: the executor moves the future several
 /// times on its way to the heap, and asks there for an alignment that is dear for large blocks.
-pub(crate) fn live<A: Actor>(ctx: Context<A>, life: Life<A>) -> impl Future<Output = ()> + Send {
-    // Its drop reports the end, also when the executor drops the task.
-    let mut task = Box::new(Task {
-        frame: Frame::new(ctx.shared.clone()),
-        ctx,
-        life,
-        is_over: false,
-    });
+///
+/// The task's drop reports the end, also when the executor drops the future.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()> + Send {
     async move {
         loop {
             let ended = if task.begin()
@@ -94,9 +93,10 @@ pub(crate) fn live<A: Actor>(ctx: Context<A>, life: Life<A>) -> impl Future<Outp
     }
 }
 
-struct Task<A: Actor> {
+/// The state of an actor's task.
+pub(crate) struct Task<A: Actor> {
     frame: Frame,
-    ctx: Context<A>,
+    pub(crate) ctx: Context<A>,
     life: Life<A>,
     /// The end has been reported.
     is_over: bool,
@@ -121,6 +121,7 @@ enum Wait {
 }
 
 impl Frame {
+    #[inline(always)]
     fn new(shared: Arc<Shared>) -> Self {
         Self {
             slot: Some(shared.clone()),
@@ -164,6 +165,16 @@ impl Frame {
 }
 
 impl<A: Actor> Task<A> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: Context<A>, life: Life<A>) -> Self {
+        Self {
+            frame: Frame::new(ctx.shared.clone()),
+            ctx,
+            life,
+            is_over: false,
+        }
+    }
+
     /// Makes the next incarnation. If it cannot, the context knows why.
     fn begin(&mut self) -> bool {
         let ctx = &mut self.ctx;

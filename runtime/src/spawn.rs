@@ -17,7 +17,7 @@ use crate::{
     guard::Health,
     handle::{ActorHandle, Policies},
     lane::Lane,
-    life::{Factory, Life, Rules, live},
+    life::{Factory, Life, Rules, Task, live},
     options::{Options, Redelivery},
     shared::Shared,
     stats::Timing,
@@ -315,26 +315,21 @@ impl<A: Actor> Builder<A> {
             ),
             None => None,
         };
+        // Made before the mailbox: nothing fails once that is there, so it can be built in its place.
+        let home = Box::new_uninit();
         // Few express places: an actor that seldom hears anything should be small. A budget of messages: one that
         // goes by time would not repeat in a simulation.
         let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
             .high(|high| high.express(0))
             .low(|low| low.express(2).budget(BUDGET))
             .build();
-        let mut options = self.options;
-        if self.keeps_running {
-            options.get_or_insert_default().own = Some(tx.clone());
-        }
-        let weak = tx.downgrade();
-        let handle = ActorHandle::new(tx, shared.clone(), self.policies);
         let ctx = Context::new(
             rx,
-            weak,
             shared.clone(),
             self.policies,
             (self.low_capacity / AHEAD).min(AHEAD) as u8,
             seat,
-            options,
+            self.options,
         );
         let life = Life {
             actor: self.actor,
@@ -342,7 +337,12 @@ impl<A: Actor> Builder<A> {
             restart: self.restart,
             rules: self.rules,
         };
-        crate::testing::spawn_on(&runtime, live(ctx, life));
+        let mut task = Box::write(home, Task::new(ctx, life));
+        if self.keeps_running {
+            task.ctx.rare().own = Some(tx.clone());
+        }
+        let handle = ActorHandle::new(tx, shared.clone(), self.policies);
+        crate::testing::spawn_on(&runtime, live(task));
         Ok((handle, Child::new(shared)))
     }
 }

@@ -376,7 +376,7 @@ impl<A: Actor> Context<A> {
             }
             Poll::Ready(Some(Message::Low(envelope))) => {
                 self.turn.took_low();
-                if S::AHEAD && !self.turn.idle {
+                if S::AHEAD && self.turn.round != 0 {
                     self.look_ahead();
                 }
                 Poll::Ready(S::low(self, envelope))
