@@ -29,6 +29,8 @@ const POOL: usize = 32;
 pub(crate) struct Mesh<T> {
     pub(crate) bell: Bell<T>,
     closed: AtomicBool,
+    /// The pool may have a lane.
+    has_pool: AtomicBool,
     pub(crate) config: Config,
     counts: Counts,
     rare: Mutex<Option<Box<Rare<T>>>>,
@@ -107,6 +109,7 @@ impl<T> Mesh<T> {
                 express: Express::new(config.express, config.lane_capacity),
             },
             closed: AtomicBool::new(false),
+            has_pool: AtomicBool::new(false),
             config,
             counts: Counts {
                 senders: AtomicUsize::new(1),
@@ -184,7 +187,12 @@ impl<T> Mesh<T> {
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_add(1, Ordering::Relaxed);
         // A pool that somebody else has locked is passed by, so that nobody waits here.
-        let pooled = (self.rare.try_lock().ok()).and_then(|mut rare| rare.as_mut()?.pool.pop());
+        // ORDERING: Relaxed; a hint, and the lock does the ordering. A model looks in any case, and has one state less.
+        let pooled = if cfg!(loom) || self.has_pool.load(Ordering::Relaxed) {
+            (self.rare.try_lock().ok()).and_then(|mut rare| rare.as_mut()?.pool.pop())
+        } else {
+            None
+        };
         Some(LaneTx::new(pooled.unwrap_or_else(Lane::new)))
     }
 
@@ -201,6 +209,10 @@ impl<T> Mesh<T> {
             let pool = &mut rare.get_or_insert_default().pool;
             if pool.len() < POOL {
                 pool.push(lane);
+                if !cfg!(loom) {
+                    // ORDERING: as in `open_lane`.
+                    self.has_pool.store(true, Ordering::Relaxed);
+                }
             }
         }
     }
