@@ -116,21 +116,47 @@ impl Guard {
         mut future: Pin<&mut F>,
     ) -> Poll<Result<F::Output, Cut>> {
         let signals = shared.signals();
+        if let Some(cut) = self.cut_before(shared, signals, cx) {
+            return Poll::Ready(Err(cut));
+        }
+        let poll = poll_caught(future.as_mut(), cx);
+        self.bound(shared, signals, fallback, cx, poll)
+    }
+
+    /// Why the hook is not to be polled at all, by the `signals` of now.
+    #[inline]
+    pub(crate) fn cut_before(
+        &mut self,
+        shared: &Shared,
+        signals: u32,
+        cx: &mut Context<'_>,
+    ) -> Option<Cut> {
         if signals & signal::KILL != 0 {
-            return Poll::Ready(Err(Cut::Killed));
+            return Some(Cut::Killed);
         }
         if let Some(pulse) = &mut self.pulse
             && pulse.poll(shared, cx)
         {
-            return Poll::Ready(Err(Cut::Unhealthy));
+            return Some(Cut::Unhealthy);
         }
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            // A stop that came while the hook was polled is followed by another poll.
-            Ok(Poll::Pending) if signals & BOUND == 0 && fallback.is_none() => Poll::Pending,
-            Ok(Poll::Pending) => self.poll_limit(shared.deadline().or(fallback), cx),
-            Err(panic) => Poll::Ready(Err(Cut::Panicked(panicked(&*panic)))),
+        None
+    }
+
+    /// What a poll came to, after which the deadline may have passed. `signals` are those from before it.
+    #[inline]
+    pub(crate) fn bound<T>(
+        &mut self,
+        shared: &Shared,
+        signals: u32,
+        fallback: Option<Instant>,
+        cx: &mut Context<'_>,
+        poll: Poll<Result<T, Cut>>,
+    ) -> Poll<Result<T, Cut>> {
+        // A stop that came while the hook was polled is followed by another poll.
+        if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
+            return poll;
         }
+        self.poll_limit(shared.deadline().or(fallback), cx)
     }
 
     #[cold]
@@ -149,6 +175,18 @@ impl Guard {
             limit.as_mut().reset(deadline);
         }
         limit.as_mut().poll(cx).map(|()| Err(Cut::Killed))
+    }
+}
+
+/// Polls a hook's future; a panic is a cut.
+#[inline]
+pub(crate) fn poll_caught<F: Future>(
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, Cut>> {
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(Cut::Panicked(panicked(&*panic)))),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     events::ActorEvent,
     exit::ExitReason,
     group::Decision,
-    guard::{Cut, Guard, Health, catch, catch_fn},
+    guard::{Cut, Guard, Health, catch, catch_fn, poll_caught},
     shared::{Control, Phase, Shared, poll_as, signal},
     supervision::{Restart, Supervision, Window, seed},
     team::Keep,
@@ -104,8 +104,7 @@ pub(crate) struct Task<A: Actor> {
 
 /// What is around every poll of an actor's task.
 struct Frame {
-    shared: Arc<Shared>,
-    /// None while the task is polled: then it is the current actor of the thread.
+    /// None while a hook is polled: then it is the current actor of the thread.
     slot: Option<Arc<Shared>>,
     is_registered: bool,
     guard: Guard,
@@ -124,8 +123,7 @@ impl Frame {
     #[inline(always)]
     fn new(shared: Arc<Shared>) -> Self {
         Self {
-            slot: Some(shared.clone()),
-            shared,
+            slot: Some(shared),
             is_registered: false,
             guard: Guard::default(),
             span: None,
@@ -140,8 +138,18 @@ impl Frame {
     ) -> Poll<Result<F::Output, Cut>> {
         self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
-        let (shared, guard) = (&*self.shared, &mut self.guard);
-        poll_as(&mut self.slot, cx, |cx| guard.poll(shared, None, cx, run))
+        let Some(shared) = &self.slot else {
+            unreachable!("a hook does not poll its own task")
+        };
+        let signals = shared.signals();
+        if let Some(cut) = self.guard.cut_before(shared, signals, cx) {
+            return Poll::Ready(Err(cut));
+        }
+        let poll = poll_as(&mut self.slot, cx, |cx| poll_caught(run, cx));
+        let Some(shared) = &self.slot else {
+            unreachable!("it has come back")
+        };
+        self.guard.bound(shared, signals, None, cx, poll)
     }
 
     /// Polls something else of the actor's.
@@ -159,7 +167,9 @@ impl Frame {
     fn register(&mut self, cx: &PollContext<'_>) {
         if !self.is_registered {
             self.is_registered = true;
-            self.shared.register(cx.waker());
+            if let Some(shared) = &self.slot {
+                shared.register(cx.waker());
+            }
         }
     }
 }

@@ -131,11 +131,12 @@ pub(crate) enum Watcher {
     Actor(Weak<Shared>, CrashPolicy),
 }
 
-/// What a lock guards. An idle actor has the waker only.
+/// What a lock guards. An idle actor has the waker and the counters only.
 #[derive(Default)]
 struct Inner {
     waker: Option<Waker>,
     deadline: Option<Instant>,
+    counters: Counters,
     rare: Option<Box<Rare>>,
 }
 
@@ -167,7 +168,6 @@ pub(crate) struct Shared {
     incarnation: AtomicU32,
     inner: Mutex<Inner>,
     exit: OnceLock<ExitReason>,
-    counters: Mutex<Counters>,
     pub(crate) histograms: OnceLock<Box<Histograms>>,
     pub(crate) dropped: AtomicU64,
     pub(crate) rejected: AtomicU64,
@@ -196,7 +196,6 @@ impl Shared {
             incarnation: AtomicU32::new(0),
             inner: Mutex::default(),
             exit: OnceLock::new(),
-            counters: Mutex::default(),
             histograms: OnceLock::new(),
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -430,11 +429,11 @@ impl Shared {
     }
 
     pub(crate) fn publish(&self, counters: &Counters) {
-        lock(&self.counters).copy(counters);
+        lock(&self.inner).counters.copy(counters);
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        lock(&self.counters).clone()
+        lock(&self.inner).counters.clone()
     }
 }
 
