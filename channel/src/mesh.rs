@@ -11,7 +11,7 @@ use crate::{
     express::{Express, Habit},
     lane::{Lane, LaneName, LaneTx},
     ready::ReadyList,
-    sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
 
 /// An event of the `tracing` feature, at level trace; nothing without it. Rare paths only.
@@ -101,7 +101,24 @@ impl<T> Bell<T> {
 }
 
 impl<T> Mesh<T> {
+    /// A mesh with one sender, built where it is to stay.
+    #[inline]
+    pub(crate) fn shared(config: Config) -> Arc<Self> {
+        #[cfg(loom)]
+        return Arc::new(Self::new(config));
+        #[cfg(not(loom))]
+        {
+            let place = Arc::into_raw(Arc::<Self>::new_uninit()).cast_mut();
+            // SAFETY: the place is for a mesh, and nobody else knows it. Once written it holds one.
+            unsafe {
+                (*place).write(Self::new(config));
+                Arc::from_raw(place.cast())
+            }
+        }
+    }
+
     /// A mesh with one sender.
+    #[inline]
     pub(crate) fn new(config: Config) -> Self {
         Self {
             bell: Bell {

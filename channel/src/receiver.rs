@@ -16,7 +16,6 @@ use crate::{
     park,
     sender::Sender,
     stats::Stats,
-    sync::Arc,
 };
 
 /// The receiving side of a channel.
@@ -35,7 +34,7 @@ pub struct Receiver<T> {
 }
 
 pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
-    let mesh = Arc::new(Mesh::new(config));
+    let mesh = Mesh::shared(config);
     let receiver = Receiver {
         inbox: Inbox::new(mesh.clone()),
         pace: Pace::new(config.budget),

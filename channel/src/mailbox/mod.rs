@@ -10,7 +10,7 @@ pub use self::{
     receiver::MailboxReceiver,
     sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
 };
-use crate::{config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender, sync::Arc};
+use crate::{config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender};
 
 /// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;
@@ -53,11 +53,7 @@ pub(crate) fn mailbox<High, Low>(
     low: Config,
     overflow: Overflow,
 ) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
-    let (high, low, pace) = (
-        Arc::new(Mesh::new(high)),
-        Arc::new(Mesh::new(low)),
-        Pace::new(low.budget),
-    );
+    let (high, low, pace) = (Mesh::shared(high), Mesh::shared(low), Pace::new(low.budget));
     let receiver = MailboxReceiver {
         classes: Classes {
             high: Inbox::new(high.clone()),
