@@ -176,9 +176,9 @@ impl Frame {
 
 impl<A: Actor> Task<A> {
     #[inline(always)]
-    pub(crate) fn new(ctx: Context<A>, life: Life<A>) -> Self {
+    pub(crate) fn new(ctx: Context<A>, shared: Arc<Shared>, life: Life<A>) -> Self {
         Self {
-            frame: Frame::new(ctx.shared.clone()),
+            frame: Frame::new(shared),
             ctx,
             life,
             is_over: false,

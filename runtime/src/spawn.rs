@@ -323,6 +323,8 @@ impl<A: Actor> Builder<A> {
             .high(|high| high.express(0))
             .low(|low| low.express(2).budget(BUDGET))
             .build();
+        // Counted before the task is written: a count would wait until its memory is there.
+        let (for_handle, for_task) = (shared.clone(), shared.clone());
         let ctx = Context::new(
             rx,
             shared.clone(),
@@ -337,11 +339,11 @@ impl<A: Actor> Builder<A> {
             restart: self.restart,
             rules: self.rules,
         };
-        let mut task = Box::write(home, Task::new(ctx, life));
+        let mut task = Box::write(home, Task::new(ctx, for_task, life));
         if self.keeps_running {
             task.ctx.rare().own = Some(tx.clone());
         }
-        let handle = ActorHandle::new(tx, shared.clone(), self.policies);
+        let handle = ActorHandle::new(tx, for_handle, self.policies);
         crate::testing::spawn_on(&runtime, live(task));
         Ok((handle, Child::new(shared)))
     }
