@@ -25,8 +25,9 @@ impl Wake for Unpark {
     }
 }
 
-/// Times that a thread among too many gives way before it parks.
-const GIVING_WAY: usize = 8;
+/// Times that a thread gives way before it parks: some 10 us where nobody else has work, and less than two threads
+/// take to wake each other.
+const GIVING_WAY: usize = 32;
 
 thread_local! {
     /// One waker for a thread, so that it need not be cloned anew for every wait.
@@ -52,25 +53,29 @@ fn thread_waker() -> Waker {
 /// `None` when it is time to park.
 pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
     let backoff = Backoff::new();
-    loop {
-        if let Some(result) = attempt() {
-            return Some(result);
-        }
-        if backoff.is_completed() {
-            return None;
+    while !backoff.is_completed() {
+        let result = attempt();
+        if result.is_some() {
+            return result;
         }
         backoff.snooze();
     }
+    give_way(attempt)
 }
 
 /// The same for one of so many threads that wait for a last one. Where there are not processors for all of them,
 /// each gives way at once: to go on looking would take the time of the thread that it waits for.
-pub(crate) fn spin_among<R>(threads: usize, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
+pub(crate) fn spin_among<R>(threads: usize, attempt: impl FnMut() -> Option<R>) -> Option<R> {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     let known = || thread::available_parallelism().map_or(1, NonZero::get);
     if threads < *PROCESSORS.get_or_init(known) {
-        return spin(attempt);
+        spin(attempt)
+    } else {
+        give_way(attempt)
     }
+}
+
+fn give_way<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
     for _ in 0..GIVING_WAY {
         let result = attempt();
         if result.is_some() {
