@@ -29,7 +29,7 @@ pub(crate) struct Chase {
 }
 
 impl Chase {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new() -> Self {
         Self {
             run: 0,

@@ -212,7 +212,7 @@ impl MailboxBuilder {
     }
 
     /// A mailbox of these settings.
-    #[inline]
+    #[inline(always)]
     pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
         crate::mailbox::mailbox(self.high.0, self.low.0, self.overflow)
     }

@@ -77,6 +77,7 @@ unsafe impl<T: Send> Send for Inbox<T> {}
 unsafe impl<T: Send> Sync for Inbox<T> {}
 
 impl<T> Inbox<T> {
+    #[inline(always)]
     pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
         let polled_after = mesh.config.polled_after;
         Self {

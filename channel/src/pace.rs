@@ -91,7 +91,7 @@ impl Budget {
 
 impl Pace {
     /// The pace for a budget of so many messages, or for the one that goes by time.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(budget: Option<usize>) -> Self {
         let budget = budget.map_or(Budget::Time { clock: None }, Budget::Messages);
         Self {

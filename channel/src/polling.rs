@@ -39,7 +39,7 @@ pub(crate) struct Polling {
 }
 
 impl Polling {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(least_run: u32) -> Self {
         // After a heavy fence at least one message must come before the next.
         let least_run = least_run.max(1);

@@ -47,7 +47,7 @@ pub enum Sent {
     Dropped,
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn mailbox<High, Low>(
     high: Config,
     low: Config,
