@@ -343,8 +343,8 @@ impl<A: Actor> Builder<A> {
         if self.keeps_running {
             task.ctx.rare().own = Some(tx.clone());
         }
-        let handle = ActorHandle::new(tx, for_handle, self.policies);
         crate::testing::spawn_on(&runtime, live(task));
+        let handle = ActorHandle::new(tx, for_handle, self.policies);
         Ok((handle, Child::new(shared)))
     }
 }
