@@ -179,6 +179,7 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    #[inline(always)]
     pub(crate) fn new(
         name: Option<Arc<str>>,
         type_name: fn() -> &'static str,
