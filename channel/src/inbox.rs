@@ -5,7 +5,7 @@
 
 mod polled;
 
-use std::{fmt, task::Waker};
+use std::{fmt, mem, task::Waker};
 
 use crate::{
     express::Watch,
@@ -36,6 +36,8 @@ pub(crate) struct Inbox<T> {
     closed: bool,
     hung_up: bool,
     asleep: bool,
+    /// Producers that waited for room were woken since the receiver last stayed awake for them.
+    woke: bool,
     counted: Counted,
     polling: Polling,
     /// Held to count from `&self`: the count refreshes positions that are not atomic.
@@ -92,6 +94,7 @@ impl<T> Inbox<T> {
             closed: false,
             hung_up: false,
             asleep: false,
+            woke: false,
             counted: Counted::default(),
             polling: Polling::new(polled_after),
             count: Mutex::new(()),
@@ -217,6 +220,7 @@ impl<T> Inbox<T> {
                     return Found::Something;
                 }
                 lane.make_room(1);
+                self.woke |= lane.take_woken();
                 // SAFETY: the lane is the receiver's, and in no list.
                 unsafe { self.again.push(lane.into_lane()) };
             } else if self.closed {
@@ -237,6 +241,7 @@ impl<T> Inbox<T> {
                 // Nothing else to do: linger over the lane, so that the next message of a producer
                 // that sends in quick succession costs neither side a handshake.
                 lane.make_room(1);
+                self.woke |= lane.take_woken();
                 self.current = Some(lane);
                 return Found::Nothing;
             }
@@ -254,7 +259,8 @@ impl<T> Inbox<T> {
     }
 
     /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
-    fn settle(&mut self, lane: LaneRx<T>, dry: Dry) -> bool {
+    fn settle(&mut self, mut lane: LaneRx<T>, dry: Dry) -> bool {
+        self.woke |= lane.take_woken();
         match dry {
             Dry::Idle => false,
             Dry::Kept => {
@@ -333,7 +339,7 @@ impl<T> Inbox<T> {
                 // SAFETY: the lane outlives its producer's messages: the receiver gives up its half of it when
                 // it comes to the lane behind them. Once the channel is closed the half may be given up for it,
                 // but those who wait have been woken by then.
-                unsafe { lane.as_ref() }.wake_waiting();
+                self.woke |= unsafe { lane.as_ref() }.wake_waiting();
             }
         }
         Some(taken.message)
@@ -357,6 +363,11 @@ impl<T> Inbox<T> {
             }
             self.cease_polling();
             return Sleep::Ready;
+        }
+        if mem::take(&mut self.woke) && !cfg!(loom) {
+            // They are about to send. Those of one executor all do before the receiver is polled again, and none
+            // of them has to wake it; it would run between any two of them.
+            return Sleep::Busy;
         }
         if self.give_up_current() {
             return Sleep::Ready;

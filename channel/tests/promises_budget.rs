@@ -142,3 +142,33 @@ fn a_never_empty_channel_lets_another_task_run() {
         greedy.await.unwrap();
     });
 }
+
+/// Such senders are about to send: between them and the receiver no message costs a wake-up.
+#[test]
+fn a_receiver_that_woke_senders_is_polled_once_more_before_it_sleeps() {
+    for express in [0, 1] {
+        let (mut tx, mut rx) = Builder::new(1).express(express).build();
+        let (wakes, waker) = Wakes::new();
+        let (room, sender) = Wakes::new();
+        tx.try_send(0).unwrap();
+        for n in 1..=10 {
+            let mut send = pin!(tx.send(n));
+            assert!(poll(send.as_mut(), &sender).is_pending());
+            assert_eq!(poll(pin!(rx.recv()), &waker), Poll::Ready(Some(n - 1)));
+            assert!(poll(pin!(rx.recv()), &waker).is_pending());
+            assert_eq!(
+                (room.count(), wakes.count()),
+                (n, n),
+                "polled again for the sender"
+            );
+            assert_eq!(poll(send, &sender), Poll::Ready(Ok(())));
+            assert_eq!(wakes.count(), n, "the message woke nobody");
+        }
+        assert_eq!(poll(pin!(rx.recv()), &waker), Poll::Ready(Some(10)));
+        // Nobody waits any more, so it sleeps at once, and the next message wakes it.
+        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert_eq!(wakes.count(), 10);
+        tx.try_send(11).unwrap();
+        assert_eq!(wakes.count(), 11);
+    }
+}

@@ -13,6 +13,7 @@ impl<T> Inbox<T> {
             return self.next_lane();
         }
         lane.make_room(1);
+        self.woke |= lane.take_woken();
         if !self.has_other_work() {
             self.current = Some(lane);
             return Found::Nothing;

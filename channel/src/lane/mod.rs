@@ -153,23 +153,24 @@ impl<T> Lane<T> {
         Some(lane)
     }
 
-    /// Wakes the producer if it waits for room.
+    /// Wakes the producer if it waits for room, and says whether it did.
     ///
     /// The caller has just made room, or closed, and then passed a fence.
-    pub(crate) fn wake_waiting(&self) {
+    pub(crate) fn wake_waiting(&self) -> bool {
         // ORDERING: Relaxed is enough to look, after the caller's fence, which pairs with the
         // producer's; the swap below does the ordering.
         if self.waiting.load(Ordering::Relaxed) == 0 {
-            return;
+            return false;
         }
         // ORDERING: Acquire pairs with the producer's Release store: the waker is written.
         let slot = match self.waiting.swap(0, Ordering::AcqRel) {
-            0 => return,
+            0 => return false,
             1 => Slot::First,
             _ => Slot::Second,
         };
         // SAFETY: the swap took down the flag that named the slot.
         unsafe { self.wake.wake(slot) };
+        true
     }
 
     fn free_rings(&mut self) {

@@ -1,6 +1,6 @@
 //! The receiver's end of a lane.
 
-use std::{fmt, ptr::NonNull};
+use std::{fmt, mem, ptr::NonNull};
 
 use super::{CLOSING, IDLE, Lane, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
 #[cfg(feature = "quanta")]
@@ -16,6 +16,8 @@ pub(crate) struct LaneRx<T> {
     polled: bool,
     /// The producer has declared that all it pushed is the receiver's, though the channel closed.
     sealed_all: bool,
+    /// The producer waited for room, and was woken.
+    woken: bool,
     /// Messages taken since the producer was last looked at, whether it waits for room.
     taken: usize,
 }
@@ -48,6 +50,7 @@ impl<T> LaneRx<T> {
             has_slot: state == QUEUED_SLOT,
             polled: state == POLLED,
             sealed_all: state == SEALED_ALL,
+            woken: false,
             taken: 0,
         }
     }
@@ -212,8 +215,13 @@ impl<T> LaneRx<T> {
         // Pairs with the fence in `LaneTx::poll_room`: either the producer sees the room, or this sees
         // that it waits.
         store_load_fence!("room_fence_rx");
-        self.lane().wake_waiting();
+        self.woken |= self.lane().wake_waiting();
         enough
+    }
+
+    /// Whether the producer was woken since the last time that this was asked.
+    pub(crate) fn take_woken(&mut self) -> bool {
+        mem::take(&mut self.woken)
     }
 
     /// Wakes a producer that waits for room, so that it sees that the channel has closed.
@@ -286,7 +294,8 @@ impl<T> LaneRx<T> {
         // Pairs with the fences in `LaneTx::publish` and `LaneTx::close`: either the producer sees
         // *idle*, or this sees what it pushed.
         store_load_fence!("retire_fence");
-        lane.wake_waiting();
+        self.woken |= lane.wake_waiting();
+        let lane = self.lane();
         // ORDERING: Acquire as above.
         let gone = lane.gone.load(Ordering::Acquire);
         if !gone && !self.has_more() {
