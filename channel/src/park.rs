@@ -25,6 +25,8 @@ impl Wake for Unpark {
     }
 }
 
+/// Looks before a thread gives way for the first time: what it waits for may have to run where it runs.
+const QUICK_LOOKS: usize = 3;
 /// Times that a thread gives way before it parks: some 10 us where nobody else has work, and less than two threads
 /// take to wake each other.
 const GIVING_WAY: usize = 32;
@@ -53,12 +55,12 @@ fn thread_waker() -> Waker {
 /// `None` when it is time to park.
 pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
     let backoff = Backoff::new();
-    while !backoff.is_completed() {
+    for _ in 0..QUICK_LOOKS {
         let result = attempt();
         if result.is_some() {
             return result;
         }
-        backoff.snooze();
+        backoff.spin();
     }
     give_way(attempt)
 }
