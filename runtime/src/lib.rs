@@ -170,6 +170,11 @@ pub use crate::{
     tree::Tree,
 };
 
+/// The example of the README, compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 /// What the macros of this crate need.
 #[doc(hidden)]
 pub mod __private {
