@@ -82,7 +82,7 @@ pub enum SendError<M> {
     Closed(M),
     /// The lane is full, and its policy or the call does not wait.
     Full(M),
-    /// The message's deadline lay in the past already.
+    /// The message's deadline has passed: before it was sent, or while room was waited for.
     Expired(M),
     /// Waiting would never end: the actors of the cycle wait for room in each other's lanes.
     Deadlock {

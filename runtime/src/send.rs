@@ -7,11 +7,11 @@ use std::{
 };
 
 use lanemesh::{Overflow, Sender, Sent, TrySendError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     actor::Actor, context::Low, envelope::Envelope, error::SendError, handle::ActorHandle,
-    shared::Shared, wait::wait_for_room,
+    shared::Shared, time::unstamp, wait::wait_for_room,
 };
 
 impl<A: Actor> ActorHandle<A> {
@@ -59,7 +59,8 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Errors
     ///
-    /// As [`send_high`](Self::send_high); [`SendError::Expired`] when the deadline has passed.
+    /// As [`send_high`](Self::send_high); [`SendError::Expired`] when the deadline has passed, or
+    /// passes while room is waited for.
     ///
     /// # Cancel safety
     ///
@@ -146,7 +147,8 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Errors
     ///
-    /// As [`send_low`](Self::send_low); [`SendError::Expired`] when the deadline has passed.
+    /// As [`send_low`](Self::send_low); [`SendError::Expired`] when the deadline has passed, or
+    /// passes while room is waited for.
     ///
     /// # Cancel safety
     ///
@@ -262,7 +264,13 @@ async fn overflow<M: Send + 'static>(
             Ok(Sent::Dropped)
         }
         Overflow::Wait => loop {
-            if let Err(error) = wait_for_room(lane, shared).await {
+            let room = if envelope.expires == 0 {
+                wait_for_room(lane, shared).await
+            } else {
+                // In a box, so that sends without a deadline are no larger.
+                Box::pin(wait_until(unstamp(envelope.expires), lane, shared)).await
+            };
+            if let Err(error) = room {
                 return Err(error.map(|()| envelope.message));
             }
             envelope = match lane.try_send(envelope) {
@@ -271,6 +279,20 @@ async fn overflow<M: Send + 'static>(
                 Err(TrySendError::Full(back)) => back,
             };
         },
+    }
+}
+
+/// Waits for room until `deadline`: a message that expires meanwhile is not queued for nothing.
+async fn wait_until<M: Send + 'static>(
+    deadline: Instant,
+    lane: &mut Sender<Envelope<M>>,
+    shared: &Arc<Shared>,
+) -> Result<(), SendError<()>> {
+    let room = timeout_at(deadline, wait_for_room(lane, shared)).await;
+    match room {
+        Ok(Ok(())) if deadline <= Instant::now() => Err(SendError::Expired(())),
+        Ok(room) => room,
+        Err(_) => Err(SendError::Expired(())),
     }
 }
 

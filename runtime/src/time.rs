@@ -32,9 +32,17 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 ///
 /// The beginning is the same for all runtimes: a paused clock is never behind the true one.
 pub(crate) fn stamp(at: Instant) -> u64 {
+    nanos(at.saturating_duration_since(epoch())).saturating_add(1)
+}
+
+/// The time of a [`stamp`].
+pub(crate) fn unstamp(stamp: u64) -> Instant {
+    later(epoch(), Duration::from_nanos(stamp.saturating_sub(1)))
+}
+
+fn epoch() -> Instant {
     static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
-    let epoch = Instant::from_std(*EPOCH.get_or_init(std::time::Instant::now));
-    nanos(at.saturating_duration_since(epoch)).saturating_add(1)
+    Instant::from_std(*EPOCH.get_or_init(std::time::Instant::now))
 }
 
 /// A timer that one wait after the other uses.

@@ -10,7 +10,10 @@ use lanemesh_runtime::{
     SpawnError, Undelivered, actor,
     testing::{Sink, probe},
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
 /// A worker that stands still until the gate opens.
 async fn blocked(
@@ -121,6 +124,45 @@ async fn deadline_in_the_past() {
         Err(AskError::Timeout)
     );
     assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_that_passes_while_room_is_waited_for() {
+    let (mut handle, _child, open) = blocked(1).await;
+    handle.send_low(1).await.unwrap();
+    let soon = Instant::now() + SECOND;
+    let outcome = timeout(60 * SECOND, handle.send_low_by(5, soon)).await;
+    assert_eq!(outcome, Ok(Err(SendError::Expired(5))));
+    assert!(Instant::now() >= soon); // it has waited, and the actor stands still
+    handle.set_expiry(Some(SECOND));
+    let outcome = timeout(60 * SECOND, handle.send_low(6)).await;
+    assert_eq!(outcome, Ok(Err(SendError::Expired(6))));
+    handle.set_expiry(None);
+
+    // Room that comes in time is used.
+    let later = Instant::now() + SECOND;
+    let (sent, _) = tokio::join!(handle.send_low_by(2, later), async { open.send(()) });
+    assert_eq!(sent, Ok(Sent::Queued));
+    handle.idle().await;
+    assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(1 + 2));
+    assert_eq!(handle.stats().expired, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_deadline_that_passes_while_room_is_waited_for() {
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .high_capacity(1)
+        .spawn();
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Control::Block(gate)).await.unwrap();
+    handle.send_high(Control::Stop).await.unwrap(); // waits until the gate is taken
+    let soon = Instant::now() + SECOND;
+    let outcome = timeout(60 * SECOND, handle.send_high_by(Control::Panic, soon)).await;
+    let back = outcome.expect("waits past its deadline").unwrap_err();
+    assert!(matches!(back, SendError::Expired(Control::Panic)));
+    drop(open);
+    assert!(matches!(handle.monitor().await, ExitReason::Stopped));
 }
 
 #[tokio::test(start_paused = true)]
