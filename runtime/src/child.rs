@@ -72,7 +72,7 @@ impl Child {
 
     /// A copy of the actor's counters.
     pub fn stats(&self) -> ActorStats {
-        ActorStats::of(self.shared())
+        ActorStats::of(self.shared(), 0)
     }
 
     /// The actor and all below it, as data.

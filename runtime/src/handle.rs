@@ -170,7 +170,7 @@ impl<A: Actor> ActorHandle<A> {
 
     /// A copy of the actor's counters.
     pub fn stats(&self) -> ActorStats {
-        ActorStats::of(&self.shared)
+        ActorStats::of(&self.shared, self.tx.len())
     }
 
     /// The high lane of a clone of this handle, as a [`Lane`](crate::Lane).

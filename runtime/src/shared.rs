@@ -433,8 +433,14 @@ impl Shared {
         lock(&self.inner).counters.copy(counters);
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        lock(&self.inner).counters.clone()
+    /// A copy of the counters, with `queued` messages that the caller knows to be queued now.
+    pub(crate) fn counters(&self, queued: u32) -> Counters {
+        let mut inner = lock(&self.inner);
+        let counters = &mut inner.counters;
+        counters.high_water = counters.high_water.max(queued);
+        let mut copy = counters.clone();
+        copy.depth = copy.depth.max(queued);
+        copy
     }
 }
 

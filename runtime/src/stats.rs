@@ -1,7 +1,8 @@
 //! Per-actor counters, copied out as values.
 //!
-//! The loop counts in plain numbers of its own and publishes a copy whenever it goes idle, and
-//! every 128 messages otherwise, so that a reading is consistent within itself. There is no table
+//! The loop counts in plain numbers of its own and publishes a copy whenever it goes idle, when it
+//! finds itself behind, and every 128 messages, so that a reading is consistent within itself. It
+//! does not while a handler waits: a handle then adds what it knows of its own lanes. There is no table
 //! of all actors: ask a handle, or walk the [`Tree`](crate::Tree).
 
 use std::sync::atomic::Ordering;
@@ -43,7 +44,7 @@ impl Counters {
         self.high = others.high;
         self.low = others.low;
         self.depth = others.depth;
-        self.high_water = others.high_water;
+        self.high_water = self.high_water.max(others.high_water);
         if let Some(rare) = &others.rare {
             *self.rare() = **rare;
         }
@@ -107,7 +108,7 @@ pub struct ActorStats {
     pub expired: u64,
     /// Messages dropped at a full lane by [`Overflow::Drop`](crate::Overflow::Drop).
     pub dropped: u64,
-    /// Sends refused at a full lane.
+    /// Sends refused at a full lane; those that wait for room are not.
     pub rejected: u64,
     /// Messages handled again after a crash.
     pub redelivered: u64,
@@ -117,9 +118,10 @@ pub struct ActorStats {
     pub failures: u64,
     /// Restarts: incarnations after the first.
     pub restarts: u64,
-    /// Messages queued at the last look.
+    /// Messages queued at the loop's last look. While a handler runs, what is sent meanwhile counts
+    /// as far as the handle that is asked has sent it; a [`Tree`](crate::Tree) has sent nothing.
     pub depth: usize,
-    /// The deepest that the mailbox was seen.
+    /// The deepest that the mailbox was seen, in the same way.
     pub high_water: usize,
     /// Time from send to handler for a sample of the messages ([`Timing`]).
     pub queueing: Histogram,
@@ -128,8 +130,9 @@ pub struct ActorStats {
 }
 
 impl ActorStats {
-    pub(crate) fn of(shared: &Shared) -> Self {
-        let mut counters = shared.counters();
+    /// `queued` is how many messages the caller knows to be queued.
+    pub(crate) fn of(shared: &Shared, queued: usize) -> Self {
+        let mut counters = shared.counters(u32::try_from(queued).unwrap_or(u32::MAX));
         let rare = *counters.rare();
         let times = shared.histograms.get();
         Self {

@@ -57,7 +57,7 @@ impl Tree {
             kind: short_type_name(shared.type_name()),
             phase: shared.phase(),
             incarnation: shared.incarnation(),
-            stats: ActorStats::of(shared),
+            stats: ActorStats::of(shared, 0),
             children: members.iter().map(Tree::of).collect(),
         }
     }

@@ -10,6 +10,7 @@ use lanemesh_runtime::{
     Supervision, System, Timing, actor, publish_metrics, testing::Sink,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::sync::oneshot;
 
 fn at_once() -> Supervision {
     Supervision::new(Strategy::OneForOne)
@@ -39,6 +40,45 @@ async fn counters_go_on_over_restarts() {
     assert_eq!(stats.queueing.count(), 5);
     assert_eq!(stats.handling.count(), 4); // the handler that crashed has no end
     assert!(stats.queueing.quantile(0.5) <= stats.queueing.max());
+}
+
+#[tokio::test]
+async fn depth_is_seen_while_a_handler_waits() {
+    let log = Log::default();
+    let (mut handle, _child) = actor::spawn(Worker::new("w", &log));
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Control::Block(gate)).await.unwrap();
+    while handle.stats().depth > 0 {
+        tokio::task::yield_now().await;
+    }
+    for message in 0..120 {
+        handle.send_low(message).await.unwrap();
+    }
+    let stats = handle.stats();
+    assert_eq!((stats.depth, stats.high_water), (120, 120));
+    open.send(()).unwrap();
+    handle.idle().await;
+    let stats = handle.stats();
+    assert_eq!((stats.depth, stats.high_water), (0, 120));
+}
+
+#[tokio::test]
+async fn high_water_of_a_short_burst_is_in_the_tree() {
+    let system = System::new("sys");
+    let log = Log::default();
+    let (mut worker, _child) = system.spawn(Worker::new("w", &log));
+    let (mut eventful, _other) = system.spawn(Eventful);
+    for message in 0..100 {
+        worker.send_low(message).await.unwrap();
+        eventful.send_low(message).await.unwrap();
+    }
+    worker.idle().await;
+    eventful.idle().await;
+    for node in system.tree().children {
+        let stats = node.stats;
+        assert_eq!(stats.depth, 0);
+        assert!(stats.high_water >= 90, "{} {}", node.name, stats.high_water);
+    }
 }
 
 #[tokio::test]
