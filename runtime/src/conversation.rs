@@ -376,6 +376,19 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         Ok(())
     }
 
+    /// Whether no participant is left.
+    fn is_deserted(&self) -> bool {
+        !self.participants.iter().any(|p| p.lane.shared().is_alive())
+    }
+
+    /// Releases those who wait for a reply if none can come: nobody is left, and nobody has passed
+    /// a request on to something that outlives it.
+    fn give_up(&mut self) {
+        if !self.waiting.is_empty() && self.pending.is_empty() && self.is_deserted() {
+            self.release(ConversationError::NoParticipant);
+        }
+    }
+
     /// Releases everybody who waits.
     fn release(&mut self, error: ConversationError) {
         for waiting in self.waiting.drain(..) {
@@ -412,6 +425,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
                 None => {
                     self.waiting.retain(|waiting| !waiting.is_closed());
                     self.waiting.push_back(reply);
+                    self.give_up();
                 }
             },
             Talk::Request(body, reply) => self.forward(body, Some(reply), 0, 0),
@@ -438,17 +452,21 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
     }
 
     async fn on_peer_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
+        // What it has answered, or dropped, comes before its end.
+        while let Ok((number, reply)) = self.replies.try_recv() {
+            self.settle(number, reply)?;
+        }
         let fails = self.participants.iter().any(|participant| {
             participant.policy == CrashPolicy::Fail && participant.lane.shared().id() == notice.id
         });
-        let nobody = !self.participants.iter().any(|p| p.lane.shared().is_alive());
-        if notice.reason.is_failure() && (fails || nobody) {
+        if notice.reason.is_failure() && (fails || self.is_deserted()) {
             let error = ConversationError::ParticipantCrashed(notice.id);
             self.release(error);
             if fails {
                 return Err(ActorError::from(error));
             }
         }
+        self.give_up();
         Ok(())
     }
 
@@ -461,6 +479,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
         actor_loop!(self, ctx,
             Some((number, reply)) = self.replies.recv() => {
                 self.settle(number, reply)?;
+                self.give_up();
             },
         )
     }

@@ -13,11 +13,12 @@ use std::{
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorResult, Backoff, Context, Conversation, ConversationError, CrashPolicy, ExitReason,
-    Local, LocalActor, LocalContext, Pool, Request, Restart, Route, SendError, SlowPolicy,
-    SpawnError, Strategy, Supervision, System, Team, Topic, actor, actor_loop, testing::Sink,
+    Actor, ActorHandle, ActorResult, Backoff, Child, Context, Conversation, ConversationError,
+    CrashPolicy, ExitReason, Local, LocalActor, LocalContext, Pool, Request, Restart, Route,
+    SendError, SlowPolicy, SpawnError, Strategy, Supervision, System, Team, Topic, actor,
+    actor_loop, testing::Sink,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// Answers with its number, panics at 13, keeps 0 without an answer.
 struct Participant {
@@ -119,6 +120,41 @@ async fn receive_times_out_and_loses_nothing() {
     talk.close();
     assert_eq!(receive.await.unwrap(), Err(ConversationError::Closed));
     assert!(matches!(child.await, ExitReason::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn receive_is_released_when_the_last_participant_ends() {
+    for policy in [CrashPolicy::Fail, CrashPolicy::RouteToNext] {
+        let (first, first_child) = participant(1).spawn();
+        let (second, second_child) = participant(2).spawn();
+        let (mut talk, _child) = Conversation::builder()
+            .participant(&first, policy)
+            .participant(&second, policy)
+            .spawn();
+        let begun = Instant::now();
+        let receives: Vec<_> = (0..2)
+            .map(|_| {
+                let mut waiting = talk.clone();
+                tokio::spawn(async move { waiting.receive(HOUR).await })
+            })
+            .collect();
+        while talk.state(SECOND).await.unwrap().waiting < 2 {}
+        talk.send(7).await.unwrap();
+        talk.actor().idle().await;
+        first.idle().await;
+        first_child.stop().await;
+        second_child.stop().await;
+        let mut outcomes = Vec::new();
+        for receive in receives {
+            outcomes.push(receive.await.unwrap());
+        }
+        // The answer is not lost, and who waits for another is released.
+        outcomes.sort_by_key(|outcome| outcome.is_err());
+        assert_eq!(outcomes, [Ok(1), Err(ConversationError::NoParticipant)]);
+        let late = talk.receive(HOUR).await;
+        assert_eq!(late, Err(ConversationError::NoParticipant));
+        assert_eq!(Instant::now(), begun);
+    }
 }
 
 #[tokio::test]
