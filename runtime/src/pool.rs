@@ -3,7 +3,13 @@
 //! Each worker is a supervised actor of its own with its own lanes. The pool adds no queue and no
 //! actor in between: a [`Pool`] is the handles of all workers and a rule who is next.
 
-use std::{fmt, future::poll_fn, hash::BuildHasher, hash::Hash, sync::Arc, task::Poll};
+use std::{
+    fmt,
+    future::poll_fn,
+    hash::{BuildHasher, Hash},
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
 
 use crate::{
     actor::Actor,
@@ -115,7 +121,7 @@ impl<A: Actor> Pool<A> {
         mut job: A::LowPriorityMsg,
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         loop {
-            job = match self.try_send_low(job) {
+            job = match self.offer_low(job) {
                 Err(SendError::Full(back)) => back,
                 other => return other,
             };
@@ -140,8 +146,22 @@ impl<A: Actor> Pool<A> {
     /// # Errors
     ///
     /// [`SendError::Full`] when all that are alive are busy, [`SendError::Closed`] when none is
-    /// left.
+    /// left. A job that all refuse counts once, as rejected by the worker whose turn it was.
     pub fn try_send_low(
+        &mut self,
+        job: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        let outcome = self.offer_low(job);
+        if let Err(SendError::Full(_)) = &outcome {
+            // ORDERING: a statistic; no other data hangs on it.
+            let shared = self.workers[self.next].shared();
+            shared.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Gives a job to the next worker with room, and does not count those that have none.
+    fn offer_low(
         &mut self,
         mut job: A::LowPriorityMsg,
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
@@ -149,7 +169,7 @@ impl<A: Actor> Pool<A> {
         for _ in 0..self.workers.len() {
             let at = self.next;
             self.next = (self.next + 1) % self.workers.len();
-            job = match self.workers[at].try_send_low(job) {
+            job = match self.workers[at].offer_low(job) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     full |= error.is_full();

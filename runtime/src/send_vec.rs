@@ -12,7 +12,6 @@ use crate::{
     envelope::Envelope,
     error::SendError,
     handle::ActorHandle,
-    shared::Shared,
     wait::wait_for_room,
 };
 
@@ -98,9 +97,23 @@ impl<A: Actor> ActorHandle<A> {
         lane: Lane<A, M>,
         messages: &mut Vec<M>,
     ) -> Result<usize, SendError<usize>> {
+        let sent = self.offer_vec(lane, messages)?;
+        if !messages.is_empty() {
+            // ORDERING: a statistic; no other data hangs on it.
+            self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(sent)
+    }
+
+    /// Sends what there is room for, and does not count that the rest has none.
+    fn offer_vec<M: Send + 'static>(
+        &mut self,
+        lane: Lane<A, M>,
+        messages: &mut Vec<M>,
+    ) -> Result<usize, SendError<usize>> {
         // When the batch expires, and the time if its first message is in the sample.
         let marks = (self.expiry(), self.stamp());
-        try_send_vec(lane(&mut self.tx), &self.shared, marks, messages)
+        offer_vec(lane(&mut self.tx), marks, messages)
     }
 
     /// Sends all by one of the two lanes.
@@ -111,7 +124,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<usize, SendError<usize>> {
         let mut sent = 0;
         loop {
-            match self.try_send_vec(lane, messages) {
+            match self.offer_vec(lane, messages) {
                 Ok(count) => sent += count,
                 Err(error) => return Err(error.map(|count| sent + count)),
             }
@@ -127,9 +140,8 @@ impl<A: Actor> ActorHandle<A> {
 /// Messages that are sent at a time.
 const CHUNK: usize = 64;
 
-fn try_send_vec<M: Send + 'static>(
+fn offer_vec<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
-    shared: &Shared,
     (expires, mut sampled): (u64, u64),
     messages: &mut Vec<M>,
 ) -> Result<usize, SendError<usize>> {
@@ -168,13 +180,8 @@ fn try_send_vec<M: Send + 'static>(
         let back: Vec<M> = unsent.chain(batch).collect();
         messages.splice(..0, back);
     }
-    if messages.is_empty() {
-        return Ok(sent);
-    }
-    if lane.is_closed() {
+    if !messages.is_empty() && lane.is_closed() {
         return Err(SendError::Closed(sent));
     }
-    // ORDERING: a statistic; no other data hangs on it.
-    shared.rejected.fetch_add(1, Ordering::Relaxed);
     Ok(sent)
 }

@@ -309,6 +309,21 @@ async fn batches_keep_order_and_what_did_not_fit() {
     assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(21));
 }
 
+#[tokio::test]
+async fn only_refused_batches_count_as_rejected() {
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .low_capacity(2)
+        .spawn();
+    let mut numbers: Vec<u64> = (0..10).collect();
+    assert_eq!(handle.send_vec_low(&mut numbers).await, Ok(10));
+    assert_eq!(handle.stats().rejected, 0);
+    handle.idle().await;
+    numbers.extend(0..3);
+    assert_eq!(handle.try_send_vec_low(&mut numbers), Ok(2));
+    assert_eq!(handle.stats().rejected, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn urgent_batches_keep_order_wait_for_room_and_overtake() {
     let log = Log::default();

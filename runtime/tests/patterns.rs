@@ -277,6 +277,9 @@ async fn pool_waits_for_room_anywhere() {
     assert!(!send.is_finished());
     gates.pop().unwrap().send(()).unwrap();
     send.await.unwrap().unwrap();
+    // The one that nobody took; not the workers that were passed over, nor the one that waited.
+    let rejected = |(worker, _): &(ActorHandle<Worker>, Child)| worker.stats().rejected;
+    assert_eq!(workers.iter().map(rejected).sum::<u64>(), 1);
 }
 
 #[tokio::test]
