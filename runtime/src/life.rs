@@ -413,7 +413,14 @@ async fn clean_up<A: Actor>(
             let now = Instant::now();
             // A slice of what is left stays with the parent, for its own clean-up.
             let left = deadline.saturating_duration_since(now);
-            let own = later(now, child.grace().min(left - left / 8));
+            let share = left - left / 8;
+            // Its own grace is for a stop. To handle what is queued may take longer.
+            let share = if draining {
+                share
+            } else {
+                share.min(child.grace())
+            };
+            let own = later(now, share);
             child.request_stop(own, how);
             let limit = later(own, left / 16);
             let is_gone = alarm.before(limit, group.gone(order)).await.is_some();

@@ -254,6 +254,81 @@ async fn drain_handles_what_is_queued_and_takes_no_more() {
     assert!(handle.send_low(1).await.is_err());
 }
 
+/// Takes a second for each message.
+struct Slow {
+    log: Log,
+}
+
+impl Actor for Slow {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u64;
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
+        tokio::time::sleep(SECOND).await;
+        self.log.add(number.to_string());
+        Ok(())
+    }
+}
+
+/// Starts a slow child, or a parent of one, and gives it ten messages.
+struct SlowParent {
+    depth: u32,
+    log: Log,
+}
+
+impl Actor for SlowParent {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        let log = self.log.clone();
+        if self.depth > 0 {
+            let depth = self.depth - 1;
+            let parent = SlowParent { depth, log }.into_builder().keep_running();
+            let (handle, child) = ctx.spawn(parent);
+            child.detach();
+            handle.idle().await;
+            return Ok(());
+        }
+        let (mut slow, child) = ctx.spawn(Slow { log }.into_builder().keep_running());
+        child.detach();
+        for number in 0..10 {
+            slow.send_low(number).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_gives_children_the_deadline_not_their_grace() {
+    for depth in [0, 1] {
+        let log = Log::default();
+        let system = System::new("s");
+        let (handle, _child) = system.spawn(SlowParent {
+            depth,
+            log: log.clone(),
+        });
+        handle.idle().await;
+        // Each has five seconds to stop, but there are ten seconds of work.
+        let report = system.drain(60 * SECOND).await;
+        assert!(report.is_clean(), "{report}");
+        let expected: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+        assert_eq!(log.take(), expected);
+    }
+}
+
 /// Watches others by its policy.
 struct Watcher {
     peers: Vec<(ActorHandle<Worker>, CrashPolicy)>,
