@@ -52,7 +52,7 @@ struct State {
     down: BTreeMap<u64, ExitReason>,
     round: bool,
     closing: bool,
-    late: Vec<(ActorId, Arc<str>)>,
+    late: BTreeMap<ActorId, Arc<str>>,
     failure: Option<ExitReason>,
 }
 
@@ -207,7 +207,7 @@ impl Group {
         if matches!(reason, ExitReason::Killed) {
             lock(&self.state)
                 .late
-                .push((member.shared.id(), member.shared.name()));
+                .insert(member.shared.id(), member.shared.name());
         }
         if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
             owner.post(Control::ChildExit(member.shared.notice(reason.clone())));
@@ -221,12 +221,13 @@ impl Group {
         self.changed.notify_waiters();
     }
 
-    /// The child that was started last among those that live.
-    pub(crate) fn last(&self) -> Option<(u64, Arc<Shared>)> {
+    /// The child that was started last among those that live and were started before `order`.
+    pub(crate) fn last_before(&self, order: u64) -> Option<(u64, Arc<Shared>)> {
         let state = lock(&self.state);
         state
             .members
-            .last_key_value()
+            .range(..order)
+            .next_back()
             .map(|(order, member)| (*order, member.shared.clone()))
     }
 
@@ -251,7 +252,8 @@ impl Group {
 
     /// Who did not stop in time; each is told once.
     pub(crate) fn take_late(&self) -> Vec<(ActorId, Arc<str>)> {
-        std::mem::take(&mut lock(&self.state).late)
+        let late = std::mem::take(&mut lock(&self.state).late);
+        late.into_iter().collect()
     }
 
     /// Adds those that are still there to the late ones.
@@ -280,6 +282,17 @@ impl Group {
             .range(from..)
             .map(|(order, member)| (*order, member.shared.clone(), member.restart))
             .collect()
+    }
+}
+
+/// How much of the time that is left is the member's, to stop or to drain in.
+///
+/// Its own grace period is for a stop. To handle what is queued may take longer.
+pub(crate) fn share(member: &Shared, left: Duration, how: u32) -> Duration {
+    if how & signal::DRAIN != 0 {
+        left
+    } else {
+        left.min(member.grace())
     }
 }
 

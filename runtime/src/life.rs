@@ -20,7 +20,7 @@ use crate::{
     error::ActorResult,
     events::ActorEvent,
     exit::ExitReason,
-    group::Decision,
+    group::{Decision, share},
     guard::{Cut, Guard, Health, catch, catch_fn, poll_caught},
     shared::{Control, Phase, Shared, poll_as, signal},
     supervision::{Restart, Supervision, Window, seed},
@@ -409,29 +409,21 @@ async fn clean_up<A: Actor>(
             signal::STOP
         };
         let mut alarm = Alarm::default();
-        while let Some((order, child)) = group.last() {
+        let mut order = u64::MAX;
+        while let Some((found, child)) = group.last_before(order) {
+            order = found;
             let now = Instant::now();
             // A slice of what is left stays with the parent, for its own clean-up.
             let left = deadline.saturating_duration_since(now);
-            let share = left - left / 8;
-            // Its own grace is for a stop. To handle what is queued may take longer.
-            let share = if draining {
-                share
-            } else {
-                share.min(child.grace())
-            };
-            let own = later(now, share);
+            let own = later(now, share(&child, left - left / 8, how));
             child.request_stop(own, how);
+            // One that is not gone by then blocks its thread: nothing can end it from outside.
             let limit = later(own, left / 16);
-            let is_gone = alarm.before(limit, group.gone(order)).await.is_some();
+            alarm.before(limit, group.gone(order)).await;
             hear_exits(ctx, actor, reason).await;
-            if !is_gone {
-                // It blocks its thread: nothing can end it from outside. It is reported as late.
-                group.count_as_late();
-                group.kill();
-                break;
-            }
         }
+        group.count_as_late();
+        group.kill();
         // A child that is reported as gone has posted its notice just before.
         hear_exits(ctx, actor, reason).await;
     }

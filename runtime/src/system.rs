@@ -13,7 +13,7 @@ use crate::{
     child::Child,
     error::SpawnError,
     exit::ExitReason,
-    group::Group,
+    group::{Group, share},
     handle::ActorHandle,
     shared::{ActorId, signal},
     spawn::IntoBuilder,
@@ -161,6 +161,10 @@ impl System {
     /// Stops everything in reverse order of the start, by one deadline. Queued messages are
     /// dropped.
     ///
+    /// Each actor has its own grace period ([`Builder::grace`](crate::Builder::grace)), or what is
+    /// left until the deadline if that is less; then it is ended by force, and the next is asked to
+    /// stop. While others wait for their turn an eighth of what is left is kept for them.
+    ///
     /// # Cancel safety
     ///
     /// Cancelled, it asks all that are left to stop, like a drop.
@@ -171,7 +175,8 @@ impl System {
     /// Lets everybody handle what is queued, then stops, by one deadline.
     ///
     /// The top-level actors drain in reverse order of their start, and their children when they
-    /// have drained. So start consumers first and producers last.
+    /// have drained. So start consumers first and producers last. Grace periods do not count here:
+    /// each has the time until the deadline, less an eighth that is kept for those that wait.
     ///
     /// # Cancel safety
     ///
@@ -206,17 +211,26 @@ impl System {
     async fn end(self, grace: Duration, how: u32) -> ShutdownReport {
         let begun = Instant::now();
         let deadline = later(begun, grace);
-        // Those that are ended by force at the deadline need a moment to be gone.
-        let limit = later(deadline, grace / 16);
         self.group.close();
-        while let Some((order, actor)) = self.group.last() {
-            actor.request_stop(deadline, how);
-            if timeout_at(limit, self.group.gone(order)).await.is_err() {
-                self.group.count_as_late();
-                self.group.kill();
-                break;
-            }
+        let mut order = u64::MAX;
+        while let Some((found, actor)) = self.group.last_before(order) {
+            order = found;
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            // A slice stays with the others, for their clean-up; the last one has all that is left.
+            let (slice, moment) = if self.group.last_before(order).is_some() {
+                (left / 8, left / 16)
+            } else {
+                (Duration::ZERO, grace / 16)
+            };
+            let own = later(now, share(&actor, left - slice, how));
+            actor.request_stop(own, how);
+            // Who is ended by force needs a moment to be gone. Who is not gone then blocks its
+            // thread: nothing can end it from outside.
+            let _ = timeout_at(later(own, moment), self.group.gone(order)).await;
         }
+        self.group.count_as_late();
+        self.group.kill();
         let late = self.group.take_late();
         ShutdownReport {
             late: late

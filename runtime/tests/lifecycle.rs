@@ -69,7 +69,7 @@ async fn tree_of_ten_thousand_stops_within_its_deadline() {
         stopped: stopped.clone(),
         children: Vec::new(),
     };
-    let (_root, child) = system.spawn(node(3));
+    let (_root, child) = system.spawn(node(3).into_builder().grace(30 * SECOND));
     child.detach();
     let leaves: Vec<_> = (0..276).map(|_| system.spawn(node(0))).collect();
     while system.tree().len() < 10_001 {
@@ -112,6 +112,49 @@ async fn who_does_not_stop_in_time_is_killed_and_reported() {
     assert_eq!(report.late.len(), 1);
     assert_eq!(&*report.late[0].name, "stubborn");
     drop(worker);
+}
+
+/// Cleans up with an await.
+struct Tidy {
+    log: Log,
+}
+
+impl Actor for Tidy {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.log.add("tidied");
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stubborn_actor_takes_its_own_grace_and_leaves_the_others_time_to_clean_up() {
+    // Its grace ends long before the deadline, or long after it: then the others have a slice.
+    for (grace, took) in [(SECOND, SECOND), (60 * SECOND, 30 * SECOND)] {
+        let log = Log::default();
+        let system = System::new("s");
+        let (_tidy, _tidy_child) = system.spawn(Tidy { log: log.clone() });
+        let stubborn = actor::builder(|| Stubborn).name("stubborn").grace(grace);
+        let (mut stubborn, _stubborn_child) = system.spawn(stubborn);
+        stubborn.send_high(()).await.unwrap();
+        tokio::task::yield_now().await;
+        let report = system.shutdown(30 * SECOND).await;
+        assert!(report.took >= took - took / 8 && report.took < took + SECOND);
+        assert_eq!(report.late.len(), 1, "{report}");
+        assert_eq!(&*report.late[0].name, "stubborn");
+        assert_eq!(log.take(), ["tidied"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
