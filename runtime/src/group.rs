@@ -40,6 +40,8 @@ pub(crate) enum Decision {
 struct Member {
     shared: Arc<Shared>,
     restart: Restart,
+    /// Why it failed when the restarts were used up in a round: it is to end for good.
+    spent: Option<ExitReason>,
 }
 
 #[derive(Default)]
@@ -91,6 +93,7 @@ impl Group {
             Member {
                 shared: shared.clone(),
                 restart,
+                spent: None,
             },
         );
         Some(Seat {
@@ -191,6 +194,34 @@ impl Group {
             owner.post(Control::Escalate(id, cause));
         }
         self.changed.notify_waiters();
+    }
+
+    /// The restarts are used up in a round: the members that are down end for good. The first of
+    /// them is whose failure goes up.
+    fn spend(&self) -> BTreeMap<u64, ExitReason> {
+        let mut state = lock(&self.state);
+        let down = std::mem::take(&mut state.down);
+        let mut spent = Vec::new();
+        for (order, reason) in &down {
+            if let Some(member) = state.members.get_mut(order) {
+                member.spent = Some(reason.clone());
+                spent.push(member.shared.clone());
+            }
+        }
+        drop(state);
+        if let Some((order, reason)) = down.first_key_value() {
+            self.escalate(*order, reason);
+        }
+        for shared in spent {
+            shared.raise(signal::RESUME);
+        }
+        down
+    }
+
+    /// Why the member is to end instead of starting again, if it is.
+    pub(crate) fn take_spent(&self, order: u64) -> Option<ExitReason> {
+        let mut state = lock(&self.state);
+        state.members.get_mut(&order)?.spent.take()
     }
 
     // --- ends ---------------------------------------------------------------------------------
@@ -300,41 +331,58 @@ pub(crate) fn share(member: &Shared, left: Duration, how: u32) -> Duration {
 /// used up. Failures during the round belong to it.
 async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
     loop {
-        let affected = group.affected(trigger);
+        let mut affected = group.affected(trigger);
         for (_, shared, restart) in affected.iter().rev() {
             suspend(&group, shared, *restart).await;
         }
         if sleep_unless_closing(&group, delay).await {
             return;
         }
-        for (order, shared, restart) in &affected {
-            if *restart == Restart::Temporary {
-                continue;
-            }
-            // From here on it is down only if it fails again.
-            lock(&group.state).down.remove(order);
-            resume(&group, shared).await;
-            if group.is_closing() {
+        loop {
+            resume_all(&group, &affected).await;
+            let mut state = lock(&group.state);
+            if state.closing {
                 return;
             }
-            if shared.phase() == Phase::Waiting {
-                break; // it has failed again: the next round takes it and those behind it
+            let Some(next) = state.down.first_key_value().map(|(next, _)| *next) else {
+                state.round = false;
+                return;
+            };
+            if let Some(attempt) = Group::admit(&mut state) {
+                trigger = next;
+                delay = state.supervision.backoff.delay(attempt, seed(next));
+                break;
             }
-        }
-        let mut state = lock(&group.state);
-        let Some((next, reason)) = state.down.first_key_value() else {
-            state.round = false;
-            return;
-        };
-        let (next, reason) = (*next, reason.clone());
-        let Some(attempt) = Group::admit(&mut state) else {
-            state.round = false;
+            // With an owner the round is over: it fails, and stops those that wait. Without one
+            // they go on, until the program acts upon the failure.
+            let is_owned = group.owner.is_some();
+            state.round = !is_owned;
             drop(state);
-            group.escalate(next, &reason);
+            let spent = group.spend();
+            if is_owned {
+                return;
+            }
+            affected.retain(|(order, shared, _)| {
+                !spent.contains_key(order)
+                    && (shared.phase() == Phase::Waiting || shared.signals() & signal::SUSPEND != 0)
+            });
+        }
+    }
+}
+
+/// Starts the members in order, until one fails again: the next round takes it and those behind
+/// it.
+async fn resume_all(group: &Group, members: &[(u64, Arc<Shared>, Restart)]) {
+    for (order, shared, restart) in members {
+        if *restart == Restart::Temporary {
+            continue;
+        }
+        // From here on it is down only if it fails again.
+        lock(&group.state).down.remove(order);
+        resume(group, shared).await;
+        if group.is_closing() || shared.phase() == Phase::Waiting {
             return;
-        };
-        trigger = next;
-        delay = state.supervision.backoff.delay(attempt, seed(next));
+        }
     }
 }
 

@@ -81,9 +81,7 @@ pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()>
                     let mut wait = Box::pin(wait(&task.ctx.shared, until));
                     poll_fn(|cx| task.frame.attend(cx, wait.as_mut())).await
                 };
-                if is_stopped {
-                    task.end(ExitReason::Stopped);
-                }
+                task.waited(is_stopped);
             }
             if task.is_over {
                 return;
@@ -275,6 +273,16 @@ impl<A: Actor> Task<A> {
                 }
                 Some(Wait::Word)
             }
+        }
+    }
+
+    /// After the wait for the next incarnation, of which there may be none.
+    fn waited(&mut self, is_stopped: bool) {
+        let seat = self.ctx.seat.as_ref();
+        if let Some(reason) = seat.and_then(|seat| seat.group.take_spent(seat.order)) {
+            self.end(ExitReason::RestartsSpent(Arc::new(reason)));
+        } else if is_stopped {
+            self.end(ExitReason::Stopped);
         }
     }
 

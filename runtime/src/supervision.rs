@@ -161,7 +161,8 @@ impl Supervision {
     }
 
     /// Allows `restarts` restarts of the group within any window of `within`. One more, and the
-    /// group fails: the failing child ends for good, and the failure goes up to the parent.
+    /// group fails: the failing child ends for good, and the failure goes up to the parent. Under
+    /// a [`System`](crate::System) the siblings go on meanwhile.
     pub fn intensity(mut self, restarts: u32, within: Duration) -> Self {
         self.restarts = restarts;
         self.within = within;

@@ -12,8 +12,9 @@ use std::{
 
 use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Backoff, Child, Context, ExitNotice, ExitReason,
-    Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System, actor,
+    Actor, ActorError, ActorHandle, ActorResult, Backoff, Builder, Child, Context, ExitNotice,
+    ExitReason, Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System,
+    actor,
 };
 
 type Share = Arc<std::sync::Mutex<Vec<ActorHandle<Worker>>>>;
@@ -511,4 +512,114 @@ async fn system_reports_a_failure_that_it_cannot_mend() {
     assert!(matches!(failure.root_cause(), ExitReason::Panicked(_)));
     let report = system.shutdown(SECOND).await;
     assert!(!report.is_clean() && report.late.is_empty());
+}
+
+/// Starts once; after that it fails as often as it is started again.
+struct Stillborn {
+    lives: Arc<AtomicU64>,
+}
+
+impl Actor for Stillborn {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, _: &mut Context<Self>) -> ActorResult {
+        let lives = self.lives.fetch_add(1, Ordering::SeqCst);
+        assert!(lives == 0, "provoked");
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        panic!("provoked")
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+fn stillborn() -> Builder<Stillborn> {
+    let lives = Arc::new(AtomicU64::new(0));
+    actor::builder(move || Stillborn {
+        lives: lives.clone(),
+    })
+    .name("stillborn")
+    .restart(Restart::Permanent)
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_that_spends_the_restarts_in_a_round_ends() {
+    hush();
+    for kind in [Strategy::OneForAll, Strategy::RestForOne] {
+        let log = Log::default();
+        let system = System::supervised("s", strategy(kind).intensity(3, 100 * SECOND));
+        let sibling = || actor::builder(Worker::factory("w", &log)).restart(Restart::Permanent);
+        let (_before, _before_child) = system.spawn(sibling());
+        let (mut handle, child) = system.spawn(stillborn());
+        let (mut after, _after_child) = system.spawn(sibling());
+        handle.send_high(()).await.unwrap();
+        let failure = system.failed().await;
+        assert!(matches!(failure.root_cause(), ExitReason::Panicked(_)));
+        let reason = tokio::time::timeout(100 * SECOND, child).await.unwrap();
+        assert!(matches!(reason, ExitReason::RestartsSpent(_)), "{reason}");
+        assert_eq!(handle.incarnation(), 4);
+        // The one that was stopped for the round goes on.
+        after.send_low(3).await.unwrap();
+        let idle = tokio::time::timeout(100 * SECOND, after.idle()).await;
+        idle.unwrap();
+        assert_eq!(after.ask(Control::Sum, 100 * SECOND).await, Ok(3));
+        assert!(system.shutdown(SECOND).await.late.is_empty());
+    }
+}
+
+/// A parent of a child that spends the restarts in a round.
+struct Bereft {
+    log: Log,
+    share: Arc<std::sync::Mutex<Option<ActorHandle<Stillborn>>>>,
+}
+
+impl Actor for Bereft {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        ctx.supervise(strategy(Strategy::OneForAll).intensity(3, SECOND));
+        let (handle, child) = ctx.spawn(stillborn());
+        child.detach();
+        *self.share.lock().unwrap() = Some(handle);
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_child_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
+        self.log.add(notice.reason.to_string());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn parent_hears_that_its_child_has_spent_the_restarts_in_a_round() {
+    hush();
+    let (log, share) = (Log::default(), Arc::default());
+    let parent = Bereft {
+        log: log.clone(),
+        share: Arc::clone(&share),
+    };
+    let (parent, child) = actor::spawn(parent);
+    parent.idle().await;
+    let stillborn = share.lock().unwrap().clone();
+    stillborn.unwrap().send_high(()).await.unwrap();
+    let reason = child.await;
+    assert!(matches!(reason, ExitReason::Escalated { .. }), "{reason}");
+    assert_eq!(
+        log.take(),
+        ["used up its restarts; at last it panicked: provoked"]
+    );
 }
