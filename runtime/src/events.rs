@@ -4,7 +4,7 @@
 //! and the builder brings the monitor. Without the first the calls are compiled out. For counts
 //! there is [`ActorStats`](crate::ActorStats), which costs nothing to have.
 
-use crate::{actor::Actor, context::Context, exit::ExitReason, shared::ActorId};
+use crate::{actor::Actor, context::Context, exit::ExitReason, guard::catch_fn, shared::ActorId};
 
 /// Something that happens in an actor.
 #[derive(Clone, Debug)]
@@ -28,7 +28,8 @@ pub enum ActorEvent {
     },
 }
 
-/// Hears every [`ActorEvent`] of one actor, in the actor's task: it must be quick.
+/// Hears every [`ActorEvent`] of one actor, in the actor's task: it must be quick. Its panics are
+/// contained: they are traced, and the actor goes on as if there were none.
 ///
 /// # Examples
 ///
@@ -74,7 +75,10 @@ impl<A: Actor> Context<A> {
             && let Some(options) = &mut self.options
             && let Some(monitor) = &mut options.monitor
         {
-            monitor.event(self.shared.id(), event());
+            let id = self.shared.id();
+            if let Err(reason) = catch_fn(|| monitor.event(id, event())) {
+                tracing::warn!(actor = %id, %reason, "the event monitor failed");
+            }
         }
     }
 }

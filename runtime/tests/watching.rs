@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorEvent, ActorId, ActorResult, Backoff, Batch, Context, Restart, Strategy,
-    Supervision, System, Timing, actor, publish_metrics, testing::Sink,
+    Actor, ActorEvent, ActorId, ActorResult, Backoff, Batch, Context, ExitReason, Restart,
+    Strategy, Supervision, System, Timing, actor, publish_metrics, testing::Sink,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::oneshot;
@@ -227,6 +227,30 @@ async fn event_monitor_hears_a_life() {
             "ended: stopped",
         ]
     );
+}
+
+#[tokio::test]
+async fn panics_of_an_event_monitor_are_contained() {
+    hush();
+    let log = Log::default();
+    let heard = log.clone();
+    let monitor = move |_: ActorId, event: ActorEvent| {
+        heard.add(format!("{event:?}"));
+        panic!("provoked");
+    };
+    let (mut handle, child) = actor::builder(|| Eventful)
+        .restart(Restart::Permanent)
+        .supervision(at_once())
+        .events(monitor)
+        .spawn();
+    handle.send_low(1).await.unwrap();
+    handle.send_high(()).await.unwrap();
+    handle.idle().await;
+    assert_eq!((handle.incarnation(), handle.stats().failures), (2, 1));
+    let reason = child.stop().await;
+    assert!(matches!(reason, ExitReason::Stopped), "{reason}");
+    let ends = log.take().iter().filter(|e| e.contains("Ended")).count();
+    assert_eq!(ends, 2);
 }
 
 #[tokio::test]
