@@ -12,9 +12,8 @@ use std::{
 
 use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Backoff, Builder, Child, Context, ExitNotice,
-    ExitReason, Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System,
-    actor,
+    Actor, ActorHandle, ActorResult, Backoff, Builder, Child, Context, ExitNotice, ExitReason,
+    Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System, actor,
 };
 
 type Share = Arc<std::sync::Mutex<Vec<ActorHandle<Worker>>>>;
@@ -280,106 +279,6 @@ async fn hung_handler_fails_its_health_check() {
     assert_eq!(handle.incarnation(), 2);
     assert_eq!(log.take()[1], "w stopped: failed its health checks");
     assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(3));
-}
-
-/// Panics in the hook that it is told.
-struct Fragile {
-    hook: &'static str,
-    first: bool,
-}
-
-impl Fragile {
-    fn at(&self, hook: &str) -> ActorResult {
-        assert!(!(self.first && self.hook == hook), "provoked in {hook}");
-        if self.first && self.hook == "error" && hook == "on_high" {
-            return Err(ActorError::msg("provoked"));
-        }
-        Ok(())
-    }
-}
-
-impl Actor for Fragile {
-    type HighPriorityMsg = ();
-    type LowPriorityMsg = ();
-
-    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
-        let (_, child) = ctx.spawn(lanemesh_runtime::testing::Sink::<(), ()>::new());
-        drop(child); // its exit comes as a notice
-        self.at("started")
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        self.at("on_high")
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        self.at("on_low")
-    }
-
-    async fn on_child_exit(&mut self, _: ExitNotice, _: &mut Context<Self>) -> ActorResult {
-        self.at("on_child_exit")
-    }
-
-    async fn healthy(&mut self, _: &mut Context<Self>) -> ActorResult {
-        self.at("healthy")
-    }
-
-    async fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) -> ActorResult {
-        assert!(ctx.children().is_empty(), "the children end first");
-        self.at("stopped")
-    }
-}
-
-impl Drop for Fragile {
-    fn drop(&mut self) {
-        assert!(!(self.first && self.hook == "drop"), "provoked in drop");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn panic_in_each_hook() {
-    hush();
-    let hooks = [
-        "factory",
-        "started",
-        "on_high",
-        "on_low",
-        "on_child_exit",
-        "healthy",
-        "stopped",
-        "drop",
-        "error",
-    ];
-    for hook in hooks {
-        let mut count = 0;
-        let (mut handle, child) = actor::builder(move || {
-            count += 1;
-            assert!(!(count == 1 && hook == "factory"), "provoked in factory");
-            Fragile {
-                hook,
-                first: count == 1,
-            }
-        })
-        .restart(Restart::Transient)
-        .supervision(strategy(Strategy::OneForOne))
-        .health(Health::every(SECOND))
-        .spawn();
-        handle.send_high(()).await.unwrap();
-        handle.send_low(()).await.unwrap();
-        tokio::time::sleep(3 * SECOND).await;
-        if matches!(hook, "stopped" | "drop") {
-            // These come with the end: a stopped actor is not restarted even then.
-            let reason = child.stop().await;
-            assert!(
-                matches!(reason, ExitReason::Panicked(_)),
-                "{hook}: {reason}"
-            );
-            continue;
-        }
-        assert_eq!(handle.incarnation(), 2, "{hook}");
-        assert_eq!(handle.stats().failures, 1, "{hook}");
-        assert!(matches!(child.stop().await, ExitReason::Stopped), "{hook}");
-    }
 }
 
 /// Counts in a value that outlives it; crashes at every hundredth message.
