@@ -1,6 +1,6 @@
 //! A three-level tree that stops on ctrl-c or SIGTERM: children before parents, by one deadline.
 //!
-//! Started with `--wait` it runs until it gets a signal. Otherwise it sends one to itself.
+//! Started with `--wait` it runs until it gets a signal. Otherwise it sends itself the one of ctrl-c.
 
 use std::{
     process::Command,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Child, Context, ExitNotice, ExitReason, System, actor,
+    Actor, ActorHandle, ActorResult, Child, Context, ExitNotice, ExitReason, Signal, System, actor,
 };
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -89,20 +89,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let waits = std::env::args().any(|argument| argument == "--wait");
     let pid = std::process::id().to_string();
-    let terminate = async {
+    let interrupt = async {
         if waits {
             println!("ctrl-c, or kill {pid}");
         } else {
-            Command::new("kill").args(["-TERM", &pid]).status()?;
+            let status = Command::new("kill").args(["-INT", &pid]).status()?;
+            assert!(status.success(), "kill: {status}");
         }
         std::future::pending::<std::io::Result<_>>().await
     };
     let (signal, report) = tokio::select! {
         biased; // the first poll puts the signal handlers in place
         ended = system.run_until_signal(Duration::from_secs(10)) => ended?,
-        failed = terminate => failed?,
+        failed = interrupt => failed?,
     };
     println!("{signal:?}: {report}");
+    assert!(waits || signal == Some(Signal::Interrupt));
     let order = log.lock().unwrap().clone();
     println!("order: {}", order.join(" "));
     assert_eq!(

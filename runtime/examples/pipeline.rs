@@ -2,7 +2,7 @@
 //!
 //! The generator makes 256 numbers a batch, the heartbeat bursts of 32 beats, the worker works
 //! when there is input and a beat, and the logger takes up to 1024 results at once. The logger
-//! crashes once on the way, and its counters survive.
+//! crashes once on the way (in a run of 44 beats or more), and its counters survive.
 //!
 //! `cargo run --release --example pipeline -- --rate 1 --beats 2000`: a burst each millisecond,
 //! until 2000 beats are done.
@@ -24,6 +24,8 @@ use tokio::{
 const GENERATED: usize = 256;
 const BURST: u64 = 32;
 const LOGGED: usize = 1024;
+/// The logger crashes at the first batch after so many results.
+const CRASH_AFTER: u64 = 10_000;
 
 /// Makes numbers as fast as the worker takes them.
 struct Generator {
@@ -168,7 +170,7 @@ impl Actor for Logger {
         batch: &mut Batch<u64>,
         ctx: &mut Context<Self>,
     ) -> ActorResult {
-        if self.seen.crashes == 0 && self.seen.count > 10_000 {
+        if self.seen.crashes == 0 && self.seen.count > CRASH_AFTER {
             self.seen.crashes += 1;
             return Err(ActorError::msg("a disk is full")); // the batch is kept
         }
@@ -282,5 +284,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     assert_eq!(seen_sum, sum);
     assert_eq!(crashes, stats.restarts);
+    // At least one batch comes after so many results.
+    if expected > CRASH_AFTER + LOGGED as u64 {
+        assert_eq!(crashes, 1, "the logger crashes on the way");
+    }
     Ok(())
 }
