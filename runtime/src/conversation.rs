@@ -112,14 +112,14 @@ impl<Q: fmt::Debug, R> fmt::Debug for Request<Q, R> {
 /// Reports exactly once: an answer, or that there is none.
 struct Ticket<R> {
     number: u64,
-    back: Option<mpsc::UnboundedSender<(u64, Option<R>)>>,
+    back: Option<Back<R>>,
 }
 
 impl<R> Ticket<R> {
     fn settle(&mut self, reply: Option<R>) {
         if let Some(back) = self.back.take() {
             // The conversation may have ended meanwhile.
-            let _ = back.send((self.number, reply));
+            let _ = back.send(News::Settled(self.number, reply));
         }
     }
 }
@@ -127,6 +127,56 @@ impl<R> Ticket<R> {
 impl<R> Drop for Ticket<R> {
     fn drop(&mut self) {
         self.settle(None);
+    }
+}
+
+/// What comes back to a conversation.
+enum News<R> {
+    /// A request was answered, or let go without an answer.
+    Settled(u64, Option<R>),
+    /// Who was to receive this had given up by then.
+    Returned(Outcome<R>),
+}
+
+type Back<R> = mpsc::UnboundedSender<News<R>>;
+
+/// A reply on its way to a receive. It goes back when it is not opened: a receive may be cancelled
+/// when the reply is there already.
+#[doc(hidden)]
+pub struct Parcel<R> {
+    outcome: Option<Outcome<R>>,
+    back: Option<Back<R>>,
+}
+
+impl<R> Parcel<R> {
+    /// A word that concerns nobody else.
+    fn error(error: ConversationError) -> Self {
+        Self {
+            outcome: Some(Err(error)),
+            back: None,
+        }
+    }
+
+    pub(crate) fn open(mut self) -> Outcome<R> {
+        let outcome = self.outcome.take();
+        outcome.unwrap_or(Err(ConversationError::Closed))
+    }
+}
+
+impl<R> Drop for Parcel<R> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take()
+            && let Some(back) = &self.back
+        {
+            // The conversation may have ended meanwhile.
+            let _ = back.send(News::Returned(outcome));
+        }
+    }
+}
+
+impl<R> fmt::Debug for Parcel<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parcel").finish_non_exhaustive()
     }
 }
 
@@ -213,13 +263,13 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationBuilder<Q, R> {
     /// The actor's description, to be spawned by a parent or a system, perhaps with restarts.
     pub fn actor(self) -> Builder<Conversation<Q, R>> {
         builder(move || {
-            let (back, replies) = mpsc::unbounded_channel();
+            let (back, news) = mpsc::unbounded_channel();
             Conversation {
                 copy: self.copy,
                 participants: self.participants.clone(),
                 compensation: self.compensation.clone(),
                 back,
-                replies,
+                news,
                 pending: BTreeMap::new(),
                 next: 0,
                 ready: VecDeque::new(),
@@ -260,19 +310,19 @@ pub struct Conversation<Q, R> {
     copy: fn(&Q) -> Q,
     participants: Vec<Participant<Q, R>>,
     compensation: Option<Compensation<Q, R>>,
-    back: mpsc::UnboundedSender<(u64, Option<R>)>,
-    replies: mpsc::UnboundedReceiver<(u64, Option<R>)>,
+    back: Back<R>,
+    news: mpsc::UnboundedReceiver<News<R>>,
     pending: BTreeMap<u64, Pending<Q, R>>,
     next: u64,
     ready: VecDeque<Outcome<R>>,
-    waiting: VecDeque<Reply<Outcome<R>>>,
+    waiting: VecDeque<Reply<Parcel<R>>>,
 }
 
 /// What a conversation's handle sends to it.
 #[derive(Debug)]
 #[doc(hidden)]
 pub enum Talk<Q, R> {
-    Receive(Reply<Outcome<R>>),
+    Receive(Reply<Parcel<R>>),
     Request(Q, Reply<Outcome<R>>),
     State(Reply<ConversationState>),
 }
@@ -323,19 +373,53 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         );
     }
 
-    fn deliver(&mut self, mut outcome: Outcome<R>, reply: Option<Reply<Outcome<R>>>) {
+    fn deliver(&mut self, outcome: Outcome<R>, reply: Option<Reply<Outcome<R>>>) {
         if let Some(reply) = reply {
             // Whoever made this very request may have given up: then nobody wants the answer.
             let _ = reply.send(outcome);
             return;
         }
+        if let Err(outcome) = self.hand_out(outcome) {
+            self.ready.push_back(outcome);
+        }
+    }
+
+    /// Hands a reply to the first receive that waits for one.
+    fn hand_out(&mut self, mut outcome: Outcome<R>) -> Result<(), Outcome<R>> {
         while let Some(waiting) = self.waiting.pop_front() {
-            outcome = match waiting.send(outcome) {
-                Ok(()) => return,
-                Err(back) => back.0,
+            outcome = match waiting.send(self.wrap(outcome)) {
+                Ok(()) => return Ok(()),
+                Err(back) => back.0.open(),
             };
         }
-        self.ready.push_back(outcome);
+        Err(outcome)
+    }
+
+    fn wrap(&self, outcome: Outcome<R>) -> Parcel<R> {
+        Parcel {
+            outcome: Some(outcome),
+            back: Some(self.back.clone()),
+        }
+    }
+
+    fn hear(&mut self, news: News<R>) -> ActorResult {
+        match news {
+            News::Settled(number, reply) => self.settle(number, reply),
+            News::Returned(outcome) => {
+                if let Err(outcome) = self.hand_out(outcome) {
+                    self.ready.push_front(outcome);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Hears all that has come back until now.
+    fn catch_up(&mut self) -> ActorResult {
+        while let Ok(news) = self.news.try_recv() {
+            self.hear(news)?;
+        }
+        Ok(())
     }
 
     /// A request came back: answered, or not.
@@ -392,7 +476,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
     /// Releases everybody who waits.
     fn release(&mut self, error: ConversationError) {
         for waiting in self.waiting.drain(..) {
-            let _ = waiting.send(Err(error));
+            let _ = waiting.send(Parcel::error(error));
         }
         for pending in std::mem::take(&mut self.pending).into_values() {
             if let Some(reply) = pending.reply {
@@ -416,18 +500,21 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
 
     async fn on_high(&mut self, msg: Talk<Q, R>, _: &mut Context<Self>) -> ActorResult {
         match msg {
-            Talk::Receive(reply) => match self.ready.pop_front() {
-                Some(outcome) => {
-                    if let Err(back) = reply.send(outcome) {
-                        self.ready.push_front(back.0);
+            Talk::Receive(reply) => {
+                self.catch_up()?;
+                match self.ready.pop_front() {
+                    Some(outcome) => {
+                        if let Err(back) = reply.send(self.wrap(outcome)) {
+                            self.ready.push_front(back.0.open());
+                        }
+                    }
+                    None => {
+                        self.waiting.retain(|waiting| !waiting.is_closed());
+                        self.waiting.push_back(reply);
+                        self.give_up();
                     }
                 }
-                None => {
-                    self.waiting.retain(|waiting| !waiting.is_closed());
-                    self.waiting.push_back(reply);
-                    self.give_up();
-                }
-            },
+            }
             Talk::Request(body, reply) => self.forward(body, Some(reply), 0, 0),
             Talk::State(reply) => {
                 let alive = |participant: &&Participant<Q, R>| participant.lane.shared().is_alive();
@@ -453,9 +540,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
 
     async fn on_peer_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
         // What it has answered, or dropped, comes before its end.
-        while let Ok((number, reply)) = self.replies.try_recv() {
-            self.settle(number, reply)?;
-        }
+        self.catch_up()?;
         let fails = self.participants.iter().any(|participant| {
             participant.policy == CrashPolicy::Fail && participant.lane.shared().id() == notice.id
         });
@@ -477,8 +562,8 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
 
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         actor_loop!(self, ctx,
-            Some((number, reply)) = self.replies.recv() => {
-                self.settle(number, reply)?;
+            Some(news) = self.news.recv() => {
+                self.hear(news)?;
                 self.give_up();
             },
         )

@@ -77,9 +77,10 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     ///
     /// # Cancel safety
     ///
-    /// No reply is lost: one that was not received goes to the next receive.
+    /// No reply is lost: one that was not received goes to the next receive, also when it was
+    /// there already.
     pub async fn receive(&mut self, timeout: Duration) -> Result<R, ConversationError> {
-        self.0.ask(Talk::Receive, timeout).await?
+        self.0.ask(Talk::Receive, timeout).await?.open()
     }
 
     /// Sends a request and waits for the reply to it.

@@ -5,8 +5,10 @@ mod common;
 use std::{
     cell::Cell,
     collections::HashSet,
+    future::poll_fn,
     rc::Rc,
     sync::{Arc, Mutex},
+    task::Poll,
     thread::ThreadId,
     time::Duration,
 };
@@ -155,6 +157,29 @@ async fn receive_is_released_when_the_last_participant_ends() {
         assert_eq!(late, Err(ConversationError::NoParticipant));
         assert_eq!(Instant::now(), begun);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reply_to_a_cancelled_receive_goes_to_the_next() {
+    let (first, _first_child) = participant(1).spawn();
+    let (mut talk, _child) = Conversation::builder()
+        .participant(&first, CrashPolicy::RouteToNext)
+        .spawn();
+    let mut other = talk.clone();
+    let mut receive = Box::pin(other.receive(HOUR));
+    poll_fn(|cx| {
+        assert!(receive.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    while talk.state(SECOND).await.unwrap().waiting == 0 {}
+    talk.send(7).await.unwrap();
+    // The reply is handed to the one that waits, which does not look any more.
+    while talk.state(SECOND).await.unwrap().waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(receive);
+    assert_eq!(talk.receive(SECOND).await, Ok(1));
 }
 
 #[tokio::test]
