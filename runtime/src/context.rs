@@ -166,12 +166,14 @@ impl<A: Actor> Context<A> {
     /// Watches another actor; `policy` says what its failure means.
     ///
     /// The notice is replayed: watching an actor that is dead already reports it at once.
-    /// Watching again replaces the policy. The watch ends with this incarnation.
+    /// Watching again replaces the policy. The watch ends with this incarnation. It hears of the
+    /// end for good: an incarnation that ends and is followed by another is not reported.
     pub fn watch<B: Actor>(&mut self, peer: &ActorHandle<B>, policy: CrashPolicy) {
         self.watch_shared(peer.shared(), policy);
     }
 
-    /// Watches the other actor with [`CrashPolicy::Fail`]: if it fails, this one fails too.
+    /// Watches the other actor with [`CrashPolicy::Fail`]: if it fails for good, this one fails too.
+    /// As [`watch`](Self::watch), it does not hear of restarts.
     ///
     /// It is one direction of what Erlang calls a link; for both, each links the other.
     pub fn link<B: Actor>(&mut self, peer: &ActorHandle<B>) {

@@ -162,14 +162,15 @@ impl<M> Error for SendError<M> {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AskError {
-    /// The actor ended, or had ended, before it looked at the question.
+    /// The actor takes no more questions, or was stopped or ended by itself while this one was
+    /// queued.
     Closed,
     /// There was no room for the question in the lane.
     Full,
     /// No answer came in time; the actor may or may not have looked at the question.
     Timeout,
-    /// The actor took the question and let it go without an answer: it panicked, it failed, or
-    /// it dropped the [`Reply`](crate::Reply).
+    /// The actor let the question go without an answer: it dropped the [`Reply`](crate::Reply), or
+    /// it failed, with the question in hand or, if it is not restarted, still queued.
     Crashed,
 }
 

@@ -21,7 +21,7 @@ pub trait Lane<M>: Send {
     /// more. The message comes back.
     fn try_send(&mut self, message: M) -> Result<(), SendError<M>>;
 
-    /// Waits for room for one message.
+    /// Waits for room for one message. A cycle of full lanes is not diagnosed.
     ///
     /// # Errors
     ///

@@ -74,7 +74,10 @@
 //! - A handler that blocks its thread cannot be ended from outside. It is reported as late.
 //! - Two actors that wait for room in each other's full lanes are told so by
 //!   [`SendError::Deadlock`] after half a second; two that ask each other hear a time-out. Better
-//!   is to send one of the two ways with `try_send`.
+//!   is to send one of the two ways with `try_send`. Nobody is told who waits in
+//!   [`Publisher::publish`] with [`SlowPolicy::Wait`], in [`Pool::send_low`], in
+//!   [`high_ready`](ActorHandle::high_ready), [`low_ready`](ActorHandle::low_ready) or
+//!   [`low_room`](ActorHandle::low_room), in [`Lane::poll_ready`], or in a [`SharedHandle`].
 //! - With `panic = "abort"` a panic ends the program; errors are still supervised.
 //! - Capacity is per handle and priority: a thousand clones may queue a thousand times as much.
 //! - Eight messages are one unit of tokio's cooperative budget, so up to some thousand small handlers

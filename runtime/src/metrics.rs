@@ -15,6 +15,9 @@ use crate::{histogram::Histogram, tree::Tree};
 /// `lanemesh_actor_depth`, `lanemesh_actor_high_water`, and `lanemesh_actor_queueing_seconds` and
 /// `lanemesh_actor_handling_seconds` (by `quantile`).
 ///
+/// Two actors of one name and kind share their series, and the names that actors get unless told
+/// otherwise are never used again: where actors come and go, name them, or the series grow in number.
+///
 /// # Examples
 ///
 /// ```

@@ -107,7 +107,7 @@ impl<A: Actor> Pool<A> {
     }
 
     /// Gives a job to the next worker in turn that is alive and has room, and waits for room if
-    /// none has.
+    /// none has. A cycle of full lanes is not diagnosed.
     ///
     /// # Errors
     ///

@@ -80,7 +80,7 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    /// Waits for room for an urgent message.
+    /// Waits for room for an urgent message. A cycle of full lanes is not diagnosed.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl<A: Actor> ActorHandle<A> {
         }
     }
 
-    /// Waits for room for a low-priority message.
+    /// Waits for room for a low-priority message. A cycle of full lanes is not diagnosed.
     ///
     /// # Errors
     ///
@@ -192,7 +192,8 @@ impl<A: Actor> ActorHandle<A> {
     }
 
     /// Waits for room for `wanted` low-priority messages, or for as many as the lane can hold.
-    /// It returns at once when the actor takes no more messages: the next send tells.
+    /// It returns at once when the actor takes no more messages: the next send tells. A cycle of
+    /// full lanes is not diagnosed.
     ///
     /// # Cancel safety
     ///

@@ -24,7 +24,8 @@ use crate::{
 ///
 /// All clones share one pair of lanes behind a short lock, which is held for one push and never
 /// while waiting; their capacity is for all clones together. What one task sends arrives in order.
-/// Prefer [`handle`](Self::handle), with lanes of its own, for anything that sends a lot.
+/// Prefer [`handle`](Self::handle), with lanes of its own, for anything that sends a lot. It is also
+/// the way to all that is not here: deadlines, batches, low-priority questions, counters, stops.
 ///
 /// # Examples
 ///

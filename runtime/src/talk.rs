@@ -10,6 +10,9 @@ use crate::{
 
 /// Talks to the participants of a conversation.
 ///
+/// The conversation bounds neither the requests that are not answered yet nor the replies that
+/// nobody has received: [`state`](Self::state) tells how many there are.
+///
 /// # Examples
 ///
 /// ```

@@ -194,7 +194,8 @@ pub struct Publisher<M> {
 }
 
 impl<M: Clone + Send + 'static> Publisher<M> {
-    /// Publishes to all subscribers, waiting for those whose policy is to wait.
+    /// Publishes to all subscribers, waiting for those whose policy is to wait. Actors that wait so
+    /// for each other's full lanes wait for ever: that is not diagnosed.
     ///
     /// # Cancel safety
     ///

@@ -4,10 +4,10 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{Control, Log, SECOND, Worker};
+use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, SendError, Sent,
-    SpawnError, Undelivered, actor,
+    Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, Restart,
+    SendError, Sent, SpawnError, Undelivered, actor,
     testing::{Sink, probe},
 };
 use tokio::{
@@ -199,6 +199,31 @@ async fn the_four_errors_of_a_question() {
         handle.ask(Control::Sum, SECOND).await,
         Err(AskError::Closed)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn question_that_is_queued_at_a_failure() {
+    hush();
+    let log = Log::default();
+    // An actor that does not come back takes the question with it.
+    let (mut handle, _child) = actor::spawn(Worker::new("w", &log));
+    handle.send_high(Control::Panic).await.unwrap();
+    let outcome = handle.ask(Control::Sum, SECOND).await;
+    assert_eq!(outcome, Err(AskError::Crashed));
+    let outcome = handle.ask(Control::Sum, SECOND).await;
+    assert_eq!(outcome, Err(AskError::Closed));
+
+    // The next incarnation finds it in the queue.
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .restart(Restart::Permanent)
+        .spawn();
+    handle.send_high(Control::Panic).await.unwrap();
+    assert_eq!(handle.ask(Control::Sum, 60 * SECOND).await, Ok(0));
+
+    // One that was stopped had no failure.
+    handle.send_high(Control::Stop).await.unwrap();
+    let outcome = handle.ask(Control::Sum, SECOND).await;
+    assert_eq!(outcome, Err(AskError::Closed));
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@ use super::SEED;
 ///
 /// The clock jumps to the next timer when there is nothing else to do. Each time an actor is
 /// woken it waits for none to three turns of the scheduler. Teams run on threads of their own and
-/// are outside of the simulation, and so is all that comes from outside of the process.
+/// are outside of the simulation, and so is all that comes from outside of the process. So is what
+/// draws lots by itself: `tokio::select!` unless it is `biased`, and the order of a `HashMap` or
+/// `HashSet` with the hasher that they have unless told otherwise.
 ///
 /// # Errors
 ///
