@@ -192,8 +192,8 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// How long the actor has to stop before it is ended by force. Default 5 s. A drain is bounded
-    /// by the deadline that it is given instead.
+    /// How long the actor has to stop before it is ended by force. Default 5 s. A
+    /// [`System::drain`](crate::System::drain) goes by its own deadline instead.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
