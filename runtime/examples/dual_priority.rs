@@ -36,10 +36,11 @@ impl Actor for Session {
 
     async fn on_high(&mut self, msg: Control, _: &mut Context<Self>) -> ActorResult {
         let Control::Disconnect { sent, reply } = msg;
-        reply.send(Report {
+        // Whoever asked may have gone.
+        let _ = reply.send(Report {
             control_delay: sent.elapsed(),
             packets_before: self.packets,
-        })?;
+        });
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use common::{Log, SECOND};
 use lanemesh_runtime::{
-    Actor, ActorResult, Batch, Context, Reply, actor, actor_loop, testing::simulate,
+    Actor, ActorHandle, ActorResult, Batch, Context, ExitNotice, ExitReason, Reply, actor,
+    actor_loop,
+    testing::{Sink, simulate},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -69,6 +71,66 @@ async fn high_overtakes_the_queue() {
     assert_eq!(log.len(), 101);
     assert_eq!(log[0], "high 1");
     assert_eq!(log[1], "low 0");
+}
+
+/// Has a child, whose handle it gives away.
+struct Parent {
+    log: Log,
+    child: Option<oneshot::Sender<ActorHandle<Sink<(), ()>>>>,
+}
+
+impl Actor for Parent {
+    type HighPriorityMsg = Urgent;
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        let (handle, child) = ctx.spawn(actor::builder(Sink::new).name("child"));
+        child.detach();
+        let give = self.child.take().expect("one incarnation");
+        assert!(give.send(handle).is_ok());
+        Ok(())
+    }
+
+    async fn on_high(&mut self, msg: Urgent, _: &mut Context<Self>) -> ActorResult {
+        match msg {
+            Urgent::Note(n) => self.log.add(format!("high {n}")),
+            Urgent::Gate(gate) => drop(gate.await),
+        }
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_child_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
+        self.log.add(format!("{} {}", notice.name, notice.reason));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn exit_notices_come_before_high() {
+    let log = Log::default();
+    let (give, child) = oneshot::channel();
+    let (mut handle, _child) = actor::spawn(Parent {
+        log: log.clone(),
+        child: Some(give),
+    });
+    let child = child.await.unwrap();
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Urgent::Gate(gate)).await.unwrap();
+    handle.send_high(Urgent::Note(1)).await.unwrap();
+    while handle.stats().depth > 1 {
+        tokio::task::yield_now().await;
+    }
+    // The parent is in its handler, and the message waits; then the child ends.
+    child.stop();
+    child.monitor().await;
+    assert!(log.all().is_empty());
+    open.send(()).unwrap();
+    handle.idle().await;
+    assert_eq!(log.take(), ["child stopped", "high 1"]);
 }
 
 #[tokio::test]
@@ -167,8 +229,9 @@ async fn high_burst_does_not_starve_low_or_extra() {
 
 #[tokio::test]
 async fn never_empty_mailbox_yields_to_other_tasks() {
-    /// Sends itself the next message: its mailbox is never empty.
-    struct Loop;
+    /// Sends itself the next message: its mailbox is never empty. It gives up rather than keep the
+    /// thread for ever.
+    struct Loop(u32);
     impl Actor for Loop {
         type HighPriorityMsg = ();
         type LowPriorityMsg = ();
@@ -176,19 +239,21 @@ async fn never_empty_mailbox_yields_to_other_tasks() {
             Ok(())
         }
         async fn on_low(&mut self, _: (), ctx: &mut Context<Self>) -> ActorResult {
+            self.0 += 1;
+            assert!(self.0 < 1_000_000, "nobody else gets a turn");
             if let Some(mut own) = ctx.handle() {
                 own.send_low(()).await?;
             }
             Ok(())
         }
     }
-    let (mut handle, child) = actor::spawn(Loop);
+    let (mut handle, child) = actor::spawn(Loop(0));
     handle.send_low(()).await.unwrap();
     // On the one thread of this runtime, the test itself must get turns.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
-    child.stop().await;
+    assert!(matches!(child.stop().await, ExitReason::Stopped));
 }
 
 /// Takes batches, and says how large they were.
@@ -257,6 +322,7 @@ async fn high_is_looked_at_between_the_items_of_a_batch() {
 struct Gatherer {
     log: Log,
     beat: Option<mpsc::UnboundedReceiver<()>>,
+    output: ActorHandle<Scribe>,
 }
 
 impl Actor for Gatherer {
@@ -277,13 +343,18 @@ impl Actor for Gatherer {
 
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         let mut beat = self.beat.take().expect("one incarnation");
-        while ctx.wait_all(self, 8, beat.recv()).await? {
+        let mut output = self.output.clone();
+        loop {
+            let others = async { tokio::join!(beat.recv(), output.low_room(1)) };
+            if !ctx.wait_all(self, 8, others).await? {
+                return Ok(());
+            }
             let mut batch = ctx.take_batch();
             let sum: u32 = batch.drain().sum();
             ctx.put_batch(batch);
             self.log.add(format!("sum {sum}"));
+            output.try_send_low(sum)?;
         }
-        Ok(())
     }
 }
 
@@ -291,9 +362,20 @@ impl Actor for Gatherer {
 async fn several_conditions_at_once() {
     let log = Log::default();
     let (beats, beat) = mpsc::unbounded_channel();
+    let written = Log::default();
+    let mut scribe = Some(Scribe {
+        log: written.clone(),
+        extra: None,
+    });
+    let (mut output, _scribe) = actor::builder(move || scribe.take().expect("one incarnation"))
+        .low_capacity(1)
+        .spawn();
+    let (open, gate) = oneshot::channel();
+    output.send_high(Urgent::Gate(gate)).await.unwrap();
     let (mut handle, child) = actor::spawn(Gatherer {
         log: log.clone(),
         beat: Some(beat),
+        output: output.clone(),
     });
     for n in 0..7 {
         handle.send_low(n).await.unwrap();
@@ -307,6 +389,21 @@ async fn several_conditions_at_once() {
         tokio::task::yield_now().await;
     }
     assert_eq!(log.take(), ["sum 28"]);
+
+    // Eight more and a beat, but the output has no room.
+    for n in 8..16 {
+        handle.send_low(n).await.unwrap();
+    }
+    beats.send(()).unwrap();
+    while handle.ask(|reply| reply, SECOND).await.unwrap() < 8 {}
+    assert!(log.all().is_empty());
+    open.send(()).unwrap();
+    while log.all().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(log.take(), ["sum 92"]);
+    output.idle().await;
+    assert_eq!(written.take(), ["low 28", "low 92"]);
     assert!(matches!(
         child.stop().await,
         lanemesh_runtime::ExitReason::Stopped

@@ -71,6 +71,38 @@ async fn full_lane_policies() {
     assert_eq!((stats.rejected, stats.dropped), (2, 1));
 }
 
+#[tokio::test]
+async fn urgent_full_lane_policies() {
+    let log = Log::default();
+    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+        .high_capacity(1)
+        .spawn();
+    let (open, gate) = oneshot::channel();
+    handle.send_high(Control::Block(gate)).await.unwrap();
+    let (reply, answer) = Reply::pair();
+    handle.send_high(Control::Sum(reply)).await.unwrap(); // waits until the gate is taken
+
+    handle.set_high_overflow(Overflow::Reject);
+    let outcome = handle.send_high(Control::Stop).await;
+    assert!(matches!(outcome, Err(SendError::Full(Control::Stop))));
+
+    handle.set_high_overflow(Overflow::Drop);
+    assert_eq!(
+        handle.send_high(Control::Stop).await.ok(),
+        Some(Sent::Dropped)
+    );
+    // A question is not dropped silently.
+    let outcome = handle.ask(Control::Sum, SECOND).await;
+    assert_eq!(outcome, Err(AskError::Full));
+
+    open.send(()).unwrap();
+    assert_eq!(answer.receive(SECOND).await, Ok(0));
+    handle.idle().await;
+    assert!(handle.is_alive());
+    let stats = handle.stats();
+    assert_eq!((stats.high, stats.rejected, stats.dropped), (2, 2, 1));
+}
+
 /// Whether a task has not ended yet, after a turn of the scheduler.
 async fn futures_pending<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
     tokio::task::yield_now().await;

@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,9 +12,10 @@ use std::{
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorResult, AskError, Backoff, Context, ExitReason, Restart, SendError, Strategy,
-    Supervision, actor,
+    Actor, ActorHandle, ActorId, ActorResult, AskError, Backoff, Context, ExitReason, Restart,
+    SendError, Strategy, Supervision, actor,
 };
+use tokio::time::timeout;
 
 fn at_once() -> Supervision {
     Supervision::new(Strategy::OneForOne)
@@ -289,6 +290,77 @@ async fn two_full_lanes_to_each_other_are_diagnosed() {
     );
     assert!(matches!(left_child.stop().await, ExitReason::Stopped));
     assert!(matches!(right_child.stop().await, ExitReason::Stopped));
+}
+
+/// Sends more to the next than its lane holds.
+struct Neighbour {
+    next: Option<ActorHandle<Neighbour>>,
+    log: Arc<Mutex<Vec<Vec<ActorId>>>>,
+}
+
+impl Actor for Neighbour {
+    type HighPriorityMsg = ActorHandle<Neighbour>;
+    type LowPriorityMsg = bool;
+
+    async fn on_high(
+        &mut self,
+        next: ActorHandle<Neighbour>,
+        _: &mut Context<Self>,
+    ) -> ActorResult {
+        self.next = Some(next);
+        Ok(())
+    }
+
+    async fn on_low(&mut self, push: bool, _: &mut Context<Self>) -> ActorResult {
+        let Some(next) = self.next.as_mut().filter(|_| push) else {
+            return Ok(());
+        };
+        for _ in 0..3 {
+            if let Err(SendError::Deadlock { message, cycle }) = next.send_low(false).await {
+                assert!(!message);
+                self.log.lock().unwrap().push(cycle);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_to_oneself_and_a_cycle_of_three_are_told() {
+    for size in [1, 3] {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (mut handles, _children): (Vec<_>, Vec<_>) = (0..size)
+            .map(|_| {
+                let log = log.clone();
+                actor::builder(move || Neighbour {
+                    next: None,
+                    log: log.clone(),
+                })
+                .low_capacity(2)
+                .spawn()
+            })
+            .unzip();
+        for at in 0..size {
+            let next = handles[(at + 1) % size].clone();
+            handles[at].send_high(next).await.unwrap();
+        }
+        for handle in &mut handles {
+            handle.send_low(true).await.unwrap();
+        }
+        for handle in &handles {
+            let idle = timeout(Duration::from_secs(60), handle.idle()).await;
+            assert!(idle.is_ok(), "they wait for ever");
+        }
+        let cycles = log.lock().unwrap().clone();
+        assert!(!cycles.is_empty());
+        let ids: Vec<ActorId> = handles.iter().map(ActorHandle::id).collect();
+        for mut cycle in cycles {
+            // From the sender on, each waits for the next.
+            let first = cycle.iter().position(|id| *id == ids[0]).unwrap();
+            cycle.rotate_left(first);
+            assert_eq!(cycle, ids);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
