@@ -32,7 +32,9 @@ const BUDGET: usize = 128;
 
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
 ///
-/// An actor that is given by value cannot be made again, so it is never restarted.
+/// An actor that is given by value cannot be made again, so it is never restarted. The runtime must
+/// have its time enabled (`enable_time`): stops, questions and restarts set timers, and to set one
+/// without is a panic.
 ///
 /// # Panics
 ///
@@ -225,6 +227,9 @@ impl<A: Actor> Builder<A> {
 
     /// Hands the message that was being handled at a crash to the next incarnation, up to `times`
     /// times. It is copied before it is handled. After that it is a dead letter.
+    ///
+    /// Both types of messages must be `Clone`, which a question is not: an actor that is asked by
+    /// its messages cannot have this.
     pub fn redeliver(mut self, times: u32) -> Self
     where
         A::HighPriorityMsg: Clone,
@@ -240,6 +245,9 @@ impl<A: Actor> Builder<A> {
 
     /// Where the messages go that nobody handles: expired, crashed with too often, or left at the
     /// end. The lane is not waited for; what it has no room for is dropped.
+    ///
+    /// A question is buried with its [`Reply`](crate::Reply): who asked hears nothing until the
+    /// letter is dropped or the reply is sent, or the time is up.
     pub fn dead_letters(
         mut self,
         lane: impl Lane<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
