@@ -130,6 +130,10 @@ impl<A: Actor> Context<A> {
         &mut self,
         child: impl IntoBuilder<B>,
     ) -> Result<(ActorHandle<B>, Child), SpawnError> {
+        // Nobody would stop a child that is started after the others have ended.
+        if self.shared.phase() == Phase::Stopping {
+            return Err(SpawnError::Closing);
+        }
         let group = self.group_mut().clone();
         child.into_builder().try_spawn_in(Some(group))
     }

@@ -9,8 +9,8 @@ use std::{
 
 use common::{Log, SECOND, Worker};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, IntoBuilder, System, Team,
-    actor,
+    Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, IntoBuilder, SpawnError,
+    System, Team, actor,
 };
 use tokio::sync::oneshot;
 
@@ -305,5 +305,58 @@ async fn drain_gives_children_the_deadline_not_their_grace() {
         assert!(report.is_clean(), "{report}");
         let expected: Vec<_> = (0..10).map(|number| number.to_string()).collect();
         assert_eq!(log.take(), expected);
+    }
+}
+
+/// Would start a child while it stops.
+struct Late {
+    had_children: bool,
+    outcome: Option<oneshot::Sender<Option<SpawnError>>>,
+}
+
+impl Actor for Late {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        if self.had_children {
+            ctx.spawn(Stubborn).1.detach();
+        }
+        Ok(())
+    }
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) -> ActorResult {
+        let outcome = ctx.try_spawn(Stubborn).err();
+        if let Some(asked) = self.outcome.take() {
+            let _ = asked.send(outcome);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_stops_takes_no_more_children() {
+    for had_children in [true, false] {
+        let (outcome, told) = oneshot::channel();
+        let (mut handle, child) = actor::spawn(Late {
+            had_children,
+            outcome: Some(outcome),
+        });
+        handle.send_high(()).await.unwrap();
+        handle.stop();
+        assert_eq!(
+            told.await.unwrap(),
+            Some(SpawnError::Closing),
+            "{had_children}"
+        );
+        assert!(matches!(child.await, ExitReason::Stopped));
     }
 }
