@@ -16,7 +16,7 @@ pub(crate) struct Config {
     pub(crate) budget: Option<usize>,
     pub(crate) polled_after: u32,
     pub(crate) express: usize,
-    /// One less than the largest power of two within half of the capacity.
+    /// One less than the largest power of two within half of the capacity, rounded up.
     pub(crate) tell_mask: u32,
 }
 
@@ -65,7 +65,7 @@ impl Builder {
             budget: None,
             polled_after: 1024,
             express: MAX_PLACES,
-            tell_mask: (1 << (lane_capacity / 2).clamp(1, 1 << 30).ilog2()) - 1,
+            tell_mask: (1 << lane_capacity.div_ceil(2).min(1 << 30).ilog2()) - 1,
         })
     }
 
@@ -138,7 +138,7 @@ impl Builder {
     /// most 62 of each of two sets, unless fewer are set. They spare such a producer a lane, and the receiver a look at it.
     ///
     /// A message waits in one of them if nothing else of its producer's waits. With 0 every message goes
-    /// through its producer's lane; a channel whose lanes hold one message has none either.
+    /// through its producer's lane. A set has no more places than a lane holds messages.
     #[inline]
     pub fn express(mut self, places: usize) -> Self {
         self.0.express = places;

@@ -209,6 +209,16 @@ impl<T> Express<T> {
             .count()
     }
 
+    /// Whether the place of this index has a message of the producer of `lane`. Exact if that producer asks.
+    #[inline]
+    fn is_owner(&self, lane: LaneName<T>, index: u8) -> bool {
+        // ORDERING: Acquire as in `count_of`.
+        let owner = self.places()[usize::from(index)]
+            .owner
+            .load(Ordering::Acquire);
+        owner.map_addr(|a| a & !TELL) == lane.get().as_ptr()
+    }
+
     /// Messages in all places; a snapshot.
     pub(crate) fn count(&self) -> usize {
         // ORDERING: Acquire, for callers that go on to take them.
@@ -303,11 +313,12 @@ impl Habit {
         if self.last == Self::NONE {
             return 0;
         }
-        let count = express.count_of(lane);
-        if count == 0 {
-            self.last = Self::NONE;
+        // They are taken in the order in which they were put.
+        if express.is_owner(lane, self.last) {
+            return express.count_of(lane);
         }
-        count
+        self.last = Self::NONE;
+        0
     }
 
     /// Whether the next message should go by the lane, for it is cheaper for many.
