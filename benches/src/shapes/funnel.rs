@@ -22,7 +22,9 @@ pub const SHAPE: Shape = Shape {
             its own, the capacity is shared out among the 13 lanes and rounded up to whole slots, \
             one at least. `lanemesh-lanes` gets the whole capacity in every lane: it has 13 \
             times the slots and is no part of an equal comparison. `futures` grants every sender a \
-            slot beyond the capacity.",
+            slot beyond the capacity. The receivers of `kanal` and `flume` take messages out of sends \
+            that still wait, so that a send whose future is dropped may have taken place \
+            (`tests/cancelled_sends.rs`); no other does.",
     cells,
 };
 
