@@ -9,15 +9,17 @@ use crate::{
 
 /// How one class of a mesh is laid out.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Config {
+    // What each send needs comes first, beside what else it needs of the mesh.
+    /// One less than the largest power of two within half of the capacity, rounded up.
+    pub(crate) tell_mask: u32,
+    pub(crate) polled_after: u32,
     pub(crate) lane_capacity: usize,
     pub(crate) first_ring: usize,
     pub(crate) burst: usize,
     pub(crate) budget: Option<usize>,
-    pub(crate) polled_after: u32,
     pub(crate) express: usize,
-    /// One less than the largest power of two within half of the capacity, rounded up.
-    pub(crate) tell_mask: u32,
 }
 
 impl Config {

@@ -193,7 +193,7 @@ impl<T> Express<T> {
             .get()
             .as_ptr()
             .map_addr(|a| a | (usize::from(tell) * TELL));
-        // ORDERING: Release pairs with the Acquire in `is_written`: the message is written.
+        // ORDERING: Release pairs with the Acquire in `owner`: the message is written.
         place.owner.store(owner, release);
     }
 
@@ -225,37 +225,36 @@ impl<T> Express<T> {
         let full = |place: &&Place<T>| !place.owner.load(Ordering::Acquire).is_null();
         self.places().iter().filter(full).count()
     }
+}
 
-    /// Whether the message of a claimed place is written.
+impl<T> Place<T> {
+    /// The lane of the producer whose message is here, perhaps with `TELL`, if it is written.
     #[inline]
-    fn is_written(&self, claim: &Claim) -> bool {
-        // ORDERING: Acquire pairs with the Release in `put`.
-        let place = &self.places()[claim.index()];
-        !place.owner.load(Ordering::Acquire).is_null()
+    fn owner(&self) -> Option<NonNull<Lane<T>>> {
+        // ORDERING: Acquire pairs with the Release in `put`: the message is written.
+        NonNull::new(self.owner.load(Ordering::Acquire))
     }
 
-    /// Takes the message out of a place.
+    /// Takes the message out.
     ///
     /// # Safety
     ///
-    /// Only the receiver may call this, after `is_written` has said `true`.
+    /// Only the receiver may call this, after `owner` has said that this is the owner.
     #[inline]
-    unsafe fn take(&self, claim: &Claim) -> Taken<'_, T> {
-        let place = &self.places()[claim.index()];
+    unsafe fn take(&self, owner: NonNull<Lane<T>>) -> Taken<'_, T> {
         // SAFETY: the producer has written the message and given the place to the receiver.
-        let message = place
+        let message = self
             .message
             .with(|cell| unsafe { (*cell).assume_init_read() });
-        // ORDERING: Relaxed; `is_written` has acquired it.
-        let owner = place.owner.load(Ordering::Relaxed);
         // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this place comes
         // by a claim, which acquires what the receiver released when it opened the set.
-        place.owner.store(ptr::null_mut(), Ordering::Release);
-        let tell = owner.addr() & TELL != 0;
+        self.owner.store(ptr::null_mut(), Ordering::Release);
+        let tells = owner.addr().get() & TELL != 0;
+        let lane = NonNull::new(owner.as_ptr().map_addr(|a| a & !TELL));
         Taken {
             message,
-            stamp: &place.stamp,
-            tell: NonNull::new(owner.map_addr(|a| a & !TELL)).filter(|_| tell),
+            stamp: &self.stamp,
+            tell: lane.filter(|_| tells),
         }
     }
 }
@@ -363,6 +362,13 @@ pub(crate) struct Watch {
     shut: bool,
 }
 
+/// A claimed place that has a message.
+struct Written<'a, T> {
+    claim: Claim,
+    place: &'a Place<T>,
+    owner: NonNull<Lane<T>>,
+}
+
 impl Watch {
     pub(crate) fn new() -> Self {
         Self {
@@ -422,14 +428,23 @@ impl Watch {
 
     /// A claimed place whose message is written.
     #[inline]
-    fn written<T>(&self, express: &Express<T>) -> Option<Claim> {
+    fn written<'a, T>(&self, express: &'a Express<T>) -> Option<Written<'a, T>> {
+        if !self.is_due() {
+            return None;
+        }
+        let places = express.places();
         for set in [self.open, self.open.other()] {
             let mut rest = self.claimed[set as usize];
             while rest != 0 {
                 let number = rest.trailing_zeros() as usize;
                 let claim = Claim { set, number };
-                if express.is_written(&claim) {
-                    return Some(claim);
+                let place = &places[claim.index()];
+                if let Some(owner) = place.owner() {
+                    return Some(Written {
+                        claim,
+                        place,
+                        owner,
+                    });
                 }
                 rest &= rest - 1;
             }
@@ -449,9 +464,13 @@ impl Watch {
     /// Only the receiver of the mesh of `express` may call this, with its own watch.
     #[inline]
     pub(crate) unsafe fn take<'a, T>(&mut self, express: &'a Express<T>) -> Option<Taken<'a, T>> {
-        let claim = self.written(express)?;
+        let Written {
+            claim,
+            place,
+            owner,
+        } = self.written(express)?;
         self.claimed[claim.set as usize] &= !(1 << claim.number);
         // SAFETY: the caller is the receiver, and the message is written.
-        Some(unsafe { express.take(&claim) })
+        Some(unsafe { place.take(owner) })
     }
 }

@@ -195,7 +195,7 @@ impl<T> Inbox<T> {
     }
 
     /// Goes on to what comes next. A receiver that has nothing to go on with looks at the list alone.
-    #[inline(never)]
+    #[inline]
     fn look(&mut self) -> Found {
         if self.current.is_some() || !self.chain.is_empty() || !self.again.is_empty() || self.closed
         {
@@ -209,6 +209,7 @@ impl<T> Inbox<T> {
     }
 
     /// Goes on from a lane that is empty or has had its turn.
+    #[inline(never)]
     fn find(&mut self) -> Found {
         self.book();
         if let Some(mut lane) = self.current.take() {

@@ -29,7 +29,7 @@ const FLAGS: usize = (1 << 7) - 1;
 // In the place of a lane, where none can be: nothing is allocated at these addresses.
 const ARMED_FIRST: usize = 1 << 7;
 const ARMED_SECOND: usize = 2 << 7;
-const CLOSED: usize = 3 << 7;
+const CLOSED: usize = ARMED_FIRST | ARMED_SECOND;
 
 /// A value of the head.
 #[derive(Debug)]
@@ -47,11 +47,8 @@ impl<T> Head<T> {
     /// No lane, and a set of places of which none is claimed, or none can be.
     #[inline]
     fn idle((set, shut): (Set, bool)) -> Self {
-        let set = match set {
-            Set::First => 0,
-            Set::Second => SECOND_SET,
-        };
-        Self(word(set | if shut { CLAIMS } else { 0 }))
+        let claims = usize::from(shut) * CLAIMS;
+        Self(word(set as usize * SECOND_SET + claims))
     }
 
     /// The address of the lane on top, or what stands there for one.
@@ -70,9 +67,10 @@ impl<T> Head<T> {
 
     #[inline]
     fn armed(self) -> Option<Slot> {
-        match self.top() {
-            ARMED_FIRST => Some(Slot::First),
-            ARMED_SECOND => Some(Slot::Second),
+        // As a quotient it is compared with small numbers.
+        match self.0.addr() / ARMED_FIRST {
+            1 => Some(Slot::First),
+            2 => Some(Slot::Second),
             _ => None,
         }
     }
@@ -350,8 +348,10 @@ impl<T> ReadyList<T> {
     #[inline]
     pub(crate) fn has_news(&self, watch: &Watch) -> bool {
         // ORDERING: Relaxed; a stale answer only delays, and whoever acts on a fresh one takes.
-        let head = Head(self.head.load(Ordering::Relaxed));
-        head.awake().0 != Head::idle(watch.open()).0
+        let head = self.head.load(Ordering::Relaxed).addr();
+        let idle = Head::<T>::idle(watch.open()).0.addr();
+        // Armed or not; it is not closed, and a lane's address differs elsewhere.
+        (head ^ idle) & !(ARMED_FIRST | ARMED_SECOND) != 0
     }
 
     /// Takes all that is in the list, and opens the other set of places. Only the receiver calls this,

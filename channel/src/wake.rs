@@ -53,30 +53,44 @@ impl WakeCell {
     /// Only the sleeper may call this, and not while its flag is up.
     #[inline]
     pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<Slot> {
-        let mut free = None;
-        for name in [Slot::First, Slot::Second] {
-            let slot = &self.slots[name as usize];
-            // ORDERING: Acquire pairs with the Release in `wake`: the reader is done with the waker.
-            if !mutant("wake_slot_busy") && slot.busy.load(Ordering::Acquire) {
-                continue;
-            }
-            // SAFETY: not busy, so nobody else writes, and the caller is the only sleeper.
-            if unsafe { self.holds(name, waker) } {
-                // ORDERING: Relaxed; the operation that puts the flag up publishes it.
-                slot.busy.store(true, Ordering::Relaxed);
-                return Some(name);
-            }
-            free = free.or(Some(name));
-        }
-        let name = free?;
-        let slot = &self.slots[name as usize];
+        // SAFETY: the slot is free, so nobody else writes, and the caller is the only sleeper.
+        let fits = |name| self.is_free(name) && unsafe { self.holds(name, waker) };
+        let name = if fits(Slot::First) {
+            Slot::First
+        } else if fits(Slot::Second) {
+            Slot::Second
+        } else {
+            // SAFETY: as this function's contract says.
+            unsafe { self.fill(waker) }?
+        };
+        // ORDERING: Relaxed; the operation that puts the flag up publishes it, and the waker.
+        self.slots[name as usize]
+            .busy
+            .store(true, Ordering::Relaxed);
+        Some(name)
+    }
+
+    #[inline]
+    fn is_free(&self, name: Slot) -> bool {
+        // ORDERING: Acquire pairs with the Release in `wake`: the reader is done with the waker.
+        mutant("wake_slot_busy") || !self.slots[name as usize].busy.load(Ordering::Acquire)
+    }
+
+    /// Puts a clone of `waker` into a free slot, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// As for `prepare`.
+    #[cold]
+    unsafe fn fill(&self, waker: &Waker) -> Option<Slot> {
+        let name = [Slot::First, Slot::Second]
+            .into_iter()
+            .find(|name| self.is_free(*name))?;
         let waker = waker.clone();
-        // SAFETY: as above: the slot is not busy.
-        let old = slot
+        // SAFETY: the slot is free, so nobody else reads or writes, and the caller is the only sleeper.
+        let old = self.slots[name as usize]
             .waker
             .with_mut(|held| unsafe { (*held).replace(waker) });
-        // ORDERING: Relaxed; the operation that puts the flag up publishes both.
-        slot.busy.store(true, Ordering::Relaxed);
         drop(old);
         Some(name)
     }
@@ -112,6 +126,7 @@ impl WakeCell {
     pub(crate) unsafe fn wake(&self, name: Slot) {
         struct Done<'a>(&'a AtomicBool);
         impl Drop for Done<'_> {
+            #[inline]
             fn drop(&mut self) {
                 // ORDERING: Release pairs with the Acquire in `prepare`: the waker has been read.
                 self.0.store(false, Ordering::Release);
