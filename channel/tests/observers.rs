@@ -129,7 +129,8 @@ fn the_count_of_senders_is_that_of_those_alive() {
                 for _ in 0..ROUNDS {
                     let one = tx.clone();
                     let other = weak.upgrade().unwrap().shared();
-                    assert!((3..=7).contains(&rx.sender_count()));
+                    // Its own two, and up to three of each of the others, and the first.
+                    assert!((3..=9).contains(&rx.sender_count()));
                     drop((one, other.clone(), other));
                 }
             });
