@@ -4,6 +4,8 @@
 //! every lane that has messages within one round. It does not choose between priorities.
 
 mod polled;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 use std::{fmt, mem, task::Waker};
 
@@ -16,6 +18,7 @@ use crate::{
     stats::Stats,
     sync::{Arc, Mutex, lock, spin_loop, store_load_fence, yield_now},
     turn::Turn,
+    wake_all::WakeAll,
 };
 
 pub(crate) struct Inbox<T> {
@@ -127,7 +130,6 @@ impl<T> Inbox<T> {
                 return Some(message);
             }
             if let Some(message) = self.take_express() {
-                self.counted.messages += 1;
                 return Some(message);
             }
             match self.look() {
@@ -160,7 +162,6 @@ impl<T> Inbox<T> {
             }
             if let Some(message) = self.take_express() {
                 into.push(message);
-                self.counted.messages += 1;
                 count += 1;
                 continue;
             }
@@ -182,9 +183,28 @@ impl<T> Inbox<T> {
         self.counted.messages += given as u64;
         if let Some(lane) = &mut self.current {
             lane.took(given);
-            let next = lane.make_room(self.mesh.config.half());
-            self.turn.book_after(next);
+            let half = self.mesh.config.half();
+            self.turn.book_after(lane.until_room(half));
+            lane.make_room(half);
         }
+    }
+
+    /// Lingers over an empty lane. All that was taken from it is made known to its producer.
+    #[inline]
+    fn linger(&mut self, lane: LaneRx<T>) -> Found {
+        let lane = self.current.insert(lane);
+        lane.make_room(1);
+        self.woke |= lane.take_woken();
+        Found::Nothing
+    }
+
+    /// Puts a lane off until the next round. All that was taken from it is made known to its producer.
+    #[inline]
+    fn put_off(&mut self, mut lane: LaneRx<T>) {
+        // SAFETY: the lane is the receiver's, and in no list.
+        unsafe { self.again.push(lane.as_lane()) };
+        lane.make_room(1);
+        self.woke |= lane.take_woken();
     }
 
     /// Makes a lane the current one.
@@ -220,10 +240,7 @@ impl<T> Inbox<T> {
                     self.turn_to(lane);
                     return Found::Something;
                 }
-                lane.make_room(1);
-                self.woke |= lane.take_woken();
-                // SAFETY: the lane is the receiver's, and in no list.
-                unsafe { self.again.push(lane.into_lane()) };
+                self.put_off(lane);
             } else if self.closed {
                 // SAFETY: the channel is closed.
                 let dry = unsafe { lane.seal() };
@@ -241,10 +258,7 @@ impl<T> Inbox<T> {
             } else {
                 // Nothing else to do: linger over the lane, so that the next message of a producer
                 // that sends in quick succession costs neither side a handshake.
-                lane.make_room(1);
-                self.woke |= lane.take_woken();
-                self.current = Some(lane);
-                return Found::Nothing;
+                return self.linger(lane);
             }
         }
         self.next_lane()
@@ -263,9 +277,15 @@ impl<T> Inbox<T> {
     fn settle(&mut self, mut lane: LaneRx<T>, dry: Dry) -> bool {
         self.woke |= lane.take_woken();
         match dry {
-            Dry::Idle => false,
+            Dry::Idle => {
+                self.woke |= lane.wake_waiting();
+                false
+            }
             Dry::Kept => {
                 self.turn_to(lane);
+                if let Some(lane) = &self.current {
+                    self.woke |= lane.wake_waiting();
+                }
                 true
             }
             Dry::Finished => {
@@ -273,7 +293,7 @@ impl<T> Inbox<T> {
                     self.polling.remove();
                 }
                 // SAFETY: the receiver's half; the lane is in none of its lists.
-                if let Some(lane) = unsafe { Lane::release(lane.into_lane()) } {
+                if let Some(lane) = unsafe { Lane::release(lane.as_lane()) } {
                     self.mesh.recycle(lane);
                 }
                 false
@@ -328,6 +348,7 @@ impl<T> Inbox<T> {
         }
         // SAFETY: this is the receiver.
         let taken = unsafe { self.express.take(&self.mesh.bell.express) }?;
+        self.counted.messages += 1;
         #[cfg(feature = "quanta")]
         self.counted.delay.record(taken.stamp.elapsed());
         if let Some(lane) = taken.tell
@@ -483,16 +504,18 @@ impl<T> Inbox<T> {
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
         // channel is closed, or this sees that it waits.
         store_load_fence!("close_fence");
+        let mut all = WakeAll::default();
         if let Some(lane) = &self.current {
-            lane.wake_for_close();
+            all.run(|| lane.wake_waiting());
         }
         for mut chain in [self.chain.again(), self.again.peek(), self.late.again()] {
             while let Some(lane) = chain.next() {
                 // SAFETY: all of them are the receiver's now, and are only looked at.
-                unsafe { LaneRx::new(lane) }.wake_for_close();
+                all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());
             }
         }
-        self.mesh.wake_closers();
+        all.run(|| self.mesh.wake_closers());
+        all.done();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -567,15 +590,15 @@ impl<T> Inbox<T> {
 
 impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
-        /// Goes on with the rest when the drop of one message panics.
+        /// Goes on with the rest when a sender's waker or the drop of one message panics.
         struct Rest<'a, T>(&'a mut Inbox<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
                 self.0.drain();
             }
         }
-        self.close();
         let rest = Rest(self);
+        rest.0.close();
         rest.0.drain();
     }
 }

@@ -145,6 +145,7 @@ mod stats;
 mod sync;
 mod turn;
 mod wake;
+mod wake_all;
 
 #[cfg(any(feature = "membarrier", loom))]
 pub use barrier::register_membarrier;

@@ -12,6 +12,7 @@ use crate::{
     lane::{Lane, LaneName, LaneTx},
     ready::ReadyList,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+    wake_all::WakeAll,
 };
 
 /// An event of the `tracing` feature, at level trace; nothing without it. Rare paths only.
@@ -157,9 +158,11 @@ impl<T> Mesh<T> {
         if let Some(rare) = &mut *lock(&self.rare) {
             wakers = std::mem::take(&mut rare.closers.wakers);
         }
+        let mut all = WakeAll::default();
         for waker in wakers.into_values() {
-            waker.wake();
+            all.run(|| waker.wake());
         }
+        all.done();
     }
 
     /// Registers a task that waits for the channel to close under `key`, or under a new key that it

@@ -13,6 +13,7 @@ use crate::{
     park,
     sender::{Sender, WeakSender},
     sync::{Mutex, lock, mutant},
+    wake_all::WakeAll,
 };
 
 /// A [`Sender`] whose sends take `&self`.
@@ -50,9 +51,11 @@ impl Wake for Waiters {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let wakers = std::mem::take(&mut *lock(&self.0));
+        let mut all = WakeAll::default();
         for waker in wakers {
-            waker.wake();
+            all.run(|| waker.wake());
         }
+        all.done();
     }
 }
 

@@ -5,23 +5,19 @@ use crate::{lane::LaneRx, polling::WORTH_POLLING};
 
 impl<T> Inbox<T> {
     /// Goes on from a polled lane that is empty.
-    pub(super) fn come_back_to(&mut self, mut lane: LaneRx<T>, gave: bool) -> Found {
+    pub(super) fn come_back_to(&mut self, lane: LaneRx<T>, gave: bool) -> Found {
         if let Some(dry) = lane.ended() {
             if self.settle(lane, dry) {
                 return Found::Something;
             }
             return self.next_lane();
         }
-        lane.make_room(1);
-        self.woke |= lane.take_woken();
         if !self.has_other_work() {
-            self.current = Some(lane);
-            return Found::Nothing;
+            return self.linger(lane);
         }
         let messages = self.counted.messages;
         self.polling.visited(gave, messages);
-        // SAFETY: the lane is the receiver's, and in no list.
-        unsafe { self.again.push(lane.into_lane()) };
+        self.put_off(lane);
         if self.polling.is_vain(messages) {
             self.cease_polling();
         } else if self.polling.has_visited_all()

@@ -25,7 +25,7 @@ pub(crate) struct LaneRx<T> {
 /// What became of a lane that was found empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Dry {
-    /// Given up: the producer makes it known when it sends again. Do not use it.
+    /// Given up: the producer makes it known when it sends again. Wake it if it waits, and use the lane no more.
     Idle,
     /// Something came meanwhile: it is still the receiver's.
     Kept,
@@ -63,7 +63,7 @@ impl<T> LaneRx<T> {
 
     /// The lane itself, for the receiver's own lists.
     #[inline]
-    pub(crate) fn into_lane(self) -> NonNull<Lane<T>> {
+    pub(crate) fn as_lane(&self) -> NonNull<Lane<T>> {
         self.lane
     }
 
@@ -204,19 +204,28 @@ impl<T> LaneRx<T> {
         self.taken += messages;
     }
 
-    /// Wakes a producer that waits for room, if `enough` messages were taken since the last look. Says how many
-    /// more are to be taken before the next.
+    /// How many more are to be taken until `enough` were taken since the last look, or since the one that is due.
     #[inline]
-    pub(crate) fn make_room(&mut self, enough: usize) -> usize {
+    pub(crate) fn until_room(&self, enough: usize) -> usize {
+        match enough.saturating_sub(self.taken) {
+            0 => enough,
+            more => more,
+        }
+    }
+
+    /// Wakes a producer that waits for room, if `enough` messages were taken since the last look.
+    ///
+    /// A waker may panic: the lane is to be where it belongs before this, as before `wake_waiting`.
+    #[inline]
+    pub(crate) fn make_room(&mut self, enough: usize) {
         if self.taken < enough {
-            return enough - self.taken;
+            return;
         }
         self.taken = 0;
-        // Pairs with the fence in `LaneTx::poll_room`: either the producer sees the room, or this sees
+        // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees
         // that it waits.
         store_load_fence!("room_fence_rx");
         self.woken |= self.lane().wake_waiting();
-        enough
     }
 
     /// Whether the producer was woken since the last time that this was asked.
@@ -224,11 +233,11 @@ impl<T> LaneRx<T> {
         mem::take(&mut self.woken)
     }
 
-    /// Wakes a producer that waits for room, so that it sees that the channel has closed.
+    /// Wakes the producer if it waits for room, and says whether it did.
     ///
-    /// The caller has closed the channel and then passed a fence.
-    pub(crate) fn wake_for_close(&self) {
-        self.lane().wake_waiting();
+    /// The caller has just given the lane up, or closed the channel, and then passed a fence.
+    pub(crate) fn wake_waiting(&self) -> bool {
+        self.lane().wake_waiting()
     }
 
     /// Tells the producer to send without a fence. `false` if it cannot be told now.
@@ -274,7 +283,8 @@ impl<T> LaneRx<T> {
     ///
     /// # Safety
     ///
-    /// With `Idle` the lane is not the receiver's any more, with `Finished` its half must be released.
+    /// With `Idle` the lane is not the receiver's any more, with `Finished` its half must be released. Unless
+    /// it has gone, the producer is to be woken if it waits.
     #[inline]
     pub(crate) unsafe fn retire(&mut self) -> Dry {
         debug_assert!(!self.has_slot);
@@ -294,8 +304,6 @@ impl<T> LaneRx<T> {
         // Pairs with the fences in `LaneTx::publish` and `LaneTx::close`: either the producer sees
         // *idle*, or this sees what it pushed.
         store_load_fence!("retire_fence");
-        self.woken |= lane.wake_waiting();
-        let lane = self.lane();
         // ORDERING: Acquire as above.
         let gone = lane.gone.load(Ordering::Acquire);
         if !gone && !self.has_more() {

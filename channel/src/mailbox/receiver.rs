@@ -15,6 +15,7 @@ use crate::{
     park,
     sender::WeakSender,
     stats::MailboxStats,
+    wake_all::WakeAll,
 };
 
 /// The receiving side of a mailbox.
@@ -269,8 +270,10 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can
     /// still be received; then `recv` says `None`.
     pub fn close(&mut self) {
-        self.classes.high.close();
-        self.classes.low.close();
+        let mut all = WakeAll::default();
+        all.run(|| self.classes.high.close());
+        all.run(|| self.classes.low.close());
+        all.done();
     }
 
     /// Whether the mailbox is closed to new messages: by [`close`](Self::close), or because all senders
