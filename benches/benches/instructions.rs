@@ -105,7 +105,7 @@ fn spawn<A: Actors>(runtime: Runtime) -> Runtime {
         let census = Census::new(TIMES as usize);
         let mut handles = Vec::with_capacity(TIMES as usize);
         for _ in 0..TIMES {
-            let mut actor = A::spawn(Worker::counted(&census)).await;
+            let mut actor = A::spawn(Worker::counted(&census), 1).await;
             assert!(actor.tell(1).await);
             handles.push(actor);
         }
@@ -193,7 +193,7 @@ struct Asker<A: Actors> {
 /// An actor that has answered before.
 fn answering<A: Actors>() -> Asker<A> {
     let runtime = executor::<A>();
-    let handle = runtime.block_on(A::spawn(Worker::default()));
+    let handle = runtime.block_on(A::spawn(Worker::default(), 1));
     ask(Asker { runtime, handle })
 }
 

@@ -115,6 +115,8 @@ impl Actors for Actix {
     type Survivor = Addr<ActixWorker>;
     type Tree = Addr<Node>;
 
+    const RESTARTS: bool = false;
+
     fn can_use(workers: usize) -> bool {
         workers == 1
     }
@@ -127,7 +129,7 @@ impl Actors for Actix {
         tokio::task::spawn_local(work)
     }
 
-    async fn spawn(worker: Worker) -> Addr<ActixWorker> {
+    async fn spawn(worker: Worker, _: usize) -> Addr<ActixWorker> {
         ActixWorker(worker).start()
     }
 
@@ -159,8 +161,10 @@ impl Actors for ActixArbiter {
     type Survivor = Addr<ActixWorker>;
     type Tree = Addr<Node>;
 
+    const RESTARTS: bool = false;
+
     fn can_use(workers: usize) -> bool {
-        workers == 2
+        workers > 1
     }
 
     fn block_on<R>(_: usize, work: impl Future<Output = Result<R, Fault>>) -> Result<R, Fault> {
@@ -181,7 +185,7 @@ impl Actors for ActixArbiter {
         tokio::task::spawn_local(work)
     }
 
-    async fn spawn(worker: Worker) -> Addr<ActixWorker> {
+    async fn spawn(worker: Worker, _: usize) -> Addr<ActixWorker> {
         ActixWorker::start_in_arbiter(&arbiter(), |_| ActixWorker(worker))
     }
 

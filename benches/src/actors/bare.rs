@@ -33,7 +33,7 @@ impl Actors for Bare {
     type Survivor = BareHandle;
     type Tree = Sender<Never>;
 
-    async fn spawn(mut worker: Worker) -> BareHandle {
+    async fn spawn(mut worker: Worker, _: usize) -> BareHandle {
         let (tx, mut rx) = mpsc::channel(MAILBOX);
         tokio::spawn(async move {
             while let Some(message) = rx.recv().await {

@@ -103,7 +103,7 @@ impl Actors for Kameo {
     type Survivor = Supervised;
     type Tree = ActorRef<Node>;
 
-    async fn spawn(worker: Worker) -> ActorRef<KameoWorker> {
+    async fn spawn(worker: Worker, _: usize) -> ActorRef<KameoWorker> {
         KameoWorker::spawn_with_mailbox(KameoWorker(worker), mailbox::bounded(MAILBOX))
     }
 

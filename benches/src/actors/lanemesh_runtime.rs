@@ -9,7 +9,7 @@ use lanemesh_runtime::{
 };
 
 use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::channels::{Role, Subject};
+use crate::channels::{Role, Slots, Subject};
 
 /// lanemesh-runtime. What is told is of low priority, what is asked of high.
 #[derive(Debug)]
@@ -96,9 +96,10 @@ impl Actors for LanemeshRuntime {
     type Survivor = ActorHandle<LanemeshWorker>;
     type Tree = (ActorHandle<Node>, Child);
 
-    async fn spawn(worker: Worker) -> ActorHandle<LanemeshWorker> {
+    async fn spawn(worker: Worker, senders: usize) -> ActorHandle<LanemeshWorker> {
         let worker = LanemeshWorker(worker).into_builder();
-        let (handle, child) = worker.low_capacity(MAILBOX).spawn();
+        let slots = Slots::split(MAILBOX, senders);
+        let (handle, child) = worker.low_capacity(slots.lane).spawn();
         child.detach();
         handle
     }

@@ -1,7 +1,8 @@
 //! One small trait over every actor runtime, statically dispatched, and one file per runtime.
 //!
 //! Every runtime gets the same worker: it tallies what it is told, answers what it is asked, and
-//! panics when told to. Mailboxes have [`MAILBOX`] slots where the runtime knows bounds.
+//! panics when told to. Mailboxes have [`MAILBOX`] slots where the runtime knows bounds; where every
+//! sender has a lane of its own, the lanes share them.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -46,6 +47,9 @@ pub trait Actors: Subject {
     /// A tree of actors.
     type Tree: Send + 'static;
 
+    /// Whether this runtime restarts an actor that has panicked.
+    const RESTARTS: bool = true;
+
     /// Whether this runtime can use as many threads.
     fn can_use(_workers: usize) -> bool {
         true
@@ -68,8 +72,8 @@ pub trait Actors: Subject {
         tokio::spawn(work)
     }
 
-    /// Starts a worker.
-    fn spawn(worker: Worker) -> impl Future<Output = Self::Handle> + Send;
+    /// Starts a worker that so many senders will tell something.
+    fn spawn(worker: Worker, senders: usize) -> impl Future<Output = Self::Handle> + Send;
 
     /// Starts a worker that is restarted when it panics; `None` when the runtime has no such thing.
     fn supervised() -> impl Future<Output = Option<Self::Survivor>> + Send;

@@ -149,7 +149,7 @@ impl Actors for Ractor {
     type Survivor = Survivor;
     type Tree = ActorRef<()>;
 
-    async fn spawn(worker: Worker) -> ActorRef<Message> {
+    async fn spawn(worker: Worker, _: usize) -> ActorRef<Message> {
         spawn_worker(worker).await
     }
 

@@ -66,14 +66,15 @@ const METRICS: &[Metric] = &[
 pub const SHAPE: Shape = Shape {
     name: "runtime",
     about: "`tell`: 1 or 8 tasks send to one actor, 1024 slots in its mailbox where it has a bound \
-            (ractor's has none; actix is offered a message again after a yield). `ask`: one task asks \
+            (ractor's has none; actix is offered a message again after a yield; the lanes of lanemesh-runtime's \
+            senders share them). `ask`: one task asks \
             one actor at a time. `question in a flood`: how long a question takes to be handled by an actor \
             with some 1024 messages waiting, each 10 µs of work; lanemesh-runtime's are of high priority, \
             the others have one queue. `spawn to first message`: actors are started and told something one \
             after the other, divided by their number once all have got it; the median of three times, of \
             which the second and third use the memory of those that have ended. `panic to first message`: \
-            from telling a supervised actor to panic until it, or its successor, answers; actix has no \
-            restart after a panic. `stop`: a root with 100 children with 99 children each is told to \
+            from telling a supervised actor to panic until its successor answers; actix has no restart after \
+            a panic. `stop`: a root with 100 children with 99 children each is told to \
             stop; until the last is gone. `an actor`: bytes of heap of an idle actor with a mailbox of \
             1024 slots that has answered once. `bare-tokio` is a task with a channel: a floor. \
             `workers` is the number of the executor's threads; an actix actor lives on one thread, so \
@@ -144,7 +145,7 @@ impl ActorsVisitor for Visit {
 
 fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault> {
     let (actors, branches, leaves, panics) = if effort.quick {
-        (1_000, 30, 29, 20)
+        (1_000, BRANCHES, LEAVES, 20)
     } else {
         (10_000, BRANCHES, LEAVES, 200)
     };
@@ -170,7 +171,7 @@ fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault
 pub fn tell<A: Actors>(workers: usize, senders: usize, count: u64) -> Result<Timing, Fault> {
     let share = (count / senders as u64).max(1);
     A::block_on(workers, async move {
-        let mut actor = A::spawn(Worker::default()).await;
+        let mut actor = A::spawn(Worker::default(), senders).await;
         let start = Instant::now();
         let tasks: Vec<_> = (0..senders)
             .map(|index| {
@@ -230,7 +231,7 @@ async fn answer(actor: &mut impl Handle, question: u64) -> Result<u64, Fault> {
 /// A [`Fault`] when an answer is missing or wrong.
 pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fault> {
     A::block_on(workers, async move {
-        let mut actor = A::spawn(Worker::default()).await;
+        let mut actor = A::spawn(Worker::default(), 1).await;
         let asker = A::task(async move {
             let mut latencies = Latencies::new();
             let begin = Instant::now();
@@ -255,7 +256,7 @@ pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fau
 /// A [`Fault`] when an answer is missing or wrong.
 pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault> {
     A::block_on(workers, async move {
-        let mut actor = A::spawn(Worker::default()).await;
+        let mut actor = A::spawn(Worker::default(), 1).await;
         let asker = A::task(async move {
             let start = Instant::now();
             for question in 0..count {
@@ -276,7 +277,7 @@ pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault>
 pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fault> {
     A::block_on(workers, async move {
         let flood = Flood::new(WORK);
-        let mut actor = A::spawn(Worker::flooded(&flood)).await;
+        let mut actor = A::spawn(Worker::flooded(&flood), 1).await;
         let over = Arc::new(AtomicBool::new(false));
         let flooder = A::task(tell_on(actor.clone(), flood.clone(), over.clone()));
         while flood.handled() < MAILBOX as u64 {
@@ -345,7 +346,7 @@ async fn generation<A: Actors>(census: Arc<Census>, actors: usize) -> Result<f64
     let mut handles = Vec::with_capacity(actors);
     let start = Instant::now();
     for _ in 0..actors {
-        let mut actor = A::spawn(Worker::counted(&census)).await;
+        let mut actor = A::spawn(Worker::counted(&census), 1).await;
         ensure(actor.tell(1).await, "an actor was gone")?;
         handles.push(actor);
     }
@@ -353,7 +354,8 @@ async fn generation<A: Actors>(census: Arc<Census>, actors: usize) -> Result<f64
     Ok(start.elapsed().as_nanos() as f64 / actors as f64)
 }
 
-/// Nanoseconds from telling an actor to panic to its successor's first answer: the median of so many.
+/// Nanoseconds from telling an actor to panic to the first answer of its successor, which knows nothing of
+/// what its predecessor was told: the median of so many.
 /// Not a number where there is no successor.
 ///
 /// # Errors
@@ -367,11 +369,15 @@ pub fn revive<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
             return Ok(f64::NAN);
         };
         let mut latencies = Latencies::new();
-        for round in 0..panics as u64 {
-            answer(&mut actor, round).await?;
+        for _ in 0..panics {
+            ensure(actor.tell(1).await, "an actor was gone")?;
+            // A question may overtake what was told, the order to panic too.
+            while answer(&mut actor, COUNT).await? == 0 {
+                tokio::task::yield_now().await;
+            }
             let start = Instant::now();
             ensure(actor.tell(PANIC).await, "an actor was gone")?;
-            while actor.ask(round).await != Some(round) {
+            while actor.ask(COUNT).await != Some(0) {
                 tokio::task::yield_now().await;
             }
             latencies.record(start.elapsed().as_nanos() as u64);
@@ -407,11 +413,11 @@ pub fn stop<A: Actors>(workers: usize, branches: usize, leaves: usize) -> Result
 pub fn bytes<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     let work = async move {
         let mut handles = Vec::with_capacity(actors + 1);
-        let mut first = A::spawn(Worker::default()).await;
+        let mut first = A::spawn(Worker::default(), 1).await;
         answer(&mut first, 0).await?;
         let before = alloc::live();
         for _ in 0..actors {
-            let mut actor = A::spawn(Worker::default()).await;
+            let mut actor = A::spawn(Worker::default(), 1).await;
             answer(&mut actor, 0).await?;
             handles.push(actor);
         }
