@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
 use crate::payload::{Fault, Payload, Tally};
 use crate::plan::Timing;
-use crate::shapes::{joined, on_all_cores};
+use crate::shapes::{ensure, joined, on_all_cores};
 
 /// Rigs and senders of one measurement.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +57,10 @@ impl FanIn {
                 }
                 let received = joined(receiver).await?;
                 Tally::check(sent, received)?;
+                ensure(
+                    sent.count() == share * self.senders as u64,
+                    "a channel closed early",
+                )?;
                 count += received.count();
             }
             Ok(Timing {

@@ -11,7 +11,7 @@ use crate::channels::{
 };
 use crate::payload::{Fault, Tally};
 use crate::plan::{Cell, Effort, Params, Timing, Value};
-use crate::shapes::{Shape, cores, executor, joined};
+use crate::shapes::{Shape, cores, ensure, executor, joined};
 use crate::stats::Unit;
 
 /// Slots of each of the two channels.
@@ -119,6 +119,7 @@ pub fn tasks<F: AsyncFamily<u64>>(workers: usize, count: u64) -> Result<Timing, 
         let elapsed = start.elapsed();
         joined(echo).await?;
         Tally::check(sent, received)?;
+        ensure(sent.count() == rounds, "a channel closed early")?;
         Ok(Timing {
             count: 2 * rounds,
             elapsed,
@@ -155,10 +156,11 @@ pub fn threads<F: BlockingFamily<u64>>(count: u64) -> Result<Timing, Fault> {
         }
     }
     let elapsed = start.elapsed();
-    drop(out);
+    drop((out, back));
     echo.join()
         .map_err(|_| Fault::Panicked("the echo".to_owned()))?;
     Tally::check(sent, received)?;
+    ensure(sent.count() == rounds, "a channel closed early")?;
     Ok(Timing {
         count: 2 * rounds,
         elapsed,

@@ -2,7 +2,7 @@
 
 use crate::alloc;
 use crate::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
-use crate::payload::Fault;
+use crate::payload::{Fault, Tally};
 use crate::plan::{Cell, Effort, Metric};
 use crate::shapes::{Shape, ensure};
 use crate::stats::Unit;
@@ -103,7 +103,8 @@ pub fn idle<F: Family<u64>>() -> Result<f64, Fault> {
 ///
 /// # Errors
 ///
-/// [`Fault::Failed`] when fewer messages fit than there are slots.
+/// [`Fault::Failed`] when fewer messages fit than there are slots, [`Fault::Lost`] when others come out
+/// than went in.
 pub fn full<F: Family<u64>>() -> Result<f64, Fault> {
     let (held, heap) = alloc::measure(|| {
         let (mut senders, rx) = F::open(Slots::per_lane(LANE, FULL), FULL);
@@ -117,5 +118,12 @@ pub fn full<F: Family<u64>>() -> Result<f64, Fault> {
         }
         Ok((senders, rx))
     });
-    held.map(|_| heap.live as f64 / FULL as f64)
+    let (_senders, mut rx) = held?;
+    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    (0..LANE * FULL).for_each(|_| sent.add(1));
+    while let Some(message) = rx.try_recv() {
+        received.add(message);
+    }
+    Tally::check(sent, received)?;
+    Ok(heap.live as f64 / FULL as f64)
 }

@@ -84,6 +84,11 @@ pub fn play<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Resul
                 received.merge(node_received);
             }
             Tally::check(sent, received)?;
+            let stops = NODES as u64 - 1;
+            ensure(
+                received.count() == balls as u64 * hops + stops,
+                "a channel closed early",
+            )?;
             count += received.count();
         }
         Ok(Timing {
@@ -156,8 +161,9 @@ async fn roll<R: AsyncRx<u64>, X: AsyncTx<u64>>(
             let at = ((random >> 32) * senders.len() as u64) >> 32;
             if senders[at as usize].send(hops - 1).await {
                 sent.add(hops - 1);
+                continue;
             }
-            continue;
+            // A ball that nobody takes is retired, so that the graph ends and its count is looked at.
         }
         // ORDERING: AcqRel, so that whoever retires the last ball comes after all the others; the
         // channels themselves order the messages.

@@ -9,7 +9,7 @@ use crate::channels::{
 };
 use crate::payload::{Fault, Payload, Tally};
 use crate::plan::{Cell, Effort, Timing, Value};
-use crate::shapes::Shape;
+use crate::shapes::{Shape, ensure};
 use crate::stats::Unit;
 
 const THREADS: &[usize] = &[1, 2, 4, 8];
@@ -92,6 +92,8 @@ pub fn pour<F: BlockingFamily<u64>>(
             received.add(message.stamp());
         }
         let elapsed = start.elapsed();
+        // Where it ends too early, its producers are to see that.
+        drop(rx);
         let mut sent = Tally::default();
         for sender in senders {
             let tally = sender
@@ -100,6 +102,10 @@ pub fn pour<F: BlockingFamily<u64>>(
             sent.merge(tally);
         }
         Tally::check(sent, received)?;
+        ensure(
+            sent.count() == share * threads as u64,
+            "a channel closed early",
+        )?;
         Ok(Timing {
             count: received.count(),
             elapsed,
