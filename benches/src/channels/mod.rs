@@ -245,22 +245,7 @@ pub fn visit_all(visitor: &mut impl TryVisitor) {
     visitor.visit::<RtrbChunks>();
 }
 
-/// The names of all subjects of [`visit_all`], for the command line.
-pub fn names() -> Vec<&'static str> {
-    struct Names(Vec<&'static str>);
-
-    impl TryVisitor for Names {
-        fn visit<F: Family<u64>>(&mut self) {
-            self.0.push(F::NAME);
-        }
-    }
-
-    let mut names = Names(Vec::new());
-    visit_all(&mut names);
-    names.0
-}
-
-/// As many handles as asked for, the first of them the given one.
+/// As many handles as asked for, the given one among them.
 fn handles<H: Clone>(handle: H, count: usize) -> Vec<H> {
     iter::repeat_n(handle, count).collect()
 }

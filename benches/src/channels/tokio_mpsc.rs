@@ -34,6 +34,16 @@ impl<T: Payload> TryTx<T> for Sender<T> {
             Err(TrySendError::Closed(_)) => Attempt::Closed,
         }
     }
+
+    fn try_send_batch(&mut self, batch: &mut Vec<T>) {
+        let room = self.capacity().min(batch.len());
+        // What did not go stays in the batch, where the caller sees it.
+        if let Ok(permits) = self.try_reserve_many(room) {
+            for (permit, item) in permits.zip(batch.drain(..room)) {
+                permit.send(item);
+            }
+        }
+    }
 }
 
 impl<T: Payload> TryRx<T> for Receiver<T> {

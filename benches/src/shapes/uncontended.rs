@@ -17,8 +17,8 @@ const TOTAL: usize = 1_024;
 pub const SHAPE: Shape = Shape {
     name: "uncontended",
     about: "`try_send` and `try_recv` of one message, or of 32 at a time, on one thread. Where a \
-            channel has a batch interface the batches use it (tokio's `poll_recv_many`, kanal's \
-            `drain_into`, flume's `drain`); `rtrb` pushes and pops 32 times, `rtrb-chunks` moves one \
+            channel has a batch interface the batches use it (tokio's `try_reserve_many` and \
+            `poll_recv_many`, kanal's `drain_into`, flume's `drain`); `rtrb` pushes and pops 32 times, `rtrb-chunks` moves one \
             chunk: both are floors.",
     cells,
 };
