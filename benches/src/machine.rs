@@ -42,7 +42,7 @@ pub struct Machine {
     pub system: String,
     /// The compiler's version.
     pub compiler: &'static str,
-    /// The commit of the working directory, with a mark when files differ from it.
+    /// The commit of the directory that this was built from, with a mark when files differ from it.
     pub commit: String,
     /// The subjects' versions.
     pub versions: Vec<(String, String)>,
@@ -95,7 +95,11 @@ fn commit() -> Option<String> {
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok()?;
+    let output = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR")])
+        .args(arguments)
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

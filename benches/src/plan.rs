@@ -78,7 +78,7 @@ impl Effort {
 pub struct Timing {
     /// Messages that went through; close to the number asked for.
     pub count: u64,
-    /// From the first send to the last receive.
+    /// From the first send to the last receive; where a shape opens many channels, from opening them on.
     pub elapsed: Duration,
 }
 
@@ -234,16 +234,35 @@ pub fn select(
     known: &[&'static str],
 ) -> Result<Vec<&'static str>, Unknown> {
     if let Some(name) = asked.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(Unknown {
-            what,
-            name: name.clone(),
-            known: known.to_vec(),
-        });
+        return Err(unknown(what, name, known));
     }
     let chosen = known
         .iter()
         .filter(|name| asked.is_empty() || asked.iter().any(|asked| asked == *name));
     Ok(chosen.copied().collect())
+}
+
+/// Passes when every name asked for chooses something, as [`chosen`] has it.
+///
+/// # Errors
+///
+/// [`Unknown`] with the first name that chooses nothing.
+pub fn known(what: &'static str, asked: &[String], known: &[&'static str]) -> Result<(), Unknown> {
+    for name in asked {
+        let name = std::slice::from_ref(name);
+        if !known.iter().any(|subject| chosen(subject, name)) {
+            return Err(unknown(what, &name[0], known));
+        }
+    }
+    Ok(())
+}
+
+fn unknown(what: &'static str, name: &str, known: &[&'static str]) -> Unknown {
+    Unknown {
+        what,
+        name: name.to_owned(),
+        known: known.to_vec(),
+    }
 }
 
 /// Whether a subject is chosen: by its own name or, for a variant `name-variant`, by `name`.
@@ -282,6 +301,19 @@ mod tests {
     fn unknown_name_is_refused_with_the_known_ones() {
         let error = select("shape", &strings(&["a", "x"]), &["a", "b"]).unwrap_err();
         assert_eq!(error.to_string(), "unknown shape `x`; known are a, b");
+    }
+
+    #[test]
+    fn name_that_chooses_nothing_is_refused() {
+        let subjects = ["rtrb-chunks", "tokio"];
+        assert_eq!(
+            known("channel", &strings(&["tokio", "rtrb"]), &subjects),
+            Ok(())
+        );
+        for name in ["kanal", "tokio-pair", "", "rt"] {
+            let error = known("channel", &strings(&["tokio", name]), &subjects).unwrap_err();
+            assert_eq!((error.name.as_str(), error.known.len()), (name, 2));
+        }
     }
 
     #[test]

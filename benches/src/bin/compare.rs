@@ -23,7 +23,7 @@ use lanemesh_benches::shapes::{self, Shape};
 /// Prints tables and writes results.json, RESULTS.md and plots. Fails when a subject errs, loses a
 /// message or hangs; never because of a figure.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = format!("Shapes: {}", shapes::names().join(", ")))]
 struct Arguments {
     /// Shapes of traffic, all by default.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
@@ -38,19 +38,19 @@ struct Arguments {
     quick: bool,
 
     /// Measured runs of every cell, subjects in turn [default: 5, or 1 with --quick].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    runs: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = number::<1, 1_000>)]
+    runs: Option<u64>,
 
     /// Lets every message of lanemesh's cost a fence, as where the system has no membarrier.
     #[arg(long)]
     no_membarrier: bool,
 
     /// Milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, value_name = "MS", value_parser = number::<1, 60_000>)]
     target: Option<u64>,
 
     /// Seconds after which a run counts as hung.
-    #[arg(long, value_name = "S", default_value_t = 60)]
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = number::<0, 86_400>)]
     watchdog: u64,
 
     /// Directory for results.json, RESULTS.md and the plots.
@@ -58,9 +58,21 @@ struct Arguments {
     out: PathBuf,
 }
 
+/// A number on the command line.
+fn number<const FROM: u64, const TO: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (FROM..=TO).contains(number))
+        .ok_or_else(|| format!("not a number from {FROM} to {TO}"))
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(0) => ExitCode::SUCCESS,
+        Ok(1) => {
+            eprintln!("1 cell failed");
+            ExitCode::FAILURE
+        }
         Ok(failed) => {
             eprintln!("{failed} cells failed");
             ExitCode::FAILURE
@@ -72,10 +84,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Measures, prints and writes; returns how many cells failed.
 fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     let begin = Instant::now();
     let options = options(arguments);
     let (shapes, cells) = selection(arguments, &options.effort)?;
+    // A place that cannot be written to is better known before than after.
+    report::prepare(&arguments.out)?;
     let machine = Machine::this();
     println!(
         "{}, {} cores, {}\n{}, commit {}\n{}\n",
@@ -102,7 +117,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         }
         entries.extend(found);
     }
-    bar.0.finish_and_clear();
+    bar.bar.finish_and_clear();
     println!("{}", bars::table(&bars::bars(&entries)));
 
     let session = Session {
@@ -119,7 +134,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         begin.elapsed().as_secs_f64(),
         arguments.out.display()
     );
-    Ok(entries.iter().filter(|entry| entry.fault.is_some()).count())
+    Ok(bar.failed)
 }
 
 fn options(arguments: &Arguments) -> Options {
@@ -133,9 +148,9 @@ fn options(arguments: &Arguments) -> Options {
     }
     let runs = arguments
         .runs
-        .map_or(if arguments.quick { 1 } else { 5 }, usize::from);
+        .unwrap_or(if arguments.quick { 1 } else { 5 });
     Options {
-        runs,
+        runs: runs as usize,
         effort,
         watchdog: Duration::from_secs(arguments.watchdog),
     }
@@ -153,35 +168,38 @@ fn selection(arguments: &Arguments, effort: &Effort) -> Result<(Vec<Shape>, Vec<
         .collect();
     let known: BTreeSet<&'static str> = cells.iter().map(|cell| cell.subject).collect();
     let known: Vec<&'static str> = known.into_iter().collect();
-    plan::select("channel", &arguments.channels, &known)?;
+    plan::known("channel", &arguments.channels, &known)?;
     cells.retain(|cell| plan::chosen(cell.subject, &arguments.channels));
     Ok((shapes, cells))
 }
 
 /// The progress bar; tables and failures appear above it.
-struct Bar(ProgressBar);
+struct Bar {
+    bar: ProgressBar,
+    failed: usize,
+}
 
 impl Bar {
     fn new(steps: usize) -> Bar {
         let bar = ProgressBar::new(steps as u64);
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left, {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Bar(bar)
+        Bar { bar, failed: 0 }
     }
 
     fn print(&self, text: &str) {
-        self.0.suspend(|| println!("{text}"));
+        self.bar.suspend(|| println!("{text}"));
     }
 }
 
 impl Progress for Bar {
     fn start(&mut self, cell: &Cell) {
-        self.0
+        self.bar
             .set_message(format!("{} {}", cell.shape, cell.subject));
     }
 
     fn done(&mut self) {
-        self.0.inc(1);
+        self.bar.inc(1);
     }
 
     fn failed(&mut self, cell: &Cell, fault: &Fault, left: usize) {
@@ -192,8 +210,9 @@ impl Progress for Bar {
             .collect();
         let params = params.join(", ");
         let text = format!("FAILED {} ({params}) {}: {fault}", cell.shape, cell.subject);
-        self.0.suspend(|| eprintln!("{text}"));
-        self.0.inc(left as u64);
+        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.inc(left as u64);
+        self.failed += 1;
     }
 }
 
@@ -257,10 +276,24 @@ mod tests {
     }
 
     #[test]
+    fn name_of_a_subject_selects_its_variants_in_any_shape() {
+        let arguments = parse(&["--shapes", "runtime", "--channels", "lanemesh"]).unwrap();
+        let (_, cells) = selection(&arguments, &Effort::full()).unwrap();
+        assert!(!cells.is_empty());
+        assert!(cells.iter().all(|cell| cell.subject == "lanemesh-runtime"));
+        let arguments = parse(&["--shapes", "pinball", "--channels", "std"]).unwrap();
+        let error = selection(&arguments, &Effort::full()).unwrap_err();
+        assert!(!error.known.contains(&"std"));
+    }
+
+    #[test]
     fn numbers_out_of_range_are_refused() {
-        assert!(parse(&["--runs", "0"]).is_err());
-        assert!(parse(&["--runs", "many"]).is_err());
+        for runs in ["0", "1001", "many", ""] {
+            let error = parse(&["--runs", runs]).unwrap_err().to_string();
+            assert!(error.contains("not a number from 1 to 1000"), "{error}");
+        }
         assert!(parse(&["--target", "0"]).is_err());
+        assert!(parse(&["--watchdog", "soon"]).is_err());
         assert!(parse(&["--bogus"]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What comes out: tables on the terminal, `results.json`, a Markdown report and SVG plots.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
@@ -32,14 +32,30 @@ pub struct Session<'a> {
     pub target_ms: u128,
 }
 
+/// Makes a directory for the files, and sees whether they can be written. What they hold stays.
+///
+/// # Errors
+///
+/// Those of the file system, with the path.
+pub fn prepare(directory: &Path) -> io::Result<()> {
+    let plots = directory.join("plots");
+    fs::create_dir_all(&plots).map_err(|error| at(&plots, error))?;
+    for name in ["results.json", "RESULTS.md"] {
+        let path = directory.join(name);
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        file.map_err(|error| at(&path, error))?;
+    }
+    Ok(())
+}
+
 /// Writes all files into a directory, which is made when it is not there.
 ///
 /// # Errors
 ///
-/// Those of the file system, and of a plot that cannot be drawn.
+/// Those of the file system, with the path, and of a plot that cannot be drawn.
 pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::Result<()> {
-    fs::create_dir_all(directory.join("plots"))?;
-    fs::write(directory.join("results.json"), results(entries))?;
+    prepare(directory)?;
+    save(&directory.join("results.json"), results(entries))?;
     let mut plots = Vec::new();
     for shape in session.shapes {
         for table in tables(shape.name, entries) {
@@ -48,12 +64,18 @@ pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::
                 continue;
             };
             let name = format!("plots/{name}");
-            fs::write(directory.join(&name), svg)?;
+            save(&directory.join(&name), svg)?;
             plots.push((table.shape, table.fixed.clone(), name));
         }
     }
-    fs::write(
-        directory.join("RESULTS.md"),
-        report(session, entries, &plots),
-    )
+    let report = report(session, entries, &plots);
+    save(&directory.join("RESULTS.md"), report)
+}
+
+fn save(path: &Path, text: String) -> io::Result<()> {
+    fs::write(path, text).map_err(|error| at(path, error))
+}
+
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
