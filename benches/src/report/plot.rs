@@ -10,24 +10,37 @@ use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE};
 
 use crate::channels::Role;
 use crate::report::table::{Field, Row, Table, amount};
+use crate::stats::Better;
 
 const SIZE: (u32, u32) = (880, 460);
 /// Where the first line of the key is.
 const KEY: (i32, i32) = (738, 50);
 const OURS: RGBColor = RGBColor(200, 30, 30);
-const COLOURS: &[RGBColor] = &[
-    RGBColor(31, 119, 180),
-    RGBColor(44, 160, 44),
-    RGBColor(148, 103, 189),
-    RGBColor(140, 86, 75),
-    RGBColor(255, 127, 14),
-    RGBColor(23, 150, 170),
-    RGBColor(127, 127, 127),
-    RGBColor(188, 160, 34),
-    RGBColor(227, 119, 194),
-    RGBColor(60, 60, 110),
-    RGBColor(0, 0, 0),
+/// For a second subject of the project's own in the same plot.
+const OURS_TOO: RGBColor = RGBColor(240, 150, 150);
+/// The others keep their colour from one plot to the next.
+const COLOURS: &[(&str, RGBColor)] = &[
+    ("tokio", RGBColor(31, 119, 180)),
+    ("tachyonix", RGBColor(44, 160, 44)),
+    ("kanal", RGBColor(148, 103, 189)),
+    ("flume", RGBColor(140, 86, 75)),
+    ("crossfire", RGBColor(255, 127, 14)),
+    ("async-channel", RGBColor(23, 190, 207)),
+    ("thingbuf", RGBColor(127, 127, 127)),
+    ("futures", RGBColor(188, 160, 34)),
+    ("std", RGBColor(227, 119, 194)),
+    ("crossbeam", RGBColor(60, 60, 110)),
+    ("tokio-pair", RGBColor(0, 0, 0)),
+    ("rtrb", RGBColor(0, 0, 0)),
+    ("rtrb-chunks", RGBColor(127, 127, 127)),
+    ("kameo", RGBColor(148, 103, 189)),
+    ("ractor", RGBColor(255, 127, 14)),
+    ("actix", RGBColor(44, 160, 44)),
+    ("actix-arbiter", RGBColor(140, 86, 75)),
+    ("bare-tokio", RGBColor(31, 119, 180)),
 ];
+/// Whoever is not named above.
+const OTHER: RGBColor = RGBColor(90, 90, 90);
 
 /// A name for the plot of this table.
 pub(super) fn file_name(table: &Table) -> String {
@@ -69,7 +82,7 @@ pub(super) fn draw(table: &Table) -> Result<Option<String>, String> {
         return Ok(None);
     }
     let mut svg = String::new();
-    paint(table, low * 0.8, high * 1.25, &mut svg).map_err(|error| error.to_string())?;
+    paint(table, &ticks(low, high), &mut svg).map_err(|error| error.to_string())?;
     Ok(Some(svg))
 }
 
@@ -83,24 +96,59 @@ fn points(row: &Row) -> impl Iterator<Item = (f64, f64)> + '_ {
         })
 }
 
-fn paint(
-    table: &Table,
-    low: f64,
-    high: f64,
-    svg: &mut String,
-) -> Result<(), Box<dyn std::error::Error>> {
-    use plotters::coord::combinators::IntoLogRange;
+/// Round figures from just below `low` to just above `high`: at least two, and not too many.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let steps: &[f64] = if high / low < 1e3 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0]
+    };
+    let first = low.log10().floor() as i32;
+    let last = high.log10().ceil() as i32;
+    let all: Vec<f64> = (first..=last)
+        .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
+        .collect();
+    let from = all.iter().rposition(|tick| *tick <= low).unwrap_or(0);
+    let to = all
+        .iter()
+        .position(|tick| *tick >= high && *tick > all[from]);
+    all[from..=to.unwrap_or(all.len() - 1)].to_vec()
+}
+
+/// The variants of the project's own subject are paler than itself.
+fn own(table: &Table, row: &Row) -> RGBColor {
+    let mut ours = table.rows.iter().filter(|other| other.role == Role::Ours);
+    match ours.any(|other| other.subject.len() < row.subject.len()) {
+        true => OURS_TOO,
+        false => OURS,
+    }
+}
+
+fn colour(subject: &str) -> RGBColor {
+    let named = COLOURS.iter().find(|(name, _)| *name == subject);
+    named.map_or(OTHER, |(_, colour)| *colour)
+}
+
+fn paint(table: &Table, ticks: &[f64], svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    use plotters::coord::combinators::{BindKeyPoints, IntoLogRange};
 
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let last = (table.columns.len() - 1) as f64;
+    let (low, high) = (ticks[0], ticks[ticks.len() - 1]);
+    // A little more than the last figures, so that their circles are whole.
+    let heights = (low * 0.95..high * 1.05).log_scale();
     let mut chart = ChartBuilder::on(&area)
         .caption(table.title(), ("sans-serif", 18))
         .margin(12)
         .margin_right(150)
         .x_label_area_size(40)
         .y_label_area_size(70)
-        .build_cartesian_2d(-0.1..last + 0.1, (low..high).log_scale())?;
+        .build_cartesian_2d(-0.1..last + 0.1, heights.with_key_points(ticks.to_vec()))?;
+    let better = match table.unit.better() {
+        Better::Higher => "higher",
+        Better::Lower => "lower",
+    };
     let label = |at: &f64| {
         let column = at.round();
         let value = table.columns.get(column as usize);
@@ -112,18 +160,16 @@ fn paint(
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .light_line_style(RGBColor(240, 240, 240))
         .x_labels(table.columns.len() * 2)
         .x_label_formatter(&label)
         .y_label_formatter(&|figure| amount(*figure))
         .x_desc(table.axis)
-        .y_desc(table.unit.name())
+        .y_desc(format!("{}, {better} is better", table.unit.name()))
         .draw()?;
-    let mut others = COLOURS.iter().cycle();
     for (index, row) in table.rows.iter().enumerate() {
         let (colour, width) = match row.role {
-            Role::Ours => (OURS, 3),
-            _ => (*others.next().unwrap_or(&OURS), 1),
+            Role::Ours => (own(table, row), 3),
+            _ => (colour(row.subject), 1),
         };
         let style: ShapeStyle = colour.stroke_width(width);
         chart.draw_series(LineSeries::new(points(row), style))?;
@@ -156,6 +202,32 @@ mod tests {
         assert!(svg.starts_with("<svg"));
         assert!(svg.contains("tokio") && svg.contains("lanemesh"));
         assert_eq!(file_name(table), "funnel-61.svg");
+    }
+
+    #[test]
+    fn ticks_are_round_and_hold_all_figures() {
+        assert_eq!(ticks(21.0, 45.0), [20.0, 50.0]);
+        assert_eq!(
+            ticks(3.4, 281.0),
+            [2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]
+        );
+        assert_eq!(ticks(0.6, 1e4), [0.1, 1.0, 10.0, 100.0, 1e3, 1e4]);
+        assert_eq!(ticks(10.0, 10.0), [10.0, 20.0]);
+    }
+
+    #[test]
+    fn colours_are_distinct_and_stay() {
+        let entries = [
+            entry("lanemesh-lanes", Role::Ours, 1, 70.0),
+            entry("lanemesh", Role::Ours, 1, 60.0),
+            entry("kanal", Role::Peer, 1, 50.0),
+        ];
+        let table = &tables("funnel", &entries)[0];
+        let row = |name| table.rows.iter().find(|row| row.subject == name).unwrap();
+        assert_eq!(own(table, row("lanemesh")), OURS);
+        assert_eq!(own(table, row("lanemesh-lanes")), OURS_TOO);
+        assert_ne!(colour("kanal"), colour("tokio"));
+        assert_eq!(colour("a newcomer"), OTHER);
     }
 
     #[test]
