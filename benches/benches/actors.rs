@@ -5,6 +5,7 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use lanemesh_benches::actors::{Actors, ActorsVisitor, visit_actors};
+use lanemesh_benches::channels;
 use lanemesh_benches::payload::Fault;
 use lanemesh_benches::shapes::runtime;
 
@@ -13,6 +14,8 @@ enum Work {
     Tell,
     Ask,
     Spawn,
+    Stop,
+    Revive,
 }
 
 struct Visit<'a, 'b> {
@@ -23,11 +26,13 @@ struct Visit<'a, 'b> {
 
 /// Asks and actors of one iteration.
 const BATCH: u64 = 1_000;
+/// Branches of a tree, and leaves of each: with the root, about as many actors.
+const TREE: (usize, usize) = (31, 31);
 
 impl ActorsVisitor for Visit<'_, '_> {
     fn visit<A: Actors>(&mut self) {
         let (workers, work) = (self.workers, self.work);
-        if !A::can_use(workers) {
+        if !A::can_use(workers) || (matches!(work, Work::Revive) && !A::RESTARTS) {
             return;
         }
         self.group.bench_function(A::NAME, |bencher| {
@@ -36,6 +41,8 @@ impl ActorsVisitor for Visit<'_, '_> {
                     Work::Tell => tell::<A>(workers, iterations),
                     Work::Ask => runtime::ask_all::<A>(workers, iterations * BATCH),
                     Work::Spawn => spawn::<A>(workers, iterations),
+                    Work::Stop => stop::<A>(workers, iterations),
+                    Work::Revive => revive::<A>(workers, iterations),
                 };
                 match taken {
                     Ok(taken) => taken,
@@ -58,14 +65,30 @@ fn spawn<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> 
     Ok(Duration::from_nanos(nanos as u64))
 }
 
+fn stop<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
+    let (branches, leaves) = TREE;
+    (0..iterations)
+        .map(|_| runtime::stop::<A>(workers, branches, leaves))
+        .sum()
+}
+
+fn revive<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
+    let median = runtime::revive::<A>(workers, iterations as usize)?;
+    Ok(Duration::from_nanos((median * iterations as f64) as u64))
+}
+
 fn actors(criterion: &mut Criterion) {
+    channels::prepare(true);
     for workers in [1, 2] {
+        let batch = |name| format!("{name} {BATCH}");
         for (name, work) in [
-            ("tell", Work::Tell),
-            ("ask", Work::Ask),
-            ("spawn", Work::Spawn),
+            (batch("tell"), Work::Tell),
+            (batch("ask"), Work::Ask),
+            (batch("spawn"), Work::Spawn),
+            ("stop of a tree".to_owned(), Work::Stop),
+            ("panic to first message".to_owned(), Work::Revive),
         ] {
-            let name = format!("actors/{name} {BATCH}, {workers} workers");
+            let name = format!("actors/{name}, {workers} workers");
             let mut group = criterion.benchmark_group(name);
             group.sample_size(10);
             group.warm_up_time(Duration::from_millis(200));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use lanemesh_benches::channels::urgent::{Urgent, UrgentVisitor, visit_urgent};
 use lanemesh_benches::channels::{
     self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
     visit_all, visit_async, visit_blocking,
@@ -12,7 +13,9 @@ use lanemesh_benches::channels::{
 use lanemesh_benches::payload::Fault;
 use lanemesh_benches::plan::Timing;
 use lanemesh_benches::shapes::fan_in::FanIn;
-use lanemesh_benches::shapes::{cores, idle_lanes, latency, pinball, threads, uncontended};
+use lanemesh_benches::shapes::{
+    cores, idle_lanes, latency, pinball, priority, threads, uncontended,
+};
 
 /// A group whose benchmarks take about a second each.
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
@@ -184,5 +187,30 @@ fn alone(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, alone, tasks, blocking);
+struct Control<'a, 'b>(&'a mut BenchmarkGroup<'b, WallTime>);
+
+/// Data producers that flood the channel.
+const FLOODERS: usize = 8;
+
+impl UrgentVisitor for Control<'_, '_> {
+    fn visit<F: Urgent>(&mut self) {
+        add(self.0, F::NAME, |count| {
+            let latencies =
+                priority::flood::<F>(FLOODERS, count.div_ceil(priority::IN_BURST).max(2))?;
+            // The time that a message takes, not the time that the flood takes.
+            Ok(Timing {
+                count: 1,
+                elapsed: Duration::from_nanos(latencies.at(0.5) as u64),
+            })
+        });
+    }
+}
+
+fn control(criterion: &mut Criterion) {
+    let mut group = group(criterion, "priority/8, median of control");
+    visit_urgent(&mut Control(&mut group));
+    group.finish();
+}
+
+criterion_group!(benches, alone, tasks, blocking, control);
 criterion_main!(benches);

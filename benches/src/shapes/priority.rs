@@ -23,7 +23,7 @@ const WORK: u64 = 1_000;
 /// Control comes in bursts, one in this time.
 const BURST: u64 = 1_000_000;
 /// Control messages of a burst.
-const IN_BURST: u64 = 20;
+pub const IN_BURST: u64 = 20;
 /// Time between the control messages of a burst.
 const PERIOD: u64 = 10_000;
 /// The producers wake this long before a burst, to fill the channel again.
