@@ -154,10 +154,10 @@ impl<T> Mesh<T> {
 
     /// Wakes the tasks that wait for the channel to close; it is closed by now.
     pub(crate) fn wake_closers(&self) {
-        let mut wakers = BTreeMap::new();
-        if let Some(rare) = &mut *lock(&self.rare) {
-            wakers = std::mem::take(&mut rare.closers.wakers);
-        }
+        let wakers = lock(&self.rare)
+            .as_mut()
+            .map(|rare| std::mem::take(&mut rare.closers.wakers));
+        let Some(wakers) = wakers else { return };
         let mut all = WakeAll::default();
         for waker in wakers.into_values() {
             all.run(|| waker.wake());
