@@ -16,6 +16,8 @@ const BOUND: usize = 8 * 4;
 thread_local! {
     /// Sends a high-priority message at the next free.
     static ARMED: RefCell<Option<MailboxSender<u32, u32>>> = const { RefCell::new(None) };
+    /// The sender that has sent it: dropped here, it would free something.
+    static FIRED: Cell<Option<MailboxSender<u32, u32>>> = const { Cell::new(None) };
     static FREES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -37,8 +39,7 @@ unsafe impl GlobalAlloc for Allocator {
         if let Ok(Some(mut tx)) = armed {
             tx.try_send_high(1).unwrap();
             FREES.set(0);
-            // It goes with the rest, later.
-            std::mem::forget(tx);
+            FIRED.set(Some(tx));
         }
     }
 }
@@ -66,6 +67,7 @@ fn high_comes_between_the_lanes_of_senders_that_have_gone() {
         "{frees} frees before the high-priority message"
     );
     assert!(rx.try_recv().is_err());
+    drop(FIRED.take());
     // The receiver lingers over the last one.
     assert!(rx.stats().low.lanes_open <= 1);
 }

@@ -52,7 +52,7 @@ fn at_every_stage(mut check: impl FnMut(Sender<u32>, Receiver<u32>)) {
     }
 }
 
-// A receiver's waker.
+// A receiver's waker. A receiver holds its waker, so the waker holds it weakly.
 
 #[test]
 fn a_receivers_waker_sends() {
@@ -74,8 +74,11 @@ fn a_receivers_waker_receives() {
         let rx = Arc::new(Mutex::new(rx));
         let got = Arc::new(Mutex::new(Vec::new()));
         let (wakes, waker) = on_wake({
-            let (rx, got) = (rx.clone(), got.clone());
-            move || got.lock().unwrap().extend(rx.lock().unwrap().try_iter())
+            let (rx, got) = (Arc::downgrade(&rx), got.clone());
+            move || {
+                let rx = rx.upgrade().unwrap();
+                got.lock().unwrap().extend(rx.lock().unwrap().try_iter());
+            }
         });
         for n in 0..4 {
             let poll = rx
@@ -98,8 +101,9 @@ fn a_receivers_waker_polls_it_again() {
         let got = Arc::new(Mutex::new(Vec::new()));
         let itself = Arc::new(Mutex::new(None::<Waker>));
         let (_, waker) = on_wake({
-            let (rx, got, itself) = (rx.clone(), got.clone(), itself.clone());
+            let (rx, got, itself) = (Arc::downgrade(&rx), got.clone(), itself.clone());
             move || {
+                let rx = rx.upgrade().unwrap();
                 let waker = itself.lock().unwrap().clone().unwrap();
                 let mut cx = Context::from_waker(&waker);
                 while let Poll::Ready(Some(n)) = rx.lock().unwrap().poll_recv(&mut cx) {
@@ -158,8 +162,9 @@ fn a_receivers_waker_closes_and_drains() {
         let rx = Arc::new(Mutex::new(rx));
         let got = Arc::new(Mutex::new(Vec::new()));
         let (_, waker) = on_wake({
-            let (rx, got) = (rx.clone(), got.clone());
+            let (rx, got) = (Arc::downgrade(&rx), got.clone());
             move || {
+                let rx = rx.upgrade().unwrap();
                 let mut rx = rx.lock().unwrap();
                 rx.close();
                 got.lock().unwrap().extend(rx.iter());
