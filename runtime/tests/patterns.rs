@@ -6,9 +6,10 @@ use std::{
     cell::Cell,
     collections::HashSet,
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     sync::{Arc, Mutex},
-    task::Poll,
+    task::{self, Poll, Wake, Waker},
     thread::ThreadId,
     time::Duration,
 };
@@ -405,6 +406,50 @@ async fn local_actor_needs_a_team() {
         count: Rc::default(),
     });
     assert_eq!(rider.try_spawn().map(|_| ()), Err(SpawnError::NeedsTeam));
+}
+
+/// Ends the thread that it runs on: a timer of that thread wakes a waker that panics, outside of any task.
+struct EndsThread;
+
+impl Wake for EndsThread {
+    fn wake(self: Arc<Self>) {
+        panic!("provoked")
+    }
+}
+
+impl Actor for EndsThread {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        let mut timer = pin!(tokio::time::sleep(Duration::from_millis(1)));
+        let waker = Waker::from(Arc::new(Self));
+        let fired = timer.as_mut().poll(&mut task::Context::from_waker(&waker));
+        assert!(fired.is_pending());
+        std::future::pending().await
+    }
+
+    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_team_whose_thread_has_ended_takes_no_more_actors() {
+    hush();
+    let team = Team::new("short").unwrap();
+    let (mut handle, child) = actor::builder(|| EndsThread).on(&team).spawn();
+    handle.send_high(()).await.unwrap();
+    let ended = handle.monitor().await;
+    assert!(matches!(ended, ExitReason::Killed), "{ended:?}");
+    assert!(!child.is_alive());
+    let next = actor::builder(|| EndsThread).on(&team);
+    let refused = next.try_spawn().map(|_| ());
+    assert_eq!(refused, Err(SpawnError::TeamClosed));
+    // Elsewhere they start as ever.
+    let (handle, child) = actor::spawn(EndsThread);
+    assert!(handle.is_alive());
+    assert!(matches!(child.stop().await, ExitReason::Stopped));
 }
 
 /// Says where it runs: the name of the thread, and the cores that the thread may use.
