@@ -227,6 +227,30 @@ fn a_receivers_waker_panics() {
     }
 }
 
+/// Those of a batch for which there was no room are still the sender's then.
+#[test]
+fn a_receivers_waker_panics_at_a_batch_that_does_not_fit() {
+    for capacity in 1..4 {
+        let ledger = Ledger::new(8);
+        let (mut tx, mut rx) = Builder::new(capacity).first_ring(1).build();
+        let (_, waker) = on_wake(|| panic!("a waker panics"));
+        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        let mut batch: Vec<_> = (0..5).map(|_| ledger.parcel()).collect();
+        let sent = catch_unwind(AssertUnwindSafe(|| tx.try_send_vec(&mut batch)));
+        assert!(sent.is_err(), "the panic comes through");
+        let numbers = |parcels: &[Parcel]| parcels.iter().map(|p| p.n).collect::<Vec<_>>();
+        let mut got: Vec<_> = rx.try_iter().collect();
+        assert_eq!(numbers(&got), (0..capacity).collect::<Vec<_>>());
+        assert_eq!(numbers(&batch), (capacity..5).collect::<Vec<_>>());
+        while tx.try_send_vec(&mut batch).unwrap() > 0 {
+            got.extend(rx.try_iter());
+        }
+        assert_eq!(numbers(&got), [0, 1, 2, 3, 4]);
+        drop((got, batch));
+        ledger.settle();
+    }
+}
+
 // A sender's waker.
 
 /// Fills the lane of a sender, lets it wait with `waker`, and hands both ends out.

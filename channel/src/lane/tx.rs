@@ -150,8 +150,14 @@ impl<T> LaneTx<T> {
         let len = items.len();
         assert!(count <= len, "a batch of {count} from {len} messages");
         let source = items.as_mut_ptr();
-        // SAFETY: shrinks. A waker that panics on the way then leaks messages instead of doubling them.
+        // SAFETY: shrinks; `rest` makes up for it.
         unsafe { items.set_len(0) };
+        // A waker may panic once the messages are the receiver's: the others are still here.
+        let mut rest = Rest {
+            items,
+            len,
+            accepted: count,
+        };
         let mut pushed = 0;
         while pushed < count {
             let rings = self.rings_or_open(first, limit);
@@ -162,17 +168,10 @@ impl<T> LaneTx<T> {
                 rings.grow(limit);
             }
         }
-        let accepted = if count == 0 {
-            0
-        } else {
-            self.publish(ready, count)
-        };
-        // SAFETY: the first `accepted` are the receiver's; the rest is still here, and is moved down.
-        unsafe {
-            source.copy_from(source.add(accepted), len - accepted);
-            items.set_len(len - accepted);
+        if count > 0 {
+            rest.accepted = self.publish(ready, count);
         }
-        accepted
+        rest.accepted
     }
 
     #[inline]
@@ -372,6 +371,29 @@ impl<T> LaneTx<T> {
         }
         // SAFETY: the producer's half; `self` is gone after this.
         unsafe { Lane::release(lane) }
+    }
+}
+
+/// What is left of a batch: moves it to the front of the vector.
+struct Rest<'a, T> {
+    /// Of length zero meanwhile.
+    items: &'a mut Vec<T>,
+    /// Messages before the send.
+    len: usize,
+    /// So many from the front are the receiver's.
+    accepted: usize,
+}
+
+impl<T> Drop for Rest<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        let source = self.items.as_mut_ptr();
+        let left = self.len - self.accepted;
+        // SAFETY: the vector had `len` messages, and all but the first `accepted` are still there.
+        unsafe {
+            source.copy_from(source.add(self.accepted), left);
+            self.items.set_len(left);
+        }
     }
 }
 
