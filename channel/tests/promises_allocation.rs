@@ -54,7 +54,7 @@ fn count<R>(f: impl FnOnce() -> R) -> (R, usize, isize) {
     (result, CALLS.get() - calls, BYTES.get() - bytes)
 }
 
-const MESSAGES: u64 = if cfg!(miri) { 100 } else { 10_000 };
+const MESSAGES: u64 = if cfg!(miri) { 40 } else { 10_000 };
 
 /// Fills the lane and empties it, and sleeps in between, with all single sends and receives.
 fn run(tx: &mut Sender<u64>, rx: &mut Receiver<u64>, messages: u64) {
@@ -72,7 +72,8 @@ fn run(tx: &mut Sender<u64>, rx: &mut Receiver<u64>, messages: u64) {
 
 #[test]
 fn no_allocation_per_message_once_a_lane_is_at_its_size() {
-    for (capacity, first_ring) in [(4, 1), (16, 16), (100, 3)] {
+    let large = if cfg!(miri) { 20 } else { 100 };
+    for (capacity, first_ring) in [(4, 1), (16, 16), (large, 3)] {
         let (mut tx, mut rx) = Builder::new(capacity).first_ring(first_ring).build();
         run(&mut tx, &mut rx, 4);
         let ((), calls, _) = count(|| run(&mut tx, &mut rx, MESSAGES / 10));
@@ -230,7 +231,7 @@ fn lanes_of_senders_that_come_and_go_are_used_again() {
 /// Crowds of senders, more than are kept for the next, whose lanes have rings that have grown.
 #[test]
 fn crowds_of_senders_that_come_and_go_leave_nothing_behind() {
-    const CROWD: usize = if cfg!(miri) { 50 } else { 2_000 };
+    const CROWD: usize = if cfg!(miri) { 36 } else { 2_000 };
     for sleeps in [false, true] {
         let (tx, mut rx) = Builder::new(64).first_ring(1).build();
         let mut senders = Vec::with_capacity(CROWD);
