@@ -251,7 +251,7 @@ fn a_receivers_waker_panics_at_a_batch_that_does_not_fit() {
     }
 }
 
-// A sender's waker.
+// A sender's waker. The lane holds it, and so it holds the sender weakly.
 
 /// Fills the lane of a sender, lets it wait with `waker`, and hands both ends out.
 fn full(capacity: usize, waker: &Waker) -> (Sender<u32>, Receiver<u32>) {
@@ -273,8 +273,8 @@ fn waits(
 ) -> (Ends, Receiver<u32>) {
     let sender = Ends::default();
     let (_, waker) = on_wake({
-        let sender = sender.clone();
-        move || f(&mut sender.lock().unwrap())
+        let sender = Arc::downgrade(&sender);
+        move || f(&mut sender.upgrade().unwrap().lock().unwrap())
     });
     let (tx, rx) = full(capacity, &waker);
     *sender.lock().unwrap() = Some(tx);
