@@ -70,7 +70,8 @@ pub const SHAPE: Shape = Shape {
             senders share them). `ask`: one task asks \
             one actor at a time. `question in a flood`: how long a question takes to be handled by an actor \
             with some 1024 messages waiting, each 10 µs of work; lanemesh-runtime's are of high priority, \
-            the others have one queue. `spawn to first message`: actors are started and told something one \
+            the others have one queue; `actix` is asked on the actor's own thread, when that has let go of it, \
+            which is no such flood. `spawn to first message`: actors are started and told something one \
             after the other, divided by their number once all have got it; the median of three times, of \
             which the second and third use the memory of those that have ended. `panic to first message`: \
             from telling a supervised actor to panic until its successor answers; actix has no restart after \
