@@ -191,12 +191,14 @@ struct Control<'a, 'b>(&'a mut BenchmarkGroup<'b, WallTime>);
 
 /// Data producers that flood the channel.
 const FLOODERS: usize = 8;
+/// Bursts of control in a flood at least, so that the median is one of many.
+const BURSTS: u64 = 20;
 
 impl UrgentVisitor for Control<'_, '_> {
     fn visit<F: Urgent>(&mut self) {
         add(self.0, F::NAME, |count| {
             let latencies =
-                priority::flood::<F>(FLOODERS, count.div_ceil(priority::IN_BURST).max(2))?;
+                priority::flood::<F>(FLOODERS, count.div_ceil(priority::IN_BURST).max(BURSTS))?;
             // The time that a message takes, not the time that the flood takes.
             Ok(Timing {
                 count: 1,

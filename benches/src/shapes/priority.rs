@@ -66,7 +66,7 @@ pub const SHAPE: Shape = Shape {
             tokio channel for each class with a biased `select!`; other peers have one queue. \
             Control under way while a thread lost its core for more than 5 µs in the benchmark's own \
             code, not the channel's, is left out, for every subject alike; `messages` is the number \
-            that is left.",
+            that is left; where none would be, all count.",
     cells,
 };
 
@@ -133,10 +133,15 @@ pub fn flood<F: Urgent>(flooders: usize, bursts: u64) -> Result<Latencies, Fault
                 .map_err(|error| Fault::Failed(format!("no executor: {error}")))?;
             Ok(runtime.block_on(consume(rx, clock)))
         });
-        // This thread is the measurement's own and ends with it.
-        stay_on(1);
-        barrier.wait();
-        let sent = produce(producers, control, clock, bursts);
+        // Not on the calling thread, which is to stay free, and so are all that it starts.
+        let producer = scope.spawn(|| {
+            stay_on(1);
+            barrier.wait();
+            produce(producers, control, clock, bursts)
+        });
+        let sent = producer
+            .join()
+            .map_err(|_| Fault::Panicked("the producer".to_owned()))?;
         let received = receiver
             .join()
             .map_err(|_| Fault::Panicked("the receiver".to_owned()))??;
@@ -153,11 +158,16 @@ pub fn flood<F: Urgent>(flooders: usize, bursts: u64) -> Result<Latencies, Fault
     })
 }
 
-/// The latencies of those messages that were not under way during a stall.
+/// The latencies of those messages that were not under way during a stall; of all when none was.
 fn untroubled(controls: &[Span], stalls: &[Span]) -> Latencies {
     let mut latencies = Latencies::new();
     for (due, received) in controls {
         if !stalls.iter().any(|(from, to)| from < received && due < to) {
+            latencies.record(received.saturating_sub(*due));
+        }
+    }
+    if latencies.count() == 0 {
+        for (due, received) in controls {
             latencies.record(received.saturating_sub(*due));
         }
     }
@@ -264,5 +274,11 @@ mod tests {
         let latencies = untroubled(&controls, &[(55, 58), (20, 25)]);
         assert_eq!(latencies.count(), 2);
         assert_eq!(latencies.at(1.0), 10.0);
+    }
+
+    #[test]
+    fn all_messages_count_when_none_was_untroubled() {
+        let latencies = untroubled(&[(10, 20), (30, 90)], &[(0, 100)]);
+        assert_eq!(latencies.count(), 2);
     }
 }
