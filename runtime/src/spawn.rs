@@ -25,8 +25,9 @@ use crate::{
     team::Team,
 };
 
-/// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity.
+/// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity if that is less.
 const AHEAD: usize = 32;
+const AHEAD_PART: usize = 8;
 /// Messages after which an actor's mailbox lets the executor run others; tokio's own budget may do so before.
 const BUDGET: usize = 128;
 
@@ -154,7 +155,7 @@ impl<A: Actor> Builder<A> {
 
     /// How many low-priority messages each handle may have queued. Default 1024; zero is refused.
     ///
-    /// A busy actor also holds up to 32 messages, or a 32nd of this if that is less, which it has
+    /// A busy actor also holds up to 32 messages, or an eighth of this if that is less, which it has
     /// taken out of the lanes ahead of their turn. They are queued like the others: urgent messages
     /// overtake them, and a restart keeps them.
     pub fn low_capacity(mut self, capacity: usize) -> Self {
@@ -338,7 +339,7 @@ impl<A: Actor> Builder<A> {
             rx,
             shared.clone(),
             self.policies,
-            (self.low_capacity / AHEAD).min(AHEAD) as u8,
+            (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
             seat,
             self.options,
         );
