@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
 use tracing::Span;
 
 use crate::{
@@ -479,6 +482,11 @@ const END: u32 = signal::STOP | signal::KILL;
 
 /// Waits for the next incarnation. Whether a stop came first.
 async fn wait(shared: &Shared, wait: Wait) -> bool {
+    if let Wait::Backoff(Duration::ZERO) = wait {
+        // A timer would take a millisecond. Others get their turn all the same.
+        yield_now().await;
+        return shared.signals() & END != 0;
+    }
     let mut timer = pin!(match wait {
         Wait::Backoff(delay) => Some(sleep(delay)),
         Wait::Word => None,

@@ -170,6 +170,24 @@ async fn rest_for_one_restarts_those_started_later() {
     );
 }
 
+/// Tokio's timers end at the next millisecond, which here never comes: the clock stands while a task is ready.
+#[tokio::test(start_paused = true)]
+async fn restart_without_backoff_waits_for_no_timer() {
+    for (chosen, incarnations) in [
+        (Strategy::OneForOne, [1, 2, 1]),
+        (Strategy::OneForAll, [2, 2, 2]),
+    ] {
+        let family = Family::start(strategy(chosen), Restart::Temporary).await;
+        tokio::time::advance(Duration::from_micros(300)).await;
+        family.worker(1).send_high(Control::Panic).await.unwrap();
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        let reached = [0, 1, 2].map(|index| family.worker(index).incarnation());
+        assert_eq!(reached, incarnations, "{chosen:?}");
+    }
+}
+
 #[tokio::test]
 async fn siblings_keep_their_messages_in_a_round() {
     let family = Family::start(strategy(Strategy::OneForAll), Restart::Temporary).await;
