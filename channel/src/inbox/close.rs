@@ -1,0 +1,75 @@
+//! How the receiver closes the channel, and what it does with what is left.
+
+use super::Inbox;
+use crate::{
+    lane::LaneRx,
+    sync::{spin_loop, store_load_fence, yield_now},
+    wake_all::WakeAll,
+};
+
+impl<T> Inbox<T> {
+    /// Closes the channel: later sends fail, what was accepted can still be received.
+    pub(crate) fn close(&mut self) {
+        if self.closed {
+            return;
+        }
+        if self.polling.is_on() {
+            self.cease_polling();
+        }
+        self.closed = true;
+        // The list first: a sender that was refused because of the flag finds the list closed too.
+        let taken = self.mesh.bell.ready.close(&mut self.express);
+        self.mesh.set_closed();
+        self.late = taken.chain;
+        // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
+        // channel is closed, or this sees that it waits.
+        store_load_fence!("close_fence");
+        let mut all = WakeAll::default();
+        if let Some(lane) = &self.current {
+            all.run(|| lane.wake_waiting());
+        }
+        for mut chain in [self.chain.again(), self.again.peek(), self.late.again()] {
+            while let Some(lane) = chain.next() {
+                // SAFETY: all of them are the receiver's now, and are only looked at.
+                all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());
+            }
+        }
+        all.run(|| self.mesh.wake_closers());
+        all.done();
+    }
+
+    /// Drops all that was accepted. The channel is closed.
+    fn drain(&mut self) {
+        let mut spins = 0;
+        loop {
+            while let Some(message) = self.try_next() {
+                drop(message);
+            }
+            if !self.express.is_due() {
+                return;
+            }
+            // A producer is between winning an express place and filling it.
+            spins += 1;
+            if spins < 64 && !cfg!(loom) {
+                spin_loop()
+            } else {
+                yield_now()
+            }
+        }
+    }
+}
+
+impl<T> Drop for Inbox<T> {
+    fn drop(&mut self) {
+        /// Goes on with the rest when a sender's waker or the drop of one message panics.
+        struct Rest<'a, T>(&'a mut Inbox<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                self.0.drain();
+            }
+        }
+        let rest = Rest(self);
+        rest.0.close();
+        rest.0.drain();
+    }
+}
