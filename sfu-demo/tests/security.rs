@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -193,19 +194,20 @@ fn peer_may_send_and_receive_only_so_many_tracks() {
 const OTHER: &[u8] = b"other";
 
 /// Sends sounds with numbers on the first track of `publisher` and [`OTHER`] on the second, until
-/// `done`; says which numbers the player gets, and whether it gets the other.
+/// `done`; `each` comes before each number is sent, and is told what the player has got, and the
+/// number. `done` is told what the player has got of both.
 fn talk(
     what: &str,
     publisher: &mut Client,
     player: &mut Client,
-    mut each: impl FnMut(&mut Client, &BTreeSet<u64>),
+    mut each: impl FnMut(&mut Client, &BTreeSet<u64>, u64),
     mut done: impl FnMut(&BTreeSet<u64>, usize) -> bool,
 ) {
     let mut batch = RecvBatch::new(64);
     let (mut heard, mut other) = (BTreeSet::new(), 0);
     let mut sequence = 0u64;
     until(what, || {
-        each(publisher, &heard);
+        each(publisher, &heard, sequence);
         if publisher.connected {
             let (number, time) = (sequence.to_be_bytes(), sequence as u32 * 960);
             publisher.write(0, OPUS, sequence, time, false, number.as_slice().into());
@@ -225,24 +227,28 @@ fn talk(
 
 #[test]
 fn peer_that_begins_anew_from_other_sources_goes_on_being_heard() {
+    const SOURCES: usize = 40;
     let server = Running::start::<Mesh>(options(2));
     let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio; 2]);
     let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
     // More often than it may have tracks with layers, each after some of the last have been heard.
-    let (mut begun, mut enough) = (0, 5);
+    let firsts = RefCell::new(vec![0]);
+    let last_is_heard = |heard: &BTreeSet<u64>| {
+        let first = *firsts.borrow().last().unwrap();
+        heard.range(first..).count() >= 5
+    };
     talk(
         "it has been heard from forty sources",
         &mut publisher,
         &mut player,
-        |publisher, heard| {
-            if heard.len() >= enough {
+        |publisher, heard, next| {
+            if last_is_heard(heard) {
                 publisher.change_source(0).unwrap();
-                (begun, enough) = (begun + 1, heard.len() + 5);
+                firsts.borrow_mut().push(next);
             }
         },
-        |heard, _| heard.len() >= 5 * 40,
+        |heard, _| firsts.borrow().len() == SOURCES && last_is_heard(heard),
     );
-    assert_eq!(begun, 39);
     let stats = server.stats();
     for shard in stats["shards"].as_array().unwrap() {
         assert_eq!(shard["counters"]["drops"]["too_many_sources"], 0);
@@ -270,7 +276,7 @@ fn sources_beyond_what_a_peer_may_have_are_dropped_and_it_goes_on() {
         "what is too much is dropped, and the other track is heard",
         &mut publisher,
         &mut player,
-        |publisher, _| {
+        |publisher, _, _| {
             // A new source for every packet, once both are there.
             if publisher.connected {
                 publisher.change_source(0);
@@ -306,7 +312,7 @@ fn plain_rtp_in_a_peers_name_is_not_forwarded() {
         "it is heard while another speaks in its name",
         &mut publisher,
         &mut player,
-        |publisher, heard| {
+        |publisher, heard, _| {
             if heard.len() > 10 {
                 // From its own address, of its own source, and newer than anything it has sent.
                 let mut packet = vec![0x80, number];
