@@ -8,7 +8,7 @@ use lanemesh_runtime::{
     Supervision, actor,
 };
 
-use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
+use super::{Actors, Census, Handle, MAILBOX, PANIC, Place, Worker};
 use crate::channels::{Role, Slots, Subject};
 
 /// lanemesh-runtime. What is told is of low priority, what is asked of high.
@@ -27,17 +27,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct LanemeshWorker(Worker);
 
-/// A question, with the place for its answer.
+/// What is of high priority.
 #[derive(Debug)]
-pub struct Ask(u64, Reply<u64>);
+pub enum Urgent {
+    /// A message without an answer.
+    Tell(u64),
+    /// A question, with the place for its answer.
+    Ask(u64, Reply<u64>),
+}
 
 impl Actor for LanemeshWorker {
-    type HighPriorityMsg = Ask;
+    type HighPriorityMsg = Urgent;
     type LowPriorityMsg = u64;
 
-    async fn on_high(&mut self, Ask(message, reply): Ask, _: &mut Context<Self>) -> ActorResult {
-        // Whoever asked may have gone; then nobody wants the answer.
-        let _ = reply.send(self.0.asked(message));
+    async fn on_high(&mut self, message: Urgent, _: &mut Context<Self>) -> ActorResult {
+        match message {
+            Urgent::Tell(message) => self.0.told(message),
+            Urgent::Ask(message, reply) => {
+                // Whoever asked may have gone; then nobody wants the answer.
+                let _ = reply.send(self.0.asked(message));
+            }
+        }
         Ok(())
     }
 
@@ -137,7 +147,11 @@ impl Handle for ActorHandle<LanemeshWorker> {
     }
 
     async fn ask(&mut self, message: u64) -> Option<u64> {
-        let question = |reply| Ask(message, reply);
+        let question = |reply| Urgent::Ask(message, reply);
         ActorHandle::ask(self, question, PATIENCE).await.ok()
+    }
+
+    async fn crash(&mut self) -> bool {
+        self.send_high(Urgent::Tell(PANIC)).await.is_ok()
     }
 }

@@ -96,6 +96,11 @@ pub trait Handle: Clone + Send + 'static {
 
     /// Sends a message and waits for the answer; `None` when there is none.
     fn ask(&mut self, message: u64) -> impl Future<Output = Option<u64>> + Send;
+
+    /// Tells the worker to panic; no later question overtakes the order. False when the actor is gone.
+    fn crash(&mut self) -> impl Future<Output = bool> + Send {
+        self.tell(PANIC)
+    }
 }
 
 /// Does something with every runtime.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::actors::{
-    Actors, ActorsVisitor, COUNT, Census, Flood, Handle, MAILBOX, PANIC, SUM, Worker, visit_actors,
+    Actors, ActorsVisitor, COUNT, Census, Flood, Handle, MAILBOX, SUM, Worker, visit_actors,
 };
 use crate::alloc;
 use crate::payload::{Fault, Payload, Tally};
@@ -74,10 +74,10 @@ pub const SHAPE: Shape = Shape {
             which is no such flood. `spawn to first message`: actors are started and told something one \
             after the other, divided by their number once all have got it; the median of three times, of \
             which the second and third use the memory of those that have ended. `panic to first message`: \
-            from telling a supervised actor to panic until its successor answers; actix has no restart after \
-            a panic. `stop`: a root with 100 children with 99 children each is told to \
-            stop; until the last is gone. `an actor`: bytes of heap of an idle actor with a mailbox of \
-            1024 slots that has answered once. `bare-tokio` is a task with a channel: a floor. \
+            from telling a supervised actor to panic, in a message that no question overtakes, until its \
+            successor answers; actix has no restart after a panic. `stop`: a root with 100 children with 99 \
+            children each is told to stop; until the last is gone. `an actor`: bytes of heap of an idle actor \
+            with a mailbox of 1024 slots that has answered once. `bare-tokio` is a task with a channel: a floor. \
             `workers` is the number of the executor's threads; an actix actor lives on one thread, so \
             `actix` has everything on one, and `actix-arbiter` the actors on a second.",
     cells,
@@ -372,12 +372,12 @@ pub fn revive<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
         let mut latencies = Latencies::new();
         for _ in 0..panics {
             ensure(actor.tell(1).await, "an actor was gone")?;
-            // A question may overtake what was told, the order to panic too.
+            // A question may overtake what was told.
             while answer(&mut actor, COUNT).await? == 0 {
                 tokio::task::yield_now().await;
             }
             let start = Instant::now();
-            ensure(actor.tell(PANIC).await, "an actor was gone")?;
+            ensure(actor.crash().await, "an actor was gone")?;
             while actor.ask(COUNT).await != Some(0) {
                 tokio::task::yield_now().await;
             }
