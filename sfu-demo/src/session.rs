@@ -45,6 +45,8 @@ pub const MAX_SUBSCRIBED: usize = 64;
 const MAX_MESSAGE: usize = 64 << 10;
 /// A peer that has not shown that it is there for this long is gone.
 const CONSENT: Duration = Duration::from_secs(20);
+/// How much later a session that has more to send at once says that it wants to be polled again.
+const AT_ONCE: Duration = Duration::from_micros(1);
 
 /// A track of somebody else's that the peer is to get.
 #[derive(Debug)]
@@ -187,6 +189,10 @@ impl Session {
         if now.saturating_duration_since(self.alive) > CONSENT {
             self.close_for("gone silent");
         }
+        self.pass_time(now);
+    }
+
+    fn pass_time(&mut self, now: Instant) {
         if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
             tracing::debug!(participant = self.id.0, %error, "timeout refused");
             self.close_for("protocol error");
@@ -202,6 +208,7 @@ impl Session {
     ) {
         self.passes("poll");
         self.negotiate();
+        let (mut clock, mut sent) = (now, false);
         loop {
             if !self.rtc.is_alive() {
                 self.close_for("closed");
@@ -209,8 +216,17 @@ impl Session {
                 break;
             }
             match self.rtc.poll_output() {
-                Ok(Output::Transmit(transmit)) => send(transmit),
+                Ok(Output::Transmit(transmit)) => {
+                    send(transmit);
+                    sent = true;
+                }
                 Ok(Output::Event(event)) => self.event(now, event),
+                // A paced session gives one packet of media each time that it hears how late it is.
+                Ok(Output::Timeout(at)) if sent && at <= clock + AT_ONCE => {
+                    clock = clock.max(at);
+                    self.pass_time(clock);
+                    sent = false;
+                }
                 Ok(Output::Timeout(at)) => {
                     self.timeout = at.min(self.alive + CONSENT + Duration::from_millis(1));
                     break;

@@ -25,6 +25,8 @@ const fn address(port: u16) -> SocketAddr {
 /// A way with a rate and a delay, and a queue before it of which the end falls off.
 struct Way {
     bits_per_second: u64,
+    /// Datagrams that have been sent into it.
+    entered: usize,
     queued: VecDeque<(Instant, Vec<u8>)>,
     free: Instant,
     lost: usize,
@@ -37,6 +39,7 @@ impl Way {
     fn new(now: Instant) -> Self {
         Self {
             bits_per_second: u64::MAX,
+            entered: 0,
             queued: VecDeque::new(),
             free: now,
             lost: 0,
@@ -44,6 +47,7 @@ impl Way {
     }
 
     fn enter(&mut self, now: Instant, bytes: &[u8]) {
+        self.entered += 1;
         let start = self.free.max(now);
         if start > now + Self::QUEUE {
             self.lost += 1;
@@ -78,6 +82,8 @@ struct World {
     frames: u32,
     sequence: [u64; 3],
     keyframe_of: [bool; 3],
+    /// Packets that the last frame of the chosen layer was delivered in.
+    frame: usize,
     /// Packets of each layer that the peer has got.
     got: [usize; 3],
 }
@@ -128,6 +134,7 @@ impl World {
             frames: 0,
             sequence: [0; 3],
             keyframe_of: [true; 3],
+            frame: 0,
             got: [0; 3],
         }
     }
@@ -166,6 +173,7 @@ impl World {
     /// A frame of each layer comes from the camera, as large as its rate makes it.
     fn film(&mut self) {
         self.frames += 1;
+        self.frame = 0;
         for layer in 0..3u8 {
             let index = usize::from(layer);
             let bytes = LAYER_RATES[index] / 8 / u64::from(FRAMES);
@@ -181,7 +189,8 @@ impl World {
                     payload: payload.into(),
                     ..packet(TRACK, layer, self.now)
                 };
-                self.session.deliver(self.now, &packet);
+                let is_chosen = self.session.deliver(self.now, &packet);
+                self.frame += usize::from(is_chosen);
                 self.sequence[index] += 1;
             }
         }
@@ -278,4 +287,24 @@ fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
     world.until("both have risen", |world| {
         world.layer() == Some(2) && world.session.estimate.unwrap() > LAYER_RATES[2]
     });
+}
+
+#[test]
+fn packets_of_a_frame_leave_together() {
+    let mut world = World::new();
+    world.until("the largest layer is sent", |world| {
+        world.layer() == Some(2) && world.got[2] > 0
+    });
+    world.pass(Duration::from_secs(10));
+    for _ in 0..FRAMES {
+        let frames = world.frames;
+        let mut entered = 0;
+        while world.frames == frames {
+            entered = world.down.entered;
+            world.step();
+        }
+        let sent = world.down.entered - entered;
+        assert!(world.frame > 5, "a frame of {} packets", world.frame);
+        assert!(sent >= world.frame, "{sent} of {} have left", world.frame);
+    }
 }
