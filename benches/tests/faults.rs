@@ -17,12 +17,17 @@ use lanemesh_benches::shapes::fan_in::FanIn;
 use lanemesh_benches::shapes::{
     idle_lanes, latency, memory, pinball, priority, runtime, threads, uncontended,
 };
-use lanemesh_benches::stats::Unit;
+use lanemesh_benches::stats::{Latencies, Unit};
 
 /// The message of each producer, or of a consumer, that goes wrong.
 const AT: u64 = 7;
 /// Messages of a run: enough for every producer of every shape to come to the one that goes wrong.
 const COUNT: u64 = 10_000;
+/// Data producers of `priority`, and bursts of control: enough for the same, however late the producers
+/// are, since each has a turn for every eighth message of control.
+const FLOODERS: usize = 8;
+const BURSTS: u64 = 6;
+const _: () = assert!(BURSTS * priority::IN_BURST >= AT * FLOODERS as u64);
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -260,6 +265,10 @@ fn altered<R>(result: Result<R, Fault>) -> bool {
 type Task<K> = Faulty<FlumeAsync, K>;
 type Thread<K> = Faulty<FlumeBlocking, K>;
 
+fn flood<K: Kind>() -> Result<Latencies, Fault> {
+    priority::flood::<OneQueue<Task<K>>>(FLOODERS, BURSTS)
+}
+
 #[test]
 fn sound_subject_passes() {
     assert!(fan_in::<Task<Nothing>>().is_ok());
@@ -268,7 +277,7 @@ fn sound_subject_passes() {
     assert!(uncontended::singly::<Task<Nothing>>(COUNT).is_ok());
     assert!(uncontended::in_batches::<Task<Nothing>>(32, COUNT).is_ok());
     assert!(idle_lanes::beside_idle::<Task<Nothing>>(10, COUNT).is_ok());
-    assert!(priority::flood::<OneQueue<Task<Nothing>>>(8, 2).is_ok());
+    assert!(flood::<Nothing>().is_ok());
     assert!(latency::tasks::<Task<Nothing>>(1, COUNT).is_ok());
     assert!(latency::threads::<Thread<Nothing>>(COUNT).is_ok());
     assert!(memory::idle::<Task<Nothing>>().is_ok());
@@ -283,7 +292,7 @@ fn loss_is_a_fault() {
     assert!(lost(uncontended::singly::<Task<Loss>>(COUNT)));
     assert!(lost(uncontended::in_batches::<Task<Loss>>(32, COUNT)));
     assert!(lost(idle_lanes::beside_idle::<Task<Loss>>(10, COUNT)));
-    assert!(lost(priority::flood::<OneQueue<Task<Loss>>>(8, 2)));
+    assert!(lost(flood::<Loss>()));
     assert!(lost(memory::full::<Task<Loss>>()));
 }
 
@@ -307,7 +316,7 @@ fn double_is_a_fault() {
     assert!(doubled(fan_in::<Task<Double>>()));
     assert!(doubled(in_threads::<Thread<Double>>()));
     assert!(doubled(idle_lanes::beside_idle::<Task<Double>>(10, COUNT)));
-    assert!(doubled(priority::flood::<OneQueue<Task<Double>>>(8, 2)));
+    assert!(doubled(flood::<Double>()));
     assert!(doubled(runtime::tell::<FaultyActors<Double>>(1, 2, COUNT)));
     // What comes twice keeps back what should have come then.
     assert!(altered(uncontended::singly::<Task<Double>>(COUNT)));
@@ -322,7 +331,7 @@ fn changed_message_is_a_fault() {
     assert!(altered(uncontended::singly::<Task<Change>>(COUNT)));
     assert!(altered(uncontended::in_batches::<Task<Change>>(32, COUNT)));
     assert!(altered(idle_lanes::beside_idle::<Task<Change>>(10, COUNT)));
-    assert!(altered(priority::flood::<OneQueue<Task<Change>>>(8, 2)));
+    assert!(altered(flood::<Change>()));
     assert!(altered(latency::tasks::<Task<Change>>(1, COUNT)));
     assert!(altered(latency::threads::<Thread<Change>>(COUNT)));
     assert!(altered(memory::full::<Task<Change>>()));
@@ -337,7 +346,7 @@ fn refused_message_is_a_fault() {
     assert!(uncontended::singly::<Task<Refusal>>(COUNT).is_err());
     assert!(uncontended::in_batches::<Task<Refusal>>(32, COUNT).is_err());
     assert!(idle_lanes::beside_idle::<Task<Refusal>>(10, COUNT).is_err());
-    assert!(priority::flood::<OneQueue<Task<Refusal>>>(8, 2).is_err());
+    assert!(flood::<Refusal>().is_err());
     assert!(latency::tasks::<Task<Refusal>>(1, COUNT).is_err());
     assert!(latency::threads::<Thread<Refusal>>(COUNT).is_err());
     assert!(memory::full::<Task<Refusal>>().is_err());
@@ -348,7 +357,7 @@ fn refused_message_is_a_fault() {
 fn early_end_is_a_fault() {
     assert!(fan_in::<Task<End>>().is_err());
     assert!(in_threads::<Thread<End>>().is_err());
-    assert!(priority::flood::<OneQueue<Task<End>>>(8, 2).is_err());
+    assert!(flood::<End>().is_err());
     assert!(latency::tasks::<Task<End>>(1, COUNT).is_err());
     assert!(latency::threads::<Thread<End>>(COUNT).is_err());
 }
