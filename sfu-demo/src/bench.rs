@@ -56,6 +56,8 @@ pub struct Load {
     pub duration: Duration,
     /// Shards.
     pub shards: usize,
+    /// Whether a server estimates its peers' bandwidth and paces what it sends them.
+    pub paced: bool,
 }
 
 impl Load {
@@ -73,6 +75,9 @@ impl Load {
         }
         if self.rate > Self::MAX_RATE {
             return refuse(format!("at most {} packets a second", Self::MAX_RATE));
+        }
+        if self.paced && self.transport != Transport::Webrtc {
+            return refuse("only webrtc is paced".to_owned());
         }
         if self.rate == 0 && self.transport != Transport::Inproc {
             let why = "only inproc can go as fast as it goes; sockets need a rate";
@@ -288,6 +293,7 @@ mod tests {
             size: 200,
             duration: Duration::from_millis(300),
             shards: 2,
+            paced: false,
         }
     }
 
@@ -306,6 +312,16 @@ mod tests {
             let svg = svg(&report);
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         }
+    }
+
+    #[test]
+    fn paced_load_is_delivered() {
+        let load = Load {
+            paced: true,
+            ..load(Transport::Webrtc)
+        };
+        let report = compare(load, &[Kind::Mesh], 1, |_| {}).unwrap();
+        assert!(report.lines[0].delivered > 0.9, "{:?}", report.lines);
     }
 
     #[test]
@@ -354,6 +370,13 @@ mod tests {
                     ..load(Transport::Webrtc)
                 },
                 "need a rate",
+            ),
+            (
+                Load {
+                    paced: true,
+                    ..load(Transport::Udp)
+                },
+                "only webrtc is paced",
             ),
         ] {
             let error = compare(load, &[Kind::Tokio], 1, |_| {}).unwrap_err();

@@ -161,6 +161,9 @@ struct BenchArgs {
     /// Shards
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
+    /// Estimate the peers' bandwidth and pace what they are sent, as `serve` does (webrtc only)
+    #[arg(long)]
+    paced: bool,
     /// Write the figures here as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -340,6 +343,7 @@ fn run_bench(args: BenchArgs) -> Result<(), Failure> {
         size: args.size,
         duration: Duration::from_secs_f64(args.seconds),
         shards: args.shards.into(),
+        paced: args.paced,
     };
     let rounds = usize::from(args.rounds);
     let bare = usize::from(args.transport == Transport::Udp);

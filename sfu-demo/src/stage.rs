@@ -38,9 +38,14 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts a server on mailbox `M` for so many people in each of so many rooms. Nothing is held back
-    /// for the sake of a network that is not there.
-    pub(crate) fn open<M: Mailbox>(shards: usize, rooms: usize, people: usize) -> io::Result<Self> {
+    /// Starts a server on mailbox `M` for so many people in each of so many rooms. Unless `paced`, nothing
+    /// is held back for the sake of a network that is not there.
+    pub(crate) fn open<M: Mailbox>(
+        shards: usize,
+        rooms: usize,
+        people: usize,
+        paced: bool,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -53,7 +58,7 @@ impl Stage {
                 room: people,
                 server: people * rooms,
             },
-            estimate: false,
+            estimate: paced,
             ..Options::default()
         }))?;
         Ok(Self { runtime, server })

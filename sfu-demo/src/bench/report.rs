@@ -132,13 +132,14 @@ impl Report {
         };
         let _ = writeln!(
             text,
-            "{} of {}, each {rate} of {} bytes, and {}; {}; {} of {}, in turns\n\
+            "{} of {}, each {rate} of {} bytes, and {}; {}{}; {} of {}, in turns\n\
              times in µs from the intended sending, medians of the runs; busy: of a forwarding thread's time",
             count(load.rooms, "room"),
             count(load.publishers, "publisher"),
             load.size,
             count(load.subscribers, "subscriber"),
             count(load.shards, "shard"),
+            if load.paced { "; paced" } else { "" },
             count(self.rounds, "run"),
             seconds(load.duration),
         );

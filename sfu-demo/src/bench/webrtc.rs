@@ -22,7 +22,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let placed = Placed::here();
     placed.go(Part::Forwarding);
     let people = load.publishers + load.subscribers;
-    let stage = Stage::open::<M>(load.shards, load.rooms, people)?;
+    let stage = Stage::open::<M>(load.shards, load.rooms, people, load.paced)?;
     placed.go(Part::Load);
     let outcome = drive(&load, &stage);
     stage.close()?;

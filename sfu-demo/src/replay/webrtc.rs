@@ -58,7 +58,7 @@ pub fn play<M: Mailbox>(
         .ok_or(ReplayError::NoKeyframe(codec))?;
     pictures.drain(..first);
 
-    let stage = Stage::open::<M>(options.shards, 1, options.receivers + 1)?;
+    let stage = Stage::open::<M>(options.shards, 1, options.receivers + 1, false)?;
     let start = Instant::now();
     let mut delivered = 0;
     let played = Players::gather(&stage, options.receivers).and_then(|mut players| {
