@@ -54,6 +54,32 @@ pub struct Options {
     pub estimate: bool,
 }
 
+impl Options {
+    /// What can be refused before anything is opened.
+    fn check(&self) -> io::Result<()> {
+        let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        match &self.secret {
+            None if !self.http.ip().is_loopback() => {
+                return refuse(format!(
+                    "{} can be reached from other machines: set a secret for room tokens",
+                    self.http
+                ));
+            }
+            Some(secret) if secret.len() < Keys::MIN_SECRET => {
+                return refuse(format!(
+                    "the secret must have at least {} bytes",
+                    Keys::MIN_SECRET
+                ));
+            }
+            _ => {}
+        }
+        if !self.udp && !self.tcp {
+            return refuse("media needs UDP or TCP".to_owned());
+        }
+        Ok(())
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -114,23 +140,7 @@ pub struct Server {
 /// If an address cannot be bound, or everybody could join a server that is not only for this
 /// machine.
 pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
-    if options.secret.is_none() && !options.http.ip().is_loopback() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!(
-                "{} can be reached from other machines: set a secret for room tokens",
-                options.http
-            ),
-        ));
-    }
-    if let Some(secret) = &options.secret
-        && secret.len() < Keys::MIN_SECRET
-    {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("the secret must have at least {} bytes", Keys::MIN_SECRET),
-        ));
-    }
+    options.check()?;
     let listener = TcpListener::bind(options.http).await?;
     let count = options.shards.max(1);
     let MediaSockets {
@@ -328,12 +338,6 @@ struct MediaSockets {
 fn media_sockets(options: &Options, shards: usize) -> io::Result<MediaSockets> {
     /// How often another port is tried when the one that UDP got is taken by TCP.
     const TRIES: usize = 16;
-    if !options.udp && !options.tcp {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "media needs UDP or TCP",
-        ));
-    }
     let mut addresses = options.media.clone();
     if addresses.is_empty() {
         addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
