@@ -160,14 +160,12 @@ pub fn flood<F: Urgent>(flooders: usize, bursts: u64) -> Result<Latencies, Fault
 
 /// The latencies of those messages that were not under way during a stall; of all when none was.
 fn untroubled(controls: &[Span], stalls: &[Span]) -> Latencies {
+    let is_troubled =
+        |(due, received): &Span| stalls.iter().any(|(from, to)| from < received && due < to);
+    let all_are = controls.iter().all(is_troubled);
     let mut latencies = Latencies::new();
-    for (due, received) in controls {
-        if !stalls.iter().any(|(from, to)| from < received && due < to) {
-            latencies.record(received.saturating_sub(*due));
-        }
-    }
-    if latencies.count() == 0 {
-        for (due, received) in controls {
+    for control @ (due, received) in controls {
+        if all_are || !is_troubled(control) {
             latencies.record(received.saturating_sub(*due));
         }
     }
