@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::yield_now, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     exit::ExitReason,
     shared::{ActorId, Control, Phase, Shared, lock, signal},
     supervision::{Restart, Strategy, Supervision, Window, seed},
-    time::{from_now, later},
+    time::{from_now, later, pause},
 };
 
 /// A child's place in its group.
@@ -417,11 +417,9 @@ async fn resume(group: &Group, shared: &Arc<Shared>) {
 
 /// Whether the group began to close meanwhile.
 async fn sleep_unless_closing(group: &Group, delay: Duration) -> bool {
-    if delay.is_zero() {
-        // A timer would take a millisecond. Others get their turn all the same.
-        yield_now().await;
-        return group.is_closing();
+    tokio::select! {
+        biased;
+        () = group.wait_until(|| group.is_closing()) => true,
+        () = pause(delay) => false,
     }
-    let closing = group.wait_until(|| group.is_closing());
-    tokio::time::timeout(delay, closing).await.is_ok()
 }

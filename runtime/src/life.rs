@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    task::yield_now,
-    time::{Instant, sleep},
-};
+use tokio::time::Instant;
 use tracing::Span;
 
 use crate::{
@@ -28,7 +25,7 @@ use crate::{
     shared::{Control, Phase, Shared, poll_as, signal},
     supervision::{Restart, Supervision, Window, seed},
     team::Keep,
-    time::{Alarm, from_now, later},
+    time::{Alarm, from_now, later, pause},
 };
 
 /// What makes the incarnations after the first, and the first unless it is there already.
@@ -482,13 +479,8 @@ const END: u32 = signal::STOP | signal::KILL;
 
 /// Waits for the next incarnation. Whether a stop came first.
 async fn wait(shared: &Shared, wait: Wait) -> bool {
-    if let Wait::Backoff(Duration::ZERO) = wait {
-        // A timer would take a millisecond. Others get their turn all the same.
-        yield_now().await;
-        return shared.signals() & END != 0;
-    }
     let mut timer = pin!(match wait {
-        Wait::Backoff(delay) => Some(sleep(delay)),
+        Wait::Backoff(delay) => Some(pause(delay)),
         Wait::Word => None,
     });
     poll_fn(|cx| {

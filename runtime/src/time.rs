@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, Sleep, sleep, sleep_until},
+};
 
 /// What stands for a time that never comes: no timer and no process lasts so long.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -43,6 +46,16 @@ pub(crate) fn unstamp(stamp: u64) -> Instant {
 fn epoch() -> Instant {
     static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
     Instant::from_std(*EPOCH.get_or_init(std::time::Instant::now))
+}
+
+/// Waits for so long. No time is no timer, which would take a millisecond: others get their turn, and
+/// that is all.
+pub(crate) async fn pause(duration: Duration) {
+    if duration.is_zero() {
+        yield_now().await;
+    } else {
+        sleep(duration).await;
+    }
 }
 
 /// A timer that one wait after the other uses.
