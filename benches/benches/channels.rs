@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use lanemesh_benches::channels::urgent::{Urgent, UrgentVisitor, visit_urgent};
-use lanemesh_benches::channels::{
+use lanemesh_benches::plan::Timing;
+use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rivals::channels::{
     self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
     visit_all, visit_async, visit_blocking,
 };
-use lanemesh_benches::payload::Fault;
-use lanemesh_benches::plan::Timing;
+use lanemesh_benches::rivals::two_class::{Urgent, UrgentVisitor, visit_urgent};
 use lanemesh_benches::shapes::fan_in::FanIn;
 use lanemesh_benches::shapes::{
     cores, idle_lanes, latency, pinball, priority, threads, uncontended,

@@ -13,8 +13,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use lanemesh_benches::actors::{Actors, Bare, Census, Handle, LanemeshRuntime, Worker};
-use lanemesh_benches::channels::{
+use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, LanemeshRuntime, Worker};
+use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, Lanemesh, Slots, Tachyonix, TokioMpsc, TryRx, TryTx,
 };
 use tokio::runtime::{Builder, Runtime};

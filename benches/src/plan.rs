@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channels::{Role, Subject};
-use crate::payload::Fault;
-use crate::stats::Unit;
+use crate::rig::payload::Fault;
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{Role, Subject};
 
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,11 +8,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::alloc;
-use crate::channels::Role;
-use crate::payload::Fault;
 use crate::plan::{Cell, Effort, Metric, Params, Timing, Value, Work};
-use crate::stats::{Unit, median};
+use crate::rig::alloc;
+use crate::rig::payload::Fault;
+use crate::rig::stats::{Unit, median};
+use crate::rivals::channels::Role;
 
 /// Most messages of one run, however fast.
 const MAX_COUNT: u64 = 50_000_000;

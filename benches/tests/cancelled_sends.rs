@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lanemesh_benches::channels::{
+use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Family, Slots, TryTx, visit_async,
 };
 

@@ -4,20 +4,20 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanemesh_benches::actors::{Actors, Bare, Census, Handle, Worker};
-use lanemesh_benches::channels::urgent::OneQueue;
-use lanemesh_benches::channels::{
+use lanemesh_benches::plan::{Cell, Effort, Timing, Value};
+use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rig::stats::{Latencies, Unit};
+use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, Worker};
+use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Family,
     FlumeAsync, FlumeBlocking, Slots, Subject, TryRx, TryTx,
 };
-use lanemesh_benches::payload::Fault;
-use lanemesh_benches::plan::{Cell, Effort, Timing, Value};
+use lanemesh_benches::rivals::two_class::OneQueue;
 use lanemesh_benches::runner::{self, Options, Progress};
 use lanemesh_benches::shapes::fan_in::FanIn;
 use lanemesh_benches::shapes::{
     idle_lanes, latency, memory, pinball, priority, runtime, threads, uncontended,
 };
-use lanemesh_benches::stats::{Latencies, Unit};
 
 /// The message of each producer, or of a consumer, that goes wrong.
 const AT: u64 = 7;

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lanemesh_benches::bars;
-use lanemesh_benches::channels;
-use lanemesh_benches::machine::Machine;
-use lanemesh_benches::payload::Fault;
 use lanemesh_benches::plan::{self, Cell, Effort, Unknown};
+use lanemesh_benches::report::machine::Machine;
+use lanemesh_benches::report::targets;
 use lanemesh_benches::report::{self, Session};
+use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rivals::channels;
 use lanemesh_benches::runner::{self, Options, Progress};
 use lanemesh_benches::shapes::{self, Shape};
 
@@ -118,7 +118,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         entries.extend(found);
     }
     bar.bar.finish_and_clear();
-    println!("{}", bars::table(&bars::bars(&entries)));
+    println!("{}", targets::table(&targets::bars(&entries)));
 
     let session = Session {
         machine: &machine,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use lanemesh_benches::counts;
+use lanemesh_benches::report::instruction_counts;
 
 /// Prints how the instruction counts differ from the baseline.
 ///
@@ -43,10 +43,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let now = counts::collect(&arguments.summaries)
+    let now = instruction_counts::collect(&arguments.summaries)
         .map_err(|error| format!("{}: {error}", arguments.summaries.display()))?;
     if arguments.write {
-        fs::write(&arguments.baseline, counts::to_text(&now))?;
+        fs::write(&arguments.baseline, instruction_counts::to_text(&now))?;
         println!(
             "{} counts written to {}",
             now.len(),
@@ -56,8 +56,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     let text = fs::read_to_string(&arguments.baseline)
         .map_err(|error| format!("{}: {error}", arguments.baseline.display()))?;
-    let baseline =
-        counts::from_text(&text).map_err(|line| format!("not a name and a count: `{line}`"))?;
-    print!("{}", counts::difference(&baseline, &now));
+    let baseline = instruction_counts::from_text(&text)
+        .map_err(|line| format!("not a name and a count: `{line}`"))?;
+    print!("{}", instruction_counts::difference(&baseline, &now));
     Ok(())
 }

@@ -47,9 +47,9 @@ fn object(entry: &Entry) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channels::Role;
-    use crate::payload::Fault;
     use crate::report::table::tests::entry;
+    use crate::rig::payload::Fault;
+    use crate::rivals::channels::Role;
 
     #[test]
     fn results_read_back() {

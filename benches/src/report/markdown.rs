@@ -1,7 +1,7 @@
 //! The Markdown report.
 
-use crate::bars;
 use crate::plan::Params;
+use crate::report::targets;
 use crate::report::{Session, heap_tables, tables};
 use crate::runner::Entry;
 
@@ -57,7 +57,7 @@ pub fn report(
             }
         }
     }
-    let bars = bars::table(&bars::bars(entries));
+    let bars = targets::table(&targets::bars(entries));
     if !bars.is_empty() {
         text.push_str(
             "\n## Bars\n\nWhat the project has set itself, at the worst cell; a missed bar is **bold**.\n\n",
@@ -94,10 +94,10 @@ pub fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channels::Role;
-    use crate::machine::Machine;
-    use crate::payload::Fault;
+    use crate::report::machine::Machine;
     use crate::report::table::tests::entry;
+    use crate::rig::payload::Fault;
+    use crate::rivals::channels::Role;
     use crate::shapes::funnel;
 
     fn machine() -> Machine {

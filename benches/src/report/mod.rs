@@ -4,14 +4,17 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::machine::Machine;
+use crate::report::machine::Machine;
 use crate::runner::Entry;
 use crate::shapes::Shape;
 
+pub mod instruction_counts;
 mod json;
+pub mod machine;
 mod markdown;
 mod plot;
 mod table;
+pub mod targets;
 
 pub use self::json::results;
 pub use self::markdown::report;

@@ -8,9 +8,9 @@ use plotters::element::{Circle, PathElement, Text};
 use plotters::series::LineSeries;
 use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE};
 
-use crate::channels::Role;
 use crate::report::table::{Field, Row, Table, amount};
-use crate::stats::Better;
+use crate::rig::stats::Better;
+use crate::rivals::channels::Role;
 
 const SIZE: (u32, u32) = (880, 460);
 /// Where the first line of the key is.

@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use crate::channels::Role;
 use crate::plan::{Params, Value};
+use crate::rig::stats::{Unit, best, geometric_mean, times_as_good};
+use crate::rivals::channels::Role;
 use crate::runner::Entry;
-use crate::stats::{Unit, best, geometric_mean, times_as_good};
 
 /// The figures of one shape that share all parameters but the last.
 #[derive(Debug, Clone, PartialEq)]
@@ -305,7 +305,7 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::payload::Fault;
+    use crate::rig::payload::Fault;
 
     pub(in crate::report) fn entry(
         subject: &'static str,

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use crate::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
-use crate::payload::{Fault, Payload, Tally};
 use crate::plan::Timing;
+use crate::rig::payload::{Fault, Payload, Tally};
+use crate::rivals::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
 use crate::shapes::{ensure, joined, on_all_cores};
 
 /// Rigs and senders of one measurement.

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::channels::{AsyncFamily, AsyncVisitor, LanemeshLanes, Slots, visit_async};
 use crate::plan::{Cell, Effort, Value};
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{AsyncFamily, AsyncVisitor, LanemeshLanes, Slots, visit_async};
 use crate::shapes::Shape;
 use crate::shapes::fan_in::FanIn;
-use crate::stats::Unit;
 
 /// Rigs side by side, as in the public benchmark.
 const RIGS: usize = 61;

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::channels::{
+use crate::plan::{Cell, Effort, Params, Timing, Value};
+use crate::rig::payload::{Fault, Tally};
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, BlockingFamily, BlockingRx, BlockingTx,
     BlockingVisitor, Slots, visit_async, visit_blocking,
 };
-use crate::payload::{Fault, Tally};
-use crate::plan::{Cell, Effort, Params, Timing, Value};
 use crate::shapes::{Shape, cores, ensure, executor, joined};
-use crate::stats::Unit;
 
 /// Slots of each of the two channels.
 const SLOTS: Slots = Slots {

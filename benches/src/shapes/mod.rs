@@ -10,8 +10,8 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::payload::Fault;
 use crate::plan::{Cell, Effort};
+use crate::rig::payload::Fault;
 
 pub mod fan_in;
 pub mod funnel;

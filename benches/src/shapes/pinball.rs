@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::channels::{AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Slots, TryTx, visit_async};
-use crate::payload::{Fault, Tally};
 use crate::plan::{Cell, Effort, Timing, Value};
+use crate::rig::payload::{Fault, Tally};
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{
+    AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Slots, TryTx, visit_async,
+};
 use crate::shapes::{Shape, ensure, joined, on_all_cores};
-use crate::stats::Unit;
 
 /// Graphs side by side, as in the public benchmark.
 const RIGS: usize = 61;

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::channels::{AsyncFamily, AsyncVisitor, Slots, visit_async};
-use crate::payload::Payload;
 use crate::plan::{Cell, Effort, Value};
+use crate::rig::payload::Payload;
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Slots, visit_async};
 use crate::shapes::Shape;
 use crate::shapes::fan_in::FanIn;
-use crate::stats::Unit;
 
 const TASKS: &[usize] = &[1, 2, 8, 64, 512];
 /// Slots of the whole channel in the first half of the cells.

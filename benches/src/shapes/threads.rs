@@ -4,13 +4,13 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use crate::channels::{
+use crate::plan::{Cell, Effort, Timing, Value};
+use crate::rig::payload::{Fault, Payload, Tally};
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{
     BlockingFamily, BlockingRx, BlockingTx, BlockingVisitor, Slots, visit_blocking,
 };
-use crate::payload::{Fault, Payload, Tally};
-use crate::plan::{Cell, Effort, Timing, Value};
 use crate::shapes::{Shape, ensure};
-use crate::stats::Unit;
 
 const THREADS: &[usize] = &[1, 2, 4, 8];
 /// Slots of the whole channel.

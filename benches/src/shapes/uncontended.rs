@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use crate::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
-use crate::payload::{Fault, Payload, Tally};
 use crate::plan::{Cell, Effort, Timing, Value};
+use crate::rig::payload::{Fault, Payload, Tally};
+use crate::rig::stats::Unit;
+use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
 use crate::shapes::{Shape, ensure};
-use crate::stats::Unit;
 
 /// Messages of one batch.
 const BATCH: usize = 32;

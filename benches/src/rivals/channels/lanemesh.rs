@@ -4,12 +4,12 @@ use lanemesh::{
     MailboxReceiver, MailboxSender, Message, Receiver, Sender, TrySendError, channel, mailbox,
 };
 
-use super::urgent::{Class, Urgent, UrgentRx, UrgentTx};
 use super::{
     AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Role, Slots, Subject, TryRx, TryTx,
     handles,
 };
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
+use crate::rivals::two_class::{Class, Urgent, UrgentRx, UrgentTx};
 
 /// `lanemesh::channel`, with as many slots in all its lanes as others have in their queue.
 #[derive(Debug)]

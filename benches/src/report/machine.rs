@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::shapes;
 
 /// The lock file that this binary was built with.
-const LOCK: &str = include_str!("../../Cargo.lock");
+const LOCK: &str = include_str!("../../../Cargo.lock");
 
 /// The packages whose versions a report names.
 const PACKAGES: &[&str] = &[

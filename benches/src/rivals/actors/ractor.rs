@@ -6,7 +6,7 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use super::{Actors, Census, Handle, Place, Worker};
-use crate::channels::Subject;
+use crate::rivals::channels::Subject;
 
 /// ractor.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use lanemesh_runtime::{
 };
 
 use super::{Actors, Census, Handle, MAILBOX, PANIC, Place, Worker};
-use crate::channels::{Role, Slots, Subject};
+use crate::rivals::channels::{Role, Slots, Subject};
 
 /// lanemesh-runtime. What is told is of low priority, what is asked of high.
 #[derive(Debug)]

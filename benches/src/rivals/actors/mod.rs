@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::channels::Subject;
-use crate::payload::{Fault, Tally};
+use crate::rig::payload::{Fault, Tally};
+use crate::rig::stats::Latencies;
+use crate::rivals::channels::Subject;
 use crate::shapes::executor;
-use crate::stats::Latencies;
 
 mod actix;
 mod bare;

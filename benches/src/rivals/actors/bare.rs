@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Mutex, oneshot};
 
 use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::channels::{Role, Subject};
+use crate::rivals::channels::{Role, Subject};
 
 /// Bare tokio tasks.
 #[derive(Debug)]

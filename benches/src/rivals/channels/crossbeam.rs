@@ -1,32 +1,32 @@
-//! The standard library's bounded channel.
+//! crossbeam-channel.
 
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::{Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx, handles};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
-/// `std::sync::mpsc::sync_channel`.
+/// `crossbeam_channel::bounded`.
 #[derive(Debug)]
-pub struct StdMpsc;
+pub struct Crossbeam;
 
-impl Subject for StdMpsc {
-    const NAME: &'static str = "std";
+impl Subject for Crossbeam {
+    const NAME: &'static str = "crossbeam";
 }
 
-impl<T: Payload> Family<T> for StdMpsc {
-    type Tx = SyncSender<T>;
+impl<T: Payload> Family<T> for Crossbeam {
+    type Tx = Sender<T>;
     type Rx = Receiver<T>;
 
-    fn open(slots: Slots, producers: usize) -> (Vec<SyncSender<T>>, Receiver<T>) {
-        let (tx, rx) = mpsc::sync_channel(slots.total);
+    fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
+        let (tx, rx) = crossbeam_channel::bounded(slots.total);
         (handles(tx, producers), rx)
     }
 }
 
-impl<T: Payload> TryTx<T> for SyncSender<T> {
+impl<T: Payload> TryTx<T> for Sender<T> {
     #[inline]
     fn try_send(&mut self, item: T) -> Attempt {
-        match SyncSender::try_send(self, item) {
+        match Sender::try_send(self, item) {
             Ok(()) => Attempt::Sent,
             Err(TrySendError::Full(_)) => Attempt::Full,
             Err(TrySendError::Disconnected(_)) => Attempt::Closed,
@@ -41,7 +41,7 @@ impl<T: Payload> TryRx<T> for Receiver<T> {
     }
 }
 
-impl<T: Payload> BlockingTx<T> for SyncSender<T> {
+impl<T: Payload> BlockingTx<T> for Sender<T> {
     #[inline]
     fn blocking_send(&mut self, item: T) -> bool {
         self.send(item).is_ok()

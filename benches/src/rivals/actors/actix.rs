@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::channels::Subject;
-use crate::payload::Fault;
+use crate::rig::payload::Fault;
+use crate::rivals::channels::Subject;
 
 /// actix with everything on one thread.
 #[derive(Debug)]

@@ -1,24 +1,26 @@
-//! async-channel.
+//! tokio's bounded mpsc channel.
 
-use async_channel::{Receiver, Sender, TrySendError};
+use std::task::{Context, Waker};
+
+use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 
 use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
-/// `async_channel::bounded`.
+/// `tokio::sync::mpsc`.
 #[derive(Debug)]
-pub struct AsyncChannel;
+pub struct TokioMpsc;
 
-impl Subject for AsyncChannel {
-    const NAME: &'static str = "async-channel";
+impl Subject for TokioMpsc {
+    const NAME: &'static str = "tokio";
 }
 
-impl<T: Payload> Family<T> for AsyncChannel {
+impl<T: Payload> Family<T> for TokioMpsc {
     type Tx = Sender<T>;
     type Rx = Receiver<T>;
 
     fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
-        let (tx, rx) = async_channel::bounded(slots.total);
+        let (tx, rx) = mpsc::channel(slots.total);
         (handles(tx, producers), rx)
     }
 }
@@ -32,12 +34,27 @@ impl<T: Payload> TryTx<T> for Sender<T> {
             Err(TrySendError::Closed(_)) => Attempt::Closed,
         }
     }
+
+    fn try_send_batch(&mut self, batch: &mut Vec<T>) {
+        let room = self.capacity().min(batch.len());
+        // What did not go stays in the batch, where the caller sees it.
+        if let Ok(permits) = self.try_reserve_many(room) {
+            for (permit, item) in permits.zip(batch.drain(..room)) {
+                permit.send(item);
+            }
+        }
+    }
 }
 
 impl<T: Payload> TryRx<T> for Receiver<T> {
     #[inline]
     fn try_recv(&mut self) -> Option<T> {
         Receiver::try_recv(self).ok()
+    }
+
+    fn try_recv_batch(&mut self, into: &mut Vec<T>, limit: usize) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.poll_recv_many(&mut context, into, limit);
     }
 }
 
@@ -51,6 +68,6 @@ impl<T: Payload> AsyncTx<T> for Sender<T> {
 impl<T: Payload> AsyncRx<T> for Receiver<T> {
     #[inline]
     async fn recv(&mut self) -> Option<T> {
-        Receiver::recv(self).await.ok()
+        Receiver::recv(self).await
     }
 }

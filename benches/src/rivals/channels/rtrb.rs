@@ -6,7 +6,7 @@ use std::thread;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use super::{Attempt, BlockingRx, BlockingTx, Family, Role, Slots, Subject, TryRx, TryTx};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
 /// Rounds of spinning before a waiting end lets other threads run.
 const SPINS: u32 = 128;

@@ -19,7 +19,6 @@ mod std_mpsc;
 mod tachyonix;
 mod thingbuf;
 mod tokio_mpsc;
-pub mod urgent;
 
 pub use self::async_channel::AsyncChannel;
 pub use self::crossbeam::Crossbeam;
@@ -246,6 +245,6 @@ pub fn visit_all(visitor: &mut impl TryVisitor) {
 }
 
 /// As many handles as asked for, the given one among them.
-fn handles<H: Clone>(handle: H, count: usize) -> Vec<H> {
+pub(super) fn handles<H: Clone>(handle: H, count: usize) -> Vec<H> {
     iter::repeat_n(handle, count).collect()
 }

@@ -6,7 +6,7 @@ use super::{
     AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx,
     handles,
 };
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
 /// `flume::bounded`, waited on as a task.
 #[derive(Debug)]

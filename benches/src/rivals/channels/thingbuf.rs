@@ -4,7 +4,7 @@ use thingbuf::mpsc::errors::TrySendError;
 use thingbuf::mpsc::{self, Receiver, Sender};
 
 use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
 /// `thingbuf::mpsc::channel`.
 #[derive(Debug)]

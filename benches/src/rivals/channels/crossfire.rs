@@ -7,7 +7,7 @@ use super::{
     AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx,
     handles,
 };
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
 /// `crossfire::mpsc::bounded_async`.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use futures_channel::mpsc::{self, Receiver, Sender};
 use futures_util::{SinkExt, StreamExt};
 
 use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
 /// `futures_channel::mpsc::channel`.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use tokio::sync::mpsc;
 
-use super::{
+use super::channels::{
     AsyncFamily, AsyncRx, AsyncVisitor, Attempt, LanemeshMailbox, Role, Slots, Subject, TokioMpsc,
     TryTx, handles, visit_async,
 };

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use crate::channels::Role;
 use crate::plan::Value;
+use crate::rig::stats::{best, geometric_mean, times_as_good};
+use crate::rivals::channels::Role;
 use crate::runner::Entry;
-use crate::stats::{best, geometric_mean, times_as_good};
 
 /// What a bar asks of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -325,7 +325,7 @@ fn mean<'a>(ours: &[&'a Entry], ratio: impl Fn(&Entry) -> Option<f64>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Unit;
+    use crate::rig::stats::Unit;
 
     fn entry(
         shape: &'static str,

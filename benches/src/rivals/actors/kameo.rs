@@ -11,7 +11,7 @@ use kameo::message::{Context, Message};
 use kameo::supervision::RestartPolicy;
 
 use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::channels::Subject;
+use crate::rivals::channels::Subject;
 
 /// kameo.
 #[derive(Debug)]

@@ -1,26 +1,24 @@
-//! tokio's bounded mpsc channel.
+//! async-channel.
 
-use std::task::{Context, Waker};
-
-use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
+use async_channel::{Receiver, Sender, TrySendError};
 
 use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
-/// `tokio::sync::mpsc`.
+/// `async_channel::bounded`.
 #[derive(Debug)]
-pub struct TokioMpsc;
+pub struct AsyncChannel;
 
-impl Subject for TokioMpsc {
-    const NAME: &'static str = "tokio";
+impl Subject for AsyncChannel {
+    const NAME: &'static str = "async-channel";
 }
 
-impl<T: Payload> Family<T> for TokioMpsc {
+impl<T: Payload> Family<T> for AsyncChannel {
     type Tx = Sender<T>;
     type Rx = Receiver<T>;
 
     fn open(slots: Slots, producers: usize) -> (Vec<Sender<T>>, Receiver<T>) {
-        let (tx, rx) = mpsc::channel(slots.total);
+        let (tx, rx) = async_channel::bounded(slots.total);
         (handles(tx, producers), rx)
     }
 }
@@ -34,27 +32,12 @@ impl<T: Payload> TryTx<T> for Sender<T> {
             Err(TrySendError::Closed(_)) => Attempt::Closed,
         }
     }
-
-    fn try_send_batch(&mut self, batch: &mut Vec<T>) {
-        let room = self.capacity().min(batch.len());
-        // What did not go stays in the batch, where the caller sees it.
-        if let Ok(permits) = self.try_reserve_many(room) {
-            for (permit, item) in permits.zip(batch.drain(..room)) {
-                permit.send(item);
-            }
-        }
-    }
 }
 
 impl<T: Payload> TryRx<T> for Receiver<T> {
     #[inline]
     fn try_recv(&mut self) -> Option<T> {
         Receiver::try_recv(self).ok()
-    }
-
-    fn try_recv_batch(&mut self, into: &mut Vec<T>, limit: usize) {
-        let mut context = Context::from_waker(Waker::noop());
-        let _ = self.poll_recv_many(&mut context, into, limit);
     }
 }
 
@@ -68,6 +51,6 @@ impl<T: Payload> AsyncTx<T> for Sender<T> {
 impl<T: Payload> AsyncRx<T> for Receiver<T> {
     #[inline]
     async fn recv(&mut self) -> Option<T> {
-        Receiver::recv(self).await
+        Receiver::recv(self).await.ok()
     }
 }

@@ -3,7 +3,7 @@
 use tachyonix::{Receiver, Sender, TrySendError};
 
 use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
-use crate::payload::Payload;
+use crate::rig::payload::Payload;
 
 /// `tachyonix::channel`.
 #[derive(Debug)]

@@ -1,0 +1,5 @@
+//! What every measurement stands on: messages that are checked, statistics, and the allocator.
+
+pub mod alloc;
+pub mod payload;
+pub mod stats;

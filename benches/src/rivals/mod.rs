@@ -1,0 +1,5 @@
+//! The project's own channel and runtime and those that they are compared with, adapted to a few small traits.
+
+pub mod actors;
+pub mod channels;
+pub mod two_class;
