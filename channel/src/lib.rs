@@ -123,36 +123,22 @@
 //! is_send(rx);
 //! ```
 
-mod barrier;
-mod chase;
-mod config;
+mod builder;
 mod delay;
 mod error;
-mod express;
-mod inbox;
-mod lane;
+mod fan_in;
 mod mailbox;
-mod mesh;
-mod pace;
-mod park;
-mod polling;
-mod ready;
 mod receiver;
-mod ring;
 mod sender;
-mod shared_sender;
 mod stats;
 mod sync;
-mod turn;
-mod wake;
-mod wake_all;
 
-#[cfg(any(feature = "membarrier", loom))]
-pub use barrier::register_membarrier;
 #[cfg(feature = "quanta")]
 pub use stats::DelayStats;
+#[cfg(any(feature = "membarrier", loom))]
+pub use sync::membarrier::register_membarrier;
 pub use {
-    config::{Builder, MailboxBuilder},
+    builder::{Builder, MailboxBuilder},
     error::{
         RecvTimeoutError, SendError, SendManyError, SendTimeoutError, TryRecvError, TrySendError,
     },
@@ -161,8 +147,8 @@ pub use {
         SharedMailboxSender, WeakMailboxSender,
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},
+    sender::shared::SharedSender,
     sender::{Permit, Sender, WeakSender},
-    shared_sender::SharedSender,
     stats::{MailboxStats, Stats},
 };
 

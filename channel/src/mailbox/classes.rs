@@ -4,8 +4,8 @@ use std::task::Waker;
 
 use super::{HIGH_LOOK_INTERVAL, Message};
 use crate::{
-    inbox::{Inbox, Sleep},
-    pace::Source,
+    receiver::budget::Source,
+    receiver::inbox::{Inbox, Sleep},
 };
 
 pub(super) struct Classes<High, Low> {

@@ -10,7 +10,12 @@ pub use self::{
     receiver::MailboxReceiver,
     sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
 };
-use crate::{config::Config, inbox::Inbox, mesh::Mesh, pace::Pace, sender::Sender};
+use crate::{
+    builder::Config,
+    fan_in::Mesh,
+    receiver::{budget::Pace, inbox::Inbox},
+    sender::Sender,
+};
 
 /// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;

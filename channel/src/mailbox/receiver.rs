@@ -10,12 +10,12 @@ use std::{
 use super::{Message, Overflow, WeakMailboxSender, classes::Classes};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    inbox::Inbox,
-    pace::Pace,
-    park,
+    receiver::budget::Pace,
+    receiver::inbox::Inbox,
     sender::WeakSender,
     stats::MailboxStats,
-    wake_all::WakeAll,
+    sync::park,
+    sync::wake_all::WakeAll,
 };
 
 /// The receiving side of a mailbox.

@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use super::{Overflow, Sent};
 use crate::{
     error::{SendError, SendManyError, SendTimeoutError, TrySendError},
+    sender::shared::SharedSender,
     sender::{Permit, Sender, WeakSender},
-    shared_sender::SharedSender,
 };
 
 /// The sending side of a mailbox. Each clone is a producer with two lanes of its own.

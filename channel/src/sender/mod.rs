@@ -1,6 +1,7 @@
 //! Sending: one `Sender` is one producer, with a lane of its own.
 
 mod batch;
+pub(crate) mod shared;
 mod weak;
 
 use std::{
@@ -10,15 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::weak::ClosedFuture;
 pub use self::weak::WeakSender;
+use self::{shared::SharedSender, weak::ClosedFuture};
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    express::Habit,
-    lane::LaneTx,
-    mesh::Mesh,
-    park,
-    shared_sender::SharedSender,
+    fan_in::Mesh,
+    fan_in::lane::LaneTx,
+    fan_in::shared_slots::Habit,
+    sync::park,
     sync::{Arc, Exclusive},
 };
 

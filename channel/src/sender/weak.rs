@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::Sender;
-use crate::{mesh::Mesh, sync::Arc};
+use crate::{fan_in::Mesh, sync::Arc};
 
 /// A handle to a channel that does not keep it open.
 pub struct WeakSender<T> {

@@ -2,6 +2,14 @@
 //!
 //! Nothing else in the crate names `std::sync::atomic` or `loom`.
 
+pub(crate) mod membarrier;
+pub(crate) mod park;
+pub(crate) mod ring;
+#[cfg(loom)]
+mod ring_loom;
+pub(crate) mod wake_all;
+pub(crate) mod wake_cell;
+
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,

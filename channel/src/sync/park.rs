@@ -11,7 +11,7 @@ use std::{
 
 use crossbeam_utils::Backoff;
 
-use crate::{chase::Chase, error::RecvTimeoutError};
+use crate::{error::RecvTimeoutError, receiver::standoff::Chase};
 
 struct Unpark(Thread);
 

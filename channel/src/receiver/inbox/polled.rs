@@ -1,7 +1,7 @@
 //! The lanes that the receiver polls: when it begins, what it does when one is empty, and how it ceases.
 
-use super::{Found, Inbox};
-use crate::{lane::LaneRx, polling::WORTH_POLLING};
+use super::{Found, Inbox, polling::WORTH_POLLING};
+use crate::fan_in::lane::LaneRx;
 
 impl<T> Inbox<T> {
     /// Goes on from a polled lane that is empty.

@@ -1,12 +1,12 @@
 //! When a receiver polls its busy lanes, instead of giving them up whenever they are empty.
 //!
 //! The producer of a polled lane sends without a fence. In return the receiver must make all threads pass one
-//! (`barrier.rs`) before it may give the lane up or sleep, which costs as much as thousands of messages' fences.
+//! (`sync/membarrier.rs`) before it may give the lane up or sleep, which costs as much as thousands of messages' fences.
 //! So lanes are polled only after a long time without a sleep, and while that pays.
 
 use std::time::Instant;
 
-use crate::barrier;
+use crate::sync::membarrier as barrier;
 
 /// Messages of one turn that make a lane worth polling.
 pub(crate) const WORTH_POLLING: usize = if cfg!(loom) { 1 } else { 8 };

@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     delay::Stamp,
-    lane::{Lane, LaneName},
+    fan_in::lane::{Lane, LaneName},
     sync::{AtomicPtr, Ordering, UnsafeCell, mutant},
 };
 

@@ -11,11 +11,11 @@ use super::{
     CLOSING, IDLE, Lane, LaneName, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL,
 };
 use crate::{
-    barrier,
-    ready::ReadyList,
-    ring::{RingProducer, ring},
+    fan_in::ready::ReadyList,
+    sync::membarrier as barrier,
+    sync::ring::{RingProducer, ring},
+    sync::wake_cell::Slot,
     sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, mutant, store_load_fence},
-    wake::Slot,
 };
 
 /// The half of a lane that sends. It must be closed before it is forgotten.

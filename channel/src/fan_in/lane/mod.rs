@@ -29,9 +29,9 @@ pub(crate) use self::{
 };
 use crate::{
     delay::Stamp,
-    ring::RingConsumer,
+    sync::ring::RingConsumer,
+    sync::wake_cell::{Slot, WakeCell},
     sync::{AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant},
-    wake::{Slot, WakeCell},
 };
 
 const IDLE: u8 = 0;

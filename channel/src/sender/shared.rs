@@ -10,10 +10,10 @@ use std::{
 
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    park,
     sender::{Sender, WeakSender},
+    sync::park,
+    sync::wake_all::WakeAll,
     sync::{Mutex, lock, mutant},
-    wake_all::WakeAll,
 };
 
 /// A [`Sender`] whose sends take `&self`.

@@ -10,9 +10,7 @@ use std::mem::MaybeUninit;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 #[cfg(loom)]
-mod stand_in;
-#[cfg(loom)]
-use self::stand_in::{Consumer, Producer, RingBuffer};
+use super::ring_loom::{Consumer, Producer, RingBuffer};
 
 /// The producer's end.
 #[derive(Debug)]

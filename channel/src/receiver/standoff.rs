@@ -4,7 +4,10 @@
 //! cache lines with each: dear in a stream, while a message that comes alone is to be seen soon. The receiver
 //! finds out which it is: it keeps away now and then, and goes on to do so for as long as that pays.
 
-use crate::{inbox::Inbox, park, sync::spin_loop};
+use crate::{
+    receiver::inbox::Inbox,
+    sync::{park, spin_loop},
+};
 
 /// Pauses of a receiver that keeps away: some 300 ns.
 const STAND_OFF: u32 = 24;

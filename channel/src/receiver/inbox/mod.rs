@@ -5,20 +5,21 @@
 
 mod close;
 mod polled;
+mod polling;
+mod quota;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::{fmt, mem, task::Waker};
 
+use self::{polling::Polling, quota::Turn};
 use crate::{
-    express::Watch,
-    lane::{Dry, Lane, LaneRx},
-    mesh::Mesh,
-    polling::Polling,
-    ready::{Arm, Chain, LaneQueue},
+    fan_in::Mesh,
+    fan_in::lane::{Dry, Lane, LaneRx},
+    fan_in::ready::{Arm, Chain, LaneQueue},
+    fan_in::shared_slots::Watch,
     stats::Stats,
     sync::{Arc, Mutex, lock, store_load_fence},
-    turn::Turn,
 };
 
 pub(crate) struct Inbox<T> {

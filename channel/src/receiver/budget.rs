@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    chase::Chase,
-    inbox::{Inbox, Sleep},
+    receiver::inbox::{Inbox, Sleep},
+    receiver::standoff::Chase,
 };
 
 /// Messages without a pause, if they are slow.

@@ -1,7 +1,7 @@
 //! Builders: how large lanes are, and how the receiver divides its attention.
 
 use crate::{
-    express::MAX_PLACES,
+    fan_in::shared_slots::MAX_PLACES,
     mailbox::{MailboxReceiver, MailboxSender, Overflow},
     receiver::Receiver,
     sender::Sender,

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{Inbox, Sleep};
-use crate::{Builder, lane::LaneTx, mesh::Mesh};
+use crate::{
+    Builder,
+    fan_in::{Mesh, lane::LaneTx},
+};
 
 struct Panics;
 

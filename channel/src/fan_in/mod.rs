@@ -4,15 +4,19 @@
 //! read often and written never; the rest is for rare events. Lanes are not registered here: the receiver
 //! learns of one when it is put on the ready list.
 
+pub(crate) mod lane;
+pub(crate) mod ready;
+pub(crate) mod shared_slots;
+
 use std::{collections::BTreeMap, fmt, task::Waker};
 
 use crate::{
-    config::Config,
-    express::{Express, Habit},
-    lane::{Lane, LaneName, LaneTx},
-    ready::ReadyList,
+    builder::Config,
+    fan_in::lane::{Lane, LaneName, LaneTx},
+    fan_in::ready::ReadyList,
+    fan_in::shared_slots::{Express, Habit},
+    sync::wake_all::WakeAll,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
-    wake_all::WakeAll,
 };
 
 /// An event of the `tracing` feature, at level trace; nothing without it. Rare paths only.

@@ -1,5 +1,9 @@
 //! Receiving from a channel of one class.
 
+pub(crate) mod budget;
+pub(crate) mod inbox;
+pub(crate) mod standoff;
+
 use std::{
     fmt,
     future::poll_fn,
@@ -8,14 +12,14 @@ use std::{
 };
 
 use crate::{
-    config::Config,
+    builder::Config,
     error::{RecvTimeoutError, TryRecvError},
-    inbox::Inbox,
-    mesh::Mesh,
-    pace::Pace,
-    park,
+    fan_in::Mesh,
+    receiver::budget::Pace,
+    receiver::inbox::Inbox,
     sender::Sender,
     stats::Stats,
+    sync::park,
 };
 
 /// The receiving side of a channel.

@@ -2,9 +2,9 @@
 
 use super::Inbox;
 use crate::{
-    lane::LaneRx,
+    fan_in::lane::LaneRx,
+    sync::wake_all::WakeAll,
     sync::{spin_loop, store_load_fence, yield_now},
-    wake_all::WakeAll,
 };
 
 impl<T> Inbox<T> {

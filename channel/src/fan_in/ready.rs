@@ -12,10 +12,10 @@ use std::{
 };
 
 use crate::{
-    express::{Claim, Set, Watch},
-    lane::Lane,
+    fan_in::lane::Lane,
+    fan_in::shared_slots::{Claim, Set, Watch},
+    sync::wake_cell::{Slot, WakeCell},
     sync::{AtomicBool, AtomicPtr, Ordering, mutant},
-    wake::{Slot, WakeCell},
 };
 
 // The flags in the head, below the address of a lane, which is a multiple of 128.
