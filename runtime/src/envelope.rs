@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// [`plain`](Self::plain).
 #[repr(C)]
 pub(crate) struct Envelope<M> {
-    /// When nobody wants it any more, as a [`stamp`](crate::time::stamp), perhaps with the mark
+    /// When nobody wants it any more, as a [`stamp`](crate::util::timer::stamp), perhaps with the mark
     /// [`QUESTION`]; 0 is never.
     pub(crate) expires: u64,
     /// A raw reading of [`clock`] when it was sent; 0 when this one is not in the sample.

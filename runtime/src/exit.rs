@@ -12,8 +12,8 @@ use std::{
 };
 
 use crate::{
+    cell::{ActorId, Shared, Watcher},
     error::ActorError,
-    shared::{ActorId, Shared, Watcher},
 };
 
 /// Why an actor, or one incarnation of it, ended.

@@ -90,87 +90,67 @@
 #![forbid(unsafe_code)]
 
 pub mod actor;
-mod ask;
-mod batch;
-mod child;
-mod context;
-mod conversation;
-mod dead;
-mod dispatch;
+mod cell;
+mod crash;
 mod envelope;
 mod error;
-mod events;
 mod exit;
-mod gather;
-mod group;
-mod guard;
 mod handle;
-mod histogram;
-mod kept;
-mod lane;
-mod life;
-mod local;
-mod looping;
-#[cfg(feature = "metrics")]
-mod metrics;
-mod options;
-mod pool;
-mod query;
-mod route;
-mod send;
-mod send_vec;
-mod shared;
-mod shared_handle;
-mod slot;
+mod observe;
+mod patterns;
 mod spawn;
-mod stats;
 pub mod supervision;
-mod system;
-mod talk;
-mod team;
+mod task;
 pub mod testing;
-mod time;
-mod topic;
-mod tree;
-mod turn;
-mod wait;
+mod util;
 
 #[cfg(feature = "metrics")]
-pub use crate::metrics::publish_metrics;
+pub use crate::observe::metrics::publish_metrics;
 pub use lanemesh::{Message, Overflow, Sent};
 
 pub use crate::{
-    actor::{Actor, Observe},
-    ask::{Answer, Reply},
-    batch::Batch,
-    child::Child,
-    context::Context,
-    conversation::{
-        Conversation, ConversationBuilder, ConversationError, ConversationState, Request, Talk,
+    actor::{
+        Actor, Observe,
+        batch::Batch,
+        context::Context,
+        local::{Local, LocalActor, LocalContext},
     },
-    dead::{DeadLetter, Undelivered},
-    dispatch::Event,
+    cell::{ActorId, Phase},
+    crash::{
+        dead_letter::{DeadLetter, Undelivered},
+        kept::{Kept, Lease},
+    },
     error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
-    events::{ActorEvent, EventMonitor},
     exit::{CrashPolicy, ExitNotice, ExitReason, Monitor},
-    guard::Health,
-    handle::ActorHandle,
-    histogram::Histogram,
-    kept::{Kept, Lease},
-    lane::{AnyLane, HighLane, Lane, LowLane, MapLane, map_lane},
-    local::{Local, LocalActor, LocalContext},
-    pool::Pool,
-    route::Route,
-    shared::{ActorId, Phase},
-    shared_handle::SharedHandle,
-    spawn::{Builder, IntoBuilder},
-    stats::{ActorStats, Timing},
+    handle::{
+        ActorHandle,
+        child::Child,
+        recipient::{AnyLane, HighLane, Lane, LowLane, MapLane, map_lane},
+        reply::{Answer, Reply},
+        shared::SharedHandle,
+    },
+    observe::{
+        events::{ActorEvent, EventMonitor},
+        stats::{ActorStats, Timing},
+        tree::Tree,
+    },
+    patterns::{
+        conversation::{
+            Conversation, ConversationBuilder, ConversationError, ConversationState, Request, Talk,
+            handle::ConversationHandle,
+        },
+        pool::Pool,
+        route::Route,
+        topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
+    },
+    spawn::{
+        Builder, IntoBuilder,
+        system::{Late, ShutdownReport, Signal, System},
+        worker_threads::Team,
+    },
     supervision::{Backoff, Restart, Strategy, Supervision},
-    system::{Late, ShutdownReport, Signal, System},
-    talk::ConversationHandle,
-    team::Team,
-    topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
-    tree::Tree,
+    task::{dispatch::Event, guard::Health},
+    util::histogram::Histogram,
 };
 
 /// The example of the README, compiled and run with the others.

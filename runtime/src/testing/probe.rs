@@ -5,12 +5,10 @@ use std::{fmt, marker::PhantomData, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    actor::{Actor, spawn},
-    child::Child,
-    context::Context,
+    actor::{Actor, context::Context, spawn},
     error::ActorResult,
     exit::ExitReason,
-    handle::ActorHandle,
+    handle::{ActorHandle, child::Child},
 };
 
 /// What an actor has received.

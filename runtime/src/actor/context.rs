@@ -1,0 +1,323 @@
+//! What an actor's hooks know and may do: the other end of the mailbox, children, peers.
+//!
+//! The context holds no strong handle to its own actor, so that "all handles are gone" ends the
+//! loop. How it waits and in which order it hands out is in [`turn`](crate::task::event_loop).
+
+use std::{collections::VecDeque, fmt, sync::Arc};
+
+use lanemesh::MailboxReceiver;
+use tokio::time::Instant;
+
+use crate::{
+    actor::{Actor, batch::Batch, options::Options},
+    cell::{ActorId, Control, Phase, Shared, Watcher, lock},
+    envelope::Envelope,
+    error::SpawnError,
+    exit::{CrashPolicy, ExitNotice, ExitReason},
+    handle::{ActorHandle, Policies, child::Child},
+    observe::stats::Counters,
+    spawn::IntoBuilder,
+    supervision::{
+        Supervision,
+        group::{Group, Seat},
+    },
+    task::event_loop::Turn,
+};
+
+pub(crate) type High<A> = Envelope<<A as Actor>::HighPriorityMsg>;
+pub(crate) type Low<A> = Envelope<<A as Actor>::LowPriorityMsg>;
+
+/// An actor's own view of itself. Every hook gets it.
+pub struct Context<A: Actor> {
+    pub(crate) mailbox: MailboxReceiver<High<A>, Low<A>>,
+    pub(crate) shared: Arc<Shared>,
+    policies: Policies,
+    pub(crate) seat: Option<Seat>,
+    group: Option<Arc<Group>>,
+    pub(crate) turn: Turn,
+    /// Low messages that were taken ahead of their turn, `ahead_limit` at most.
+    #[expect(
+        clippy::box_collection,
+        reason = "an actor that is never behind has none, and is to be small"
+    )]
+    pub(crate) ahead: Option<Box<VecDeque<Low<A>>>>,
+    pub(crate) ahead_limit: u8,
+    pub(crate) counters: Counters,
+    pub(crate) options: Option<Box<Options<A>>>,
+}
+
+impl<A: Actor> Context<A> {
+    #[inline(always)]
+    pub(crate) fn new(
+        mailbox: MailboxReceiver<High<A>, Low<A>>,
+        shared: Arc<Shared>,
+        policies: Policies,
+        ahead_limit: u8,
+        seat: Option<Seat>,
+        options: Option<Box<Options<A>>>,
+    ) -> Self {
+        Self {
+            mailbox,
+            shared,
+            policies,
+            seat,
+            group: None,
+            turn: Turn::default(),
+            ahead: None,
+            ahead_limit,
+            counters: Counters::default(),
+            options,
+        }
+    }
+
+    /// The actor's identity, the same for all its incarnations.
+    pub fn id(&self) -> ActorId {
+        self.shared.id()
+    }
+
+    /// The actor's name: as given to the builder, or made of its type and identity.
+    pub fn name(&self) -> Arc<str> {
+        self.shared.name()
+    }
+
+    /// Which incarnation this is, from 1.
+    pub fn incarnation(&self) -> u32 {
+        self.shared.incarnation()
+    }
+
+    /// A handle to this very actor, as long as there is another one.
+    ///
+    /// A handle that an actor keeps to itself keeps its loop from ending by itself.
+    pub fn handle(&self) -> Option<ActorHandle<A>> {
+        let tx = self.mailbox.weak_sender().upgrade()?;
+        Some(ActorHandle::new(tx, self.shared.clone(), self.policies))
+    }
+
+    /// Ends this actor after the hook that runs now, as [`ExitReason::Stopped`].
+    pub fn stop(&mut self) {
+        self.shared.stop_in_grace();
+    }
+
+    /// When the actor that is asked to stop must have ended; none if nobody asked.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared.deadline()
+    }
+
+    // --- children -----------------------------------------------------------------------------
+
+    /// Starts a child: an actor, or a [`Builder`](crate::Builder).
+    ///
+    /// The child dies with this incarnation at the latest. Dropping its [`Child`] stops it
+    /// earlier; [`Child::detach`] leaves it to this actor.
+    ///
+    /// # Panics
+    ///
+    /// If [`try_spawn`](Self::try_spawn) would fail.
+    pub fn spawn<B: Actor>(&mut self, child: impl IntoBuilder<B>) -> (ActorHandle<B>, Child) {
+        match self.try_spawn(child) {
+            Ok(spawned) => spawned,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Starts a child, like [`spawn`](Self::spawn).
+    ///
+    /// # Errors
+    ///
+    /// A capacity of zero, a team whose thread has ended, or this actor is stopping.
+    pub fn try_spawn<B: Actor>(
+        &mut self,
+        child: impl IntoBuilder<B>,
+    ) -> Result<(ActorHandle<B>, Child), SpawnError> {
+        // Nobody would stop a child that is started after the others have ended.
+        if self.shared.phase() == Phase::Stopping {
+            return Err(SpawnError::Closing);
+        }
+        let group = self.group_mut().clone();
+        child.into_builder().try_spawn_in(Some(group))
+    }
+
+    /// Says how this actor's children are supervised. The default is [`Supervision::default`].
+    ///
+    /// It holds for children that are running too, from their next failure on.
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.group_mut().supervise(supervision);
+    }
+
+    /// The identities of the living children, in the order of their start.
+    pub fn children(&self) -> Vec<ActorId> {
+        self.group
+            .as_ref()
+            .map(|group| group.ids())
+            .unwrap_or_default()
+    }
+
+    fn group_mut(&mut self) -> &Arc<Group> {
+        self.group.get_or_insert_with(|| {
+            let group = Arc::new(Group::new(Some(&self.shared), Supervision::default()));
+            self.shared.set_children(Arc::downgrade(&group));
+            group
+        })
+    }
+
+    pub(crate) fn group(&self) -> Option<&Arc<Group>> {
+        self.group.as_ref()
+    }
+
+    // --- peers --------------------------------------------------------------------------------
+
+    /// Watches another actor; `policy` says what its failure means.
+    ///
+    /// The notice is replayed: watching an actor that is dead already reports it at once.
+    /// Watching again replaces the policy. The watch ends with this incarnation. It hears of the
+    /// end for good: an incarnation that ends and is followed by another is not reported.
+    pub fn watch<B: Actor>(&mut self, peer: &ActorHandle<B>, policy: CrashPolicy) {
+        self.watch_shared(peer.shared(), policy);
+    }
+
+    /// Watches the other actor with [`CrashPolicy::Fail`]: if it fails for good, this one fails too.
+    /// As [`watch`](Self::watch), it does not hear of restarts.
+    ///
+    /// It is one direction of what Erlang calls a link; for both, each links the other.
+    pub fn link<B: Actor>(&mut self, peer: &ActorHandle<B>) {
+        self.watch(peer, CrashPolicy::Fail);
+    }
+
+    /// Watches another actor no longer.
+    pub fn unwatch<B: Actor>(&mut self, peer: &ActorHandle<B>) {
+        self.forget_watch(peer.id());
+    }
+
+    pub(crate) fn watch_shared(&mut self, peer: &Arc<Shared>, policy: CrashPolicy) {
+        self.forget_watch(peer.id());
+        let mut key = None;
+        let watcher = Watcher::Actor(Arc::downgrade(&self.shared), policy);
+        match peer.watch(&mut key, watcher) {
+            Some(reason) => self
+                .shared
+                .post(Control::PeerExit(peer.notice(reason), policy)),
+            None => {
+                if let Some(key) = key {
+                    self.rare()
+                        .watches
+                        .insert(peer.id(), (Arc::downgrade(peer), key));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn forget_watch(&mut self, id: ActorId) {
+        if let Some(options) = &mut self.options
+            && let Some((peer, key)) = options.watches.remove(&id)
+            && let Some(peer) = peer.upgrade()
+        {
+            peer.unwatch(key);
+        }
+    }
+
+    /// What a notice means for this actor: it fails, or its hook hears of it.
+    pub(crate) fn judge(&mut self, notice: &ExitNotice, policy: CrashPolicy) -> bool {
+        let options = self.rare();
+        options.watches.remove(&notice.id);
+        if policy == CrashPolicy::Fail && notice.reason.is_failure() {
+            let cause = Arc::new(notice.reason.clone());
+            options.failure = Some(ExitReason::Linked {
+                peer: notice.id,
+                cause,
+            });
+            return false;
+        }
+        true
+    }
+
+    // --- incarnations -------------------------------------------------------------------------
+
+    pub(crate) fn running(&mut self) {
+        self.turn.started = true;
+        self.shared.set_phase(Phase::Running);
+        if let Some(seat) = &self.seat {
+            seat.group.phase_changed();
+        }
+    }
+
+    /// The box for what an idle actor does without.
+    pub(crate) fn rare(&mut self) -> &mut Options<A> {
+        self.options.get_or_insert_default()
+    }
+
+    /// An empty batch, or what is left of one whose handler did not finish.
+    pub(crate) fn batch_home(&mut self) -> Batch<A::LowPriorityMsg> {
+        let home = self.rare().home.get_or_insert_default().clone();
+        let rest = std::mem::take(&mut *lock(&home));
+        self.counters.low += rest.taken;
+        let mut batch = Batch::new(home);
+        batch.items = rest.items;
+        batch
+    }
+
+    /// Puts everything that belonged to the last incarnation away.
+    pub(crate) fn reset(&mut self) {
+        self.group = None;
+        self.turn = Turn::default();
+        let Some(options) = &mut self.options else {
+            return;
+        };
+        options.failure = None;
+        for (peer, key) in std::mem::take(&mut options.watches).into_values() {
+            if let Some(peer) = peer.upgrade() {
+                peer.unwatch(key);
+            }
+        }
+        if options.batch.is_none() && options.home.is_some() {
+            let batch = self.batch_home();
+            self.rare().batch = Some(batch);
+        }
+    }
+
+    /// How many messages wait in the batch.
+    pub(crate) fn batched(&self) -> usize {
+        let batch = self
+            .options
+            .as_ref()
+            .and_then(|options| options.batch.as_ref());
+        batch.map_or(0, Batch::len)
+    }
+
+    /// How many messages were taken ahead of their turn.
+    #[inline]
+    pub(crate) fn ahead_len(&self) -> usize {
+        self.ahead.as_ref().map_or(0, |ahead| ahead.len())
+    }
+
+    /// The oldest of them.
+    #[inline]
+    pub(crate) fn next_ahead(&mut self) -> Option<Low<A>> {
+        self.ahead.as_mut()?.pop_front()
+    }
+
+    /// How many messages wait: in the mailbox and in the batch.
+    pub(crate) fn depth(&self) -> usize {
+        self.mailbox.len() + self.ahead_len() + self.batched()
+    }
+
+    pub(crate) fn publish(&mut self) {
+        let depth = self.depth();
+        self.publish_depth(depth);
+    }
+
+    pub(crate) fn publish_depth(&mut self, depth: usize) {
+        let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+        self.counters.depth = depth;
+        self.counters.high_water = self.counters.high_water.max(depth);
+        self.shared.publish(&self.counters);
+    }
+}
+
+impl<A: Actor> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("actor", &self.shared)
+            .field("incarnation", &self.incarnation())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,489 @@
+//! The part of an actor that its handles, its parent and its watchers share with its task.
+//!
+//! It carries what is not a message: stop requests, exit notices, questions about the state, and
+//! the published counters. It is not generic and holds no mailbox, so that it may outlive both.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    num::NonZeroU64,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use self::waits::Waits;
+use crate::{
+    exit::{CrashPolicy, ExitNotice, ExitReason},
+    observe::stats::{Counters, Histograms},
+    supervision::group::Group,
+    util::timer::{from_now, nanos},
+};
+
+mod waits;
+
+/// The identity of an actor: the same for all its incarnations, never given twice in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ActorId(NonZeroU64);
+
+impl ActorId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // ORDERING: only the uniqueness of the number matters, and the RMW gives that.
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// The number.
+    pub fn as_u64(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// In which part of its life an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Its `started` hook has not finished yet.
+    Starting,
+    /// It handles messages.
+    Running,
+    /// It stops its children and cleans up.
+    Stopping,
+    /// An incarnation has ended, and the next one waits for its turn.
+    Waiting,
+    /// It has ended for good.
+    Dead,
+}
+
+impl Phase {
+    fn from_u8(value: u8) -> Self {
+        match value {
+            0 => Self::Starting,
+            1 => Self::Running,
+            2 => Self::Stopping,
+            3 => Self::Waiting,
+            _ => Self::Dead,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Waiting => "waiting",
+            Self::Dead => "dead",
+        })
+    }
+}
+
+/// The bits of the signal word. The loop looks at the word before each message.
+pub(crate) mod signal {
+    /// End after the handler that runs now.
+    pub(crate) const STOP: u32 = 1;
+    /// Take no more messages, handle those that are queued, then end.
+    pub(crate) const DRAIN: u32 = 1 << 1;
+    /// End at the next poll, whatever runs.
+    pub(crate) const KILL: u32 = 1 << 2;
+    /// The control queue holds something.
+    pub(crate) const CONTROL: u32 = 1 << 3;
+    /// End this incarnation and wait for the supervisor's word.
+    pub(crate) const SUSPEND: u32 = 1 << 4;
+    /// Somebody waits for room in the low lane.
+    pub(crate) const ROOM: u32 = 1 << 5;
+    /// A health check is due.
+    pub(crate) const HEALTH: u32 = 1 << 6;
+    /// The supervisor's word: start the next incarnation.
+    pub(crate) const RESUME: u32 = 1 << 7;
+    /// Somebody waits until there is nothing left to do.
+    pub(crate) const IDLE: u32 = 1 << 8;
+}
+
+pub(crate) type Inspection = Box<dyn FnOnce(&mut dyn Any) + Send>;
+
+/// What travels beside the messages.
+pub(crate) enum Control {
+    ChildExit(ExitNotice),
+    PeerExit(ExitNotice, CrashPolicy),
+    Escalate(ActorId, ExitReason),
+    Inspect(Inspection),
+}
+
+/// Who hears of the death.
+pub(crate) enum Watcher {
+    Task(Waker),
+    Actor(Weak<Shared>, CrashPolicy),
+}
+
+/// What a lock guards. An idle actor has the waker and the counters only.
+#[derive(Default)]
+struct Inner {
+    waker: Option<Waker>,
+    deadline: Option<Instant>,
+    counters: Counters,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most actors never have.
+#[derive(Default)]
+struct Rare {
+    control: VecDeque<Control>,
+    watchers: BTreeMap<u64, Watcher>,
+    next_watcher: u64,
+    children: Weak<Group>,
+    waits: Waits,
+}
+
+impl Inner {
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+pub(crate) struct Shared {
+    id: ActorId,
+    name: Option<Arc<str>>,
+    type_name: fn() -> &'static str,
+    /// In nanoseconds.
+    grace: u64,
+    pub(crate) sample: u32,
+    word: AtomicU32,
+    phase: AtomicU8,
+    incarnation: AtomicU32,
+    inner: Mutex<Inner>,
+    exit: OnceLock<ExitReason>,
+    pub(crate) histograms: OnceLock<Box<Histograms>>,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+}
+
+/// A lock that a panic elsewhere cannot take from us: every critical section leaves the data whole.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    #[inline(always)]
+    pub(crate) fn new(
+        name: Option<Arc<str>>,
+        type_name: fn() -> &'static str,
+        grace: Duration,
+        sample: u32,
+    ) -> Self {
+        Self {
+            id: ActorId::next(),
+            name,
+            type_name,
+            grace: nanos(grace),
+            sample,
+            word: AtomicU32::new(0),
+            phase: AtomicU8::new(0),
+            incarnation: AtomicU32::new(0),
+            inner: Mutex::default(),
+            exit: OnceLock::new(),
+            histograms: OnceLock::new(),
+            dropped: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ActorId {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> Arc<str> {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => format!("{}{}", short_type_name(self.type_name()), self.id).into(),
+        }
+    }
+
+    pub(crate) fn type_name(&self) -> &'static str {
+        (self.type_name)()
+    }
+
+    /// How long the actor has to stop.
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_nanos(self.grace)
+    }
+
+    // --- the life of the actor, written by its task -------------------------------------------
+
+    pub(crate) fn phase(&self) -> Phase {
+        // ORDERING: a hint for people and tests; whoever needs the exit reads the OnceLock.
+        Phase::from_u8(self.phase.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        // ORDERING: Release pairs with the Acquire in `phase`, so that who sees `Running` also
+        // sees what the `started` hook wrote.
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    pub(crate) fn incarnation(&self) -> u32 {
+        // ORDERING: a statistic.
+        self.incarnation.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_incarnation(&self) -> u32 {
+        self.set_phase(Phase::Starting);
+        // ORDERING: a statistic with a single writer.
+        let next = self.incarnation.load(Ordering::Relaxed).wrapping_add(1);
+        self.incarnation.store(next, Ordering::Relaxed);
+        next
+    }
+
+    pub(crate) fn exit_reason(&self) -> Option<&ExitReason> {
+        self.exit.get()
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.exit.get().is_none()
+    }
+
+    /// Records the end and tells every watcher. Only the first call counts.
+    pub(crate) fn finish(&self, reason: ExitReason) {
+        let (rare, waker) = {
+            let mut inner = lock(&self.inner);
+            // Under the lock, so that a watcher is either in the list or sees the reason.
+            if self.exit.set(reason.clone()).is_err() {
+                return;
+            }
+            self.set_phase(Phase::Dead);
+            // The waker would keep the memory of the task for as long as there are handles.
+            (inner.rare.take(), inner.waker.take())
+        };
+        drop(waker);
+        let Some(rare) = rare else { return };
+        for watcher in rare.watchers.into_values() {
+            match watcher {
+                Watcher::Task(waker) => waker.wake(),
+                Watcher::Actor(peer, policy) => {
+                    if let Some(peer) = peer.upgrade() {
+                        peer.post(Control::PeerExit(self.notice(reason.clone()), policy));
+                    }
+                }
+            }
+        }
+        rare.waits.release();
+    }
+
+    pub(crate) fn notice(&self, reason: ExitReason) -> ExitNotice {
+        ExitNotice {
+            id: self.id,
+            name: self.name(),
+            reason,
+        }
+    }
+
+    // --- signals ------------------------------------------------------------------------------
+
+    #[inline]
+    pub(crate) fn signals(&self) -> u32 {
+        // ORDERING: Acquire pairs with the AcqRel RMW in `raise`: who sees a bit sees what was
+        // written under the lock before it.
+        self.word.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn clear(&self, bits: u32) {
+        // ORDERING: AcqRel, as in `raise`.
+        self.word.fetch_and(!bits, Ordering::AcqRel);
+    }
+
+    /// Sets bits and wakes the task.
+    pub(crate) fn raise(&self, bits: u32) {
+        // ORDERING: Release publishes what was written before; pairs with `signals`. The waker is
+        // read under the lock afterwards: the task registers it under the same lock before it
+        // looks at the word, so either it sees the bits or we see its waker.
+        self.word.fetch_or(bits, Ordering::AcqRel);
+        let waker = lock(&self.inner).waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Remembers the task's waker.
+    pub(crate) fn register(&self, waker: &Waker) {
+        lock(&self.inner).waker = Some(waker.clone());
+    }
+
+    /// Asks for a stop by `deadline`; the earliest of several deadlines counts.
+    pub(crate) fn request_stop(&self, deadline: Instant, bits: u32) {
+        {
+            let mut inner = lock(&self.inner);
+            let earliest = inner.deadline.map_or(deadline, |known| known.min(deadline));
+            inner.deadline = Some(earliest);
+        }
+        self.raise(bits);
+    }
+
+    /// Asks for a stop within the actor's own grace period.
+    pub(crate) fn stop_in_grace(&self) {
+        self.request_stop(from_now(self.grace()), signal::STOP);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        lock(&self.inner).deadline
+    }
+
+    pub(crate) fn forget_deadline(&self) {
+        lock(&self.inner).deadline = None;
+    }
+
+    pub(crate) fn post(&self, control: Control) {
+        {
+            let mut inner = lock(&self.inner);
+            if self.exit.get().is_some() {
+                return;
+            }
+            inner.rare().control.push_back(control);
+        }
+        self.raise(signal::CONTROL);
+    }
+
+    pub(crate) fn take_control(&self) -> Option<Control> {
+        let mut inner = lock(&self.inner);
+        let queue = inner.rare.as_mut().map(|rare| &mut rare.control);
+        let (control, is_empty) = match queue {
+            Some(queue) => (queue.pop_front(), queue.is_empty()),
+            None => (None, true),
+        };
+        if is_empty {
+            // Under the lock, so that a post between the two is not forgotten.
+            self.clear(signal::CONTROL);
+        }
+        control
+    }
+
+    /// What is left for the next incarnation is nothing: notices concern the one that ended.
+    pub(crate) fn drop_control(&self) {
+        let dropped = {
+            let mut inner = lock(&self.inner);
+            self.clear(signal::CONTROL);
+            inner
+                .rare
+                .as_mut()
+                .map(|rare| std::mem::take(&mut rare.control))
+        };
+        drop(dropped);
+    }
+
+    // --- watchers -----------------------------------------------------------------------------
+
+    /// Registers a watcher, or replaces the one under `key`. The reason, if it is too late.
+    pub(crate) fn watch(&self, key: &mut Option<u64>, watcher: Watcher) -> Option<ExitReason> {
+        if let Some(reason) = self.exit.get() {
+            return Some(reason.clone());
+        }
+        let mut inner = lock(&self.inner);
+        if let Some(reason) = self.exit.get() {
+            return Some(reason.clone());
+        }
+        let rare = inner.rare();
+        let key = *key.get_or_insert_with(|| {
+            rare.next_watcher += 1;
+            rare.next_watcher
+        });
+        let replaced = rare.watchers.insert(key, watcher);
+        drop(inner);
+        drop(replaced);
+        None
+    }
+
+    pub(crate) fn unwatch(&self, key: u64) {
+        let watcher = match &mut lock(&self.inner).rare {
+            Some(rare) => rare.watchers.remove(&key),
+            None => None,
+        };
+        drop(watcher);
+    }
+
+    pub(crate) fn watcher_count(&self) -> usize {
+        let inner = lock(&self.inner);
+        inner.rare.as_ref().map_or(0, |rare| rare.watchers.len())
+    }
+
+    // --- watching -----------------------------------------------------------------------------
+
+    pub(crate) fn set_children(&self, group: Weak<Group>) {
+        lock(&self.inner).rare().children = group;
+    }
+
+    pub(crate) fn children(&self) -> Option<Arc<Group>> {
+        lock(&self.inner).rare.as_ref()?.children.upgrade()
+    }
+
+    pub(crate) fn publish(&self, counters: &Counters) {
+        lock(&self.inner).counters.copy(counters);
+    }
+
+    /// A copy of the counters, with `queued` messages that the caller knows to be queued now.
+    pub(crate) fn counters(&self, queued: u32) -> Counters {
+        let mut inner = lock(&self.inner);
+        let counters = &mut inner.counters;
+        counters.high_water = counters.high_water.max(queued);
+        let mut copy = counters.clone();
+        copy.depth = copy.depth.max(queued);
+        copy
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("id", &self.id)
+            .field("name", &self.name())
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// The actor whose task this thread polls. It is what tells a cycle of full lanes.
+    static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+}
+
+/// The actor whose task this thread polls at the moment.
+pub(crate) fn current() -> Option<Arc<Shared>> {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
+/// Polls with `shared` as the current actor. The reference moves in and out: no count is touched.
+pub(crate) fn poll_as<T>(
+    slot: &mut Option<Arc<Shared>>,
+    cx: &mut Context<'_>,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    struct Back<'a>(&'a mut Option<Arc<Shared>>);
+    impl Drop for Back<'_> {
+        fn drop(&mut self) {
+            CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), self.0));
+        }
+    }
+    CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), slot));
+    let _back = Back(slot);
+    poll(cx)
+}
+
+/// `a::b::Name<c::D>` as `Name<c::D>`.
+pub(crate) fn short_type_name(name: &str) -> &str {
+    let head = name.find('<').unwrap_or(name.len());
+    let start = name[..head].rfind("::").map_or(0, |at| at + 2);
+    &name[start..]
+}

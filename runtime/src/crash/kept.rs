@@ -1,0 +1,130 @@
+//! State that outlives an incarnation: counters, cursors.
+//!
+//! A restart gives an actor fresh state. What is meant to survive goes into a [`Kept`] that the
+//! factory holds; each incarnation leases it. There is no lock on the way to it: the value itself
+//! moves into the lease and back when the lease is dropped, by a panic too.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex},
+};
+
+use crate::cell::lock;
+
+/// A value that incarnations take turns in owning.
+///
+/// # Examples
+///
+/// ```
+/// # use lanemesh_runtime::{Actor, ActorResult, Context, Kept, Lease, Restart, actor};
+/// struct Reader { cursor: Lease<u64> }
+/// impl Actor for Reader {
+///     type HighPriorityMsg = ();
+///     type LowPriorityMsg = u64;
+///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
+///     async fn on_low(&mut self, n: u64, _: &mut Context<Self>) -> ActorResult {
+///         *self.cursor += n;
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cursor = Kept::new(0);
+/// let kept = cursor.clone();
+/// let (mut handle, child) = actor::builder(move || Reader { cursor: kept.lease() })
+///     .restart(Restart::Permanent)
+///     .spawn();
+/// handle.send_low(3).await?;
+/// handle.idle().await;
+/// child.stop().await;
+/// assert_eq!(cursor.with(|cursor| *cursor), Some(3));
+/// # Ok(()) }
+/// ```
+pub struct Kept<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Kept<T> {
+    /// Keeps a value.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(value))))
+    }
+
+    /// Takes the value until the lease is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If it is leased already. Incarnations of one actor never overlap, so a factory that makes
+    /// one lease each time does not meet this.
+    pub fn lease(&self) -> Lease<T> {
+        match self.try_lease() {
+            Some(lease) => lease,
+            None => panic!("the kept value is leased already"),
+        }
+    }
+
+    /// Takes the value until the lease is dropped, unless it is leased already.
+    pub fn try_lease(&self) -> Option<Lease<T>> {
+        let value = lock(&self.0).take()?;
+        Some(Lease {
+            value: Some(value),
+            home: self.clone(),
+        })
+    }
+
+    /// Looks at the value; none while it is leased.
+    pub fn with<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        lock(&self.0).as_ref().map(look)
+    }
+}
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept")
+            .field("leased", &lock(&self.0).is_none())
+            .finish()
+    }
+}
+
+/// A [`Kept`] value in the hands of an incarnation.
+pub struct Lease<T> {
+    value: Option<T>,
+    home: Kept<T>,
+}
+
+impl<T> Deref for Lease<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.value {
+            Some(value) => value,
+            None => unreachable!("only the drop takes the value"),
+        }
+    }
+}
+
+impl<T> DerefMut for Lease<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match &mut self.value {
+            Some(value) => value,
+            None => unreachable!("only the drop takes the value"),
+        }
+    }
+}
+
+impl<T> Drop for Lease<T> {
+    fn drop(&mut self) {
+        *lock(&self.home.0) = self.value.take();
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Lease<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}

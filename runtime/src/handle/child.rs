@@ -1,0 +1,149 @@
+//! The owning end of an actor: a future of its exit reason, and its lifeline.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    cell::{ActorId, Phase, Shared, signal},
+    exit::{ExitReason, Monitor},
+    observe::{stats::ActorStats, tree::Tree},
+    util::timer::from_now,
+};
+
+/// Owns an actor: it ends when its owner drops this. Waiting on it gives the exit reason.
+///
+/// The drop asks the actor to stop, and its task ends it by force after the grace period; nobody
+/// waits. [`stop`](Self::stop) waits, and [`detach`](Self::detach) gives the ownership away.
+///
+/// # Cancel safety
+///
+/// Waiting on `&mut Child` may be cancelled and taken up again. Dropping the `Child` itself stops
+/// the actor.
+///
+/// # Examples
+///
+/// ```
+/// # use lanemesh_runtime::{actor, testing::Sink, ExitReason};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (handle, child) = actor::spawn(Sink::<(), ()>::new());
+/// drop(child); // the actor goes with its owner
+/// assert!(matches!(handle.monitor().await, ExitReason::Stopped));
+/// # }
+/// ```
+#[must_use = "an actor stops when its child handle is dropped"]
+pub struct Child {
+    monitor: Monitor,
+    owned: bool,
+}
+
+impl Child {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            monitor: Monitor::new(shared),
+            owned: true,
+        }
+    }
+
+    /// The actor's identity.
+    pub fn id(&self) -> ActorId {
+        self.shared().id()
+    }
+
+    /// The actor's name.
+    pub fn name(&self) -> Arc<str> {
+        self.shared().name()
+    }
+
+    /// Whether the actor has not ended for good.
+    pub fn is_alive(&self) -> bool {
+        self.shared().is_alive()
+    }
+
+    /// In which part of its life the actor is.
+    pub fn phase(&self) -> Phase {
+        self.shared().phase()
+    }
+
+    /// A copy of the actor's counters.
+    pub fn stats(&self) -> ActorStats {
+        ActorStats::of(self.shared(), 0)
+    }
+
+    /// The actor and all below it, as data.
+    pub fn tree(&self) -> Tree {
+        Tree::of(self.shared())
+    }
+
+    /// Stops the actor and waits for its end, for its own grace period at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// The stop is on its way in any case.
+    pub async fn stop(self) -> ExitReason {
+        let grace = self.shared().grace();
+        self.stop_within(grace).await
+    }
+
+    /// Stops the actor and all below it by one deadline, clean-up included. What has not stopped
+    /// by then is ended by force.
+    ///
+    /// # Cancel safety
+    ///
+    /// The stop is on its way in any case.
+    pub async fn stop_within(mut self, grace: Duration) -> ExitReason {
+        self.shared().request_stop(from_now(grace), signal::STOP);
+        self.owned = false;
+        (&mut self.monitor).await
+    }
+
+    /// Lets the actor handle all that is queued and take no more, then waits for its end.
+    ///
+    /// # Cancel safety
+    ///
+    /// The drain is on its way in any case, and the owner's drop turns it into a stop.
+    pub async fn drain(mut self) -> ExitReason {
+        self.shared().raise(signal::DRAIN);
+        let reason = (&mut self.monitor).await;
+        self.owned = false;
+        reason
+    }
+
+    /// Gives the ownership away: the actor lives until its parent ends, until it ends by itself,
+    /// or until all its handles are gone.
+    pub fn detach(mut self) {
+        self.owned = false;
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.monitor.shared()
+    }
+}
+
+impl Future for Child {
+    type Output = ExitReason;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
+        Pin::new(&mut self.monitor).poll(cx)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.owned && self.is_alive() {
+            self.shared().stop_in_grace();
+        }
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child")
+            .field("actor", self.shared())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Waiting for room in a lane, with an eye on who waits for whom.
+//!
+//! Two actors whose handlers wait for room in each other's full lanes wait for ever. While a
+//! handler waits it notes for whom. When the notes lead back to it and nothing in the cycle moves
+//! for a while, the send fails with the cycle, and the message comes back. Sends outside of any
+//! actor are not noted: they cannot close a cycle.
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use lanemesh::Sender;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    cell::{ActorId, Shared, current},
+    error::SendError,
+};
+
+/// How long a cycle must stand still before it counts. A woken sender that is not polled for so
+/// long would be mistaken for a stuck one, so it is generous.
+const STILL: Duration = Duration::from_millis(250);
+
+pub(crate) async fn wait_for_room<M: Send + 'static>(
+    lane: &mut Sender<M>,
+    target: &Arc<Shared>,
+) -> Result<(), SendError<()>> {
+    let Some(sender) = current() else {
+        return poll_fn(|cx| lane.poll_reserve(cx))
+            .await
+            .map_err(|_| SendError::Closed(()));
+    };
+    let _edge = sender.begin_wait(target);
+    let mut timer = pin!(sleep(STILL));
+    let mut seen: Option<Vec<(ActorId, u64)>> = sender.wait_cycle();
+    poll_fn(|cx| {
+        if let Poll::Ready(room) = lane.poll_reserve(cx) {
+            return Poll::Ready(room.map_err(|_| SendError::Closed(())));
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = sender.wait_cycle();
+            if let Some(cycle) = &now
+                && now == seen
+            {
+                let cycle: Vec<ActorId> = cycle.iter().map(|(id, _)| *id).collect();
+                tracing::error!(?cycle, "actors wait for room in each other's lanes");
+                return Poll::Ready(Err(SendError::Deadlock { message: (), cycle }));
+            }
+            seen = now;
+            timer.as_mut().reset(Instant::now() + STILL);
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,294 @@
+//! Questions: a message with a slot for the answer.
+//!
+//! The slot exists before the question leaves. Every way in which no answer comes is told apart,
+//! see [`AskError`].
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use lanemesh::{Overflow, Sender, TrySendError};
+use tokio::{
+    runtime::{self, Handle},
+    task,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    cell::Shared,
+    envelope::{Envelope, QUESTION},
+    error::{AskError, ReplyError, SendError},
+    handle::{
+        deadlock::wait_for_room,
+        oneshot::{Slot, Spare},
+    },
+    util::timer::{Alarm, from_now, stamp},
+};
+
+/// Where an actor puts the answer to a question. It may be kept and answered later.
+///
+/// Dropping it without an answer tells the asker at once.
+#[must_use = "dropping a reply tells the asker that there is no answer"]
+pub struct Reply<R>(Option<Arc<Slot<R>>>);
+
+impl<R> Reply<R> {
+    /// Makes a slot by hand, for a message that is not sent by `ask`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lanemesh_runtime::{AskError, Reply};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let second = Duration::from_secs(1);
+    /// let (reply, answer) = Reply::pair();
+    /// reply.send(7).unwrap();
+    /// assert_eq!(answer.receive(second).await, Ok(7));
+    ///
+    /// let (reply, answer) = Reply::<u32>::pair();
+    /// drop(reply);
+    /// assert_eq!(answer.receive(second).await, Err(AskError::Crashed));
+    /// # }
+    /// ```
+    pub fn pair() -> (Self, Answer<R>) {
+        pair(Arc::default())
+    }
+
+    /// Answers.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError`], with the answer, when nobody waits for it any more. That is no fault of the
+    /// actor's: to pass it on with `?` would fail the actor since somebody else was in a hurry.
+    pub fn send(mut self, answer: R) -> Result<(), ReplyError<R>> {
+        match self.0.take() {
+            Some(slot) => slot
+                .put(Some(answer))
+                .map_or(Ok(()), |answer| Err(ReplyError(answer))),
+            None => unreachable!("only this and the drop take the slot"),
+        }
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.as_ref().is_none_or(|slot| slot.is_abandoned())
+    }
+}
+
+impl<R> Drop for Reply<R> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            slot.put(None);
+        }
+    }
+}
+
+impl<R> fmt::Debug for Reply<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("is_closed", &self.is_closed())
+            .finish()
+    }
+}
+
+/// Where the answer to a [`Reply`] made by [`Reply::pair`] appears.
+pub struct Answer<R>(Option<Arc<Slot<R>>>);
+
+impl<R> Answer<R> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError::Timeout`], or [`AskError::Crashed`] when the reply was dropped: who dropped it,
+    /// and why, is not known here.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled wait drops the answer.
+    pub async fn receive(self, timeout: Duration) -> Result<R, AskError> {
+        match tokio::time::timeout(timeout, poll_fn(|cx| self.poll(cx))).await {
+            Ok(answer) => answer.ok_or(AskError::Crashed),
+            Err(_) => Err(AskError::Timeout),
+        }
+    }
+
+    /// The answer, or that there will be none.
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<R>> {
+        match &self.0 {
+            Some(slot) => slot.poll(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Waits for the answer of the actor `shared`.
+    pub(crate) async fn wait(
+        &self,
+        shared: &Shared,
+        deadline: Instant,
+        alarm: &mut AskAlarm,
+    ) -> Result<R, AskError> {
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = self.poll(cx) {
+                return Poll::Ready(answer.ok_or_else(|| unanswered(shared, deadline)));
+            }
+            alarm.poll(deadline, cx).map(|()| Err(AskError::Timeout))
+        })
+        .await
+    }
+}
+
+impl<R> Drop for Answer<R> {
+    fn drop(&mut self) {
+        if let Some(slot) = &self.0 {
+            slot.abandon();
+        }
+    }
+}
+
+impl<R> fmt::Debug for Answer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+/// The two ends of a slot that nobody else has.
+pub(crate) fn pair<R>(slot: Arc<Slot<R>>) -> (Reply<R>, Answer<R>) {
+    (Reply(Some(slot.clone())), Answer(Some(slot)))
+}
+
+/// What one question of a handle leaves for the next.
+#[derive(Default)]
+pub(crate) struct Desk {
+    alarm: AskAlarm,
+    spare: Spare,
+}
+
+impl Desk {
+    /// Sends a question through a lane, and waits for the answer.
+    pub(crate) async fn ask<M: Send + 'static, R: Send + 'static>(
+        &mut self,
+        lane: &mut Sender<Envelope<M>>,
+        shared: &Arc<Shared>,
+        policy: Overflow,
+        sent: u64,
+        question: impl FnOnce(Reply<R>) -> M,
+        timeout: Duration,
+    ) -> Result<R, AskError> {
+        if timeout.is_zero() {
+            return Err(AskError::Timeout);
+        }
+        let deadline = from_now(timeout);
+        let (reply, answer) = self.open();
+        let envelope = Envelope {
+            message: question(reply),
+            expires: stamp(deadline) | QUESTION,
+            sent,
+        };
+        send(lane, shared, policy, envelope, deadline).await?;
+        self.wait(answer, shared, deadline).await
+    }
+
+    /// The two ends of a question.
+    pub(crate) fn open<R: Send + 'static>(&mut self) -> (Reply<R>, Answer<R>) {
+        pair(self.spare.take())
+    }
+
+    /// Waits for the answer of the actor `shared`.
+    pub(crate) async fn wait<R: Send + 'static>(
+        &mut self,
+        mut answer: Answer<R>,
+        shared: &Shared,
+        deadline: Instant,
+    ) -> Result<R, AskError> {
+        let outcome = answer.wait(shared, deadline, &mut self.alarm).await;
+        if outcome.is_ok()
+            && let Some(slot) = answer.0.take()
+        {
+            self.spare.keep(slot);
+        }
+        outcome
+    }
+}
+
+/// A timer belongs to a runtime, and a handle may move to another.
+#[derive(Default)]
+pub(crate) struct AskAlarm {
+    alarm: Alarm,
+    asker: Option<Asker>,
+}
+
+/// Whom a timer was armed for. A task does not change its runtime.
+#[derive(PartialEq, Eq)]
+enum Asker {
+    Task(task::Id),
+    Runtime(runtime::Id),
+}
+
+impl Asker {
+    fn current() -> Self {
+        match task::try_id() {
+            Some(id) => Self::Task(id),
+            None => Self::Runtime(Handle::current().id()),
+        }
+    }
+}
+
+impl AskAlarm {
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let asker = Some(Asker::current());
+        if asker != self.asker {
+            self.alarm = Alarm::default();
+            self.asker = asker;
+        }
+        self.alarm.poll(deadline, cx)
+    }
+}
+
+/// The slot was dropped without an answer: why?
+fn unanswered(shared: &Shared, deadline: Instant) -> AskError {
+    if Instant::now() >= deadline {
+        return AskError::Timeout; // the actor skipped a question whose time was up
+    }
+    match shared.exit_reason() {
+        Some(reason) if !reason.is_failure() => AskError::Closed,
+        _ => AskError::Crashed,
+    }
+}
+
+/// Sends a question, waiting for room until `deadline` if the policy is to wait.
+async fn send<M: Send + 'static>(
+    lane: &mut Sender<Envelope<M>>,
+    shared: &Arc<Shared>,
+    policy: Overflow,
+    envelope: Envelope<M>,
+    deadline: Instant,
+) -> Result<(), AskError> {
+    let mut envelope = match lane.try_send(envelope) {
+        Ok(()) => return Ok(()),
+        Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
+        Err(TrySendError::Full(back)) => back,
+    };
+    if policy != Overflow::Wait {
+        // A question that is dropped silently is a question without an answer: refuse it.
+        // ORDERING: a statistic; no other data hangs on it.
+        shared.rejected.fetch_add(1, Ordering::Relaxed);
+        return Err(AskError::Full);
+    }
+    loop {
+        match timeout_at(deadline, wait_for_room(lane, shared)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(SendError::Closed(()))) => return Err(AskError::Closed),
+            Ok(Err(_)) | Err(_) => return Err(AskError::Full),
+        }
+        envelope = match lane.try_send(envelope) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
+            Err(TrySendError::Full(back)) => back,
+        };
+    }
+}

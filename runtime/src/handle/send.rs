@@ -1,0 +1,322 @@
+//! Sending one message: now or when there is room, with or without a deadline.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use lanemesh::{Overflow, Sender, Sent, TrySendError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    actor::{Actor, context::Low},
+    cell::Shared,
+    envelope::Envelope,
+    error::SendError,
+    handle::{ActorHandle, deadlock::wait_for_room},
+    util::timer::unstamp,
+};
+
+impl<A: Actor> ActorHandle<A> {
+    // --- high ---------------------------------------------------------------------------------
+
+    /// Sends an urgent message; a full lane is answered as the lane's policy says.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the actor takes no more messages; [`SendError::Full`] under
+    /// [`Overflow::Reject`]; [`SendError::Deadlock`] when waiting would never end.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its message is dropped. To keep it, wait for
+    /// [`high_ready`](Self::high_ready), then [`try_send_high`](Self::try_send_high).
+    pub async fn send_high(
+        &mut self,
+        message: A::HighPriorityMsg,
+    ) -> Result<Sent, SendError<A::HighPriorityMsg>> {
+        let envelope = self.wrap(message);
+        match self.tx.high().try_send(envelope) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
+            Err(TrySendError::Full(envelope)) => {
+                overflow(self.tx.high(), &self.shared, self.policies.high, envelope).await
+            }
+        }
+    }
+
+    /// Sends an urgent message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] or [`SendError::Closed`], with the message.
+    pub fn try_send_high(
+        &mut self,
+        message: A::HighPriorityMsg,
+    ) -> Result<(), SendError<A::HighPriorityMsg>> {
+        let envelope = self.wrap(message);
+        refuse(&self.shared, self.tx.high().try_send(envelope))
+    }
+
+    /// Sends an urgent message that nobody wants after `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_high`](Self::send_high); [`SendError::Expired`] when the deadline has passed, or
+    /// passes while room is waited for.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_high`](Self::send_high).
+    pub async fn send_high_by(
+        &mut self,
+        message: A::HighPriorityMsg,
+        deadline: Instant,
+    ) -> Result<Sent, SendError<A::HighPriorityMsg>> {
+        let envelope = self.wrap_by(message, deadline)?;
+        match self.tx.high().try_send(envelope) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
+            Err(TrySendError::Full(envelope)) => {
+                overflow(self.tx.high(), &self.shared, self.policies.high, envelope).await
+            }
+        }
+    }
+
+    /// Waits for room for an urgent message. A cycle of full lanes is not diagnosed.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the actor takes no more messages.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn high_ready(&mut self) -> Result<(), SendError<()>> {
+        poll_fn(|cx| self.poll_ready_high(cx)).await
+    }
+
+    pub(crate) fn poll_ready_high(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<()>>> {
+        self.tx
+            .high()
+            .poll_reserve(cx)
+            .map_err(|_| SendError::Closed(()))
+    }
+
+    // --- low ----------------------------------------------------------------------------------
+
+    /// Sends a low-priority message; a full lane is answered as the lane's policy says.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the actor takes no more messages; [`SendError::Full`] under
+    /// [`Overflow::Reject`]; [`SendError::Deadlock`] when waiting would never end.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its message is dropped. To keep it, wait for
+    /// [`low_ready`](Self::low_ready), then [`try_send_low`](Self::try_send_low).
+    pub async fn send_low(
+        &mut self,
+        message: A::LowPriorityMsg,
+    ) -> Result<Sent, SendError<A::LowPriorityMsg>> {
+        let envelope = self.wrap(message);
+        match self.tx.low().try_send(envelope) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
+            Err(TrySendError::Full(envelope)) => {
+                overflow(self.tx.low(), &self.shared, self.policies.low, envelope).await
+            }
+        }
+    }
+
+    /// Sends a low-priority message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] or [`SendError::Closed`], with the message.
+    pub fn try_send_low(
+        &mut self,
+        message: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        let envelope = self.wrap(message);
+        refuse(&self.shared, self.tx.low().try_send(envelope))
+    }
+
+    /// Sends a low-priority message that nobody wants after `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_low`](Self::send_low); [`SendError::Expired`] when the deadline has passed, or
+    /// passes while room is waited for.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_low`](Self::send_low).
+    pub async fn send_low_by(
+        &mut self,
+        message: A::LowPriorityMsg,
+        deadline: Instant,
+    ) -> Result<Sent, SendError<A::LowPriorityMsg>> {
+        let envelope = self.wrap_by(message, deadline)?;
+        match self.tx.low().try_send(envelope) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
+            Err(TrySendError::Full(envelope)) => {
+                overflow(self.tx.low(), &self.shared, self.policies.low, envelope).await
+            }
+        }
+    }
+
+    /// Waits for room for a low-priority message. A cycle of full lanes is not diagnosed.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the actor takes no more messages.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn low_ready(&mut self) -> Result<(), SendError<()>> {
+        poll_fn(|cx| self.poll_ready_low(cx)).await
+    }
+
+    pub(crate) fn poll_ready_low(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<()>>> {
+        self.tx
+            .low()
+            .poll_reserve(cx)
+            .map_err(|_| SendError::Closed(()))
+    }
+
+    /// Waits for room for `wanted` low-priority messages, or for as many as the lane can hold.
+    /// It returns at once when the actor takes no more messages: the next send tells. A cycle of
+    /// full lanes is not diagnosed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn low_room(&mut self, wanted: usize) {
+        let wanted = wanted.min(self.tx.low().capacity());
+        poll_fn(|cx| {
+            let has_room = |lane: &Sender<Low<A>>| {
+                lane.is_closed() || lane.capacity() - lane.len().min(lane.capacity()) >= wanted
+            };
+            if has_room(self.tx.low()) || !self.shared.is_alive() {
+                return Poll::Ready(());
+            }
+            self.shared.want_room(cx.waker());
+            if has_room(self.tx.low()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    // --- for handles that are shared ----------------------------------------------------------
+
+    /// Sends without waiting, and without counting a refusal.
+    pub(crate) fn offer_high(
+        &mut self,
+        message: A::HighPriorityMsg,
+    ) -> Result<(), SendError<A::HighPriorityMsg>> {
+        let envelope = self.wrap(message);
+        give_back(self.tx.high().try_send(envelope))
+    }
+
+    pub(crate) fn offer_high_by(
+        &mut self,
+        message: A::HighPriorityMsg,
+        deadline: Instant,
+    ) -> Result<(), SendError<A::HighPriorityMsg>> {
+        let envelope = self.wrap_by(message, deadline)?;
+        give_back(self.tx.high().try_send(envelope))
+    }
+
+    pub(crate) fn offer_low(
+        &mut self,
+        message: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        let envelope = self.wrap(message);
+        give_back(self.tx.low().try_send(envelope))
+    }
+}
+
+/// A full lane, as its policy says.
+#[cold]
+async fn overflow<M: Send + 'static>(
+    lane: &mut Sender<Envelope<M>>,
+    shared: &Arc<Shared>,
+    policy: Overflow,
+    mut envelope: Envelope<M>,
+) -> Result<Sent, SendError<M>> {
+    match policy {
+        Overflow::Reject => {
+            // ORDERING: statistics, here and below; no other data hangs on them.
+            shared.rejected.fetch_add(1, Ordering::Relaxed);
+            Err(SendError::Full(envelope.message))
+        }
+        Overflow::Drop => {
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+            Ok(Sent::Dropped)
+        }
+        Overflow::Wait => loop {
+            let room = if envelope.expires == 0 {
+                wait_for_room(lane, shared).await
+            } else {
+                // In a box, so that sends without a deadline are no larger.
+                Box::pin(wait_until(unstamp(envelope.expires), lane, shared)).await
+            };
+            if let Err(error) = room {
+                return Err(error.map(|()| envelope.message));
+            }
+            envelope = match lane.try_send(envelope) {
+                Ok(()) => return Ok(Sent::Queued),
+                Err(TrySendError::Closed(back)) => return Err(SendError::Closed(back.message)),
+                Err(TrySendError::Full(back)) => back,
+            };
+        },
+    }
+}
+
+/// Waits for room until `deadline`: a message that expires meanwhile is not queued for nothing.
+async fn wait_until<M: Send + 'static>(
+    deadline: Instant,
+    lane: &mut Sender<Envelope<M>>,
+    shared: &Arc<Shared>,
+) -> Result<(), SendError<()>> {
+    let room = timeout_at(deadline, wait_for_room(lane, shared)).await;
+    match room {
+        Ok(Ok(())) if deadline <= Instant::now() => Err(SendError::Expired(())),
+        Ok(room) => room,
+        Err(_) => Err(SendError::Expired(())),
+    }
+}
+
+#[inline]
+fn refuse<M>(
+    shared: &Shared,
+    outcome: Result<(), TrySendError<Envelope<M>>>,
+) -> Result<(), SendError<M>> {
+    if let Err(TrySendError::Full(_)) = &outcome {
+        // ORDERING: a statistic; no other data hangs on it.
+        shared.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+    give_back(outcome)
+}
+
+#[inline]
+fn give_back<M>(outcome: Result<(), TrySendError<Envelope<M>>>) -> Result<(), SendError<M>> {
+    outcome.map_err(|error| match error {
+        TrySendError::Closed(envelope) => SendError::Closed(envelope.message),
+        TrySendError::Full(envelope) => SendError::Full(envelope.message),
+    })
+}

@@ -1,0 +1,188 @@
+//! Sending many messages at once, with one wake-up for all.
+//!
+//! A batch is sent from the front of a vector, and what does not go stays in it, in order.
+
+use std::sync::atomic::Ordering;
+
+use lanemesh::{MailboxSender, Sender};
+
+use crate::{
+    actor::{
+        Actor,
+        context::{High, Low},
+    },
+    envelope::Envelope,
+    error::SendError,
+    handle::{ActorHandle, deadlock::wait_for_room},
+};
+
+/// Which of a handle's two lanes.
+type Lane<A, M> = fn(&mut MailboxSender<High<A>, Low<A>>) -> &mut Sender<Envelope<M>>;
+
+impl<A: Actor> ActorHandle<A> {
+    /// Sends as many urgent messages as there is room for, with one wake-up for all.
+    /// What went is removed from the front of `messages`; the rest stays.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages.
+    pub fn try_send_vec_high(
+        &mut self,
+        messages: &mut Vec<A::HighPriorityMsg>,
+    ) -> Result<usize, SendError<usize>> {
+        self.try_send_vec(MailboxSender::high, messages)
+    }
+
+    /// Sends all urgent messages, waiting for room whenever the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages;
+    /// [`SendError::Deadlock`] when waiting would never end. What did not go stays.
+    ///
+    /// # Cancel safety
+    ///
+    /// What went is removed from the front of `messages`; the rest stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lanemesh_runtime::{actor, testing::Sink};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut handle, _child) = actor::spawn(Sink::<&str, u64>::new());
+    /// let mut orders = vec!["mute", "leave"];
+    /// assert_eq!(handle.send_vec_high(&mut orders).await?, 2);
+    /// assert!(orders.is_empty()); // and may be filled again
+    /// # Ok(()) }
+    /// ```
+    pub async fn send_vec_high(
+        &mut self,
+        messages: &mut Vec<A::HighPriorityMsg>,
+    ) -> Result<usize, SendError<usize>> {
+        self.send_vec(MailboxSender::high, messages).await
+    }
+
+    /// Sends as many low-priority messages as there is room for, with one wake-up for all.
+    /// What went is removed from the front of `messages`; the rest stays.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages.
+    pub fn try_send_vec_low(
+        &mut self,
+        messages: &mut Vec<A::LowPriorityMsg>,
+    ) -> Result<usize, SendError<usize>> {
+        self.try_send_vec(MailboxSender::low, messages)
+    }
+
+    /// Sends all low-priority messages, waiting for room whenever the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages;
+    /// [`SendError::Deadlock`] when waiting would never end. What did not go stays.
+    ///
+    /// # Cancel safety
+    ///
+    /// What went is removed from the front of `messages`; the rest stays.
+    pub async fn send_vec_low(
+        &mut self,
+        messages: &mut Vec<A::LowPriorityMsg>,
+    ) -> Result<usize, SendError<usize>> {
+        self.send_vec(MailboxSender::low, messages).await
+    }
+
+    /// Sends what there is room for by one of the two lanes.
+    fn try_send_vec<M: Send + 'static>(
+        &mut self,
+        lane: Lane<A, M>,
+        messages: &mut Vec<M>,
+    ) -> Result<usize, SendError<usize>> {
+        let sent = self.offer_vec(lane, messages)?;
+        if !messages.is_empty() {
+            // ORDERING: a statistic; no other data hangs on it.
+            self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(sent)
+    }
+
+    /// Sends what there is room for, and does not count that the rest has none.
+    fn offer_vec<M: Send + 'static>(
+        &mut self,
+        lane: Lane<A, M>,
+        messages: &mut Vec<M>,
+    ) -> Result<usize, SendError<usize>> {
+        // When the batch expires, and the time if its first message is in the sample.
+        let marks = (self.expiry(), self.stamp());
+        offer_vec(lane(&mut self.tx), marks, messages)
+    }
+
+    /// Sends all by one of the two lanes.
+    async fn send_vec<M: Send + 'static>(
+        &mut self,
+        lane: Lane<A, M>,
+        messages: &mut Vec<M>,
+    ) -> Result<usize, SendError<usize>> {
+        let mut sent = 0;
+        loop {
+            match self.offer_vec(lane, messages) {
+                Ok(count) => sent += count,
+                Err(error) => return Err(error.map(|count| sent + count)),
+            }
+            if messages.is_empty() {
+                return Ok(sent);
+            }
+            let room = wait_for_room(lane(&mut self.tx), &self.shared).await;
+            room.map_err(|error| error.map(|()| sent))?;
+        }
+    }
+}
+
+/// Messages that are sent at a time.
+const CHUNK: usize = 64;
+
+fn offer_vec<M: Send + 'static>(
+    lane: &mut Sender<Envelope<M>>,
+    (expires, mut sampled): (u64, u64),
+    messages: &mut Vec<M>,
+) -> Result<usize, SendError<usize>> {
+    let room = lane.capacity().saturating_sub(lane.len());
+    let count = room.min(messages.len());
+    let mut sent = 0;
+    let mut unsent = Vec::new();
+    // The vector keeps its memory, so that it can be filled again without another.
+    let mut batch = messages.drain(..count);
+    while sent < count && unsent.is_empty() {
+        let mut fed = 0;
+        for message in batch.by_ref().take(CHUNK) {
+            let envelope = Envelope {
+                expires,
+                sent: std::mem::take(&mut sampled),
+                message,
+            };
+            match lane.try_feed(envelope) {
+                Ok(()) => fed += 1,
+                Err(error) => {
+                    unsent.push(error.into_inner());
+                    break;
+                }
+            }
+        }
+        if let Err(error) = lane.flush() {
+            fed -= error.0.len();
+            unsent.splice(..0, error.0);
+        }
+        sent += fed;
+    }
+    if unsent.is_empty() {
+        drop(batch);
+    } else {
+        let unsent = unsent.into_iter().map(|envelope| envelope.message);
+        let back: Vec<M> = unsent.chain(batch).collect();
+        messages.splice(..0, back);
+    }
+    if !messages.is_empty() && lane.is_closed() {
+        return Err(SendError::Closed(sent));
+    }
+    Ok(sent)
+}

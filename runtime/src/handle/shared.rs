@@ -1,0 +1,276 @@
+//! A handle that many tasks use at once.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use lanemesh::{Overflow, Sent};
+use tokio::time::timeout_at;
+
+use crate::{
+    actor::Actor,
+    cell::{ActorId, lock},
+    error::{AskError, SendError},
+    handle::{
+        ActorHandle,
+        reply::{Desk, Reply},
+    },
+    util::timer::from_now,
+};
+
+/// An [`ActorHandle`] for shared state, such as a web server's: it sends through `&self`.
+///
+/// All clones share one pair of lanes behind a short lock, which is held for one push and never
+/// while waiting; their capacity is for all clones together. What one task sends arrives in order.
+/// Prefer [`handle`](Self::handle), with lanes of its own, for anything that sends a lot. It is also
+/// the way to all that is not here: deadlines, batches, low-priority questions, counters, stops.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use lanemesh_runtime::{actor, testing::Sink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (handle, _child) = actor::spawn(Sink::<(), u64>::new());
+/// let state = Arc::new(handle.shared_handle());
+/// let requests: Vec<_> = (0..10)
+///     .map(|number| {
+///         let state = state.clone();
+///         tokio::spawn(async move { state.send_low(number).await })
+///     })
+///     .collect();
+/// for request in requests {
+///     request.await??;
+/// }
+/// handle.idle().await;
+/// assert_eq!(handle.stats().low, 10);
+/// # Ok(()) }
+/// ```
+pub struct SharedHandle<A: Actor> {
+    id: ActorId,
+    inner: Arc<Inner<A>>,
+}
+
+struct Inner<A: Actor> {
+    handle: Mutex<ActorHandle<A>>,
+    turn: tokio::sync::Mutex<()>,
+    /// What answered questions leave for the next ones, [`DESKS`] at most.
+    desks: Mutex<Vec<Desk>>,
+}
+
+/// How many questions at a time find a desk that was used before.
+const DESKS: usize = 32;
+
+impl<A: Actor> SharedHandle<A> {
+    pub(crate) fn new(handle: ActorHandle<A>) -> Self {
+        let id = handle.id();
+        let inner = Inner {
+            handle: Mutex::new(handle),
+            turn: tokio::sync::Mutex::new(()),
+            desks: Mutex::default(),
+        };
+        Self {
+            id,
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// A handle with lanes of its own.
+    pub fn handle(&self) -> ActorHandle<A> {
+        lock(&self.inner.handle).clone()
+    }
+
+    /// The actor's identity.
+    pub fn id(&self) -> ActorId {
+        self.id
+    }
+
+    /// Whether the actor has not ended for good.
+    pub fn is_alive(&self) -> bool {
+        lock(&self.inner.handle).is_alive()
+    }
+
+    /// Sends an urgent message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::try_send_high`].
+    pub fn try_send_high(
+        &self,
+        message: A::HighPriorityMsg,
+    ) -> Result<(), SendError<A::HighPriorityMsg>> {
+        lock(&self.inner.handle).try_send_high(message)
+    }
+
+    /// Sends a low-priority message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::try_send_low`].
+    pub fn try_send_low(
+        &self,
+        message: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        lock(&self.inner.handle).try_send_low(message)
+    }
+
+    /// Sends an urgent message; a full lane is answered as the lane's policy says.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::send_high`], but a cycle of full lanes is not diagnosed.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its message is dropped.
+    pub async fn send_high(
+        &self,
+        message: A::HighPriorityMsg,
+    ) -> Result<Sent, SendError<A::HighPriorityMsg>> {
+        let policy = lock(&self.inner.handle).policies.high;
+        self.push(
+            policy,
+            message,
+            ActorHandle::offer_high,
+            ActorHandle::poll_ready_high,
+        )
+        .await
+    }
+
+    /// Sends a low-priority message; a full lane is answered as the lane's policy says.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::send_low`], but a cycle of full lanes is not diagnosed.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its message is dropped.
+    pub async fn send_low(
+        &self,
+        message: A::LowPriorityMsg,
+    ) -> Result<Sent, SendError<A::LowPriorityMsg>> {
+        let policy = lock(&self.inner.handle).policies.low;
+        self.push(
+            policy,
+            message,
+            ActorHandle::offer_low,
+            ActorHandle::poll_ready_low,
+        )
+        .await
+    }
+
+    /// Asks by an urgent message and waits for the answer, for `timeout` at most.
+    ///
+    /// Up to 32 questions of the same type of answer at a time do not allocate, once there have been
+    /// as many; but a question that has to wait makes a timer if another task has used its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::ask`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled question may have been sent; its answer is dropped.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Reply<R>) -> A::HighPriorityMsg,
+        timeout: Duration,
+    ) -> Result<R, AskError> {
+        let deadline = from_now(timeout);
+        let (shared, policy) = {
+            let handle = lock(&self.inner.handle);
+            (handle.shared.clone(), handle.policies.high)
+        };
+        // A question that is dropped silently is a question without an answer: refuse it.
+        let policy = if policy == Overflow::Drop {
+            Overflow::Reject
+        } else {
+            policy
+        };
+        let mut desk = lock(&self.inner.desks).pop().unwrap_or_default();
+        let (reply, answer) = desk.open();
+        let offer = |handle: &mut ActorHandle<A>, message| handle.offer_high_by(message, deadline);
+        let send = self.push(policy, question(reply), offer, ActorHandle::poll_ready_high);
+        let outcome = match timeout_at(deadline, send).await {
+            Ok(Ok(_)) => desk.wait(answer, &shared, deadline).await,
+            Ok(Err(SendError::Closed(_))) => Err(AskError::Closed),
+            Ok(Err(SendError::Expired(_))) => Err(AskError::Timeout),
+            Ok(Err(_)) | Err(_) => Err(AskError::Full),
+        };
+        self.keep(desk);
+        outcome
+    }
+
+    /// Keeps a desk for the next question.
+    fn keep(&self, desk: Desk) {
+        let mut desks = lock(&self.inner.desks);
+        if desks.len() < DESKS {
+            desks.push(desk);
+        }
+    }
+
+    async fn push<M>(
+        &self,
+        policy: Overflow,
+        message: M,
+        offer: impl Fn(&mut ActorHandle<A>, M) -> Result<(), SendError<M>>,
+        ready: impl Fn(&mut ActorHandle<A>, &mut Context<'_>) -> Poll<Result<(), SendError<()>>>,
+    ) -> Result<Sent, SendError<M>> {
+        let outcome = offer(&mut lock(&self.inner.handle), message);
+        let mut message = match outcome {
+            Ok(()) => return Ok(Sent::Queued),
+            Err(SendError::Full(back)) => back,
+            Err(error) => return Err(error),
+        };
+        let shared = lock(&self.inner.handle).shared.clone();
+        // ORDERING: statistics, here and below; no other data hangs on them.
+        match policy {
+            Overflow::Wait => {}
+            Overflow::Drop => {
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
+                return Ok(Sent::Dropped);
+            }
+            Overflow::Reject => {
+                shared.rejected.fetch_add(1, Ordering::Relaxed);
+                return Err(SendError::Full(message));
+            }
+        }
+        // A lane wakes one waiting sender: the others wait for their turn to be that one.
+        let _turn = self.inner.turn.lock().await;
+        loop {
+            let room = poll_fn(|cx| ready(&mut lock(&self.inner.handle), cx)).await;
+            if let Err(error) = room {
+                return Err(error.map(|()| message));
+            }
+            let outcome = offer(&mut lock(&self.inner.handle), message);
+            message = match outcome {
+                Ok(()) => return Ok(Sent::Queued),
+                Err(SendError::Full(back)) => back, // somebody else took the room
+                Err(error) => return Err(error),
+            };
+        }
+    }
+}
+
+impl<A: Actor> Clone for SharedHandle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<A: Actor> fmt::Debug for SharedHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedHandle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! An event monitor: a callback per message and per turn of an actor's life.
+//!
+//! It costs nothing unless it is asked for twice: the actor says [`Actor::EVENTS`], a constant,
+//! and the builder brings the monitor. Without the first the calls are compiled out. For counts
+//! there is [`ActorStats`](crate::ActorStats), which costs nothing to have.
+
+use crate::{
+    actor::{Actor, context::Context},
+    cell::ActorId,
+    exit::ExitReason,
+    task::guard::catch_fn,
+};
+
+/// Something that happens in an actor.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ActorEvent {
+    /// An incarnation is about to run `started`.
+    Starting {
+        /// Its number, from 1.
+        incarnation: u32,
+    },
+    /// A message or a batch goes to its handler.
+    Handling,
+    /// The handler has returned without an error.
+    Handled,
+    /// A message was dropped since its deadline had passed.
+    Expired,
+    /// An incarnation has ended.
+    Ended {
+        /// Why.
+        reason: ExitReason,
+    },
+}
+
+/// Hears every [`ActorEvent`] of one actor, in the actor's task: it must be quick. Its panics are
+/// contained: they are traced, and the actor goes on as if there were none.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use lanemesh_runtime::{Actor, ActorEvent, ActorId, ActorResult, Context, actor};
+///
+/// struct Quiet;
+/// impl Actor for Quiet {
+///     type HighPriorityMsg = ();
+///     type LowPriorityMsg = ();
+///     const EVENTS: bool = true;
+///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
+///     async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let seen = Arc::new(Mutex::new(Vec::new()));
+/// let log = seen.clone();
+/// let monitor = move |_: ActorId, event: ActorEvent| log.lock().unwrap().push(event);
+/// let (handle, child) = actor::builder(|| Quiet).events(monitor).spawn();
+/// handle.idle().await;
+/// child.stop().await;
+/// assert!(matches!(seen.lock().unwrap()[0], ActorEvent::Starting { incarnation: 1 }));
+/// # }
+/// ```
+pub trait EventMonitor: Send + 'static {
+    /// Something happened in the actor `id`.
+    fn event(&mut self, id: ActorId, event: ActorEvent);
+}
+
+impl<F: FnMut(ActorId, ActorEvent) + Send + 'static> EventMonitor for F {
+    fn event(&mut self, id: ActorId, event: ActorEvent) {
+        self(id, event);
+    }
+}
+
+impl<A: Actor> Context<A> {
+    #[inline]
+    pub(crate) fn emit(&mut self, event: impl FnOnce() -> ActorEvent) {
+        if A::EVENTS
+            && let Some(options) = &mut self.options
+            && let Some(monitor) = &mut options.monitor
+        {
+            let id = self.shared.id();
+            if let Err(reason) = catch_fn(|| monitor.event(id, event())) {
+                tracing::warn!(actor = %id, %reason, "the event monitor failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The actors and who owns whom, as data and as text, DOT or Mermaid.
+//!
+//! A tree is a copy, taken by walking from a system, a child or a parent down. There is no table
+//! of all actors.
+
+use std::{fmt, fmt::Write as _, sync::Arc};
+
+use crate::{
+    cell::{ActorId, Phase, Shared, short_type_name},
+    observe::stats::ActorStats,
+};
+
+/// An actor and all below it, at one moment.
+///
+/// # Examples
+///
+/// ```
+/// # use lanemesh_runtime::{actor, testing::Sink};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (handle, child) = actor::spawn(actor::builder(Sink::<(), ()>::new).name("root"));
+/// handle.idle().await;
+/// let tree = child.tree();
+/// assert_eq!(&*tree.name, "root");
+/// assert!(tree.to_text().contains("running"));
+/// assert!(tree.to_dot().starts_with("digraph"));
+/// assert!(tree.to_mermaid().starts_with("flowchart"));
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tree {
+    /// The actor's identity; none for the root of a system.
+    pub id: Option<ActorId>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its type, without the path; empty for the root of a system.
+    pub kind: &'static str,
+    /// In which part of its life it is.
+    pub phase: Phase,
+    /// Its incarnation, from 1.
+    pub incarnation: u32,
+    /// Its counters.
+    pub stats: ActorStats,
+    /// Its children, in the order of their start.
+    pub children: Vec<Tree>,
+}
+
+impl Tree {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
+        let members = shared
+            .children()
+            .map(|group| group.members())
+            .unwrap_or_default();
+        Self {
+            id: Some(shared.id()),
+            name: shared.name(),
+            kind: short_type_name(shared.type_name()),
+            phase: shared.phase(),
+            incarnation: shared.incarnation(),
+            stats: ActorStats::of(shared, 0),
+            children: members.iter().map(Tree::of).collect(),
+        }
+    }
+
+    pub(crate) fn root(name: Arc<str>, members: &[Arc<Shared>]) -> Self {
+        Self {
+            id: None,
+            name,
+            kind: "",
+            phase: Phase::Running,
+            incarnation: 1,
+            stats: ActorStats::default(),
+            children: members.iter().map(Tree::of).collect(),
+        }
+    }
+
+    /// How many actors there are, this one included.
+    pub fn len(&self) -> usize {
+        1 + self.children.iter().map(Tree::len).sum::<usize>()
+    }
+
+    /// Whether nothing is below this one.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
+    /// Visits this actor and all below it, parents first, with their depth.
+    pub fn walk(&self, mut visit: impl FnMut(&Tree, usize)) {
+        self.walk_from(0, &mut visit);
+    }
+
+    /// One line for each actor, indented by depth.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        self.walk(|node, depth| {
+            let _ = writeln!(
+                text,
+                "{:indent$}{} {} incarnation={} high={} low={} depth={}",
+                "",
+                node.name,
+                node.phase,
+                node.incarnation,
+                node.stats.high,
+                node.stats.low,
+                node.stats.depth,
+                indent = depth * 2,
+            );
+        });
+        text
+    }
+
+    /// A graph for Graphviz.
+    pub fn to_dot(&self) -> String {
+        let mut dot = String::from("digraph actors {\n  node [shape=box];\n");
+        self.edges(|line| {
+            let _ = match line {
+                Line::Node(key, node) => {
+                    let label = node.name.replace('\\', "\\\\").replace('"', "\\\"");
+                    writeln!(dot, "  {key} [label=\"{label}\\n{}\"];", node.phase)
+                }
+                Line::Edge(from, to) => writeln!(dot, "  {from} -> {to};"),
+            };
+        });
+        dot.push_str("}\n");
+        dot
+    }
+
+    /// A flow chart for Mermaid.
+    pub fn to_mermaid(&self) -> String {
+        let mut chart = String::from("flowchart TD\n");
+        self.edges(|line| {
+            let _ = match line {
+                Line::Node(key, node) => {
+                    let label = node.name.replace('"', "#quot;");
+                    writeln!(chart, "  {key}[\"{label}<br/>{}\"]", node.phase)
+                }
+                Line::Edge(from, to) => writeln!(chart, "  {from} --> {to}"),
+            };
+        });
+        chart
+    }
+
+    fn walk_from(&self, depth: usize, visit: &mut impl FnMut(&Tree, usize)) {
+        visit(self, depth);
+        for child in &self.children {
+            child.walk_from(depth + 1, visit);
+        }
+    }
+
+    fn edges(&self, mut line: impl FnMut(Line<'_>)) {
+        let mut path: Vec<String> = Vec::new();
+        self.walk(|node, depth| {
+            let key = node
+                .id
+                .map_or_else(|| "root".into(), |id| format!("a{}", id.as_u64()));
+            line(Line::Node(&key, node));
+            path.truncate(depth);
+            if let Some(parent) = path.last() {
+                line(Line::Edge(parent, &key));
+            }
+            path.push(key);
+        });
+    }
+}
+
+enum Line<'a> {
+    Node(&'a str, &'a Tree),
+    Edge(&'a str, &'a str),
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}

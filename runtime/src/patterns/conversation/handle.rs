@@ -1,0 +1,141 @@
+//! The handle of a conversation.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    error::SendError,
+    handle::ActorHandle,
+    patterns::conversation::{Conversation, ConversationError, ConversationState, Talk},
+};
+
+/// Talks to the participants of a conversation.
+///
+/// The conversation bounds neither the requests that are not answered yet nor the replies that
+/// nobody has received: [`state`](Self::state) tells how many there are.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use lanemesh_runtime::{
+///     Actor, ActorResult, Context, Conversation, CrashPolicy, Request, actor,
+/// };
+///
+/// struct Doubler;
+///
+/// impl Actor for Doubler {
+///     type HighPriorityMsg = ();
+///     type LowPriorityMsg = Request<u32, u32>;
+///
+///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+///         Ok(())
+///     }
+///
+///     async fn on_low(&mut self, ask: Request<u32, u32>, _: &mut Context<Self>) -> ActorResult {
+///         let double = ask.body() * 2;
+///         ask.answer(double);
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (doubler, _child) = actor::spawn(Doubler);
+/// let (mut talk, _supervised) =
+///     Conversation::builder().participant(&doubler, CrashPolicy::RouteToNext).spawn();
+/// talk.send(21).await?;
+/// assert_eq!(talk.receive(Duration::from_secs(1)).await?, 42);
+/// assert_eq!(talk.request(4, Duration::from_secs(1)).await?, 8);
+/// # Ok(()) }
+/// ```
+pub struct ConversationHandle<Q: Send + 'static, R: Send + 'static>(
+    ActorHandle<Conversation<Q, R>>,
+);
+
+impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
+    /// Talks to a conversation that was spawned from
+    /// [`ConversationBuilder::actor`](crate::ConversationBuilder::actor).
+    pub fn new(handle: ActorHandle<Conversation<Q, R>>) -> Self {
+        Self(handle)
+    }
+
+    /// Sends a request whose reply is to be [`receive`](Self::receive)d.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::send_low`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent.
+    pub async fn send(&mut self, request: Q) -> Result<(), SendError<Q>> {
+        self.0.send_low(request).await.map(|_| ())
+    }
+
+    /// Waits for the next reply, whichever request it answers.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConversationError`]. A crash releases it at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// No reply is lost: one that was not received goes to the next receive, also when it was
+    /// there already.
+    pub async fn receive(&mut self, timeout: Duration) -> Result<R, ConversationError> {
+        self.0.ask(Talk::Receive, timeout).await?.open()
+    }
+
+    /// Sends a request and waits for the reply to it.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConversationError`]. A crash releases it at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled request may have been forwarded; its reply is dropped.
+    pub async fn request(&mut self, body: Q, timeout: Duration) -> Result<R, ConversationError> {
+        self.0
+            .ask(|reply| Talk::Request(body, reply), timeout)
+            .await?
+    }
+
+    /// How the conversation stands.
+    ///
+    /// # Errors
+    ///
+    /// [`ConversationError::Closed`] or [`ConversationError::Timeout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn state(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<ConversationState, ConversationError> {
+        Ok(self.0.ask(Talk::State, timeout).await?)
+    }
+
+    /// Ends the conversation. Whoever waits is released with [`ConversationError::Closed`].
+    pub fn close(&self) {
+        self.0.stop();
+    }
+
+    /// The handle of the conversation's actor.
+    pub fn actor(&self) -> &ActorHandle<Conversation<Q, R>> {
+        &self.0
+    }
+}
+
+impl<Q: Send + 'static, R: Send + 'static> Clone for ConversationHandle<Q, R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<Q: Send + 'static, R: Send + 'static> fmt::Debug for ConversationHandle<Q, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConversationHandle").field(&self.0).finish()
+    }
+}

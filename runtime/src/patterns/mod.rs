@@ -1,0 +1,6 @@
+//! Patterns made of actors.
+
+pub(crate) mod conversation;
+pub(crate) mod pool;
+pub(crate) mod route;
+pub(crate) mod topic;

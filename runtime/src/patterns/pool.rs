@@ -1,0 +1,257 @@
+//! A pool of workers: actors of one type that share a load.
+//!
+//! Each worker is a supervised actor of its own with its own lanes. The pool adds no queue and no
+//! actor in between: a [`Pool`] is the handles of all workers and a rule who is next.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    hash::{BuildHasher, Hash},
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
+
+use crate::{
+    actor::{Actor, context::Context},
+    error::SendError,
+    handle::{ActorHandle, child::Child},
+    spawn::{Builder, builder, system::System},
+    supervision::Restart,
+};
+
+/// Handles to a pool's workers. Each clone has lanes of its own.
+///
+/// # Examples
+///
+/// ```
+/// use lanemesh_runtime::{Pool, System, testing::Sink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::new("jobs");
+/// let (mut pool, children) =
+///     Pool::spawn_in(&system, "worker", 4, |_index| Sink::<(), u64>::new());
+/// for job in 0..100 {
+///     pool.send_low(job).await?;
+/// }
+/// pool.idle().await;
+/// let handled: Vec<u64> = pool.workers().map(|worker| worker.stats().low).collect();
+/// assert_eq!(handled, [25, 25, 25, 25]);
+/// # drop(children);
+/// # Ok(()) }
+/// ```
+pub struct Pool<A: Actor> {
+    workers: Vec<ActorHandle<A>>,
+    next: usize,
+}
+
+impl<A: Actor> Pool<A> {
+    /// Starts `size` workers as children of an actor. They are named `name-0`, `name-1`, ...,
+    /// restarted after failures, and made by `factory`, which is given the worker's index.
+    ///
+    /// # Panics
+    ///
+    /// If `size` is zero, or the parent is stopping.
+    pub fn spawn<P: Actor>(
+        ctx: &mut Context<P>,
+        name: &str,
+        size: usize,
+        factory: impl FnMut(usize) -> A + Clone + Send + 'static,
+    ) -> (Self, Vec<Child>) {
+        Self::build(name, size, factory, |worker| ctx.spawn(worker))
+    }
+
+    /// Starts `size` workers in a system, like [`spawn`](Self::spawn).
+    ///
+    /// # Panics
+    ///
+    /// If `size` is zero, or the system is stopping.
+    pub fn spawn_in(
+        system: &System,
+        name: &str,
+        size: usize,
+        factory: impl FnMut(usize) -> A + Clone + Send + 'static,
+    ) -> (Self, Vec<Child>) {
+        Self::build(name, size, factory, |worker| system.spawn(worker))
+    }
+
+    /// Makes a pool of actors that exist already.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn of(workers: Vec<ActorHandle<A>>) -> Self {
+        assert!(!workers.is_empty(), "a pool needs a worker");
+        Self { workers, next: 0 }
+    }
+
+    fn build(
+        name: &str,
+        size: usize,
+        factory: impl FnMut(usize) -> A + Clone + Send + 'static,
+        mut spawn: impl FnMut(Builder<A>) -> (ActorHandle<A>, Child),
+    ) -> (Self, Vec<Child>) {
+        let (workers, children) = (0..size)
+            .map(|index| {
+                let mut factory = factory.clone();
+                spawn(
+                    builder(move || factory(index))
+                        .name(format!("{name}-{index}"))
+                        .restart(Restart::Transient),
+                )
+            })
+            .unzip();
+        (Self::of(workers), children)
+    }
+
+    /// Gives a job to the next worker in turn that is alive and has room, and waits for room if
+    /// none has. A cycle of full lanes is not diagnosed.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when no worker is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its job is dropped.
+    pub async fn send_low(
+        &mut self,
+        mut job: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        loop {
+            job = match self.offer_low(job) {
+                Err(SendError::Full(back)) => back,
+                other => return other,
+            };
+            poll_fn(|cx| {
+                // Room at any of them will do; a closed one does not count.
+                let mut open = false;
+                for worker in &mut self.workers {
+                    match worker.poll_ready_low(cx) {
+                        Poll::Ready(Ok(())) => return Poll::Ready(()),
+                        Poll::Ready(Err(_)) => {}
+                        Poll::Pending => open = true,
+                    }
+                }
+                if open { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
+        }
+    }
+
+    /// Gives a job to the next worker in turn that is alive and has room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] when all that are alive are busy, [`SendError::Closed`] when none is
+    /// left. A job that all refuse counts once, as rejected by the worker whose turn it was.
+    pub fn try_send_low(
+        &mut self,
+        job: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        let outcome = self.offer_low(job);
+        if let Err(SendError::Full(_)) = &outcome {
+            // ORDERING: a statistic; no other data hangs on it.
+            let shared = self.workers[self.next].shared();
+            shared.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Gives a job to the next worker with room, and does not count those that have none.
+    fn offer_low(
+        &mut self,
+        mut job: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        let mut full = false;
+        for _ in 0..self.workers.len() {
+            let at = self.next;
+            self.next = (self.next + 1) % self.workers.len();
+            job = match self.workers[at].offer_low(job) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    full |= error.is_full();
+                    error.into_inner()
+                }
+            };
+        }
+        if full {
+            Err(SendError::Full(job))
+        } else {
+            Err(SendError::Closed(job))
+        }
+    }
+
+    /// Gives a job to the worker that all jobs with this key go to, so that they stay in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`ActorHandle::send_low`] of that worker.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its job is dropped.
+    pub async fn send_low_keyed(
+        &mut self,
+        key: impl Hash,
+        job: A::LowPriorityMsg,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        // Fixed keys: the same worker in each clone of the pool.
+        let hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
+        let at = hasher.hash_one(key) as usize % self.workers.len();
+        self.workers[at].send_low(job).await.map(|_| ())
+    }
+
+    /// Sends an urgent message to every worker that is alive. How many that are.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled, some workers have got the message and others have not.
+    pub async fn broadcast_high(&mut self, message: A::HighPriorityMsg) -> usize
+    where
+        A::HighPriorityMsg: Clone,
+    {
+        let mut sent = 0;
+        for worker in &mut self.workers {
+            sent += usize::from(worker.send_high(message.clone()).await.is_ok());
+        }
+        sent
+    }
+
+    /// Waits until every worker has handled what this pool has sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn idle(&self) {
+        for worker in &self.workers {
+            worker.idle().await;
+        }
+    }
+
+    /// The workers' handles.
+    pub fn workers(&self) -> impl Iterator<Item = &ActorHandle<A>> {
+        self.workers.iter()
+    }
+
+    /// The workers' names, in order.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.workers.iter().map(ActorHandle::name).collect()
+    }
+}
+
+impl<A: Actor> Clone for Pool<A> {
+    fn clone(&self) -> Self {
+        Self {
+            workers: self.workers.clone(),
+            next: self.next,
+        }
+    }
+}
+
+impl<A: Actor> fmt::Debug for Pool<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}

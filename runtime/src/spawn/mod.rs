@@ -1,0 +1,371 @@
+//! How actors are described and started.
+
+pub(crate) mod system;
+pub(crate) mod worker_threads;
+
+use std::{sync::Arc, time::Duration};
+
+use lanemesh::{MailboxBuilder, Overflow};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::{
+    actor::{
+        Actor,
+        context::Context,
+        options::{Options, Redelivery},
+    },
+    cell::Shared,
+    crash::dead_letter::DeadLetter,
+    envelope::clock,
+    error::SpawnError,
+    handle::{ActorHandle, Policies, child::Child, recipient::Lane},
+    observe::{events::EventMonitor, stats::Timing},
+    spawn::worker_threads::Team,
+    supervision::{Restart, Supervision, group::Group},
+    task::{Factory, Life, Rules, Task, guard::Health, live},
+};
+
+/// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity if that is less.
+const AHEAD: usize = 32;
+const AHEAD_PART: usize = 8;
+/// Messages after which an actor's mailbox lets the executor run others; tokio's own budget may do so before.
+const BUDGET: usize = 128;
+
+/// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
+///
+/// An actor that is given by value cannot be made again, so it is never restarted. The runtime must
+/// have its time enabled (`enable_time`): stops, questions and restarts set timers, and to set one
+/// without is a panic.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, and when a lane capacity of zero was asked for.
+pub fn spawn<A: Actor>(actor: impl IntoBuilder<A>) -> (ActorHandle<A>, Child) {
+    actor.into_builder().spawn()
+}
+
+/// Starts an actor on the current tokio runtime, like [`spawn`].
+///
+/// # Errors
+///
+/// See [`SpawnError`].
+pub fn try_spawn<A: Actor>(
+    actor: impl IntoBuilder<A>,
+) -> Result<(ActorHandle<A>, Child), SpawnError> {
+    actor.into_builder().try_spawn()
+}
+
+/// Describes an actor whose incarnations are made by `factory`.
+pub fn builder<A: Actor>(factory: impl FnMut() -> A + Send + 'static) -> Builder<A> {
+    Builder::new(None, Some(Box::new(factory)))
+}
+
+/// What can be started: an actor, or its description.
+pub trait IntoBuilder<A: Actor> {
+    /// The description.
+    fn into_builder(self) -> Builder<A>;
+}
+
+impl<A: Actor> IntoBuilder<A> for A {
+    fn into_builder(self) -> Builder<A> {
+        Builder::new(Some(self), None)
+    }
+}
+
+impl<A: Actor> IntoBuilder<A> for Builder<A> {
+    fn into_builder(self) -> Builder<A> {
+        self
+    }
+}
+
+/// The description of an actor: what makes it, where it runs, how it is bounded and supervised.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lanemesh_runtime::{Restart, actor, testing::Sink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (handle, child) = actor::builder(Sink::<(), u64>::new)
+///     .name("meter")
+///     .high_capacity(16)
+///     .low_capacity(4096)
+///     .restart(Restart::Permanent)
+///     .grace(Duration::from_secs(2))
+///     .try_spawn()?;
+/// assert_eq!(&*handle.name(), "meter");
+/// # drop(child);
+/// # Ok(()) }
+/// ```
+#[must_use = "a builder does nothing until it is spawned"]
+pub struct Builder<A: Actor> {
+    actor: Option<A>,
+    factory: Option<Factory<A>>,
+    name: Option<Arc<str>>,
+    high_capacity: usize,
+    low_capacity: usize,
+    policies: Policies,
+    restart: Restart,
+    grace: Duration,
+    timing: Timing,
+    rules: Option<Box<Rules>>,
+    keeps_running: bool,
+    needs_team: bool,
+    options: Option<Box<Options<A>>>,
+}
+
+impl<A: Actor> Builder<A> {
+    fn new(actor: Option<A>, factory: Option<Factory<A>>) -> Self {
+        Self {
+            actor,
+            factory,
+            name: None,
+            high_capacity: 64,
+            low_capacity: 1024,
+            policies: Policies::default(),
+            restart: Restart::default(),
+            grace: Duration::from_secs(5),
+            timing: Timing::default(),
+            rules: None,
+            keeps_running: false,
+            needs_team: false,
+            options: None,
+        }
+    }
+
+    pub(crate) fn local(factory: impl FnMut() -> A + Send + 'static) -> Self {
+        Self {
+            needs_team: true,
+            ..Self::new(None, Some(Box::new(factory)))
+        }
+    }
+
+    /// The actor's name in notices, traces and trees. Default: its type and identity.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many urgent messages each handle may have queued. Default 64; zero is refused.
+    pub fn high_capacity(mut self, capacity: usize) -> Self {
+        self.high_capacity = capacity;
+        self
+    }
+
+    /// How many low-priority messages each handle may have queued. Default 1024; zero is refused.
+    ///
+    /// A busy actor also holds up to 32 messages, or an eighth of this if that is less, which it has
+    /// taken out of the lanes ahead of their turn. They are queued like the others: urgent messages
+    /// overtake them, and a restart keeps them.
+    pub fn low_capacity(mut self, capacity: usize) -> Self {
+        self.low_capacity = capacity;
+        self
+    }
+
+    /// What `send_high` does at a full lane. Default: wait.
+    pub fn high_overflow(mut self, overflow: Overflow) -> Self {
+        self.policies.high = overflow;
+        self
+    }
+
+    /// What `send_low` does at a full lane. Default: wait.
+    pub fn low_overflow(mut self, overflow: Overflow) -> Self {
+        self.policies.low = overflow;
+        self
+    }
+
+    /// How long messages live that are sent without a deadline. Default: for ever.
+    pub fn expiry(mut self, expiry: Duration) -> Self {
+        self.policies.set_expiry(Some(expiry));
+        self
+    }
+
+    /// When the actor is started again. Default: never. Restarts need a factory, and a program
+    /// that unwinds: with `panic = "abort"` a panic ends the program.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.restart = restart;
+        self
+    }
+
+    /// How the restarts are bounded if the actor has no parent and no system, whose supervision
+    /// counts otherwise. The strategy is without effect: there are no siblings.
+    pub fn supervision(mut self, supervision: Supervision) -> Self {
+        self.rules().alone.0 = supervision;
+        self
+    }
+
+    /// How long the actor has to stop before it is ended by force. Default 5 s. A
+    /// [`System::drain`](crate::System::drain) goes by its own deadline instead.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Checks the actor's health by its `healthy` hook; a failed check is a failure.
+    pub fn health(mut self, health: Health) -> Self {
+        self.rules().health = Some(health);
+        self
+    }
+
+    /// How often queueing and handling times are measured. Default: every 256th message.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Runs the actor on a team's thread.
+    pub fn on(mut self, team: &Team) -> Self {
+        self.rules().team = Some(team.keep());
+        self
+    }
+
+    /// Keeps the actor running when all its handles are gone: it lives by its extra arms.
+    pub fn keep_running(mut self) -> Self {
+        self.keeps_running = true;
+        self
+    }
+
+    /// Hands the message that was being handled at a crash to the next incarnation, up to `times`
+    /// times. It is copied before it is handled. After that it is a dead letter.
+    ///
+    /// Both types of messages must be `Clone`, which a question is not: an actor that is asked by
+    /// its messages cannot have this.
+    pub fn redeliver(mut self, times: u32) -> Self
+    where
+        A::HighPriorityMsg: Clone,
+        A::LowPriorityMsg: Clone,
+    {
+        self.options.get_or_insert_default().redelivery = Some(Redelivery {
+            times,
+            high: Clone::clone,
+            low: Clone::clone,
+        });
+        self
+    }
+
+    /// Where the messages go that nobody handles: expired, crashed with too often, or left at the
+    /// end. The lane is not waited for; what it has no room for is dropped.
+    ///
+    /// A question is buried with its [`Reply`](crate::Reply): who asked hears nothing until the
+    /// letter is dropped or the reply is sent, or the time is up.
+    pub fn dead_letters(
+        mut self,
+        lane: impl Lane<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
+    ) -> Self {
+        self.options.get_or_insert_default().dead_letters = Some(Box::new(lane));
+        self
+    }
+
+    /// Sets an event monitor. It does not compile unless the actor says [`Actor::EVENTS`].
+    pub fn events(mut self, monitor: impl EventMonitor) -> Self {
+        const { assert!(A::EVENTS, "an event monitor needs Actor::EVENTS to be true") };
+        self.options.get_or_insert_default().monitor = Some(Box::new(monitor));
+        self
+    }
+
+    /// Starts the actor without a parent.
+    ///
+    /// # Panics
+    ///
+    /// If [`try_spawn`](Self::try_spawn) would fail.
+    pub fn spawn(self) -> (ActorHandle<A>, Child) {
+        match self.try_spawn() {
+            Ok(spawned) => spawned,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Starts the actor without a parent.
+    ///
+    /// # Errors
+    ///
+    /// See [`SpawnError`].
+    pub fn try_spawn(self) -> Result<(ActorHandle<A>, Child), SpawnError> {
+        self.try_spawn_in(None)
+    }
+
+    fn rules(&mut self) -> &mut Rules {
+        self.rules.get_or_insert_default()
+    }
+
+    pub(crate) fn try_spawn_in(
+        self,
+        group: Option<Arc<Group>>,
+    ) -> Result<(ActorHandle<A>, Child), SpawnError> {
+        if self.high_capacity == 0 || self.low_capacity == 0 {
+            return Err(SpawnError::ZeroCapacity);
+        }
+        let team = self.rules.as_ref().and_then(|rules| rules.team.as_ref());
+        let runtime = match team {
+            Some(team) => team.runtime().ok_or(SpawnError::TeamClosed)?,
+            None => Handle::try_current().map_err(|_| SpawnError::NoRuntime)?,
+        };
+        if self.needs_team && runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return Err(SpawnError::NeedsTeam);
+        }
+        if cfg!(panic = "abort") && self.restart != Restart::Temporary {
+            tracing::warn!(name = ?self.name, "restarts do not work with panic = \"abort\"");
+        }
+        if self.timing.interval() != 0 {
+            // To calibrate it takes a part of a millisecond: better here than at a message.
+            clock();
+        }
+        let shared = Arc::new(Shared::new(
+            self.name,
+            std::any::type_name::<A>,
+            self.grace,
+            self.timing.interval(),
+        ));
+        let seat = match &group {
+            Some(group) => Some(
+                group
+                    .join(&shared, self.restart)
+                    .ok_or(SpawnError::Closing)?,
+            ),
+            None => None,
+        };
+        // Made before the mailbox: nothing fails once that is there, so it can be built in its place.
+        let home = Box::new_uninit();
+        // Few express places: an actor that seldom hears anything should be small. A budget of messages: one that
+        // goes by time would not repeat in a simulation.
+        let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
+            .high(|high| high.express(0))
+            .low(|low| low.express(2).budget(BUDGET))
+            .build();
+        // Counted before the task is written: a count would wait until its memory is there.
+        let (for_handle, for_task) = (shared.clone(), shared.clone());
+        let ctx = Context::new(
+            rx,
+            shared.clone(),
+            self.policies,
+            (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
+            seat,
+            self.options,
+        );
+        let life = Life {
+            actor: self.actor,
+            factory: self.factory,
+            restart: self.restart,
+            rules: self.rules,
+        };
+        let mut task = Box::write(home, Task::new(ctx, for_task, life));
+        if self.keeps_running {
+            task.ctx.rare().own = Some(tx.clone());
+        }
+        crate::testing::spawn_on(&runtime, live(task));
+        let handle = ActorHandle::new(tx, for_handle, self.policies);
+        Ok((handle, Child::new(shared)))
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for Builder<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("high_capacity", &self.high_capacity)
+            .field("low_capacity", &self.low_capacity)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,280 @@
+//! The root of a tree of actors: start, signals, drain, shutdown, and a report.
+//!
+//! A system owns its top-level actors and supervises them like a parent does, but it is no actor:
+//! a failure that its supervision cannot mend is reported by [`System::failed`], for the program
+//! to act upon. Several systems may exist side by side; there is nothing global.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    actor::Actor,
+    cell::{ActorId, signal},
+    error::SpawnError,
+    exit::ExitReason,
+    handle::{ActorHandle, child::Child},
+    observe::tree::Tree,
+    spawn::IntoBuilder,
+    supervision::{
+        Supervision,
+        group::{Group, share},
+    },
+    util::timer::later,
+};
+
+/// Who did not stop in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// The actor's identity.
+    pub id: ActorId,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The actors that were ended by force, or that could not be ended at all since they block
+    /// their thread. Empty when all went well.
+    pub late: Vec<Late>,
+    /// The failure that the system could not mend, if there was one.
+    pub failure: Option<ExitReason>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl ShutdownReport {
+    /// Whether everybody stopped in time and nothing had failed for good.
+    pub fn is_clean(&self) -> bool {
+        self.late.is_empty() && self.failure.is_none()
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stopped in {:?}", self.took)?;
+        if let Some(failure) = &self.failure {
+            write!(f, "; {failure}")?;
+        }
+        for late in &self.late {
+            write!(f, "; late: {}", late.name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which signal ended [`System::run_until_signal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// Ctrl-c, SIGINT.
+    Interrupt,
+    /// SIGTERM, on Unix.
+    Terminate,
+}
+
+/// Owns top-level actors.
+///
+/// Dropping it asks all of them to stop, without waiting.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lanemesh_runtime::{System, actor, testing::Sink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::new("server");
+/// let (mut meter, child) = system.spawn(actor::builder(Sink::<(), u64>::new).name("meter"));
+/// child.detach(); // the system keeps it
+/// meter.send_low(1).await?;
+/// let report = system.drain(Duration::from_secs(5)).await;
+/// assert!(report.is_clean());
+/// # Ok(()) }
+/// ```
+pub struct System {
+    name: Arc<str>,
+    group: Arc<Group>,
+}
+
+impl System {
+    /// Makes a system without actors, supervised by [`Supervision::default`].
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self::supervised(name, Supervision::default())
+    }
+
+    /// Makes a system without actors.
+    pub fn supervised(name: impl Into<Arc<str>>, supervision: Supervision) -> Self {
+        Self {
+            name: name.into(),
+            group: Arc::new(Group::new(None, supervision)),
+        }
+    }
+
+    /// The system's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Starts a top-level actor: an actor, or a [`Builder`](crate::Builder).
+    ///
+    /// # Panics
+    ///
+    /// If [`try_spawn`](Self::try_spawn) would fail.
+    pub fn spawn<A: Actor>(&self, actor: impl IntoBuilder<A>) -> (ActorHandle<A>, Child) {
+        match self.try_spawn(actor) {
+            Ok(spawned) => spawned,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Starts a top-level actor.
+    ///
+    /// # Errors
+    ///
+    /// See [`SpawnError`].
+    pub fn try_spawn<A: Actor>(
+        &self,
+        actor: impl IntoBuilder<A>,
+    ) -> Result<(ActorHandle<A>, Child), SpawnError> {
+        actor.into_builder().try_spawn_in(Some(self.group.clone()))
+    }
+
+    /// The actors and who owns whom.
+    pub fn tree(&self) -> Tree {
+        Tree::root(self.name.clone(), &self.group.members())
+    }
+
+    /// Waits for a failure that the supervision cannot mend: the restarts are used up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn failed(&self) -> ExitReason {
+        self.group
+            .wait_until(|| self.group.failure().is_some())
+            .await;
+        self.group.failure().unwrap_or(ExitReason::Normal)
+    }
+
+    /// Stops everything in reverse order of the start, by one deadline. Queued messages are
+    /// dropped.
+    ///
+    /// Each actor has its own grace period ([`Builder::grace`](crate::Builder::grace)), or what is
+    /// left until the deadline if that is less; then it is ended by force, and the next is asked to
+    /// stop. While others wait for their turn an eighth of what is left is kept for them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled, it asks all that are left to stop, like a drop.
+    pub async fn shutdown(self, grace: Duration) -> ShutdownReport {
+        self.end(grace, signal::STOP).await
+    }
+
+    /// Lets everybody handle what is queued, then stops, by one deadline.
+    ///
+    /// The top-level actors drain in reverse order of their start, and their children when they
+    /// have drained. So start consumers first and producers last. Grace periods do not count here:
+    /// each has the time until the deadline, less an eighth that is kept for those that wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled, it asks all that are left to stop, like a drop.
+    pub async fn drain(self, grace: Duration) -> ShutdownReport {
+        self.end(grace, signal::DRAIN).await
+    }
+
+    /// Runs until ctrl-c, SIGTERM or a failure that cannot be mended, then drains.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no signal handler.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelled, it asks all actors to stop, like a drop.
+    pub async fn run_until_signal(
+        self,
+        grace: Duration,
+    ) -> io::Result<(Option<Signal>, ShutdownReport)> {
+        let signal = tokio::select! {
+            signal = wait_for_signal() => Some(signal?),
+            failure = self.failed() => {
+                tracing::error!(%failure, "the system failed");
+                None
+            }
+        };
+        Ok((signal, self.drain(grace).await))
+    }
+
+    async fn end(self, grace: Duration, how: u32) -> ShutdownReport {
+        let begun = Instant::now();
+        let deadline = later(begun, grace);
+        self.group.close();
+        let mut order = u64::MAX;
+        while let Some((found, actor)) = self.group.last_before(order) {
+            order = found;
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            // A slice stays with the others, for their clean-up; the last one has all that is left.
+            let (slice, moment) = if self.group.last_before(order).is_some() {
+                (left / 8, left / 16)
+            } else {
+                (Duration::ZERO, grace / 16)
+            };
+            let own = later(now, share(&actor, left - slice, how));
+            actor.request_stop(own, how);
+            // Who is ended by force needs a moment to be gone. Who is not gone then blocks its
+            // thread: nothing can end it from outside.
+            let _ = timeout_at(later(own, moment), self.group.gone(order)).await;
+        }
+        self.group.count_as_late();
+        self.group.kill();
+        let late = self.group.take_late();
+        ShutdownReport {
+            late: late
+                .into_iter()
+                .map(|(id, name)| Late { id, name })
+                .collect(),
+            failure: self.group.failure(),
+            took: begun.elapsed(),
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() -> io::Result<Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(Signal::Terminate),
+        _ = interrupt.recv() => Ok(Signal::Interrupt),
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() -> io::Result<Signal> {
+    tokio::signal::ctrl_c().await?;
+    Ok(Signal::Interrupt)
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.group.close();
+        for actor in self.group.members() {
+            actor.stop_in_grace();
+        }
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System")
+            .field("name", &self.name)
+            .field("actors", &self.group.ids())
+            .finish_non_exhaustive()
+    }
+}

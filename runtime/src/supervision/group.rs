@@ -1,0 +1,425 @@
+//! The children of one parent, and what is done when one of them fails.
+//!
+//! A child that fails keeps its mailbox and reports here. For one-for-one the answer is immediate.
+//! For the other strategies a round is run by a task of its own: it suspends the siblings in
+//! reverse order of their start, waits for the backoff, and resumes them in order, each after the
+//! one before it has started. The parent's handlers have no part in it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    cell::{ActorId, Control, Phase, Shared, lock, signal},
+    exit::ExitReason,
+    supervision::{Restart, Strategy, Supervision, Window, seed},
+    util::timer::{from_now, later, pause},
+};
+
+/// A child's place in its group.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub(crate) group: Arc<Group>,
+    pub(crate) order: u64,
+}
+
+/// What a child that has failed is to do.
+pub(crate) enum Decision {
+    /// Start again after this time.
+    Restart(Duration),
+    /// Wait for [`signal::RESUME`] or a stop.
+    Await,
+    /// The restarts are used up: end for good.
+    Spent,
+}
+
+struct Member {
+    shared: Arc<Shared>,
+    restart: Restart,
+    /// Why it failed when the restarts were used up in a round: it is to end for good.
+    spent: Option<ExitReason>,
+}
+
+#[derive(Default)]
+struct State {
+    supervision: Supervision,
+    members: BTreeMap<u64, Member>,
+    next: u64,
+    window: Window,
+    /// Members that failed and wait for a round.
+    down: BTreeMap<u64, ExitReason>,
+    round: bool,
+    closing: bool,
+    late: BTreeMap<ActorId, Arc<str>>,
+    failure: Option<ExitReason>,
+}
+
+pub(crate) struct Group {
+    owner: Option<Weak<Shared>>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Group {
+    pub(crate) fn new(owner: Option<&Arc<Shared>>, supervision: Supervision) -> Self {
+        Self {
+            owner: owner.map(Arc::downgrade),
+            state: Mutex::new(State {
+                supervision,
+                ..State::default()
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(crate) fn supervise(&self, supervision: Supervision) {
+        lock(&self.state).supervision = supervision;
+    }
+
+    /// Takes a child in. None if the group is closing.
+    pub(crate) fn join(self: &Arc<Self>, shared: &Arc<Shared>, restart: Restart) -> Option<Seat> {
+        let mut state = lock(&self.state);
+        if state.closing {
+            return None;
+        }
+        let order = state.next;
+        state.next += 1;
+        state.members.insert(
+            order,
+            Member {
+                shared: shared.clone(),
+                restart,
+                spent: None,
+            },
+        );
+        Some(Seat {
+            group: self.clone(),
+            order,
+        })
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ActorId> {
+        lock(&self.state)
+            .members
+            .values()
+            .map(|member| member.shared.id())
+            .collect()
+    }
+
+    pub(crate) fn members(&self) -> Vec<Arc<Shared>> {
+        lock(&self.state)
+            .members
+            .values()
+            .map(|member| member.shared.clone())
+            .collect()
+    }
+
+    pub(crate) fn phase_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// The failure that the group could not mend, for groups without an owner.
+    pub(crate) fn failure(&self) -> Option<ExitReason> {
+        lock(&self.state).failure.clone()
+    }
+
+    /// Waits until `done` says so; `done` is asked after every change.
+    pub(crate) async fn wait_until(&self, mut done: impl FnMut() -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if done() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    // --- failures -----------------------------------------------------------------------------
+
+    /// A child has failed, and its policy is to be restarted.
+    pub(crate) fn failed(self: &Arc<Self>, order: u64, reason: &ExitReason) -> Decision {
+        let mut state = lock(&self.state);
+        if state.closing {
+            return Decision::Await; // the stop is on its way
+        }
+        if state.supervision.strategy == Strategy::OneForOne {
+            let Some(attempt) = Self::admit(&mut state) else {
+                drop(state);
+                self.escalate(order, reason);
+                return Decision::Spent;
+            };
+            return Decision::Restart(state.supervision.backoff.delay(attempt, seed(order)));
+        }
+        state.down.insert(order, reason.clone());
+        if !state.round {
+            let Some(attempt) = Self::admit(&mut state) else {
+                drop(state);
+                self.escalate(order, reason);
+                return Decision::Spent;
+            };
+            state.round = true;
+            let delay = state.supervision.backoff.delay(attempt, seed(order));
+            drop(state);
+            tokio::spawn(round(self.clone(), order, delay));
+        }
+        Decision::Await
+    }
+
+    fn admit(state: &mut State) -> Option<u32> {
+        let rules = state.supervision;
+        state.window.admit(Instant::now(), &rules)
+    }
+
+    fn escalate(&self, order: u64, reason: &ExitReason) {
+        let mut state = lock(&self.state);
+        let Some(id) = state.members.get(&order).map(|member| member.shared.id()) else {
+            return;
+        };
+        let cause = ExitReason::RestartsSpent(Arc::new(reason.clone()));
+        if state.failure.is_some() {
+            return;
+        }
+        state.failure = Some(ExitReason::Escalated {
+            child: id,
+            cause: Arc::new(cause.clone()),
+        });
+        drop(state);
+        if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
+            owner.post(Control::Escalate(id, cause));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The restarts are used up in a round: the members that are down end for good. The first of
+    /// them is whose failure goes up.
+    fn spend(&self) -> BTreeMap<u64, ExitReason> {
+        let mut state = lock(&self.state);
+        let down = std::mem::take(&mut state.down);
+        let mut spent = Vec::new();
+        for (order, reason) in &down {
+            if let Some(member) = state.members.get_mut(order) {
+                member.spent = Some(reason.clone());
+                spent.push(member.shared.clone());
+            }
+        }
+        drop(state);
+        if let Some((order, reason)) = down.first_key_value() {
+            self.escalate(*order, reason);
+        }
+        for shared in spent {
+            shared.raise(signal::RESUME);
+        }
+        down
+    }
+
+    /// Why the member is to end instead of starting again, if it is.
+    pub(crate) fn take_spent(&self, order: u64) -> Option<ExitReason> {
+        let mut state = lock(&self.state);
+        state.members.get_mut(&order)?.spent.take()
+    }
+
+    // --- ends ---------------------------------------------------------------------------------
+
+    /// A child has ended for good.
+    pub(crate) fn left(&self, order: u64, reason: &ExitReason, late: Vec<(ActorId, Arc<str>)>) {
+        let member = {
+            let mut state = lock(&self.state);
+            state.down.remove(&order);
+            state.late.extend(late);
+            state.members.remove(&order)
+        };
+        let Some(member) = member else { return };
+        if matches!(reason, ExitReason::Killed) {
+            lock(&self.state)
+                .late
+                .insert(member.shared.id(), member.shared.name());
+        }
+        if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
+            owner.post(Control::ChildExit(member.shared.notice(reason.clone())));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Takes no more children, and lets no round begin.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closing = true;
+        self.changed.notify_waiters();
+    }
+
+    /// The child that was started last among those that live and were started before `order`.
+    pub(crate) fn last_before(&self, order: u64) -> Option<(u64, Arc<Shared>)> {
+        let state = lock(&self.state);
+        state
+            .members
+            .range(..order)
+            .next_back()
+            .map(|(order, member)| (*order, member.shared.clone()))
+    }
+
+    /// Waits until the member has left.
+    pub(crate) async fn gone(&self, order: u64) {
+        self.wait_until(|| !lock(&self.state).members.contains_key(&order))
+            .await;
+    }
+
+    /// Ends all children without grace.
+    pub(crate) fn kill(&self) {
+        self.close();
+        let now = Instant::now();
+        for member in self.members() {
+            member.request_stop(now, signal::STOP | signal::KILL);
+        }
+    }
+
+    pub(crate) fn add_late(&self, late: Vec<(ActorId, Arc<str>)>) {
+        lock(&self.state).late.extend(late);
+    }
+
+    /// Who did not stop in time; each is told once.
+    pub(crate) fn take_late(&self) -> Vec<(ActorId, Arc<str>)> {
+        let late = std::mem::take(&mut lock(&self.state).late);
+        late.into_iter().collect()
+    }
+
+    /// Adds those that are still there to the late ones.
+    pub(crate) fn count_as_late(&self) {
+        let mut state = lock(&self.state);
+        let left: Vec<_> = state
+            .members
+            .values()
+            .map(|member| (member.shared.id(), member.shared.name()))
+            .collect();
+        state.late.extend(left);
+    }
+
+    fn is_closing(&self) -> bool {
+        lock(&self.state).closing
+    }
+
+    fn affected(&self, trigger: u64) -> Vec<(u64, Arc<Shared>, Restart)> {
+        let state = lock(&self.state);
+        let from = match state.supervision.strategy {
+            Strategy::OneForOne | Strategy::RestForOne => trigger,
+            Strategy::OneForAll => 0,
+        };
+        state
+            .members
+            .range(from..)
+            .map(|(order, member)| (*order, member.shared.clone(), member.restart))
+            .collect()
+    }
+}
+
+/// How much of the time that is left is the member's, to stop or to drain in.
+///
+/// Its own grace period is for a stop. To handle what is queued may take longer.
+pub(crate) fn share(member: &Shared, left: Duration, how: u32) -> Duration {
+    if how & signal::DRAIN != 0 {
+        left
+    } else {
+        left.min(member.grace())
+    }
+}
+
+/// Restarts the affected siblings of a child that failed, until all are up or the restarts are
+/// used up. Failures during the round belong to it.
+async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
+    loop {
+        let mut affected = group.affected(trigger);
+        for (_, shared, restart) in affected.iter().rev() {
+            suspend(&group, shared, *restart).await;
+        }
+        if sleep_unless_closing(&group, delay).await {
+            return;
+        }
+        loop {
+            resume_all(&group, &affected).await;
+            let mut state = lock(&group.state);
+            if state.closing {
+                return;
+            }
+            let Some(next) = state.down.first_key_value().map(|(next, _)| *next) else {
+                state.round = false;
+                return;
+            };
+            if let Some(attempt) = Group::admit(&mut state) {
+                trigger = next;
+                delay = state.supervision.backoff.delay(attempt, seed(next));
+                break;
+            }
+            // With an owner the round is over: it fails, and stops those that wait. Without one
+            // they go on, until the program acts upon the failure.
+            let is_owned = group.owner.is_some();
+            state.round = !is_owned;
+            drop(state);
+            let spent = group.spend();
+            if is_owned {
+                return;
+            }
+            affected.retain(|(order, shared, _)| {
+                !spent.contains_key(order)
+                    && (shared.phase() == Phase::Waiting || shared.signals() & signal::SUSPEND != 0)
+            });
+        }
+    }
+}
+
+/// Starts the members in order, until one fails again: the next round takes it and those behind
+/// it.
+async fn resume_all(group: &Group, members: &[(u64, Arc<Shared>, Restart)]) {
+    for (order, shared, restart) in members {
+        if *restart == Restart::Temporary {
+            continue;
+        }
+        // From here on it is down only if it fails again.
+        lock(&group.state).down.remove(order);
+        resume(group, shared).await;
+        if group.is_closing() || shared.phase() == Phase::Waiting {
+            return;
+        }
+    }
+}
+
+/// Ends an incarnation, by force after the child's grace period.
+async fn suspend(group: &Group, shared: &Arc<Shared>, restart: Restart) {
+    let deadline = from_now(shared.grace());
+    let bit = if restart == Restart::Temporary {
+        signal::STOP
+    } else {
+        signal::SUSPEND
+    };
+    if shared.phase() != Phase::Waiting {
+        shared.request_stop(deadline, bit);
+    }
+    let down = || !shared.is_alive() || shared.phase() == Phase::Waiting || group.is_closing();
+    let wait = group.wait_until(down);
+    let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
+}
+
+/// Starts the next incarnation and waits until it runs, fails or ends.
+async fn resume(group: &Group, shared: &Arc<Shared>) {
+    let before = shared.incarnation();
+    shared.raise(signal::RESUME);
+    group
+        .wait_until(|| {
+            let phase = shared.phase();
+            let begun = shared.incarnation() > before && phase != Phase::Starting;
+            begun || phase == Phase::Dead || group.is_closing()
+        })
+        .await;
+}
+
+/// Whether the group began to close meanwhile.
+async fn sleep_unless_closing(group: &Group, delay: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = group.wait_until(|| group.is_closing()) => true,
+        () = pause(delay) => false,
+    }
+}

@@ -1,0 +1,510 @@
+//! The task of an actor: incarnation after incarnation over one mailbox.
+//!
+//! The task owns the mailbox and the context; an incarnation borrows them. So handles and queued
+//! messages survive a restart, and two incarnations never overlap.
+
+mod actor_loop;
+pub(crate) mod dispatch;
+pub(crate) mod event_loop;
+pub(crate) mod guard;
+mod wait_all;
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context as PollContext, Poll},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::Span;
+
+use crate::{
+    actor::{Actor, context::Context},
+    cell::{Control, Phase, Shared, poll_as, signal},
+    error::ActorResult,
+    exit::ExitReason,
+    observe::events::ActorEvent,
+    spawn::worker_threads::Keep,
+    supervision::{
+        Restart, Supervision, Window,
+        group::{Decision, share},
+        seed,
+    },
+    task::guard::{Cut, Guard, Health, catch, catch_fn, poll_caught},
+    util::timer::{Alarm, from_now, later, pause},
+};
+
+/// What makes the incarnations after the first, and the first unless it is there already.
+pub(crate) type Factory<A> = Box<dyn FnMut() -> A + Send>;
+
+/// What the task of an actor needs besides the context.
+pub(crate) struct Life<A> {
+    /// The incarnation that lives, or is about to.
+    pub(crate) actor: Option<A>,
+    /// None for an actor that was given by value: it cannot be made again.
+    pub(crate) factory: Option<Factory<A>>,
+    pub(crate) restart: Restart,
+    pub(crate) rules: Option<Box<Rules>>,
+}
+
+/// What most actors do without.
+#[derive(Default)]
+pub(crate) struct Rules {
+    pub(crate) health: Option<Health>,
+    /// How restarts are bounded without a supervisor.
+    pub(crate) alone: (Supervision, Window),
+    /// Keeps the team's thread for as long as the actor lives.
+    pub(crate) team: Option<Keep>,
+}
+
+/// The whole life, as the future that is spawned. It must stay small: it is what an idle actor
+/// costs. So what is needed at the end of an incarnation only is boxed, and no future is moved
+/// into another. The task's state is in a box of its own: the executor moves the future several
+/// times on its way to the heap, and asks there for an alignment that is dear for large blocks.
+///
+/// The task's drop reports the end, also when the executor drops the future.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()> + Send {
+    async move {
+        loop {
+            let ended = if task.begin()
+                && let Some(actor) = &mut task.life.actor
+            {
+                let outcome = {
+                    let mut run = pin!(first_to_last(actor, &mut task.ctx));
+                    poll_fn(|cx| task.frame.guard(cx, run.as_mut())).await
+                };
+                let mut end = Box::pin(wind_up(&mut task.ctx, &mut task.life.actor, outcome));
+                poll_fn(|cx| task.frame.attend(cx, end.as_mut())).await
+            } else {
+                judge(&mut task.ctx, Ok(()))
+            };
+            if let Some(until) = task.ended(ended) {
+                let is_stopped = {
+                    let mut wait = Box::pin(wait(&task.ctx.shared, until));
+                    poll_fn(|cx| task.frame.attend(cx, wait.as_mut())).await
+                };
+                task.waited(is_stopped);
+            }
+            if task.is_over {
+                return;
+            }
+            task.again();
+        }
+    }
+}
+
+/// The state of an actor's task.
+pub(crate) struct Task<A: Actor> {
+    frame: Frame,
+    pub(crate) ctx: Context<A>,
+    life: Life<A>,
+    /// The end has been reported.
+    is_over: bool,
+}
+
+/// What is around every poll of an actor's task.
+struct Frame {
+    /// None while a hook is polled: then it is the current actor of the thread.
+    slot: Option<Arc<Shared>>,
+    is_registered: bool,
+    guard: Guard,
+    /// The incarnation's, if anybody listens.
+    span: Option<Box<Span>>,
+}
+
+/// What the next incarnation waits for.
+enum Wait {
+    Backoff(Duration),
+    /// The supervisor's word.
+    Word,
+}
+
+impl Frame {
+    #[inline(always)]
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            slot: Some(shared),
+            is_registered: false,
+            guard: Guard::default(),
+            span: None,
+        }
+    }
+
+    /// Polls the run of an incarnation.
+    fn guard<F: Future>(
+        &mut self,
+        cx: &mut PollContext<'_>,
+        run: Pin<&mut F>,
+    ) -> Poll<Result<F::Output, Cut>> {
+        self.register(cx);
+        let _entered = self.span.as_deref().map(Span::enter);
+        let Some(shared) = &self.slot else {
+            unreachable!("a hook does not poll its own task")
+        };
+        let signals = shared.signals();
+        if let Some(cut) = self.guard.cut_before(shared, signals, cx) {
+            return Poll::Ready(Err(cut));
+        }
+        let poll = poll_as(&mut self.slot, cx, |cx| poll_caught(run, cx));
+        let Some(shared) = &self.slot else {
+            unreachable!("it has come back")
+        };
+        self.guard.bound(shared, signals, None, cx, poll)
+    }
+
+    /// Polls something else of the actor's.
+    fn attend<F: Future>(
+        &mut self,
+        cx: &mut PollContext<'_>,
+        future: Pin<&mut F>,
+    ) -> Poll<F::Output> {
+        self.register(cx);
+        let _entered = self.span.as_deref().map(Span::enter);
+        poll_as(&mut self.slot, cx, |cx| future.poll(cx))
+    }
+
+    /// Once is enough: a task that is spawned has one waker for all its life.
+    fn register(&mut self, cx: &PollContext<'_>) {
+        if !self.is_registered {
+            self.is_registered = true;
+            if let Some(shared) = &self.slot {
+                shared.register(cx.waker());
+            }
+        }
+    }
+}
+
+impl<A: Actor> Task<A> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: Context<A>, shared: Arc<Shared>, life: Life<A>) -> Self {
+        Self {
+            frame: Frame::new(shared),
+            ctx,
+            life,
+            is_over: false,
+        }
+    }
+
+    /// Makes the next incarnation. If it cannot, the context knows why.
+    fn begin(&mut self) -> bool {
+        let ctx = &mut self.ctx;
+        let incarnation = ctx.shared.begin_incarnation();
+        let span = tracing::info_span!(
+            "actor",
+            id = ctx.shared.id().as_u64(),
+            name = tracing::field::Empty,
+            incarnation,
+        );
+        if !span.is_disabled() {
+            span.record("name", &*ctx.shared.name());
+            self.frame.span = Some(Box::new(span));
+        }
+        let health = self.life.rules.as_ref().and_then(|rules| rules.health);
+        self.frame.guard = Guard::new(health);
+        let _entered = self.frame.span.as_deref().map(Span::enter);
+        ctx.emit(|| ActorEvent::Starting { incarnation });
+        if let Some(factory) = &mut self.life.factory {
+            match catch_fn(factory) {
+                Ok(actor) => self.life.actor = Some(actor),
+                Err(panicked) => {
+                    ctx.rare().failure = Some(panicked);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// After an incarnation: what the next one waits for, if there is to be one.
+    fn ended(&mut self, reason: ExitReason) -> Option<Wait> {
+        let Self { ctx, life, .. } = self;
+        if reason.is_failure() {
+            ctx.counters.rare().failures += 1;
+            tracing::warn!(
+                actor = %ctx.shared.name(),
+                incarnation = ctx.shared.incarnation(),
+                %reason,
+                "incarnation failed",
+            );
+        }
+        self.frame.span = None;
+        let shared = ctx.shared.clone();
+        if let Some(group) = ctx.group() {
+            let late = group.take_late();
+            if !late.is_empty()
+                && let Some(seat) = &ctx.seat
+            {
+                seat.group.add_late(late);
+            }
+        }
+        let closed = ctx.turn.closed && !reason.is_failure();
+        ctx.reset();
+        shared.drop_control();
+        let signals = shared.signals();
+        if signals & END != 0 {
+            self.end(reason);
+            return None;
+        }
+        let suspended = signals & signal::SUSPEND != 0 && life.restart != Restart::Temporary;
+        let restarts = life.factory.is_some() && (suspended || life.restart.applies(&reason));
+        if closed || !restarts {
+            self.end(reason);
+            return None;
+        }
+        let decision = if suspended {
+            Decision::Await
+        } else if let Some(seat) = &ctx.seat {
+            seat.group.failed(seat.order, &reason)
+        } else {
+            decide_alone(life, &shared)
+        };
+        match decision {
+            Decision::Spent => {
+                self.end(ExitReason::RestartsSpent(Arc::new(reason)));
+                None
+            }
+            Decision::Restart(delay) => {
+                shared.set_phase(Phase::Waiting);
+                Some(Wait::Backoff(delay))
+            }
+            Decision::Await => {
+                shared.clear(signal::SUSPEND);
+                shared.set_phase(Phase::Waiting);
+                if let Some(seat) = &ctx.seat {
+                    seat.group.phase_changed();
+                }
+                Some(Wait::Word)
+            }
+        }
+    }
+
+    /// After the wait for the next incarnation, of which there may be none.
+    fn waited(&mut self, is_stopped: bool) {
+        let seat = self.ctx.seat.as_ref();
+        if let Some(reason) = seat.and_then(|seat| seat.group.take_spent(seat.order)) {
+            self.end(ExitReason::RestartsSpent(Arc::new(reason)));
+        } else if is_stopped {
+            self.end(ExitReason::Stopped);
+        }
+    }
+
+    /// Before the next incarnation: what the last one was asked for is forgotten.
+    fn again(&mut self) {
+        let shared = &self.ctx.shared;
+        shared.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
+        shared.forget_deadline();
+    }
+}
+
+impl<A: Actor> Task<A> {
+    /// After the last incarnation: reports the end.
+    fn end(&mut self, reason: ExitReason) {
+        self.is_over = true;
+        self.frame.span = None;
+        let ctx = &mut self.ctx;
+        let mut late = Vec::new();
+        if let Some(group) = ctx.group() {
+            group.kill();
+            late = group.take_late();
+        }
+        ctx.shared.set_phase(Phase::Stopping);
+        ctx.reset();
+        // The drop of a message may panic: those who wait for the end hear of it all the same.
+        let _ = catch_fn(|| ctx.bury());
+        ctx.publish();
+        let seat = ctx.seat.take();
+        ctx.shared.finish(reason.clone());
+        if let Some(seat) = seat {
+            seat.group.left(seat.order, &reason, late);
+        }
+    }
+}
+
+impl<A: Actor> Drop for Task<A> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // The executor goes away. The actor's drop may panic: the end is reported all the same.
+            let _ = catch_fn(|| drop(self.life.actor.take()));
+            self.end(ExitReason::Killed);
+        }
+    }
+}
+
+/// An incarnation from its start to the end of its loop.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+fn first_to_last<A: Actor>(
+    actor: &mut A,
+    ctx: &mut Context<A>,
+) -> impl Future<Output = ActorResult> + Send {
+    async move {
+        actor.started(ctx).await?;
+        ctx.running();
+        actor.run(ctx).await
+    }
+}
+
+/// The end of an incarnation: children first, then its own clean-up, by one deadline.
+async fn wind_up<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut Option<A>,
+    outcome: Result<ActorResult, Cut>,
+) -> ExitReason {
+    let shared = ctx.shared.clone();
+    let (mut reason, mut killed) = match outcome {
+        Ok(outcome) => (judge(ctx, outcome), false),
+        Err(Cut::Panicked(reason)) => (reason, false),
+        Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
+        Err(Cut::Killed) => (ExitReason::Killed, true),
+    };
+    shared.set_phase(Phase::Stopping);
+    shared.clear(signal::HEALTH);
+    ctx.after_crash();
+    ctx.publish();
+    if !killed && let Some(actor) = actor {
+        let deadline = shared
+            .deadline()
+            .unwrap_or_else(|| from_now(shared.grace()));
+        let mut guard = Guard::default();
+        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, deadline));
+        killed = poll_fn(|cx| guard.poll(&shared, Some(deadline), cx, clean_up.as_mut()))
+            .await
+            .is_err();
+    }
+    if killed {
+        reason = ExitReason::Killed;
+        if let Some(group) = ctx.group() {
+            group.kill();
+            group.count_as_late();
+        }
+    }
+    let reason = catch_fn(|| drop(actor.take())).err().unwrap_or(reason);
+    ctx.emit(|| ActorEvent::Ended {
+        reason: reason.clone(),
+    });
+    reason
+}
+
+fn judge<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
+    let signals = ctx.shared.signals();
+    let failure = ctx
+        .options
+        .as_mut()
+        .and_then(|options| options.failure.take());
+    match (failure, outcome) {
+        (Some(failure), _) => failure,
+        (None, Err(error)) => ExitReason::Failed(error),
+        (None, Ok(())) if signals & (signal::STOP | signal::DRAIN) != 0 => ExitReason::Stopped,
+        (None, Ok(())) if signals & signal::SUSPEND != 0 => ExitReason::Restarted,
+        (None, Ok(())) => ExitReason::Normal,
+    }
+}
+
+/// Stops the children in reverse order of their start, then runs the `stopped` hook.
+async fn clean_up<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut A,
+    reason: &mut ExitReason,
+    deadline: Instant,
+) {
+    if let Some(group) = ctx.group().cloned() {
+        group.close();
+        // What drains has its children drain too; a stop stops them.
+        let draining = ctx.shared.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
+        let how = if draining {
+            signal::DRAIN
+        } else {
+            signal::STOP
+        };
+        let mut alarm = Alarm::default();
+        let mut order = u64::MAX;
+        while let Some((found, child)) = group.last_before(order) {
+            order = found;
+            let now = Instant::now();
+            // A slice of what is left stays with the parent, for its own clean-up.
+            let left = deadline.saturating_duration_since(now);
+            let own = later(now, share(&child, left - left / 8, how));
+            child.request_stop(own, how);
+            // One that is not gone by then blocks its thread: nothing can end it from outside.
+            let limit = later(own, left / 16);
+            alarm.before(limit, group.gone(order)).await;
+            hear_exits(ctx, actor, reason).await;
+        }
+        group.count_as_late();
+        group.kill();
+        // A child that is reported as gone has posted its notice just before.
+        hear_exits(ctx, actor, reason).await;
+    }
+    if !ctx.turn.started {
+        return;
+    }
+    match catch(actor.stopped(reason, ctx)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => *reason = ExitReason::Failed(error),
+        Err(panicked) => *reason = panicked,
+    }
+}
+
+/// The parent hears of exits while it stops.
+async fn hear_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut ExitReason) {
+    while let Some(control) = ctx.shared.take_control() {
+        let outcome = match control {
+            Control::ChildExit(notice) => {
+                ctx.counters.rare().notices += 1;
+                catch(actor.on_child_exit(notice, ctx)).await
+            }
+            Control::Inspect(inspection) => catch_fn(|| inspection(actor)).map(Ok),
+            Control::PeerExit(..) | Control::Escalate(..) => continue,
+        };
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => *reason = ExitReason::Failed(error),
+            Err(panicked) => *reason = panicked,
+        }
+    }
+}
+
+fn decide_alone<A>(life: &mut Life<A>, shared: &Shared) -> Decision {
+    let (rules, window) = &mut life.rules.get_or_insert_default().alone;
+    match window.admit(Instant::now(), rules) {
+        Some(attempt) => {
+            Decision::Restart(rules.backoff.delay(attempt, seed(shared.id().as_u64())))
+        }
+        None => Decision::Spent,
+    }
+}
+
+/// A drain is not among them: what is queued is still to be handled, after a crash too.
+const END: u32 = signal::STOP | signal::KILL;
+
+/// Waits for the next incarnation. Whether a stop came first.
+async fn wait(shared: &Shared, wait: Wait) -> bool {
+    let mut timer = pin!(match wait {
+        Wait::Backoff(delay) => Some(pause(delay)),
+        Wait::Word => None,
+    });
+    poll_fn(|cx| {
+        let signals = shared.signals();
+        if signals & END != 0 {
+            return Poll::Ready(true);
+        }
+        let is_over = match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(cx).is_ready(),
+            None => signals & signal::RESUME != 0,
+        };
+        if is_over {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}

@@ -1,0 +1,185 @@
+//! Batches: gathering them from the mailbox, and waiting for one together with other conditions.
+
+use std::{future::poll_fn, pin::pin, task::Poll};
+
+use lanemesh::Message;
+
+use crate::{
+    actor::{
+        Actor,
+        batch::Batch,
+        context::{Context, High, Low},
+    },
+    cell::signal,
+    error::ActorError,
+    task::dispatch::is_past,
+};
+
+impl<A: Actor> Context<A> {
+    /// Waits until `input` low messages are there *and* `others` has come true, for instance room
+    /// in an output and a tick. Urgent messages are handled meanwhile.
+    ///
+    /// The input then waits in [`take_batch`](Self::take_batch). `false` means that the loop
+    /// should end; what has been gathered when the mailbox closes goes to `on_low_batch`.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_event`](Self::handle_event).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it may lose the message that a hook is handling. What has been gathered stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lanemesh_runtime::{*, testing::Sink};
+    /// struct Worker {
+    ///     output: ActorHandle<Sink<(), u64>>,
+    /// }
+    ///
+    /// impl Actor for Worker {
+    ///     type HighPriorityMsg = ();
+    ///     type LowPriorityMsg = u64;
+    /// #   async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
+    /// #   async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult { Ok(()) }
+    ///
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+    ///         let mut beat = tokio::time::interval(Duration::from_millis(10));
+    ///         let mut output = self.output.clone();
+    ///         loop {
+    ///             let others = async { tokio::join!(beat.tick(), output.low_room(256)) };
+    ///             if !ctx.wait_all(self, 256, others).await? {
+    ///                 return Ok(());
+    ///             }
+    ///             let mut batch = ctx.take_batch();
+    ///             let mut numbers: Vec<u64> = batch.drain().collect();
+    ///             ctx.put_batch(batch);
+    ///             output.send_vec_low(&mut numbers).await?;
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub async fn wait_all(
+        &mut self,
+        actor: &mut A,
+        input: usize,
+        others: impl Future,
+    ) -> Result<bool, ActorError> {
+        let mut others = pin!(others);
+        let mut others_ready = false;
+        loop {
+            let all = poll_fn(|cx| {
+                if !others_ready {
+                    others_ready = others.as_mut().poll(cx).is_ready();
+                }
+                self.poll_gather(cx, input, others_ready)
+            });
+            if all.await {
+                return Ok(true);
+            }
+            let event = self.next().await;
+            if !self.handle_event(actor, event).await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Ready with `true` when the input is there and the others are ready; with `false` when
+    /// something urgent came first, or the mailbox is closed.
+    fn poll_gather(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        input: usize,
+        others_ready: bool,
+    ) -> Poll<bool> {
+        let signals = self.shared.signals();
+        if self.is_interrupted() || signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
+            return Poll::Ready(false);
+        }
+        loop {
+            let gathered = self.batched();
+            if gathered >= input && others_ready {
+                return Poll::Ready(true);
+            }
+            if gathered >= input && !others_ready {
+                // Only what is urgent is taken while the others are waited for.
+                return match self.mailbox.poll_recv_high(cx) {
+                    Poll::Ready(Some(envelope)) => self.stash(envelope),
+                    Poll::Ready(None) => Poll::Ready(false),
+                    Poll::Pending => Poll::Pending,
+                };
+            }
+            if let Some(envelope) = self.next_ahead() {
+                self.gather(envelope, input - gathered);
+                continue;
+            }
+            match self.mailbox.poll_recv(cx) {
+                Poll::Ready(Some(Message::Low(envelope))) => {
+                    self.gather(envelope, input - gathered);
+                }
+                Poll::Ready(Some(Message::High(envelope))) => return self.stash(envelope),
+                Poll::Ready(None) => return Poll::Ready(false),
+                Poll::Pending => {
+                    self.on_idle(signals, 0);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Puts the message, and others that wait, into the batch, up to `limit` messages.
+    pub(crate) fn gather(&mut self, first: Low<A>, limit: usize) {
+        let mut scratch = std::mem::take(&mut self.rare().scratch);
+        scratch.push(first);
+        while scratch.len() < limit
+            && let Some(envelope) = self.next_ahead()
+        {
+            scratch.push(envelope);
+        }
+        if scratch.len() < limit {
+            let left = limit - scratch.len();
+            let _ = self.mailbox.try_recv_many_low(&mut scratch, left);
+        }
+        let mut batch = match self.rare().batch.take() {
+            Some(batch) => batch,
+            None => self.batch_home(),
+        };
+        for envelope in scratch.drain(..) {
+            if envelope.expires != 0 && is_past(envelope.expires, false) {
+                self.expire(Message::Low(envelope.message));
+                continue;
+            }
+            if envelope.sent != 0 {
+                self.record_queueing(envelope.sent);
+            }
+            batch.items.push_back(envelope.message);
+        }
+        self.rare().scratch = scratch;
+        self.rare().batch = Some(batch);
+    }
+
+    /// Keeps a high message that `wait_all` came across for the next turn.
+    fn stash(&mut self, envelope: High<A>) -> Poll<bool> {
+        self.rare().hand = Some(Message::High(envelope));
+        Poll::Ready(false)
+    }
+
+    /// Takes the batch that [`wait_all`](Self::wait_all) has gathered. Give it back with
+    /// [`put_batch`](Self::put_batch), or drop it: what is left in it is kept either way.
+    pub fn take_batch(&mut self) -> Batch<A::LowPriorityMsg> {
+        match self.rare().batch.take() {
+            Some(batch) => batch,
+            None => self.batch_home(),
+        }
+    }
+
+    /// Gives a batch back, with what is left in it.
+    pub fn put_batch(&mut self, mut batch: Batch<A::LowPriorityMsg>) {
+        self.counters.rare().batches += 1;
+        self.counters.low += std::mem::take(&mut batch.taken);
+        self.rare().batch = Some(batch);
+        self.tick();
+    }
+}

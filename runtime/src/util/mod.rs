@@ -1,0 +1,4 @@
+//! Small tools that know nothing of actors.
+
+pub(crate) mod histogram;
+pub(crate) mod timer;
