@@ -48,7 +48,7 @@ fn run_prints_tables_and_writes_all_files() {
     );
     let report = fs::read_to_string(out.join("RESULTS.md")).expect("a report");
     assert!(report.contains("## funnel"));
-    let plot = fs::read_to_string(out.join("plots/funnel-61.svg")).expect("a plot");
+    let plot = fs::read_to_string(out.join("plots/funnel/61.svg")).expect("a plot");
     assert!(plot.starts_with("<svg"));
 }
 

@@ -76,6 +76,9 @@ pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::
 }
 
 fn save(path: &Path, text: String) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|error| at(directory, error))?;
+    }
     fs::write(path, text).map_err(|error| at(path, error))
 }
 

@@ -42,15 +42,16 @@ const COLOURS: &[(&str, RGBColor)] = &[
 /// Whoever is not named above.
 const OTHER: RGBColor = RGBColor(90, 90, 90);
 
-/// A name for the plot of this table.
+/// The file for the plot of this table, relative to the directory of plots: `shape.svg`, or
+/// `shape/parameters.svg` for a shape with several tables.
 pub(super) fn file_name(table: &Table) -> String {
     let mut name = table.shape.to_owned();
-    for (_, value) in &table.fixed {
+    for (index, (_, value)) in table.fixed.iter().enumerate() {
         let value = value.to_string().to_lowercase();
         let plain = value
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' });
-        name.push('-');
+        name.push(if index == 0 { '/' } else { '-' });
         name.extend(plain);
     }
     name.push_str(".svg");
@@ -201,7 +202,7 @@ mod tests {
         let svg = draw(table).unwrap().unwrap();
         assert!(svg.starts_with("<svg"));
         assert!(svg.contains("tokio") && svg.contains("lanemesh"));
-        assert_eq!(file_name(table), "funnel-61.svg");
+        assert_eq!(file_name(table), "funnel/61.svg");
     }
 
     #[test]
