@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rivals::actors::{Actors, ActorsVisitor, visit_actors};
 use lanemesh_benches::rivals::channels;
 use lanemesh_benches::shapes::runtime;

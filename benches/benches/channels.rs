@@ -6,16 +6,15 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use lanemesh_benches::plan::Timing;
-use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rig::executor::cores;
+use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rivals::channels::{
     self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
     visit_all, visit_async, visit_blocking,
 };
 use lanemesh_benches::rivals::two_class::{Urgent, UrgentVisitor, visit_urgent};
 use lanemesh_benches::shapes::fan_in::FanIn;
-use lanemesh_benches::shapes::{
-    cores, idle_lanes, latency, pinball, priority, threads, uncontended,
-};
+use lanemesh_benches::shapes::{idle_lanes, latency, pinball, priority, threads, uncontended};
 
 /// A group whose benchmarks take about a second each.
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {

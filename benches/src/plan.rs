@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::rig::payload::Fault;
+use crate::rig::fault::Fault;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Role, Subject};
 
@@ -196,6 +196,17 @@ impl Cell {
     pub fn rivals(&self, other: &Cell) -> bool {
         self.shape == other.shape && self.params == other.params
     }
+}
+
+/// A shape: its name, what it is, and its cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Name in results and on the command line.
+    pub name: &'static str,
+    /// What happens in it, for the report.
+    pub about: &'static str,
+    /// Its cells.
+    pub cells: fn(&Effort) -> Vec<Cell>,
 }
 
 /// A name on the command line that is not known.

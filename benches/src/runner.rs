@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::plan::{Cell, Effort, Metric, Params, Timing, Value, Work};
 use crate::rig::alloc;
-use crate::rig::payload::Fault;
+use crate::rig::fault::Fault;
 use crate::rig::stats::{Unit, median};
 use crate::rivals::channels::Role;
 

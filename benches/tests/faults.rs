@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanemesh_benches::plan::{Cell, Effort, Timing, Value};
-use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rig::stats::{Latencies, Unit};
 use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, Worker};
 use lanemesh_benches::rivals::channels::{

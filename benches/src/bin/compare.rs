@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lanemesh_benches::plan::{self, Cell, Effort, Unknown};
+use lanemesh_benches::plan::{self, Cell, Effort, Shape, Unknown};
 use lanemesh_benches::report::machine::Machine;
 use lanemesh_benches::report::targets;
 use lanemesh_benches::report::{self, Session};
-use lanemesh_benches::rig::payload::Fault;
+use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rivals::channels;
 use lanemesh_benches::runner::{self, Options, Progress};
-use lanemesh_benches::shapes::{self, Shape};
+use lanemesh_benches::shapes;
 
 /// Measures lanemesh and its peers side by side.
 ///

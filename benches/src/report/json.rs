@@ -48,7 +48,7 @@ fn object(entry: &Entry) -> Json {
 mod tests {
     use super::*;
     use crate::report::table::tests::entry;
-    use crate::rig::payload::Fault;
+    use crate::rig::fault::Fault;
     use crate::rivals::channels::Role;
 
     #[test]

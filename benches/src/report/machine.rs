@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::shapes;
+use crate::rig::executor;
 
 /// The lock file that this binary was built with.
 const LOCK: &str = include_str!("../../../Cargo.lock");
@@ -53,7 +53,7 @@ impl Machine {
     pub fn this() -> Machine {
         Machine {
             cpu: cpu().unwrap_or_else(|| "unknown processor".to_owned()),
-            cores: shapes::cores(),
+            cores: executor::cores(),
             system: format!("{OS} {ARCH}"),
             compiler: env!("BENCHES_RUSTC"),
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),

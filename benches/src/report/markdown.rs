@@ -1,12 +1,28 @@
 //! The Markdown report.
 
-use crate::plan::Params;
+use crate::plan::{Params, Shape};
+use crate::report::machine::Machine;
+use crate::report::table::{heap_tables, tables};
 use crate::report::targets;
-use crate::report::{Session, heap_tables, tables};
 use crate::runner::Entry;
 
 /// The shapes whose memory depends on the load; the others' is told by the shape `memory`.
 const WITH_HEAP: &[&str] = &["funnel", "pinball", "tasks"];
+
+/// How the figures were taken, for the report.
+#[derive(Debug, Clone)]
+pub struct Session<'a> {
+    /// What they were taken on.
+    pub machine: &'a Machine,
+    /// The shapes that were measured.
+    pub shapes: &'a [Shape],
+    /// The command's arguments.
+    pub arguments: String,
+    /// Measured runs of every cell.
+    pub runs: usize,
+    /// Milliseconds that a run aims at.
+    pub target_ms: u128,
+}
 
 /// The whole report; `plots` are the pictures that it shows: shape, fixed parameters and file name.
 pub fn report(
@@ -94,9 +110,8 @@ pub fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::machine::Machine;
     use crate::report::table::tests::entry;
-    use crate::rig::payload::Fault;
+    use crate::rig::fault::Fault;
     use crate::rivals::channels::Role;
     use crate::shapes::funnel;
 

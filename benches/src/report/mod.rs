@@ -4,9 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::report::machine::Machine;
 use crate::runner::Entry;
-use crate::shapes::Shape;
 
 pub mod instruction_counts;
 mod json;
@@ -17,23 +15,8 @@ mod table;
 pub mod targets;
 
 pub use self::json::results;
-pub use self::markdown::report;
+pub use self::markdown::{Session, report};
 pub use self::table::{Table, amount, heap_tables, tables};
-
-/// How the figures were taken, for the report.
-#[derive(Debug, Clone)]
-pub struct Session<'a> {
-    /// What they were taken on.
-    pub machine: &'a Machine,
-    /// The shapes that were measured.
-    pub shapes: &'a [Shape],
-    /// The command's arguments.
-    pub arguments: String,
-    /// Measured runs of every cell.
-    pub runs: usize,
-    /// Milliseconds that a run aims at.
-    pub target_ms: u128,
-}
 
 /// Makes a directory for the files, and sees whether they can be written. What they hold stays.
 ///

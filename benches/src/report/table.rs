@@ -305,7 +305,7 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::rig::payload::Fault;
+    use crate::rig::fault::Fault;
 
     pub(in crate::report) fn entry(
         subject: &'static str,

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::plan::Value;
+use crate::report::table::amount;
 use crate::rig::stats::{best, geometric_mean, times_as_good};
 use crate::rivals::channels::Role;
 use crate::runner::Entry;
@@ -185,7 +186,7 @@ pub fn table(bars: &[Bar]) -> String {
         };
         let beyond = beyond.map_or("–".to_owned(), limit);
         let mark = if bar.missed() { "**" } else { "" };
-        let found = crate::report::amount(bar.found);
+        let found = amount(bar.found);
         // Writing to a string does not fail.
         let _ = writeln!(
             text,

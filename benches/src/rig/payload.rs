@@ -5,6 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::rig::fault::Fault;
+
 /// Length of the packet that stands for media: close to the usual limit of one datagram.
 pub const PACKET_LEN: usize = 1200;
 
@@ -137,42 +139,6 @@ impl Tally {
         Ok(())
     }
 }
-
-/// Why a subject failed; never that it was slow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// The numbers of messages sent and received differ.
-    Lost {
-        /// Messages that a send accepted.
-        sent: u64,
-        /// Messages that came out.
-        received: u64,
-    },
-    /// As many came out as went in, but not the same ones: a loss hidden by a duplicate.
-    Altered,
-    /// The watchdog gave up waiting.
-    Hung,
-    /// The subject panicked.
-    Panicked(String),
-    /// The subject returned an error where none may occur.
-    Failed(String),
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Fault::Lost { sent, received } => {
-                write!(f, "{sent} messages were sent, {received} received")
-            }
-            Fault::Altered => f.write_str("the received messages are not those that were sent"),
-            Fault::Hung => f.write_str("no end in sight: given up"),
-            Fault::Panicked(what) => write!(f, "panicked: {what}"),
-            Fault::Failed(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
 
 #[cfg(test)]
 mod tests {

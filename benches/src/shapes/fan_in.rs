@@ -4,9 +4,10 @@
 use std::time::Instant;
 
 use crate::plan::Timing;
-use crate::rig::payload::{Fault, Payload, Tally};
+use crate::rig::executor::{joined, on_all_cores};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::{Payload, Tally};
 use crate::rivals::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
-use crate::shapes::{ensure, joined, on_all_cores};
 
 /// Rigs and senders of one measurement.
 #[derive(Debug, Clone, Copy)]

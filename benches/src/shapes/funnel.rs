@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::plan::{Cell, Effort, Value};
+use crate::plan::{Cell, Effort, Shape, Value};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{AsyncFamily, AsyncVisitor, LanemeshLanes, Slots, visit_async};
-use crate::shapes::Shape;
 use crate::shapes::fan_in::FanIn;
 
 /// Rigs side by side, as in the public benchmark.

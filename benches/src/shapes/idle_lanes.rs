@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::plan::{Cell, Effort, Timing, Value};
-use crate::rig::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Shape, Timing, Value};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     AsyncFamily, AsyncVisitor, Family, Slots, TryRx, TryTx, visit_async,
 };
-use crate::shapes::{Shape, ensure};
 
 const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
 /// The peers that this is about: the one most used and the one that serves media today.

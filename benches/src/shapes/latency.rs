@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::plan::{Cell, Effort, Params, Timing, Value};
-use crate::rig::payload::{Fault, Tally};
+use crate::plan::{Cell, Effort, Params, Shape, Timing, Value};
+use crate::rig::executor::{cores, executor, joined};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, BlockingFamily, BlockingRx, BlockingTx,
     BlockingVisitor, Slots, visit_async, visit_blocking,
 };
-use crate::shapes::{Shape, cores, ensure, executor, joined};
 
 /// Slots of each of the two channels.
 const SLOTS: Slots = Slots {

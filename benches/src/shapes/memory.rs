@@ -1,11 +1,11 @@
 //! `memory`: bytes of heap, by a counting allocator.
 
-use crate::plan::{Cell, Effort, Metric};
+use crate::plan::{Cell, Effort, Metric, Shape};
 use crate::rig::alloc;
-use crate::rig::payload::{Fault, Tally};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
-use crate::shapes::{Shape, ensure};
 
 /// Channels opened for the first metric.
 const CHANNELS: usize = 100;

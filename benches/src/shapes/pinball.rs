@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::plan::{Cell, Effort, Timing, Value};
-use crate::rig::payload::{Fault, Tally};
+use crate::plan::{Cell, Effort, Shape, Timing, Value};
+use crate::rig::executor::{joined, on_all_cores};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Slots, TryTx, visit_async,
 };
-use crate::shapes::{Shape, ensure, joined, on_all_cores};
 
 /// Graphs side by side, as in the public benchmark.
 const RIGS: usize = 61;

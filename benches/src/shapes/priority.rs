@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
-use crate::plan::{Cell, Effort, Metric, Value};
-use crate::rig::payload::{Fault, Tally};
+use crate::plan::{Cell, Effort, Metric, Shape, Value};
+use crate::rig::executor::stay_on;
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::Tally;
 use crate::rig::stats::{Latencies, Unit};
 use crate::rivals::channels::{Attempt, Slots};
 use crate::rivals::two_class::{Class, Urgent, UrgentRx, UrgentTx, UrgentVisitor, visit_urgent};
-use crate::shapes::{Shape, ensure, stay_on};
 
 const FLOODERS: &[usize] = &[1, 4, 16, 64];
 /// Slots for data in the whole channel.

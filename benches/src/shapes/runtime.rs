@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::plan::{Cell, Effort, Metric, Timing, Value};
+use crate::plan::{Cell, Effort, Metric, Shape, Timing, Value};
 use crate::rig::alloc;
-use crate::rig::payload::{Fault, Payload, Tally};
+use crate::rig::executor::{cores, joined};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::{Latencies, Unit, median};
 use crate::rivals::actors::{
     Actors, ActorsVisitor, COUNT, Census, Flood, Handle, MAILBOX, SUM, Worker, visit_actors,
 };
-use crate::shapes::{Shape, cores, ensure, joined};
 
 const SENDERS: &[usize] = &[1, 8];
 /// Actors of a tree: a root, its branches, and the leaves of each branch; ten thousand and one.

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::plan::{Cell, Effort, Value};
+use crate::plan::{Cell, Effort, Shape, Value};
 use crate::rig::payload::Payload;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Slots, visit_async};
-use crate::shapes::Shape;
 use crate::shapes::fan_in::FanIn;
 
 const TASKS: &[usize] = &[1, 2, 8, 64, 512];

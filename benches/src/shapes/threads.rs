@@ -4,13 +4,13 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use crate::plan::{Cell, Effort, Timing, Value};
-use crate::rig::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Shape, Timing, Value};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     BlockingFamily, BlockingRx, BlockingTx, BlockingVisitor, Slots, visit_blocking,
 };
-use crate::shapes::{Shape, ensure};
 
 const THREADS: &[usize] = &[1, 2, 4, 8];
 /// Slots of the whole channel.

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use crate::plan::{Cell, Effort, Timing, Value};
-use crate::rig::payload::{Fault, Payload, Tally};
+use crate::plan::{Cell, Effort, Shape, Timing, Value};
+use crate::rig::fault::{Fault, ensure};
+use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
-use crate::shapes::{Shape, ensure};
 
 /// Messages of one batch.
 const BATCH: usize = 32;

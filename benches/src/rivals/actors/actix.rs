@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::rig::payload::Fault;
+use crate::rig::fault::Fault;
 use crate::rivals::channels::Subject;
 
 /// actix with everything on one thread.

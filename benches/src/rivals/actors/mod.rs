@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::rig::payload::{Fault, Tally};
+use crate::rig::fault::Fault;
+
+use crate::rig::executor::executor;
+use crate::rig::payload::Tally;
 use crate::rig::stats::Latencies;
 use crate::rivals::channels::Subject;
-use crate::shapes::executor;
 
 mod actix;
 mod bare;
