@@ -143,7 +143,7 @@ pub use {
         RecvTimeoutError, SendError, SendManyError, SendTimeoutError, TryRecvError, TrySendError,
     },
     mailbox::{
-        HIGH_LOOK_INTERVAL, MailboxReceiver, MailboxSender, Message, Overflow, Sent,
+        ClassReceiver, HIGH_LOOK_INTERVAL, MailboxReceiver, MailboxSender, Message, Overflow, Sent,
         SharedMailboxSender, WeakMailboxSender,
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},

@@ -167,14 +167,14 @@ fn every_future_of_a_mailbox_dropped_after_any_poll_loses_nothing() {
         });
     }
     mailbox_keeps(true, |(tx, rx), polls, before, event| {
-        cancelled(rx.recv_high(), polls, before, || event(tx)).is_some()
+        cancelled(rx.high().recv(), polls, before, || event(tx)).is_some()
     });
     mailbox_keeps(false, |(tx, rx), polls, before, event| {
-        cancelled(rx.recv_low(), polls, before, || event(tx)).is_some()
+        cancelled(rx.low().recv(), polls, before, || event(tx)).is_some()
     });
     mailbox_keeps(false, |(tx, rx), polls, before, event| {
         let mut got = Vec::new();
-        cancelled(rx.recv_many_low(&mut got, 2), polls, before, || event(tx)).is_some()
+        cancelled(rx.low().recv_many(&mut got, 2), polls, before, || event(tx)).is_some()
     });
 }
 

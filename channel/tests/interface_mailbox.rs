@@ -69,9 +69,9 @@ fn the_high_class_never_drops() {
         .build::<u8, u8>();
     now(tx.send_high(1)).unwrap();
     common::start_and_cancel(tx.send_high(2));
-    common::start_and_cancel(tx.reserve_high());
+    common::start_and_cancel(tx.high().reserve());
     assert_eq!(
-        tx.send_high_timeout(2, SHORT),
+        tx.high().send_timeout(2, SHORT),
         Err(SendTimeoutError::Timeout(2))
     );
 }
@@ -82,21 +82,21 @@ fn every_way_to_send_arrives() {
     tx.try_send_high(1).unwrap();
     now(tx.send_high(2)).unwrap();
     tx.blocking_send_high(3).unwrap();
-    tx.send_high_timeout(4, SHORT).unwrap();
-    now(tx.reserve_high()).unwrap().send(5).unwrap();
+    tx.high().send_timeout(4, SHORT).unwrap();
+    now(tx.high().reserve()).unwrap().send(5).unwrap();
     tx.high().try_send(6).unwrap();
     tx.try_send_low(1).unwrap();
     now(tx.send_low(2)).unwrap();
     tx.blocking_send_low(3).unwrap();
-    tx.send_low_timeout(4, SHORT).unwrap();
-    now(tx.reserve_low()).unwrap().send(5).unwrap();
-    tx.try_feed_low(6).unwrap();
-    now(tx.feed_low(7)).unwrap();
-    tx.flush_low().unwrap();
-    assert_eq!(tx.try_send_many_low(8..10), Ok(2));
-    assert_eq!(now(tx.send_many_low(10..12)), Ok(2));
-    assert_eq!(tx.try_send_vec_low(&mut vec![12]), Ok(1));
-    assert_eq!(now(tx.send_vec_low(&mut vec![13])), Ok(1));
+    tx.low().send_timeout(4, SHORT).unwrap();
+    now(tx.low().reserve()).unwrap().send(5).unwrap();
+    tx.low().try_feed(6).unwrap();
+    now(tx.low().feed(7)).unwrap();
+    tx.low().flush().unwrap();
+    assert_eq!(tx.low().try_send_many(8..10), Ok(2));
+    assert_eq!(now(tx.low().send_many(10..12)), Ok(2));
+    assert_eq!(tx.low().try_send_vec(&mut vec![12]), Ok(1));
+    assert_eq!(now(tx.low().send_vec(&mut vec![13])), Ok(1));
     tx.low().try_send(14).unwrap();
     let high = (1..=6).map(Message::High);
     let all: Vec<_> = high.chain((1..=14).map(Message::Low)).collect();
@@ -106,30 +106,42 @@ fn every_way_to_send_arrives() {
 #[test]
 fn each_class_can_be_received_alone() {
     let (mut tx, mut rx) = mailbox::<u8, u8>(4, 8);
-    assert_eq!(rx.try_recv_high(), Err(TryRecvError::Empty));
-    assert_eq!(rx.try_recv_low(), Err(TryRecvError::Empty));
+    assert_eq!(rx.high().try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(rx.low().try_recv(), Err(TryRecvError::Empty));
     for n in 0..3 {
         tx.try_send_high(n).unwrap();
     }
-    tx.try_send_many_low(0..8).unwrap();
-    assert_eq!(rx.try_recv_low(), Ok(0));
-    assert_eq!(now(rx.recv_low()), Some(1));
+    tx.low().try_send_many(0..8).unwrap();
+    assert_eq!(rx.low().try_recv(), Ok(0));
+    assert_eq!(now(rx.low().recv()), Some(1));
     let mut low = Vec::new();
-    assert_eq!(rx.try_recv_many_low(&mut low, 2), Ok(2));
-    assert_eq!(now(rx.recv_many_low(&mut low, 9)), 4);
-    assert_eq!(now(rx.recv_many_low(&mut low, 0)), 0);
+    assert_eq!(rx.low().try_recv_many(&mut low, 2), Ok(2));
+    assert_eq!(now(rx.low().recv_many(&mut low, 9)), 4);
+    assert_eq!(now(rx.low().recv_many(&mut low, 0)), 0);
     assert_eq!(low, [2, 3, 4, 5, 6, 7]);
-    assert_eq!(rx.try_recv_many_low(&mut low, 1), Err(TryRecvError::Empty));
-    assert_eq!((rx.try_recv_high(), now(rx.recv_high())), (Ok(0), Some(1)));
-    drop(tx);
-    assert_eq!((now(rx.recv_high()), now(rx.recv_high())), (Some(2), None));
     assert_eq!(
-        (now(rx.recv_low()), now(rx.recv_many_low(&mut low, 1))),
+        rx.low().try_recv_many(&mut low, 1),
+        Err(TryRecvError::Empty)
+    );
+    assert_eq!(
+        (rx.high().try_recv(), now(rx.high().recv())),
+        (Ok(0), Some(1))
+    );
+    drop(tx);
+    assert_eq!(
+        (now(rx.high().recv()), now(rx.high().recv())),
+        (Some(2), None)
+    );
+    assert_eq!(
+        (now(rx.low().recv()), now(rx.low().recv_many(&mut low, 1))),
         (None, 0)
     );
-    assert_eq!(rx.try_recv_low(), Err(TryRecvError::Closed));
-    assert_eq!(rx.try_recv_high(), Err(TryRecvError::Closed));
-    assert_eq!(rx.try_recv_many_low(&mut low, 1), Err(TryRecvError::Closed));
+    assert_eq!(rx.low().try_recv(), Err(TryRecvError::Closed));
+    assert_eq!(rx.high().try_recv(), Err(TryRecvError::Closed));
+    assert_eq!(
+        rx.low().try_recv_many(&mut low, 1),
+        Err(TryRecvError::Closed)
+    );
 }
 
 #[test]
@@ -189,7 +201,7 @@ fn handles_of_one_mailbox_know_each_other() {
 fn stats_are_those_of_each_class() {
     let (mut tx, mut rx) = mailbox::<u8, u8>(4, 8);
     tx.high().try_send_many(0..3).unwrap();
-    tx.try_send_many_low(0..5).unwrap();
+    tx.low().try_send_many(0..5).unwrap();
     let stats = rx.stats();
     assert_eq!((stats.high.depth, stats.low.depth), (3, 5));
     assert_eq!((stats.high.lanes_open, stats.low.lanes_open), (1, 1));

@@ -102,7 +102,7 @@ fn a_mailbox_pauses_after_its_budget_of_both_classes() {
         .low(|low| low.budget(6))
         .build::<u32, u32>();
     tx.high().try_send_many(0..4).unwrap();
-    tx.try_send_many_low(0..8).unwrap();
+    tx.low().try_send_many(0..8).unwrap();
     let (wakes, waker) = Wakes::new();
     for _ in 0..6 {
         assert!(poll(pin!(rx.recv()), &waker).is_ready());

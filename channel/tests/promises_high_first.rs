@@ -117,7 +117,7 @@ fn delay_in_a_batch(taken: usize, ready: usize) -> usize {
     )));
     for sender in &mut senders {
         sender.try_send_low(0).unwrap();
-        assert!(common::poll(pin!(sender.reserve_low()), &waker).is_pending());
+        assert!(common::poll(pin!(sender.low().reserve()), &waker).is_pending());
     }
     let mut got = Vec::new();
     let count = now(rx.recv_many(&mut got, WAITING));
@@ -155,7 +155,7 @@ fn a_high_message_from_another_thread_comes_at_a_look() {
     let mut low_tx = tx.clone();
     let mut high_tx = tx;
     for _ in 0..ROUNDS {
-        let sent = low_tx.try_send_many_low(0..256).unwrap();
+        let sent = low_tx.low().try_send_many(0..256).unwrap();
         let mut got = Vec::with_capacity(512);
         thread::scope(|scope| {
             scope.spawn(|| high_tx.try_send_high(1).unwrap());

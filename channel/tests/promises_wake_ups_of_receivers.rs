@@ -241,13 +241,13 @@ fn one_class_alone_is_woken_after_the_whole_mailbox_was_waited_for() {
     assert!(poll(pin!(rx.recv()), &whole).is_pending());
     let (wakes, waker) = Wakes::new();
     {
-        let mut low = pin!(rx.recv_low());
+        let mut low = pin!(rx.low().recv());
         assert!(poll(low.as_mut(), &waker).is_pending());
         tx.try_send_low(1).unwrap();
         assert_eq!(wakes.count(), 1);
         assert_eq!(poll(low, &waker), Poll::Ready(Some(1)));
     }
-    let mut high = pin!(rx.recv_high());
+    let mut high = pin!(rx.high().recv());
     assert!(poll(high.as_mut(), &waker).is_pending());
     tx.try_send_high(2).unwrap();
     assert_eq!(wakes.count(), 2);

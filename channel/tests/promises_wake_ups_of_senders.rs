@@ -73,12 +73,12 @@ fn send_is_woken_by_recv_many_and_by_readers_of_one_class() {
     let (mut tx, mut rx) = mailbox::<u32, u32>(2, 2);
     let (wakes, waker) = Wakes::new();
     for many in [true, false] {
-        tx.try_send_many_low([1, 2]).unwrap();
+        tx.low().try_send_many([1, 2]).unwrap();
         let before = wakes.count();
         let mut send = pin!(tx.send_low(3));
         assert!(poll(send.as_mut(), &waker).is_pending());
         if many {
-            assert_eq!(rx.try_recv_many_low(&mut Vec::new(), 2), Ok(2));
+            assert_eq!(rx.low().try_recv_many(&mut Vec::new(), 2), Ok(2));
         } else {
             assert_eq!(rx.try_recv_many(&mut Vec::new(), 2), Ok(2));
         }

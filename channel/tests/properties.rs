@@ -120,7 +120,7 @@ impl Model {
         let (result, room) = match op {
             Op::High(_) => (tx.try_send_high((who, n)), high - producer.high.len()),
             Op::Low(_) => (tx.try_send_low((who, n)), low - used),
-            _ => (tx.try_feed_low((who, n)), low - used),
+            _ => (tx.low().try_feed((who, n)), low - used),
         };
         match (result, op) {
             (Ok(()), Op::High(_)) => producer.high.push_back(n),
@@ -146,11 +146,11 @@ impl Model {
         let room = low - producer.low.len() - producer.staged.len();
         let mut batch: Vec<_> = numbers.iter().map(|&n| (who, n)).collect();
         let sent = if as_vec {
-            let sent = tx.try_send_vec_low(&mut batch).ok();
+            let sent = tx.low().try_send_vec(&mut batch).ok();
             assert_eq!(sent.unwrap_or(0) + batch.len(), count);
             sent
         } else {
-            tx.try_send_many_low(batch).ok()
+            tx.low().try_send_many(batch).ok()
         };
         assert_eq!(sent.is_none(), closed);
         if let Some(sent) = sent {
@@ -168,7 +168,7 @@ impl Model {
             Op::SendVec(who, count) => self.send_batch(who, count, true),
             Op::Flush(who) => {
                 let producer = &mut self.producers[who];
-                match producer.tx.as_mut().map(MailboxSender::flush_low) {
+                match producer.tx.as_mut().map(|tx| tx.low().flush()) {
                     Some(Ok(())) => producer.flush(),
                     Some(Err(back)) => {
                         assert!(self.closed);

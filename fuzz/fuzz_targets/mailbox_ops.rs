@@ -222,9 +222,9 @@ impl Model {
         let mut items: Vec<_> = numbers.iter().map(|&n| (producer, n)).collect();
         let room = self.low_capacity - lane.used();
         let sent = if as_vec {
-            tx.try_send_vec_low(&mut items).map_err(drop)
+            tx.low().try_send_vec(&mut items).map_err(drop)
         } else {
-            tx.try_send_many_low(items).map_err(drop)
+            tx.low().try_send_many(items).map_err(drop)
         };
         match sent {
             Ok(sent) => {
@@ -246,7 +246,7 @@ impl Model {
         };
         let lane = &mut self.low[producer];
         let n = lane.number();
-        match tx.try_feed_low((producer, n)) {
+        match tx.low().try_feed((producer, n)) {
             Ok(()) => {
                 assert!(!self.closed && lane.used() < self.low_capacity);
                 lane.staged.push_back(n);
@@ -261,7 +261,7 @@ impl Model {
             return;
         };
         let lane = &mut self.low[producer];
-        match tx.flush_low() {
+        match tx.low().flush() {
             Ok(()) => {
                 assert!(!self.closed || lane.staged.is_empty());
                 lane.flush();
@@ -371,11 +371,11 @@ impl Model {
                 Ok(message) => self.received(message, true),
                 Err(error) => self.nothing(error),
             },
-            Op::RecvHigh => match self.rx.try_recv_high() {
+            Op::RecvHigh => match self.rx.high().try_recv() {
                 Ok(item) => self.received(Message::High(item), true),
                 Err(_) => assert!(!self.has_high()),
             },
-            Op::RecvLow => match self.rx.try_recv_low() {
+            Op::RecvLow => match self.rx.low().try_recv() {
                 Ok(item) => self.received(Message::Low(item), false),
                 Err(_) => assert!(self.low.iter().all(|lane| lane.queue.is_empty())),
             },

@@ -1,12 +1,14 @@
 //! The mailbox with two priorities: two meshes, a sender for both, and a receiver that looks at the high one
 //! first.
 
+mod class_receiver;
 mod classes;
 mod receiver;
 mod sender;
 
 use self::classes::Classes;
 pub use self::{
+    class_receiver::ClassReceiver,
     receiver::MailboxReceiver,
     sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
 };

@@ -7,11 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Message, Overflow, WeakMailboxSender, classes::Classes};
+use super::{ClassReceiver, Message, Overflow, WeakMailboxSender, classes::Classes};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
     receiver::budget::Pace,
-    receiver::inbox::Inbox,
     sender::WeakSender,
     stats::MailboxStats,
     sync::park,
@@ -22,7 +21,8 @@ use crate::{
 ///
 /// A high-priority message whose send has returned before a receive begins is what that receive gives;
 /// a batch looks for them again at least every [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority messages. How many
-/// low-priority lanes are ready makes no difference. Otherwise as [`Receiver`](crate::Receiver), also
+/// low-priority lanes are ready makes no difference. [`high`](Self::high) and [`low`](Self::low) receive from one
+/// class alone. Otherwise as [`Receiver`](crate::Receiver), also
 /// about the budget, which counts both classes.
 pub struct MailboxReceiver<High, Low> {
     pub(super) classes: Classes<High, Low>,
@@ -74,42 +74,6 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    /// Takes a high-priority message if one is there.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv`](Self::try_recv), for this class alone.
-    pub fn try_recv_high(&mut self) -> Result<High, TryRecvError> {
-        try_recv_of(&mut self.classes.high)
-    }
-
-    /// Takes a low-priority message if one is there, whatever waits in the high class.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv`](Self::try_recv), for this class alone.
-    pub fn try_recv_low(&mut self) -> Result<Low, TryRecvError> {
-        try_recv_of(&mut self.classes.low)
-    }
-
-    /// Takes up to `limit` low-priority messages to the end of `into`, and says how many, whatever waits
-    /// in the high class.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv_low`](Self::try_recv_low), when there is none and `limit` is not zero.
-    pub fn try_recv_many_low(
-        &mut self,
-        into: &mut Vec<Low>,
-        limit: usize,
-    ) -> Result<usize, TryRecvError> {
-        match self.classes.low.try_next_many(into, limit) {
-            0 if limit > 0 && self.classes.low.is_finished() => Err(TryRecvError::Closed),
-            0 if limit > 0 => Err(TryRecvError::Empty),
-            count => Ok(count),
-        }
-    }
-
     /// Waits for a message. `None` when the mailbox is closed, or all senders are gone, and all messages
     /// have been taken.
     ///
@@ -132,44 +96,6 @@ impl<High, Low> MailboxReceiver<High, Low> {
         poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
     }
 
-    /// Waits for a high-priority message; `None` when that class is closed and drained.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn recv_high(&mut self) -> Option<High> {
-        poll_fn(|cx| self.poll_recv_high(cx)).await
-    }
-
-    /// Waits for a low-priority message, whatever waits in the high class; `None` when that class is
-    /// closed and drained.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn recv_low(&mut self) -> Option<Low> {
-        poll_fn(|cx| self.poll_recv_low(cx)).await
-    }
-
-    /// Waits for low-priority messages, and takes up to `limit` of those that are there, whatever waits
-    /// in the high class. Says how many: zero when that class is closed and drained, or `limit` is zero.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn recv_many_low(&mut self, into: &mut Vec<Low>, limit: usize) -> usize {
-        let (pace, low) = (&mut self.pace, &mut self.classes.low);
-        poll_fn(|cx| {
-            let take = |low: &mut Inbox<Low>| match low.try_next_many(into, limit) {
-                0 if limit > 0 => None,
-                count => Some(count),
-            };
-            let taken = pace.poll(low, cx, take, |&count| count);
-            taken.map(|count| count.unwrap_or(0))
-        })
-        .await
-    }
-
     /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or the
     /// mailbox closes.
     #[inline]
@@ -188,24 +114,9 @@ impl<High, Low> MailboxReceiver<High, Low> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        let take = |classes: &mut Classes<High, Low>| match classes.try_next_many(into, limit) {
-            0 => None,
-            count => Some(count),
-        };
-        let taken = self.pace.poll(&mut self.classes, cx, take, |&count| count);
-        taken.map(|count| count.unwrap_or(0))
-    }
-
-    /// Polls for a high-priority message.
-    pub fn poll_recv_high(&mut self, cx: &mut Context<'_>) -> Poll<Option<High>> {
-        self.pace
-            .poll(&mut self.classes.high, cx, Inbox::try_next, |_| 1)
-    }
-
-    /// Polls for a low-priority message, whatever waits in the high class.
-    pub fn poll_recv_low(&mut self, cx: &mut Context<'_>) -> Poll<Option<Low>> {
-        self.pace
-            .poll(&mut self.classes.low, cx, Inbox::try_next, |_| 1)
+        self.pace.poll_many(&mut self.classes, cx, |classes| {
+            classes.try_next_many(into, limit)
+        })
     }
 
     /// Waits until a message is there, without taking it: `true`; or until the mailbox is closed and
@@ -225,6 +136,18 @@ impl<High, Low> MailboxReceiver<High, Low> {
         };
         let found = self.pace.poll(&mut self.classes, cx, look, |()| 1);
         found.map(|found| found.is_some())
+    }
+
+    /// The high class alone.
+    #[inline]
+    pub fn high(&mut self) -> ClassReceiver<'_, High> {
+        ClassReceiver::new(&mut self.classes.high, &mut self.pace)
+    }
+
+    /// The low class alone, whatever waits in the high class.
+    #[inline]
+    pub fn low(&mut self) -> ClassReceiver<'_, Low> {
+        ClassReceiver::new(&mut self.classes.low, &mut self.pace)
     }
 
     /// Whether a high-priority message is there; a snapshot.
@@ -332,14 +255,6 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Messages that are there; ends when there is none.
     pub fn try_iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
         std::iter::from_fn(|| self.try_recv().ok())
-    }
-}
-
-fn try_recv_of<T>(inbox: &mut Inbox<T>) -> Result<T, TryRecvError> {
-    match inbox.try_next() {
-        Some(message) => Ok(message),
-        None if inbox.is_finished() => Err(TryRecvError::Closed),
-        None => Err(TryRecvError::Empty),
     }
 }
 

@@ -1,19 +1,19 @@
 //! Sending to a mailbox: two lanes for one producer.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use super::{Overflow, Sent};
 use crate::{
-    error::{SendError, SendManyError, SendTimeoutError, TrySendError},
+    error::{SendError, TrySendError},
     sender::shared::SharedSender,
-    sender::{Permit, Sender, WeakSender},
+    sender::{Sender, WeakSender},
 };
 
 /// The sending side of a mailbox. Each clone is a producer with two lanes of its own.
 ///
 /// A sender keeps the order of its messages within a class. There is no order between the classes, nor
-/// between senders. [`high`](Self::high) and [`low`](Self::low) give the full interface of [`Sender`] for
-/// each class; the methods here are those that are used most.
+/// between senders. The methods here are those that are used most; all that [`Sender`] has (permits, timeouts,
+/// batches) is behind [`high`](Self::high) and [`low`](Self::low), for each class.
 pub struct MailboxSender<High, Low> {
     pub(super) high: Sender<High>,
     pub(super) low: Sender<Low>,
@@ -61,32 +61,6 @@ impl<High, Low> MailboxSender<High, Low> {
     /// As [`Sender::blocking_send`].
     pub fn blocking_send_high(&mut self, message: High) -> Result<(), SendError<High>> {
         self.high.blocking_send(message)
-    }
-
-    /// Sends a high-priority message, blocking the thread for at most `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::send_timeout`].
-    pub fn send_high_timeout(
-        &mut self,
-        message: High,
-        timeout: Duration,
-    ) -> Result<(), SendTimeoutError<High>> {
-        self.high.send_timeout(message, timeout)
-    }
-
-    /// Waits for room for a high-priority message; see [`Sender::reserve`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::reserve`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn reserve_high(&mut self) -> Result<Permit<'_, High>, SendError<()>> {
-        self.high.reserve().await
     }
 
     /// Sends a low-priority message if the lane has room, whatever [`Overflow`] says.
@@ -142,117 +116,6 @@ impl<High, Low> MailboxSender<High, Low> {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Sends a low-priority message, blocking the thread for at most `timeout`, whatever [`Overflow`]
-    /// says.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::send_timeout`].
-    pub fn send_low_timeout(
-        &mut self,
-        message: Low,
-        timeout: Duration,
-    ) -> Result<(), SendTimeoutError<Low>> {
-        self.low.send_timeout(message, timeout)
-    }
-
-    /// Waits for room for a low-priority message; see [`Sender::reserve`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::reserve`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn reserve_low(&mut self) -> Result<Permit<'_, Low>, SendError<()>> {
-        self.low.reserve().await
-    }
-
-    /// Stages a low-priority message; see [`Sender::try_feed`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::try_feed`].
-    pub fn try_feed_low(&mut self, message: Low) -> Result<(), TrySendError<Low>> {
-        self.low.try_feed(message)
-    }
-
-    /// Stages a low-priority message, waiting for room; see [`Sender::feed`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::feed`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Sender::feed`].
-    pub async fn feed_low(&mut self, message: Low) -> Result<(), SendError<Low>> {
-        self.low.feed(message).await
-    }
-
-    /// Sends the staged low-priority messages; see [`Sender::flush`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::flush`].
-    pub fn flush_low(&mut self) -> Result<(), SendError<Vec<Low>>> {
-        self.low.flush()
-    }
-
-    /// Sends as many low-priority messages as fit; see [`Sender::try_send_many`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::try_send_many`].
-    pub fn try_send_many_low(
-        &mut self,
-        messages: impl IntoIterator<Item = Low>,
-    ) -> Result<usize, SendManyError<Low>> {
-        self.low.try_send_many(messages)
-    }
-
-    /// Sends low-priority messages, waiting for room; see [`Sender::send_many`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::send_many`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Sender::send_many`].
-    pub async fn send_many_low(
-        &mut self,
-        messages: impl IntoIterator<Item = Low>,
-    ) -> Result<usize, SendManyError<Low>> {
-        self.low.send_many(messages).await
-    }
-
-    /// Sends as many low-priority messages as fit; see [`Sender::try_send_vec`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::try_send_vec`].
-    pub fn try_send_vec_low(&mut self, messages: &mut Vec<Low>) -> Result<usize, SendError<usize>> {
-        self.low.try_send_vec(messages)
-    }
-
-    /// Sends low-priority messages, waiting for room; see [`Sender::send_vec`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::send_vec`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Sender::send_vec`].
-    pub async fn send_vec_low(
-        &mut self,
-        messages: &mut Vec<Low>,
-    ) -> Result<usize, SendError<usize>> {
-        self.low.send_vec(messages).await
     }
 
     /// What this sender does when its low lane is full. Clones made later inherit it.

@@ -163,4 +163,18 @@ impl Pace {
         self.rest();
         Poll::Pending
     }
+
+    /// Polls `source` with `take`, which appends messages somewhere and returns how many: zero when the source is
+    /// closed and drained.
+    #[inline]
+    pub(crate) fn poll_many<S: Source>(
+        &mut self,
+        source: &mut S,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut S) -> usize,
+    ) -> Poll<usize> {
+        let some = |source: &mut S| Some(take(source)).filter(|&count| count > 0);
+        let taken = self.poll(source, cx, some, |&count| count);
+        taken.map(Option::unwrap_or_default)
+    }
 }

@@ -57,7 +57,7 @@ impl<T> Receiver<T> {
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         match self.inbox.try_next() {
             Some(message) => Ok(message),
-            None => Err(self.why_nothing()),
+            None => Err(self.inbox.why_nothing()),
         }
     }
 
@@ -72,17 +72,8 @@ impl<T> Receiver<T> {
         limit: usize,
     ) -> Result<usize, TryRecvError> {
         match self.inbox.try_next_many(into, limit) {
-            0 if limit > 0 => Err(self.why_nothing()),
+            0 if limit > 0 => Err(self.inbox.why_nothing()),
             count => Ok(count),
-        }
-    }
-
-    #[cold]
-    fn why_nothing(&mut self) -> TryRecvError {
-        if self.inbox.is_finished() {
-            TryRecvError::Closed
-        } else {
-            TryRecvError::Empty
         }
     }
 
@@ -124,12 +115,9 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        let take = |inbox: &mut Inbox<T>| match inbox.try_next_many(into, limit) {
-            0 => None,
-            count => Some(count),
-        };
-        let taken = self.pace.poll(&mut self.inbox, cx, take, |&count| count);
-        taken.map(|count| count.unwrap_or(0))
+        self.pace.poll_many(&mut self.inbox, cx, |inbox| {
+            inbox.try_next_many(into, limit)
+        })
     }
 
     /// Waits until a message is there, without taking it: `true`; or until the channel is closed and

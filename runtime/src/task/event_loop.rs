@@ -404,7 +404,7 @@ impl<A: Actor> Context<A> {
             let ahead = self.ahead.get_or_insert_default();
             let mut taken = Vec::from(std::mem::take(&mut **ahead));
             // If there are none they are not missed.
-            let _ = self.mailbox.try_recv_many_low(&mut taken, limit);
+            let _ = self.mailbox.low().try_recv_many(&mut taken, limit);
             let is_behind = taken.len() == limit && self.turn.round == 1;
             **ahead = taken.into();
             if is_behind {
@@ -414,7 +414,7 @@ impl<A: Actor> Context<A> {
     }
 
     fn take_high<S: Step<A>>(&mut self) -> Option<S> {
-        match self.mailbox.try_recv_high() {
+        match self.mailbox.high().try_recv() {
             Ok(envelope) => {
                 self.turn.took_high();
                 Some(S::high(self, envelope))
@@ -431,7 +431,7 @@ impl<A: Actor> Context<A> {
             self.turn.took_low();
             return Some(S::low(self, envelope));
         }
-        match self.mailbox.try_recv_low() {
+        match self.mailbox.low().try_recv() {
             Ok(envelope) => {
                 self.turn.took_low();
                 Some(S::low(self, envelope))

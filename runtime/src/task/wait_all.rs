@@ -105,7 +105,7 @@ impl<A: Actor> Context<A> {
             }
             if gathered >= input && !others_ready {
                 // Only what is urgent is taken while the others are waited for.
-                return match self.mailbox.poll_recv_high(cx) {
+                return match self.mailbox.high().poll_recv(cx) {
                     Poll::Ready(Some(envelope)) => self.stash(envelope),
                     Poll::Ready(None) => Poll::Ready(false),
                     Poll::Pending => Poll::Pending,
@@ -140,7 +140,7 @@ impl<A: Actor> Context<A> {
         }
         if scratch.len() < limit {
             let left = limit - scratch.len();
-            let _ = self.mailbox.try_recv_many_low(&mut scratch, left);
+            let _ = self.mailbox.low().try_recv_many(&mut scratch, left);
         }
         let mut batch = match self.rare().batch.take() {
             Some(batch) => batch,

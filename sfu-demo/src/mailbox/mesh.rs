@@ -39,7 +39,8 @@ impl<H: Send + 'static, L: Send + 'static> Sender<H, L> for MailboxSender<H, L> 
     }
 
     fn try_send_low_many(&mut self, messages: &mut Vec<L>) -> Result<usize, Refused<()>> {
-        self.try_send_vec_low(messages)
+        self.low()
+            .try_send_vec(messages)
             .map_err(|_| Refused::Closed(()))
     }
 }

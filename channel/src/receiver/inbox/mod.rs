@@ -14,6 +14,7 @@ use std::{fmt, mem, task::Waker};
 
 use self::{polling::Polling, quota::Turn};
 use crate::{
+    error::TryRecvError,
     fan_in::Mesh,
     fan_in::lane::{Dry, Lane, LaneRx},
     fan_in::ready::{Arm, Chain, LaneQueue},
@@ -468,6 +469,16 @@ impl<T> Inbox<T> {
             return false;
         }
         !self.express.is_due()
+    }
+
+    /// Why `try_next` has found nothing.
+    #[cold]
+    pub(crate) fn why_nothing(&mut self) -> TryRecvError {
+        if self.is_finished() {
+            TryRecvError::Closed
+        } else {
+            TryRecvError::Empty
+        }
     }
 
     /// Whether a message is there, without taking it. May move lanes about.

@@ -1,0 +1,119 @@
+//! Receiving from one class of a mailbox alone.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use crate::{
+    error::TryRecvError,
+    receiver::{budget::Pace, inbox::Inbox},
+};
+
+/// One class of a mailbox, borrowed from its receiver by [`MailboxReceiver::high`] or [`MailboxReceiver::low`].
+///
+/// It receives from that class whatever waits in the other. Both classes count against one
+/// [budget](crate::Builder::budget).
+///
+/// # Examples
+///
+/// ```
+/// let (mut tx, mut rx) = lanemesh::mailbox::<&str, u64>(1, 1);
+/// tx.try_send_high("stop").unwrap();
+/// tx.try_send_low(1).unwrap();
+/// assert_eq!(rx.low().try_recv(), Ok(1));
+/// assert_eq!(rx.high().try_recv(), Ok("stop"));
+/// ```
+///
+/// [`MailboxReceiver::high`]: crate::MailboxReceiver::high
+/// [`MailboxReceiver::low`]: crate::MailboxReceiver::low
+pub struct ClassReceiver<'a, T> {
+    inbox: &'a mut Inbox<T>,
+    pace: &'a mut Pace,
+}
+
+impl<'a, T> ClassReceiver<'a, T> {
+    #[inline]
+    pub(super) fn new(inbox: &'a mut Inbox<T>, pace: &'a mut Pace) -> Self {
+        Self { inbox, pace }
+    }
+
+    /// Takes a message of this class if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when this class is closed and
+    /// drained.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.inbox.try_next() {
+            Some(message) => Ok(message),
+            None => Err(self.inbox.why_nothing()),
+        }
+    }
+
+    /// Appends up to `limit` messages of this class to `into`, and returns how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv), when there is none and `limit` is not zero.
+    pub fn try_recv_many(
+        &mut self,
+        into: &mut Vec<T>,
+        limit: usize,
+    ) -> Result<usize, TryRecvError> {
+        match self.inbox.try_next_many(into, limit) {
+            0 if limit > 0 => Err(self.inbox.why_nothing()),
+            count => Ok(count),
+        }
+    }
+
+    /// Waits for a message of this class; `None` when the class is closed and drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a message is taken only when the future is ready.
+    pub async fn recv(mut self) -> Option<T> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Waits for messages of this class, and appends up to `limit` of those that are there to `into`. Returns how
+    /// many: zero when the class is closed and drained, or `limit` is zero.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv_many(mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
+    }
+
+    /// Polls for a message of this class. With `Pending`, the waker of the last call is woken when there is one, or
+    /// the class closes.
+    #[inline]
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.pace.poll(self.inbox, cx, Inbox::try_next, |_| 1)
+    }
+
+    /// Polls for up to `limit` messages of this class, as [`recv_many`](Self::recv_many) does.
+    pub fn poll_recv_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        self.pace
+            .poll_many(self.inbox, cx, |inbox| inbox.try_next_many(into, limit))
+    }
+}
+
+impl<T> fmt::Debug for ClassReceiver<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClassReceiver")
+            .field("inbox", &self.inbox)
+            .finish_non_exhaustive()
+    }
+}
