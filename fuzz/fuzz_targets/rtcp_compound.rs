@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use rtcp::packet::unmarshal;
-use sfu_demo::rtp::{self, Malformed, Packet};
+use sfu_demo::net::rtp::{self, Malformed, Packet};
 
 /// The reports: of these the other reader is compared with ours. Others it does not read without panicking.
 const SENDER_REPORT: u8 = 200;

@@ -11,10 +11,10 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use rtp_types::RtpPacket;
 use sfu_demo::{
-    rtp::{self, Malformed, Packet, Rtp},
+    media::codec::{Codec, Name, starts_keyframe},
+    net::rtp::{self, Malformed, Packet, Rtp},
     session::{
         Layer, MediaPacket, TrackId,
-        codec::{Codec, Name, starts_keyframe},
         downstream::{Downstream, Rewritten},
     },
 };

@@ -11,12 +11,12 @@ use std::{
 
 use libfuzzer_sys::fuzz_target;
 use sfu_demo::{
-    demux::{Directory, Kind, Origin, Route, kind},
+    media::codec::{Codec, Name, PayloadTypes},
     session::{
         ParticipantId, Role, Session, SessionEvent,
         build::{self, Setup, Who},
-        codec::{Codec, Name, PayloadTypes},
     },
+    shard::demux::{Directory, Kind, Origin, Route, kind},
 };
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,

@@ -7,9 +7,9 @@ use std::{fmt, fs, io};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::lobby::Limits;
+use crate::control::admission::Limits;
 use crate::mailbox::Kind;
-use crate::serve::Options;
+use crate::server::Options;
 
 /// What `serve` can be told.
 #[derive(Debug, Clone, Default, Args, Deserialize)]

@@ -5,25 +5,15 @@
 
 #![deny(unsafe_code)]
 
-pub mod actors;
-pub mod bench;
-pub mod capture;
-pub mod client;
 pub mod config;
-pub mod cpu;
-pub mod demux;
+pub mod control;
+pub mod cpu_time;
 pub mod http;
-pub mod lobby;
 pub mod mailbox;
-pub mod relay;
-pub mod replay;
-pub mod room;
-pub mod router;
-pub mod rtp;
-pub mod serve;
+pub mod media;
+pub mod net;
+pub mod server;
 pub mod session;
 pub mod shard;
-mod stage;
 pub mod stats;
-pub mod tcp;
-pub mod udp;
+pub mod tools;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use sfu_demo::bench::{self, Load, Transport};
 use sfu_demo::config::ServeArgs;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::{Kind, Mailbox};
-use sfu_demo::session::codec::Name;
-use sfu_demo::{relay, replay, serve};
+use sfu_demo::media::codec::Name;
+use sfu_demo::server;
+use sfu_demo::tools::bench::{self, Load, Transport};
+use sfu_demo::tools::{relay, replay};
 
 /// A selective forwarding unit on the lanemesh mailbox.
 ///
@@ -299,7 +300,7 @@ impl OnMailbox for Serve {
             let options = self.0.options();
             let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
             let shards = options.shards;
-            let server = serve::start::<M>(options).await?;
+            let server = server::start::<M>(options).await?;
             let url = format!("http://{}/", server.http);
             println!("Open {url} in two browser tabs.");
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::relay::{self, Options};
+use sfu_demo::tools::relay::{self, Options};
 
 struct Counting;
 

@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::serve::Options;
+use sfu_demo::server::Options;
 use support::browser::Browser;
 use support::{Running, options};
 

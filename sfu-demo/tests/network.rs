@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sfu_demo::client::Client;
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::serve::Options;
-use sfu_demo::session::codec::{Codec, Name};
-use sfu_demo::udp::RecvBatch;
+use sfu_demo::media::codec::{Codec, Name};
+use sfu_demo::net::udp::RecvBatch;
+use sfu_demo::server::Options;
+use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 use support::client::{client, join, post};
 use support::proxy::{Proxy, Way, is_rtp};

@@ -7,8 +7,8 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use sfu_demo::client::Client;
-use sfu_demo::udp::RecvBatch;
+use sfu_demo::net::udp::RecvBatch;
+use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 use support::client::{OPUS, agent, client, delete, post};
 use support::{Killed, get_json, until};

@@ -11,9 +11,9 @@ use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::peers::Flume;
 use sfu_demo::mailbox::{Kind, Mailbox};
-use sfu_demo::relay::{self, Options, Relay};
-use sfu_demo::replay;
 use sfu_demo::stats::Drop;
+use sfu_demo::tools::relay::{self, Options, Relay};
+use sfu_demo::tools::replay;
 use support::{Killed, installed, until};
 
 fn start<M: Mailbox>(to: Vec<std::net::SocketAddr>, shards: usize) -> Relay {

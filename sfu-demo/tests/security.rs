@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use sfu_demo::client::Client;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::serve::Options;
+use sfu_demo::net::udp::RecvBatch;
+use sfu_demo::server::Options;
 use sfu_demo::session::MAX_PUBLISHED;
-use sfu_demo::udp::RecvBatch;
+use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 use support::client::{OPUS, agent, client, drive_until, join, post, unsigned_request, value_of};
 use support::{Running, options, until};
@@ -414,7 +414,7 @@ fn public_address_without_a_secret_is_refused() {
             secret: secret.map(|secret| secret.as_bytes().to_vec()),
             ..options(1)
         };
-        runtime.block_on(sfu_demo::serve::start::<Mesh>(options))
+        runtime.block_on(sfu_demo::server::start::<Mesh>(options))
     };
     assert!(start(None).unwrap_err().to_string().contains("secret"));
     assert!(start(Some("short")).unwrap_err().to_string().contains("32"));
@@ -450,7 +450,7 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
     );
     server.stop();
 
-    let limits = sfu_demo::lobby::Limits { room: 2, server: 3 };
+    let limits = sfu_demo::control::admission::Limits { room: 2, server: 3 };
     let server = Running::start::<Mesh>(Options {
         limits,
         ..options(1)

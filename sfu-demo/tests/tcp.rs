@@ -6,11 +6,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use sfu_demo::client::Client;
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::serve::Options;
-use sfu_demo::tcp::accept::TcpLimits;
-use sfu_demo::udp::RecvBatch;
+use sfu_demo::net::tcp::accept::TcpLimits;
+use sfu_demo::net::udp::RecvBatch;
+use sfu_demo::server::Options;
+use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 use support::client::{OPUS, client, join, join_tcp, post, unsigned_request, value_of};
 use support::{Running, options, until, until_or};

@@ -6,16 +6,16 @@ mod support;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use sfu_demo::capture;
-use sfu_demo::client::Client;
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::peers::Flume;
 use sfu_demo::mailbox::{Kind, Mailbox};
-use sfu_demo::rtp;
-use sfu_demo::serve::Options;
-use sfu_demo::session::codec::{Codec, Name};
-use sfu_demo::udp::RecvBatch;
+use sfu_demo::media::codec::{Codec, Name};
+use sfu_demo::net::rtp;
+use sfu_demo::net::udp::RecvBatch;
+use sfu_demo::server::Options;
+use sfu_demo::tools::capture;
+use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 use support::client::{OPUS, delete, drive_until, join};
 use support::{Running, options, until, until_or};
@@ -164,7 +164,7 @@ fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
         .filter(|packet| !packet.3.is_empty())
         .take(60)
         .collect();
-    let first = sfu_demo::session::codec::starts_keyframe(codec.name, &payloads[0].3);
+    let first = sfu_demo::media::codec::starts_keyframe(codec.name, &payloads[0].3);
     assert!(first, "{name} starts with a keyframe");
     let mut got: Vec<BTreeMap<u64, Vec<u8>>> = vec![BTreeMap::new(); players.len()];
     // The publisher's first packet makes the track known; the players then wait for a keyframe, so

@@ -11,12 +11,12 @@ use super::error::Error;
 use super::limit::RateLimit;
 use super::metrics::Stats;
 use super::token::{Denied, Keys};
-use crate::lobby::{Join, Joined, LobbyMessage};
+use crate::control::admission::{Join, Joined, LobbyMessage};
+use crate::control::rooms::{self, RoomMessage};
 use crate::mailbox::{Mailbox, Refused, Sender};
-use crate::room::{self, RoomMessage};
+use crate::net::tcp::accept::Gate;
 use crate::session::Role;
 use crate::shard::{Control, LobbySender, RoomSender, ShardSender};
-use crate::tcp::accept::Gate;
 
 /// How long an actor may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -86,7 +86,7 @@ impl<M: Mailbox> App<M> {
     pub async fn goodbye(&self) {
         let mut shards = self.lock().shards.clone();
         for shard in &mut shards {
-            room::send(shard, Control::Drain).await;
+            rooms::send(shard, Control::Drain).await;
         }
     }
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::room::RoomStats;
+use crate::control::rooms::RoomStats;
+use crate::net::tcp::accept::AcceptCounters;
 use crate::stats::ShardStats;
-use crate::tcp::accept::AcceptCounters;
 
 /// The server, as seen from outside.
 #[derive(Debug, Default, Serialize)]

@@ -21,30 +21,24 @@ fn asset(kind: &'static str, body: &'static str) -> Page {
 }
 
 pub(super) async fn page() -> Page {
-    asset(
-        "text/html; charset=utf-8",
-        include_str!("../web/index.html"),
-    )
+    asset("text/html; charset=utf-8", include_str!("web/index.html"))
 }
 
 pub(super) async fn script() -> Page {
-    asset(
-        "text/javascript; charset=utf-8",
-        include_str!("../web/app.js"),
-    )
+    asset("text/javascript; charset=utf-8", include_str!("web/app.js"))
 }
 
 pub(super) async fn panel() -> Page {
     asset(
         "text/javascript; charset=utf-8",
-        include_str!("../web/panel.js"),
+        include_str!("web/panel.js"),
     )
 }
 
 pub(super) async fn style() -> Page {
-    asset("text/css; charset=utf-8", include_str!("../web/style.css"))
+    asset("text/css; charset=utf-8", include_str!("web/style.css"))
 }
 
 pub(super) async fn icon() -> Page {
-    asset("image/svg+xml", include_str!("../web/icon.svg"))
+    asset("image/svg+xml", include_str!("web/icon.svg"))
 }

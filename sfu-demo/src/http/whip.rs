@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::error::Error;
 use super::{TokenQuery, bearer, room_name};
-use crate::lobby::Join;
+use crate::control::admission::Join;
 use crate::mailbox::Mailbox;
 use crate::session::Role;
 

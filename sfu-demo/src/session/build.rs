@@ -11,10 +11,10 @@ use str0m::config::CryptoProvider;
 use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, RtcConfig};
 
-use super::codec::PayloadTypes;
 use super::signal::{Budget, SourceOf};
 use super::ssrcs::Ssrcs;
 use super::{ParticipantId, Role, Session};
+use crate::media::codec::PayloadTypes;
 
 /// The longest SDP that is read.
 pub const MAX_SDP: usize = 64 << 10;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use str0m::rtp::Vp8Descriptor;
 
-use super::codec::Name;
 use super::{Layer, MediaPacket, TrackId};
+use crate::media::codec::Name;
 
 /// How far a layer switch may be put off for want of a keyframe before it is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -232,7 +232,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::codec::Codec;
+    use crate::media::codec::Codec;
 
     fn packet(layer: u8, sequence: u64, time: u32, keyframe: bool, at: Instant) -> MediaPacket {
         MediaPacket {

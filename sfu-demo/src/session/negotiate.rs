@@ -10,7 +10,7 @@ use super::signal::{self, Carried, ToPage};
 use super::{
     MAX_SUBSCRIBED, OfferState, Offered, Role, Session, SessionEvent, TrackId, TrackInfo, build,
 };
-use crate::router::ShardId;
+use crate::shard::router::ShardId;
 
 impl Session {
     /// Offers a track of somebody else's, which shard `owner` has, to the peer.

@@ -8,11 +8,11 @@ use str0m::media::MediaKind;
 
 use super::layers::LAYER_ALIVE;
 use super::*;
-use crate::client::Client;
+use crate::media::codec::{Codec, Name};
 use crate::session::build::{Setup, Who};
-use crate::session::codec::{Codec, Name};
 use crate::session::downstream::Downstream;
 use crate::session::signal::FromPage;
+use crate::tools::client::Client;
 
 mod narrow;
 

@@ -7,9 +7,9 @@ use std::time::Instant;
 use serde::Serialize;
 use str0m::media::Rid;
 
-use super::codec::Codec;
 use super::signal::Source;
-use crate::router::ShardId;
+use crate::media::codec::Codec;
+use crate::shard::router::ShardId;
 
 /// A participant of the whole server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

@@ -10,13 +10,13 @@ use str0m::net::{Protocol, Transmit};
 
 use super::outbox::MAX_STAGED;
 use super::{Control, Media, Shard};
-use crate::demux::Origin;
+use crate::control::rooms::RoomMessage;
 use crate::mailbox::Mailbox;
-use crate::room::RoomMessage;
-use crate::router::{Interest, PeerKey};
+use crate::net::udp::{SendBatch, Socket};
 use crate::session::{Layer, MediaPacket, SessionEvent, TrackId};
+use crate::shard::demux::Origin;
+use crate::shard::router::{Interest, PeerKey};
 use crate::stats::{Counters, Drop};
-use crate::udp::{SendBatch, Socket};
 
 impl<M: Mailbox> Shard<M> {
     /// Lets every session that has been touched say and send what it has, until all is quiet; then

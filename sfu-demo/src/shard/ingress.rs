@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{Media, Shard};
-use crate::demux::{Origin, Route};
-use crate::lobby::LobbyMessage;
+use crate::control::admission::LobbyMessage;
 use crate::mailbox::{Mailbox, Sender};
-use crate::router::{PeerKey, ShardId};
+use crate::net::udp::RecvBatch;
 use crate::session::Taken;
+use crate::shard::demux::{Origin, Route};
+use crate::shard::router::{PeerKey, ShardId};
 use crate::stats::Drop;
-use crate::udp::RecvBatch;
 
 impl<M: Mailbox> Shard<M> {
     pub(super) fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<()> {

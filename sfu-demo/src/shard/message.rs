@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::demux::Origin;
-use crate::lobby::LobbyMessage;
+use crate::control::admission::LobbyMessage;
+use crate::control::rooms::RoomMessage;
 use crate::mailbox::Mailbox;
-use crate::room::RoomMessage;
-use crate::router::ShardId;
+use crate::net::tcp::Arrived;
 use crate::session::{Layer, MediaPacket, ParticipantId, Session, TrackId, TrackInfo};
+use crate::shard::demux::Origin;
+use crate::shard::router::ShardId;
 use crate::stats::ShardStats;
-use crate::tcp::Arrived;
 
 /// What a shard is told.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use std::time::Instant;
 use str0m::net::Transmit;
 
 use super::Shard;
-use crate::demux::Origin;
 use crate::mailbox::Mailbox;
+use crate::net::tcp::{Arrived, Connection, Ended, TcpCounters};
+use crate::shard::demux::Origin;
 use crate::stats::{Counters, Drop};
-use crate::tcp::{Arrived, Connection, Ended, TcpCounters};
 
 /// Connections, by their place and by their other end.
 #[derive(Debug, Default)]

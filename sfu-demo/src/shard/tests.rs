@@ -6,13 +6,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use str0m::media::MediaKind;
 
 use super::*;
-use crate::client::Client;
+use crate::control::rooms::{RoomStats, Rooms};
 use crate::mailbox::mesh::Mesh;
-use crate::room::{RoomStats, Rooms};
+use crate::media::codec::{Codec, Name};
+use crate::net::udp::Bind;
 use crate::session::Role;
 use crate::session::build::{Setup, Who};
-use crate::session::codec::{Codec, Name};
-use crate::udp::Bind;
+use crate::tools::client::Client;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,8 +1,8 @@
 //! Clients of the server's own stack, and plain HTTP.
 
-use sfu_demo::client::Client;
-use sfu_demo::session::codec::{Codec, Name};
-use sfu_demo::udp::RecvBatch;
+use sfu_demo::media::codec::{Codec, Name};
+use sfu_demo::net::udp::RecvBatch;
+use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 
 use super::{Running, until};

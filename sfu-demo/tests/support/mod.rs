@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sfu_demo::mailbox::Mailbox;
-use sfu_demo::serve::{self, Options, Server};
+use sfu_demo::server::{self, Options, Server};
 
 pub mod browser;
 pub mod client;
@@ -33,7 +33,7 @@ impl Running {
             .enable_all()
             .build()
             .unwrap();
-        let server = runtime.block_on(serve::start::<M>(options)).unwrap();
+        let server = runtime.block_on(server::start::<M>(options)).unwrap();
         Self {
             http: format!("http://{}", server.http),
             server: Some(server),

@@ -12,11 +12,11 @@ use str0m::media::MediaKind;
 use super::place::{Part, Placed};
 use super::schedule::{Schedule, age, stamp};
 use super::{Load, Run};
-use crate::client::Client;
 use crate::mailbox::Mailbox;
+use crate::net::udp::RecvBatch;
 use crate::session::Role;
-use crate::stage::{SOUND, Stage, gather};
-use crate::udp::RecvBatch;
+use crate::tools::client::Client;
+use crate::tools::loopback::{SOUND, Stage, gather};
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let placed = Placed::here();

@@ -14,10 +14,10 @@ use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
+use crate::media::codec::{Codec, PayloadTypes};
+use crate::net::tcp::{Inbox, Outbox};
+use crate::net::udp::{self, Bind, RecvBatch, SendBatch};
 use crate::session::build;
-use crate::session::codec::{Codec, PayloadTypes};
-use crate::tcp::{Inbox, Outbox};
-use crate::udp::{self, Bind, RecvBatch, SendBatch};
 
 /// A client.
 pub struct Client {

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use str0m::media::MediaKind;
 
 use super::{Options, PATIENCE, ReplayError, Report};
-use crate::capture;
-use crate::client::Client;
 use crate::mailbox::Mailbox;
-use crate::rtp;
+use crate::media::codec::{self, Codec, Name};
+use crate::net::rtp;
+use crate::net::udp::RecvBatch;
 use crate::session::Role;
-use crate::session::codec::{self, Codec, Name};
-use crate::stage::{Stage, TICK, gather};
-use crate::udp::RecvBatch;
+use crate::tools::capture;
+use crate::tools::client::Client;
+use crate::tools::loopback::{Stage, TICK, gather};
 
 /// A packet of the capture.
 struct Picture {

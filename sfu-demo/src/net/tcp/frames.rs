@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
-use crate::udp::MAX_DATAGRAM;
+use crate::net::udp::MAX_DATAGRAM;
 
 /// A frame with its length.
 const FRAME: usize = 2 + MAX_DATAGRAM;

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use str0m::media::MediaKind;
 
-use crate::client::Client;
+use crate::control::admission::{Join, Limits};
 use crate::http::Stats;
-use crate::lobby::{Join, Limits};
 use crate::mailbox::Mailbox;
-use crate::serve::{self, Options, Server};
+use crate::media::codec::{Codec, Name};
+use crate::net::udp::RecvBatch;
+use crate::server::{self, Options, Server};
 use crate::session::Role;
-use crate::session::codec::{Codec, Name};
-use crate::udp::RecvBatch;
+use crate::tools::client::Client;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How long everybody may take to be connected and to hear something.
@@ -50,7 +50,7 @@ impl Stage {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let server = runtime.block_on(serve::start::<M>(Options {
+        let server = runtime.block_on(server::start::<M>(Options {
             http: SocketAddr::from((HERE, 0)),
             media: vec![HERE],
             shards,

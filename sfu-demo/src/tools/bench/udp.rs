@@ -12,10 +12,10 @@ use quanta::Instant;
 use super::place::{Part, Placed};
 use super::schedule::{Schedule, age, stamp, wait_until};
 use super::{Load, Run};
-use crate::cpu;
+use crate::cpu_time;
 use crate::mailbox::Mailbox;
-use crate::relay;
-use crate::udp::{Bind, RecvBatch, SendBatch, recv_direct, send_direct};
+use crate::net::udp::{Bind, RecvBatch, SendBatch, recv_direct, send_direct};
+use crate::tools::relay;
 
 const HEADER: usize = 12;
 
@@ -123,7 +123,7 @@ fn bare_loop(ingress: &UdpSocket, to: &[SocketAddr], stop: &AtomicBool) -> io::R
         send_direct(&egress, &mut outgoing, true)?;
         outgoing.clear();
     }
-    Ok(cpu::of_thread())
+    Ok(cpu_time::of_thread())
 }
 
 fn sinks(load: &Load) -> io::Result<Vec<UdpSocket>> {

@@ -13,7 +13,7 @@ use quanta::Instant;
 use super::place::{Part, Placed};
 use super::schedule::{Schedule, wait_until};
 use super::{Load, Run, histogram};
-use crate::cpu;
+use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
 use crate::shard::MAILBOX_BURST;
 
@@ -247,7 +247,7 @@ fn shard<M: Mailbox>(mut mailbox: M::Receiver<Instant, Packet>) -> Outcome {
                 }
             }
         }
-        outcome.cpu = cpu::of_thread();
+        outcome.cpu = cpu_time::of_thread();
         outcome
     })
 }

@@ -14,9 +14,9 @@ use lanemesh_runtime::actor::Builder;
 use lanemesh_runtime::{Actor, ActorError, ActorResult, Context, Restart, Team, actor, actor_loop};
 use tokio::time::Interval;
 
-use crate::lobby::{Lobby, LobbyMessage};
+use crate::control::admission::{Lobby, LobbyMessage};
+use crate::control::rooms::{self, Out, RoomMessage, Rooms};
 use crate::mailbox::{Mailbox, Message, Receiver};
-use crate::room::{self, Out, RoomMessage, Rooms};
 use crate::shard::{Shard, ShardSender, Wiring};
 
 /// A shard as an actor.
@@ -57,7 +57,7 @@ fn once<A: Actor>(name: String, make: impl FnOnce() -> A + Send + 'static) -> Bu
 }
 
 /// A shard, to be started on `team`.
-pub fn shard<M: Mailbox>(
+pub(super) fn shard<M: Mailbox>(
     team: &Team,
     wiring: Wiring<M>,
     sockets: Vec<UdpSocket>,
@@ -68,7 +68,7 @@ pub fn shard<M: Mailbox>(
 }
 
 /// The room.
-pub fn room<M: Mailbox>(
+pub(super) fn room<M: Mailbox>(
     mailbox: M::Receiver<RoomMessage, Infallible>,
     shards: Vec<ShardSender<M>>,
 ) -> Builder<impl Actor + use<M>> {
@@ -82,7 +82,7 @@ pub fn room<M: Mailbox>(
 }
 
 /// The lobby.
-pub fn lobby<M: Mailbox>(
+pub(super) fn lobby<M: Mailbox>(
     lobby: Lobby,
     mailbox: M::Receiver<LobbyMessage, Infallible>,
     shards: Vec<ShardSender<M>>,
@@ -159,7 +159,7 @@ impl<M: Mailbox> Actor for RoomActor<M> {
                     let Message::High(message) = message;
                     self.rooms.handle(Instant::now(), message, &mut self.out);
                     for (shard, control) in self.out.drain(..) {
-                        room::send(&mut self.shards[shard], control).await;
+                        rooms::send(&mut self.shards[shard], control).await;
                     }
                 }
             },
@@ -189,14 +189,14 @@ impl<M: Mailbox> Actor for LobbyActor<M> {
                     let Message::High(message) = message;
                     self.lobby.handle(Instant::now(), message, &mut self.out);
                     for (shard, control) in self.out.drain(..) {
-                        room::send(&mut self.shards[shard], control).await;
+                        rooms::send(&mut self.shards[shard], control).await;
                     }
                 }
             },
             _ = self.tidy.tick() => {
                 self.lobby.tidy(Instant::now(), &mut self.out);
                 for (shard, control) in self.out.drain(..) {
-                    room::send(&mut self.shards[shard], control).await;
+                    rooms::send(&mut self.shards[shard], control).await;
                 }
             },
         )

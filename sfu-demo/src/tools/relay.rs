@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::cpu;
+use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
-use crate::rtp;
+use crate::net::rtp;
+use crate::net::udp::{Bind, RecvBatch, SendBatch, Socket, Stored};
 use crate::stats::{Drop, Drops, Latency, LatencySummary};
-use crate::udp::{Bind, RecvBatch, SendBatch, Socket, Stored};
 
 /// Datagrams taken from the port at once.
 const BATCH: usize = 64;
@@ -265,7 +265,7 @@ impl<M: Mailbox> Shard<M> {
         }
         self.stats.latency = self.latency.summary();
         self.stats.sleeps = end.observe().sleeps;
-        self.stats.cpu = cpu::of_thread();
+        self.stats.cpu = cpu_time::of_thread();
         Ok(self.stats)
     }
 

@@ -14,7 +14,7 @@ use axum::routing::{delete, get, post};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::lobby::Join;
+use crate::control::admission::Join;
 use crate::mailbox::Mailbox;
 use crate::session::Role;
 use crate::session::build::MAX_SDP;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pcap_parser::{Linktype, PcapBlockOwned, PcapError, create_reader};
 
-use crate::rtp;
+use crate::net::rtp;
 
 /// A packet of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::mailbox::{Refused, Sender};
-use crate::router::ShardId;
 use crate::session::signal::Source;
 use crate::session::{ParticipantId, Role, TrackId, TrackInfo};
 use crate::shard::Control;
+use crate::shard::router::ShardId;
 
 /// The longest message to a room, in bytes.
 const MAX_CHAT: usize = 2000;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use str0m::ice::StunMessage;
 use tokio::sync::oneshot;
 
-use crate::room;
-use crate::router::ShardId;
+use crate::control::rooms;
+use crate::net::tcp::Arrived;
 use crate::session::build::{Refusal, Setup, Who};
 use crate::session::signal::SourceOf;
 use crate::session::{ParticipantId, Role, Session};
 use crate::shard::Control;
-use crate::tcp::Arrived;
+use crate::shard::router::ShardId;
 
 /// How long an answered peer may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -175,7 +175,7 @@ impl Lobby {
     }
 
     /// Takes a message and says what follows.
-    pub fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<room::Out>) {
+    pub fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<rooms::Out>) {
         match message {
             LobbyMessage::Join(join, reply) => {
                 let _ = reply.send(self.join(now, *join));
@@ -217,7 +217,7 @@ impl Lobby {
     }
 
     /// Forgets those who did not come, and gives those who came by TCP alone a shard.
-    pub fn tidy(&mut self, now: Instant, out: &mut Vec<room::Out>) {
+    pub fn tidy(&mut self, now: Instant, out: &mut Vec<rooms::Out>) {
         let head_start = self.head_start();
         let mut late = Vec::new();
         self.guests.retain(|ufrag, guest| {
@@ -253,7 +253,7 @@ impl Lobby {
         now: Instant,
         ufrag: &str,
         connection: Box<Arrived>,
-        out: &mut Vec<room::Out>,
+        out: &mut Vec<rooms::Out>,
     ) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
@@ -329,7 +329,7 @@ impl Lobby {
     }
 
     /// Gives a session to the shard that heard of its peer first.
-    fn claim(&mut self, ufrag: &str, shard: ShardId, request: &[u8], out: &mut Vec<room::Out>) {
+    fn claim(&mut self, ufrag: &str, shard: ShardId, request: &[u8], out: &mut Vec<rooms::Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
@@ -351,7 +351,7 @@ impl Lobby {
     }
 
     /// Sends a guest and its connections to a shard.
-    fn settle(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<room::Out>) {
+    fn settle(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<rooms::Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };

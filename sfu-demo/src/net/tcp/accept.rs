@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::{Arrived, Inbox};
-use crate::lobby::LobbyMessage;
+use crate::control::admission::LobbyMessage;
 use crate::mailbox::{Mailbox, Sender};
 use crate::shard::LobbySender;
 

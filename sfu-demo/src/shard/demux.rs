@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use str0m::ice::StunMessage;
 
-use crate::router::{PeerKey, ShardId};
+use crate::shard::router::{PeerKey, ShardId};
 
 /// How many addresses of one peer are remembered; the oldest goes first.
 const MAX_ADDRESSES: usize = 32;

@@ -11,16 +11,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::actors;
+use crate::control::admission::{Join, Joined, Limits, Lobby};
 use crate::http::limit::RateLimit;
 use crate::http::token::Keys;
 use crate::http::{self, App, Mailboxes, Stats};
-use crate::lobby::{Join, Joined, Limits, Lobby};
 use crate::mailbox::Mailbox;
+use crate::net::tcp::accept::{self, Gate, TcpLimits};
+use crate::net::udp::{self, Bind};
 use crate::session::build::Setup;
 use crate::shard::Wiring;
-use crate::tcp::accept::{self, Gate, TcpLimits};
-use crate::udp::{self, Bind};
+
+mod actors;
 
 /// Control messages that a mailbox holds.
 const HIGH: usize = 1024;

@@ -14,10 +14,10 @@ use tokio::net::UdpSocket;
 
 mod batch;
 #[cfg(target_os = "linux")]
-#[path = "udp/linux.rs"]
+#[path = "linux.rs"]
 mod sys;
 #[cfg(not(target_os = "linux"))]
-#[path = "udp/portable.rs"]
+#[path = "portable.rs"]
 mod sys;
 
 pub use batch::{Datagram, RecvBatch, SendBatch, Stored};

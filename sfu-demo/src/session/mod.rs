@@ -17,11 +17,10 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
-use crate::demux::{self, Kind, Origin, Transport};
-use crate::router::ShardId;
+use crate::shard::demux::{self, Kind, Origin, Transport};
+use crate::shard::router::ShardId;
 
 pub mod build;
-pub mod codec;
 pub mod downstream;
 mod layers;
 mod negotiate;
@@ -30,7 +29,7 @@ pub mod signal;
 mod ssrcs;
 mod types;
 
-use codec::PayloadTypes;
+use crate::media::codec::{self, PayloadTypes};
 use downstream::Downstream;
 use publish::Upstream;
 use signal::{FromPage, Source, ToPage};

@@ -12,20 +12,22 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::cpu;
-use crate::demux::{Directory, Transport};
-use crate::lobby::LobbyMessage;
+use crate::control::admission::LobbyMessage;
+use crate::control::rooms::RoomMessage;
+use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver};
-use crate::room::RoomMessage;
-use crate::router::{PeerKey, Router, ShardId};
+use crate::net::udp::{RecvBatch, SendBatch, Socket};
 use crate::session::{ParticipantId, Session, SessionEvent, TrackId};
+use crate::shard::demux::{Directory, Transport};
+use crate::shard::router::{PeerKey, Router, ShardId};
 use crate::stats::{Counters, Drop, Latency, ShardStats};
-use crate::udp::{RecvBatch, SendBatch, Socket};
 
+pub mod demux;
 mod egress;
 mod ingress;
 mod message;
 mod outbox;
+pub mod router;
 mod streams;
 
 pub use message::{Control, LobbySender, Media, RoomSender, ShardReceiver, ShardSender, Wiring};
@@ -353,7 +355,7 @@ impl<M: Mailbox> Shard<M> {
             high_depth: observed.high_depth,
             low_depth: observed.low_depth,
             sleeps: observed.sleeps,
-            cpu: cpu::of_thread(),
+            cpu: cpu_time::of_thread(),
         }
     }
 }

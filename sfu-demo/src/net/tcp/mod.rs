@@ -201,7 +201,7 @@ fn retry(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tcp::accept::{Gate, TcpLimits};
+    use crate::net::tcp::accept::{Gate, TcpLimits};
 
     #[tokio::test]
     async fn reader_that_takes_nothing_for_long_is_given_up() {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::capture::{self, CaptureError};
 use crate::mailbox::Mailbox;
-use crate::relay::{self, RelayStats};
-use crate::session::codec::Name;
+use crate::media::codec::Name;
+use crate::net::udp::{Bind, SendBatch};
 use crate::stats::ShardStats;
-use crate::udp::{Bind, SendBatch};
+use crate::tools::capture::{self, CaptureError};
+use crate::tools::relay::{self, RelayStats};
 
 pub mod webrtc;
 

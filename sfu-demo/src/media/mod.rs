@@ -1,0 +1,3 @@
+//! What is forwarded: codecs.
+
+pub mod codec;
