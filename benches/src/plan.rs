@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::rig::fault::Fault;
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{Role, Subject};
+use crate::rivals::{Role, Subject};
 
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::plan::{Cell, Effort, Metric, Params, Timing, Value, Work};
 use crate::rig::alloc;
 use crate::rig::fault::Fault;
 use crate::rig::stats::{Unit, median};
-use crate::rivals::channels::Role;
+use crate::rivals::Role;
 
 /// Most messages of one run, however fast.
 const MAX_COUNT: u64 = 50_000_000;

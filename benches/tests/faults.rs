@@ -7,10 +7,11 @@ use std::time::Duration;
 use lanemesh_benches::plan::{Cell, Effort, Timing, Value};
 use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rig::stats::{Latencies, Unit};
+use lanemesh_benches::rivals::Subject;
 use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, Worker};
 use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Family,
-    FlumeAsync, FlumeBlocking, Slots, Subject, TryRx, TryTx,
+    FlumeAsync, FlumeBlocking, Slots, TryRx, TryTx,
 };
 use lanemesh_benches::rivals::two_class::OneQueue;
 use lanemesh_benches::runner::{self, Options, Progress};

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::report::table::tests::entry;
     use crate::rig::fault::Fault;
-    use crate::rivals::channels::Role;
+    use crate::rivals::Role;
 
     #[test]
     fn results_read_back() {

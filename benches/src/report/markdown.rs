@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::report::table::tests::entry;
     use crate::rig::fault::Fault;
-    use crate::rivals::channels::Role;
+    use crate::rivals::Role;
     use crate::shapes::funnel;
 
     fn machine() -> Machine {

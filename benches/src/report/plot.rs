@@ -10,7 +10,7 @@ use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE};
 
 use crate::report::table::{Field, Row, Table, amount};
 use crate::rig::stats::Better;
-use crate::rivals::channels::Role;
+use crate::rivals::Role;
 
 const SIZE: (u32, u32) = (880, 460);
 /// Where the first line of the key is.

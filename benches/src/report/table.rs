@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::plan::{Params, Value};
 use crate::rig::stats::{Unit, best, geometric_mean, times_as_good};
-use crate::rivals::channels::Role;
+use crate::rivals::Role;
 use crate::runner::Entry;
 
 /// The figures of one shape that share all parameters but the last.

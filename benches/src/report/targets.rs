@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::plan::Value;
 use crate::report::table::amount;
 use crate::rig::stats::{best, geometric_mean, times_as_good};
-use crate::rivals::channels::Role;
+use crate::rivals::Role;
 use crate::runner::Entry;
 
 /// What a bar asks of a figure.

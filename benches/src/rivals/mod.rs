@@ -2,4 +2,7 @@
 
 pub mod actors;
 pub mod channels;
+mod subject;
 pub mod two_class;
+
+pub use self::subject::{Role, Subject};

@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use lanemesh::{MailboxReceiver, MailboxSender, Message, TrySendError, mailbox};
 use tokio::sync::mpsc;
 
-use super::channels::{
-    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, LanemeshMailbox, Role, Slots, Subject, TokioMpsc,
-    TryTx, handles, visit_async,
+use crate::rivals::channels::TokioMpsc;
+use crate::rivals::channels::traits::{
+    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, Slots, TryTx, handles,
 };
+use crate::rivals::channels::visit_async;
+use crate::rivals::subject::{Role, Subject};
 
 /// A message of one of the two classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,55 @@ pub fn visit_urgent(visitor: &mut impl UrgentVisitor) {
     visitor.visit::<LanemeshMailbox>();
     visitor.visit::<TokioPair>();
     visit_async(&mut Adapter(visitor));
+}
+
+/// `lanemesh::mailbox`.
+#[derive(Debug)]
+pub struct LanemeshMailbox;
+
+impl Subject for LanemeshMailbox {
+    const NAME: &'static str = "lanemesh";
+    const ROLE: Role = Role::Ours;
+}
+
+impl Urgent for LanemeshMailbox {
+    type Tx = MailboxSender<u64, u64>;
+    type Rx = MailboxReceiver<u64, u64>;
+
+    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
+        let (tx, rx) = mailbox(high.lane, low.lane);
+        (handles(tx, producers), rx)
+    }
+}
+
+fn attempt(result: Result<(), TrySendError<u64>>) -> Attempt {
+    match result {
+        Ok(()) => Attempt::Sent,
+        Err(TrySendError::Full(_)) => Attempt::Full,
+        Err(TrySendError::Closed(_)) => Attempt::Closed,
+    }
+}
+
+impl UrgentTx for MailboxSender<u64, u64> {
+    #[inline]
+    fn try_high(&mut self, stamp: u64) -> Attempt {
+        attempt(self.try_send_high(stamp))
+    }
+
+    #[inline]
+    fn try_low(&mut self, stamp: u64) -> Attempt {
+        attempt(self.try_send_low(stamp))
+    }
+}
+
+impl UrgentRx for MailboxReceiver<u64, u64> {
+    #[inline]
+    async fn recv(&mut self) -> Option<Class> {
+        Some(match MailboxReceiver::recv(self).await? {
+            Message::High(stamp) => Class::High(stamp),
+            Message::Low(stamp) => Class::Low(stamp),
+        })
+    }
 }
 
 /// Both classes in one queue of some channel.

@@ -11,9 +11,10 @@ use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context, Handler, Message, Syst
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
 use crate::rig::fault::Fault;
-use crate::rivals::channels::Subject;
+use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
+use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::subject::Subject;
 
 /// actix with everything on one thread.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Mutex, oneshot};
 
-use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::rivals::channels::{Role, Subject};
+use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
+use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::subject::{Role, Subject};
 
 /// Bare tokio tasks.
 #[derive(Debug)]

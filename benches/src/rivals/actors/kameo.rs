@@ -10,8 +10,9 @@ use kameo::mailbox;
 use kameo::message::{Context, Message};
 use kameo::supervision::RestartPolicy;
 
-use super::{Actors, Census, Handle, MAILBOX, Place, Worker};
-use crate::rivals::channels::Subject;
+use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
+use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::subject::Subject;
 
 /// kameo.
 #[derive(Debug)]

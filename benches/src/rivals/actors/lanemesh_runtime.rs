@@ -8,8 +8,10 @@ use lanemesh_runtime::{
     Supervision, actor,
 };
 
-use super::{Actors, Census, Handle, MAILBOX, PANIC, Place, Worker};
-use crate::rivals::channels::{Role, Slots, Subject};
+use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
+use crate::rivals::actors::worker::{Census, PANIC, Place, Worker};
+use crate::rivals::channels::Slots;
+use crate::rivals::subject::{Role, Subject};
 
 /// lanemesh-runtime. What is told is of low priority, what is asked of high.
 #[derive(Debug)]

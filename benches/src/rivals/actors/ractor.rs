@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
-use super::{Actors, Census, Handle, Place, Worker};
-use crate::rivals::channels::Subject;
+use crate::rivals::actors::traits::{Actors, Handle};
+use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::subject::Subject;
 
 /// ractor.
 #[derive(Debug)]

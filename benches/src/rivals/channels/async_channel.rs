@@ -2,8 +2,11 @@
 
 use async_channel::{Receiver, Sender, TrySendError};
 
-use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `async_channel::bounded`.
 #[derive(Debug)]

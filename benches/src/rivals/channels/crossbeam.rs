@@ -2,8 +2,11 @@
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use super::{Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `crossbeam_channel::bounded`.
 #[derive(Debug)]

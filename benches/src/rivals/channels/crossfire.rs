@@ -3,11 +3,11 @@
 use crossfire::mpsc::{self, Array};
 use crossfire::{AsyncRx as Receiver, MAsyncTx, MTx, Rx as ThreadReceiver, TrySendError};
 
-use super::{
-    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx,
-    handles,
-};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `crossfire::mpsc::bounded_async`.
 #[derive(Debug)]

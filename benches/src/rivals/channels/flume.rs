@@ -2,11 +2,11 @@
 
 use flume::{Receiver, Sender, TrySendError};
 
-use super::{
-    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx,
-    handles,
-};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `flume::bounded`, waited on as a task.
 #[derive(Debug)]

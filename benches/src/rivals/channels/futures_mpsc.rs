@@ -3,8 +3,11 @@
 use futures_channel::mpsc::{self, Receiver, Sender};
 use futures_util::{SinkExt, StreamExt};
 
-use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `futures_channel::mpsc::channel`.
 #[derive(Debug)]

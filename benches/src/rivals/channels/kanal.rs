@@ -2,11 +2,11 @@
 
 use kanal::{AsyncReceiver, AsyncSender, Receiver, Sender};
 
-use super::{
-    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx,
-    handles,
-};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `kanal::bounded_async`.
 #[derive(Debug)]

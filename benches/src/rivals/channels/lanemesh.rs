@@ -1,15 +1,12 @@
-//! The project's own channel, for tasks and for threads, and its mailbox.
+//! The project's own channel, for tasks and for threads.
 
-use lanemesh::{
-    MailboxReceiver, MailboxSender, Message, Receiver, Sender, TrySendError, channel, mailbox,
-};
+use lanemesh::{Receiver, Sender, TrySendError, channel};
 
-use super::{
-    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Role, Slots, Subject, TryRx, TryTx,
-    handles,
-};
 use crate::rig::payload::Payload;
-use crate::rivals::two_class::{Class, Urgent, UrgentRx, UrgentTx};
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::{Role, Subject};
 
 /// `lanemesh::channel`, with as many slots in all its lanes as others have in their queue.
 #[derive(Debug)]
@@ -106,46 +103,5 @@ impl<T: Payload> BlockingRx<T> for Receiver<T> {
     #[inline]
     fn blocking_recv(&mut self) -> Option<T> {
         Receiver::blocking_recv(self)
-    }
-}
-
-/// `lanemesh::mailbox`.
-#[derive(Debug)]
-pub struct LanemeshMailbox;
-
-impl Subject for LanemeshMailbox {
-    const NAME: &'static str = "lanemesh";
-    const ROLE: Role = Role::Ours;
-}
-
-impl Urgent for LanemeshMailbox {
-    type Tx = MailboxSender<u64, u64>;
-    type Rx = MailboxReceiver<u64, u64>;
-
-    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
-        let (tx, rx) = mailbox(high.lane, low.lane);
-        (handles(tx, producers), rx)
-    }
-}
-
-impl UrgentTx for MailboxSender<u64, u64> {
-    #[inline]
-    fn try_high(&mut self, stamp: u64) -> Attempt {
-        attempt(self.try_send_high(stamp))
-    }
-
-    #[inline]
-    fn try_low(&mut self, stamp: u64) -> Attempt {
-        attempt(self.try_send_low(stamp))
-    }
-}
-
-impl UrgentRx for MailboxReceiver<u64, u64> {
-    #[inline]
-    async fn recv(&mut self) -> Option<Class> {
-        Some(match MailboxReceiver::recv(self).await? {
-            Message::High(stamp) => Class::High(stamp),
-            Message::Low(stamp) => Class::Low(stamp),
-        })
     }
 }

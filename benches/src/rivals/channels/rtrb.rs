@@ -5,8 +5,11 @@ use std::thread;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
-use super::{Attempt, BlockingRx, BlockingTx, Family, Role, Slots, Subject, TryRx, TryTx};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx,
+};
+use crate::rivals::subject::{Role, Subject};
 
 /// Rounds of spinning before a waiting end lets other threads run.
 const SPINS: u32 = 128;

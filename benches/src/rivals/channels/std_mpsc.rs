@@ -2,8 +2,11 @@
 
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 
-use super::{Attempt, BlockingRx, BlockingTx, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `std::sync::mpsc::sync_channel`.
 #[derive(Debug)]

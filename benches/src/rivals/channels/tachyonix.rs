@@ -2,8 +2,11 @@
 
 use tachyonix::{Receiver, Sender, TrySendError};
 
-use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `tachyonix::channel`.
 #[derive(Debug)]

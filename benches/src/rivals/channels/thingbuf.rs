@@ -3,8 +3,11 @@
 use thingbuf::mpsc::errors::TrySendError;
 use thingbuf::mpsc::{self, Receiver, Sender};
 
-use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `thingbuf::mpsc::channel`.
 #[derive(Debug)]

@@ -4,8 +4,11 @@ use std::task::{Context, Waker};
 
 use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 
-use super::{AsyncRx, AsyncTx, Attempt, Family, Slots, Subject, TryRx, TryTx, handles};
 use crate::rig::payload::Payload;
+use crate::rivals::channels::traits::{
+    AsyncRx, AsyncTx, Attempt, Family, Slots, TryRx, TryTx, handles,
+};
+use crate::rivals::subject::Subject;
 
 /// `tokio::sync::mpsc`.
 #[derive(Debug)]
