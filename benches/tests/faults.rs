@@ -10,8 +10,8 @@ use lanemesh_benches::rig::stats::{Latencies, Unit};
 use lanemesh_benches::rivals::Subject;
 use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, Worker};
 use lanemesh_benches::rivals::channels::{
-    AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Family,
-    FlumeAsync, FlumeBlocking, Slots, TryRx, TryTx,
+    AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Family, Flume,
+    Slots, TryRx, TryTx,
 };
 use lanemesh_benches::rivals::two_class::OneQueue;
 use lanemesh_benches::runner::{self, Options, Progress};
@@ -263,8 +263,8 @@ fn altered<R>(result: Result<R, Fault>) -> bool {
     matches!(result, Err(Fault::Altered))
 }
 
-type Task<K> = Faulty<FlumeAsync, K>;
-type Thread<K> = Faulty<FlumeBlocking, K>;
+type Task<K> = Faulty<Flume, K>;
+type Thread<K> = Faulty<Flume, K>;
 
 fn flood<K: Kind>() -> Result<Latencies, Fault> {
     priority::flood::<OneQueue<Task<K>>>(FLOODERS, BURSTS)
@@ -374,7 +374,7 @@ fn watched(run: impl Fn(u64) -> Result<Timing, Fault> + Send + Sync + 'static) -
     }
 
     let params = vec![("count", Value::Number(COUNT))];
-    let cell = Cell::rate::<FlumeAsync>("faults", params, Unit::Nanos, COUNT, run);
+    let cell = Cell::rate::<Flume>("faults", params, Unit::Nanos, COUNT, run);
     let options = Options {
         runs: 1,
         effort: Effort::quick(),

@@ -14,7 +14,7 @@ pub const PACKET_LEN: usize = 1200;
 const PACKETS: usize = 16;
 
 /// A message that a shape can send.
-pub trait Payload: Default + Clone + Send + Unpin + 'static {
+pub trait Payload: Default + Clone + Send + Sync + Unpin + 'static {
     /// Name in tables and results.
     const NAME: &'static str;
 

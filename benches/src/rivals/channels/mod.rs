@@ -1,35 +1,23 @@
-//! One small trait family over every channel, statically dispatched, and one file per peer.
+//! Every channel behind one small family of traits, statically dispatched.
 //!
-//! An adapter adds nothing but names: no buffering, no retry, no batching that its channel lacks.
+//! `traits` has what a channel can do, `adapter` the macro that forwards it to a channel's own
+//! operations, `peers` the channels that lanemesh is compared with. An adapter only forwards: it adds
+//! no buffering, no retry and no batching that its channel lacks.
 
 use bytes::Bytes;
 
-mod async_channel;
-mod crossbeam;
-mod crossfire;
-mod flume;
-mod futures_mpsc;
-mod kanal;
+mod adapter;
 mod lanemesh;
+mod peers;
 mod rtrb;
-mod std_mpsc;
-mod tachyonix;
-mod thingbuf;
-mod tokio_mpsc;
 pub(in crate::rivals) mod traits;
 
-pub use self::async_channel::AsyncChannel;
-pub use self::crossbeam::Crossbeam;
-pub use self::crossfire::{CrossfireAsync, CrossfireBlocking};
-pub use self::flume::{FlumeAsync, FlumeBlocking};
-pub use self::futures_mpsc::FuturesMpsc;
-pub use self::kanal::{KanalAsync, KanalBlocking};
 pub use self::lanemesh::{Lanemesh, LanemeshLanes};
+pub use self::peers::{
+    AsyncChannel, Crossbeam, CrossfireAsync, CrossfireBlocking, Flume, FuturesMpsc, KanalAsync,
+    KanalBlocking, StdMpsc, Tachyonix, Thingbuf, TokioMpsc,
+};
 pub use self::rtrb::{Rtrb, RtrbChunks};
-pub use self::std_mpsc::StdMpsc;
-pub use self::tachyonix::Tachyonix;
-pub use self::thingbuf::Thingbuf;
-pub use self::tokio_mpsc::TokioMpsc;
 pub use self::traits::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Attempt, BlockingFamily, BlockingRx, BlockingTx,
     BlockingVisitor, Family, Slots, TryRx, TryTx, TryVisitor,
@@ -37,7 +25,7 @@ pub use self::traits::{
 
 /// What some channels ask to be called once before they are used.
 pub fn prepare(membarrier: bool) {
-    ::crossfire::detect_backoff_cfg();
+    crossfire::detect_backoff_cfg();
     if membarrier && let Err(error) = ::lanemesh::register_membarrier() {
         eprintln!("lanemesh goes without membarrier: {error}");
     }
@@ -49,7 +37,7 @@ pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<TokioMpsc>();
     visitor.visit::<Tachyonix>();
     visitor.visit::<KanalAsync>();
-    visitor.visit::<FlumeAsync>();
+    visitor.visit::<Flume>();
     visitor.visit::<AsyncChannel>();
     visitor.visit::<CrossfireAsync>();
     visitor.visit::<Thingbuf>();
@@ -62,7 +50,7 @@ pub fn visit_blocking(visitor: &mut impl BlockingVisitor) {
     visitor.visit::<StdMpsc>();
     visitor.visit::<Crossbeam>();
     visitor.visit::<KanalBlocking>();
-    visitor.visit::<FlumeBlocking>();
+    visitor.visit::<Flume>();
     visitor.visit::<CrossfireBlocking>();
     visitor.visit::<Rtrb>();
 }

@@ -1,4 +1,4 @@
-//! One small trait family over every channel, statically dispatched.
+//! What a channel can do, as traits that every adapter implements.
 
 use std::future::Future;
 use std::iter;

@@ -1,0 +1,132 @@
+//! The macro that writes the trait implementations of an adapter.
+
+/// Adapts a channel: declares its subject and forwards every operation to the channel's own.
+///
+/// The lines stand in a fixed order. `send` with `recv` makes a channel for tasks, `blocking_send`
+/// with `blocking_recv` one for threads; either pair may be absent, and so may a batch operation that
+/// the channel does not have. `self` is the channel's own sender or receiver. Calls are written with
+/// the full path (`kanal::Sender::try_send(self, item)`): `self.try_send(item)` would call the
+/// adapter's method, which takes `&mut self`, instead of the channel's.
+///
+/// A result of `try_send` that matches neither pattern means that the receiver is gone.
+macro_rules! adapter {
+    (
+        $(#[$doc:meta])*
+        $subject:ident = $name:literal $(($role:ident))?,
+        for<$T:ident> ($Tx:ty, $Rx:ty);
+        open($slots:ident) => $open:expr;
+        try_send($try_tx:ident, $try_item:ident) => $try_send:expr,
+            $sent:pat => Sent, $full:pat $(if $is_full:expr)? => Full;
+        $(try_send_batch($batch_tx:ident, $batch:ident) => $try_send_batch:block)?
+        try_recv($try_rx:ident) => $try_recv:expr;
+        $(try_recv_batch($batch_rx:ident, $into:ident, $limit:ident) => $try_recv_batch:block)?
+        $(
+            send($tx:ident, $item:ident) => $send:expr;
+            recv($rx:ident) => $recv:expr;
+        )?
+        $(
+            blocking_send($blocking_tx:ident, $blocking_item:ident) => $blocking_send:expr;
+            blocking_recv($blocking_rx:ident) => $blocking_recv:expr;
+        )?
+    ) => {
+        $crate::rivals::channels::adapter::subject! {
+            $(#[$doc])*
+            $subject = $name $(($role))?, for<$T> ($Tx, $Rx);
+            open($slots) => $open;
+        }
+
+        impl<$T: Payload> TryTx<$T> for $Tx {
+            #[inline]
+            fn try_send(&mut $try_tx, $try_item: $T) -> Attempt {
+                match $try_send {
+                    $sent => Attempt::Sent,
+                    $full $(if $is_full)? => Attempt::Full,
+                    _ => Attempt::Closed,
+                }
+            }
+
+            $(
+                fn try_send_batch(&mut $batch_tx, $batch: &mut Vec<$T>) {
+                    $try_send_batch
+                }
+            )?
+        }
+
+        impl<$T: Payload> TryRx<$T> for $Rx {
+            #[inline]
+            fn try_recv(&mut $try_rx) -> Option<$T> {
+                $try_recv
+            }
+
+            $(
+                fn try_recv_batch(&mut $batch_rx, $into: &mut Vec<$T>, $limit: usize) {
+                    $try_recv_batch
+                }
+            )?
+        }
+
+        $(
+            impl<$T: Payload> AsyncTx<$T> for $Tx {
+                #[inline]
+                async fn send(&mut $tx, $item: $T) -> bool {
+                    $send
+                }
+            }
+
+            impl<$T: Payload> AsyncRx<$T> for $Rx {
+                #[inline]
+                async fn recv(&mut $rx) -> Option<$T> {
+                    $recv
+                }
+            }
+        )?
+
+        $(
+            impl<$T: Payload> BlockingTx<$T> for $Tx {
+                #[inline]
+                fn blocking_send(&mut $blocking_tx, $blocking_item: $T) -> bool {
+                    $blocking_send
+                }
+            }
+
+            impl<$T: Payload> BlockingRx<$T> for $Rx {
+                #[inline]
+                fn blocking_recv(&mut $blocking_rx) -> Option<$T> {
+                    $blocking_recv
+                }
+            }
+        )?
+    };
+}
+
+/// Declares a subject and opens its channel; a second subject of a channel that is adapted already
+/// needs no more.
+macro_rules! subject {
+    (
+        $(#[$doc:meta])*
+        $subject:ident = $name:literal $(($role:ident))?,
+        for<$T:ident> ($Tx:ty, $Rx:ty);
+        open($slots:ident) => $open:expr;
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $subject;
+
+        impl Subject for $subject {
+            const NAME: &'static str = $name;
+            $(const ROLE: $crate::rivals::Role = $crate::rivals::Role::$role;)?
+        }
+
+        impl<$T: Payload> Family<$T> for $subject {
+            type Tx = $Tx;
+            type Rx = $Rx;
+
+            fn open($slots: Slots, producers: usize) -> (Vec<$Tx>, $Rx) {
+                let (tx, rx) = $open;
+                (handles(tx, producers), rx)
+            }
+        }
+    };
+}
+
+pub(super) use {adapter, subject};
