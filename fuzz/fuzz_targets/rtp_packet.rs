@@ -10,14 +10,11 @@ use std::{
 
 use libfuzzer_sys::fuzz_target;
 use rtp_types::RtpPacket;
-use sfu_demo::{
-    media::codec::{Codec, Name, starts_keyframe},
-    net::rtp::{self, Malformed, Packet, Rtp},
-    session::{
-        Layer, MediaPacket, TrackId,
-        downstream::{Downstream, Rewritten},
-    },
-};
+use sfu_demo::ids::TrackId;
+use sfu_demo::media::{Layer, MediaPacket};
+use sfu_demo::media::codec::{Codec, Name, starts_keyframe};
+use sfu_demo::net::rtp::{self, Malformed, Packet, Rtp};
+use sfu_demo::session::downstream::{Downstream, Rewritten};
 use str0m::rtp::Vp8Descriptor;
 use webrtc_util::marshal::Unmarshal;
 

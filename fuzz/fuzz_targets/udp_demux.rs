@@ -10,14 +10,13 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use sfu_demo::{
-    media::codec::{Codec, Name, PayloadTypes},
-    session::{
-        ParticipantId, Role, Session, SessionEvent,
-        build::{self, Setup, Who},
-    },
-    shard::demux::{Directory, Kind, Origin, Route, kind},
-};
+use sfu_demo::ids::ParticipantId;
+use sfu_demo::media::codec::{Codec, Name, PayloadTypes};
+use sfu_demo::net::classify::{Kind, kind};
+use sfu_demo::net::origin::Origin;
+use sfu_demo::session::{Role, Session, SessionEvent};
+use sfu_demo::session::build::{self, Setup, Who};
+use sfu_demo::shard::demux::{Directory, Route};
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
     channel::ChannelId,

@@ -5,10 +5,9 @@
 use std::{sync::LazyLock, time::Instant};
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sfu_demo::session::{
-    ParticipantId, Role, Session,
-    build::{MAX_SDP, Refusal, Setup, Who, check_offer},
-};
+use sfu_demo::ids::ParticipantId;
+use sfu_demo::session::{Role, Session};
+use sfu_demo::session::build::{MAX_SDP, Refusal, Setup, Who, check_offer};
 use str0m::change::{SdpAnswer, SdpOffer};
 
 static SETUP: LazyLock<Setup> = LazyLock::new(|| Setup {

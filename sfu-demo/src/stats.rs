@@ -1,11 +1,10 @@
 //! What a shard counts: plain values of its own, copied out on request. Nothing is shared.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
-
-use crate::net::tcp::TcpCounters;
 
 /// Why a packet was not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,4 +217,60 @@ pub struct ShardStats {
     pub sleeps: u64,
     /// CPU time of the shard's thread.
     pub cpu: Duration,
+}
+
+/// What the connections of a shard count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TcpCounters {
+    /// Connections that are open.
+    pub open: u64,
+    /// Connections that became a peer's.
+    pub accepted: u64,
+    /// Connections that did not: what they said first was not signed by anybody here.
+    pub strangers: u64,
+    /// Frames that came in.
+    pub frames_in: u64,
+    /// Frames that went out.
+    pub frames_out: u64,
+    /// Frames that a slow reader did not get.
+    pub dropped: u64,
+    /// Connections that were ended since nothing went out any more.
+    pub stalled: u64,
+    /// Connections that were ended since they sent what is no frame.
+    pub malformed: u64,
+}
+
+/// What has become of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AcceptCounters {
+    /// Connections that came in.
+    pub connections: u64,
+    /// Those that were too many.
+    pub too_many: u64,
+    /// Those that did not say in time, or not in a way that is understood, whose they are.
+    pub nameless: u64,
+}
+
+/// A room, as seen from outside.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomStats {
+    /// Its name.
+    pub room: Arc<str>,
+    /// Its participants.
+    pub participants: usize,
+    /// The tracks that they send.
+    pub tracks: usize,
+}
+
+/// The server, as seen from outside.
+#[derive(Debug, Default, Serialize)]
+pub struct Stats {
+    /// Which mailbox it runs on.
+    pub mailbox: &'static str,
+    /// What has become of TCP connections before they came to a shard.
+    pub tcp: AcceptCounters,
+    /// Its shards.
+    pub shards: Vec<ShardStats>,
+    /// Its rooms.
+    pub rooms: Vec<RoomStats>,
 }

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use sfu_demo::ids::ParticipantId;
 use sfu_demo::session::build::{Refusal, Setup, Who, check_offer};
-use sfu_demo::session::{ParticipantId, Role, Session};
+use sfu_demo::session::{Role, Session};
 
 /// Offers of real browsers and stacks; the first byte says what the participant does.
 fn real(name: &str) -> String {

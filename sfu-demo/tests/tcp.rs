@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::net::tcp::accept::TcpLimits;
+use sfu_demo::net::gate::TcpLimits;
 use sfu_demo::net::udp::RecvBatch;
 use sfu_demo::server::Options;
 use sfu_demo::tools::client::Client;

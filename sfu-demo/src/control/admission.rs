@@ -2,21 +2,17 @@
 //! which shard the kernel gives it to. It counts who is there, and refuses who is too many.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::ice::StunMessage;
-use tokio::sync::oneshot;
 
-use crate::control::rooms;
+use crate::ids::{ParticipantId, ShardId};
+use crate::messages::{Control, Join, JoinError, Joined, LobbyMessage, Out};
 use crate::net::tcp::Arrived;
+use crate::session::Session;
 use crate::session::build::{Refusal, Setup, Who};
-use crate::session::signal::SourceOf;
-use crate::session::{ParticipantId, Role, Session};
-use crate::shard::Control;
-use crate::shard::router::ShardId;
 
 /// How long an answered peer may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,95 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const HEAD_START: Duration = Duration::from_millis(250);
 /// TCP connections that are kept for a guest.
 const MAX_CONNECTIONS: usize = 4;
-
-/// What the lobby is told.
-#[derive(Debug)]
-pub enum LobbyMessage {
-    /// Somebody wants to join.
-    Join(Box<Join>, oneshot::Sender<Result<Joined, JoinError>>),
-    /// A shard got a STUN message for a user name that it does not know.
-    Claim {
-        /// The user name.
-        ufrag: String,
-        /// The shard.
-        shard: ShardId,
-        /// The message.
-        request: Box<[u8]>,
-    },
-    /// A TCP connection names this user in its first frame.
-    Connect {
-        /// The user name.
-        ufrag: String,
-        /// The connection.
-        connection: Box<Arrived>,
-    },
-    /// Somebody who joined by HTTP leaves.
-    Leave {
-        /// The secret name of what joined.
-        resource: String,
-        /// Whether it was there.
-        reply: oneshot::Sender<bool>,
-    },
-    /// A peer is gone from its shard.
-    Ended {
-        /// Its user name.
-        ufrag: String,
-    },
-    /// Nobody may join any more.
-    Drain,
-}
-
-/// Who wants to join what.
-#[derive(Debug)]
-pub struct Join {
-    /// The room.
-    pub room: Arc<str>,
-    /// The name that others see.
-    pub name: Arc<str>,
-    /// What for.
-    pub role: Role,
-    /// The SDP offer.
-    pub offer: String,
-    /// What the offer's media sections are.
-    pub sources: Vec<SourceOf>,
-}
-
-/// A place in a room.
-#[derive(Debug, Clone)]
-pub struct Joined {
-    /// Who.
-    pub id: ParticipantId,
-    /// The SDP answer.
-    pub answer: String,
-    /// The secret name by which to leave.
-    pub resource: String,
-}
-
-/// Why there is no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinError {
-    /// The offer cannot be answered.
-    Offer(Refusal),
-    /// The room is full.
-    RoomFull,
-    /// The server is full.
-    ServerFull,
-    /// The server is about to stop.
-    Draining,
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Offer(refusal) => refusal.fmt(f),
-            Self::RoomFull => f.write_str("the room is full"),
-            Self::ServerFull => f.write_str("the server is full"),
-            Self::Draining => f.write_str("the server is about to stop"),
-        }
-    }
-}
-
-impl std::error::Error for JoinError {}
 
 /// How many may come.
 #[derive(Debug, Clone, Copy)]
@@ -175,7 +82,7 @@ impl Lobby {
     }
 
     /// Takes a message and says what follows.
-    pub fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<rooms::Out>) {
+    pub fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<Out>) {
         match message {
             LobbyMessage::Join(join, reply) => {
                 let _ = reply.send(self.join(now, *join));
@@ -217,7 +124,7 @@ impl Lobby {
     }
 
     /// Forgets those who did not come, and gives those who came by TCP alone a shard.
-    pub fn tidy(&mut self, now: Instant, out: &mut Vec<rooms::Out>) {
+    pub fn tidy(&mut self, now: Instant, out: &mut Vec<Out>) {
         let head_start = self.head_start();
         let mut late = Vec::new();
         self.guests.retain(|ufrag, guest| {
@@ -248,13 +155,7 @@ impl Lobby {
 
     /// Keeps a connection for a guest, or sends it after one who is in a shard. Whom it names has
     /// to have signed it; the shard looks at that itself.
-    fn connect(
-        &mut self,
-        now: Instant,
-        ufrag: &str,
-        connection: Box<Arrived>,
-        out: &mut Vec<rooms::Out>,
-    ) {
+    fn connect(&mut self, now: Instant, ufrag: &str, connection: Box<Arrived>, out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
@@ -329,7 +230,7 @@ impl Lobby {
     }
 
     /// Gives a session to the shard that heard of its peer first.
-    fn claim(&mut self, ufrag: &str, shard: ShardId, request: &[u8], out: &mut Vec<rooms::Out>) {
+    fn claim(&mut self, ufrag: &str, shard: ShardId, request: &[u8], out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
@@ -351,7 +252,7 @@ impl Lobby {
     }
 
     /// Sends a guest and its connections to a shard.
-    fn settle(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<rooms::Out>) {
+    fn settle(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };

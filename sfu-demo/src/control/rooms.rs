@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde_json::json;
-use tokio::sync::oneshot;
 
-use crate::mailbox::{Refused, Sender};
-use crate::session::signal::Source;
-use crate::session::{ParticipantId, Role, TrackId, TrackInfo};
-use crate::shard::Control;
-use crate::shard::router::ShardId;
+use crate::ids::{ParticipantId, ShardId};
+use crate::media::{Source, TrackInfo};
+use crate::messages::{Control, Out, RoomMessage};
+use crate::session::Role;
+use crate::stats::RoomStats;
 
 /// The longest message to a room, in bytes.
 const MAX_CHAT: usize = 2000;
@@ -23,84 +21,6 @@ const CHAT_WINDOW: Duration = Duration::from_secs(10);
 const SILENCE: i8 = -60;
 /// How much louder somebody must be to take over from who speaks.
 const LOUDER: i8 = 6;
-
-/// What the room is told.
-#[derive(Debug)]
-pub enum RoomMessage {
-    /// A participant is in a shard.
-    Joined {
-        /// Who.
-        id: ParticipantId,
-        /// In which room.
-        room: Arc<str>,
-        /// By what name.
-        name: Arc<str>,
-        /// Doing what.
-        role: Role,
-        /// In which shard.
-        shard: ShardId,
-    },
-    /// A participant can be told things.
-    Listens {
-        /// Who.
-        participant: ParticipantId,
-    },
-    /// A participant sends a track.
-    Published {
-        /// Which.
-        track: TrackInfo,
-        /// In which shard.
-        shard: ShardId,
-    },
-    /// A participant no longer sends a track.
-    Unpublished {
-        /// Who.
-        participant: ParticipantId,
-        /// Which.
-        track: TrackId,
-    },
-    /// A participant is gone.
-    Left {
-        /// Who.
-        participant: ParticipantId,
-    },
-    /// How loud a participant is.
-    Level {
-        /// Who.
-        participant: ParticipantId,
-        /// In dBov.
-        level: i8,
-    },
-    /// A participant switched something off or on.
-    Muted {
-        /// Who.
-        participant: ParticipantId,
-        /// What.
-        source: Source,
-        /// Off or on.
-        muted: bool,
-    },
-    /// A participant says something to the room.
-    Chat {
-        /// Who.
-        participant: ParticipantId,
-        /// What.
-        text: String,
-    },
-    /// Somebody wants to know who is where.
-    Observe(oneshot::Sender<Vec<RoomStats>>),
-}
-
-/// A room, as seen from outside.
-#[derive(Debug, Clone, Serialize)]
-pub struct RoomStats {
-    /// Its name.
-    pub room: Arc<str>,
-    /// Its participants.
-    pub participants: usize,
-    /// The tracks that they send.
-    pub tracks: usize,
-}
 
 #[derive(Debug)]
 struct Member {
@@ -126,9 +46,6 @@ pub struct Rooms {
     rooms: HashMap<Arc<str>, Room>,
     where_is: HashMap<ParticipantId, Arc<str>>,
 }
-
-/// Control for a shard.
-pub type Out = (ShardId, Control);
 
 impl Rooms {
     /// Takes a message and says what follows.
@@ -362,23 +279,10 @@ fn tell_all(room: &Room, text: &str, out: &mut Vec<Out>) {
     }
 }
 
-/// Sends control to a shard, which never waits for the room, so that waiting for it ends.
-pub(crate) async fn send<S: Sender<Control, crate::shard::Media>>(
-    shard: &mut S,
-    mut control: Control,
-) {
-    loop {
-        match shard.try_send_high(control) {
-            Ok(()) | Err(Refused::Closed(_)) => return,
-            Err(Refused::Full(back)) => control = back,
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::TrackId;
 
     fn join(rooms: &mut Rooms, id: u64, room: &str, role: Role, out: &mut Vec<Out>) {
         let message = RoomMessage::Joined {

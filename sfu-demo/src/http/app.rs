@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 
 use super::error::Error;
 use super::limit::RateLimit;
-use super::metrics::Stats;
 use super::token::{Denied, Keys};
-use crate::control::admission::{Join, Joined, LobbyMessage};
-use crate::control::rooms::{self, RoomMessage};
-use crate::mailbox::{Mailbox, Refused, Sender};
-use crate::net::tcp::accept::Gate;
+use crate::mailbox::{Mailbox, Sender, send_high};
+use crate::messages::{
+    Control, Join, Joined, LobbyMessage, LobbySender, RoomMessage, RoomSender, ShardSender,
+};
+use crate::net::gate::Gate;
 use crate::session::Role;
-use crate::shard::{Control, LobbySender, RoomSender, ShardSender};
+use crate::stats::Stats;
 
 /// How long an actor may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -75,18 +75,14 @@ impl<M: Mailbox> App<M> {
         // ORDERING: a flag for the health check alone; the lobby is told by its mailbox.
         self.draining.store(true, Ordering::Relaxed);
         let mut lobby = self.lock().lobby.clone();
-        let mut message = LobbyMessage::Drain;
-        while let Err(Refused::Full(back)) = lobby.try_send_high(message) {
-            message = back;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        send_high(&mut lobby, LobbyMessage::Drain).await;
     }
 
     /// Tells the shards to say goodbye to everybody, and to end then.
     pub async fn goodbye(&self) {
         let mut shards = self.lock().shards.clone();
         for shard in &mut shards {
-            rooms::send(shard, Control::Drain).await;
+            send_high(shard, Control::Drain).await;
         }
     }
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::token::Denied;
-use crate::control::admission::JoinError;
+use crate::messages::JoinError;
 use crate::session::build::Refusal;
 
 /// Why a request is refused.

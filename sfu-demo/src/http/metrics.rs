@@ -2,28 +2,11 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
-use crate::control::rooms::RoomStats;
-use crate::net::tcp::accept::AcceptCounters;
-use crate::stats::ShardStats;
-
-/// The server, as seen from outside.
-#[derive(Debug, Default, Serialize)]
-pub struct Stats {
-    /// Which mailbox it runs on.
-    pub mailbox: &'static str,
-    /// What has become of TCP connections before they came to a shard.
-    pub tcp: AcceptCounters,
-    /// Its shards.
-    pub shards: Vec<ShardStats>,
-    /// Its rooms.
-    pub rooms: Vec<RoomStats>,
-}
+use crate::stats::{ShardStats, Stats};
 
 /// The figures as Prometheus reads them.
 #[must_use]
-pub fn prometheus(stats: &Stats) -> String {
+pub(super) fn prometheus(stats: &Stats) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, value: &dyn Fn(&ShardStats) -> u64| {
         let _ = writeln!(text, "# HELP sfu_{name} {help}\n# TYPE sfu_{name} {kind}");

@@ -14,11 +14,12 @@ use axum::routing::{delete, get, post};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::control::admission::Join;
 use crate::mailbox::Mailbox;
+use crate::messages::Join;
 use crate::session::Role;
 use crate::session::build::MAX_SDP;
 use crate::session::signal::SourceOf;
+use crate::stats::Stats;
 
 mod app;
 mod error;
@@ -30,7 +31,7 @@ mod whip;
 
 pub use app::{App, Mailboxes};
 use error::Error;
-pub use metrics::{Stats, prometheus};
+use metrics::prometheus;
 use page::{icon, page, panel, script, style};
 use whip::{gone, no_trickle, offers, whep, whip};
 

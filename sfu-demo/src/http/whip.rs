@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::error::Error;
 use super::{TokenQuery, bearer, room_name};
-use crate::control::admission::Join;
 use crate::mailbox::Mailbox;
+use crate::messages::Join;
 use crate::session::Role;
 
 pub(super) async fn whip<M: Mailbox>(

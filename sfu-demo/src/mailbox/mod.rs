@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 pub mod bell;
 pub mod kind;
@@ -126,4 +127,16 @@ pub trait Receiver<H, L>: Send + 'static {
 
     /// Depth and sleeps.
     fn observe(&self) -> Observed;
+}
+
+/// Sends a control message, and tries again for as long as the class is full. Only for receivers that
+/// never wait for the sender.
+pub(crate) async fn send_high<H, L>(sender: &mut impl Sender<H, L>, mut message: H) {
+    loop {
+        match sender.try_send_high(message) {
+            Ok(()) | Err(Refused::Closed(_)) => return,
+            Err(Refused::Full(back)) => message = back,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

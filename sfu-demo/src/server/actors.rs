@@ -14,10 +14,11 @@ use lanemesh_runtime::actor::Builder;
 use lanemesh_runtime::{Actor, ActorError, ActorResult, Context, Restart, Team, actor, actor_loop};
 use tokio::time::Interval;
 
-use crate::control::admission::{Lobby, LobbyMessage};
-use crate::control::rooms::{self, Out, RoomMessage, Rooms};
-use crate::mailbox::{Mailbox, Message, Receiver};
-use crate::shard::{Shard, ShardSender, Wiring};
+use crate::control::admission::Lobby;
+use crate::control::rooms::Rooms;
+use crate::mailbox::{Mailbox, Message, Receiver, send_high};
+use crate::messages::{LobbyMessage, Out, RoomMessage, ShardSender};
+use crate::shard::{Shard, Wiring};
 
 /// A shard as an actor.
 struct ShardActor<M: Mailbox> {
@@ -159,7 +160,7 @@ impl<M: Mailbox> Actor for RoomActor<M> {
                     let Message::High(message) = message;
                     self.rooms.handle(Instant::now(), message, &mut self.out);
                     for (shard, control) in self.out.drain(..) {
-                        rooms::send(&mut self.shards[shard], control).await;
+                        send_high(&mut self.shards[shard], control).await;
                     }
                 }
             },
@@ -189,14 +190,14 @@ impl<M: Mailbox> Actor for LobbyActor<M> {
                     let Message::High(message) = message;
                     self.lobby.handle(Instant::now(), message, &mut self.out);
                     for (shard, control) in self.out.drain(..) {
-                        rooms::send(&mut self.shards[shard], control).await;
+                        send_high(&mut self.shards[shard], control).await;
                     }
                 }
             },
             _ = self.tidy.tick() => {
                 self.lobby.tidy(Instant::now(), &mut self.out);
                 for (shard, control) in self.out.drain(..) {
-                    rooms::send(&mut self.shards[shard], control).await;
+                    send_high(&mut self.shards[shard], control).await;
                 }
             },
         )

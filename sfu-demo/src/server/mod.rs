@@ -11,16 +11,19 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::control::admission::{Join, Joined, Limits, Lobby};
+use crate::control::admission::{Limits, Lobby};
 use crate::http::limit::RateLimit;
 use crate::http::token::Keys;
-use crate::http::{self, App, Mailboxes, Stats};
+use crate::http::{self, App, Mailboxes};
 use crate::mailbox::Mailbox;
-use crate::net::tcp::accept::{self, Gate, TcpLimits};
+use crate::messages::{Join, Joined};
+use crate::net::gate::{Gate, TcpLimits};
 use crate::net::udp::{self, Bind};
 use crate::session::build::Setup;
 use crate::shard::Wiring;
+use crate::stats::Stats;
 
+mod accept;
 mod actors;
 
 /// Control messages that a mailbox holds.

@@ -13,7 +13,8 @@ use str0m::{Candidate, IceCreds, RtcConfig};
 
 use super::signal::{Budget, SourceOf};
 use super::ssrcs::Ssrcs;
-use super::{ParticipantId, Role, Session};
+use super::{Role, Session};
+use crate::ids::ParticipantId;
 use crate::media::codec::PayloadTypes;
 
 /// The longest SDP that is read.

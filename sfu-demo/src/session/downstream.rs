@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use str0m::rtp::Vp8Descriptor;
 
-use super::{Layer, MediaPacket, TrackId};
+use crate::ids::TrackId;
 use crate::media::codec::Name;
+use crate::media::{Layer, MediaPacket};
 
 /// How far a layer switch may be put off for want of a keyframe before it is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);

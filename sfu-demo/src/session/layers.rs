@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Layer, MediaPacket, Session, SessionEvent, codec};
+use super::{Session, SessionEvent};
+use crate::media::{Layer, MediaPacket, codec};
 
 /// How long a layer counts as being sent after its last packet.
 pub(super) const LAYER_ALIVE: Duration = Duration::from_secs(2);

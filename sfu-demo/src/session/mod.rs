@@ -17,24 +17,26 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
-use crate::shard::demux::{self, Kind, Origin, Transport};
-use crate::shard::router::ShardId;
+use crate::ids::{ParticipantId, ShardId, TrackId};
+use crate::media::codec::{self, PayloadTypes};
+use crate::media::{Layer, MediaPacket, Source, TrackInfo};
+use crate::net::classify::{Kind, kind};
+use crate::net::origin::{Origin, Transport};
 
 pub mod build;
 pub mod downstream;
+mod event;
 mod layers;
 mod negotiate;
 mod publish;
 pub mod signal;
 mod ssrcs;
-mod types;
 
-use crate::media::codec::{self, PayloadTypes};
 use downstream::Downstream;
+pub use event::{Role, SessionEvent, Taken};
 use publish::Upstream;
-use signal::{FromPage, Source, ToPage};
+use signal::{FromPage, ToPage};
 use ssrcs::Ssrcs;
-pub use types::{Layer, MediaPacket, ParticipantId, Role, SessionEvent, Taken, TrackId, TrackInfo};
 
 /// How many tracks a participant may publish.
 pub const MAX_PUBLISHED: usize = 4;
@@ -154,7 +156,7 @@ impl Session {
         bytes: &[u8],
     ) -> Taken {
         self.passes("receive");
-        if demux::kind(bytes) == Some(Kind::Rtp)
+        if kind(bytes) == Some(Kind::Rtp)
             && ssrcs::of(bytes).is_some_and(|ssrc| !self.ssrcs.admit(now, ssrc))
         {
             return Taken::TooManySources;

@@ -7,10 +7,9 @@ use str0m::media::{Direction, MediaKind, Mid};
 use super::downstream::Downstream;
 use super::layers::LAYER_RATES;
 use super::signal::{self, Carried, ToPage};
-use super::{
-    MAX_SUBSCRIBED, OfferState, Offered, Role, Session, SessionEvent, TrackId, TrackInfo, build,
-};
-use crate::shard::router::ShardId;
+use super::{MAX_SUBSCRIBED, OfferState, Offered, Role, Session, SessionEvent, build};
+use crate::ids::{ShardId, TrackId};
+use crate::media::TrackInfo;
 
 impl Session {
     /// Offers a track of somebody else's, which shard `owner` has, to the peer.

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid};
 use str0m::rtp::{RtpPacket, Ssrc};
 
-use super::signal::Source;
-use super::{
-    Layer, MAX_PUBLISHED, MediaPacket, Role, Session, SessionEvent, TrackId, TrackInfo, codec,
-};
+use super::{MAX_PUBLISHED, Role, Session, SessionEvent};
+use crate::ids::TrackId;
+use crate::media::{Layer, MediaPacket, Source, TrackInfo, codec};
 
 /// A track that the peer sends.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ParticipantId, TrackInfo};
+use crate::ids::ParticipantId;
+use crate::media::{Source, TrackInfo};
 
 /// How often a page may ask for something: each time it is told on to others, or costs a negotiation.
 #[derive(Debug)]
@@ -86,18 +87,6 @@ pub struct SourceOf {
     pub mid: String,
     /// What it is.
     pub source: Source,
-}
-
-/// Where a track comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// A microphone.
-    Microphone,
-    /// A camera.
-    Camera,
-    /// A shared screen.
-    Screen,
 }
 
 /// To the page.

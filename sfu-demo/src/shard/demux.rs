@@ -5,83 +5,18 @@
 //! the password itself is not known here.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use str0m::ice::StunMessage;
 
-use crate::shard::router::{PeerKey, ShardId};
+use crate::ids::{PeerKey, ShardId};
+use crate::net::classify::{Kind, kind};
+use crate::net::origin::Origin;
 
 /// How many addresses of one peer are remembered; the oldest goes first.
 const MAX_ADDRESSES: usize = 32;
 /// How many names and addresses of peers elsewhere are remembered.
 const MAX_ELSEWHERE: usize = 4096;
-
-/// By what a datagram travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Transport {
-    /// A datagram of its own.
-    Udp,
-    /// A frame in a stream (RFC 4571).
-    Tcp,
-}
-
-/// Where a datagram comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Origin {
-    /// By what it came.
-    pub transport: Transport,
-    /// Who sent it.
-    pub address: SocketAddr,
-}
-
-impl Origin {
-    /// A sender of UDP.
-    #[must_use]
-    pub fn udp(address: SocketAddr) -> Self {
-        Self {
-            transport: Transport::Udp,
-            address,
-        }
-    }
-
-    /// The other end of a TCP connection.
-    #[must_use]
-    pub fn tcp(address: SocketAddr) -> Self {
-        Self {
-            transport: Transport::Tcp,
-            address,
-        }
-    }
-}
-
-/// What a datagram is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A message about connectivity.
-    Stun,
-    /// Handshake, or data channels.
-    Dtls,
-    /// Media, encrypted.
-    Rtp,
-    /// Reports and requests, encrypted.
-    Rtcp,
-}
-
-/// What a datagram is, as far as its first bytes tell (RFC 7983, RFC 5761); none if it is of no kind
-/// that a peer may send.
-#[must_use]
-pub fn kind(bytes: &[u8]) -> Option<Kind> {
-    match *bytes.first()? {
-        0..=3 => Some(Kind::Stun),
-        20..=63 => Some(Kind::Dtls),
-        128..=191 => match bytes.get(1)? {
-            192..=223 => Some(Kind::Rtcp),
-            _ => Some(Kind::Rtp),
-        },
-        _ => None,
-    }
-}
 
 /// Whose a datagram is.
 #[derive(Debug)]
@@ -243,6 +178,8 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn origin(port: u16) -> Origin {

@@ -8,14 +8,16 @@ use std::time::Instant;
 
 use str0m::net::{Protocol, Transmit};
 
+use super::Shard;
 use super::outbox::MAX_STAGED;
-use super::{Control, Media, Shard};
-use crate::control::rooms::RoomMessage;
+use crate::ids::{PeerKey, TrackId};
 use crate::mailbox::Mailbox;
+use crate::media::{Layer, MediaPacket};
+use crate::messages::{Control, Media, RoomMessage};
+use crate::net::origin::Origin;
 use crate::net::udp::{SendBatch, Socket};
-use crate::session::{Layer, MediaPacket, SessionEvent, TrackId};
-use crate::shard::demux::Origin;
-use crate::shard::router::{Interest, PeerKey};
+use crate::session::SessionEvent;
+use crate::shard::router::Interest;
 use crate::stats::{Counters, Drop};
 
 impl<M: Mailbox> Shard<M> {

@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Media, Shard};
-use crate::control::admission::LobbyMessage;
+use super::Shard;
+use crate::ids::{PeerKey, ShardId};
 use crate::mailbox::{Mailbox, Sender};
+use crate::messages::{LobbyMessage, Media};
+use crate::net::origin::Origin;
 use crate::net::udp::RecvBatch;
 use crate::session::Taken;
-use crate::shard::demux::{Origin, Route};
-use crate::shard::router::{PeerKey, ShardId};
+use crate::shard::demux::Route;
 use crate::stats::Drop;
 
 impl<M: Mailbox> Shard<M> {

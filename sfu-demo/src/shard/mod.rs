@@ -12,25 +12,26 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::control::admission::LobbyMessage;
-use crate::control::rooms::RoomMessage;
 use crate::cpu_time;
+use crate::ids::{ParticipantId, PeerKey, ShardId, TrackId};
 use crate::mailbox::{Mailbox, Message, Receiver};
+use crate::messages::{
+    Control, LobbyMessage, LobbySender, Media, RoomMessage, RoomSender, ShardReceiver, ShardSender,
+};
+use crate::net::origin::Transport;
 use crate::net::udp::{RecvBatch, SendBatch, Socket};
-use crate::session::{ParticipantId, Session, SessionEvent, TrackId};
-use crate::shard::demux::{Directory, Transport};
-use crate::shard::router::{PeerKey, Router, ShardId};
+use crate::session::{Session, SessionEvent};
+use crate::shard::demux::Directory;
+use crate::shard::router::Router;
 use crate::stats::{Counters, Drop, Latency, ShardStats};
 
 pub mod demux;
 mod egress;
 mod ingress;
-mod message;
 mod outbox;
 pub mod router;
 mod streams;
 
-pub use message::{Control, LobbySender, Media, RoomSender, ShardReceiver, ShardSender, Wiring};
 use outbox::Outbox;
 use streams::Streams;
 
@@ -41,6 +42,28 @@ const MAX_AGE: Duration = Duration::from_millis(250);
 pub(crate) const MAILBOX_BURST: usize = 64;
 /// How many datagrams a look at a socket takes.
 const SOCKET_BURST: usize = 64;
+
+/// What a shard is connected to.
+pub struct Wiring<M: Mailbox> {
+    /// Its number.
+    pub here: ShardId,
+    /// Its own mailbox.
+    pub mailbox: ShardReceiver<M>,
+    /// Every shard's mailbox, its own among them.
+    pub shards: Vec<ShardSender<M>>,
+    /// The room's.
+    pub room: RoomSender<M>,
+    /// The lobby's.
+    pub lobby: LobbySender<M>,
+}
+
+impl<M: Mailbox> std::fmt::Debug for Wiring<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wiring")
+            .field("here", &self.here)
+            .finish_non_exhaustive()
+    }
+}
 
 struct Peer {
     session: Session,

@@ -5,13 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::session::TrackId;
-
-/// A shard's number.
-pub type ShardId = usize;
-
-/// A peer's place in its shard.
-pub type PeerKey = usize;
+use crate::ids::{PeerKey, ShardId, TrackId};
 
 /// What another shard has to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

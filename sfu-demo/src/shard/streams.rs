@@ -10,9 +10,9 @@ use str0m::net::Transmit;
 
 use super::Shard;
 use crate::mailbox::Mailbox;
-use crate::net::tcp::{Arrived, Connection, Ended, TcpCounters};
-use crate::shard::demux::Origin;
-use crate::stats::{Counters, Drop};
+use crate::net::origin::Origin;
+use crate::net::tcp::{Arrived, Connection, Ended};
+use crate::stats::{Counters, Drop, TcpCounters};
 
 /// Connections, by their place and by their other end.
 #[derive(Debug, Default)]

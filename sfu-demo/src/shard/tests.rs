@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use str0m::media::MediaKind;
 
 use super::*;
-use crate::control::rooms::{RoomStats, Rooms};
+use crate::control::rooms::Rooms;
 use crate::mailbox::mesh::Mesh;
 use crate::media::codec::{Codec, Name};
 use crate::net::udp::Bind;
 use crate::session::Role;
 use crate::session::build::{Setup, Who};
+use crate::stats::RoomStats;
 use crate::tools::client::Client;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -164,12 +165,12 @@ async fn fault_in_the_code_of_one_peer_ends_that_peer_alone() {
             .await;
         rig.session(victim).fault = Some(place);
         if place == "add_track" {
-            let track = crate::session::TrackInfo {
+            let track = crate::media::TrackInfo {
                 id: TrackId(77),
                 participant: ParticipantId(9),
                 name: "name".into(),
                 video: false,
-                source: crate::session::signal::Source::Microphone,
+                source: crate::media::Source::Microphone,
             };
             let add = Control::AddTrack(victim, track, 0);
             rig.control.try_send_high(add).unwrap();
@@ -246,9 +247,9 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
     let track = *rig.shard.by_track.keys().next().unwrap();
     let now = rig.shard.now();
     let waited = |age: Duration| {
-        let packet = crate::session::MediaPacket {
+        let packet = crate::media::MediaPacket {
             track,
-            layer: crate::session::Layer(0),
+            layer: crate::media::Layer(0),
             ssrc: 1,
             codec: Codec {
                 name: Name::Opus,

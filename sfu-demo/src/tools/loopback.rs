@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use str0m::media::MediaKind;
 
-use crate::control::admission::{Join, Limits};
-use crate::http::Stats;
+use crate::control::admission::Limits;
 use crate::mailbox::Mailbox;
 use crate::media::codec::{Codec, Name};
+use crate::messages::Join;
 use crate::net::udp::RecvBatch;
 use crate::server::{self, Options, Server};
 use crate::session::Role;
+use crate::stats::Stats;
 use crate::tools::client::Client;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -9,38 +9,16 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::net::TcpStream;
 
-pub mod accept;
+use crate::net::gate::Permit;
+
 mod frames;
 
-use accept::Permit;
 pub use frames::{Inbox, Outbox, TooLong};
 
 /// How long a connection may take nothing of what waits for it.
 const STALLED: Duration = Duration::from_secs(10);
-
-/// What the connections of a shard count.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct TcpCounters {
-    /// Connections that are open.
-    pub open: u64,
-    /// Connections that became a peer's.
-    pub accepted: u64,
-    /// Connections that did not: what they said first was not signed by anybody here.
-    pub strangers: u64,
-    /// Frames that came in.
-    pub frames_in: u64,
-    /// Frames that went out.
-    pub frames_out: u64,
-    /// Frames that a slow reader did not get.
-    pub dropped: u64,
-    /// Connections that were ended since nothing went out any more.
-    pub stalled: u64,
-    /// Connections that were ended since they sent what is no frame.
-    pub malformed: u64,
-}
 
 /// A connection on its way to its shard, with the frame that told whose it is.
 #[derive(Debug)]
@@ -201,7 +179,7 @@ fn retry(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::tcp::accept::{Gate, TcpLimits};
+    use crate::net::gate::{Gate, TcpLimits};
 
     #[tokio::test]
     async fn reader_that_takes_nothing_for_long_is_given_up() {

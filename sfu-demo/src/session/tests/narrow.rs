@@ -151,7 +151,7 @@ impl World {
             self.film();
         }
         while let Some(bytes) = self.up.leave(self.now) {
-            if demux::kind(&bytes) == Some(Kind::Stun) {
+            if kind(&bytes) == Some(Kind::Stun) {
                 self.session.consent(self.now);
             }
             let origin = Origin::udp(PEER);

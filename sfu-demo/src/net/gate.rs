@@ -2,22 +2,12 @@
 //! be only so many, in all and from one address.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
-use str0m::ice::StunMessage;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-
-use super::{Arrived, Inbox};
-use crate::control::admission::LobbyMessage;
-use crate::mailbox::{Mailbox, Sender};
-use crate::shard::LobbySender;
+use crate::stats::AcceptCounters;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,17 +28,6 @@ impl Default for TcpLimits {
             first_frame: Duration::from_secs(5),
         }
     }
-}
-
-/// What has become of connections.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct AcceptCounters {
-    /// Connections that came in.
-    pub connections: u64,
-    /// Those that were too many.
-    pub too_many: u64,
-    /// Those that did not say in time, or not in a way that is understood, whose they are.
-    pub nameless: u64,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +75,27 @@ impl Gate {
         }
     }
 
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
+    /// How long a connection may take to say whose it is.
+    pub(crate) fn first_frame(&self) -> Duration {
+        self.limits.first_frame
+    }
+
+    /// Counts a connection, and lets it in unless it is one too many.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
+        count(&self.counts.connections);
+        let permit = self.permit(address);
+        if permit.is_none() {
+            count(&self.counts.too_many);
+        }
+        permit
+    }
+
+    /// Counts a connection that did not say in time whose it is.
+    pub(crate) fn nameless(&self) {
+        count(&self.counts.nameless);
+    }
+
+    fn permit(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let address = address.to_canonical();
         let mut table = self.lock();
         let (all, by_address) = &mut *table;
@@ -130,76 +129,6 @@ impl Drop for Permit {
                 by_address.remove(&self.address);
             }
         }
-    }
-}
-
-/// Accepts connections until it is dropped, and brings each to the lobby.
-pub async fn serve<M: Mailbox>(listener: TcpListener, gate: Arc<Gate>, lobby: LobbySender<M>) {
-    let Ok(local) = listener.local_addr() else {
-        return;
-    };
-    let mut greetings = JoinSet::new();
-    loop {
-        let (stream, remote) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, say: others have to go first.
-                tracing::warn!(%error, "cannot accept a TCP connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        while greetings.try_join_next().is_some() {}
-        count(&gate.counts.connections);
-        let Some(permit) = gate.enter(remote.ip()) else {
-            count(&gate.counts.too_many);
-            continue;
-        };
-        let (gate, mut lobby) = (Arc::clone(&gate), lobby.clone());
-        greetings.spawn(async move {
-            let greeting = greet(stream, remote, local, permit);
-            match tokio::time::timeout(gate.limits.first_frame, greeting).await {
-                Ok(Ok((ufrag, connection))) => {
-                    let connection = Box::new(connection);
-                    // Whoever floods the lobby loses the connection; a peer tries again.
-                    let _ = lobby.try_send_high(LobbyMessage::Connect { ufrag, connection });
-                }
-                _ => count(&gate.counts.nameless),
-            }
-        });
-    }
-}
-
-/// Reads until the first frame is whole, and says whom it names.
-async fn greet(
-    mut stream: TcpStream,
-    remote: SocketAddr,
-    local: SocketAddr,
-    permit: Permit,
-) -> io::Result<(String, Arrived)> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    stream.set_nodelay(true)?;
-    let mut inbox = Inbox::new();
-    loop {
-        if let Some(frame) = inbox.peek().map_err(|_| invalid())? {
-            let message = StunMessage::parse(frame).map_err(|_| invalid())?;
-            let (ufrag, _) = message.split_username().ok_or_else(invalid)?;
-            let ufrag = ufrag.to_owned();
-            let stream = stream.into_std()?;
-            let arrived = Arrived {
-                stream,
-                remote,
-                local,
-                inbox,
-                permit,
-            };
-            return Ok((ufrag, arrived));
-        }
-        let read = stream.read(inbox.room()).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        inbox.filled(read);
     }
 }
 

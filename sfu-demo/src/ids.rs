@@ -1,0 +1,52 @@
+//! The numbers by which participants, tracks, shards and peers are known.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A participant of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ParticipantId(pub u64);
+
+/// A track of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TrackId(pub u64);
+
+impl TrackId {
+    pub(crate) fn new(participant: ParticipantId, index: u16) -> Self {
+        Self(participant.0 << 16 | u64::from(index))
+    }
+}
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+impl std::str::FromStr for TrackId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = text.strip_prefix('t').ok_or(())?;
+        number.parse().map(Self).map_err(|_| ())
+    }
+}
+
+/// A shard's number.
+pub type ShardId = usize;
+
+/// A peer's place in its shard.
+pub type PeerKey = usize;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_of_tracks_makes_one_anothers() {
+        let last = TrackId::new(ParticipantId(1), u16::MAX);
+        assert!(last < TrackId::new(ParticipantId(2), 0));
+        assert_eq!(last.to_string().parse(), Ok(last));
+    }
+}

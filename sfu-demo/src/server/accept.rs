@@ -1,0 +1,88 @@
+//! Connections by TCP on their way to their shards: each has to say soon, in its first frame, whose it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use str0m::ice::StunMessage;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::mailbox::{Mailbox, Sender};
+use crate::messages::{LobbyMessage, LobbySender};
+use crate::net::gate::{Gate, Permit};
+use crate::net::tcp::{Arrived, Inbox};
+
+/// Accepts connections until it is dropped, and brings each to the lobby.
+pub(super) async fn serve<M: Mailbox>(
+    listener: TcpListener,
+    gate: Arc<Gate>,
+    lobby: LobbySender<M>,
+) {
+    let Ok(local) = listener.local_addr() else {
+        return;
+    };
+    let mut greetings = JoinSet::new();
+    loop {
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, say: others have to go first.
+                tracing::warn!(%error, "cannot accept a TCP connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        while greetings.try_join_next().is_some() {}
+        let Some(permit) = gate.enter(remote.ip()) else {
+            continue;
+        };
+        let (gate, mut lobby) = (Arc::clone(&gate), lobby.clone());
+        greetings.spawn(async move {
+            let greeting = greet(stream, remote, local, permit);
+            match tokio::time::timeout(gate.first_frame(), greeting).await {
+                Ok(Ok((ufrag, connection))) => {
+                    let connection = Box::new(connection);
+                    // Whoever floods the lobby loses the connection; a peer tries again.
+                    let _ = lobby.try_send_high(LobbyMessage::Connect { ufrag, connection });
+                }
+                _ => gate.nameless(),
+            }
+        });
+    }
+}
+
+/// Reads until the first frame is whole, and says whom it names.
+async fn greet(
+    mut stream: TcpStream,
+    remote: SocketAddr,
+    local: SocketAddr,
+    permit: Permit,
+) -> io::Result<(String, Arrived)> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    stream.set_nodelay(true)?;
+    let mut inbox = Inbox::new();
+    loop {
+        if let Some(frame) = inbox.peek().map_err(|_| invalid())? {
+            let message = StunMessage::parse(frame).map_err(|_| invalid())?;
+            let (ufrag, _) = message.split_username().ok_or_else(invalid)?;
+            let ufrag = ufrag.to_owned();
+            let stream = stream.into_std()?;
+            let arrived = Arrived {
+                stream,
+                remote,
+                local,
+                inbox,
+                permit,
+            };
+            return Ok((ufrag, arrived));
+        }
+        let read = stream.read(inbox.room()).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        inbox.filled(read);
+    }
+}
