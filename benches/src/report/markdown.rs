@@ -73,12 +73,12 @@ pub fn report(
             }
         }
     }
-    let bars = targets::table(&targets::bars(entries));
-    if !bars.is_empty() {
+    let table = targets::table(&targets::targets(entries));
+    if !table.is_empty() {
         text.push_str(
-            "\n## Bars\n\nWhat the project has set itself, at the worst cell; a missed bar is **bold**.\n\n",
+            "\n## Targets\n\nWhat the project has set itself, at the worst cell; a missed target is **bold**.\n\n",
         );
-        text.push_str(&bars);
+        text.push_str(&table);
     }
     let failed: Vec<&Entry> = entries
         .iter()

@@ -1,4 +1,4 @@
-//! The bars that the project has set itself, beside what was found. They judge no run: a bar that is
+//! The targets that the project has set itself, beside what was found. They judge no run: a target that is
 //! missed is shown and that is all.
 
 use std::fmt::Write as _;
@@ -9,28 +9,28 @@ use crate::rig::stats::{best, geometric_mean, times_as_good};
 use crate::rivals::Role;
 use crate::runner::Entry;
 
-/// What a bar asks of a figure.
+/// What a target asks of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Ask {
-    AtLeast { bar: f64, beyond: Option<f64> },
-    AtMost { bar: f64, beyond: Option<f64> },
+enum Bound {
+    AtLeast { target: f64, stretch: Option<f64> },
+    AtMost { target: f64, stretch: Option<f64> },
 }
 
-/// A bar and what was found.
+/// A target and what was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bar {
+pub struct Target {
     shape: &'static str,
     what: &'static str,
-    ask: Ask,
+    ask: Bound,
     found: f64,
     at: String,
 }
 
-/// The bars that the figures say something about.
-pub fn bars(entries: &[Entry]) -> Vec<Bar> {
+/// The targets that the figures say something about.
+pub fn targets(entries: &[Entry]) -> Vec<Target> {
     let all = Figures(entries);
-    let least = |bar, beyond| Ask::AtLeast { bar, beyond };
-    let most = |bar, beyond| Ask::AtMost { bar, beyond };
+    let least = |target, stretch| Bound::AtLeast { target, stretch };
+    let most = |target, stretch| Bound::AtMost { target, stretch };
     let funnel = all.of("funnel", "lanemesh", &[]);
     let pinball = all.of("pinball", "lanemesh", &[]);
     let tasks = all.of("tasks", "lanemesh", &[("slots", "64 a lane")]);
@@ -153,7 +153,7 @@ pub fn bars(entries: &[Entry]) -> Vec<Bar> {
         .into_iter()
         .filter_map(|(what, ask, found)| {
             let (entry, figure) = found?;
-            Some(Bar {
+            Some(Target {
                 shape: entry.shape,
                 what,
                 ask,
@@ -164,18 +164,18 @@ pub fn bars(entries: &[Entry]) -> Vec<Bar> {
         .collect()
 }
 
-/// The bars as a Markdown table; empty when there are none.
-pub fn table(bars: &[Bar]) -> String {
-    if bars.is_empty() {
+/// The targets as a Markdown table; empty when there are none.
+pub fn table(targets: &[Target]) -> String {
+    if targets.is_empty() {
         return String::new();
     }
     let mut text = String::from(
-        "| shape | what | bar | beyond | found | where |\n|---|---|--:|--:|--:|---|\n",
+        "| shape | what | target | stretch | found | where |\n|---|---|--:|--:|--:|---|\n",
     );
-    for bar in bars {
-        let (sign, asked, beyond) = match bar.ask {
-            Ask::AtLeast { bar, beyond } => ("≥", bar, beyond),
-            Ask::AtMost { bar, beyond } => ("≤", bar, beyond),
+    for target in targets {
+        let (sign, asked, stretch) = match target.ask {
+            Bound::AtLeast { target, stretch } => ("≥", target, stretch),
+            Bound::AtMost { target, stretch } => ("≤", target, stretch),
         };
         let limit = |limit: f64| {
             if limit.is_nan() {
@@ -184,28 +184,28 @@ pub fn table(bars: &[Bar]) -> String {
                 format!("{sign} {limit}")
             }
         };
-        let beyond = beyond.map_or("–".to_owned(), limit);
-        let mark = if bar.missed() { "**" } else { "" };
-        let found = amount(bar.found);
+        let stretch = stretch.map_or("–".to_owned(), limit);
+        let mark = if target.missed() { "**" } else { "" };
+        let found = amount(target.found);
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {beyond} | {mark}{found}{mark} | {} |",
-            bar.shape,
-            bar.what,
+            "| {} | {} | {} | {stretch} | {mark}{found}{mark} | {} |",
+            target.shape,
+            target.what,
             limit(asked),
-            bar.at
+            target.at
         );
     }
     text
 }
 
-impl Bar {
+impl Target {
     /// Whether the figure is on the wrong side.
     pub fn missed(&self) -> bool {
         match self.ask {
-            Ask::AtLeast { bar, .. } => self.found < bar,
-            Ask::AtMost { bar, .. } => self.found > bar,
+            Bound::AtLeast { target, .. } => self.found < target,
+            Bound::AtMost { target, .. } => self.found > target,
         }
     }
 }
@@ -361,11 +361,11 @@ mod tests {
             entry("pinball", "lanemesh", 41, rate, 30.0),
             entry("pinball", "tachyonix", 41, rate, 20.0),
         ];
-        let bars = bars(&entries);
-        assert_eq!(bars.len(), 1);
-        assert_eq!((bars[0].found, bars[0].at.as_str()), (0.8, "balls 1"));
-        assert!(bars[0].missed());
-        assert!(table(&bars).contains("| ≥ 0.9 | ≥ 1.2 | **0.80** | balls 1 |"));
+        let targets = targets(&entries);
+        assert_eq!(targets.len(), 1);
+        assert_eq!((targets[0].found, targets[0].at.as_str()), (0.8, "balls 1"));
+        assert!(targets[0].missed());
+        assert!(table(&targets).contains("| ≥ 0.9 | ≥ 1.2 | **0.80** | balls 1 |"));
     }
 
     #[test]
@@ -380,14 +380,14 @@ mod tests {
                 10.5,
             ),
         ];
-        let bars = bars(&entries);
-        assert_eq!(bars[0].found, 1.05);
-        assert!(!bars[0].missed());
+        let targets = targets(&entries);
+        assert_eq!(targets[0].found, 1.05);
+        assert!(!targets[0].missed());
     }
 
     #[test]
-    fn no_figures_no_bars() {
-        assert_eq!(bars(&[]), []);
+    fn no_figures_no_targets() {
+        assert_eq!(targets(&[]), []);
         assert_eq!(table(&[]), "");
     }
 }
