@@ -118,7 +118,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         entries.extend(found);
     }
     bar.bar.finish_and_clear();
-    println!("{}", targets::table(&targets::targets(&entries)));
+    println!("{}", targets::table(&targets::outcomes(&entries)));
 
     let session = Session {
         machine: &machine,

@@ -73,7 +73,7 @@ pub fn report(
             }
         }
     }
-    let table = targets::table(&targets::targets(entries));
+    let table = targets::table(&targets::outcomes(entries));
     if !table.is_empty() {
         text.push_str(
             "\n## Targets\n\nWhat the project has set itself, at the worst cell; a missed target is **bold**.\n\n",

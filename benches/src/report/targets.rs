@@ -1,5 +1,6 @@
-//! The targets that the project has set itself, beside what was found. They judge no run: a target that is
-//! missed is shown and that is all.
+//! The project's targets for its own figures: what each compares, and the bounds it sets.
+//!
+//! A target fails no run. The report shows what was measured beside each bound and marks what misses.
 
 use std::fmt::Write as _;
 
@@ -9,208 +10,226 @@ use crate::rig::stats::{best, geometric_mean, times_as_good};
 use crate::rivals::Role;
 use crate::runner::Entry;
 
-/// What a target asks of a figure.
+/// A target of the project.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Target {
+    /// Name of the shape whose cells it is about.
+    shape: &'static str,
+    /// The project's subject in those cells.
+    subject: &'static str,
+    /// Parameters that select cells; all of the shape's when there are none.
+    params: &'static [(&'static str, &'static str)],
+    /// What the report says is compared.
+    what: &'static str,
+    /// How the cells make one figure.
+    measure: Measure,
+    /// What that figure must not cross.
+    bound: Bound,
+}
+
+/// How the cells of a target make one figure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Measure {
+    /// How many times as good as the rival, in the worst cell.
+    Ratio(Rival),
+    /// How many times as good as the rival, as geometric mean over the cells.
+    MeanRatio(Rival),
+    /// How many times the rival's cost, in the worst cell: the reciprocal of [`Measure::Ratio`].
+    Cost(Rival),
+    /// The cost in the last cell, as a multiple of that in the first.
+    Growth,
+    /// The largest figure itself.
+    Largest,
+}
+
+/// What a ratio is relative to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rival {
+    /// The subject of this name.
+    Subject(&'static str),
+    /// The best peer of each cell.
+    BestPeer,
+    /// The best peer of each cell that is none of these.
+    BestPeerExcept(&'static [&'static str]),
+}
+
+/// The limit of a target. `NAN` sets no limit; there may still be a stretch goal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bound {
-    AtLeast { target: f64, stretch: Option<f64> },
-    AtMost { target: f64, stretch: Option<f64> },
+    AtLeast { limit: f64, stretch: Option<f64> },
+    AtMost { limit: f64, stretch: Option<f64> },
 }
 
-/// A target and what was found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Target {
+const fn at_least(limit: f64, stretch: Option<f64>) -> Bound {
+    Bound::AtLeast { limit, stretch }
+}
+
+const fn at_most(limit: f64, stretch: Option<f64>) -> Bound {
+    Bound::AtMost { limit, stretch }
+}
+
+/// A target for `lanemesh`.
+const fn channel(
     shape: &'static str,
+    params: &'static [(&'static str, &'static str)],
     what: &'static str,
-    ask: Bound,
-    found: f64,
-    at: String,
+    measure: Measure,
+    bound: Bound,
+) -> Target {
+    Target {
+        shape,
+        subject: "lanemesh",
+        params,
+        what,
+        measure,
+        bound,
+    }
 }
 
-/// The targets that the figures say something about.
-pub fn targets(entries: &[Entry]) -> Vec<Target> {
-    let all = Figures(entries);
-    let least = |target, stretch| Bound::AtLeast { target, stretch };
-    let most = |target, stretch| Bound::AtMost { target, stretch };
-    let funnel = all.of("funnel", "lanemesh", &[]);
-    let pinball = all.of("pinball", "lanemesh", &[]);
-    let tasks = all.of("tasks", "lanemesh", &[("slots", "64 a lane")]);
-    let threads = all.of("threads", "lanemesh", &[]);
-    let one_thread = all.of("threads", "lanemesh", &[("threads", "1")]);
-    let singly = all.of("uncontended", "lanemesh", &[("batch", "1")]);
-    let batches = all.of("uncontended", "lanemesh", &[("batch", "32")]);
-    let urgent = all.of("priority", "lanemesh", &[("metric", "p99.9")]);
-    let latency = all.of("latency", "lanemesh", &[]);
-    let told = all.of("runtime", "lanemesh-runtime", &[("metric", "tell")]);
-    let asked = all.of("runtime", "lanemesh-runtime", &[("metric", "ask p50")]);
-    let spawned = all.of(
-        "runtime",
-        "lanemesh-runtime",
-        &[("metric", "spawn to first message")],
-    );
-    let actor = all.of("runtime", "lanemesh-runtime", &[("metric", "an actor")]);
+/// A target for `lanemesh-runtime`, by the name of the metric.
+const fn runtime(
+    metric: &'static [(&'static str, &'static str)],
+    what: &'static str,
+    measure: Measure,
+    bound: Bound,
+) -> Target {
+    Target {
+        shape: "runtime",
+        subject: "lanemesh-runtime",
+        params: metric,
+        what,
+        measure,
+        bound,
+    }
+}
 
-    let queues = ["tokio-pair"];
-    let blocking = ["std", "crossbeam"];
-    let found = [
-        (
-            "every cell, to tachyonix",
-            least(2.0, Some(3.0)),
-            all.worst(&funnel, "tachyonix"),
-        ),
-        (
-            "every cell, to the best peer",
-            least(1.3, None),
-            all.worst_to_best(&funnel, &[]),
-        ),
-        (
-            "every cell, to tachyonix",
-            least(0.9, Some(1.2)),
-            all.worst(&pinball, "tachyonix"),
-        ),
-        (
-            "every cell, to tokio",
-            least(1.2, None),
-            all.worst(&pinball, "tokio"),
-        ),
-        (
-            "64 a lane, mean, to tokio",
-            least(8.0, None),
-            all.mean(&tasks, "tokio"),
-        ),
-        (
-            "64 a lane, mean, to the best peer",
-            least(1.2, None),
-            all.mean_to_best(&tasks),
-        ),
-        (
-            "64 a lane, every cell, to the best peer",
-            least(0.9, Some(1.2)),
-            all.worst_to_best(&tasks, &[]),
-        ),
-        (
-            "every cell, to the best peer",
-            least(1.0, Some(1.5)),
-            all.worst_to_best(&threads, &[]),
-        ),
-        (
-            "one producer, cost of raw rtrb",
-            most(f64::NAN, Some(1.5)),
-            all.cost(&one_thread, "rtrb"),
-        ),
-        (
-            "singly, cost of the best async peer",
-            most(0.7, None),
-            all.cost_of_best(&singly, &blocking),
-        ),
-        (
-            "batches of 32, cost of rtrb, push and pop",
-            most(3.0, Some(2.0)),
-            all.cost(&batches, "rtrb"),
-        ),
-        (
-            "batches of 32, cost of rtrb, chunks",
-            most(3.0, Some(2.0)),
-            all.cost(&batches, "rtrb-chunks"),
-        ),
-        (
-            "100,000 idle lanes, cost of one",
-            most(1.1, None),
-            all.growth(),
-        ),
-        (
-            "p99.9, to two tokio channels",
-            most(1.0, Some(0.5)),
-            all.cost(&urgent, "tokio-pair"),
-        ),
-        (
-            "p99.9, to the best single queue",
-            most(0.01, None),
-            all.cost_of_best(&urgent, &queues),
-        ),
-        (
-            "every cell, to the best peer",
-            least(1.0, None),
-            all.worst_to_best(&latency, &[]),
-        ),
-        (
-            "tell, to the best actor peer",
-            least(2.0, None),
-            all.worst_to_best(&told, &[]),
-        ),
-        (
-            "ask, cost of bare tokio",
-            most(1.3, None),
-            all.cost(&asked, "bare-tokio"),
-        ),
-        (
-            "spawn, cost of bare tokio",
-            most(1.5, None),
-            all.cost(&spawned, "bare-tokio"),
-        ),
-        ("bytes of an actor", most(2_048.0, None), largest(&actor)),
-    ];
-    found
-        .into_iter()
-        .filter_map(|(what, ask, found)| {
-            let (entry, figure) = found?;
-            Some(Target {
-                shape: entry.shape,
-                what,
-                ask,
-                found: figure,
-                at: place(entry),
+/// All targets, in the order of the report.
+#[rustfmt::skip]
+const TARGETS: &[Target] = {
+    use Measure::{Cost, Growth, Largest, MeanRatio, Ratio};
+    use Rival::{BestPeer, BestPeerExcept, Subject};
+    const LANES_OF_64: &[(&str, &str)] = &[("slots", "64 a lane")];
+    const ONE_BY_ONE: &[(&str, &str)] = &[("batch", "1")];
+    const BATCHES: &[(&str, &str)] = &[("batch", "32")];
+    const TAIL: &[(&str, &str)] = &[("metric", "p99.9")];
+    &[
+        channel("funnel", &[], "every cell, to tachyonix",
+            Ratio(Subject("tachyonix")), at_least(2.0, Some(3.0))),
+        channel("funnel", &[], "every cell, to the best peer",
+            Ratio(BestPeer), at_least(1.3, None)),
+        channel("pinball", &[], "every cell, to tachyonix",
+            Ratio(Subject("tachyonix")), at_least(0.9, Some(1.2))),
+        channel("pinball", &[], "every cell, to tokio",
+            Ratio(Subject("tokio")), at_least(1.2, None)),
+        channel("tasks", LANES_OF_64, "64 a lane, mean, to tokio",
+            MeanRatio(Subject("tokio")), at_least(8.0, None)),
+        channel("tasks", LANES_OF_64, "64 a lane, mean, to the best peer",
+            MeanRatio(BestPeer), at_least(1.2, None)),
+        channel("tasks", LANES_OF_64, "64 a lane, every cell, to the best peer",
+            Ratio(BestPeer), at_least(0.9, Some(1.2))),
+        channel("threads", &[], "every cell, to the best peer",
+            Ratio(BestPeer), at_least(1.0, Some(1.5))),
+        channel("threads", &[("threads", "1")], "one producer, cost of raw rtrb",
+            Cost(Subject("rtrb")), at_most(f64::NAN, Some(1.5))),
+        channel("uncontended", ONE_BY_ONE, "singly, cost of the best async peer",
+            Cost(BestPeerExcept(&["std", "crossbeam"])), at_most(0.7, None)),
+        channel("uncontended", BATCHES, "batches of 32, cost of rtrb, push and pop",
+            Cost(Subject("rtrb")), at_most(3.0, Some(2.0))),
+        channel("uncontended", BATCHES, "batches of 32, cost of rtrb, chunks",
+            Cost(Subject("rtrb-chunks")), at_most(3.0, Some(2.0))),
+        channel("idle_lanes", &[], "100,000 idle lanes, cost of one",
+            Growth, at_most(1.1, None)),
+        channel("priority", TAIL, "p99.9, to two tokio channels",
+            Cost(Subject("tokio-pair")), at_most(1.0, Some(0.5))),
+        channel("priority", TAIL, "p99.9, to the best single queue",
+            Cost(BestPeerExcept(&["tokio-pair"])), at_most(0.01, None)),
+        channel("latency", &[], "every cell, to the best peer",
+            Ratio(BestPeer), at_least(1.0, None)),
+        runtime(&[("metric", "tell")], "tell, to the best actor peer",
+            Ratio(BestPeer), at_least(2.0, None)),
+        runtime(&[("metric", "ask p50")], "ask, cost of bare tokio",
+            Cost(Subject("bare-tokio")), at_most(1.3, None)),
+        runtime(&[("metric", "spawn to first message")], "spawn, cost of bare tokio",
+            Cost(Subject("bare-tokio")), at_most(1.5, None)),
+        runtime(&[("metric", "an actor")], "bytes of an actor",
+            Largest, at_most(2_048.0, None)),
+    ]
+};
+
+/// A target beside what was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    target: Target,
+    /// The figure of the target's [`Measure`].
+    measured: f64,
+    /// The parameters of the cell that decided.
+    cell: String,
+}
+
+impl Outcome {
+    /// Whether the figure is beyond the bound.
+    pub fn missed(&self) -> bool {
+        match self.target.bound {
+            Bound::AtLeast { limit, .. } => self.measured < limit,
+            Bound::AtMost { limit, .. } => self.measured > limit,
+        }
+    }
+}
+
+/// The outcome of every target whose cells are among the figures.
+pub fn outcomes(entries: &[Entry]) -> Vec<Outcome> {
+    TARGETS
+        .iter()
+        .filter_map(|target| {
+            let (entry, measured) = target.measure(entries)?;
+            Some(Outcome {
+                target: *target,
+                measured,
+                cell: cell(entry),
             })
         })
         .collect()
 }
 
-/// The targets as a Markdown table; empty when there are none.
-pub fn table(targets: &[Target]) -> String {
-    if targets.is_empty() {
+/// The outcomes as a Markdown table; empty when there are none.
+pub fn table(outcomes: &[Outcome]) -> String {
+    if outcomes.is_empty() {
         return String::new();
     }
     let mut text = String::from(
         "| shape | what | target | stretch | found | where |\n|---|---|--:|--:|--:|---|\n",
     );
-    for target in targets {
-        let (sign, asked, stretch) = match target.ask {
-            Bound::AtLeast { target, stretch } => ("≥", target, stretch),
-            Bound::AtMost { target, stretch } => ("≤", target, stretch),
+    for outcome in outcomes {
+        let target = outcome.target;
+        let (sign, limit, stretch) = match target.bound {
+            Bound::AtLeast { limit, stretch } => ("≥", limit, stretch),
+            Bound::AtMost { limit, stretch } => ("≤", limit, stretch),
         };
-        let limit = |limit: f64| {
-            if limit.is_nan() {
+        let goal = |value: f64| {
+            if value.is_nan() {
                 "–".to_owned()
             } else {
-                format!("{sign} {limit}")
+                format!("{sign} {value}")
             }
         };
-        let stretch = stretch.map_or("–".to_owned(), limit);
-        let mark = if target.missed() { "**" } else { "" };
-        let found = amount(target.found);
+        let mark = if outcome.missed() { "**" } else { "" };
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {stretch} | {mark}{found}{mark} | {} |",
+            "| {} | {} | {} | {} | {mark}{}{mark} | {} |",
             target.shape,
             target.what,
-            limit(asked),
-            target.at
+            goal(limit),
+            goal(stretch.unwrap_or(f64::NAN)),
+            amount(outcome.measured),
+            outcome.cell
         );
     }
     text
 }
 
-impl Target {
-    /// Whether the figure is on the wrong side.
-    pub fn missed(&self) -> bool {
-        match self.ask {
-            Bound::AtLeast { target, .. } => self.found < target,
-            Bound::AtMost { target, .. } => self.found > target,
-        }
-    }
-}
-
-fn place(entry: &Entry) -> String {
+/// The parameters of a cell, for people.
+fn cell(entry: &Entry) -> String {
     let params: Vec<String> = entry
         .params
         .iter()
@@ -222,103 +241,75 @@ fn place(entry: &Entry) -> String {
     params.join(", ")
 }
 
-fn largest<'a>(ours: &[&'a Entry]) -> Option<(&'a Entry, f64)> {
-    let medians = ours
-        .iter()
-        .filter_map(|entry| Some((*entry, entry.median()?)));
-    medians.max_by(|a, b| a.1.total_cmp(&b.1))
-}
+impl Target {
+    /// The figure, and the cell that decided it; `None` when the figures do not have it.
+    fn measure<'a>(&self, entries: &'a [Entry]) -> Option<(&'a Entry, f64)> {
+        let ours: Vec<&Entry> = entries.iter().filter(|entry| self.covers(entry)).collect();
+        match self.measure {
+            Measure::Ratio(rival) => lowest(&ours, |entry| rival.ratio(entry, entries)),
+            Measure::Cost(rival) => {
+                let (entry, ratio) = lowest(&ours, |entry| rival.ratio(entry, entries))?;
+                Some((entry, 1.0 / ratio))
+            }
+            Measure::MeanRatio(rival) => mean(&ours, |entry| rival.ratio(entry, entries)),
+            Measure::Growth => {
+                let (first, last) = (ours.first()?, ours.last()?);
+                Some((last, last.median()? / first.median()?))
+            }
+            Measure::Largest => ours
+                .iter()
+                .filter_map(|entry| Some((*entry, entry.median()?)))
+                .max_by(|a, b| a.1.total_cmp(&b.1)),
+        }
+    }
 
-/// The figures of a run, and ratios between them.
-struct Figures<'a>(&'a [Entry]);
-
-impl<'a> Figures<'a> {
-    /// The entries of a subject with these parameters among theirs.
-    fn of(&self, shape: &str, subject: &str, with: &[(&str, &str)]) -> Vec<&'a Entry> {
-        let fits = |entry: &&Entry| {
-            let has = |(name, value): &(&str, &str)| {
-                let same =
-                    |param: &(&str, Value)| param.0 == *name && param.1.to_string() == *value;
-                entry.params.iter().any(same)
-            };
-            entry.shape == shape && entry.subject == subject && with.iter().all(has)
+    fn covers(&self, entry: &Entry) -> bool {
+        let has = |(name, value): &(&str, &str)| {
+            let same = |param: &(&str, Value)| param.0 == *name && param.1.to_string() == *value;
+            entry.params.iter().any(same)
         };
-        self.0.iter().filter(fits).collect()
-    }
-
-    fn rivals(&self, ours: &Entry) -> impl Iterator<Item = &'a Entry> {
-        let (shape, params) = (ours.shape, ours.params.clone());
-        self.0
-            .iter()
-            .filter(move |entry| entry.shape == shape && entry.params == params)
-    }
-
-    /// How many times as good as the named subject.
-    fn to(&self, ours: &Entry, subject: &str) -> Option<f64> {
-        let rival = self.rivals(ours).find(|entry| entry.subject == subject)?;
-        Some(times_as_good(
-            ours.median()?,
-            rival.median()?,
-            ours.unit.better(),
-        ))
-    }
-
-    /// How many times as good as the best peer but for these.
-    fn to_best(&self, ours: &Entry, but: &[&str]) -> Option<f64> {
-        let peers = self
-            .rivals(ours)
-            .filter(|entry| entry.role == Role::Peer && !but.contains(&entry.subject));
-        let measure = best(peers.filter_map(Entry::median), ours.unit.better())?;
-        Some(times_as_good(ours.median()?, measure, ours.unit.better()))
-    }
-
-    fn worst(&self, ours: &[&'a Entry], subject: &str) -> Option<(&'a Entry, f64)> {
-        least(ours, |entry| self.to(entry, subject))
-    }
-
-    fn worst_to_best(&self, ours: &[&'a Entry], but: &[&str]) -> Option<(&'a Entry, f64)> {
-        least(ours, |entry| self.to_best(entry, but))
-    }
-
-    fn cost(&self, ours: &[&'a Entry], subject: &str) -> Option<(&'a Entry, f64)> {
-        self.worst(ours, subject)
-            .map(|(entry, ratio)| (entry, 1.0 / ratio))
-    }
-
-    fn cost_of_best(&self, ours: &[&'a Entry], but: &[&str]) -> Option<(&'a Entry, f64)> {
-        self.worst_to_best(ours, but)
-            .map(|(entry, ratio)| (entry, 1.0 / ratio))
-    }
-
-    fn mean(&self, ours: &[&'a Entry], subject: &str) -> Option<(&'a Entry, f64)> {
-        mean(ours, |entry| self.to(entry, subject))
-    }
-
-    fn mean_to_best(&self, ours: &[&'a Entry]) -> Option<(&'a Entry, f64)> {
-        mean(ours, |entry| self.to_best(entry, &[]))
-    }
-
-    /// The cost of a receive with the most producers, as a multiple of that with one.
-    fn growth(&self) -> Option<(&'a Entry, f64)> {
-        let ours = self.of("idle_lanes", "lanemesh", &[]);
-        let (one, many) = (ours.first()?, ours.last()?);
-        Some((many, many.median()? / one.median()?))
+        entry.shape == self.shape && entry.subject == self.subject && self.params.iter().all(has)
     }
 }
 
-fn least<'a>(
+impl Rival {
+    /// How many times as good `ours` is as this rival in the same cell.
+    fn ratio(self, ours: &Entry, entries: &[Entry]) -> Option<f64> {
+        let better = ours.unit.better();
+        let same_cell = entries
+            .iter()
+            .filter(|entry| entry.shape == ours.shape && entry.params == ours.params);
+        let best_peer = |except: &[&str]| {
+            let peers = same_cell
+                .clone()
+                .filter(|entry| entry.role == Role::Peer && !except.contains(&entry.subject));
+            best(peers.filter_map(Entry::median), better)
+        };
+        let theirs = match self {
+            Rival::Subject(name) => same_cell
+                .clone()
+                .find(|entry| entry.subject == name)?
+                .median(),
+            Rival::BestPeer => best_peer(&[]),
+            Rival::BestPeerExcept(names) => best_peer(names),
+        };
+        Some(times_as_good(ours.median()?, theirs?, better))
+    }
+}
+
+/// The lowest ratio over all cells, with its cell.
+fn lowest<'a>(
     ours: &[&'a Entry],
     ratio: impl Fn(&Entry) -> Option<f64>,
 ) -> Option<(&'a Entry, f64)> {
-    let ratios = ours
-        .iter()
-        .filter_map(|entry| Some((*entry, ratio(entry)?)));
-    ratios.min_by(|a, b| a.1.total_cmp(&b.1))
+    ours.iter()
+        .filter_map(|entry| Some((*entry, ratio(entry)?)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
-/// The geometric mean over all cells, with the worst of them.
+/// The geometric mean over all cells, with the cell that has the lowest ratio.
 fn mean<'a>(ours: &[&'a Entry], ratio: impl Fn(&Entry) -> Option<f64>) -> Option<(&'a Entry, f64)> {
-    let (worst, _) = least(ours, &ratio)?;
+    let (worst, _) = lowest(ours, &ratio)?;
     let ratios: Vec<f64> = ours.iter().filter_map(|entry| ratio(entry)).collect();
     Some((worst, geometric_mean(&ratios)?))
 }
@@ -361,11 +352,14 @@ mod tests {
             entry("pinball", "lanemesh", 41, rate, 30.0),
             entry("pinball", "tachyonix", 41, rate, 20.0),
         ];
-        let targets = targets(&entries);
-        assert_eq!(targets.len(), 1);
-        assert_eq!((targets[0].found, targets[0].at.as_str()), (0.8, "balls 1"));
-        assert!(targets[0].missed());
-        assert!(table(&targets).contains("| ≥ 0.9 | ≥ 1.2 | **0.80** | balls 1 |"));
+        let outcomes = outcomes(&entries);
+        assert_eq!(outcomes.len(), 1);
+        assert_eq!(
+            (outcomes[0].measured, outcomes[0].cell.as_str()),
+            (0.8, "balls 1")
+        );
+        assert!(outcomes[0].missed());
+        assert!(table(&outcomes).contains("| ≥ 0.9 | ≥ 1.2 | **0.80** | balls 1 |"));
     }
 
     #[test]
@@ -380,14 +374,14 @@ mod tests {
                 10.5,
             ),
         ];
-        let targets = targets(&entries);
-        assert_eq!(targets[0].found, 1.05);
-        assert!(!targets[0].missed());
+        let outcomes = outcomes(&entries);
+        assert_eq!(outcomes[0].measured, 1.05);
+        assert!(!outcomes[0].missed());
     }
 
     #[test]
-    fn no_figures_no_targets() {
-        assert_eq!(targets(&[]), []);
+    fn no_figures_no_outcomes() {
+        assert_eq!(outcomes(&[]), []);
         assert_eq!(table(&[]), "");
     }
 }
