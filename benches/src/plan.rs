@@ -41,6 +41,9 @@ impl fmt::Display for Value {
 /// Named parameters in order. The last is the one that a table's columns run over.
 pub type Params = Vec<(&'static str, Value)>;
 
+/// The parameter that names the metric, where a cell has several.
+pub const METRIC: &str = "metric";
+
 /// How much to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::plan::{Cell, Effort, Metric, Params, Timing, Value, Work};
+use crate::plan::{Cell, Effort, METRIC, Metric, Params, Timing, Value, Work};
 use crate::rig::alloc;
 use crate::rig::fault::Fault;
 use crate::rig::stats::{Unit, median};
@@ -239,7 +239,7 @@ fn entries(lane: Lane<'_>) -> Vec<Entry> {
         let mut params = cell.params.clone();
         if several {
             let last = params.len().saturating_sub(1);
-            params.insert(last, ("metric", Value::from(metric.name)));
+            params.insert(last, (METRIC, Value::from(metric.name)));
         }
         Entry {
             shape: cell.shape,

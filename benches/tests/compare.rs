@@ -50,6 +50,24 @@ fn run_prints_tables_and_writes_all_files() {
     assert!(report.contains("## funnel"));
     let plot = fs::read_to_string(out.join("plots/funnel/61.svg")).expect("a plot");
     assert!(plot.starts_with("<svg"));
+
+    fs::remove_file(out.join("RESULTS.md")).expect("a report");
+    fs::remove_file(out.join("plots/funnel/61.svg")).expect("a plot");
+    let output = compare(&["--render", &path]);
+    assert!(output.status.success(), "{output:?}");
+    let rendered = fs::read_to_string(out.join("RESULTS.md")).expect("a report");
+    assert_eq!(rendered, report);
+    let rendered = fs::read_to_string(out.join("plots/funnel/61.svg")).expect("a plot");
+    assert_eq!(rendered, plot);
+}
+
+#[test]
+fn render_without_results_ends_with_an_error() {
+    let out = directory("nothing_to_render");
+    let output = compare(&["--render", &out.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("results.json"), "{text}");
 }
 
 #[test]

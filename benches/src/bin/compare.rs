@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lanemesh_benches::plan::{self, Cell, Effort, Shape, Unknown};
 use lanemesh_benches::report::machine::Machine;
 use lanemesh_benches::report::targets;
-use lanemesh_benches::report::{self, Session};
+use lanemesh_benches::report::{self, RunInfo};
 use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rivals::channels;
 use lanemesh_benches::runner::{self, Options, Progress};
@@ -56,6 +56,11 @@ struct Arguments {
     /// Directory for results.json, RESULTS.md and the plots.
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     out: PathBuf,
+
+    /// Writes RESULTS.md and the plots in this directory anew from its results.json and run.json;
+    /// measures nothing.
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    render: Option<PathBuf>,
 }
 
 /// A number on the command line.
@@ -86,6 +91,11 @@ fn main() -> ExitCode {
 
 /// Measures, prints and writes; returns how many cells failed.
 fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
+    if let Some(directory) = &arguments.render {
+        report::render(directory, shapes::ALL)?;
+        println!("RESULTS.md and plots in {}", directory.display());
+        return Ok(0);
+    }
     let begin = Instant::now();
     let options = options(arguments);
     let (shapes, cells) = selection(arguments, &options.effort)?;
@@ -120,14 +130,13 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     bar.bar.finish_and_clear();
     println!("{}", targets::table(&targets::outcomes(&entries)));
 
-    let session = Session {
-        machine: &machine,
-        shapes: &shapes,
+    let info = RunInfo {
+        machine,
         arguments: env::args().skip(1).collect::<Vec<_>>().join(" "),
         runs: options.runs,
-        target_ms: options.effort.target.as_millis(),
+        target_ms: options.effort.target.as_millis() as u64,
     };
-    report::write(&arguments.out, &session, &entries)?;
+    report::write(&arguments.out, &info, &shapes, &entries)?;
     println!(
         "{} cells in {:.0} s; results.json, RESULTS.md and plots are in {}",
         cells.len(),

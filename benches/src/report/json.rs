@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::plan::Value;
+use crate::plan::{Cell, METRIC, Params, Value};
+use crate::rig::fault::Fault;
+use crate::rig::stats::Unit;
 use crate::runner::Entry;
 
 /// The figures as JSON text.
@@ -44,12 +46,63 @@ fn object(entry: &Entry) -> Json {
     object
 }
 
+/// Reads the text of a `results.json`.
+///
+/// `cells` are those of a full run; a figure's shape, subject and parameters must be named as in one of
+/// them, which also tells the subject's role.
+///
+/// # Errors
+///
+/// What is wrong with the JSON, or the first figure that has no cell.
+pub(super) fn read(text: &str, cells: &[Cell]) -> Result<Vec<Entry>, String> {
+    let array: Vec<Json> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    array
+        .iter()
+        .map(|object| entry(object, cells).ok_or_else(|| format!("unknown figure {object}")))
+        .collect()
+}
+
+fn entry(object: &Json, cells: &[Cell]) -> Option<Entry> {
+    let (shape, subject) = (object["shape"].as_str()?, object["subject"].as_str()?);
+    let cell = cells
+        .iter()
+        .find(|cell| cell.shape == shape && cell.subject == subject)?;
+    let of_shape = || cells.iter().filter(|cell| cell.shape == shape);
+    let params: Params = object["params"]
+        .as_object()?
+        .iter()
+        .map(|(name, value)| {
+            let names = of_shape().flat_map(|cell| cell.params.iter().map(|(name, _)| *name));
+            let name = names.chain([METRIC]).find(|known| known == name)?;
+            let value = match value {
+                Json::String(text) => Value::from(text.as_str()),
+                number => Value::Number(number.as_u64()?),
+            };
+            Some((name, value))
+        })
+        .collect::<Option<_>>()?;
+    let runs = object["runs"].as_array()?;
+    Some(Entry {
+        shape: cell.shape,
+        params,
+        subject: cell.subject,
+        role: cell.role,
+        unit: Unit::from_name(object["unit"].as_str()?)?,
+        runs: runs.iter().map(Json::as_f64).collect::<Option<_>>()?,
+        bytes: object["bytes"].as_u64(),
+        fault: object["error"]
+            .as_str()
+            .map(|error| Fault::Failed(error.to_owned())),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Effort;
     use crate::report::table::tests::entry;
-    use crate::rig::fault::Fault;
     use crate::rivals::Role;
+    use crate::shapes::funnel;
 
     #[test]
     fn results_read_back() {
@@ -78,5 +131,26 @@ mod tests {
     fn no_figures_make_an_empty_array() {
         let read: Json = serde_json::from_str(&results(&[])).unwrap();
         assert_eq!(read, json!([]));
+    }
+
+    #[test]
+    fn entries_read_back() {
+        let mut entries = vec![
+            entry("lanemesh", Role::Ours, 10, 2.5),
+            entry("tokio", Role::Peer, 10, 1.0),
+        ];
+        entries[1].fault = Some(Fault::Failed("lost".to_owned()));
+        let cells = (funnel::SHAPE.cells)(&Effort::full());
+        let read = read(&results(&entries), &cells).unwrap();
+        assert_eq!(results(&read), results(&entries));
+        assert_eq!(read[0].role, Role::Ours);
+    }
+
+    #[test]
+    fn figure_of_an_unknown_subject_is_refused() {
+        let entries = [entry("newcomer", Role::Peer, 10, 1.0)];
+        let cells = (funnel::SHAPE.cells)(&Effort::full());
+        let error = read(&results(&entries), &cells).unwrap_err();
+        assert!(error.contains("newcomer"), "{error}");
     }
 }

@@ -41,7 +41,7 @@ pub struct Machine {
     /// Operating system and architecture.
     pub system: String,
     /// The compiler's version.
-    pub compiler: &'static str,
+    pub compiler: String,
     /// The commit of the directory that this was built from, with a mark when files differ from it.
     pub commit: String,
     /// The subjects' versions.
@@ -55,7 +55,7 @@ impl Machine {
             cpu: cpu().unwrap_or_else(|| "unknown processor".to_owned()),
             cores: executor::cores(),
             system: format!("{OS} {ARCH}"),
-            compiler: env!("BENCHES_RUSTC"),
+            compiler: env!("BENCHES_RUSTC").to_owned(),
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
             versions: versions(LOCK, PACKAGES),
         }

@@ -1,7 +1,7 @@
 //! The Markdown report.
 
 use crate::plan::{Params, Shape};
-use crate::report::machine::Machine;
+use crate::report::run_info::RunInfo;
 use crate::report::table::{heap_tables, tables};
 use crate::report::targets;
 use crate::runner::Entry;
@@ -9,28 +9,14 @@ use crate::runner::Entry;
 /// The shapes whose memory depends on the load; the others' is told by the shape `memory`.
 const WITH_HEAP: &[&str] = &["funnel", "pinball", "tasks"];
 
-/// How the figures were taken, for the report.
-#[derive(Debug, Clone)]
-pub struct Session<'a> {
-    /// What they were taken on.
-    pub machine: &'a Machine,
-    /// The shapes that were measured.
-    pub shapes: &'a [Shape],
-    /// The command's arguments.
-    pub arguments: String,
-    /// Measured runs of every cell.
-    pub runs: usize,
-    /// Milliseconds that a run aims at.
-    pub target_ms: u128,
-}
-
 /// The whole report; `plots` are the pictures that it shows: shape, fixed parameters and file name.
 pub fn report(
-    session: &Session<'_>,
+    info: &RunInfo,
+    shapes: &[Shape],
     entries: &[Entry],
     plots: &[(&'static str, Params, String)],
 ) -> String {
-    let machine = session.machine;
+    let machine = &info.machine;
     let mut text = format!(
         "# Side by side\n\n\
          | | |\n|---|---|\n\
@@ -44,7 +30,7 @@ pub fn report(
         machine.system,
         machine.compiler,
         machine.commit,
-        session.arguments,
+        info.arguments,
         machine.versions_line(),
     );
     text.push_str(&format!(
@@ -54,9 +40,9 @@ pub fn report(
          are **bold**; *slanted* ones are floors that do less than a channel and are no measure. Every \
          subject uses the same allocator, mimalloc. lanemesh has called `register_membarrier`, unless \
          `--no-membarrier` is said. Only ratios carry over to another machine.\n",
-        session.runs, session.target_ms,
+        info.runs, info.target_ms,
     ));
-    for shape in session.shapes {
+    for shape in shapes {
         text.push_str(&format!("\n## {}\n\n{}\n", shape.name, shape.about));
         for table in tables(shape.name, entries) {
             text.push_str(&format!("\n### {}\n\n{table}", table.title()));
@@ -110,32 +96,15 @@ pub fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::run_info::tests::run_info;
     use crate::report::table::tests::entry;
     use crate::rig::fault::Fault;
     use crate::rivals::Role;
     use crate::shapes::funnel;
 
-    fn machine() -> Machine {
-        Machine {
-            cpu: "Some CPU".to_owned(),
-            cores: 2,
-            system: "linux x86_64".to_owned(),
-            compiler: "rustc 1.0.0",
-            commit: "abcdef".to_owned(),
-            versions: vec![("tokio".to_owned(), "1.0.0".to_owned())],
-        }
-    }
-
     #[test]
     fn report_names_machine_figures_and_failures() {
-        let machine = machine();
-        let session = Session {
-            machine: &machine,
-            shapes: &[funnel::SHAPE],
-            arguments: "--runs 1".to_owned(),
-            runs: 1,
-            target_ms: 80,
-        };
+        let (info, shapes) = (run_info(), [funnel::SHAPE]);
         let mut entries = vec![
             entry("tokio", Role::Peer, 10, 1.0),
             entry("lanemesh", Role::Ours, 10, 2.0),
@@ -145,7 +114,7 @@ mod tests {
             entries[0].params[..1].to_vec(),
             "funnel.svg".to_owned(),
         )];
-        let text = report(&session, &entries, &plots);
+        let text = report(&info, &shapes, &entries, &plots);
         for part in [
             "Some CPU",
             "2 cores",
@@ -162,7 +131,7 @@ mod tests {
         assert!(!text.contains("## Failures"));
 
         entries[0].fault = Some(Fault::Hung);
-        let text = report(&session, &entries, &plots);
+        let text = report(&info, &shapes, &entries, &plots);
         assert!(
             text.contains("- funnel (rigs 61, capacity 10), tokio: "),
             "{text}"

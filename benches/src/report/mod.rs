@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use crate::plan::{Cell, Effort, Shape};
 use crate::runner::Entry;
 
 pub mod instruction_counts;
@@ -11,12 +12,21 @@ mod json;
 pub mod machine;
 mod markdown;
 mod plot;
+mod run_info;
 mod table;
 pub mod targets;
 
 pub use self::json::results;
-pub use self::markdown::{Session, report};
+pub use self::markdown::report;
+pub use self::run_info::RunInfo;
 pub use self::table::{Table, amount, heap_tables, tables};
+
+/// The figures.
+const RESULTS: &str = "results.json";
+/// How they were taken.
+const RUN: &str = "run.json";
+/// The report.
+const REPORT: &str = "RESULTS.md";
 
 /// Makes a directory for the files, and sees whether they can be written. What they hold stays.
 ///
@@ -26,7 +36,7 @@ pub use self::table::{Table, amount, heap_tables, tables};
 pub fn prepare(directory: &Path) -> io::Result<()> {
     let plots = directory.join("plots");
     fs::create_dir_all(&plots).map_err(|error| at(&plots, error))?;
-    for name in ["results.json", "RESULTS.md"] {
+    for name in [RESULTS, RUN, REPORT] {
         let path = directory.join(name);
         let file = OpenOptions::new().append(true).create(true).open(&path);
         file.map_err(|error| at(&path, error))?;
@@ -34,16 +44,55 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all files into a directory, which is made when it is not there.
+/// Writes all files into a directory, which is made when it is not there; `shapes` are those that
+/// were measured.
 ///
 /// # Errors
 ///
 /// Those of the file system, with the path, and of a plot that cannot be drawn.
-pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::Result<()> {
+pub fn write(
+    directory: &Path,
+    info: &RunInfo,
+    shapes: &[Shape],
+    entries: &[Entry],
+) -> io::Result<()> {
     prepare(directory)?;
-    save(&directory.join("results.json"), results(entries))?;
+    save(&directory.join(RESULTS), results(entries))?;
+    save(&directory.join(RUN), info.to_json())?;
+    write_report(directory, info, shapes, entries)
+}
+
+/// Writes the report and the plots of a directory anew from its `results.json` and `run.json`, without
+/// measuring; `shapes` are all that may occur in it.
+///
+/// # Errors
+///
+/// Those of the file system, with the path, of a file that does not hold what [`write`] puts there, and
+/// of a plot that cannot be drawn.
+pub fn render(directory: &Path, shapes: &[Shape]) -> io::Result<()> {
+    let cells: Vec<Cell> = shapes
+        .iter()
+        .flat_map(|shape| (shape.cells)(&Effort::full()))
+        .collect();
+    let entries = load(&directory.join(RESULTS), |text| json::read(text, &cells))?;
+    let info = load(&directory.join(RUN), RunInfo::from_json)?;
+    let measured: Vec<Shape> = shapes
+        .iter()
+        .filter(|shape| entries.iter().any(|entry| entry.shape == shape.name))
+        .copied()
+        .collect();
+    write_report(directory, &info, &measured, &entries)
+}
+
+/// Writes the report and the plots that it shows.
+fn write_report(
+    directory: &Path,
+    info: &RunInfo,
+    shapes: &[Shape],
+    entries: &[Entry],
+) -> io::Result<()> {
     let mut plots = Vec::new();
-    for shape in session.shapes {
+    for shape in shapes {
         for table in tables(shape.name, entries) {
             let name = plot::file_name(&table);
             let Some(svg) = plot::draw(&table).map_err(io::Error::other)? else {
@@ -54,8 +103,16 @@ pub fn write(directory: &Path, session: &Session<'_>, entries: &[Entry]) -> io::
             plots.push((table.shape, table.fixed.clone(), name));
         }
     }
-    let report = report(session, entries, &plots);
-    save(&directory.join("RESULTS.md"), report)
+    let report = report(info, shapes, entries, &plots);
+    save(&directory.join(REPORT), report)
+}
+
+fn load<R>(path: &Path, read: impl FnOnce(&str) -> Result<R, String>) -> io::Result<R> {
+    let text = fs::read_to_string(path).map_err(|error| at(path, error))?;
+    read(&text).map_err(|what| {
+        let error = io::Error::new(io::ErrorKind::InvalidData, what);
+        at(path, error)
+    })
 }
 
 fn save(path: &Path, text: String) -> io::Result<()> {

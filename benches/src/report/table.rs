@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::plan::{Params, Value};
+use crate::plan::{METRIC, Params, Value};
 use crate::rig::stats::{Unit, best, geometric_mean, times_as_good};
 use crate::rivals::Role;
 use crate::runner::Entry;
@@ -191,7 +191,7 @@ impl Table {
         let mut title = format!("{}, {}", self.shape, self.unit.name());
         for (name, value) in &self.fixed {
             title.push_str(&match (*name, value) {
-                ("metric", value) => format!(", {value}"),
+                (METRIC, value) => format!(", {value}"),
                 (name, Value::Number(number)) => format!(", {name} {number}"),
                 (_, Value::Text(text)) => format!(", {text}"),
             });

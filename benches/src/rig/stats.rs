@@ -31,6 +31,22 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Every unit.
+    const ALL: [Unit; 7] = [
+        Unit::MillionsPerSecond,
+        Unit::NanosPerMessage,
+        Unit::Nanos,
+        Unit::Micros,
+        Unit::Millis,
+        Unit::Bytes,
+        Unit::Count,
+    ];
+
+    /// The unit of this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Unit> {
+        Unit::ALL.into_iter().find(|unit| unit.name() == name)
+    }
+
     /// Name in tables and results.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::plan::{Cell, Effort, Metric, Shape, Timing, Value};
+use crate::plan::{Cell, Effort, METRIC, Metric, Shape, Timing, Value};
 use crate::rig::alloc;
 use crate::rig::executor::{cores, joined};
 use crate::rig::fault::{Fault, ensure};
@@ -128,7 +128,7 @@ impl ActorsVisitor for Visit {
         let cell = match self.senders {
             Some(senders) => {
                 let params = vec![
-                    ("metric", Value::from("tell")),
+                    (METRIC, Value::from("tell")),
                     ("workers", workers.into()),
                     ("senders", senders.into()),
                 ];
