@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Backoff, Context, Overflow, Reply, Restart, Strategy,
-    Supervision, actor,
+    Supervision, builder,
 };
 
 struct Oracle {
@@ -38,7 +38,7 @@ impl Actor for Oracle {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::panic::set_hook(Box::new(|_| {})); // one panic is meant
-    let (mut oracle, child) = actor::builder(|| Oracle { kept: Vec::new() })
+    let (mut oracle, child) = builder(|| Oracle { kept: Vec::new() })
         .high_capacity(1)
         .restart(Restart::Permanent)
         .supervision(Supervision::new(Strategy::OneForOne).backoff(Backoff::none()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanemesh_runtime::{
     Actor, ActorResult, Backoff, Context, Conversation, ConversationError, ConversationHandle,
-    CrashPolicy, Request, Restart, Strategy, Supervision, System, actor,
+    CrashPolicy, Request, Restart, Strategy, Supervision, System, builder,
 };
 
 /// Translates, unless it is asked for a word that it cannot bear.
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rules = Supervision::new(Strategy::OneForOne).backoff(Backoff::none());
     let system = System::supervised("translations", rules);
     let translator = |name, unbearable| {
-        actor::builder(move || Translator { name, unbearable })
+        builder(move || Translator { name, unbearable })
             .name(name)
             .restart(Restart::Permanent)
     };

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use lanemesh_runtime::{Actor, ActorResult, Context, Reply, actor};
+use lanemesh_runtime::{Actor, ActorResult, Context, Reply, builder};
 
 const PACKETS: usize = 2_000;
 
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         packets: 0,
         packet_delay: Duration::ZERO,
     };
-    let (mut handle, child) = actor::builder(session).low_capacity(PACKETS).spawn();
+    let (mut handle, child) = builder(session).low_capacity(PACKETS).spawn();
 
     for _ in 0..PACKETS {
         handle

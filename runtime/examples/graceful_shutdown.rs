@@ -9,7 +9,8 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Child, Context, ExitNotice, ExitReason, Signal, System, actor,
+    Actor, ActorHandle, ActorResult, Child, Context, ExitNotice, ExitReason, Signal, System,
+    builder,
 };
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -46,7 +47,7 @@ impl Actor for Node {
             let (log, level) = (self.log.clone(), self.level + 1);
             let node = {
                 let name = name.clone();
-                actor::builder(move || Node::new(name.clone(), level, log.clone()))
+                builder(move || Node::new(name.clone(), level, log.clone()))
             };
             self.children.push(ctx.spawn(node.name(name)));
         }

@@ -14,7 +14,7 @@ use std::{
 
 use lanemesh_runtime::{
     Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Context, Kept, Lease, Restart,
-    Strategy, Supervision, Team, actor, actor_loop,
+    Strategy, Supervision, Team, actor_loop, builder,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -219,7 +219,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         since: Instant::now(),
         counted: 0,
     };
-    let (logger, logging) = actor::builder(logger)
+    let (logger, logging) = builder(logger)
         .name("logger")
         .low_capacity(8192)
         .restart(Restart::Permanent)
@@ -232,17 +232,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         left: beats,
         results: Vec::new(),
     };
-    let (worker, working) = actor::builder(worker)
-        .name("worker")
-        .low_capacity(8192)
-        .spawn();
+    let (worker, working) = builder(worker).name("worker").low_capacity(8192).spawn();
     let input = worker.clone();
     let generator = move || Generator {
         worker: input.clone(),
         next: 0,
         batch: Vec::new(),
     };
-    let (_generator, generating) = actor::builder(generator)
+    let (_generator, generating) = builder(generator)
         .name("generator")
         .on(&team)
         .keep_running()
@@ -253,7 +250,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         rate,
         left: beats,
     };
-    let (_heartbeat, beating) = actor::builder(heartbeat)
+    let (_heartbeat, beating) = builder(heartbeat)
         .name("heartbeat")
         .on(&team)
         .keep_running()

@@ -1,6 +1,6 @@
 //! Publish and subscribe: a slow subscriber misses messages, a quick one does not.
 
-use lanemesh_runtime::{Actor, ActorResult, Context, SlowPolicy, Topic, actor, testing::Sink};
+use lanemesh_runtime::{Actor, ActorResult, Context, SlowPolicy, Topic, spawn, testing::Sink};
 
 struct Board {
     prices: Vec<u32>,
@@ -25,14 +25,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let topic = Topic::new();
 
     // An actor that must see everything: the publisher waits for it.
-    let (board, _board_child) = actor::spawn(Board { prices: Vec::new() });
+    let (board, _board_child) = spawn(Board { prices: Vec::new() });
     topic.subscribe_lane(board.low_lane(), SlowPolicy::Wait);
     // Somebody who looks only now and then.
     let mut glance = topic.subscribe(4, SlowPolicy::Drop);
     // Somebody who never looks, and is shown the door.
     let mut asleep = topic.subscribe(2, SlowPolicy::Disconnect);
     // An actor that ends: its subscription ends with it.
-    let (gone, gone_child) = actor::spawn(Sink::<(), u32>::new());
+    let (gone, gone_child) = spawn(Sink::<(), u32>::new());
     topic.subscribe_lane(gone.low_lane(), SlowPolicy::Wait);
     gone_child.stop().await;
 

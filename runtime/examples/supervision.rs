@@ -7,7 +7,7 @@ use std::{
 
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Backoff, Child, Context, ExitReason, Reply, Restart, Strategy,
-    Supervision, actor,
+    Supervision, builder, spawn,
 };
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -67,7 +67,7 @@ impl Actor for Supervisor {
         );
         for name in ["a", "b", "c"] {
             let log = self.log.clone();
-            let worker = actor::builder(move || Worker {
+            let worker = builder(move || Worker {
                 name,
                 log: log.clone(),
             })
@@ -99,7 +99,7 @@ async fn show(strategy: Strategy, restarted: &[&str]) -> Result<(), Box<dyn std:
         log: log.clone(),
         workers: Vec::new(),
     };
-    let (mut handle, child) = actor::spawn(supervisor);
+    let (mut handle, child) = spawn(supervisor);
     let mut second = handle.ask(|reply| reply, Duration::from_secs(1)).await?;
     second.send_high(Order::Panic).await?;
     // Each line of the log is an event: wait for the last one that is to come.

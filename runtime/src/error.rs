@@ -5,7 +5,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::cell::ActorId;
+use crate::id::ActorId;
 
 /// What every hook of an actor returns.
 pub type ActorResult = Result<(), ActorError>;

@@ -4,17 +4,9 @@
 //! the actor's id for as long as anybody holds a handle. This module does not decide what becomes
 //! of the actor; that is [`supervision`](crate::supervision).
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, sync::Arc};
 
-use crate::{
-    cell::{ActorId, Shared, Watcher},
-    error::ActorError,
-};
+use crate::{error::ActorError, id::ActorId};
 
 /// Why an actor, or one incarnation of it, ended.
 #[derive(Clone, Debug)]
@@ -111,82 +103,4 @@ pub enum CrashPolicy {
     RouteToNext,
     /// Make good for it: report it to `on_peer_exit`, which compensates.
     Compensate,
-}
-
-/// A future of another actor's exit reason.
-///
-/// It is replayed: for an actor that is dead already it is ready at once. Dropping it forgets it
-/// on both sides, so that nothing grows when many monitors come and go.
-///
-/// # Cancel safety
-///
-/// Waiting on `&mut Monitor` may be cancelled and taken up again; nothing is lost.
-///
-/// # Examples
-///
-/// ```
-/// # use lanemesh_runtime::{actor, testing::Sink, ExitReason};
-/// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let (handle, child) = actor::spawn(Sink::<(), ()>::new());
-/// let early = handle.monitor();
-/// child.stop().await;
-/// assert!(matches!(early.await, ExitReason::Stopped));
-/// assert!(matches!(handle.monitor().await, ExitReason::Stopped)); // set after the death
-/// # }
-/// ```
-#[must_use = "a monitor does nothing unless it is waited on"]
-pub struct Monitor {
-    shared: Arc<Shared>,
-    key: Option<u64>,
-}
-
-impl Monitor {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, key: None }
-    }
-
-    /// The actor that this waits for.
-    pub fn id(&self) -> ActorId {
-        self.shared.id()
-    }
-
-    /// The reason, if the actor is dead already.
-    pub fn try_reason(&self) -> Option<ExitReason> {
-        self.shared.exit_reason().cloned()
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-}
-
-impl Future for Monitor {
-    type Output = ExitReason;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
-        let this = &mut *self;
-        match this
-            .shared
-            .watch(&mut this.key, Watcher::Task(cx.waker().clone()))
-        {
-            Some(reason) => Poll::Ready(reason),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.shared.unwatch(key);
-        }
-    }
-}
-
-impl fmt::Debug for Monitor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Monitor")
-            .field("id", &self.shared.id())
-            .finish_non_exhaustive()
-    }
 }

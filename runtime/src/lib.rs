@@ -13,7 +13,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use lanemesh_runtime::{Actor, ActorResult, Context, Reply, Restart, System, actor};
+//! use lanemesh_runtime::{Actor, ActorResult, Context, Reply, Restart, System, builder, spawn};
 //!
 //! struct Room {
 //!     packets: u64,
@@ -44,7 +44,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let system = System::new("server");
-//! let room = actor::builder(|| Room { packets: 0 }).name("room").restart(Restart::Permanent);
+//! let room = builder(|| Room { packets: 0 }).name("room").restart(Restart::Permanent);
 //! let (mut room, child) = system.spawn(room);
 //! room.send_low(Packet(vec![1, 2, 3])).await?;
 //! room.idle().await;
@@ -62,7 +62,7 @@
 //! | what an actor is | [`Actor`], [`LocalActor`] for what is not `Send`, [`Context`] |
 //! | timers, sockets, streams | [`actor_loop!`], [`Context::wait_all`] |
 //! | sending, asking, stopping | [`ActorHandle`], [`SharedHandle`], [`Reply`] |
-//! | starting | [`actor::spawn`], [`actor::builder`], [`Builder`], [`Team`], [`System`] |
+//! | starting | [`spawn`], [`builder`], [`Builder`], [`Team`], [`System`] |
 //! | ownership, ends | [`Child`], [`ExitReason`], [`Monitor`], [`CrashPolicy`] |
 //! | failures | [`supervision`], [`Kept`] state, [`Builder::redeliver`], [`DeadLetter`] |
 //! | patterns | [`Conversation`], [`Topic`], [`Pool`], [`Route`] |
@@ -96,6 +96,7 @@ mod envelope;
 mod error;
 mod exit;
 mod handle;
+mod id;
 mod observe;
 mod patterns;
 mod spawn;
@@ -115,23 +116,25 @@ pub use crate::{
         context::Context,
         local::{Local, LocalActor, LocalContext},
     },
-    cell::{ActorId, Phase},
+    cell::counters::Timing,
     crash::{
         dead_letter::{DeadLetter, Undelivered},
         kept::{Kept, Lease},
     },
     error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
-    exit::{CrashPolicy, ExitNotice, ExitReason, Monitor},
+    exit::{CrashPolicy, ExitNotice, ExitReason},
     handle::{
         ActorHandle,
         child::Child,
+        monitor::Monitor,
         recipient::{AnyLane, HighLane, Lane, LowLane, MapLane, map_lane},
         reply::{Answer, Reply},
         shared::SharedHandle,
     },
+    id::{ActorId, Phase},
     observe::{
         events::{ActorEvent, EventMonitor},
-        stats::{ActorStats, Timing},
+        stats::ActorStats,
         tree::Tree,
     },
     patterns::{
@@ -144,12 +147,13 @@ pub use crate::{
         topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
     },
     spawn::{
-        Builder, IntoBuilder,
+        Builder, IntoBuilder, builder, local, spawn,
         system::{Late, ShutdownReport, Signal, System},
+        try_spawn,
         worker_threads::Team,
     },
-    supervision::{Backoff, Restart, Strategy, Supervision},
-    task::{dispatch::Event, guard::Health},
+    supervision::{Backoff, Health, Restart, Strategy, Supervision},
+    task::dispatch::Event,
     util::histogram::Histogram,
 };
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Batch, Context, Reply, actor, actor_loop, testing::Sink,
+    Actor, ActorHandle, ActorResult, Batch, Context, Reply, actor_loop, spawn, testing::Sink,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 
@@ -85,7 +85,7 @@ fn constant<T>(executor: &Runtime, mut state: T, turns: impl AsyncFn(&mut T, u64
 
 fn spawned<A: Actor>(executor: &Runtime, actor: A) -> ActorHandle<A> {
     let _entered = executor.enter();
-    let (handle, child) = actor::spawn(actor);
+    let (handle, child) = spawn(actor);
     child.detach();
     handle
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{Counted, Ledger, Log, SECOND, hush};
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Backoff, Batch, Context, DeadLetter, ExitReason, Message, Reply,
-    Restart, SendError, Strategy, Supervision, Undelivered, actor, testing::Sink,
+    Restart, SendError, Strategy, Supervision, Undelivered, builder, spawn, testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -32,7 +32,7 @@ fn read(letters: &mut lanemesh::Receiver<DeadLetter<Urgent, Counted>>) -> Vec<(u
 #[tokio::test]
 async fn messages_handled_and_left_at_a_stop() {
     let ledger = Ledger::default();
-    let (mut handle, child) = actor::spawn(Sink::<(), Counted>::new());
+    let (mut handle, child) = spawn(Sink::<(), Counted>::new());
     for number in 0..100 {
         handle.send_low(ledger.value(number)).await.unwrap();
         if number == 50 {
@@ -95,10 +95,10 @@ impl Actor for Clerk {
 }
 
 /// A clerk with its log, who stands at the gate until `open` is used.
-fn clerk(log: &Log) -> (actor::Builder<Clerk>, oneshot::Sender<()>) {
+fn clerk(log: &Log) -> (lanemesh_runtime::Builder<Clerk>, oneshot::Sender<()>) {
     let (open, gate) = oneshot::channel();
     let (log, mut gate) = (log.clone(), Some(gate));
-    let builder = actor::builder(move || Clerk {
+    let builder = builder(move || Clerk {
         log: log.clone(),
         gate: gate.take(),
     });
@@ -306,7 +306,7 @@ async fn batches_taken_apart_left_and_crashed_in() {
     let (letters, mut dead) = lanemesh::channel(1_024);
     let (open, gate) = oneshot::channel();
     let (mut gate, log) = (Some(gate), sizes.clone());
-    let (mut handle, child) = actor::builder(move || Batcher {
+    let (mut handle, child) = builder(move || Batcher {
         gate: gate.take(),
         sizes: log.clone(),
         kept: Vec::new(),
@@ -339,9 +339,7 @@ async fn batches_taken_apart_left_and_crashed_in() {
 #[tokio::test]
 async fn batch_that_does_not_fit() {
     let ledger = Ledger::default();
-    let (mut handle, child) = actor::builder(Sink::<(), Counted>::new)
-        .low_capacity(4)
-        .spawn();
+    let (mut handle, child) = builder(Sink::<(), Counted>::new).low_capacity(4).spawn();
     let mut values: Vec<_> = (0..6).map(|number| ledger.value(number)).collect();
     assert_eq!(handle.try_send_vec_low(&mut values), Ok(4));
     assert_eq!(values.len(), 2);
@@ -378,7 +376,7 @@ impl Actor for Slow {
 #[tokio::test(start_paused = true)]
 async fn answers_taken_and_not_wanted() {
     let ledger = Ledger::default();
-    let (mut handle, child) = actor::spawn(Slow(None, ledger.clone()));
+    let (mut handle, child) = spawn(Slow(None, ledger.clone()));
     assert!(matches!(
         handle.ask(|reply| reply, SECOND).await,
         Err(AskError::Timeout)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{Log, SECOND};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Batch, Context, ExitNotice, ExitReason, Reply, actor,
-    actor_loop,
+    Actor, ActorHandle, ActorResult, Batch, Context, ExitNotice, ExitReason, Reply, actor_loop,
+    builder, spawn,
     testing::{Sink, simulate},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -55,7 +55,7 @@ impl Actor for Scribe {
 #[tokio::test]
 async fn high_overtakes_the_queue() {
     let log = Log::default();
-    let (mut handle, _child) = actor::spawn(Scribe {
+    let (mut handle, _child) = spawn(Scribe {
         log: log.clone(),
         extra: None,
     });
@@ -84,7 +84,7 @@ impl Actor for Parent {
     type LowPriorityMsg = ();
 
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
-        let (handle, child) = ctx.spawn(actor::builder(Sink::new).name("child"));
+        let (handle, child) = ctx.spawn(builder(Sink::new).name("child"));
         child.detach();
         let give = self.child.take().expect("one incarnation");
         assert!(give.send(handle).is_ok());
@@ -113,7 +113,7 @@ impl Actor for Parent {
 async fn exit_notices_come_before_high() {
     let log = Log::default();
     let (give, child) = oneshot::channel();
-    let (mut handle, _child) = actor::spawn(Parent {
+    let (mut handle, _child) = spawn(Parent {
         log: log.clone(),
         child: Some(give),
     });
@@ -137,7 +137,7 @@ async fn exit_notices_come_before_high() {
 async fn high_comes_first_when_a_waiting_loop_finds_both() {
     let log = Log::default();
     let (_tx, rx) = mpsc::unbounded_channel();
-    let (mut handle, _child) = actor::spawn(Scribe {
+    let (mut handle, _child) = spawn(Scribe {
         log: log.clone(),
         extra: Some(rx),
     });
@@ -152,7 +152,7 @@ async fn high_comes_first_when_a_waiting_loop_finds_both() {
 async fn flood_does_not_starve_extra_arm() {
     let log = Log::default();
     let (tx, rx) = mpsc::unbounded_channel();
-    let (mut handle, _child) = actor::spawn(Scribe {
+    let (mut handle, _child) = spawn(Scribe {
         log: log.clone(),
         extra: Some(rx),
     });
@@ -185,7 +185,7 @@ async fn busy_extra_arm_does_not_starve_the_mailbox() {
     for n in 0..1000 {
         tx.send(n).unwrap();
     }
-    let (mut handle, child) = actor::spawn(Scribe {
+    let (mut handle, child) = spawn(Scribe {
         log: log.clone(),
         extra: Some(rx),
     });
@@ -208,7 +208,7 @@ async fn high_burst_does_not_starve_low_or_extra() {
         extra: Some(rx),
     };
     let mut scribe = Some(scribe);
-    let (mut handle, _child) = actor::builder(move || scribe.take().expect("one incarnation"))
+    let (mut handle, _child) = builder(move || scribe.take().expect("one incarnation"))
         .high_capacity(2048)
         .spawn();
     let (open, gate) = oneshot::channel();
@@ -247,7 +247,7 @@ async fn never_empty_mailbox_yields_to_other_tasks() {
             Ok(())
         }
     }
-    let (mut handle, child) = actor::spawn(Loop(0));
+    let (mut handle, child) = spawn(Loop(0));
     handle.send_low(()).await.unwrap();
     // On the one thread of this runtime, the test itself must get turns.
     for _ in 0..10 {
@@ -301,7 +301,7 @@ impl Actor for Batcher {
 #[tokio::test]
 async fn high_is_looked_at_between_the_items_of_a_batch() {
     let log = Log::default();
-    let (mut handle, _child) = actor::spawn(Batcher { log: log.clone() });
+    let (mut handle, _child) = spawn(Batcher { log: log.clone() });
     let (open, gate) = oneshot::channel();
     handle.send_high(Urgent::Gate(gate)).await.unwrap();
     let mut numbers: Vec<u32> = (0..50).collect();
@@ -367,12 +367,12 @@ async fn several_conditions_at_once() {
         log: written.clone(),
         extra: None,
     });
-    let (mut output, _scribe) = actor::builder(move || scribe.take().expect("one incarnation"))
+    let (mut output, _scribe) = builder(move || scribe.take().expect("one incarnation"))
         .low_capacity(1)
         .spawn();
     let (open, gate) = oneshot::channel();
     output.send_high(Urgent::Gate(gate)).await.unwrap();
-    let (mut handle, child) = actor::spawn(Gatherer {
+    let (mut handle, child) = spawn(Gatherer {
         log: log.clone(),
         beat: Some(beat),
         output: output.clone(),
@@ -418,7 +418,7 @@ fn a_simulation_repeats_itself() {
             let mut handles = Vec::new();
             let mut children = Vec::new();
             for _ in 0..4 {
-                let (handle, child) = actor::spawn(Scribe {
+                let (handle, child) = spawn(Scribe {
                     log: log.clone(),
                     extra: None,
                 });

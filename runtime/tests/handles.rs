@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, Restart,
-    SendError, Sent, SpawnError, Undelivered, actor,
+    SendError, Sent, SpawnError, Undelivered, builder, spawn,
     testing::{Sink, probe},
+    try_spawn,
 };
 use tokio::{
     sync::oneshot,
@@ -24,7 +25,7 @@ async fn blocked(
     oneshot::Sender<()>,
 ) {
     let log = Log::default();
-    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, child) = builder(Worker::factory("w", &log))
         .low_capacity(capacity)
         .spawn();
     let (open, gate) = oneshot::channel();
@@ -74,9 +75,7 @@ async fn full_lane_policies() {
 #[tokio::test]
 async fn urgent_full_lane_policies() {
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
-        .high_capacity(1)
-        .spawn();
+    let (mut handle, _child) = builder(Worker::factory("w", &log)).high_capacity(1).spawn();
     let (open, gate) = oneshot::channel();
     handle.send_high(Control::Block(gate)).await.unwrap();
     let (reply, answer) = Reply::pair();
@@ -113,7 +112,7 @@ async fn futures_pending<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
 async fn expired_messages_are_not_handled() {
     let (letters, mut dead) = lanemesh::channel(8);
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .dead_letters(letters)
         .spawn();
     let (open, gate) = oneshot::channel();
@@ -143,7 +142,7 @@ async fn expired_messages_are_not_handled() {
 #[tokio::test(start_paused = true)]
 async fn deadline_in_the_past() {
     let log = Log::default();
-    let (mut handle, _child) = actor::spawn(Worker::new("w", &log));
+    let (mut handle, _child) = spawn(Worker::new("w", &log));
     let past = Instant::now();
     assert_eq!(
         handle.send_low_by(5, past).await,
@@ -183,9 +182,7 @@ async fn deadline_that_passes_while_room_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn urgent_deadline_that_passes_while_room_is_waited_for() {
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
-        .high_capacity(1)
-        .spawn();
+    let (mut handle, _child) = builder(Worker::factory("w", &log)).high_capacity(1).spawn();
     let (open, gate) = oneshot::channel();
     handle.send_high(Control::Block(gate)).await.unwrap();
     handle.send_high(Control::Stop).await.unwrap(); // waits until the gate is taken
@@ -200,9 +197,7 @@ async fn urgent_deadline_that_passes_while_room_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn the_four_errors_of_a_question() {
     let log = Log::default();
-    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
-        .high_capacity(1)
-        .spawn();
+    let (mut handle, child) = builder(Worker::factory("w", &log)).high_capacity(1).spawn();
     let (open, gate) = oneshot::channel();
     handle.send_high(Control::Block(gate)).await.unwrap();
     tokio::task::yield_now().await; // one thread: now it stands at the gate
@@ -238,7 +233,7 @@ async fn question_that_is_queued_at_a_failure() {
     hush();
     let log = Log::default();
     // An actor that does not come back takes the question with it.
-    let (mut handle, _child) = actor::spawn(Worker::new("w", &log));
+    let (mut handle, _child) = spawn(Worker::new("w", &log));
     handle.send_high(Control::Panic).await.unwrap();
     let outcome = handle.ask(Control::Sum, SECOND).await;
     assert_eq!(outcome, Err(AskError::Crashed));
@@ -246,7 +241,7 @@ async fn question_that_is_queued_at_a_failure() {
     assert_eq!(outcome, Err(AskError::Closed));
 
     // The next incarnation finds it in the queue.
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .spawn();
     handle.send_high(Control::Panic).await.unwrap();
@@ -260,7 +255,7 @@ async fn question_that_is_queued_at_a_failure() {
 
 #[tokio::test]
 async fn dead_target_gives_the_message_back() {
-    let (mut handle, child) = actor::spawn(Sink::<u8, u64>::new());
+    let (mut handle, child) = spawn(Sink::<u8, u64>::new());
     let mut batch = vec![1, 2, 3];
     child.stop().await;
     assert_eq!(handle.send_low(7).await, Err(SendError::Closed(7)));
@@ -305,7 +300,7 @@ impl Actor for Clerk {
 
 #[tokio::test(start_paused = true)]
 async fn low_question_is_answered_after_what_is_queued() {
-    let (mut handle, child) = actor::spawn(Clerk(Vec::new()));
+    let (mut handle, child) = spawn(Clerk(Vec::new()));
     for number in 0..10 {
         handle.send_low(Entry::Number(number)).await.unwrap();
     }
@@ -330,15 +325,15 @@ async fn reply_to_a_gone_asker() {
 async fn bad_descriptions_are_refused() {
     let sink = Sink::<(), ()>::new;
     for builder in [
-        actor::builder(sink).low_capacity(0),
-        actor::builder(sink).high_capacity(0),
+        builder(sink).low_capacity(0),
+        builder(sink).high_capacity(0),
     ] {
         assert_eq!(
             builder.try_spawn().map(|_| ()),
             Err(SpawnError::ZeroCapacity)
         );
     }
-    let outside = std::thread::spawn(move || actor::try_spawn(Sink::<(), ()>::new()).map(|_| ()));
+    let outside = std::thread::spawn(move || try_spawn(Sink::<(), ()>::new()).map(|_| ()));
     assert_eq!(outside.join().unwrap(), Err(SpawnError::NoRuntime));
 }
 
@@ -369,9 +364,7 @@ async fn batches_keep_order_and_what_did_not_fit() {
 #[tokio::test]
 async fn only_refused_batches_count_as_rejected() {
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
-        .low_capacity(2)
-        .spawn();
+    let (mut handle, _child) = builder(Worker::factory("w", &log)).low_capacity(2).spawn();
     let mut numbers: Vec<u64> = (0..10).collect();
     assert_eq!(handle.send_vec_low(&mut numbers).await, Ok(10));
     assert_eq!(handle.stats().rejected, 0);
@@ -384,7 +377,7 @@ async fn only_refused_batches_count_as_rejected() {
 #[tokio::test(start_paused = true)]
 async fn urgent_batches_keep_order_wait_for_room_and_overtake() {
     let log = Log::default();
-    let (mut handle, child) = actor::builder(Tape::factory(&log)).high_capacity(4).spawn();
+    let (mut handle, child) = builder(Tape::factory(&log)).high_capacity(4).spawn();
     handle.send_low(100).await.unwrap();
     let mut orders: Vec<u64> = (1..=6).collect();
     assert_eq!(handle.try_send_vec_high(&mut orders), Ok(4));

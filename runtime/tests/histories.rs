@@ -13,7 +13,7 @@ use std::{
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorId, ActorResult, AskError, Backoff, Context, ExitReason, Restart,
-    SendError, Strategy, Supervision, actor,
+    SendError, Strategy, Supervision, builder, spawn,
 };
 use tokio::time::timeout;
 
@@ -27,7 +27,7 @@ fn at_once() -> Supervision {
 async fn mailbox_kept_over_restart() {
     hush();
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .supervision(at_once())
         .spawn();
@@ -74,7 +74,7 @@ async fn incarnations_never_overlap() {
     hush();
     let alive = Arc::new(AtomicUsize::new(0));
     let counter = alive.clone();
-    let (mut handle, child) = actor::builder(move || Alone(counter.clone()))
+    let (mut handle, child) = builder(move || Alone(counter.clone()))
         .restart(Restart::Permanent)
         .supervision(at_once())
         .spawn();
@@ -91,7 +91,7 @@ async fn incarnations_never_overlap() {
 async fn stale_handle_after_restart() {
     hush();
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Transient)
         .supervision(at_once())
         .spawn();
@@ -111,7 +111,7 @@ async fn stale_handle_after_restart() {
 async fn stopped_permanent_child_stays_stopped() {
     let log = Log::default();
     for by_owner in [true, false] {
-        let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+        let (mut handle, child) = builder(Worker::factory("w", &log))
             .restart(Restart::Permanent)
             .supervision(at_once())
             .spawn();
@@ -132,7 +132,7 @@ async fn stop_is_heard_during_backoff() {
     hush();
     let log = Log::default();
     let hour = Duration::from_secs(3600);
-    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .supervision(Supervision::default().backoff(Backoff::new(hour, hour)))
         .spawn();
@@ -148,7 +148,7 @@ async fn budget_spent_with_tells_queued() {
     hush();
     let log = Log::default();
     let (letters, mut dead) = lanemesh::channel(16);
-    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .supervision(at_once().intensity(2, SECOND))
         .dead_letters(letters)
@@ -179,7 +179,7 @@ async fn budget_spent_with_tells_queued() {
 async fn exit_monitor_armed_after_death() {
     hush();
     let log = Log::default();
-    let (mut handle, child) = actor::spawn(Worker::new("w", &log));
+    let (mut handle, child) = spawn(Worker::new("w", &log));
     handle.send_high(Control::Fail).await.unwrap();
     assert!(matches!(child.await, ExitReason::Failed(_)));
     let reason = handle.monitor().await;
@@ -191,7 +191,7 @@ async fn exit_monitor_armed_after_death() {
 async fn blocked_receive_released_by_crash() {
     hush();
     let log = Log::default();
-    let (handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .supervision(at_once())
         .spawn();
@@ -260,14 +260,14 @@ async fn two_full_lanes_to_each_other_are_diagnosed() {
         peer: None,
         diagnosed: diagnosed.clone(),
     };
-    let (mut left, left_child) = actor::builder({
+    let (mut left, left_child) = builder({
         let first = make();
         let mut first = Some(first);
         move || first.take().expect("one incarnation")
     })
     .low_capacity(2)
     .spawn();
-    let (mut right, right_child) = actor::builder({
+    let (mut right, right_child) = builder({
         let mut first = Some(make());
         move || first.take().expect("one incarnation")
     })
@@ -332,7 +332,7 @@ async fn a_full_lane_to_oneself_and_a_cycle_of_three_are_told() {
         let (mut handles, _children): (Vec<_>, Vec<_>) = (0..size)
             .map(|_| {
                 let log = log.clone();
-                actor::builder(move || Neighbour {
+                builder(move || Neighbour {
                     next: None,
                     log: log.clone(),
                 })
@@ -367,9 +367,7 @@ async fn a_full_lane_to_oneself_and_a_cycle_of_three_are_told() {
 async fn an_overcrowded_lane_is_no_deadlock() {
     // Waiting behind a slow actor is not a cycle, however long it lasts.
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
-        .low_capacity(1)
-        .spawn();
+    let (mut handle, _child) = builder(Worker::factory("w", &log)).low_capacity(1).spawn();
     let (gate, closed) = tokio::sync::oneshot::channel();
     handle.send_high(Control::Block(closed)).await.unwrap();
     handle.send_low(1).await.unwrap();

@@ -14,7 +14,7 @@ use std::{
 use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, AnyLane, Child, Context, CrashPolicy, ExitNotice, ExitReason,
-    IntoBuilder, Lane, Restart, SendError, System, actor, testing::Sink,
+    IntoBuilder, Lane, Restart, SendError, System, builder, spawn, testing::Sink,
 };
 
 /// A node of a tree, with `width` children on each of `depth` levels below it.
@@ -92,7 +92,7 @@ async fn children_stop_in_reverse_order_before_their_parent() {
         async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
             for name in ["a", "b", "c"] {
                 let (_, child) = ctx.spawn(
-                    actor::builder(Worker::factory(name, &self.log))
+                    builder(Worker::factory(name, &self.log))
                         .name(name)
                         .keep_running(),
                 );
@@ -120,7 +120,7 @@ async fn children_stop_in_reverse_order_before_their_parent() {
         }
     }
     let log = Log::default();
-    let (handle, child) = actor::spawn(Parent { log: log.clone() });
+    let (handle, child) = spawn(Parent { log: log.clone() });
     handle.idle().await;
     while child.tree().to_text().matches("running").count() < 4 {
         tokio::task::yield_now().await;
@@ -145,11 +145,11 @@ async fn children_stop_in_reverse_order_before_their_parent() {
 
 #[tokio::test]
 async fn dropped_child_handle_stops_the_child() {
-    let (handle, child) = actor::spawn(Sink::<(), ()>::new());
+    let (handle, child) = spawn(Sink::<(), ()>::new());
     drop(child);
     assert!(matches!(handle.monitor().await, ExitReason::Stopped));
 
-    let (handle, child) = actor::spawn(Sink::<(), ()>::new());
+    let (handle, child) = spawn(Sink::<(), ()>::new());
     child.detach();
     handle.idle().await;
     assert!(handle.is_alive());
@@ -161,7 +161,7 @@ async fn dropped_child_handle_stops_the_child() {
 #[tokio::test]
 async fn drain_handles_what_is_queued_and_takes_no_more() {
     let log = Log::default();
-    let (mut handle, child) = actor::spawn(Worker::new("w", &log));
+    let (mut handle, child) = spawn(Worker::new("w", &log));
     let (open, gate) = tokio::sync::oneshot::channel();
     handle.send_high(Control::Block(gate)).await.unwrap();
     for _ in 0..10 {
@@ -211,14 +211,14 @@ impl Actor for Watcher {
 async fn crash_policies_of_watched_peers() {
     hush();
     let log = Log::default();
-    let worker = |name| actor::spawn(actor::builder(Worker::factory(name, &log)).name(name));
+    let worker = |name| spawn(builder(Worker::factory(name, &log)).name(name));
     let (mut linked, _linked_child) = worker("linked");
     let (mut other, _other_child) = worker("other");
     let (dead, dead_child) = worker("dead");
     dead_child.stop().await;
     log.take();
     let watching = Log::default();
-    let (watcher, child) = actor::spawn(Watcher {
+    let (watcher, child) = spawn(Watcher {
         peers: vec![
             (linked.clone(), CrashPolicy::Fail),
             (other.clone(), CrashPolicy::Compensate),
@@ -271,9 +271,9 @@ impl Actor for Linker {
 async fn link_fails_with_its_peer_until_it_is_taken_back() {
     hush();
     let log = Log::default();
-    let (mut linked, _linked_child) = actor::spawn(Worker::new("linked", &log));
-    let (mut unlinked, unlinked_child) = actor::spawn(Worker::new("unlinked", &log));
-    let (linker, child) = actor::spawn(Linker {
+    let (mut linked, _linked_child) = spawn(Worker::new("linked", &log));
+    let (mut unlinked, unlinked_child) = spawn(Worker::new("unlinked", &log));
+    let (linker, child) = spawn(Linker {
         linked: linked.clone(),
         unlinked: unlinked.clone(),
     });
@@ -292,7 +292,7 @@ async fn link_fails_with_its_peer_until_it_is_taken_back() {
 #[tokio::test]
 async fn nothing_grows_under_churn() {
     let log = Log::default();
-    let (peer, _child) = actor::spawn(Worker::new("peer", &log));
+    let (peer, _child) = spawn(Worker::new("peer", &log));
     peer.idle().await;
     for _ in 0..1_000 {
         // Monitors come and go, and so do actors that watch.
@@ -301,7 +301,7 @@ async fn nothing_grows_under_churn() {
             std::task::Poll::Ready(std::pin::Pin::new(&mut monitor).poll(cx).is_pending())
         });
         assert!(pending.await);
-        let (watcher, child) = actor::spawn(Watcher {
+        let (watcher, child) = spawn(Watcher {
             peers: vec![(peer.clone(), CrashPolicy::Compensate)],
             log: log.clone(),
         });
@@ -329,7 +329,7 @@ async fn runtime_that_goes_away_ends_its_actors() {
             .build()
             .unwrap();
         let handle = runtime.block_on(async {
-            let (handle, child) = actor::spawn(Sink::<(), ()>::new());
+            let (handle, child) = spawn(Sink::<(), ()>::new());
             child.detach();
             handle.idle().await;
             handle
@@ -386,7 +386,7 @@ impl<M: 'static> Lane<M> for NoRoom {
 #[tokio::test]
 async fn the_end_is_reported_though_the_drop_of_a_message_panics() {
     hush();
-    let sink = actor::builder(Sink::<(), Touchy>::new).dead_letters(NoRoom);
+    let sink = builder(Sink::<(), Touchy>::new).dead_letters(NoRoom);
     let (handle, child) = sink.spawn();
     let mut other = handle.clone();
     other.try_send_low(Touchy).unwrap();
@@ -428,7 +428,7 @@ fn the_end_is_reported_though_the_executor_drops_an_actor_whose_drop_panics() {
     };
     let first = executor();
     let (handle, child) = first.block_on(async {
-        let (handle, child) = actor::spawn(Brittle);
+        let (handle, child) = spawn(Brittle);
         handle.idle().await;
         (handle, child)
     });

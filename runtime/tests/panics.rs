@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{SECOND, hush};
 use lanemesh_runtime::{
     Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Child, Context, CrashPolicy,
-    ExitNotice, ExitReason, Health, Restart, Supervision, actor, testing::Sink,
+    ExitNotice, ExitReason, Health, Restart, Supervision, builder, testing::Sink,
 };
 
 /// Fails in the hooks that it is told, in its first incarnation.
@@ -97,7 +97,7 @@ async fn start<const BATCH: usize>(
 ) -> (ActorHandle<Fragile<BATCH>>, Child) {
     hush();
     let mut count = 0;
-    let (mut handle, child) = actor::builder(move || {
+    let (mut handle, child) = builder(move || {
         count += 1;
         let hooks = if count == 1 { hooks } else { &[] };
         assert!(!hooks.contains(&"factory"), "provoked in factory");

@@ -18,8 +18,8 @@ use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Backoff, Child, Context, Conversation, ConversationError,
     CrashPolicy, ExitReason, Local, LocalActor, LocalContext, Pool, Request, Restart, Route,
-    SendError, SlowPolicy, SpawnError, Strategy, Supervision, System, Team, Topic, actor,
-    actor_loop, testing::Sink,
+    SendError, SlowPolicy, SpawnError, Strategy, Supervision, System, Team, Topic, actor_loop,
+    builder, local, spawn, testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -48,8 +48,8 @@ impl Actor for Participant {
     }
 }
 
-fn participant(number: u32) -> actor::Builder<Participant> {
-    actor::builder(move || Participant {
+fn participant(number: u32) -> lanemesh_runtime::Builder<Participant> {
+    builder(move || Participant {
         number,
         kept: Vec::new(),
     })
@@ -277,11 +277,7 @@ async fn pool_goes_around_a_dead_worker() {
 #[tokio::test]
 async fn pool_waits_for_room_anywhere() {
     let log = Log::default();
-    let make = |log: &Log| {
-        actor::builder(Worker::factory("w", log))
-            .low_capacity(1)
-            .spawn()
-    };
+    let make = |log: &Log| builder(Worker::factory("w", log)).low_capacity(1).spawn();
     let workers: Vec<_> = (0..2).map(|_| make(&log)).collect();
     let mut gates = Vec::new();
     for (worker, _) in &workers {
@@ -310,8 +306,8 @@ async fn pool_waits_for_room_anywhere() {
 
 #[tokio::test]
 async fn route_goes_to_the_next_peer() {
-    let (first, first_child) = actor::spawn(Sink::<u8, u64>::new());
-    let (second, second_child) = actor::spawn(Sink::<u8, u64>::new());
+    let (first, first_child) = spawn(Sink::<u8, u64>::new());
+    let (second, second_child) = spawn(Sink::<u8, u64>::new());
     let mut route = Route::new([first.clone(), second.clone()]);
     route.send_low(1).await.unwrap();
     first.idle().await;
@@ -369,7 +365,7 @@ async fn team_runs_local_actors_on_one_thread() {
     let mut children = Vec::new();
     for _ in 0..3 {
         let threads = Arc::clone(&threads);
-        let (handle, child) = actor::local(move || Rider {
+        let (handle, child) = local(move || Rider {
             threads: threads.clone(),
             count: Rc::default(),
         })
@@ -401,7 +397,7 @@ async fn team_runs_local_actors_on_one_thread() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_actor_needs_a_team() {
-    let rider = actor::local(|| Rider {
+    let rider = local(|| Rider {
         threads: Arc::default(),
         count: Rc::default(),
     });
@@ -438,16 +434,16 @@ impl Actor for EndsThread {
 async fn a_team_whose_thread_has_ended_takes_no_more_actors() {
     hush();
     let team = Team::new("short").unwrap();
-    let (mut handle, child) = actor::builder(|| EndsThread).on(&team).spawn();
+    let (mut handle, child) = builder(|| EndsThread).on(&team).spawn();
     handle.send_high(()).await.unwrap();
     let ended = handle.monitor().await;
     assert!(matches!(ended, ExitReason::Killed), "{ended:?}");
     assert!(!child.is_alive());
-    let next = actor::builder(|| EndsThread).on(&team);
+    let next = builder(|| EndsThread).on(&team);
     let refused = next.try_spawn().map(|_| ());
     assert_eq!(refused, Err(SpawnError::TeamClosed));
     // Elsewhere they start as ever.
-    let (handle, child) = actor::spawn(EndsThread);
+    let (handle, child) = spawn(EndsThread);
     assert!(handle.is_alive());
     assert!(matches!(child.stop().await, ExitReason::Stopped));
 }
@@ -495,7 +491,7 @@ async fn team_per_core() {
     let (sender, mut places) = tokio::sync::mpsc::unbounded_channel();
     for (index, team) in teams.iter().enumerate() {
         let sender = sender.clone();
-        let (_handle, child) = actor::builder(move || Where(sender.clone()))
+        let (_handle, child) = builder(move || Where(sender.clone()))
             .on(team)
             .keep_running()
             .spawn();

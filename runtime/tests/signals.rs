@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::{Control, Log, SECOND, Worker};
-use lanemesh_runtime::{Signal, System, actor};
+use lanemesh_runtime::{Signal, System, builder};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn ctrl_c_and_sigterm_drain_the_system() {
     for (name, kind, expected) in signals {
         let log = Log::default();
         let system = System::new("s");
-        let (mut handle, child) = system.spawn(actor::builder(Worker::factory("w", &log)));
+        let (mut handle, child) = system.spawn(builder(Worker::factory("w", &log)));
         child.detach();
         let (open, gate) = tokio::sync::oneshot::channel();
         handle.send_high(Control::Block(gate)).await.unwrap();

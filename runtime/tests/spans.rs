@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{Control, Log, Worker, hush};
-use lanemesh_runtime::{Backoff, Restart, Supervision, actor};
+use lanemesh_runtime::{Backoff, Restart, Supervision, builder};
 use tracing::{Metadata, Subscriber, field::Visit, span};
 
 /// Remembers the spans that were made.
@@ -67,7 +67,7 @@ async fn span_per_incarnation() {
     let spans = Spans::default();
     let _guard = tracing::subscriber::set_default(spans.clone());
     let log = Log::default();
-    let (mut handle, child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, child) = builder(Worker::factory("w", &log))
         .name("traced")
         .restart(Restart::Permanent)
         .supervision(Supervision::default().backoff(Backoff::none()))

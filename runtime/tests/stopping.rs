@@ -10,7 +10,7 @@ use std::{
 use common::{Log, SECOND, Worker};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, IntoBuilder, SpawnError,
-    System, Team, actor,
+    System, Team, builder, spawn,
 };
 use tokio::sync::oneshot;
 
@@ -34,8 +34,8 @@ impl Actor for Stubborn {
 async fn who_does_not_stop_in_time_is_killed_and_reported() {
     let log = Log::default();
     let system = System::new("s");
-    let (_worker, worker) = system.spawn(actor::builder(Worker::factory("w", &log)).name("w"));
-    let (mut stubborn, child) = system.spawn(actor::builder(|| Stubborn).name("stubborn"));
+    let (_worker, worker) = system.spawn(builder(Worker::factory("w", &log)).name("w"));
+    let (mut stubborn, child) = system.spawn(builder(|| Stubborn).name("stubborn"));
     stubborn.send_high(()).await.unwrap();
     tokio::task::yield_now().await;
     let begun = tokio::time::Instant::now();
@@ -78,7 +78,7 @@ async fn stubborn_actor_takes_its_own_grace_and_leaves_the_others_time_to_clean_
         let log = Log::default();
         let system = System::new("s");
         let (_tidy, _tidy_child) = system.spawn(Tidy { log: log.clone() });
-        let stubborn = actor::builder(|| Stubborn).name("stubborn").grace(grace);
+        let stubborn = builder(|| Stubborn).name("stubborn").grace(grace);
         let (mut stubborn, _stubborn_child) = system.spawn(stubborn);
         stubborn.send_high(()).await.unwrap();
         tokio::task::yield_now().await;
@@ -197,7 +197,7 @@ async fn late_grandchild_is_reported_and_parents_clean_up_in_time() {
         type HighPriorityMsg = ();
         type LowPriorityMsg = ();
         async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
-            let (mut stubborn, child) = ctx.spawn(actor::builder(|| Stubborn).name("deep"));
+            let (mut stubborn, child) = ctx.spawn(builder(|| Stubborn).name("deep"));
             stubborn.send_high(()).await?;
             child.detach();
             Ok(())
@@ -346,7 +346,7 @@ impl Actor for Late {
 async fn an_actor_that_stops_takes_no_more_children() {
     for had_children in [true, false] {
         let (outcome, told) = oneshot::channel();
-        let (mut handle, child) = actor::spawn(Late {
+        let (mut handle, child) = spawn(Late {
             had_children,
             outcome: Some(outcome),
         });

@@ -13,7 +13,7 @@ use std::{
 use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Backoff, Builder, Child, Context, ExitNotice, ExitReason,
-    Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System, actor,
+    Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System, builder, spawn,
 };
 
 type Share = Arc<std::sync::Mutex<Vec<ActorHandle<Worker>>>>;
@@ -33,7 +33,7 @@ impl Actor for Parent {
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         ctx.supervise(self.supervision);
         for name in ["a", "b", "c"] {
-            let child = actor::builder(Worker::factory(name, &self.log))
+            let child = builder(Worker::factory(name, &self.log))
                 .name(name)
                 .restart(Restart::Permanent);
             self.children.push(ctx.spawn(child));
@@ -80,7 +80,7 @@ impl Family {
         let log = Log::default();
         let share: Share = Arc::default();
         let (logged, shared) = (log.clone(), Arc::clone(&share));
-        let (parent, child) = actor::builder(move || Parent {
+        let (parent, child) = builder(move || Parent {
             log: logged.clone(),
             supervision,
             children: Vec::new(),
@@ -247,7 +247,7 @@ async fn transient_and_temporary() {
     hush();
     let log = Log::default();
     let rules = strategy(Strategy::OneForOne);
-    let (mut transient, child) = actor::builder(Worker::factory("w", &log))
+    let (mut transient, child) = builder(Worker::factory("w", &log))
         .restart(Restart::Transient)
         .supervision(rules)
         .spawn();
@@ -257,7 +257,7 @@ async fn transient_and_temporary() {
     drop(transient); // all handles gone: a normal end, so no restart
     assert!(matches!(child.await, ExitReason::Normal));
 
-    let (mut temporary, child) = actor::builder(Worker::factory("w", &log)).spawn();
+    let (mut temporary, child) = builder(Worker::factory("w", &log)).spawn();
     temporary.send_high(Control::Panic).await.unwrap();
     assert!(matches!(child.await, ExitReason::Panicked(_)));
 }
@@ -268,7 +268,7 @@ async fn backoff_grows_between_restarts() {
     let log = Log::default();
     let ms = Duration::from_millis;
     let rules = Supervision::default().backoff(Backoff::new(ms(100), ms(300)).jitter(0.0));
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .supervision(rules)
         .spawn();
@@ -283,7 +283,7 @@ async fn backoff_grows_between_restarts() {
 #[tokio::test(start_paused = true)]
 async fn hung_handler_fails_its_health_check() {
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Transient)
         .supervision(strategy(Strategy::OneForOne))
         .health(Health::every(SECOND).timeout(Duration::from_millis(200)))
@@ -331,7 +331,7 @@ async fn restart_storm_loses_no_queued_message() {
     let sum = Kept::new(0);
     let handled = Arc::new(AtomicU64::new(0));
     let (kept, counter) = (sum.clone(), handled.clone());
-    let (handle, child) = actor::builder(move || Tally {
+    let (handle, child) = builder(move || Tally {
         sum: kept.lease(),
         handled: counter.clone(),
     })
@@ -369,7 +369,7 @@ async fn redelivery_then_dead_letter() {
     hush();
     let log = Log::default();
     let (letters, mut dead) = lanemesh::channel(16);
-    let (mut handle, _child) = actor::builder(move || Twice { log: log.clone() })
+    let (mut handle, _child) = builder(move || Twice { log: log.clone() })
         .restart(Restart::Permanent)
         .supervision(strategy(Strategy::OneForOne))
         .redeliver(2)
@@ -420,7 +420,7 @@ async fn system_reports_a_failure_that_it_cannot_mend() {
     let rules = strategy(Strategy::OneForOne).intensity(0, SECOND);
     let system = System::supervised("s", rules);
     let (mut handle, _child) = system.spawn(
-        actor::builder(Worker::factory("w", &log))
+        builder(Worker::factory("w", &log))
             .restart(Restart::Permanent)
             .low_overflow(Overflow::Reject),
     );
@@ -457,7 +457,7 @@ impl Actor for Stillborn {
 
 fn stillborn() -> Builder<Stillborn> {
     let lives = Arc::new(AtomicU64::new(0));
-    actor::builder(move || Stillborn {
+    builder(move || Stillborn {
         lives: lives.clone(),
     })
     .name("stillborn")
@@ -470,7 +470,7 @@ async fn child_that_spends_the_restarts_in_a_round_ends() {
     for kind in [Strategy::OneForAll, Strategy::RestForOne] {
         let log = Log::default();
         let system = System::supervised("s", strategy(kind).intensity(3, 100 * SECOND));
-        let sibling = || actor::builder(Worker::factory("w", &log)).restart(Restart::Permanent);
+        let sibling = || builder(Worker::factory("w", &log)).restart(Restart::Permanent);
         let (_before, _before_child) = system.spawn(sibling());
         let (mut handle, child) = system.spawn(stillborn());
         let (mut after, _after_child) = system.spawn(sibling());
@@ -529,7 +529,7 @@ async fn parent_hears_that_its_child_has_spent_the_restarts_in_a_round() {
         log: log.clone(),
         share: Arc::clone(&share),
     };
-    let (parent, child) = actor::spawn(parent);
+    let (parent, child) = spawn(parent);
     parent.idle().await;
     let stillborn = share.lock().unwrap().clone();
     stillborn.unwrap().send_high(()).await.unwrap();

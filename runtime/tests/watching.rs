@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorEvent, ActorId, ActorResult, Backoff, Batch, Context, ExitReason, Restart,
-    Strategy, Supervision, System, Timing, actor, publish_metrics, testing::Sink,
+    Strategy, Supervision, System, Timing, builder, publish_metrics, spawn, testing::Sink,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ fn at_once() -> Supervision {
 async fn counters_go_on_over_restarts() {
     hush();
     let log = Log::default();
-    let (mut handle, _child) = actor::builder(Worker::factory("w", &log))
+    let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .supervision(at_once())
         .timing(Timing::Every(1))
@@ -45,7 +45,7 @@ async fn counters_go_on_over_restarts() {
 #[tokio::test]
 async fn depth_is_seen_while_a_handler_waits() {
     let log = Log::default();
-    let (mut handle, _child) = actor::spawn(Worker::new("w", &log));
+    let (mut handle, _child) = spawn(Worker::new("w", &log));
     let (open, gate) = oneshot::channel();
     handle.send_high(Control::Block(gate)).await.unwrap();
     while handle.stats().depth > 0 {
@@ -88,7 +88,7 @@ async fn timing_can_be_off_or_sampled() {
         (Timing::Every(10), 10),
         (Timing::Every(1), 100),
     ] {
-        let (mut handle, _child) = actor::builder(Sink::<(), u64>::new).timing(timing).spawn();
+        let (mut handle, _child) = builder(Sink::<(), u64>::new).timing(timing).spawn();
         for number in 0..100 {
             handle.send_low(number).await.unwrap();
         }
@@ -106,9 +106,7 @@ impl Actor for Parent {
 
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         for name in ["plain", "say \"hi\""] {
-            let sink = actor::builder(Sink::<(), ()>::new)
-                .name(name)
-                .keep_running();
+            let sink = builder(Sink::<(), ()>::new).name(name).keep_running();
             ctx.spawn(sink).1.detach();
         }
         Ok(())
@@ -126,7 +124,7 @@ impl Actor for Parent {
 #[tokio::test]
 async fn tree_as_data_text_dot_and_mermaid() {
     let system = System::new("sys");
-    let (parent, _child) = system.spawn(actor::builder(|| Parent).name("parent"));
+    let (parent, _child) = system.spawn(builder(|| Parent).name("parent"));
     parent.idle().await;
     while system.tree().to_text().matches("running").count() < 4 {
         tokio::task::yield_now().await;
@@ -205,7 +203,7 @@ async fn event_monitor_hears_a_life() {
             other => format!("{other:?}"),
         });
     };
-    let (mut handle, child) = actor::builder(|| Eventful)
+    let (mut handle, child) = builder(|| Eventful)
         .restart(Restart::Permanent)
         .supervision(at_once())
         .events(monitor)
@@ -238,7 +236,7 @@ async fn panics_of_an_event_monitor_are_contained() {
         heard.add(format!("{event:?}"));
         panic!("provoked");
     };
-    let (mut handle, child) = actor::builder(|| Eventful)
+    let (mut handle, child) = builder(|| Eventful)
         .restart(Restart::Permanent)
         .supervision(at_once())
         .events(monitor)
@@ -257,11 +255,8 @@ async fn panics_of_an_event_monitor_are_contained() {
 async fn metrics_as_prometheus_text() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let system = System::new("sys");
-    let (mut handle, _child) = system.spawn(
-        actor::builder(Sink::<(), u64>::new)
-            .name("meter")
-            .low_capacity(2),
-    );
+    let (mut handle, _child) =
+        system.spawn(builder(Sink::<(), u64>::new).name("meter").low_capacity(2));
     for number in 0..2 {
         handle.try_send_low(number).unwrap();
     }

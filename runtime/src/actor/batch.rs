@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     actor::{Actor, context::Context},
-    cell::lock,
+    util::lock::lock,
 };
 
 /// Where the rest of a batch waits when its handler did not finish.

@@ -9,29 +9,30 @@ use lanemesh::MailboxReceiver;
 use tokio::time::Instant;
 
 use crate::{
-    actor::{Actor, batch::Batch, options::Options},
-    cell::{ActorId, Control, Phase, Shared, Watcher, lock},
-    envelope::Envelope,
-    error::SpawnError,
+    actor::{
+        Actor,
+        batch::Batch,
+        loop_state::Turn,
+        messages::{High, Low},
+        options::Options,
+        policies::Policies,
+    },
+    cell::{Control, Members, Shared, Watcher, counters::Counters},
     exit::{CrashPolicy, ExitNotice, ExitReason},
-    handle::{ActorHandle, Policies, child::Child},
-    observe::stats::Counters,
-    spawn::IntoBuilder,
+    id::{ActorId, Phase},
+    observe::events::ActorEvent,
     supervision::{
         Supervision,
         group::{Group, Seat},
     },
-    task::event_loop::Turn,
+    util::{lock::lock, panic::catch_fn},
 };
-
-pub(crate) type High<A> = Envelope<<A as Actor>::HighPriorityMsg>;
-pub(crate) type Low<A> = Envelope<<A as Actor>::LowPriorityMsg>;
 
 /// An actor's own view of itself. Every hook gets it.
 pub struct Context<A: Actor> {
     pub(crate) mailbox: MailboxReceiver<High<A>, Low<A>>,
     pub(crate) shared: Arc<Shared>,
-    policies: Policies,
+    pub(crate) policies: Policies,
     pub(crate) seat: Option<Seat>,
     group: Option<Arc<Group>>,
     pub(crate) turn: Turn,
@@ -85,14 +86,6 @@ impl<A: Actor> Context<A> {
         self.shared.incarnation()
     }
 
-    /// A handle to this very actor, as long as there is another one.
-    ///
-    /// A handle that an actor keeps to itself keeps its loop from ending by itself.
-    pub fn handle(&self) -> Option<ActorHandle<A>> {
-        let tx = self.mailbox.weak_sender().upgrade()?;
-        Some(ActorHandle::new(tx, self.shared.clone(), self.policies))
-    }
-
     /// Ends this actor after the hook that runs now, as [`ExitReason::Stopped`].
     pub fn stop(&mut self) {
         self.shared.stop_in_grace();
@@ -104,38 +97,6 @@ impl<A: Actor> Context<A> {
     }
 
     // --- children -----------------------------------------------------------------------------
-
-    /// Starts a child: an actor, or a [`Builder`](crate::Builder).
-    ///
-    /// The child dies with this incarnation at the latest. Dropping its [`Child`] stops it
-    /// earlier; [`Child::detach`] leaves it to this actor.
-    ///
-    /// # Panics
-    ///
-    /// If [`try_spawn`](Self::try_spawn) would fail.
-    pub fn spawn<B: Actor>(&mut self, child: impl IntoBuilder<B>) -> (ActorHandle<B>, Child) {
-        match self.try_spawn(child) {
-            Ok(spawned) => spawned,
-            Err(error) => panic!("{error}"),
-        }
-    }
-
-    /// Starts a child, like [`spawn`](Self::spawn).
-    ///
-    /// # Errors
-    ///
-    /// A capacity of zero, a team whose thread has ended, or this actor is stopping.
-    pub fn try_spawn<B: Actor>(
-        &mut self,
-        child: impl IntoBuilder<B>,
-    ) -> Result<(ActorHandle<B>, Child), SpawnError> {
-        // Nobody would stop a child that is started after the others have ended.
-        if self.shared.phase() == Phase::Stopping {
-            return Err(SpawnError::Closing);
-        }
-        let group = self.group_mut().clone();
-        child.into_builder().try_spawn_in(Some(group))
-    }
 
     /// Says how this actor's children are supervised. The default is [`Supervision::default`].
     ///
@@ -152,10 +113,11 @@ impl<A: Actor> Context<A> {
             .unwrap_or_default()
     }
 
-    fn group_mut(&mut self) -> &Arc<Group> {
+    pub(crate) fn group_mut(&mut self) -> &Arc<Group> {
         self.group.get_or_insert_with(|| {
             let group = Arc::new(Group::new(Some(&self.shared), Supervision::default()));
-            self.shared.set_children(Arc::downgrade(&group));
+            let members: Arc<dyn Members> = group.clone();
+            self.shared.set_children(Arc::downgrade(&members));
             group
         })
     }
@@ -165,28 +127,6 @@ impl<A: Actor> Context<A> {
     }
 
     // --- peers --------------------------------------------------------------------------------
-
-    /// Watches another actor; `policy` says what its failure means.
-    ///
-    /// The notice is replayed: watching an actor that is dead already reports it at once.
-    /// Watching again replaces the policy. The watch ends with this incarnation. It hears of the
-    /// end for good: an incarnation that ends and is followed by another is not reported.
-    pub fn watch<B: Actor>(&mut self, peer: &ActorHandle<B>, policy: CrashPolicy) {
-        self.watch_shared(peer.shared(), policy);
-    }
-
-    /// Watches the other actor with [`CrashPolicy::Fail`]: if it fails for good, this one fails too.
-    /// As [`watch`](Self::watch), it does not hear of restarts.
-    ///
-    /// It is one direction of what Erlang calls a link; for both, each links the other.
-    pub fn link<B: Actor>(&mut self, peer: &ActorHandle<B>) {
-        self.watch(peer, CrashPolicy::Fail);
-    }
-
-    /// Watches another actor no longer.
-    pub fn unwatch<B: Actor>(&mut self, peer: &ActorHandle<B>) {
-        self.forget_watch(peer.id());
-    }
 
     pub(crate) fn watch_shared(&mut self, peer: &Arc<Shared>, policy: CrashPolicy) {
         self.forget_watch(peer.id());
@@ -310,6 +250,22 @@ impl<A: Actor> Context<A> {
         self.counters.depth = depth;
         self.counters.high_water = self.counters.high_water.max(depth);
         self.shared.publish(&self.counters);
+    }
+}
+
+impl<A: Actor> Context<A> {
+    #[inline]
+    pub(crate) fn emit(&mut self, event: impl FnOnce() -> ActorEvent) {
+        if A::EVENTS
+            && let Some(options) = &mut self.options
+            && let Some(monitor) = &mut options.monitor
+        {
+            let id = self.shared.id();
+            if let Err(panic) = catch_fn(|| monitor.event(id, event())) {
+                let reason = ExitReason::Panicked(panic);
+                tracing::warn!(actor = %id, %reason, "the event monitor failed");
+            }
+        }
     }
 }
 

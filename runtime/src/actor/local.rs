@@ -16,7 +16,6 @@ use crate::{
     actor::{Actor, batch::Batch, context::Context},
     error::ActorResult,
     exit::{ExitNotice, ExitReason},
-    spawn::Builder,
 };
 
 /// The context of a [`LocalActor`].
@@ -32,7 +31,7 @@ pub type LocalContext<A> = Context<Local<A>>;
 /// ```
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// use lanemesh_runtime::{ActorResult, LocalActor, LocalContext, Team, actor};
+/// use lanemesh_runtime::{ActorResult, LocalActor, LocalContext, Team, local};
 ///
 /// struct Tally(Rc<Cell<u32>>);
 ///
@@ -52,7 +51,7 @@ pub type LocalContext<A> = Context<Local<A>>;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let team = Team::new("tally")?;
-/// let (mut handle, child) = actor::local(|| Tally(Rc::default())).on(&team).spawn();
+/// let (mut handle, child) = local(|| Tally(Rc::default())).on(&team).spawn();
 /// handle.send_low(5).await?;
 /// handle.idle().await;
 /// let sum = handle.inspect(|tally| tally.0.get(), std::time::Duration::from_secs(1)).await?;
@@ -161,7 +160,7 @@ pub trait LocalActor: Sized + 'static {
 pub struct Local<A>(SendWrapper<A>);
 
 impl<A> Local<A> {
-    fn new(actor: A) -> Self {
+    pub(crate) fn new(actor: A) -> Self {
         Self(SendWrapper::new(actor))
     }
 }
@@ -251,11 +250,4 @@ impl<A: LocalActor> Actor for Local<A> {
     fn run(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
         SendWrapper::new(A::run(self, ctx))
     }
-}
-
-/// Describes an actor that is made by `factory` on its team's thread, once per incarnation.
-///
-/// Place it with [`Builder::on`]; the factory must be `Send`, what it makes need not be.
-pub fn local<A: LocalActor>(mut factory: impl FnMut() -> A + Send + 'static) -> Builder<Local<A>> {
-    Builder::local(move || Local::new(factory()))
 }

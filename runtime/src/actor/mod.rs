@@ -8,12 +8,11 @@
 pub(crate) mod batch;
 pub(crate) mod context;
 pub(crate) mod local;
+pub(crate) mod loop_state;
+pub(crate) mod messages;
 pub(crate) mod options;
+pub(crate) mod policies;
 
-pub use crate::{
-    actor::local::local,
-    spawn::{Builder, builder, spawn, try_spawn},
-};
 use crate::{
     actor::{batch::Batch, context::Context},
     error::ActorResult,
@@ -33,7 +32,7 @@ use crate::{
 /// ```
 /// use std::time::Duration;
 ///
-/// use lanemesh_runtime::{Actor, ActorResult, Context, Reply, actor};
+/// use lanemesh_runtime::{Actor, ActorResult, Context, Reply, spawn};
 ///
 /// struct Counter(u64);
 ///
@@ -59,7 +58,7 @@ use crate::{
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (mut handle, child) = actor::spawn(Counter(0));
+/// let (mut handle, child) = spawn(Counter(0));
 /// handle.send_low(2).await?;
 /// handle.send_low(3).await?;
 /// handle.idle().await; // both are handled
@@ -174,7 +173,7 @@ pub trait Actor: Sized + Send + 'static {
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use lanemesh_runtime::{Actor, ActorResult, Context, Observe, actor};
+/// # use lanemesh_runtime::{Actor, ActorResult, Context, Observe, spawn};
 /// struct Sum(u64);
 /// impl Actor for Sum {
 ///     type HighPriorityMsg = ();
@@ -187,7 +186,7 @@ pub trait Actor: Sized + Send + 'static {
 ///     fn observe(&self) -> u64 { self.0 }
 /// }
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (mut handle, _child) = actor::spawn(Sum(0));
+/// let (mut handle, _child) = spawn(Sum(0));
 /// handle.send_low(7).await?;
 /// handle.idle().await;
 /// assert_eq!(handle.state(Duration::from_secs(1)).await?, 7);

@@ -9,12 +9,13 @@ use crate::{
     actor::{
         Actor,
         batch::{Batch, Home},
-        context::{High, Low},
+        messages::{High, Low},
     },
-    cell::{ActorId, Shared},
+    cell::Shared,
     crash::dead_letter::DeadLetter,
     exit::ExitReason,
     handle::recipient::Lane,
+    id::ActorId,
     observe::events::EventMonitor,
 };
 

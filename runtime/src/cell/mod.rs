@@ -4,13 +4,10 @@
 //! the published counters. It is not generic and holds no mailbox, so that it may outlive both.
 
 use std::{
-    any::Any,
     cell::RefCell,
-    collections::{BTreeMap, VecDeque},
     fmt,
-    num::NonZeroU64,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -19,116 +16,37 @@ use std::{
 
 use tokio::time::Instant;
 
-use self::waits::Waits;
+use self::{
+    control::ControlQueue,
+    counters::{Counters, Histograms},
+    signals::Signals,
+    waits::Waits,
+    watchers::Watchers,
+};
+pub(crate) use self::{
+    control::{Control, Inspection},
+    signals::signal,
+    watchers::Watcher,
+};
 use crate::{
-    exit::{CrashPolicy, ExitNotice, ExitReason},
-    observe::stats::{Counters, Histograms},
-    supervision::group::Group,
-    util::timer::{from_now, nanos},
+    exit::{ExitNotice, ExitReason},
+    id::{ActorId, Phase},
+    util::{
+        lock::lock,
+        timer::{from_now, nanos},
+    },
 };
 
+mod control;
+pub(crate) mod counters;
+mod signals;
 mod waits;
+mod watchers;
 
-/// The identity of an actor: the same for all its incarnations, never given twice in a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ActorId(NonZeroU64);
-
-impl ActorId {
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // ORDERING: only the uniqueness of the number matters, and the RMW gives that.
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN))
-    }
-
-    /// The number.
-    pub fn as_u64(self) -> u64 {
-        self.0.get()
-    }
-}
-
-impl fmt::Display for ActorId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.0)
-    }
-}
-
-/// In which part of its life an actor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Phase {
-    /// Its `started` hook has not finished yet.
-    Starting,
-    /// It handles messages.
-    Running,
-    /// It stops its children and cleans up.
-    Stopping,
-    /// An incarnation has ended, and the next one waits for its turn.
-    Waiting,
-    /// It has ended for good.
-    Dead,
-}
-
-impl Phase {
-    fn from_u8(value: u8) -> Self {
-        match value {
-            0 => Self::Starting,
-            1 => Self::Running,
-            2 => Self::Stopping,
-            3 => Self::Waiting,
-            _ => Self::Dead,
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-            Self::Waiting => "waiting",
-            Self::Dead => "dead",
-        })
-    }
-}
-
-/// The bits of the signal word. The loop looks at the word before each message.
-pub(crate) mod signal {
-    /// End after the handler that runs now.
-    pub(crate) const STOP: u32 = 1;
-    /// Take no more messages, handle those that are queued, then end.
-    pub(crate) const DRAIN: u32 = 1 << 1;
-    /// End at the next poll, whatever runs.
-    pub(crate) const KILL: u32 = 1 << 2;
-    /// The control queue holds something.
-    pub(crate) const CONTROL: u32 = 1 << 3;
-    /// End this incarnation and wait for the supervisor's word.
-    pub(crate) const SUSPEND: u32 = 1 << 4;
-    /// Somebody waits for room in the low lane.
-    pub(crate) const ROOM: u32 = 1 << 5;
-    /// A health check is due.
-    pub(crate) const HEALTH: u32 = 1 << 6;
-    /// The supervisor's word: start the next incarnation.
-    pub(crate) const RESUME: u32 = 1 << 7;
-    /// Somebody waits until there is nothing left to do.
-    pub(crate) const IDLE: u32 = 1 << 8;
-}
-
-pub(crate) type Inspection = Box<dyn FnOnce(&mut dyn Any) + Send>;
-
-/// What travels beside the messages.
-pub(crate) enum Control {
-    ChildExit(ExitNotice),
-    PeerExit(ExitNotice, CrashPolicy),
-    Escalate(ActorId, ExitReason),
-    Inspect(Inspection),
-}
-
-/// Who hears of the death.
-pub(crate) enum Watcher {
-    Task(Waker),
-    Actor(Weak<Shared>, CrashPolicy),
+/// The children of an actor, as far as its cell knows them.
+pub(crate) trait Members: Send + Sync {
+    /// The living children, in the order of their start.
+    fn members(&self) -> Vec<Arc<Shared>>;
 }
 
 /// What a lock guards. An idle actor has the waker and the counters only.
@@ -143,10 +61,9 @@ struct Inner {
 /// What most actors never have.
 #[derive(Default)]
 struct Rare {
-    control: VecDeque<Control>,
-    watchers: BTreeMap<u64, Watcher>,
-    next_watcher: u64,
-    children: Weak<Group>,
+    control: ControlQueue,
+    watchers: Watchers,
+    children: Option<Weak<dyn Members>>,
     waits: Waits,
 }
 
@@ -163,7 +80,7 @@ pub(crate) struct Shared {
     /// In nanoseconds.
     grace: u64,
     pub(crate) sample: u32,
-    word: AtomicU32,
+    signals: Signals,
     phase: AtomicU8,
     incarnation: AtomicU32,
     inner: Mutex<Inner>,
@@ -171,11 +88,6 @@ pub(crate) struct Shared {
     pub(crate) histograms: OnceLock<Box<Histograms>>,
     pub(crate) dropped: AtomicU64,
     pub(crate) rejected: AtomicU64,
-}
-
-/// A lock that a panic elsewhere cannot take from us: every critical section leaves the data whole.
-pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -192,7 +104,7 @@ impl Shared {
             type_name,
             grace: nanos(grace),
             sample,
-            word: AtomicU32::new(0),
+            signals: Signals::default(),
             phase: AtomicU8::new(0),
             incarnation: AtomicU32::new(0),
             inner: Mutex::default(),
@@ -271,16 +183,7 @@ impl Shared {
         };
         drop(waker);
         let Some(rare) = rare else { return };
-        for watcher in rare.watchers.into_values() {
-            match watcher {
-                Watcher::Task(waker) => waker.wake(),
-                Watcher::Actor(peer, policy) => {
-                    if let Some(peer) = peer.upgrade() {
-                        peer.post(Control::PeerExit(self.notice(reason.clone()), policy));
-                    }
-                }
-            }
-        }
+        rare.watchers.notify(self, &reason);
         rare.waits.release();
     }
 
@@ -296,22 +199,18 @@ impl Shared {
 
     #[inline]
     pub(crate) fn signals(&self) -> u32 {
-        // ORDERING: Acquire pairs with the AcqRel RMW in `raise`: who sees a bit sees what was
-        // written under the lock before it.
-        self.word.load(Ordering::Acquire)
+        self.signals.load()
     }
 
     pub(crate) fn clear(&self, bits: u32) {
-        // ORDERING: AcqRel, as in `raise`.
-        self.word.fetch_and(!bits, Ordering::AcqRel);
+        self.signals.clear(bits);
     }
 
     /// Sets bits and wakes the task.
     pub(crate) fn raise(&self, bits: u32) {
-        // ORDERING: Release publishes what was written before; pairs with `signals`. The waker is
-        // read under the lock afterwards: the task registers it under the same lock before it
-        // looks at the word, so either it sees the bits or we see its waker.
-        self.word.fetch_or(bits, Ordering::AcqRel);
+        // The waker is read under the lock afterwards: the task registers it under the same lock
+        // before it looks at the word, so either it sees the bits or we see its waker.
+        self.signals.set(bits);
         let waker = lock(&self.inner).waker.clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -395,12 +294,7 @@ impl Shared {
         if let Some(reason) = self.exit.get() {
             return Some(reason.clone());
         }
-        let rare = inner.rare();
-        let key = *key.get_or_insert_with(|| {
-            rare.next_watcher += 1;
-            rare.next_watcher
-        });
-        let replaced = rare.watchers.insert(key, watcher);
+        let replaced = inner.rare().watchers.insert(key, watcher);
         drop(inner);
         drop(replaced);
         None
@@ -408,7 +302,7 @@ impl Shared {
 
     pub(crate) fn unwatch(&self, key: u64) {
         let watcher = match &mut lock(&self.inner).rare {
-            Some(rare) => rare.watchers.remove(&key),
+            Some(rare) => rare.watchers.remove(key),
             None => None,
         };
         drop(watcher);
@@ -421,12 +315,13 @@ impl Shared {
 
     // --- watching -----------------------------------------------------------------------------
 
-    pub(crate) fn set_children(&self, group: Weak<Group>) {
-        lock(&self.inner).rare().children = group;
+    pub(crate) fn set_children(&self, children: Weak<dyn Members>) {
+        lock(&self.inner).rare().children = Some(children);
     }
 
-    pub(crate) fn children(&self) -> Option<Arc<Group>> {
-        lock(&self.inner).rare.as_ref()?.children.upgrade()
+    pub(crate) fn children(&self) -> Option<Arc<dyn Members>> {
+        let inner = lock(&self.inner);
+        inner.rare.as_ref()?.children.as_ref()?.upgrade()
     }
 
     pub(crate) fn publish(&self, counters: &Counters) {

@@ -5,7 +5,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{ActorId, Shared, lock, signal};
+use super::{Shared, signals::signal};
+use crate::{id::ActorId, util::lock::lock};
 
 #[derive(Default)]
 pub(super) struct Waits {

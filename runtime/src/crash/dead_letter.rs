@@ -9,8 +9,8 @@ use lanemesh::Message;
 
 use crate::{
     actor::{Actor, context::Context, options::Held},
-    cell::ActorId,
     envelope::Envelope,
+    id::ActorId,
 };
 
 /// Why a message was not handled.

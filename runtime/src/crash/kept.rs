@@ -10,14 +10,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::cell::lock;
+use crate::util::lock::lock;
 
 /// A value that incarnations take turns in owning.
 ///
 /// # Examples
 ///
 /// ```
-/// # use lanemesh_runtime::{Actor, ActorResult, Context, Kept, Lease, Restart, actor};
+/// # use lanemesh_runtime::{Actor, ActorResult, Context, Kept, Lease, Restart, builder};
 /// struct Reader { cursor: Lease<u64> }
 /// impl Actor for Reader {
 ///     type HighPriorityMsg = ();
@@ -32,7 +32,7 @@ use crate::cell::lock;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let cursor = Kept::new(0);
 /// let kept = cursor.clone();
-/// let (mut handle, child) = actor::builder(move || Reader { cursor: kept.lease() })
+/// let (mut handle, child) = builder(move || Reader { cursor: kept.lease() })
 ///     .restart(Restart::Permanent)
 ///     .spawn();
 /// handle.send_low(3).await?;

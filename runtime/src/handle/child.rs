@@ -9,8 +9,10 @@ use std::{
 };
 
 use crate::{
-    cell::{ActorId, Phase, Shared, signal},
-    exit::{ExitReason, Monitor},
+    cell::{Shared, signal},
+    exit::ExitReason,
+    handle::monitor::Monitor,
+    id::{ActorId, Phase},
     observe::{stats::ActorStats, tree::Tree},
     util::timer::from_now,
 };
@@ -28,9 +30,9 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// # use lanemesh_runtime::{actor, testing::Sink, ExitReason};
+/// # use lanemesh_runtime::{spawn, testing::Sink, ExitReason};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let (handle, child) = actor::spawn(Sink::<(), ()>::new());
+/// let (handle, child) = spawn(Sink::<(), ()>::new());
 /// drop(child); // the actor goes with its owner
 /// assert!(matches!(handle.monitor().await, ExitReason::Stopped));
 /// # }

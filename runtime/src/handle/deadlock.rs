@@ -11,8 +11,9 @@ use lanemesh::Sender;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    cell::{ActorId, Shared, current},
+    cell::{Shared, current},
     error::SendError,
+    id::ActorId,
 };
 
 /// How long a cycle must stand still before it counts. A woken sender that is not polled for so

@@ -8,7 +8,9 @@
 mod ask;
 pub(crate) mod child;
 pub(crate) mod deadlock;
+pub(crate) mod monitor;
 pub(crate) mod oneshot;
+mod peers;
 pub(crate) mod recipient;
 pub(crate) mod reply;
 mod send;
@@ -23,55 +25,32 @@ use tokio::time::Instant;
 use crate::{
     actor::{
         Actor,
-        context::{High, Low},
+        messages::{High, Low},
+        policies::Policies,
     },
-    cell::{ActorId, Phase, Shared, signal},
+    cell::{Shared, signal},
     envelope::{Envelope, clock},
     error::SendError,
-    exit::{ExitReason, Monitor},
+    exit::ExitReason,
     handle::{
+        monitor::Monitor,
         recipient::{HighLane, LowLane},
         reply::Desk,
         shared::SharedHandle,
     },
+    id::{ActorId, Phase},
     observe::stats::ActorStats,
-    util::timer::{nanos, stamp},
+    util::timer::stamp,
 };
-
-/// What each lane of a handle does when it is full, and how long its messages live.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Policies {
-    pub(crate) high: Overflow,
-    pub(crate) low: Overflow,
-    /// In nanoseconds; 0 is for ever.
-    expiry: u64,
-}
-
-impl Policies {
-    pub(crate) fn set_expiry(&mut self, expiry: Option<Duration>) {
-        // A life of no time is short, not endless.
-        self.expiry = expiry.map_or(0, |expiry| nanos(expiry).max(1));
-    }
-}
-
-impl Default for Policies {
-    fn default() -> Self {
-        Self {
-            high: Overflow::Wait,
-            low: Overflow::Wait,
-            expiry: 0,
-        }
-    }
-}
 
 /// Sends messages to an actor, asks it, watches it, stops it.
 ///
 /// # Examples
 ///
 /// ```
-/// # use lanemesh_runtime::{actor, testing::Sink, ExitReason};
+/// # use lanemesh_runtime::{spawn, testing::Sink, ExitReason};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (mut handle, child) = actor::spawn(Sink::<&str, u64>::new());
+/// let (mut handle, child) = spawn(Sink::<&str, u64>::new());
 /// handle.send_low(1).await?;
 /// handle.try_send_high("before what is queued")?;
 /// let mut other = handle.clone(); // lanes of its own

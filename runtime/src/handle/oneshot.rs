@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::cell::lock;
+use crate::util::lock::lock;
 
 /// Nothing has happened yet.
 const OPEN: u8 = 0;

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{actor::Actor, cell::ActorId, error::SendError, handle::ActorHandle};
+use crate::{actor::Actor, error::SendError, handle::ActorHandle, id::ActorId};
 
 /// Something that takes messages.
 pub trait Lane<M>: Send {

@@ -10,7 +10,7 @@ use lanemesh::{Overflow, Sender, Sent, TrySendError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    actor::{Actor, context::Low},
+    actor::{Actor, messages::Low},
     cell::Shared,
     envelope::Envelope,
     error::SendError,

@@ -9,7 +9,7 @@ use lanemesh::{MailboxSender, Sender};
 use crate::{
     actor::{
         Actor,
-        context::{High, Low},
+        messages::{High, Low},
     },
     envelope::Envelope,
     error::SendError,
@@ -47,9 +47,9 @@ impl<A: Actor> ActorHandle<A> {
     /// # Examples
     ///
     /// ```
-    /// # use lanemesh_runtime::{actor, testing::Sink};
+    /// # use lanemesh_runtime::{spawn, testing::Sink};
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let (mut handle, _child) = actor::spawn(Sink::<&str, u64>::new());
+    /// let (mut handle, _child) = spawn(Sink::<&str, u64>::new());
     /// let mut orders = vec!["mute", "leave"];
     /// assert_eq!(handle.send_vec_high(&mut orders).await?, 2);
     /// assert!(orders.is_empty()); // and may be filled again

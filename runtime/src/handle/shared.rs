@@ -13,13 +13,13 @@ use tokio::time::timeout_at;
 
 use crate::{
     actor::Actor,
-    cell::{ActorId, lock},
     error::{AskError, SendError},
     handle::{
         ActorHandle,
         reply::{Desk, Reply},
     },
-    util::timer::from_now,
+    id::ActorId,
+    util::{lock::lock, timer::from_now},
 };
 
 /// An [`ActorHandle`] for shared state, such as a web server's: it sends through `&self`.
@@ -33,10 +33,10 @@ use crate::{
 ///
 /// ```
 /// use std::sync::Arc;
-/// use lanemesh_runtime::{actor, testing::Sink};
+/// use lanemesh_runtime::{spawn, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (handle, _child) = actor::spawn(Sink::<(), u64>::new());
+/// let (handle, _child) = spawn(Sink::<(), u64>::new());
 /// let state = Arc::new(handle.shared_handle());
 /// let requests: Vec<_> = (0..10)
 ///     .map(|number| {

@@ -4,12 +4,7 @@
 //! and the builder brings the monitor. Without the first the calls are compiled out. For counts
 //! there is [`ActorStats`](crate::ActorStats), which costs nothing to have.
 
-use crate::{
-    actor::{Actor, context::Context},
-    cell::ActorId,
-    exit::ExitReason,
-    task::guard::catch_fn,
-};
+use crate::{exit::ExitReason, id::ActorId};
 
 /// Something that happens in an actor.
 #[derive(Clone, Debug)]
@@ -41,7 +36,7 @@ pub enum ActorEvent {
 /// ```
 /// use std::sync::{Arc, Mutex};
 ///
-/// use lanemesh_runtime::{Actor, ActorEvent, ActorId, ActorResult, Context, actor};
+/// use lanemesh_runtime::{Actor, ActorEvent, ActorId, ActorResult, Context, builder};
 ///
 /// struct Quiet;
 /// impl Actor for Quiet {
@@ -56,7 +51,7 @@ pub enum ActorEvent {
 /// let seen = Arc::new(Mutex::new(Vec::new()));
 /// let log = seen.clone();
 /// let monitor = move |_: ActorId, event: ActorEvent| log.lock().unwrap().push(event);
-/// let (handle, child) = actor::builder(|| Quiet).events(monitor).spawn();
+/// let (handle, child) = builder(|| Quiet).events(monitor).spawn();
 /// handle.idle().await;
 /// child.stop().await;
 /// assert!(matches!(seen.lock().unwrap()[0], ActorEvent::Starting { incarnation: 1 }));
@@ -70,20 +65,5 @@ pub trait EventMonitor: Send + 'static {
 impl<F: FnMut(ActorId, ActorEvent) + Send + 'static> EventMonitor for F {
     fn event(&mut self, id: ActorId, event: ActorEvent) {
         self(id, event);
-    }
-}
-
-impl<A: Actor> Context<A> {
-    #[inline]
-    pub(crate) fn emit(&mut self, event: impl FnOnce() -> ActorEvent) {
-        if A::EVENTS
-            && let Some(options) = &mut self.options
-            && let Some(monitor) = &mut options.monitor
-        {
-            let id = self.shared.id();
-            if let Err(reason) = catch_fn(|| monitor.event(id, event())) {
-                tracing::warn!(actor = %id, %reason, "the event monitor failed");
-            }
-        }
     }
 }

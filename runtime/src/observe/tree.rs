@@ -6,7 +6,8 @@
 use std::{fmt, fmt::Write as _, sync::Arc};
 
 use crate::{
-    cell::{ActorId, Phase, Shared, short_type_name},
+    cell::{Shared, short_type_name},
+    id::{ActorId, Phase},
     observe::stats::ActorStats,
 };
 
@@ -15,9 +16,9 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// # use lanemesh_runtime::{actor, testing::Sink};
+/// # use lanemesh_runtime::{builder, spawn, testing::Sink};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let (handle, child) = actor::spawn(actor::builder(Sink::<(), ()>::new).name("root"));
+/// let (handle, child) = spawn(builder(Sink::<(), ()>::new).name("root"));
 /// handle.idle().await;
 /// let tree = child.tree();
 /// assert_eq!(&*tree.name, "root");

@@ -20,11 +20,11 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{Route, actor, testing::Sink};
+/// use lanemesh_runtime::{Route, spawn, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (first, first_child) = actor::spawn(Sink::<(), u64>::new());
-/// let (second, _child) = actor::spawn(Sink::<(), u64>::new());
+/// let (first, first_child) = spawn(Sink::<(), u64>::new());
+/// let (second, _child) = spawn(Sink::<(), u64>::new());
 /// let mut route = Route::new([first, second.clone()]);
 /// first_child.stop().await;
 /// route.send_low(1).await?;

@@ -16,9 +16,9 @@ use std::{
 };
 
 use crate::{
-    cell::lock,
     error::SendError,
     handle::recipient::{AnyLane, Lane},
+    util::lock::lock,
 };
 
 /// What a publisher does when a subscriber's lane is full.
@@ -74,12 +74,12 @@ struct Inner<M> {
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{SlowPolicy, Topic, actor, testing::Sink};
+/// use lanemesh_runtime::{SlowPolicy, Topic, spawn, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let topic = Topic::new();
 /// let mut inbox = topic.subscribe(8, SlowPolicy::Drop);
-/// let (handle, _child) = actor::spawn(Sink::<(), &str>::new());
+/// let (handle, _child) = spawn(Sink::<(), &str>::new());
 /// topic.subscribe_lane(handle.low_lane(), SlowPolicy::Wait);
 ///
 /// let mut publisher = topic.publisher();

@@ -1,5 +1,6 @@
 //! How actors are described and started.
 
+mod children;
 pub(crate) mod system;
 pub(crate) mod worker_threads;
 
@@ -12,17 +13,19 @@ use crate::{
     actor::{
         Actor,
         context::Context,
+        local::{Local, LocalActor},
         options::{Options, Redelivery},
+        policies::Policies,
     },
-    cell::Shared,
+    cell::{Shared, counters::Timing},
     crash::dead_letter::DeadLetter,
     envelope::clock,
     error::SpawnError,
-    handle::{ActorHandle, Policies, child::Child, recipient::Lane},
-    observe::{events::EventMonitor, stats::Timing},
+    handle::{ActorHandle, child::Child, recipient::Lane},
+    observe::events::EventMonitor,
     spawn::worker_threads::Team,
-    supervision::{Restart, Supervision, group::Group},
-    task::{Factory, Life, Rules, Task, guard::Health, live},
+    supervision::{Health, Restart, Supervision, group::Group},
+    task::{Factory, Life, Rules, Task, live},
 };
 
 /// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity if that is less.
@@ -60,6 +63,13 @@ pub fn builder<A: Actor>(factory: impl FnMut() -> A + Send + 'static) -> Builder
     Builder::new(None, Some(Box::new(factory)))
 }
 
+/// Describes an actor that is made by `factory` on its team's thread, once per incarnation.
+///
+/// Place it with [`Builder::on`]; the factory must be `Send`, what it makes need not be.
+pub fn local<A: LocalActor>(mut factory: impl FnMut() -> A + Send + 'static) -> Builder<Local<A>> {
+    Builder::local(move || Local::new(factory()))
+}
+
 /// What can be started: an actor, or its description.
 pub trait IntoBuilder<A: Actor> {
     /// The description.
@@ -84,10 +94,10 @@ impl<A: Actor> IntoBuilder<A> for Builder<A> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use lanemesh_runtime::{Restart, actor, testing::Sink};
+/// use lanemesh_runtime::{Restart, builder, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (handle, child) = actor::builder(Sink::<(), u64>::new)
+/// let (handle, child) = builder(Sink::<(), u64>::new)
 ///     .name("meter")
 ///     .high_capacity(16)
 ///     .low_capacity(4096)
@@ -216,7 +226,7 @@ impl<A: Actor> Builder<A> {
 
     /// Runs the actor on a team's thread.
     pub fn on(mut self, team: &Team) -> Self {
-        self.rules().team = Some(team.keep());
+        self.rules().team = Some(team.thread());
         self
     }
 
@@ -353,7 +363,7 @@ impl<A: Actor> Builder<A> {
         if self.keeps_running {
             task.ctx.rare().own = Some(tx.clone());
         }
-        crate::testing::spawn_on(&runtime, live(task));
+        crate::util::executor::spawn_on(&runtime, live(task));
         let handle = ActorHandle::new(tx, for_handle, self.policies);
         Ok((handle, Child::new(shared)))
     }

@@ -10,10 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     actor::Actor,
-    cell::{ActorId, signal},
+    cell::{Members, signal},
     error::SpawnError,
     exit::ExitReason,
     handle::{ActorHandle, child::Child},
+    id::ActorId,
     observe::tree::Tree,
     spawn::IntoBuilder,
     supervision::{
@@ -83,11 +84,11 @@ pub enum Signal {
 ///
 /// ```
 /// use std::time::Duration;
-/// use lanemesh_runtime::{System, actor, testing::Sink};
+/// use lanemesh_runtime::{System, builder, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let system = System::new("server");
-/// let (mut meter, child) = system.spawn(actor::builder(Sink::<(), u64>::new).name("meter"));
+/// let (mut meter, child) = system.spawn(builder(Sink::<(), u64>::new).name("meter"));
 /// child.detach(); // the system keeps it
 /// meter.send_low(1).await?;
 /// let report = system.drain(Duration::from_secs(5)).await;

@@ -10,38 +10,29 @@ use std::{
     thread,
 };
 
-use tokio::{
-    runtime::{Builder, Handle},
-    sync::oneshot,
-};
+use tokio::{runtime::Builder, sync::oneshot};
+
+use crate::util::executor::RuntimeThread;
 
 /// A thread for actors.
 ///
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{Team, actor, testing::Sink};
+/// use lanemesh_runtime::{Team, builder, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let team = Team::new("media")?;
 /// // Two actors that share the team's thread.
-/// let (_generator, _child_1) = actor::builder(Sink::<(), u64>::new).on(&team).spawn();
-/// let (_heartbeat, _child_2) = actor::builder(Sink::<(), ()>::new).on(&team).spawn();
+/// let (_generator, _child_1) = builder(Sink::<(), u64>::new).on(&team).spawn();
+/// let (_heartbeat, _child_2) = builder(Sink::<(), ()>::new).on(&team).spawn();
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Team(Keep);
-
-/// Keeps a team's thread.
-#[derive(Clone)]
-pub(crate) struct Keep(Arc<Inner>);
-
-struct Inner {
-    name: String,
-    runtime: Handle,
+pub struct Team {
+    name: Arc<str>,
     core: Option<usize>,
-    /// Its drop ends the thread.
-    stop: Option<oneshot::Sender<()>>,
+    thread: RuntimeThread,
 }
 
 impl Team {
@@ -79,16 +70,16 @@ impl Team {
 
     /// The team's name, which is also the thread's.
     pub fn name(&self) -> &str {
-        &self.0.0.name
+        &self.name
     }
 
     /// The index of the core that the team is pinned to, if it is.
     pub fn core(&self) -> Option<usize> {
-        self.0.0.core
+        self.core
     }
 
-    pub(crate) fn keep(&self) -> Keep {
-        self.0.clone()
+    pub(crate) fn thread(&self) -> RuntimeThread {
+        self.thread.clone()
     }
 
     fn start(name: String, core: Option<usize>) -> io::Result<Self> {
@@ -101,12 +92,11 @@ impl Team {
             let _ = runtime.block_on(stopped);
         })?;
         let core = pinned.recv().ok().flatten();
-        Ok(Self(Keep(Arc::new(Inner {
-            name,
-            runtime: handle,
+        Ok(Self {
+            name: name.into(),
             core,
-            stop: Some(stop),
-        }))))
+            thread: RuntimeThread::new(handle, stop),
+        })
     }
 }
 
@@ -114,14 +104,6 @@ fn pin(core: usize) -> bool {
     core_affinity::get_core_ids()
         .and_then(|cores| cores.get(core).copied())
         .is_some_and(core_affinity::set_for_current)
-}
-
-impl Keep {
-    /// The team's runtime, unless its thread has ended.
-    pub(crate) fn runtime(&self) -> Option<Handle> {
-        let alive = self.0.stop.as_ref().is_some_and(|stop| !stop.is_closed());
-        alive.then(|| self.0.runtime.clone())
-    }
 }
 
 impl fmt::Debug for Team {

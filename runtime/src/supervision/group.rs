@@ -14,10 +14,11 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    cell::{ActorId, Control, Phase, Shared, lock, signal},
+    cell::{Control, Members, Shared, signal},
     exit::ExitReason,
-    supervision::{Restart, Strategy, Supervision, Window, seed},
-    util::timer::{from_now, later, pause},
+    id::ActorId,
+    supervision::{Restart, Strategy, Supervision, Window},
+    util::{lock::lock, random::seed},
 };
 
 /// A child's place in its group.
@@ -35,6 +36,25 @@ pub(crate) enum Decision {
     Await,
     /// The restarts are used up: end for good.
     Spent,
+}
+
+/// How a group answers the failure of a child.
+pub(super) enum Response {
+    Decided(Decision),
+    /// A round restarts it together with its siblings, after this time.
+    BeginRound(Duration),
+}
+
+/// What follows the restart of all members that a round concerns.
+pub(super) enum RoundEnd {
+    Over,
+    /// A member failed meanwhile: the round goes on with it and those behind it.
+    Again {
+        trigger: u64,
+        delay: Duration,
+    },
+    /// The restarts are used up, and these members end for good. The others go on.
+    Spent(BTreeMap<u64, ExitReason>),
 }
 
 struct Member {
@@ -110,14 +130,6 @@ impl Group {
             .collect()
     }
 
-    pub(crate) fn members(&self) -> Vec<Arc<Shared>> {
-        lock(&self.state)
-            .members
-            .values()
-            .map(|member| member.shared.clone())
-            .collect()
-    }
-
     pub(crate) fn phase_changed(&self) {
         self.changed.notify_waiters();
     }
@@ -143,32 +155,61 @@ impl Group {
     // --- failures -----------------------------------------------------------------------------
 
     /// A child has failed, and its policy is to be restarted.
-    pub(crate) fn failed(self: &Arc<Self>, order: u64, reason: &ExitReason) -> Decision {
+    pub(super) fn failed(&self, order: u64, reason: &ExitReason) -> Response {
         let mut state = lock(&self.state);
         if state.closing {
-            return Decision::Await; // the stop is on its way
+            return Response::Decided(Decision::Await); // the stop is on its way
         }
-        if state.supervision.strategy == Strategy::OneForOne {
-            let Some(attempt) = Self::admit(&mut state) else {
-                drop(state);
-                self.escalate(order, reason);
-                return Decision::Spent;
-            };
-            return Decision::Restart(state.supervision.backoff.delay(attempt, seed(order)));
+        let is_alone = state.supervision.strategy == Strategy::OneForOne;
+        if !is_alone {
+            state.down.insert(order, reason.clone());
+            if state.round {
+                return Response::Decided(Decision::Await);
+            }
         }
-        state.down.insert(order, reason.clone());
-        if !state.round {
-            let Some(attempt) = Self::admit(&mut state) else {
-                drop(state);
-                self.escalate(order, reason);
-                return Decision::Spent;
-            };
-            state.round = true;
-            let delay = state.supervision.backoff.delay(attempt, seed(order));
+        let Some(attempt) = Self::admit(&mut state) else {
             drop(state);
-            tokio::spawn(round(self.clone(), order, delay));
+            self.escalate(order, reason);
+            return Response::Decided(Decision::Spent);
+        };
+        let delay = state.supervision.backoff.delay(attempt, seed(order));
+        if is_alone {
+            return Response::Decided(Decision::Restart(delay));
         }
-        Decision::Await
+        state.round = true;
+        Response::BeginRound(delay)
+    }
+
+    /// The member has been told to start again: it is down only if it fails again.
+    pub(super) fn is_up(&self, order: u64) {
+        lock(&self.state).down.remove(&order);
+    }
+
+    /// All affected members have been started again: is the round over?
+    pub(super) fn finish_round(&self) -> RoundEnd {
+        let mut state = lock(&self.state);
+        if state.closing {
+            return RoundEnd::Over;
+        }
+        let Some(trigger) = state.down.first_key_value().map(|(order, _)| *order) else {
+            state.round = false;
+            return RoundEnd::Over;
+        };
+        if let Some(attempt) = Self::admit(&mut state) {
+            let delay = state.supervision.backoff.delay(attempt, seed(trigger));
+            return RoundEnd::Again { trigger, delay };
+        }
+        // With an owner the round is over: it fails, and stops those that wait. Without one
+        // they go on, until the program acts upon the failure.
+        let is_owned = self.owner.is_some();
+        state.round = !is_owned;
+        drop(state);
+        let spent = self.spend();
+        if is_owned {
+            RoundEnd::Over
+        } else {
+            RoundEnd::Spent(spent)
+        }
     }
 
     fn admit(state: &mut State) -> Option<u32> {
@@ -298,11 +339,11 @@ impl Group {
         state.late.extend(left);
     }
 
-    fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         lock(&self.state).closing
     }
 
-    fn affected(&self, trigger: u64) -> Vec<(u64, Arc<Shared>, Restart)> {
+    pub(super) fn affected(&self, trigger: u64) -> Vec<(u64, Arc<Shared>, Restart)> {
         let state = lock(&self.state);
         let from = match state.supervision.strategy {
             Strategy::OneForOne | Strategy::RestForOne => trigger,
@@ -316,6 +357,16 @@ impl Group {
     }
 }
 
+impl Members for Group {
+    fn members(&self) -> Vec<Arc<Shared>> {
+        lock(&self.state)
+            .members
+            .values()
+            .map(|member| member.shared.clone())
+            .collect()
+    }
+}
+
 /// How much of the time that is left is the member's, to stop or to drain in.
 ///
 /// Its own grace period is for a stop. To handle what is queued may take longer.
@@ -324,102 +375,5 @@ pub(crate) fn share(member: &Shared, left: Duration, how: u32) -> Duration {
         left
     } else {
         left.min(member.grace())
-    }
-}
-
-/// Restarts the affected siblings of a child that failed, until all are up or the restarts are
-/// used up. Failures during the round belong to it.
-async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
-    loop {
-        let mut affected = group.affected(trigger);
-        for (_, shared, restart) in affected.iter().rev() {
-            suspend(&group, shared, *restart).await;
-        }
-        if sleep_unless_closing(&group, delay).await {
-            return;
-        }
-        loop {
-            resume_all(&group, &affected).await;
-            let mut state = lock(&group.state);
-            if state.closing {
-                return;
-            }
-            let Some(next) = state.down.first_key_value().map(|(next, _)| *next) else {
-                state.round = false;
-                return;
-            };
-            if let Some(attempt) = Group::admit(&mut state) {
-                trigger = next;
-                delay = state.supervision.backoff.delay(attempt, seed(next));
-                break;
-            }
-            // With an owner the round is over: it fails, and stops those that wait. Without one
-            // they go on, until the program acts upon the failure.
-            let is_owned = group.owner.is_some();
-            state.round = !is_owned;
-            drop(state);
-            let spent = group.spend();
-            if is_owned {
-                return;
-            }
-            affected.retain(|(order, shared, _)| {
-                !spent.contains_key(order)
-                    && (shared.phase() == Phase::Waiting || shared.signals() & signal::SUSPEND != 0)
-            });
-        }
-    }
-}
-
-/// Starts the members in order, until one fails again: the next round takes it and those behind
-/// it.
-async fn resume_all(group: &Group, members: &[(u64, Arc<Shared>, Restart)]) {
-    for (order, shared, restart) in members {
-        if *restart == Restart::Temporary {
-            continue;
-        }
-        // From here on it is down only if it fails again.
-        lock(&group.state).down.remove(order);
-        resume(group, shared).await;
-        if group.is_closing() || shared.phase() == Phase::Waiting {
-            return;
-        }
-    }
-}
-
-/// Ends an incarnation, by force after the child's grace period.
-async fn suspend(group: &Group, shared: &Arc<Shared>, restart: Restart) {
-    let deadline = from_now(shared.grace());
-    let bit = if restart == Restart::Temporary {
-        signal::STOP
-    } else {
-        signal::SUSPEND
-    };
-    if shared.phase() != Phase::Waiting {
-        shared.request_stop(deadline, bit);
-    }
-    let down = || !shared.is_alive() || shared.phase() == Phase::Waiting || group.is_closing();
-    let wait = group.wait_until(down);
-    let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
-}
-
-/// Starts the next incarnation and waits until it runs, fails or ends.
-async fn resume(group: &Group, shared: &Arc<Shared>) {
-    let before = shared.incarnation();
-    shared.raise(signal::RESUME);
-    group
-        .wait_until(|| {
-            let phase = shared.phase();
-            let begun = shared.incarnation() > before && phase != Phase::Starting;
-            begun || phase == Phase::Dead || group.is_closing()
-        })
-        .await;
-}
-
-/// Whether the group began to close meanwhile.
-async fn sleep_unless_closing(group: &Group, delay: Duration) -> bool {
-    tokio::select! {
-        biased;
-        () = group.wait_until(|| group.is_closing()) => true,
-        () = pause(delay) => false,
     }
 }

@@ -19,7 +19,7 @@
 /// ```
 /// use std::time::Duration;
 ///
-/// use lanemesh_runtime::{Actor, ActorResult, Context, actor, actor_loop};
+/// use lanemesh_runtime::{Actor, ActorResult, Context, builder, actor_loop};
 /// use tokio::time::Interval;
 ///
 /// struct Meter {
@@ -51,7 +51,7 @@
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let meter = || Meter { tick: tokio::time::interval(Duration::from_secs(1)), count: 0 };
-/// let (handle, child) = actor::builder(meter).spawn();
+/// let (handle, child) = builder(meter).spawn();
 /// # handle.idle().await;
 /// # child.stop().await;
 /// # }

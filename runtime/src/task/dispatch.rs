@@ -6,15 +6,16 @@ use tokio::time::Instant;
 use crate::{
     actor::{
         Actor,
-        context::{Context, High, Low},
+        context::Context,
+        messages::{High, Low},
         options::Held,
     },
-    cell::{Inspection, signal},
+    cell::{Inspection, counters::Histograms, signal},
     crash::dead_letter::Undelivered,
     envelope::{QUESTION, clock},
     error::{ActorError, ActorResult},
     exit::{CrashPolicy, ExitNotice, ExitReason},
-    observe::{events::ActorEvent, stats::Histograms},
+    observe::events::ActorEvent,
     util::timer::stamp,
 };
 

@@ -22,7 +22,8 @@ use tokio::task::coop;
 use crate::{
     actor::{
         Actor,
-        context::{Context, High, Low},
+        context::Context,
+        messages::{High, Low},
     },
     cell::{Control, signal},
     error::ActorResult,
@@ -38,39 +39,6 @@ const LOW_BURST: u32 = 32;
 const ROUND: u32 = 128;
 /// Messages for a unit of tokio's cooperative budget: to take one costs more than a small handler.
 const UNIT: u8 = 8;
-
-#[derive(Debug, Default)]
-pub(crate) struct Turn {
-    high: u32,
-    pub(crate) low: u32,
-    pub(crate) round: u32,
-    fired: u64,
-    /// Messages that are paid for with a unit of tokio's cooperative budget.
-    paid: u8,
-    pub(crate) grant: bool,
-    pub(crate) closed: bool,
-    /// Whether the `started` hook has finished.
-    pub(crate) started: bool,
-    /// When the handling of a message began, if it is measured; 0 if not.
-    pub(crate) began: u64,
-    /// Whether the mailbox was empty when it was last looked at.
-    pub(crate) idle: bool,
-}
-
-impl Turn {
-    #[inline(always)]
-    fn took_high(&mut self) {
-        self.high += 1;
-        self.paid = self.paid.saturating_sub(1);
-    }
-
-    #[inline(always)]
-    fn took_low(&mut self) {
-        self.low = self.low.wrapping_add(1);
-        self.high = 0;
-        self.paid = self.paid.saturating_sub(1);
-    }
-}
 
 /// What becomes of a message that was taken: the context keeps it until its event is handled, or it
 /// is handled at once.

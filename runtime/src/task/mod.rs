@@ -22,18 +22,23 @@ use tracing::Span;
 
 use crate::{
     actor::{Actor, context::Context},
-    cell::{Control, Phase, Shared, poll_as, signal},
+    cell::{Control, Shared, poll_as, signal},
     error::ActorResult,
     exit::ExitReason,
+    id::Phase,
     observe::events::ActorEvent,
-    spawn::worker_threads::Keep,
     supervision::{
-        Restart, Supervision, Window,
+        Health, Restart, Supervision, Window,
         group::{Decision, share},
-        seed,
+        round::child_failed,
     },
-    task::guard::{Cut, Guard, Health, catch, catch_fn, poll_caught},
-    util::timer::{Alarm, from_now, later, pause},
+    task::guard::{Cut, Guard},
+    util::{
+        executor::RuntimeThread,
+        panic::{catch, catch_fn, poll_caught},
+        random::seed,
+        timer::{Alarm, from_now, later, pause},
+    },
 };
 
 /// What makes the incarnations after the first, and the first unless it is there already.
@@ -56,7 +61,7 @@ pub(crate) struct Rules {
     /// How restarts are bounded without a supervisor.
     pub(crate) alone: (Supervision, Window),
     /// Keeps the team's thread for as long as the actor lives.
-    pub(crate) team: Option<Keep>,
+    pub(crate) team: Option<RuntimeThread>,
 }
 
 /// The whole life, as the future that is spawned. It must stay small: it is what an idle actor
@@ -151,7 +156,7 @@ impl Frame {
         if let Some(cut) = self.guard.cut_before(shared, signals, cx) {
             return Poll::Ready(Err(cut));
         }
-        let poll = poll_as(&mut self.slot, cx, |cx| poll_caught(run, cx));
+        let poll = poll_as(&mut self.slot, cx, |cx| poll_caught(run, cx)).map_err(Cut::Panicked);
         let Some(shared) = &self.slot else {
             unreachable!("it has come back")
         };
@@ -212,8 +217,8 @@ impl<A: Actor> Task<A> {
         if let Some(factory) = &mut self.life.factory {
             match catch_fn(factory) {
                 Ok(actor) => self.life.actor = Some(actor),
-                Err(panicked) => {
-                    ctx.rare().failure = Some(panicked);
+                Err(text) => {
+                    ctx.rare().failure = Some(ExitReason::Panicked(text));
                     return false;
                 }
             }
@@ -260,7 +265,7 @@ impl<A: Actor> Task<A> {
         let decision = if suspended {
             Decision::Await
         } else if let Some(seat) = &ctx.seat {
-            seat.group.failed(seat.order, &reason)
+            child_failed(&seat.group, seat.order, &reason)
         } else {
             decide_alone(life, &shared)
         };
@@ -361,7 +366,7 @@ async fn wind_up<A: Actor>(
     let shared = ctx.shared.clone();
     let (mut reason, mut killed) = match outcome {
         Ok(outcome) => (judge(ctx, outcome), false),
-        Err(Cut::Panicked(reason)) => (reason, false),
+        Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
         Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
         Err(Cut::Killed) => (ExitReason::Killed, true),
     };
@@ -386,7 +391,9 @@ async fn wind_up<A: Actor>(
             group.count_as_late();
         }
     }
-    let reason = catch_fn(|| drop(actor.take())).err().unwrap_or(reason);
+    let reason = catch_fn(|| drop(actor.take()))
+        .err()
+        .map_or(reason, ExitReason::Panicked);
     ctx.emit(|| ActorEvent::Ended {
         reason: reason.clone(),
     });
@@ -449,7 +456,7 @@ async fn clean_up<A: Actor>(
     match catch(actor.stopped(reason, ctx)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => *reason = ExitReason::Failed(error),
-        Err(panicked) => *reason = panicked,
+        Err(text) => *reason = ExitReason::Panicked(text),
     }
 }
 
@@ -467,7 +474,7 @@ async fn hear_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut 
         match outcome {
             Ok(Ok(())) => {}
             Ok(Err(error)) => *reason = ExitReason::Failed(error),
-            Err(panicked) => *reason = panicked,
+            Err(text) => *reason = ExitReason::Panicked(text),
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::{
     actor::{
         Actor,
         batch::Batch,
-        context::{Context, High, Low},
+        context::Context,
+        messages::{High, Low},
     },
     cell::signal,
     error::ActorError,

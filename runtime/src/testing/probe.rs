@@ -5,10 +5,11 @@ use std::{fmt, marker::PhantomData, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    actor::{Actor, context::Context, spawn},
+    actor::{Actor, context::Context},
     error::ActorResult,
     exit::ExitReason,
     handle::{ActorHandle, child::Child},
+    spawn::spawn,
 };
 
 /// What an actor has received.

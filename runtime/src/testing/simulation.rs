@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::SEED;
+use crate::util::random::Seeded;
 
 /// Runs a future on one thread, with tokio's clock paused and the order of the actors' tasks
 /// decided by `seed`. The same program with the same seed takes the same course.
@@ -45,18 +45,9 @@ pub fn simulate<T>(seed: u64, future: impl Future<Output = T>) -> io::Result<T> 
         .enable_all()
         .start_paused(true)
         .build()?;
-    let outer = SEED.with(|cell| cell.replace(seed.max(1)));
-    let restore = Restore(outer);
+    let seeded = Seeded::with(seed);
     let output = runtime.block_on(future);
     drop(runtime);
-    drop(restore);
+    drop(seeded);
     Ok(output)
-}
-
-struct Restore(u64);
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        SEED.with(|cell| cell.set(self.0));
-    }
 }

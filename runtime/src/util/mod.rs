@@ -1,4 +1,8 @@
-//! Small tools that know nothing of actors.
+//! Tools that know nothing of actors. Nothing here imports another room.
 
+pub(crate) mod executor;
 pub(crate) mod histogram;
+pub(crate) mod lock;
+pub(crate) mod panic;
+pub(crate) mod random;
 pub(crate) mod timer;

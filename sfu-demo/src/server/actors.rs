@@ -10,8 +10,10 @@ use std::net::UdpSocket;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use lanemesh_runtime::actor::Builder;
-use lanemesh_runtime::{Actor, ActorError, ActorResult, Context, Restart, Team, actor, actor_loop};
+use lanemesh_runtime::Builder;
+use lanemesh_runtime::{
+    Actor, ActorError, ActorResult, Context, Restart, Team, actor_loop, builder,
+};
 use tokio::time::Interval;
 
 use crate::control::admission::Lobby;
@@ -52,9 +54,7 @@ fn once<A: Actor>(name: String, make: impl FnOnce() -> A + Send + 'static) -> Bu
         let make = make.lock().ok().and_then(|mut make| make.take());
         make.map(|make| make()).expect("it is not restarted")
     };
-    actor::builder(factory)
-        .name(name)
-        .restart(Restart::Temporary)
+    builder(factory).name(name).restart(Restart::Temporary)
 }
 
 /// A shard, to be started on `team`.

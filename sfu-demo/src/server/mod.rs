@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lanemesh_runtime::actor::Builder;
+use lanemesh_runtime::Builder;
 use lanemesh_runtime::{Actor, Child, ExitReason, System, Team, Tree};
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Backoff, Child, Context, IntoBuilder, Reply, Restart,
-    Supervision, actor,
+    Supervision, builder, spawn,
 };
 
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
@@ -120,7 +120,7 @@ impl Actors for LanemeshRuntime {
         let unlimited = Supervision::default()
             .intensity(u32::MAX, Duration::from_secs(1))
             .backoff(Backoff::none());
-        let (handle, child) = actor::builder(|| LanemeshWorker(Worker::default()))
+        let (handle, child) = builder(|| LanemeshWorker(Worker::default()))
             .low_capacity(MAILBOX)
             .restart(Restart::Permanent)
             .supervision(unlimited)
@@ -134,7 +134,7 @@ impl Actors for LanemeshRuntime {
         leaves: usize,
         census: Arc<Census>,
     ) -> (ActorHandle<Node>, Child) {
-        actor::spawn(Node::new(census, branches, leaves))
+        spawn(Node::new(census, branches, leaves))
     }
 
     async fn fell((handle, child): (ActorHandle<Node>, Child)) {

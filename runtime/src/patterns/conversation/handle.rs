@@ -19,7 +19,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// use lanemesh_runtime::{
-///     Actor, ActorResult, Context, Conversation, CrashPolicy, Request, actor,
+///     Actor, ActorResult, Context, Conversation, CrashPolicy, Request, spawn,
 /// };
 ///
 /// struct Doubler;
@@ -40,7 +40,7 @@ use crate::{
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (doubler, _child) = actor::spawn(Doubler);
+/// let (doubler, _child) = spawn(Doubler);
 /// let (mut talk, _supervised) =
 ///     Conversation::builder().participant(&doubler, CrashPolicy::RouteToNext).spawn();
 /// talk.send(21).await?;

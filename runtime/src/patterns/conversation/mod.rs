@@ -18,10 +18,11 @@ use tokio::sync::mpsc;
 use crate::{
     actor::{Actor, context::Context},
     actor_loop,
-    cell::{ActorId, Shared},
+    cell::Shared,
     error::{ActorError, ActorResult, AskError, SendError},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     handle::{ActorHandle, child::Child, reply::Reply},
+    id::ActorId,
     patterns::conversation::handle::ConversationHandle,
     spawn::{Builder, builder},
 };

@@ -1,0 +1,26 @@
+//! The control queue: what an actor is told beside its messages.
+
+use std::{any::Any, collections::VecDeque};
+
+use crate::{
+    exit::{CrashPolicy, ExitNotice, ExitReason},
+    id::ActorId,
+};
+
+/// A function that looks at the actor between two messages.
+pub(crate) type Inspection = Box<dyn FnOnce(&mut dyn Any) + Send>;
+
+/// One entry of the control queue.
+pub(crate) enum Control {
+    /// A child has ended for good.
+    ChildExit(ExitNotice),
+    /// A watched peer has ended for good.
+    PeerExit(ExitNotice, CrashPolicy),
+    /// A child has used up its restarts, for this reason: the actor fails with it.
+    Escalate(ActorId, ExitReason),
+    /// A caller wants to look at the actor's state.
+    Inspect(Inspection),
+}
+
+/// The entries that the task has not taken yet, oldest first.
+pub(super) type ControlQueue = VecDeque<Control>;

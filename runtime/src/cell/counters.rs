@@ -1,0 +1,81 @@
+//! What an actor counts and measures, shared with those who ask for it.
+
+use crate::util::histogram::Recorder;
+
+/// What the loop counts. Plain numbers, written by the loop alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) high: u64,
+    pub(crate) low: u64,
+    pub(crate) depth: u32,
+    pub(crate) high_water: u32,
+    /// In a box, since most actors count none of them.
+    rare: Option<Box<RareCounters>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RareCounters {
+    pub(crate) batches: u64,
+    pub(crate) extras: u64,
+    pub(crate) notices: u64,
+    pub(crate) expired: u64,
+    pub(crate) redelivered: u64,
+    pub(crate) dead_letters: u64,
+    pub(crate) failures: u64,
+}
+
+impl Counters {
+    pub(crate) fn rare(&mut self) -> &mut RareCounters {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Becomes a copy of the others, in the memory that is there.
+    pub(crate) fn copy(&mut self, others: &Counters) {
+        self.high = others.high;
+        self.low = others.low;
+        self.depth = others.depth;
+        self.high_water = self.high_water.max(others.high_water);
+        if let Some(rare) = &others.rare {
+            *self.rare() = **rare;
+        }
+    }
+}
+
+/// The two histograms of an actor; made at the first sample, so an idle actor has none.
+pub(crate) struct Histograms {
+    pub(crate) queueing: Recorder,
+    pub(crate) handling: Recorder,
+}
+
+impl Histograms {
+    pub(crate) fn new() -> Box<Self> {
+        Box::new(Self {
+            queueing: Recorder::new(),
+            handling: Recorder::new(),
+        })
+    }
+}
+
+/// How often queueing and handling times are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// Never.
+    Off,
+    /// Every n-th message; 1 is each of them. 0 counts as [`Timing::Off`].
+    Every(u32),
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self::Every(256)
+    }
+}
+
+impl Timing {
+    pub(crate) fn interval(self) -> u32 {
+        match self {
+            Self::Off => 0,
+            Self::Every(interval) => interval,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Health checks: how often an actor is asked, and how long it may take to answer.
+
+use std::{pin::Pin, task::Context, time::Duration};
+
+use tokio::time::{Sleep, sleep};
+
+use crate::{
+    cell::{Shared, signal},
+    util::timer::from_now,
+};
+
+/// How an actor's health is checked.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lanemesh_runtime::Health;
+///
+/// let health = Health::every(Duration::from_secs(1)).timeout(Duration::from_millis(200));
+/// # let _ = health;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    every: Duration,
+    timeout: Duration,
+}
+
+impl Health {
+    /// Asks the actor's `healthy` hook once in each interval, and gives it as long to answer.
+    pub fn every(interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_millis(1));
+        Self {
+            every: interval,
+            timeout: interval,
+        }
+    }
+
+    /// How long the actor may take to answer, handlers that are running included.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// The health checks of one incarnation.
+pub(crate) struct Pulse {
+    health: Health,
+    timer: Pin<Box<Sleep>>,
+    asked: bool,
+}
+
+impl Pulse {
+    pub(crate) fn new(health: Health) -> Self {
+        Self {
+            health,
+            timer: Box::pin(sleep(health.every)),
+            asked: false,
+        }
+    }
+
+    /// Whether the actor has failed its check.
+    pub(crate) fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if self.asked {
+                if shared.signals() & signal::HEALTH != 0 {
+                    return true;
+                }
+                self.asked = false;
+                let rest = self.health.every.saturating_sub(self.health.timeout);
+                self.ring_in(rest.max(Duration::from_millis(1)));
+            } else {
+                // The task is being polled: its loop sees the bit in this very poll.
+                shared.raise(signal::HEALTH);
+                self.asked = true;
+                self.ring_in(self.health.timeout);
+            }
+        }
+        false
+    }
+
+    fn ring_in(&mut self, delay: Duration) {
+        self.timer.as_mut().reset(from_now(delay));
+    }
+}

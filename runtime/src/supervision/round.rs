@@ -1,0 +1,112 @@
+//! A round of restarts, for the strategies that concern siblings.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    cell::{Shared, signal},
+    exit::ExitReason,
+    id::Phase,
+    supervision::{
+        Restart,
+        group::{Decision, Group, Response, RoundEnd},
+    },
+    util::timer::{from_now, later, pause},
+};
+
+/// A child has failed, and its policy is to be restarted: what it does next.
+pub(crate) fn child_failed(group: &Arc<Group>, order: u64, reason: &ExitReason) -> Decision {
+    match group.failed(order, reason) {
+        Response::Decided(decision) => decision,
+        Response::BeginRound(delay) => {
+            tokio::spawn(round(group.clone(), order, delay));
+            Decision::Await
+        }
+    }
+}
+
+/// Restarts the affected siblings of a child that failed, until all are up or the restarts are
+/// used up. Failures during the round belong to it.
+async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
+    loop {
+        let mut affected = group.affected(trigger);
+        for (_, shared, restart) in affected.iter().rev() {
+            suspend(&group, shared, *restart).await;
+        }
+        if sleep_unless_closing(&group, delay).await {
+            return;
+        }
+        loop {
+            resume_all(&group, &affected).await;
+            match group.finish_round() {
+                RoundEnd::Over => return,
+                RoundEnd::Again {
+                    trigger: next,
+                    delay: next_delay,
+                } => {
+                    trigger = next;
+                    delay = next_delay;
+                    break;
+                }
+                RoundEnd::Spent(spent) => affected.retain(|(order, shared, _)| {
+                    !spent.contains_key(order)
+                        && (shared.phase() == Phase::Waiting
+                            || shared.signals() & signal::SUSPEND != 0)
+                }),
+            }
+        }
+    }
+}
+
+/// Starts the members in order, until one fails again: the next round takes it and those behind
+/// it.
+async fn resume_all(group: &Group, members: &[(u64, Arc<Shared>, Restart)]) {
+    for (order, shared, restart) in members {
+        if *restart == Restart::Temporary {
+            continue;
+        }
+        // From here on it is down only if it fails again.
+        group.is_up(*order);
+        resume(group, shared).await;
+        if group.is_closing() || shared.phase() == Phase::Waiting {
+            return;
+        }
+    }
+}
+
+/// Ends an incarnation, by force after the child's grace period.
+async fn suspend(group: &Group, shared: &Arc<Shared>, restart: Restart) {
+    let deadline = from_now(shared.grace());
+    let bit = if restart == Restart::Temporary {
+        signal::STOP
+    } else {
+        signal::SUSPEND
+    };
+    if shared.phase() != Phase::Waiting {
+        shared.request_stop(deadline, bit);
+    }
+    let down = || !shared.is_alive() || shared.phase() == Phase::Waiting || group.is_closing();
+    let wait = group.wait_until(down);
+    let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
+}
+
+/// Starts the next incarnation and waits until it runs, fails or ends.
+async fn resume(group: &Group, shared: &Arc<Shared>) {
+    let before = shared.incarnation();
+    shared.raise(signal::RESUME);
+    group
+        .wait_until(|| {
+            let phase = shared.phase();
+            let begun = shared.incarnation() > before && phase != Phase::Starting;
+            begun || phase == Phase::Dead || group.is_closing()
+        })
+        .await;
+}
+
+/// Whether the group began to close meanwhile.
+async fn sleep_unless_closing(group: &Group, delay: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = group.wait_until(|| group.is_closing()) => true,
+        () = pause(delay) => false,
+    }
+}

@@ -1,0 +1,53 @@
+//! How many restarts there were of late.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::supervision::rules::Supervision;
+
+/// The restarts of the last window.
+#[derive(Debug, Default)]
+pub(crate) struct Window(VecDeque<Instant>);
+
+impl Window {
+    /// Counts one more restart. How many are in the window now, or none if that is one too many.
+    pub(crate) fn admit(&mut self, now: Instant, rules: &Supervision) -> Option<u32> {
+        while self
+            .0
+            .front()
+            .is_some_and(|at| now.duration_since(*at) > rules.within)
+        {
+            self.0.pop_front();
+        }
+        if self.0.len() >= rules.restarts as usize {
+            return None;
+        }
+        self.0.push_back(now);
+        Some(self.0.len() as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn window_slides() {
+        let rules = Supervision::default().intensity(2, Duration::from_secs(10));
+        let start = Instant::now();
+        let mut window = Window::default();
+        assert_eq!(window.admit(start, &rules), Some(1));
+        assert_eq!(
+            window.admit(start + Duration::from_secs(9), &rules),
+            Some(2)
+        );
+        assert_eq!(window.admit(start + Duration::from_secs(10), &rules), None);
+        assert_eq!(
+            window.admit(start + Duration::from_secs(11), &rules),
+            Some(2)
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! Spawning tasks on a runtime, and keeping that runtime alive.
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+
+use tokio::{runtime::Handle, sync::oneshot};
+
+use crate::util::random::{is_seeded, seeded};
+
+/// Spawns an actor's task; a simulation delays its wake-ups by a random number of polls.
+pub(crate) fn spawn_on(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    if !is_seeded() {
+        runtime.spawn(task);
+        return;
+    }
+    runtime.spawn(async move {
+        let mut task = pin!(task);
+        let mut delay = 0;
+        poll_fn(|cx| {
+            if delay == 0 {
+                delay = seeded().unwrap_or(0) % 4 + 1;
+            }
+            delay -= 1;
+            if delay > 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            task.as_mut().poll(cx)
+        })
+        .await;
+    });
+}
+
+/// A share in a thread that runs one tokio runtime; the thread ends when the last share is dropped.
+#[derive(Clone)]
+pub(crate) struct RuntimeThread(Arc<Shared>);
+
+struct Shared {
+    runtime: Handle,
+    /// Dropping it ends the thread.
+    stop: oneshot::Sender<()>,
+}
+
+impl RuntimeThread {
+    /// `stop` ends the thread of `runtime` when it is dropped.
+    pub(crate) fn new(runtime: Handle, stop: oneshot::Sender<()>) -> Self {
+        Self(Arc::new(Shared { runtime, stop }))
+    }
+
+    /// The runtime, unless its thread has ended.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        (!self.0.stop.is_closed()).then(|| self.0.runtime.clone())
+    }
+}

@@ -1,0 +1,46 @@
+//! Catching panics, and the text that is reported for them.
+
+use std::{
+    any::Any,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// The text of a panic.
+pub(crate) type PanicText = Arc<str>;
+
+/// Catches the panics of a function.
+pub(crate) fn catch_fn<T>(function: impl FnOnce() -> T) -> Result<T, PanicText> {
+    catch_unwind(AssertUnwindSafe(function)).map_err(|panic| text(&*panic))
+}
+
+/// Catches the panics of a future.
+pub(crate) async fn catch<F: Future>(future: F) -> Result<F::Output, PanicText> {
+    let mut future = pin!(future);
+    poll_fn(|cx| poll_caught(future.as_mut(), cx)).await
+}
+
+/// Polls a future; a panic becomes an error.
+#[inline]
+pub(crate) fn poll_caught<F: Future>(
+    future: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<F::Output, PanicText>> {
+    match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(text(&*panic))),
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> PanicText {
+    if let Some(text) = panic.downcast_ref::<&'static str>() {
+        Arc::from(*text)
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        Arc::from(text.as_str())
+    } else {
+        Arc::from("a panic without a text")
+    }
+}
