@@ -1,7 +1,5 @@
 //! What must be refused, and what must do no harm: names, offers, tokens, floods and datagrams.
 
-mod support;
-
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -14,8 +12,11 @@ use sfu_demo::server::Options;
 use sfu_demo::session::MAX_PUBLISHED;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
-use support::client::{OPUS, agent, client, drive_until, join, post, unsigned_request, value_of};
-use support::{Running, options, until};
+
+use crate::support::client::{
+    OPUS, agent, client, drive_until, join, post, unsigned_request, value_of,
+};
+use crate::support::{Running, options, until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

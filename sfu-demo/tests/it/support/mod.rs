@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sfu_demo::mailbox::Mailbox;
@@ -14,6 +15,13 @@ pub mod proxy;
 
 /// How long a condition may take on a slow machine. Tests end as soon as it holds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for its turn among the tests that have to keep up with a clock: a browser that encodes, ffmpeg
+/// in real time, packets at a pace. Two of them at a time need more than two cores have.
+pub fn real_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A server in this process, with its executor.
 pub struct Running {

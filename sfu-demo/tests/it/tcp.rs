@@ -1,7 +1,5 @@
 //! WebRTC over TCP: peers without UDP meet, and nobody gets more out of a connection than is his.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -12,8 +10,9 @@ use sfu_demo::net::udp::RecvBatch;
 use sfu_demo::server::Options;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
-use support::client::{OPUS, client, join, join_tcp, post, unsigned_request, value_of};
-use support::{Running, options, until, until_or};
+
+use crate::support::client::{OPUS, client, join, join_tcp, post, unsigned_request, value_of};
+use crate::support::{Running, options, until, until_or};
 
 const AUDIO: [MediaKind; 1] = [MediaKind::Audio];
 

@@ -1,7 +1,5 @@
 //! What the network does to media: loss, many addresses, and joining late.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +10,10 @@ use sfu_demo::net::udp::RecvBatch;
 use sfu_demo::server::Options;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
-use support::client::{client, join, post};
-use support::proxy::{Proxy, Way, is_rtp};
-use support::{Running, options, until_or};
+
+use crate::support::client::{client, join, post};
+use crate::support::proxy::{Proxy, Way, is_rtp};
+use crate::support::{Running, options, real_time, until_or};
 
 const VIDEO: [MediaKind; 1] = [MediaKind::Video];
 const H264: Codec = Codec {
@@ -74,6 +73,7 @@ fn what_is_lost_on_either_way_is_sent_again() {
     // more than 15 % twice: so pictures come at a pace, and one packet in 13 is lost on each way.
     const PACE: Duration = Duration::from_millis(4);
     const NTH: u32 = 13;
+    let _turn = real_time();
     let server = Running::start::<Mesh>(Options {
         tcp: false,
         ..options(2)

@@ -1,8 +1,5 @@
 //! The binary as it is used: signals that ask it to stop, where its configuration comes from, and
 //! what it says to mistakes.
-#![cfg(unix)]
-
-mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,8 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use sfu_demo::net::udp::RecvBatch;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
-use support::client::{OPUS, agent, client, delete, post};
-use support::{Killed, get_json, until};
+
+use crate::support::client::{OPUS, agent, client, delete, post};
+use crate::support::{Killed, get_json, until};
 
 const AUDIO: [MediaKind; 1] = [MediaKind::Audio];
 

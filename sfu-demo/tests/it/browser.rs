@@ -1,12 +1,11 @@
 //! Two tabs of a real browser in a room.
 
-mod support;
-
 use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::server::Options;
-use support::browser::Browser;
-use support::{Running, options};
+
+use crate::support::browser::Browser;
+use crate::support::{Running, options, real_time, until_or};
 
 /// Opens the page in a tab and joins by its form.
 fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
@@ -63,7 +62,7 @@ fn decodes(browser: &Browser, server: &Running, tab: &str, name: &str) {
             server.stats()
         )
     };
-    support::until_or(
+    until_or(
         &format!("video and audio of {name} are decoded"),
         state,
         || {
@@ -78,6 +77,7 @@ const WIDTH: &str = "return ([...window.sfu.tiles.values()].find(t => !t.root.cl
 
 #[test]
 fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
+    let _turn = real_time();
     let Some(browser) = Browser::start() else {
         return;
     };
@@ -129,6 +129,7 @@ fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
 
 #[test]
 fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
+    let _turn = real_time();
     let Some(browser) = Browser::start() else {
         return;
     };
@@ -194,6 +195,7 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
 
 #[test]
 fn page_says_what_failed_and_lets_one_try_again() {
+    let _turn = real_time();
     let Some(browser) = Browser::start() else {
         return;
     };
@@ -239,6 +241,7 @@ fn save(browser: &Browser, tab: &str, dir: &std::ffi::OsStr, name: &str, width: 
 
 #[test]
 fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
+    let _turn = real_time();
     let Some(browser) = Browser::start() else {
         return;
     };
@@ -266,6 +269,7 @@ fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
 
 #[test]
 fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
+    let _turn = real_time();
     let Some(browser) = Browser::start() else {
         return;
     };

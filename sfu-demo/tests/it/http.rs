@@ -1,10 +1,9 @@
 //! The server over HTTP: figures and health.
 
-mod support;
-
 use sfu_demo::mailbox::mesh::Mesh;
-use support::client::agent;
-use support::{Running, options};
+
+use crate::support::client::agent;
+use crate::support::{Running, options};
 
 #[test]
 fn figures_and_health_are_there() {

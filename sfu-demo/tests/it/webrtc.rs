@@ -1,8 +1,6 @@
 //! The server over WebRTC, with clients of its own stack: what arrives, what must survive, and what
 //! must be the same however many shards there are.
 
-mod support;
-
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -17,8 +15,9 @@ use sfu_demo::server::Options;
 use sfu_demo::tools::capture;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
-use support::client::{OPUS, delete, drive_until, join};
-use support::{Running, options, until, until_or};
+
+use crate::support::client::{OPUS, delete, drive_until, join};
+use crate::support::{Running, options, until, until_or};
 
 #[test]
 fn whip_publishes_whep_plays_and_delete_ends_it() {

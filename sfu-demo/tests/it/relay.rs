@@ -1,7 +1,5 @@
 //! Plain RTP through the relay: captures, a foreign sender and receiver, and one shard against three.
 
-mod support;
-
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +12,8 @@ use sfu_demo::mailbox::{Kind, Mailbox};
 use sfu_demo::stats::Drop;
 use sfu_demo::tools::relay::{self, Options, Relay};
 use sfu_demo::tools::replay;
-use support::{Killed, installed, until};
+
+use crate::support::{Killed, installed, real_time, until};
 
 fn start<M: Mailbox>(to: Vec<std::net::SocketAddr>, shards: usize) -> Relay {
     let options = Options {
@@ -183,6 +182,7 @@ fn ffmpeg_stream_goes_through_unchanged() {
     if !installed("ffmpeg") {
         return;
     }
+    let _turn = real_time();
     // ffmpeg sends to a tap, which keeps a copy of each datagram and passes it to the relay: what
     // the subscriber gets is compared with what ffmpeg really sent.
     let tap = receivers(1).remove(0);
@@ -240,6 +240,7 @@ fn ffmpeg_decodes_what_the_relay_forwards() {
     if !installed("ffmpeg") {
         return;
     }
+    let _turn = real_time();
     let dir = tempfile::tempdir().unwrap();
     // A port for the player: free a moment ago, and asked for again if it was taken since.
     let port = UdpSocket::bind("127.0.0.1:0")
