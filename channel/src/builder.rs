@@ -1,7 +1,7 @@
 //! Builders: how large lanes are, and how the receiver divides its attention.
 
 use crate::{
-    fan_in::shared_slots::MAX_PLACES,
+    fan_in::shared_slots::MAX_SLOTS,
     mailbox::{MailboxReceiver, MailboxSender, Overflow},
     receiver::Receiver,
     sender::Sender,
@@ -19,7 +19,7 @@ pub(crate) struct Config {
     pub(crate) first_ring: usize,
     pub(crate) burst: usize,
     pub(crate) budget: Option<usize>,
-    pub(crate) express: usize,
+    pub(crate) shared_slots: usize,
 }
 
 impl Config {
@@ -66,7 +66,7 @@ impl Builder {
             burst: 64,
             budget: None,
             polled_after: 1024,
-            express: MAX_PLACES,
+            shared_slots: MAX_SLOTS,
             tell_mask: (1 << lane_capacity.div_ceil(2).min(1 << 30).ilog2()) - 1,
         })
     }
@@ -136,14 +136,14 @@ impl Builder {
         self
     }
 
-    /// Shared places for messages of producers that send now and then; as many as fit 2 KiB, and at
+    /// Shared slots for messages of producers that send now and then; as many as fit 2 KiB, and at
     /// most 62 of each of two sets, unless fewer are set. They spare such a producer a lane, and the receiver a look at it.
     ///
     /// A message waits in one of them if nothing else of its producer's waits. With 0 every message goes
-    /// through its producer's lane. A set has no more places than a lane holds messages.
+    /// through its producer's lane. A set has no more slots than a lane holds messages.
     #[inline]
-    pub fn express(mut self, places: usize) -> Self {
-        self.0.express = places;
+    pub fn shared_slots(mut self, slots: usize) -> Self {
+        self.0.shared_slots = slots;
         self
     }
 

@@ -53,11 +53,11 @@
 //! 4. **No lost wake-up**, of receivers or of senders that wait, as tasks or as threads.
 //! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's messages.
 //!    [`SharedSender`] and [`Sender::closed`] take short locks of their own; a receiver that meets a sender
-//!    in the few instructions in which it fills a shared place stays awake until it is done.
+//!    in the few instructions in which it fills a shared slot stays awake until it is done.
 //! 6. **Cost by active lanes**: 100,000 idle lanes cost a receive nothing.
 //! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy with the
 //!    lane: a send is a push to the lane's ring, one fence, and a load. A sender that sends now and then
-//!    uses [shared places](Builder::express) instead, with one exchange a message; it takes to its lane
+//!    uses [shared slots](Builder::shared_slots) instead, with one exchange a message; it takes to its lane
 //!    within 16 messages of a burst.
 //! 8. **No allocation per message** once a lane is at its size. An idle lane takes at most 1 KiB for
 //!    messages of 8 bytes: about 170 if none has met another in it, 800 with its first ring.

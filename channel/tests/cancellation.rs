@@ -55,7 +55,7 @@ fn at_every_poll(mut check: impl FnMut(usize, usize)) {
     }
 }
 
-// Receiving: the event is a message, which arrives by the express place, by the slot and by the ring.
+// Receiving: the event is a message, which arrives by the shared slot, by the slot and by the ring.
 
 /// Channels whose next message goes by one way or another.
 fn channels() -> impl Iterator<Item = (Sender<u32>, Receiver<u32>)> {

@@ -20,7 +20,7 @@ fn take_all<T>(rx: &mut Receiver<T>) -> usize {
 
 #[test]
 fn the_first_message_of_a_lane_is_sampled_and_those_behind_it_are_not() {
-    let (mut tx, mut rx) = Builder::new(16).express(0).build();
+    let (mut tx, mut rx) = Builder::new(16).shared_slots(0).build();
     for round in 1..=3 {
         tx.try_send_many(0..10).unwrap();
         assert_eq!(take_all(&mut rx), 10);
@@ -31,7 +31,7 @@ fn the_first_message_of_a_lane_is_sampled_and_those_behind_it_are_not() {
 }
 
 #[test]
-fn every_message_of_an_express_place_is_sampled() {
+fn every_message_of_an_shared_slot_is_sampled() {
     let (mut tx, mut rx) = Builder::new(16).build();
     tx.try_send(1).unwrap();
     tx.try_send(2).unwrap();
@@ -55,7 +55,7 @@ fn a_sample_is_as_long_as_the_message_waited() {
 /// list after a sleep has.
 #[test]
 fn lanes_that_come_again_are_not_sampled_and_the_next_list_is() {
-    let (mut one, mut rx) = Builder::new(16).express(0).burst(1).build();
+    let (mut one, mut rx) = Builder::new(16).shared_slots(0).burst(1).build();
     let mut two = one.clone();
     one.try_send_many(0..4).unwrap();
     two.try_send_many(0..4).unwrap();
@@ -69,7 +69,7 @@ fn lanes_that_come_again_are_not_sampled_and_the_next_list_is() {
 
 #[test]
 fn lanes_that_were_listed_when_the_channel_closed_are_sampled() {
-    let (mut one, mut rx) = Builder::new(16).express(0).build();
+    let (mut one, mut rx) = Builder::new(16).shared_slots(0).build();
     let mut two = one.clone();
     one.try_send(1).unwrap();
     two.try_send(2).unwrap();

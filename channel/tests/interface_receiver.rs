@@ -77,7 +77,7 @@ fn readable_takes_nothing() {
     let (mut tx, mut rx) = channel(2);
     common::start_and_cancel(rx.readable());
     for n in 0..3 {
-        // By express, by slot and by ring.
+        // By a shared slot, by slot and by ring.
         tx.try_send(n).unwrap();
         assert!(now(rx.readable()));
         assert!(now(rx.readable()));

@@ -10,7 +10,7 @@ use lanemesh::{Builder, Message, mailbox};
 
 const ROUNDS: usize = if cfg!(miri) { 1 } else { 20 };
 
-/// Sends by the express place, the slot, rings that grow, and in batches, and compares what arrives.
+/// Sends by the shared slot, the slot, rings that grow, and in batches, and compares what arrives.
 fn by_every_way<T: Debug + PartialEq>(message: impl Fn(usize) -> T) {
     for (capacity, first_ring) in [(1, 1), (2, 1), (9, 1), (9, 4), (9, 9)] {
         let (mut tx, mut rx) = Builder::new(capacity)
@@ -43,7 +43,7 @@ fn by_every_way<T: Debug + PartialEq>(message: impl Fn(usize) -> T) {
             let expected = messages(2).skip(1).chain([message(79)]);
             assert!(rx.try_iter().eq(expected));
         }
-        // In the lane and in the express place when the channel ends.
+        // In the lane and in the shared slot when the channel ends.
         common::start_and_cancel(rx.recv());
         tx.try_send_many((0..capacity).map(&message)).unwrap();
         rx.close();

@@ -84,9 +84,9 @@ fn a_senders_waker_panics_in_a_receive() {
     let turns = [(1, 3), (64, 1), (1, 1), (3, 2)];
     let some = if cfg!(miri) { 2 } else { usize::MAX };
     for receive in WAYS {
-        for (capacity, express) in lanes.into_iter().take(some) {
+        for (capacity, slots) in lanes.into_iter().take(some) {
             for (burst, senders) in turns.into_iter().take(some) {
-                receive_all(receive, capacity, express, burst, senders, ROUNDS);
+                receive_all(receive, capacity, slots, burst, senders, ROUNDS);
             }
         }
     }
@@ -96,16 +96,16 @@ fn a_senders_waker_panics_in_a_receive() {
 fn receive_all(
     receive: Receive,
     capacity: usize,
-    express: usize,
+    slots: usize,
     burst: usize,
     senders: usize,
     rounds: usize,
 ) {
-    let what = format!("capacity {capacity}, express {express}, burst {burst}, {senders} senders");
+    let what = format!("capacity {capacity}, slots {slots}, burst {burst}, {senders} senders");
     let ledger = Ledger::new(rounds * senders * capacity);
     let (tx, mut rx) = Builder::new(capacity)
         .first_ring(1)
-        .express(express)
+        .shared_slots(slots)
         .burst(burst)
         .build();
     let mut txs: Vec<_> = (0..senders).map(|_| tx.clone()).collect();
@@ -160,9 +160,9 @@ fn receive_all(
     ledger.settle();
 }
 
-/// Those of them that wait in express places, whose sender the receiver looks at once it has taken one.
+/// Those of them that wait in shared slots, whose sender the receiver looks at once it has taken one.
 #[test]
-fn a_senders_waker_panics_in_a_receive_from_an_express_place() {
+fn a_senders_waker_panics_in_a_receive_from_a_shared_slot() {
     let ledger = Ledger::new(16);
     let (mut tx, mut rx) = Builder::new(8).build();
     let (panics, waker) = panics();

@@ -12,7 +12,7 @@ use lanemesh::{Builder, RecvTimeoutError, TryRecvError};
 /// Lanes that are polled from their second message on.
 fn polled() -> Builder {
     lanemesh::register_membarrier().unwrap();
-    Builder::new(64).express(0).burst(1).polled_after(1)
+    Builder::new(64).shared_slots(0).burst(1).polled_after(1)
 }
 
 /// The receiver gives the lane up over and over while its producer sends: what was sent is found, or wakes it.

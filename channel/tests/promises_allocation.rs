@@ -136,7 +136,7 @@ fn no_allocation_for_messages_that_come_one_by_one() {
 fn bytes_per_idle_lane(capacity: usize, use_it: fn(&mut Sender<u64>, &mut Receiver<u64>)) -> usize {
     const LANES: usize = if cfg!(miri) { 10 } else { 1_000 };
     let (tx, mut rx) = channel::<u64>(capacity);
-    // What all of them share is not of a lane: the express places, which the first message opens.
+    // What all of them share is not of a lane: the shared slots, which the first message opens.
     let mut first = tx.clone();
     use_it(&mut first, &mut rx);
     let mut senders = Vec::with_capacity(LANES);

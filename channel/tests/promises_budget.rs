@@ -146,8 +146,8 @@ fn a_never_empty_channel_lets_another_task_run() {
 /// Such senders are about to send: between them and the receiver no message costs a wake-up.
 #[test]
 fn a_receiver_that_woke_senders_is_polled_once_more_before_it_sleeps() {
-    for express in [0, 1] {
-        let (mut tx, mut rx) = Builder::new(1).express(express).build();
+    for slots in [0, 1] {
+        let (mut tx, mut rx) = Builder::new(1).shared_slots(slots).build();
         let (wakes, waker) = Wakes::new();
         let (room, sender) = Wakes::new();
         tx.try_send(0).unwrap();

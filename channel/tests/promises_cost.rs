@@ -20,7 +20,7 @@ const LANES: usize = if cfg!(miri) { 200 } else { 100_000 };
 
 /// Many lanes that have all sent and been emptied.
 fn idle_lanes() -> (Vec<Sender<usize>>, Receiver<usize>) {
-    let (tx, mut rx) = Builder::new(64).first_ring(1).express(0).build();
+    let (tx, mut rx) = Builder::new(64).first_ring(1).shared_slots(0).build();
     let mut senders: Vec<_> = (0..LANES).map(|_| tx.clone()).collect();
     drop(tx);
     for (n, sender) in senders.iter_mut().enumerate() {
@@ -84,7 +84,7 @@ fn senders_that_never_sent_have_no_lane() {
 /// Idle lanes, some with a ring, on pages of their own; and a receiver that is awake, with nothing to do.
 #[cfg(all(unix, not(miri)))]
 fn idle_lanes_on(pages: &pages::Pages) -> (Vec<Sender<usize>>, Receiver<usize>) {
-    let (tx, mut rx) = Builder::new(64).express(0).build();
+    let (tx, mut rx) = Builder::new(64).shared_slots(0).build();
     let mut senders: Vec<_> = (0..LANES).map(|_| tx.clone()).collect();
     pages.hold(|| {
         for (n, sender) in senders.iter_mut().enumerate() {

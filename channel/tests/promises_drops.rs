@@ -38,7 +38,7 @@ fn messages_left_in_every_place_are_dropped_with_the_receiver() {
         let (tx, mut rx) = Builder::new(8).first_ring(1).burst(3).build();
         common::start_and_cancel(rx.recv());
         let mut senders: Vec<_> = (0..4).map(|_| tx.clone()).collect();
-        // By express, in a slot, and in rings that have grown.
+        // By a shared slot, in a slot, and in rings that have grown.
         for sender in &mut senders {
             for _ in 0..6 {
                 sender.try_send(ledger.parcel()).unwrap();

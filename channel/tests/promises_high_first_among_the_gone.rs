@@ -49,7 +49,9 @@ static ALLOCATOR: Allocator = Allocator;
 
 #[test]
 fn high_comes_between_the_lanes_of_senders_that_have_gone() {
-    let (mut tx, mut rx) = MailboxBuilder::new(4, 4).low(|low| low.express(0)).build();
+    let (mut tx, mut rx) = MailboxBuilder::new(4, 4)
+        .low(|low| low.shared_slots(0))
+        .build();
     tx.try_send_high(0).unwrap();
     assert_eq!(rx.try_recv(), Ok(Message::High(0)));
     let mut senders: Vec<_> = (0..GONE).map(|_| tx.clone()).collect();

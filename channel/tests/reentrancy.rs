@@ -39,7 +39,7 @@ fn on_wake<F: FnMut() + Send + 'static>(f: F) -> (Arc<OnWake<F>>, Waker) {
     (wakes.clone(), Waker::from(wakes))
 }
 
-/// On a new lane, on one that goes by its slot, and on one whose ring is open; with the express place and,
+/// On a new lane, on one that goes by its slot, and on one whose ring is open; with the shared slot and,
 /// at capacity 1, without.
 fn at_every_stage(mut check: impl FnMut(Sender<u32>, Receiver<u32>)) {
     for capacity in [1, 2, 8] {

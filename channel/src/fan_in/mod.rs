@@ -14,7 +14,7 @@ use crate::{
     builder::Config,
     fan_in::lane::{Lane, LaneName, LaneTx},
     fan_in::ready::ReadyList,
-    fan_in::shared_slots::{Express, Habit},
+    fan_in::shared_slots::{Habit, SharedSlots},
     sync::wake_all::WakeAll,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
@@ -61,7 +61,7 @@ impl<T> Default for Rare<T> {
 #[repr(C)]
 pub(crate) struct Bell<T> {
     pub(crate) ready: ReadyList<T>,
-    pub(crate) express: Express<T>,
+    pub(crate) shared_slots: SharedSlots<T>,
 }
 
 #[derive(Debug)]
@@ -79,26 +79,26 @@ struct Closers {
 }
 
 impl<T> Bell<T> {
-    /// Sends a message by an express place; gives it back when none is free. With `tell` the receiver looks,
+    /// Sends a message by a shared slot; gives it back when none is free. With `tell` the receiver looks,
     /// once it has taken the message, whether the producer waits for room.
     ///
     /// # Safety
     ///
     /// `lane` must be the open lane of the caller, in this mesh.
     #[inline]
-    pub(crate) unsafe fn try_express(
+    pub(crate) unsafe fn try_shared_slot(
         &self,
         lane: LaneName<T>,
         tell: bool,
         habit: &mut Habit,
         message: T,
     ) -> Result<(), T> {
-        self.express.open();
-        let Some(right) = self.ready.claim(self.express.limit()) else {
+        self.shared_slots.open();
+        let Some(right) = self.ready.claim(self.shared_slots.limit()) else {
             return Err(message);
         };
         // SAFETY: the right was won just now, from this list; the lane is the caller's.
-        unsafe { self.express.put(&right.claim, lane, tell, message) };
+        unsafe { self.shared_slots.put(&right.claim, lane, tell, message) };
         habit.put(&right.claim, right.alone);
         self.ready.ring(right);
         Ok(())
@@ -128,7 +128,7 @@ impl<T> Mesh<T> {
         Self {
             bell: Bell {
                 ready: ReadyList::new(),
-                express: Express::new(config.express, config.lane_capacity),
+                shared_slots: SharedSlots::new(config.shared_slots, config.lane_capacity),
             },
             closed: AtomicBool::new(false),
             has_pool: AtomicBool::new(false),
@@ -199,7 +199,7 @@ impl<T> Mesh<T> {
 
     /// A lane for a producer that sends through one for the first time; `None` once the receiver has closed.
     ///
-    /// A lane that ends after the close may leave its name in an express place: a new one at the same address
+    /// A lane that ends after the close may leave its name in a shared slot: a new one at the same address
     /// would count that message as its own. (One that is opened in the very moment of the close may do so until the
     /// receiver has taken it; nothing is sent by it.)
     #[cold]

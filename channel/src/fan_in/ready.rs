@@ -3,8 +3,8 @@
 //! An intrusive stack (Treiber's): a producer pushes a lane with one compare-and-swap, the receiver takes
 //! the whole stack with one swap, so there is no ABA and no window in which a stopped producer hides the
 //! lanes of others. Beside the lane on top the head has flags: *armed* (the receiver sleeps; whoever takes
-//! the flag down wakes it), *closed* (no push succeeds any more), and how many places of the
-//! open express set are claimed. This file does not look into lanes or places.
+//! the flag down wakes it), *closed* (no push succeeds any more), and how many slots of the
+//! open slot set are claimed. This file does not look into lanes or slots.
 
 use std::{
     ptr::{self, NonNull},
@@ -13,15 +13,15 @@ use std::{
 
 use crate::{
     fan_in::lane::Lane,
-    fan_in::shared_slots::{Claim, Set, Watch},
+    fan_in::shared_slots::{Set, SlotIndex, Watch},
     sync::wake_cell::{Slot, WakeCell},
     sync::{AtomicBool, AtomicPtr, Ordering, mutant},
 };
 
 // The flags in the head, below the address of a lane, which is a multiple of 128.
-/// The second express set is open, and not the first.
+/// The second slot set is open, and not the first.
 const SECOND_SET: usize = 1;
-/// Places of the open set that are claimed.
+/// Slots of the open set that are claimed.
 const ONE_CLAIM: usize = 1 << 1;
 const CLAIMS: usize = 63 * ONE_CLAIM;
 const FLAGS: usize = (1 << 7) - 1;
@@ -44,7 +44,7 @@ impl<T> Clone for Head<T> {
 impl<T> Copy for Head<T> {}
 
 impl<T> Head<T> {
-    /// No lane, and a set of places of which none is claimed, or none can be.
+    /// No lane, and a set of slots of which none is claimed, or none can be.
     #[inline]
     fn idle((set, shut): (Set, bool)) -> Self {
         let claims = usize::from(shut) * CLAIMS;
@@ -165,15 +165,15 @@ pub(crate) struct Chain<T> {
 #[derive(Debug)]
 pub(crate) struct Taken<T> {
     pub(crate) chain: Chain<T>,
-    /// Places of the set that was open that are claimed, unless it was shut.
+    /// Slots of the set that was open that are claimed, unless it was shut.
     pub(crate) claimed: usize,
 }
 
-/// A place that a producer has won. It must be filled, then rung.
+/// A slot that a producer has won. It must be filled, then rung.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct ExpressRight {
-    pub(crate) claim: Claim,
+pub(crate) struct Claim {
+    pub(crate) claim: SlotIndex,
     wakes: Option<Slot>,
     /// Nothing else was there for a receiver that was awake.
     pub(crate) alone: bool,
@@ -249,13 +249,13 @@ impl<T> ReadyList<T> {
             .map_err(Head)
     }
 
-    /// Wins a place of the open set, of which `limit` may be claimed.
+    /// Wins a slot of the open set, of which `limit` may be claimed.
     #[inline]
-    pub(crate) fn claim(&self, limit: usize) -> Option<ExpressRight> {
+    pub(crate) fn claim(&self, limit: usize) -> Option<Claim> {
         // ORDERING: Relaxed; the exchange below does the ordering.
         let mut head = Head(self.head.load(Ordering::Relaxed));
         while !head.is_closed() && head.claimed() < limit {
-            // ORDERING: Acquire pairs with the Release in `take`: the places of the set are empty; and
+            // ORDERING: Acquire pairs with the Release in `take`: the slots of the set are empty; and
             // with that in `arm`, for the waker. Release keeps the order of this sender's earlier work
             // for whoever takes the list.
             let exchange = self.replace(
@@ -266,8 +266,8 @@ impl<T> ReadyList<T> {
             );
             match exchange {
                 Ok(_) => {
-                    return Some(ExpressRight {
-                        claim: Claim {
+                    return Some(Claim {
+                        claim: SlotIndex {
                             set: head.set(),
                             number: head.claimed(),
                         },
@@ -281,9 +281,9 @@ impl<T> ReadyList<T> {
         None
     }
 
-    /// Wakes the receiver if it slept when the place was won, after the place was filled.
+    /// Wakes the receiver if it slept when the slot was won, after the slot was filled.
     #[inline]
-    pub(crate) fn ring(&self, right: ExpressRight) {
+    pub(crate) fn ring(&self, right: Claim) {
         if let Some(slot) = right.wakes {
             // SAFETY: the right was won by taking down the flag that named the slot.
             unsafe { self.wake.wake(slot) };
@@ -328,7 +328,7 @@ impl<T> ReadyList<T> {
     }
 
     /// A producer is about to wait for room. From now on the receiver looks at the lanes of those whose
-    /// messages it takes from express places.
+    /// messages it takes from shared slots.
     pub(crate) fn expect_waiting(&self) {
         // ORDERING: Relaxed; the fence with which the producer waits comes after, and pairs with the one
         // that the receiver passes before it asks.
@@ -354,19 +354,19 @@ impl<T> ReadyList<T> {
         (head ^ idle) & !(ARMED_FIRST | ARMED_SECOND) != 0
     }
 
-    /// Takes all that is in the list, and opens the other set of places. Only the receiver calls this,
+    /// Takes all that is in the list, and opens the other set of slots. Only the receiver calls this,
     /// and not after `close`.
     #[inline]
     pub(crate) fn take(&self, watch: &mut Watch) -> Taken<T> {
         let order = if mutant("take_acquire") {
             Ordering::Release
-        } else if mutant("express_turn") {
+        } else if mutant("slots_reopened") {
             Ordering::Acquire
         } else {
             Ordering::AcqRel
         };
         // ORDERING: Acquire pairs with the Release of every push since the last take: each push is a
-        // read-modify-write, so all of them belong to one release sequence. Release: the places of the set
+        // read-modify-write, so all of them belong to one release sequence. Release: the slots of the set
         // that this opens were emptied before the next producer's claim.
         let taken = unpack(Head(self.head.swap(Head::idle(watch.next()).0, order)));
         watch.turn(taken.claimed);
@@ -377,7 +377,7 @@ impl<T> ReadyList<T> {
     ///
     /// # Safety
     ///
-    /// Only the receiver may call this, after it has emptied and given up every lane and every place, with
+    /// Only the receiver may call this, after it has emptied and given up every lane and every slot, with
     /// the open set not shut, and not after `close`.
     #[inline]
     pub(crate) unsafe fn arm(&self, watch: &Watch, waker: &Waker) -> Arm {
@@ -407,7 +407,7 @@ impl<T> ReadyList<T> {
             return Arm::Armed;
         }
         // ORDERING: Release pairs with the Acquire of the exchange that takes the flag down: the waker
-        // and the empty places. Acquire pairs with the Release in `hang_up`. A failure is followed by
+        // and the empty slots. Acquire pairs with the Release in `hang_up`. A failure is followed by
         // `take`.
         match self.head.compare_exchange(
             idle.0,

@@ -1,9 +1,9 @@
-//! Places in the shared part of the mesh for messages of producers that send now and then.
+//! Slots in the shared part of the mesh for messages of producers that send now and then.
 //!
-//! A producer whose lane is empty wins a place with the one compare-and-swap by which it would have listed
+//! A producer whose lane is empty wins a slot with the one compare-and-swap by which it would have listed
 //! the lane, writes its message there and touches no lane at all, so that sparse traffic of many producers
-//! stays within a few cache lines. The places come in two sets: one is open to producers while the receiver
-//! empties the other. How many places of the open set are claimed is counted in the head of the ready
+//! stays within a few cache lines. The slots come in two sets: one is open to producers while the receiver
+//! empties the other. How many slots of the open set are claimed is counted in the head of the ready
 //! list, which decides who wins; this file keeps the messages, and what the receiver knows of them.
 
 use std::{
@@ -18,14 +18,14 @@ use crate::{
     sync::{AtomicPtr, Ordering, UnsafeCell, mutant},
 };
 
-/// Places of one set at most; the head of the ready list counts to 63, which is for a set that is shut.
+/// Slots of one set at most; the head of the ready list counts to 63, which is for a set that is shut.
 #[cfg(not(loom))]
-pub(crate) const MAX_PLACES: usize = 62;
+pub(crate) const MAX_SLOTS: usize = 62;
 /// Few, so that a model comes to the end of them.
 #[cfg(loom)]
-pub(crate) const MAX_PLACES: usize = 2;
+pub(crate) const MAX_SLOTS: usize = 2;
 
-/// Bytes that all places together take at most, unless one message of each set is more.
+/// Bytes that all slots together take at most, unless one message of each set is more.
 const BYTES: usize = 2048;
 
 /// Which of the two sets.
@@ -47,9 +47,9 @@ impl Set {
 /// In `owner`, beside a lane's address: whoever takes this message looks whether its producer waits.
 const TELL: usize = 1;
 
-/// One place.
+/// One slot.
 #[derive(Debug)]
-struct Place<T> {
+struct SharedSlot<T> {
     /// The lane of the producer whose message is here, perhaps with `TELL`; null when there is none.
     owner: AtomicPtr<Lane<T>>,
     message: UnsafeCell<MaybeUninit<T>>,
@@ -57,23 +57,23 @@ struct Place<T> {
     stamp: Stamp,
 }
 
-/// All places of a mesh.
+/// All slots of a mesh.
 #[derive(Debug)]
-pub(crate) struct Express<T> {
-    /// Place `n` of a set beside place `n` of the other: sparse traffic stays in front. Null until the
+pub(crate) struct SharedSlots<T> {
+    /// Slot `n` of a set beside slot `n` of the other: sparse traffic stays in front. Null until the
     /// first message comes this way.
-    places: AtomicPtr<Place<T>>,
-    /// Places of one set.
+    slots: AtomicPtr<SharedSlot<T>>,
+    /// Slots of one set.
     limit: usize,
 }
 
-// SAFETY: a place is written by the producer that won it and read by the receiver after, as `owner`
+// SAFETY: a slot is written by the producer that won it and read by the receiver after, as `owner`
 // says; the message goes from one thread to the other, so it must be `Send`.
-unsafe impl<T: Send> Send for Express<T> {}
+unsafe impl<T: Send> Send for SharedSlots<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send> Sync for Express<T> {}
+unsafe impl<T: Send> Sync for SharedSlots<T> {}
 
-/// What the receiver has taken out of a place.
+/// What the receiver has taken out of a slot.
 #[derive(Debug)]
 pub(crate) struct Taken<'a, T> {
     pub(crate) message: T,
@@ -87,68 +87,68 @@ pub(crate) struct Taken<'a, T> {
     pub(crate) tell: Option<NonNull<Lane<T>>>,
 }
 
-/// A place that a producer has won, for as long as it is the producer's or holds its message.
+/// A slot that a producer has won, for as long as it is the producer's or holds its message.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct SlotIndex {
     pub(crate) set: Set,
     pub(crate) number: usize,
 }
 
-impl Claim {
+impl SlotIndex {
     #[inline]
     fn index(&self) -> usize {
         2 * self.number + self.set as usize
     }
 }
 
-impl<T> Express<T> {
+impl<T> SharedSlots<T> {
     /// Room for `wanted` messages a set, or as many as the bounds allow, for producers that may have up to
     /// `lane_capacity` messages waiting.
     pub(crate) fn new(wanted: usize, lane_capacity: usize) -> Self {
-        let fit = (BYTES / 2 / size_of::<Place<T>>()).clamp(1, MAX_PLACES);
+        let fit = (BYTES / 2 / size_of::<SharedSlot<T>>()).clamp(1, MAX_SLOTS);
         Self {
-            places: AtomicPtr::new(ptr::null_mut()),
+            slots: AtomicPtr::new(ptr::null_mut()),
             limit: wanted.min(fit).min(lane_capacity),
         }
     }
 
-    /// Places of one set.
+    /// Slots of one set.
     #[inline]
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The places, if there are any yet.
+    /// The slots, if there are any yet.
     #[inline]
-    fn places(&self) -> &[Place<T>] {
+    fn slots(&self) -> &[SharedSlot<T>] {
         // ORDERING: Acquire pairs with the Release in `allocate`.
-        match NonNull::new(self.places.load(Ordering::Acquire)) {
+        match NonNull::new(self.slots.load(Ordering::Acquire)) {
             // SAFETY: `allocate` has made as many, which live as long as this.
             Some(first) => unsafe { slice::from_raw_parts(first.as_ptr(), 2 * self.limit) },
             None => &[],
         }
     }
 
-    /// Makes the places, unless another producer is faster. To be called before a place is claimed.
+    /// Makes the slots, unless another producer is faster. To be called before a slot is claimed.
     #[inline]
     pub(crate) fn open(&self) {
-        // ORDERING: Relaxed; who goes on to use the places loads the pointer again.
-        if self.places.load(Ordering::Relaxed).is_null() {
+        // ORDERING: Relaxed; who goes on to use the slots loads the pointer again.
+        if self.slots.load(Ordering::Relaxed).is_null() {
             self.allocate();
         }
     }
 
     #[cold]
     fn allocate(&self) {
-        let place = |_| Place {
+        let slot = |_| SharedSlot {
             owner: AtomicPtr::new(ptr::null_mut()),
             message: UnsafeCell::new(MaybeUninit::uninit()),
             stamp: Stamp::new(),
         };
-        let places: Box<[Place<T>]> = (0..2 * self.limit).map(place).collect();
-        let first = Box::into_raw(places).cast();
-        // ORDERING: Release pairs with the Acquire in `places`: they are all free.
-        let exchange = self.places.compare_exchange(
+        let slots: Box<[SharedSlot<T>]> = (0..2 * self.limit).map(slot).collect();
+        let first = Box::into_raw(slots).cast();
+        // ORDERING: Release pairs with the Acquire in `slots`: they are all free.
+        let exchange = self.slots.compare_exchange(
             ptr::null_mut(),
             first,
             Ordering::Release,
@@ -163,13 +163,13 @@ impl<T> Express<T> {
     /// # Safety
     ///
     /// `first` must come from `allocate`, and nobody may use it any more.
-    unsafe fn free(&self, first: *mut Place<T>) {
-        let places = ptr::slice_from_raw_parts_mut(first, 2 * self.limit);
+    unsafe fn free(&self, first: *mut SharedSlot<T>) {
+        let slots = ptr::slice_from_raw_parts_mut(first, 2 * self.limit);
         // SAFETY: a box of this length was made into the pointer.
-        drop(unsafe { Box::from_raw(places) });
+        drop(unsafe { Box::from_raw(slots) });
     }
 
-    /// Fills a place with a message of the producer of `lane`. With `tell` the receiver looks, once it has taken
+    /// Fills a slot with a message of the producer of `lane`. With `tell` the receiver looks, once it has taken
     /// the message, whether that producer waits for room.
     ///
     /// # Safety
@@ -177,14 +177,13 @@ impl<T> Express<T> {
     /// The caller must have won the claim from the ready list of the same mesh, with at least Acquire, and
     /// call this once for it. The lane must be open, and its own.
     #[inline]
-    pub(crate) unsafe fn put(&self, claim: &Claim, lane: LaneName<T>, tell: bool, message: T) {
-        let place = &self.places()[claim.index()];
-        place.stamp.set();
-        // SAFETY: the caller alone may write here until the place has an owner.
-        place
-            .message
+    pub(crate) unsafe fn put(&self, claim: &SlotIndex, lane: LaneName<T>, tell: bool, message: T) {
+        let slot = &self.slots()[claim.index()];
+        slot.stamp.set();
+        // SAFETY: the caller alone may write here until the slot has an owner.
+        slot.message
             .with_mut(|cell| unsafe { (*cell).write(message) });
-        let release = if mutant("express_release") {
+        let release = if mutant("slot_release") {
             Ordering::Relaxed
         } else {
             Ordering::Release
@@ -194,7 +193,7 @@ impl<T> Express<T> {
             .as_ptr()
             .map_addr(|a| a | (usize::from(tell) * TELL));
         // ORDERING: Release pairs with the Acquire in `owner`: the message is written.
-        place.owner.store(owner, release);
+        slot.owner.store(owner, release);
     }
 
     /// Messages of the producer of `lane` that the receiver has not taken. Exact if that producer asks.
@@ -202,32 +201,33 @@ impl<T> Express<T> {
     pub(crate) fn count_of(&self, lane: LaneName<T>) -> usize {
         let lane = lane.get().as_ptr();
         // ORDERING: Acquire pairs with the Release in `take`: what the caller does comes after.
-        let owner = |place: &Place<T>| place.owner.load(Ordering::Acquire).map_addr(|a| a & !TELL);
-        self.places()
+        let owner =
+            |slot: &SharedSlot<T>| slot.owner.load(Ordering::Acquire).map_addr(|a| a & !TELL);
+        self.slots()
             .iter()
-            .filter(|place| owner(place) == lane)
+            .filter(|slot| owner(slot) == lane)
             .count()
     }
 
-    /// Whether the place of this index has a message of the producer of `lane`. Exact if that producer asks.
+    /// Whether the slot of this index has a message of the producer of `lane`. Exact if that producer asks.
     #[inline]
     fn is_owner(&self, lane: LaneName<T>, index: u8) -> bool {
         // ORDERING: Acquire as in `count_of`.
-        let owner = self.places()[usize::from(index)]
+        let owner = self.slots()[usize::from(index)]
             .owner
             .load(Ordering::Acquire);
         owner.map_addr(|a| a & !TELL) == lane.get().as_ptr()
     }
 
-    /// Messages in all places; a snapshot.
+    /// Messages in all slots; a snapshot.
     pub(crate) fn count(&self) -> usize {
         // ORDERING: Acquire, for callers that go on to take them.
-        let full = |place: &&Place<T>| !place.owner.load(Ordering::Acquire).is_null();
-        self.places().iter().filter(full).count()
+        let full = |slot: &&SharedSlot<T>| !slot.owner.load(Ordering::Acquire).is_null();
+        self.slots().iter().filter(full).count()
     }
 }
 
-impl<T> Place<T> {
+impl<T> SharedSlot<T> {
     /// The lane of the producer whose message is here, perhaps with `TELL`, if it is written.
     #[inline]
     fn owner(&self) -> Option<NonNull<Lane<T>>> {
@@ -242,11 +242,11 @@ impl<T> Place<T> {
     /// Only the receiver may call this, after `owner` has said that this is the owner.
     #[inline]
     unsafe fn take(&self, owner: NonNull<Lane<T>>) -> Taken<'_, T> {
-        // SAFETY: the producer has written the message and given the place to the receiver.
+        // SAFETY: the producer has written the message and given the slot to the receiver.
         let message = self
             .message
             .with(|cell| unsafe { (*cell).assume_init_read() });
-        // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this place comes
+        // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this slot comes
         // by a claim, which acquires what the receiver released when it opened the set.
         self.owner.store(ptr::null_mut(), Ordering::Release);
         let tells = owner.addr().get() & TELL != 0;
@@ -259,10 +259,10 @@ impl<T> Place<T> {
     }
 }
 
-impl<T> Drop for Express<T> {
+impl<T> Drop for SharedSlots<T> {
     fn drop(&mut self) {
         // ORDERING: Relaxed; `&mut self` says that nobody else is here.
-        let first = self.places.load(Ordering::Relaxed);
+        let first = self.slots.load(Ordering::Relaxed);
         if !first.is_null() {
             // SAFETY: nobody else is here. The receiver has taken what was in them.
             unsafe { self.free(first) };
@@ -276,16 +276,16 @@ const BURST: u8 = 16;
 #[cfg(loom)]
 const BURST: u8 = 2;
 
-/// Messages in a row that go by the places to a receiver that is awake with nothing else to do.
+/// Messages in a row that go by the slots to a receiver that is awake with nothing else to do.
 #[cfg(not(loom))]
 const STREAK: u8 = 8;
 #[cfg(loom)]
 const STREAK: u8 = 3;
 
-/// How a producer has fared with the places of late, by which it chooses between them and its lane.
+/// How a producer has fared with the slots of late, by which it chooses between them and its lane.
 #[derive(Debug)]
 pub(crate) struct Habit {
-    /// Where the last message was put; `NONE` when there is none of this producer's in any place.
+    /// Where the last message was put; `NONE` when there is none of this producer's in any slot.
     last: u8,
     /// Messages in a row that were put into one set, each behind the one before: meanwhile the receiver has
     /// not come by.
@@ -296,7 +296,7 @@ pub(crate) struct Habit {
 }
 
 impl Habit {
-    /// No place has this index.
+    /// No slot has this index.
     const NONE: u8 = u8::MAX;
 
     pub(crate) fn new() -> Self {
@@ -307,14 +307,14 @@ impl Habit {
         }
     }
 
-    /// Messages of the producer of `lane` in the places.
-    pub(crate) fn count<T>(&mut self, express: &Express<T>, lane: LaneName<T>) -> usize {
+    /// Messages of the producer of `lane` in the slots.
+    pub(crate) fn count<T>(&mut self, slots: &SharedSlots<T>, lane: LaneName<T>) -> usize {
         if self.last == Self::NONE {
             return 0;
         }
         // They are taken in the order in which they were put.
-        if express.is_owner(lane, self.last) {
-            return express.count_of(lane);
+        if slots.is_owner(lane, self.last) {
+            return slots.count_of(lane);
         }
         self.last = Self::NONE;
         0
@@ -326,10 +326,10 @@ impl Habit {
         self.burst >= BURST || self.streak >= STREAK
     }
 
-    /// A message was put into the place of `claim`; `alone` if the receiver was awake with nothing else to
+    /// A message was put into the slot of `claim`; `alone` if the receiver was awake with nothing else to
     /// do.
     #[inline]
-    pub(crate) fn put(&mut self, claim: &Claim, alone: bool) {
+    pub(crate) fn put(&mut self, claim: &SlotIndex, alone: bool) {
         let index = claim.index() as u8;
         let behind = index > self.last && (index ^ self.last) & 1 == 0;
         self.burst = if behind { self.burst + 1 } else { 1 };
@@ -349,23 +349,23 @@ impl Habit {
     }
 }
 
-/// What the receiver knows of the places.
+/// What the receiver knows of the slots.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// Places of each set that were claimed and not yet emptied, a bit for each.
+    /// Slots of each set that were claimed and not yet emptied, a bit for each.
     claimed: [u64; 2],
-    /// The set that producers claim from. Its claimed places that are known here are from its turn before,
+    /// The set that producers claim from. Its claimed slots that are known here are from its turn before,
     /// older than those of the other set.
     open: Set,
-    /// None can be claimed before the next turn: a place of the open set was not yet written when its turn
+    /// None can be claimed before the next turn: a slot of the open set was not yet written when its turn
     /// came.
     shut: bool,
 }
 
-/// A claimed place that has a message.
+/// A claimed slot that has a message.
 struct Written<'a, T> {
-    claim: Claim,
-    place: &'a Place<T>,
+    claim: SlotIndex,
+    slot: &'a SharedSlot<T>,
     owner: NonNull<Lane<T>>,
 }
 
@@ -396,7 +396,7 @@ impl Watch {
         (next, self.claimed[next as usize] != 0)
     }
 
-    /// The open set was replaced by `next`, after `count` of its places had been claimed.
+    /// The open set was replaced by `next`, after `count` of its slots had been claimed.
     #[inline]
     pub(crate) fn turn(&mut self, count: usize) {
         let (next, shut) = self.next();
@@ -411,7 +411,7 @@ impl Watch {
         }
     }
 
-    /// The channel was closed, after `count` places of the open set had been claimed.
+    /// The channel was closed, after `count` slots of the open set had been claimed.
     pub(crate) fn close(&mut self, count: usize) {
         self.learn(count);
         if !self.shut {
@@ -420,31 +420,27 @@ impl Watch {
         }
     }
 
-    /// Whether a claimed place has not been emptied.
+    /// Whether a claimed slot has not been emptied.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.claimed != [0; 2]
     }
 
-    /// A claimed place whose message is written.
+    /// A claimed slot whose message is written.
     #[inline]
-    fn written<'a, T>(&self, express: &'a Express<T>) -> Option<Written<'a, T>> {
+    fn written<'a, T>(&self, slots: &'a SharedSlots<T>) -> Option<Written<'a, T>> {
         if !self.is_due() {
             return None;
         }
-        let places = express.places();
+        let slots = slots.slots();
         for set in [self.open, self.open.other()] {
             let mut rest = self.claimed[set as usize];
             while rest != 0 {
                 let number = rest.trailing_zeros() as usize;
-                let claim = Claim { set, number };
-                let place = &places[claim.index()];
-                if let Some(owner) = place.owner() {
-                    return Some(Written {
-                        claim,
-                        place,
-                        owner,
-                    });
+                let claim = SlotIndex { set, number };
+                let slot = &slots[claim.index()];
+                if let Some(owner) = slot.owner() {
+                    return Some(Written { claim, slot, owner });
                 }
                 rest &= rest - 1;
             }
@@ -452,25 +448,21 @@ impl Watch {
         None
     }
 
-    /// Whether one of the claimed places is written.
-    pub(crate) fn has_written<T>(&self, express: &Express<T>) -> bool {
-        self.written(express).is_some()
+    /// Whether one of the claimed slots is written.
+    pub(crate) fn has_written<T>(&self, slots: &SharedSlots<T>) -> bool {
+        self.written(slots).is_some()
     }
 
-    /// Takes one message out of the claimed places, if one of them is written.
+    /// Takes one message out of the claimed slots, if one of them is written.
     ///
     /// # Safety
     ///
-    /// Only the receiver of the mesh of `express` may call this, with its own watch.
+    /// Only the receiver of the mesh of `slots` may call this, with its own watch.
     #[inline]
-    pub(crate) unsafe fn take<'a, T>(&mut self, express: &'a Express<T>) -> Option<Taken<'a, T>> {
-        let Written {
-            claim,
-            place,
-            owner,
-        } = self.written(express)?;
+    pub(crate) unsafe fn take<'a, T>(&mut self, slots: &'a SharedSlots<T>) -> Option<Taken<'a, T>> {
+        let Written { claim, slot, owner } = self.written(slots)?;
         self.claimed[claim.set as usize] &= !(1 << claim.number);
         // SAFETY: the caller is the receiver, and the message is written.
-        Some(unsafe { place.take(owner) })
+        Some(unsafe { slot.take(owner) })
     }
 }

@@ -42,11 +42,11 @@ pub struct Sender<T> {
     habit: Habit,
 }
 
-/// Where messages of a sender may be, besides the express places.
+/// Where messages of a sender may be, besides the shared slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Nowhere: the next one may go by an express place.
-    Express,
+    /// Nowhere: the next one may go by a shared slot.
+    Slots,
     /// In the lane.
     Lane,
     /// In the sender, staged.
@@ -61,7 +61,7 @@ impl<T> Sender<T> {
             lane: None,
             staged: None,
             credit: 0,
-            way: Way::Express,
+            way: Way::Slots,
             habit: Habit::new(),
         }
     }
@@ -77,7 +77,7 @@ impl<T> Sender<T> {
     /// the receiver sees the message, or drops it with the rest when it is dropped itself.
     #[inline]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self.way == Way::Express || self.is_clear() {
+        if self.way == Way::Slots || self.is_clear() {
             self.send_alone(message)
         } else {
             self.send_ring(message)
@@ -93,12 +93,12 @@ impl<T> Sender<T> {
                 .as_mut()
                 .is_some_and(|lane| lane.clear().is_some());
         if clear {
-            self.way = Way::Express;
+            self.way = Way::Slots;
         }
         clear
     }
 
-    /// Sends a message while nothing of this sender's waits but in express places.
+    /// Sends a message while nothing of this sender's waits but in shared slots.
     #[inline(never)]
     fn send_alone(&mut self, message: T) -> Result<(), TrySendError<T>> {
         if !self.has_room() {
@@ -109,14 +109,14 @@ impl<T> Sender<T> {
         }
         self.credit -= 1;
         let message = match &self.lane {
-            Some(lane) if self.mesh.bell.express.limit() > 0 && !self.habit.is_busy() => {
+            Some(lane) if self.mesh.bell.shared_slots.limit() > 0 && !self.habit.is_busy() => {
                 // In any half of the capacity there is a message for which the receiver looks whether this
                 // sender waits.
                 let tell = self.credit & self.mesh.config.tell_mask == 0;
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
                     let bell = &self.mesh.bell;
-                    bell.try_express(lane.name(), tell, &mut self.habit, message)
+                    bell.try_shared_slot(lane.name(), tell, &mut self.habit, message)
                 };
                 match sent {
                     Ok(()) => return Ok(()),
@@ -201,13 +201,13 @@ impl<T> Sender<T> {
 
     #[cold]
     fn count_credit(&mut self) {
-        let express = &self.mesh.bell.express;
+        let slots = &self.mesh.bell.shared_slots;
         let mut used = self
             .lane
             .as_ref()
-            .map_or(0, |lane| self.habit.count(express, lane.name()));
+            .map_or(0, |lane| self.habit.count(slots, lane.name()));
         // Else there is nothing in the lane, which is then not looked at.
-        if self.way != Way::Express {
+        if self.way != Way::Slots {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
             used += self.staged.as_ref().map_or(0, |staged| staged.len());
         }
@@ -380,8 +380,8 @@ impl<T> Sender<T> {
         Poll::Ready(ready)
     }
 
-    /// Makes sure that the receiver knows the lane, though all that this sender waits for may be in express
-    /// places: by the lane it wakes who waits when it closes. `false` when the channel is closed.
+    /// Makes sure that the receiver knows the lane, though all that this sender waits for may be in shared
+    /// slots: by the lane it wakes who waits when it closes. `false` when the channel is closed.
     fn list_lane(&mut self) -> bool {
         if self.way == Way::Lane && !self.is_clear() {
             return true;
@@ -422,8 +422,8 @@ impl<T> Sender<T> {
 
     /// Messages of this sender that the receiver has not taken; staged ones included.
     pub fn len(&self) -> usize {
-        let express = &self.mesh.bell.express;
-        let lane = |lane: &LaneTx<T>| express.count_of(lane.name()) + lane.count();
+        let slots = &self.mesh.bell.shared_slots;
+        let lane = |lane: &LaneTx<T>| slots.count_of(lane.name()) + lane.count();
         self.lane.as_ref().map_or(0, lane) + self.staged.as_ref().map_or(0, |staged| staged.len())
     }
 

@@ -44,9 +44,9 @@ fn close_against_first_send() {
     });
 }
 
-/// The receiver sleeps when the producer comes, then closes: the express place may be won and not filled.
+/// The receiver sleeps when the producer comes, then closes: the shared slot may be won and not filled.
 #[test]
-fn close_against_express() {
+fn close_against_shared_slot() {
     model(3, || {
         let (mut tx, mut rx) = channel(3);
         assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());
@@ -149,7 +149,7 @@ fn receiver_drop_against_send() {
 }
 
 #[test]
-fn receiver_drop_against_express() {
+fn receiver_drop_against_shared_slot() {
     model(3, || {
         let (mut tx, mut rx) = channel(2);
         assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());

@@ -1,4 +1,4 @@
-//! Sleep against wake: the receiver's *armed* flag, the ready list and the express places.
+//! Sleep against wake: the receiver's *armed* flag, the ready list and the shared slots.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -25,7 +25,7 @@ fn arm_against_push() {
 }
 
 #[test]
-fn arm_against_express() {
+fn arm_against_shared_slot() {
     model(2, || {
         let (mut tx, mut rx) = channel(2);
         let producer = thread::spawn(move || {
@@ -54,11 +54,11 @@ fn two_producers_on_the_ready_list() {
     });
 }
 
-/// One wins the only express place, the other pushes its lane on top of it, or the other way about.
+/// One wins the only shared slot, the other pushes its lane on top of it, or the other way about.
 #[test]
-fn express_against_push() {
+fn shared_slot_against_push() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(2).express(1).build();
+        let (mut tx, mut rx) = Builder::new(2).shared_slots(1).build();
         let mut other = tx.clone();
         assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
         let first = thread::spawn(move || tx.try_send(1).unwrap());
@@ -70,9 +70,9 @@ fn express_against_push() {
     });
 }
 
-/// A producer's message in the express place comes before its next one, which goes by a lane.
+/// A producer's message in the shared slot comes before its next one, which goes by a lane.
 #[test]
-fn express_keeps_its_place_in_the_order() {
+fn shared_slot_keeps_its_place_in_the_order() {
     model(2, || {
         let (mut tx, mut rx) = channel(4);
         assert!(poll_once(rx.recv(), Waker::noop()).is_pending());

@@ -6,11 +6,11 @@
 
 mod close;
 mod doorbell;
-mod express;
 mod lanes;
 mod mailbox;
 mod polling;
 mod shared;
+mod shared_slots;
 mod waiting;
 
 use std::{
@@ -33,7 +33,7 @@ fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
 
 /// A channel where every message goes by its producer's lane.
 fn lanes(capacity: usize) -> lanemesh::Builder {
-    lanemesh::Builder::new(capacity).express(0)
+    lanemesh::Builder::new(capacity).shared_slots(0)
 }
 
 /// A message that loom sees: a leak or a second drop fails the model.

@@ -62,7 +62,7 @@ fn full_lane_against_try_recv() {
 }
 
 #[test]
-fn full_express_against_try_recv() {
+fn full_slots_against_try_recv() {
     full_against_try_recv(|| channel(1));
 }
 
@@ -91,7 +91,7 @@ fn cancelled_send_against_room() {
 }
 
 #[test]
-fn cancelled_send_against_express_room() {
+fn cancelled_send_against_shared_slot_room() {
     cancelled_against_room(|| channel(1));
 }
 
@@ -136,10 +136,10 @@ fn room_is_exact_while_the_receiver_takes() {
     });
 }
 
-// The same where all that the producer waits for is in express places.
+// The same where all that the producer waits for is in shared slots.
 
 #[test]
-fn full_express_against_wake() {
+fn full_slots_against_wake() {
     model(2, || {
         let (mut tx, mut rx) = channel(1);
         tx.try_send(payload(1)).unwrap();
@@ -154,7 +154,7 @@ fn full_express_against_wake() {
 
 /// The close wakes the sender, whose lane has nothing in it.
 #[test]
-fn close_alone_wakes_a_send_that_waits_for_an_express_place() {
+fn close_alone_wakes_a_send_that_waits_for_a_shared_slot() {
     model(3, || {
         let (mut tx, mut rx) = channel(1);
         tx.try_send(payload(1)).unwrap();

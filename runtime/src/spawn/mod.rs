@@ -337,11 +337,11 @@ impl<A: Actor> Builder<A> {
         };
         // Made before the mailbox: nothing fails once that is there, so it can be built in its place.
         let home = Box::new_uninit();
-        // Few express places: an actor that seldom hears anything should be small. A budget of messages: one that
+        // Few shared slots: an actor that seldom hears anything should be small. A budget of messages: one that
         // goes by time would not repeat in a simulation.
         let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
-            .high(|high| high.express(0))
-            .low(|low| low.express(2).budget(BUDGET))
+            .high(|high| high.shared_slots(0))
+            .low(|low| low.shared_slots(2).budget(BUDGET))
             .build();
         // Counted before the task is written: a count would wait until its memory is there.
         let (for_handle, for_task) = (shared.clone(), shared.clone());

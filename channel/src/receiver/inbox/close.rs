@@ -18,7 +18,7 @@ impl<T> Inbox<T> {
         }
         self.closed = true;
         // The list first: a sender that was refused because of the flag finds the list closed too.
-        let taken = self.mesh.bell.ready.close(&mut self.express);
+        let taken = self.mesh.bell.ready.close(&mut self.slots);
         self.mesh.set_closed();
         self.late = taken.chain;
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
@@ -45,10 +45,10 @@ impl<T> Inbox<T> {
             while let Some(message) = self.try_next() {
                 drop(message);
             }
-            if !self.express.is_due() {
+            if !self.slots.is_due() {
                 return;
             }
-            // A producer is between winning an express place and filling it.
+            // A producer is between winning a shared slot and filling it.
             spins += 1;
             if spins < 64 && !cfg!(loom) {
                 spin_loop()

@@ -37,7 +37,7 @@ pub(crate) struct Inbox<T> {
     in_again: bool,
     /// Lanes that were on the list when it was closed.
     late: Chain<T>,
-    express: Watch,
+    slots: Watch,
     closed: bool,
     hung_up: bool,
     asleep: bool,
@@ -73,7 +73,7 @@ pub(crate) enum Sleep {
 }
 
 enum Found {
-    /// A lane to take from, or claimed places to look at.
+    /// A lane to take from, or claimed slots to look at.
     Something,
     Nothing,
 }
@@ -95,7 +95,7 @@ impl<T> Inbox<T> {
             again: LaneQueue::new(),
             in_again: false,
             late: Chain::empty(),
-            express: Watch::new(),
+            slots: Watch::new(),
             closed: false,
             hung_up: false,
             asleep: false,
@@ -131,7 +131,7 @@ impl<T> Inbox<T> {
                 }
                 return Some(message);
             }
-            if let Some(message) = self.take_express() {
+            if let Some(message) = self.take_shared() {
                 return Some(message);
             }
             match self.look() {
@@ -162,7 +162,7 @@ impl<T> Inbox<T> {
                     continue;
                 }
             }
-            if let Some(message) = self.take_express() {
+            if let Some(message) = self.take_shared() {
                 into.push(message);
                 count += 1;
                 continue;
@@ -223,7 +223,7 @@ impl<T> Inbox<T> {
         {
             return self.find();
         }
-        if self.mesh.bell.ready.has_news(&self.express) {
+        if self.mesh.bell.ready.has_news(&self.slots) {
             self.take_list();
             return Found::Something;
         }
@@ -271,8 +271,8 @@ impl<T> Inbox<T> {
         !self.chain.is_empty()
             || !self.again.is_empty()
             || !self.late.is_empty()
-            || self.express.is_due()
-            || (!self.closed && self.mesh.bell.ready.has_news(&self.express))
+            || self.slots.is_due()
+            || (!self.closed && self.mesh.bell.ready.has_news(&self.slots))
     }
 
     /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
@@ -321,10 +321,10 @@ impl<T> Inbox<T> {
                     self.chain = std::mem::replace(&mut self.late, Chain::empty());
                     continue;
                 }
-            } else if self.mesh.bell.ready.has_news(&self.express) {
+            } else if self.mesh.bell.ready.has_news(&self.slots) {
                 self.take_list();
                 // A producer whose lane was taken just now may have sent its message before by an
-                // express place: those come first.
+                // shared slot: those come first.
                 return Found::Something;
             }
             if self.again.is_empty() {
@@ -342,14 +342,14 @@ impl<T> Inbox<T> {
         self.turn_to(lane);
     }
 
-    /// A message from a claimed place, if one is written.
+    /// A message from a claimed slot, if one is written.
     #[inline]
-    fn take_express(&mut self) -> Option<T> {
-        if !self.express.is_due() {
+    fn take_shared(&mut self) -> Option<T> {
+        if !self.slots.is_due() {
             return None;
         }
         // SAFETY: this is the receiver.
-        let taken = unsafe { self.express.take(&self.mesh.bell.express) }?;
+        let taken = unsafe { self.slots.take(&self.mesh.bell.shared_slots) }?;
         self.counted.messages += 1;
         #[cfg(feature = "quanta")]
         self.counted.delay.record(taken.stamp.elapsed());
@@ -358,7 +358,7 @@ impl<T> Inbox<T> {
         {
             // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees that
             // it waits.
-            store_load_fence!("room_fence_express");
+            store_load_fence!("room_fence_slot");
             if self.mesh.bell.ready.expects_waiting() {
                 // SAFETY: the lane outlives its producer's messages: the receiver gives up its half of it when
                 // it comes to the lane behind them. Once the channel is closed the half may be given up for it,
@@ -371,7 +371,7 @@ impl<T> Inbox<T> {
 
     /// Takes the ready list.
     fn take_list(&mut self) {
-        let taken = self.mesh.bell.ready.take(&mut self.express);
+        let taken = self.mesh.bell.ready.take(&mut self.slots);
         self.chain = taken.chain;
         self.in_again = false;
         self.counted.wakeups += u64::from(self.asleep);
@@ -396,7 +396,7 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return Sleep::Ready;
         }
-        if self.express.is_due() {
+        if self.slots.is_due() {
             return Sleep::Busy;
         }
         if self.closed || self.hung_up {
@@ -407,13 +407,13 @@ impl<T> Inbox<T> {
             self.hung_up = true;
             return Sleep::Ready;
         }
-        if self.express.is_shut() {
-            // All places are empty by now: open a set again.
+        if self.slots.is_shut() {
+            // All slots are empty by now: open a set again.
             self.take_list();
             return Sleep::Ready;
         }
-        // SAFETY: this is the receiver; all lanes are given up, all places are empty, and a set is open.
-        match unsafe { self.mesh.bell.ready.arm(&self.express, waker) } {
+        // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is open.
+        match unsafe { self.mesh.bell.ready.arm(&self.slots, waker) } {
             Arm::Armed => {
                 self.asleep = true;
                 self.polling.rest(self.counted.messages);
@@ -468,7 +468,7 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return false;
         }
-        !self.express.is_due()
+        !self.slots.is_due()
     }
 
     /// Why `try_next` has found nothing.
@@ -490,7 +490,7 @@ impl<T> Inbox<T> {
             {
                 return true;
             }
-            if self.express.has_written(&self.mesh.bell.express) {
+            if self.slots.has_written(&self.mesh.bell.shared_slots) {
                 return true;
             }
             match self.look() {
@@ -513,7 +513,7 @@ impl<T> Inbox<T> {
     /// Messages in all lanes; a snapshot.
     pub(crate) fn len(&self) -> usize {
         let _guard = lock(&self.count);
-        let mut count = self.mesh.bell.express.count();
+        let mut count = self.mesh.bell.shared_slots.count();
         count += self.current.as_ref().map_or(0, LaneRx::backlog);
         let listed = if self.closed {
             Chain::empty()

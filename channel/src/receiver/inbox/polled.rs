@@ -23,8 +23,8 @@ impl<T> Inbox<T> {
         } else if self.polling.has_visited_all()
             && self.again.len() == self.polling.lanes()
             && self.chain.is_empty()
-            && !self.express.is_due()
-            && !self.mesh.bell.ready.has_news(&self.express)
+            && !self.slots.is_due()
+            && !self.mesh.bell.ready.has_news(&self.slots)
         {
             self.polling.found_nothing();
             return Found::Nothing;

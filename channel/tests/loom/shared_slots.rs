@@ -1,4 +1,4 @@
-//! The express places: who wins them, when they are emptied, and when they are used again.
+//! The shared slots: who wins them, when they are emptied, and when they are used again.
 
 use std::task::Waker;
 
@@ -7,9 +7,9 @@ use loom::{future::block_on, thread};
 
 use crate::{model, payload, poll_once};
 
-/// Two producers win places of one set, in any order, and fill them in any order.
+/// Two producers win slots of one set, in any order, and fill them in any order.
 #[test]
-fn express_places_of_two_producers() {
+fn shared_slots_of_two_producers() {
     model(2, || {
         let (mut tx, mut rx) = channel(2);
         let mut other = tx.clone();
@@ -29,12 +29,12 @@ fn express_places_of_two_producers() {
     });
 }
 
-/// Every set has one place, so each is won again once it has been emptied, and what does not find one free
+/// Every set has one slot, so each is won again once it has been emptied, and what does not find one free
 /// goes by the lane.
 #[test]
-fn express_places_are_used_again() {
+fn shared_slots_are_used_again() {
     model(2, || {
-        let (mut tx, mut rx) = Builder::new(3).first_ring(4).express(1).build();
+        let (mut tx, mut rx) = Builder::new(3).first_ring(4).shared_slots(1).build();
         let producer = thread::spawn(move || {
             for n in 1..=3 {
                 tx.try_send(payload(n)).unwrap();
@@ -48,11 +48,11 @@ fn express_places_are_used_again() {
     });
 }
 
-/// A place is won again when its set is opened again, by a receiver that never sleeps in between.
+/// A slot is won again when its set is opened again, by a receiver that never sleeps in between.
 #[test]
-fn express_place_given_out_again() {
+fn shared_slot_given_out_again() {
     model(3, || {
-        let (mut tx, mut rx) = Builder::new(8).express(1).build();
+        let (mut tx, mut rx) = Builder::new(8).shared_slots(1).build();
         tx.try_send(1).unwrap();
         let producer = thread::spawn(move || {
             for n in 2..=3 {
@@ -73,11 +73,11 @@ fn express_place_given_out_again() {
     });
 }
 
-/// A producer that is slow to fill its place holds up nobody, and keeps its set from being opened.
+/// A producer that is slow to fill its slot holds up nobody, and keeps its set from being opened.
 #[test]
-fn express_place_that_is_filled_late() {
+fn shared_slot_that_is_filled_late() {
     model(1, || {
-        let (mut tx, mut rx) = Builder::new(4).first_ring(4).express(1).build();
+        let (mut tx, mut rx) = Builder::new(4).first_ring(4).shared_slots(1).build();
         let mut other = tx.clone();
         let slow = thread::spawn(move || tx.try_send(payload(10)).unwrap());
         let producer = thread::spawn(move || {
@@ -99,11 +99,11 @@ fn express_place_that_is_filled_late() {
     });
 }
 
-/// The receiver takes what is there, goes to sleep, and takes again, while a producer uses its places.
+/// The receiver takes what is there, goes to sleep, and takes again, while a producer uses its slots.
 #[test]
-fn express_place_against_sleep() {
+fn shared_slot_against_sleep() {
     model(3, || {
-        let (mut tx, mut rx) = Builder::new(4).express(1).build();
+        let (mut tx, mut rx) = Builder::new(4).shared_slots(1).build();
         tx.try_send(payload(1)).unwrap();
         assert_eq!(rx.try_recv().unwrap().0, 1);
         let producer = thread::spawn(move || {
