@@ -7,11 +7,11 @@ use crate::{
     sender::Sender,
 };
 
-/// How one class of a mesh is laid out.
+/// How the lanes of one class are laid out.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Config {
-    // What each send needs comes first, beside what else it needs of the mesh.
+    // What each send needs comes first, beside what else it needs of the fan_in.
     /// One less than the largest power of two within half of the capacity, rounded up.
     pub(crate) tell_mask: u32,
     pub(crate) polled_after: u32,

@@ -1,9 +1,9 @@
-//! What a receiver can say of its mesh: plain values, counted by the receiver itself or on rare paths.
+//! What a receiver can say of its fan_in: plain values, counted by the receiver itself or on rare paths.
 
 #[cfg(feature = "quanta")]
 pub use crate::delay::DelayStats;
 
-/// Figures of one class of a mesh, copied out by `stats()`.
+/// Figures of one class of messages, copied out by `stats()`.
 ///
 /// All but `dropped`, `lanes_open` and `senders` are counted by the receiver as it goes, so that a send
 /// pays nothing for them.

@@ -31,7 +31,7 @@ macro_rules! trace {
 const POOL: usize = 32;
 
 #[repr(C, align(64))]
-pub(crate) struct Mesh<T> {
+pub(crate) struct FanIn<T> {
     pub(crate) bell: Bell<T>,
     closed: AtomicBool,
     /// The pool may have a lane.
@@ -84,7 +84,7 @@ impl<T> Bell<T> {
     ///
     /// # Safety
     ///
-    /// `lane` must be the open lane of the caller, in this mesh.
+    /// `lane` must be the open lane of the caller, in this fan_in.
     #[inline]
     pub(crate) unsafe fn try_shared_slot(
         &self,
@@ -105,8 +105,8 @@ impl<T> Bell<T> {
     }
 }
 
-impl<T> Mesh<T> {
-    /// A mesh with one sender, built where it is to stay.
+impl<T> FanIn<T> {
+    /// A fan-in with one sender, built where it is to stay.
     #[inline]
     pub(crate) fn shared(config: Config) -> Arc<Self> {
         #[cfg(loom)]
@@ -114,7 +114,7 @@ impl<T> Mesh<T> {
         #[cfg(not(loom))]
         {
             let place = Arc::into_raw(Arc::<Self>::new_uninit()).cast_mut();
-            // SAFETY: the place is for a mesh, and nobody else knows it. Once written it holds one.
+            // SAFETY: the place is for a fan-in, and nobody else knows it. Once written it holds one.
             unsafe {
                 (*place).write(Self::new(config));
                 Arc::from_raw(place.cast())
@@ -122,7 +122,7 @@ impl<T> Mesh<T> {
         }
     }
 
-    /// A mesh with one sender.
+    /// A fan-in with one sender.
     #[inline]
     pub(crate) fn new(config: Config) -> Self {
         Self {
@@ -293,9 +293,9 @@ impl<T> Mesh<T> {
     }
 }
 
-impl<T> fmt::Debug for Mesh<T> {
+impl<T> fmt::Debug for FanIn<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mesh")
+        f.debug_struct("FanIn")
             .field("lane_capacity", &self.config.lane_capacity)
             .field("senders", &self.senders())
             .field("closed", &self.is_closed())
@@ -305,11 +305,11 @@ impl<T> fmt::Debug for Mesh<T> {
 
 #[cfg(all(test, not(loom), target_pointer_width = "64"))]
 mod tests {
-    use super::Mesh;
+    use super::FanIn;
 
     #[test]
-    fn mesh_and_sender_are_small() {
-        assert_eq!(size_of::<Mesh<u64>>(), 192);
+    fn fan_in_and_sender_are_small() {
+        assert_eq!(size_of::<FanIn<u64>>(), 192);
         assert_eq!(size_of::<crate::Sender<u64>>(), 40);
     }
 }

@@ -1,4 +1,4 @@
-//! Slots in the shared part of the mesh for messages of producers that send now and then.
+//! Slots in the shared part of the fan-in for messages of producers that send now and then.
 //!
 //! A producer whose lane is empty wins a slot with the one compare-and-swap by which it would have listed
 //! the lane, writes its message there and touches no lane at all, so that sparse traffic of many producers
@@ -57,7 +57,7 @@ struct SharedSlot<T> {
     stamp: Stamp,
 }
 
-/// All slots of a mesh.
+/// All slots of a fan_in.
 #[derive(Debug)]
 pub(crate) struct SharedSlots<T> {
     /// Slot `n` of a set beside slot `n` of the other: sparse traffic stays in front. Null until the
@@ -174,7 +174,7 @@ impl<T> SharedSlots<T> {
     ///
     /// # Safety
     ///
-    /// The caller must have won the claim from the ready list of the same mesh, with at least Acquire, and
+    /// The caller must have won the claim from the ready list of the same fan-in, with at least Acquire, and
     /// call this once for it. The lane must be open, and its own.
     #[inline]
     pub(crate) unsafe fn put(&self, claim: &SlotIndex, lane: LaneName<T>, tell: bool, message: T) {
@@ -457,7 +457,7 @@ impl Watch {
     ///
     /// # Safety
     ///
-    /// Only the receiver of the mesh of `slots` may call this, with its own watch.
+    /// Only the receiver of the fan-in of `slots` may call this, with its own watch.
     #[inline]
     pub(crate) unsafe fn take<'a, T>(&mut self, slots: &'a SharedSlots<T>) -> Option<Taken<'a, T>> {
         let Written { claim, slot, owner } = self.written(slots)?;

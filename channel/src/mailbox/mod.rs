@@ -1,4 +1,4 @@
-//! The mailbox with two priorities: two meshes, a sender for both, and a receiver that looks at the high one
+//! The mailbox with two priorities: two fan-ins, a sender for both, and a receiver that looks at the high one
 //! first.
 
 mod class_receiver;
@@ -14,7 +14,7 @@ pub use self::{
 };
 use crate::{
     builder::Config,
-    fan_in::Mesh,
+    fan_in::FanIn,
     receiver::{budget::Pace, inbox::Inbox},
     sender::Sender,
 };
@@ -60,7 +60,11 @@ pub(crate) fn mailbox<High, Low>(
     low: Config,
     overflow: Overflow,
 ) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
-    let (high, low, pace) = (Mesh::shared(high), Mesh::shared(low), Pace::new(low.budget));
+    let (high, low, pace) = (
+        FanIn::shared(high),
+        FanIn::shared(low),
+        Pace::new(low.budget),
+    );
     let receiver = MailboxReceiver {
         classes: Classes {
             high: Inbox::new(high.clone()),

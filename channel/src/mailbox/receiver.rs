@@ -217,7 +217,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     /// Senders of low-priority messages alive, each of them a producer.
     pub fn sender_count(&self) -> usize {
-        self.classes.low.mesh().senders()
+        self.classes.low.fan_in().senders()
     }
 
     /// A handle that makes senders for as long as there is one, and does not keep the mailbox open.
@@ -233,8 +233,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// ```
     pub fn weak_sender(&self) -> WeakMailboxSender<High, Low> {
         WeakMailboxSender {
-            high: WeakSender::new(self.classes.high.mesh().clone()),
-            low: WeakSender::new(self.classes.low.mesh().clone()),
+            high: WeakSender::new(self.classes.high.fan_in().clone()),
+            low: WeakSender::new(self.classes.low.fan_in().clone()),
             overflow: self.overflow,
         }
     }

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     builder::Config,
     error::{RecvTimeoutError, TryRecvError},
-    fan_in::Mesh,
+    fan_in::FanIn,
     receiver::budget::Pace,
     receiver::inbox::Inbox,
     sender::Sender,
@@ -38,12 +38,12 @@ pub struct Receiver<T> {
 }
 
 pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
-    let mesh = Mesh::shared(config);
+    let fan_in = FanIn::shared(config);
     let receiver = Receiver {
-        inbox: Inbox::new(mesh.clone()),
+        inbox: Inbox::new(fan_in.clone()),
         pace: Pace::new(config.budget),
     };
-    (Sender::first(mesh), receiver)
+    (Sender::first(fan_in), receiver)
 }
 
 impl<T> Receiver<T> {
@@ -193,7 +193,7 @@ impl<T> Receiver<T> {
 
     /// Senders alive, each of them a producer.
     pub fn sender_count(&self) -> usize {
-        self.inbox.mesh().senders()
+        self.inbox.fan_in().senders()
     }
 
     /// Figures of this channel, copied out.
@@ -203,7 +203,7 @@ impl<T> Receiver<T> {
 
     /// Whether `sender` sends to this receiver.
     pub fn is_fed_by(&self, sender: &Sender<T>) -> bool {
-        sender.is_of(self.inbox.mesh())
+        sender.is_of(self.inbox.fan_in())
     }
 
     /// Messages until the channel is closed and drained, blocking the thread for each.
@@ -232,7 +232,7 @@ impl<T> Unpin for Receiver<T> {}
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver")
-            .field("mesh", self.inbox.mesh())
+            .field("fan_in", self.inbox.fan_in())
             .finish_non_exhaustive()
     }
 }

@@ -107,7 +107,7 @@ impl<T> Sender<T> {
     /// Sends the first `count` of `items`, for which room has been counted, and removes those that went:
     /// all, unless the channel is closed.
     fn send_front(&mut self, items: &mut Vec<T>, count: usize) -> usize {
-        if count == 0 || self.mesh.is_closed() {
+        if count == 0 || self.fan_in.is_closed() {
             return 0;
         }
         let (first, limit) = self.ring_sizes();
@@ -115,7 +115,7 @@ impl<T> Sender<T> {
         if self.opened().is_none() {
             return 0;
         }
-        let (lane, ready) = (self.lane.as_mut(), &self.mesh.bell.ready);
+        let (lane, ready) = (self.lane.as_mut(), &self.fan_in.bell.ready);
         lane.map_or(0, |lane| {
             lane.send_ring_vec(ready, first, limit, items, count)
         })

@@ -15,7 +15,7 @@ pub use self::weak::WeakSender;
 use self::{shared::SharedSender, weak::ClosedFuture};
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    fan_in::Mesh,
+    fan_in::FanIn,
     fan_in::lane::LaneTx,
     fan_in::shared_slots::Habit,
     sync::park,
@@ -31,7 +31,7 @@ use crate::{
 /// Messages of one sender arrive in the order in which they were sent. Between senders, clones included,
 /// there is no order.
 pub struct Sender<T> {
-    mesh: Arc<Mesh<T>>,
+    fan_in: Arc<FanIn<T>>,
     /// From the first send on.
     lane: Option<LaneTx<T>>,
     /// Fed and not flushed. Counts against the lane's capacity.
@@ -54,10 +54,10 @@ enum Way {
 }
 
 impl<T> Sender<T> {
-    /// The first sender of a mesh, which has been counted.
-    pub(crate) fn first(mesh: Arc<Mesh<T>>) -> Self {
+    /// The first sender of a fan-in, which has been counted.
+    pub(crate) fn first(fan_in: Arc<FanIn<T>>) -> Self {
         Self {
-            mesh,
+            fan_in,
             lane: None,
             staged: None,
             credit: 0,
@@ -109,13 +109,13 @@ impl<T> Sender<T> {
         }
         self.credit -= 1;
         let message = match &self.lane {
-            Some(lane) if self.mesh.bell.shared_slots.limit() > 0 && !self.habit.is_busy() => {
+            Some(lane) if self.fan_in.bell.shared_slots.limit() > 0 && !self.habit.is_busy() => {
                 // In any half of the capacity there is a message for which the receiver looks whether this
                 // sender waits.
-                let tell = self.credit & self.mesh.config.tell_mask == 0;
+                let tell = self.credit & self.fan_in.config.tell_mask == 0;
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
-                    let bell = &self.mesh.bell;
+                    let bell = &self.fan_in.bell;
                     bell.try_shared_slot(lane.name(), tell, &mut self.habit, message)
                 };
                 match sent {
@@ -129,7 +129,7 @@ impl<T> Sender<T> {
         self.way = Way::Lane;
         match self.lane.as_mut().map(LaneTx::clear) {
             Some(Some(clear)) => clear
-                .send(&self.mesh.bell.ready, message)
+                .send(&self.fan_in.bell.ready, message)
                 .map_err(TrySendError::Closed),
             _ => unreachable!("the lane is open, and nothing was sent by it"),
         }
@@ -147,7 +147,7 @@ impl<T> Sender<T> {
 
     #[inline]
     fn send_ring(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self.mesh.is_closed() {
+        if self.fan_in.is_closed() {
             return Err(TrySendError::Closed(message));
         }
         if !self.has_room() {
@@ -161,7 +161,7 @@ impl<T> Sender<T> {
         let Some(lane) = &mut self.lane else {
             unreachable!("a lane that is not clear is open")
         };
-        lane.send_ring(&self.mesh.bell.ready, first, limit, message)
+        lane.send_ring(&self.fan_in.bell.ready, first, limit, message)
             .map_err(TrySendError::Closed)
     }
 
@@ -179,7 +179,7 @@ impl<T> Sender<T> {
     }
 
     fn ring_sizes(&self) -> (usize, usize) {
-        let config = &self.mesh.config;
+        let config = &self.fan_in.config;
         (config.first_ring, config.lane_capacity)
     }
 
@@ -201,7 +201,7 @@ impl<T> Sender<T> {
 
     #[cold]
     fn count_credit(&mut self) {
-        let slots = &self.mesh.bell.shared_slots;
+        let slots = &self.fan_in.bell.shared_slots;
         let mut used = self
             .lane
             .as_ref()
@@ -211,7 +211,7 @@ impl<T> Sender<T> {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
             used += self.staged.as_ref().map_or(0, |staged| staged.len());
         }
-        let room = self.mesh.config.lane_capacity.saturating_sub(used);
+        let room = self.fan_in.config.lane_capacity.saturating_sub(used);
         self.credit = u32::try_from(room).unwrap_or(u32::MAX);
     }
 
@@ -279,8 +279,8 @@ impl<T> Sender<T> {
         };
         // A sender that goes on with the first free slot would find the lane full again at once, and fight with
         // the receiver for its cache lines with every message.
-        let half = self.mesh.config.half();
-        let room = park::spin_among(self.mesh.senders(), || {
+        let half = self.fan_in.config.half();
+        let room = park::spin_among(self.fan_in.senders(), || {
             (self.is_closed() || self.room_for(half) >= half).then_some(())
         });
         let ready = match room {
@@ -353,7 +353,7 @@ impl<T> Sender<T> {
         if !self.flush_staged() {
             return Poll::Ready(Err(SendError(())));
         }
-        self.mesh.bell.ready.expect_waiting();
+        self.fan_in.bell.ready.expect_waiting();
         let Some(lane) = self.opened() else {
             return Poll::Ready(Err(SendError(())));
         };
@@ -387,7 +387,7 @@ impl<T> Sender<T> {
             return true;
         }
         self.way = Way::Lane;
-        let ready = &self.mesh.bell.ready;
+        let ready = &self.fan_in.bell.ready;
         self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
 
@@ -395,7 +395,7 @@ impl<T> Sender<T> {
     #[inline]
     fn opened(&mut self) -> Option<&mut LaneTx<T>> {
         if self.lane.is_none() {
-            self.lane = self.mesh.open_lane();
+            self.lane = self.fan_in.open_lane();
         }
         self.lane.as_mut()
     }
@@ -406,23 +406,23 @@ impl<T> Sender<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn closed(&self) {
-        ClosedFuture::new(&self.mesh).await;
+        ClosedFuture::new(&self.fan_in).await;
     }
 
     /// Whether the receiver has closed the channel or is gone.
     #[inline]
     pub fn is_closed(&self) -> bool {
-        self.mesh.is_closed()
+        self.fan_in.is_closed()
     }
 
     /// Messages that this sender's lane holds at most.
     pub fn capacity(&self) -> usize {
-        self.mesh.config.lane_capacity
+        self.fan_in.config.lane_capacity
     }
 
     /// Messages of this sender that the receiver has not taken; staged ones included.
     pub fn len(&self) -> usize {
-        let slots = &self.mesh.bell.shared_slots;
+        let slots = &self.fan_in.bell.shared_slots;
         let lane = |lane: &LaneTx<T>| slots.count_of(lane.name()) + lane.count();
         self.lane.as_ref().map_or(0, lane) + self.staged.as_ref().map_or(0, |staged| staged.len())
     }
@@ -434,12 +434,12 @@ impl<T> Sender<T> {
 
     /// Whether both send to the same receiver.
     pub fn same_channel(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.mesh, &other.mesh)
+        Arc::ptr_eq(&self.fan_in, &other.fan_in)
     }
 
     /// A handle that does not keep the channel open.
     pub fn downgrade(&self) -> WeakSender<T> {
-        WeakSender::new(self.mesh.clone())
+        WeakSender::new(self.fan_in.clone())
     }
 
     /// This producer, to be used through `&self`: its lane behind a short lock.
@@ -447,22 +447,22 @@ impl<T> Sender<T> {
         SharedSender::new(self)
     }
 
-    /// Whether this sends into `mesh`.
-    pub(crate) fn is_of(&self, mesh: &Arc<Mesh<T>>) -> bool {
-        Arc::ptr_eq(&self.mesh, mesh)
+    /// Whether this sends into `fan_in`.
+    pub(crate) fn is_of(&self, fan_in: &Arc<FanIn<T>>) -> bool {
+        Arc::ptr_eq(&self.fan_in, fan_in)
     }
 
     /// Counts a message that was dropped because the lane was full.
     pub(crate) fn count_drop(&self) {
-        self.mesh.count_drop();
+        self.fan_in.count_drop();
     }
 }
 
 /// Another producer, with a lane of its own. What this one has staged stays with it.
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.mesh.add_sender();
-        Self::first(self.mesh.clone())
+        self.fan_in.add_sender();
+        Self::first(self.fan_in.clone())
     }
 }
 
@@ -473,11 +473,11 @@ impl<T> Drop for Sender<T> {
         struct End<'a, T>(&'a mut Sender<T>);
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
-                let Sender { mesh, lane, .. } = &mut *self.0;
-                let lane = lane.take().and_then(|lane| lane.close(&mesh.bell.ready));
-                mesh.remove_sender();
+                let Sender { fan_in, lane, .. } = &mut *self.0;
+                let lane = lane.take().and_then(|lane| lane.close(&fan_in.bell.ready));
+                fan_in.remove_sender();
                 if let Some(lane) = lane {
-                    mesh.recycle(lane);
+                    fan_in.recycle(lane);
                 }
             }
         }
@@ -491,7 +491,7 @@ impl<T> Drop for Sender<T> {
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender")
-            .field("mesh", &self.mesh)
+            .field("fan_in", &self.fan_in)
             .finish_non_exhaustive()
     }
 }

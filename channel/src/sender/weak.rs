@@ -8,23 +8,23 @@ use std::{
 };
 
 use super::Sender;
-use crate::{fan_in::Mesh, sync::Arc};
+use crate::{fan_in::FanIn, sync::Arc};
 
 /// A handle to a channel that does not keep it open.
 pub struct WeakSender<T> {
-    mesh: Arc<Mesh<T>>,
+    fan_in: Arc<FanIn<T>>,
 }
 
 impl<T> WeakSender<T> {
-    pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
-        Self { mesh }
+    pub(crate) fn new(fan_in: Arc<FanIn<T>>) -> Self {
+        Self { fan_in }
     }
 
     /// A new producer, or `None` when the last sender has been dropped.
     pub fn upgrade(&self) -> Option<Sender<T>> {
-        self.mesh
+        self.fan_in
             .try_add_sender()
-            .then(|| Sender::first(self.mesh.clone()))
+            .then(|| Sender::first(self.fan_in.clone()))
     }
 
     /// Waits until the receiver closes the channel or is dropped.
@@ -33,14 +33,14 @@ impl<T> WeakSender<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn closed(&self) {
-        ClosedFuture::new(&self.mesh).await;
+        ClosedFuture::new(&self.fan_in).await;
     }
 }
 
 impl<T> Clone for WeakSender<T> {
     fn clone(&self) -> Self {
         Self {
-            mesh: self.mesh.clone(),
+            fan_in: self.fan_in.clone(),
         }
     }
 }
@@ -48,19 +48,19 @@ impl<T> Clone for WeakSender<T> {
 impl<T> fmt::Debug for WeakSender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeakSender")
-            .field("mesh", &self.mesh)
+            .field("fan_in", &self.fan_in)
             .finish()
     }
 }
 
 pub(super) struct ClosedFuture<'a, T> {
-    mesh: &'a Mesh<T>,
+    fan_in: &'a FanIn<T>,
     key: Option<u64>,
 }
 
 impl<'a, T> ClosedFuture<'a, T> {
-    pub(super) fn new(mesh: &'a Mesh<T>) -> Self {
-        Self { mesh, key: None }
+    pub(super) fn new(fan_in: &'a FanIn<T>) -> Self {
+        Self { fan_in, key: None }
     }
 }
 
@@ -68,7 +68,7 @@ impl<T> Future for ClosedFuture<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.mesh.wait_closed(self.key, cx.waker()) {
+        match self.fan_in.wait_closed(self.key, cx.waker()) {
             None => Poll::Ready(()),
             key => {
                 self.key = key;
@@ -81,7 +81,7 @@ impl<T> Future for ClosedFuture<'_, T> {
 impl<T> Drop for ClosedFuture<'_, T> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.mesh.forget_closer(key);
+            self.fan_in.forget_closer(key);
         }
     }
 }

@@ -18,8 +18,8 @@ impl<T> Inbox<T> {
         }
         self.closed = true;
         // The list first: a sender that was refused because of the flag finds the list closed too.
-        let taken = self.mesh.bell.ready.close(&mut self.slots);
-        self.mesh.set_closed();
+        let taken = self.fan_in.bell.ready.close(&mut self.slots);
+        self.fan_in.set_closed();
         self.late = taken.chain;
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
         // channel is closed, or this sees that it waits.
@@ -34,7 +34,7 @@ impl<T> Inbox<T> {
                 all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());
             }
         }
-        all.run(|| self.mesh.wake_closers());
+        all.run(|| self.fan_in.wake_closers());
         all.done();
     }
 

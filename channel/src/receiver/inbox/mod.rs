@@ -1,4 +1,4 @@
-//! The receiving half of one mesh: which lane is looked at next, and when the receiver may sleep.
+//! The receiving half of one fan_in: which lane is looked at next, and when the receiver may sleep.
 //!
 //! It promises to find every message whose send has said `Ok`, each lane in its order, and to come to
 //! every lane that has messages within one round. It does not choose between priorities.
@@ -15,7 +15,7 @@ use std::{fmt, mem, task::Waker};
 use self::{polling::Polling, quota::Turn};
 use crate::{
     error::TryRecvError,
-    fan_in::Mesh,
+    fan_in::FanIn,
     fan_in::lane::{Dry, Lane, LaneRx},
     fan_in::ready::{Arm, Chain, LaneQueue},
     fan_in::shared_slots::Watch,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(crate) struct Inbox<T> {
-    mesh: Arc<Mesh<T>>,
+    fan_in: Arc<FanIn<T>>,
     /// The lane that is being emptied, or, when there is nothing else to do, the last one that was: it
     /// is given up only when the receiver goes to sleep or elsewhere.
     current: Option<LaneRx<T>>,
@@ -85,10 +85,10 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 
 impl<T> Inbox<T> {
     #[inline(always)]
-    pub(crate) fn new(mesh: Arc<Mesh<T>>) -> Self {
-        let polled_after = mesh.config.polled_after;
+    pub(crate) fn new(fan_in: Arc<FanIn<T>>) -> Self {
+        let polled_after = fan_in.config.polled_after;
         Self {
-            mesh,
+            fan_in,
             current: None,
             turn: Turn::default(),
             chain: Chain::empty(),
@@ -106,8 +106,8 @@ impl<T> Inbox<T> {
         }
     }
 
-    pub(crate) fn mesh(&self) -> &Arc<Mesh<T>> {
-        &self.mesh
+    pub(crate) fn fan_in(&self) -> &Arc<FanIn<T>> {
+        &self.fan_in
     }
 
     /// The next message, if there is one.
@@ -185,7 +185,7 @@ impl<T> Inbox<T> {
         self.counted.messages += given as u64;
         if let Some(lane) = &mut self.current {
             lane.took(given);
-            let half = self.mesh.config.half();
+            let half = self.fan_in.config.half();
             self.turn.book_after(lane.until_room(half));
             lane.make_room(half);
         }
@@ -212,8 +212,8 @@ impl<T> Inbox<T> {
     /// Makes a lane the current one.
     fn turn_to(&mut self, lane: LaneRx<T>) {
         self.current = Some(lane);
-        self.turn.begin(self.mesh.config.burst);
-        self.turn.book_after(self.mesh.config.half());
+        self.turn.begin(self.fan_in.config.burst);
+        self.turn.book_after(self.fan_in.config.half());
     }
 
     /// Goes on to what comes next. A receiver that has nothing to go on with looks at the list alone.
@@ -223,7 +223,7 @@ impl<T> Inbox<T> {
         {
             return self.find();
         }
-        if self.mesh.bell.ready.has_news(&self.slots) {
+        if self.fan_in.bell.ready.has_news(&self.slots) {
             self.take_list();
             return Found::Something;
         }
@@ -272,7 +272,7 @@ impl<T> Inbox<T> {
             || !self.again.is_empty()
             || !self.late.is_empty()
             || self.slots.is_due()
-            || (!self.closed && self.mesh.bell.ready.has_news(&self.slots))
+            || (!self.closed && self.fan_in.bell.ready.has_news(&self.slots))
     }
 
     /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
@@ -296,7 +296,7 @@ impl<T> Inbox<T> {
                 }
                 // SAFETY: the receiver's half; the lane is in none of its lists.
                 if let Some(lane) = unsafe { Lane::release(lane.as_lane()) } {
-                    self.mesh.recycle(lane);
+                    self.fan_in.recycle(lane);
                 }
                 false
             }
@@ -321,7 +321,7 @@ impl<T> Inbox<T> {
                     self.chain = std::mem::replace(&mut self.late, Chain::empty());
                     continue;
                 }
-            } else if self.mesh.bell.ready.has_news(&self.slots) {
+            } else if self.fan_in.bell.ready.has_news(&self.slots) {
                 self.take_list();
                 // A producer whose lane was taken just now may have sent its message before by an
                 // shared slot: those come first.
@@ -349,7 +349,7 @@ impl<T> Inbox<T> {
             return None;
         }
         // SAFETY: this is the receiver.
-        let taken = unsafe { self.slots.take(&self.mesh.bell.shared_slots) }?;
+        let taken = unsafe { self.slots.take(&self.fan_in.bell.shared_slots) }?;
         self.counted.messages += 1;
         #[cfg(feature = "quanta")]
         self.counted.delay.record(taken.stamp.elapsed());
@@ -359,7 +359,7 @@ impl<T> Inbox<T> {
             // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees that
             // it waits.
             store_load_fence!("room_fence_slot");
-            if self.mesh.bell.ready.expects_waiting() {
+            if self.fan_in.bell.ready.expects_waiting() {
                 // SAFETY: the lane outlives its producer's messages: the receiver gives up its half of it when
                 // it comes to the lane behind them. Once the channel is closed the half may be given up for it,
                 // but those who wait have been woken by then.
@@ -371,7 +371,7 @@ impl<T> Inbox<T> {
 
     /// Takes the ready list.
     fn take_list(&mut self) {
-        let taken = self.mesh.bell.ready.take(&mut self.slots);
+        let taken = self.fan_in.bell.ready.take(&mut self.slots);
         self.chain = taken.chain;
         self.in_again = false;
         self.counted.wakeups += u64::from(self.asleep);
@@ -402,7 +402,7 @@ impl<T> Inbox<T> {
         if self.closed || self.hung_up {
             return Sleep::Closed;
         }
-        if self.mesh.bell.ready.is_hung_up() {
+        if self.fan_in.bell.ready.is_hung_up() {
             // One more look: what was sent before is to be seen now.
             self.hung_up = true;
             return Sleep::Ready;
@@ -413,7 +413,7 @@ impl<T> Inbox<T> {
             return Sleep::Ready;
         }
         // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is open.
-        match unsafe { self.mesh.bell.ready.arm(&self.slots, waker) } {
+        match unsafe { self.fan_in.bell.ready.arm(&self.slots, waker) } {
             Arm::Armed => {
                 self.asleep = true;
                 self.polling.rest(self.counted.messages);
@@ -455,7 +455,7 @@ impl<T> Inbox<T> {
     /// Whether the channel is closed and drained, after `try_next` has found nothing.
     pub(crate) fn is_finished(&mut self) -> bool {
         if !self.closed && !self.hung_up {
-            if !self.mesh.bell.ready.is_hung_up() {
+            if !self.fan_in.bell.ready.is_hung_up() {
                 return false;
             }
             // One more look: what was sent before is to be seen now.
@@ -490,7 +490,7 @@ impl<T> Inbox<T> {
             {
                 return true;
             }
-            if self.slots.has_written(&self.mesh.bell.shared_slots) {
+            if self.slots.has_written(&self.fan_in.bell.shared_slots) {
                 return true;
             }
             match self.look() {
@@ -501,7 +501,7 @@ impl<T> Inbox<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed || self.mesh.senders() == 0
+        self.closed || self.fan_in.senders() == 0
     }
 
     /// Whether the high class has something that a mailbox should look at, by one load.
@@ -513,13 +513,13 @@ impl<T> Inbox<T> {
     /// Messages in all lanes; a snapshot.
     pub(crate) fn len(&self) -> usize {
         let _guard = lock(&self.count);
-        let mut count = self.mesh.bell.shared_slots.count();
+        let mut count = self.fan_in.bell.shared_slots.count();
         count += self.current.as_ref().map_or(0, LaneRx::backlog);
         let listed = if self.closed {
             Chain::empty()
         } else {
             // SAFETY: this is the receiver, which looks and does not take.
-            unsafe { self.mesh.bell.ready.peek() }
+            unsafe { self.fan_in.bell.ready.peek() }
         };
         for mut chain in [
             self.chain.again(),
@@ -537,13 +537,13 @@ impl<T> Inbox<T> {
 
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            senders: self.mesh.senders(),
-            lanes_open: self.mesh.lanes(),
+            senders: self.fan_in.senders(),
+            lanes_open: self.fan_in.lanes(),
             depth: self.len(),
             high_water: self.counted.high_water,
             messages: self.counted.messages + self.turn.unbooked() as u64,
             wakeups: self.counted.wakeups,
-            dropped: self.mesh.dropped(),
+            dropped: self.fan_in.dropped(),
             #[cfg(feature = "quanta")]
             delay: self.counted.delay,
         }
@@ -553,7 +553,7 @@ impl<T> Inbox<T> {
 impl<T> fmt::Debug for Inbox<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox")
-            .field("mesh", &self.mesh)
+            .field("fan_in", &self.fan_in)
             .finish_non_exhaustive()
     }
 }

@@ -24,7 +24,7 @@ impl<T> Inbox<T> {
             && self.again.len() == self.polling.lanes()
             && self.chain.is_empty()
             && !self.slots.is_due()
-            && !self.mesh.bell.ready.has_news(&self.slots)
+            && !self.fan_in.bell.ready.has_news(&self.slots)
         {
             self.polling.found_nothing();
             return Found::Nothing;
@@ -35,7 +35,7 @@ impl<T> Inbox<T> {
     /// Begins to poll a lane, if what it gave in its turn shows that it is worth it.
     #[inline]
     pub(super) fn poll_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
-        if gave >= WORTH_POLLING.min(self.mesh.config.burst)
+        if gave >= WORTH_POLLING.min(self.fan_in.config.burst)
             && !self.closed
             && self.polling.may_begin(self.counted.messages)
             && lane.poll()
