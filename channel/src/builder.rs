@@ -14,7 +14,7 @@ pub(crate) struct Config {
     // What each send needs comes first, beside what else it needs of the fan_in.
     /// One less than the largest power of two within half of the capacity, rounded up.
     pub(crate) tell_mask: u32,
-    pub(crate) polled_after: u32,
+    pub(crate) unfenced_after: u32,
     pub(crate) lane_capacity: usize,
     pub(crate) first_ring: usize,
     pub(crate) burst: usize,
@@ -65,7 +65,7 @@ impl Builder {
             first_ring: 16,
             burst: 64,
             budget: None,
-            polled_after: 1024,
+            unfenced_after: 1024,
             shared_slots: MAX_SLOTS,
             tell_mask: (1 << lane_capacity.div_ceil(2).min(1 << 30).ilog2()) - 1,
         })
@@ -131,8 +131,8 @@ impl Builder {
     /// Means something only after [`register_membarrier`](crate::register_membarrier). A receiver that polls and
     /// finds nothing is polled again up to 16 times by its executor before it sleeps.
     #[cfg(any(feature = "membarrier", loom))]
-    pub fn polled_after(mut self, messages: u32) -> Self {
-        self.0.polled_after = messages;
+    pub fn unfenced_after(mut self, messages: u32) -> Self {
+        self.0.unfenced_after = messages;
         self
     }
 

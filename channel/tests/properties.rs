@@ -236,11 +236,11 @@ impl Model {
     }
 }
 
-/// With the `membarrier` feature, lanes are polled after so many messages.
-fn polled(builder: Builder, after: u32) -> Builder {
+/// With the `membarrier` feature, lanes are unfenced after so many messages.
+fn unfenced(builder: Builder, after: u32) -> Builder {
     #[cfg(feature = "membarrier")]
     if lanemesh::register_membarrier().is_ok() {
-        return builder.polled_after(after);
+        return builder.unfenced_after(after);
     }
     let _ = after;
     builder
@@ -250,12 +250,12 @@ proptest! {
     #[test]
     fn a_mailbox_behaves_as_its_model(
         (high, low, first_ring, burst, budget) in (1..5_usize, 1..20_usize, 1..20_usize, 1..6_usize, 1..40_usize),
-        polled_after in 1..20_u32,
+        unfenced_after in 1..20_u32,
         ops in vec(op(), 0..150),
     ) {
         let (tx, rx) = MailboxBuilder::new(high, low)
             .high(|b| b.first_ring(1))
-            .low(|b| polled(b.first_ring(first_ring).burst(burst).budget(budget), polled_after))
+            .low(|b| unfenced(b.first_ring(first_ring).burst(burst).budget(budget), unfenced_after))
             .build();
         let mut producers: Vec<_> = (0..PRODUCERS).map(|_| Producer::default()).collect();
         producers[0].tx = Some(tx);

@@ -107,7 +107,7 @@ struct Model {
 
 impl Model {
     fn new(plan: &Plan) -> Self {
-        // Where it cannot be, no lane is polled.
+        // Where it cannot be, no lane is unfenced.
         let _ = lanemesh::register_membarrier();
         let size = |n: u8, most: usize| 1 + usize::from(n) % most;
         let (high_capacity, low_capacity) =
@@ -118,7 +118,7 @@ impl Model {
                 b.first_ring(size(plan.first_ring, 9))
                     .burst(size(plan.burst, 5))
                     .budget(size(plan.budget, 40))
-                    .polled_after(u32::from(plan.budget) % 8)
+                    .unfenced_after(u32::from(plan.budget) % 8)
             })
             .build();
         let mut senders: Vec<_> = (0..PRODUCERS).map(|_| None).collect();

@@ -8,9 +8,9 @@ mod close;
 mod doorbell;
 mod lanes;
 mod mailbox;
-mod polling;
 mod shared;
 mod shared_slots;
+mod unfenced;
 mod waiting;
 
 use std::{

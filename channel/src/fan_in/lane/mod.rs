@@ -8,8 +8,8 @@
 //! |---|---|---|
 //! | `IDLE` | the producer's; the slot is empty | producer: `QUEUED_SLOT`; either by CAS: `QUEUED` |
 //! | `QUEUED_SLOT` | listed or the receiver's; a message is in the slot | receiver: `QUEUED` |
-//! | `QUEUED` | listed or the receiver's; the slot is empty | receiver: `IDLE`, `CLOSING`, `POLLED` |
-//! | `POLLED` | the receiver's, which looks into it again and again; the slot is empty | receiver: `QUEUED` |
+//! | `QUEUED` | listed or the receiver's; the slot is empty | receiver: `IDLE`, `CLOSING`, `UNFENCED` |
+//! | `UNFENCED` | the receiver's, which looks into it again and again; the slot is empty | receiver: `QUEUED` |
 //! | `CLOSING` | the receiver's, which looks a last time | receiver by CAS: `QUEUED`, `SEALED`; producer by CAS: `SEALED_ALL` |
 //! | `SEALED` | done: what is still in the ring is the producer's | nobody |
 //! | `SEALED_ALL` | the receiver's: all that is in the ring was accepted | nobody |
@@ -40,7 +40,7 @@ const QUEUED_SLOT: u8 = 2;
 const CLOSING: u8 = 3;
 const SEALED: u8 = 4;
 const SEALED_ALL: u8 = 5;
-const POLLED: u8 = 6;
+const UNFENCED: u8 = 6;
 
 /// The shared part of a lane. The first cache line is all that sparse traffic touches.
 #[repr(C, align(128))]

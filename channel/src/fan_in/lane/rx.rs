@@ -2,7 +2,7 @@
 
 use std::{fmt, mem, ptr::NonNull};
 
-use super::{CLOSING, IDLE, Lane, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL};
+use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL, UNFENCED};
 #[cfg(feature = "quanta")]
 use crate::delay::Stamp;
 use crate::sync::{Ordering, mutant, store_load_fence};
@@ -13,7 +13,7 @@ pub(crate) struct LaneRx<T> {
     /// A message is in the slot; it comes before those in the ring.
     has_slot: bool,
     /// The producer sends without a fence.
-    polled: bool,
+    unfenced: bool,
     /// The producer has declared that all it pushed is the receiver's, though the channel closed.
     sealed_all: bool,
     /// The producer waited for room, and was woken.
@@ -48,7 +48,7 @@ impl<T> LaneRx<T> {
         Self {
             lane,
             has_slot: state == QUEUED_SLOT,
-            polled: state == POLLED,
+            unfenced: state == UNFENCED,
             sealed_all: state == SEALED_ALL,
             woken: false,
             taken: 0,
@@ -241,25 +241,25 @@ impl<T> LaneRx<T> {
     }
 
     /// Tells the producer to send without a fence. `false` if it cannot be told now.
-    pub(crate) fn poll(&mut self) -> bool {
-        if self.has_slot || self.sealed_all || self.polled {
+    pub(crate) fn set_unfenced(&mut self) -> bool {
+        if self.has_slot || self.sealed_all || self.unfenced {
             return false;
         }
-        self.polled = true;
-        // ORDERING: Relaxed; the lane is the receiver's, and stays so until `cease_polling`.
-        self.lane().state.store(POLLED, Ordering::Relaxed);
+        self.unfenced = true;
+        // ORDERING: Relaxed; the lane is the receiver's, and stays so until `set_fenced`.
+        self.lane().state.store(UNFENCED, Ordering::Relaxed);
         true
     }
 
     #[inline]
-    pub(crate) fn is_polled(&self) -> bool {
-        self.polled
+    pub(crate) fn is_unfenced(&self) -> bool {
+        self.unfenced
     }
 
     /// Tells the producer to pass its fences again. It is known to do so after a heavy fence.
-    pub(crate) fn cease_polling(&mut self) {
-        if self.polled {
-            self.polled = false;
+    pub(crate) fn set_fenced(&mut self) {
+        if self.unfenced {
+            self.unfenced = false;
             // ORDERING: Relaxed; the heavy fence comes after.
             self.lane().state.store(QUEUED, Ordering::Relaxed);
         }
@@ -292,7 +292,7 @@ impl<T> LaneRx<T> {
         if let Some(dry) = self.ended() {
             return dry;
         }
-        debug_assert!(!self.polled);
+        debug_assert!(!self.unfenced);
         let lane = self.lane();
         // ORDERING: Release: the slot and the ring have been read; pairs with the Acquire in
         // `LaneTx::is_clear` and in the look after a push.
@@ -333,7 +333,7 @@ impl<T> LaneRx<T> {
     ///
     /// The channel must be closed. With `Finished` the receiver's half must be released.
     pub(crate) unsafe fn seal(&mut self) -> Dry {
-        debug_assert!(!self.has_slot && !self.polled);
+        debug_assert!(!self.has_slot && !self.unfenced);
         if self.sealed_all {
             return Dry::Finished;
         }

@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::{
-    CLOSING, IDLE, Lane, LaneName, POLLED, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL,
+    CLOSING, IDLE, Lane, LaneName, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL, UNFENCED,
 };
 use crate::{
     fan_in::ready::ReadyList,
-    sync::membarrier as barrier,
+    sync::membarrier,
     sync::ring::{RingProducer, ring},
     sync::wake_cell::Slot,
     sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, mutant, store_load_fence},
@@ -205,12 +205,12 @@ impl<T> LaneTx<T> {
     /// how many it accepted: all, unless the channel closed.
     #[inline]
     fn publish(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
-        // Pairs with the heavy fence by which the receiver ceases to poll: either this sees the state that it
+        // Pairs with the heavy fence by which the receiver fences its lanes again: either this sees the state that it
         // left before that, or the receiver sees the messages after it.
-        if barrier::is_possible() {
-            barrier::light_fence();
+        if membarrier::is_possible() {
+            membarrier::light_fence();
             // ORDERING: Acquire as below.
-            if self.lane().state.load(Ordering::Acquire) == POLLED {
+            if self.lane().state.load(Ordering::Acquire) == UNFENCED {
                 return count;
             }
         }
@@ -220,7 +220,7 @@ impl<T> LaneTx<T> {
         // ORDERING: Acquire pairs with the Release of *idle*, *closing* and *sealed*, so that the ring's
         // positions below are those that the receiver left.
         match self.lane().state.load(Ordering::Acquire) {
-            QUEUED | QUEUED_SLOT | POLLED => count,
+            QUEUED | QUEUED_SLOT | UNFENCED => count,
             _ => self.publish_unseen(ready, count),
         }
     }

@@ -13,8 +13,8 @@ impl<T> Inbox<T> {
         if self.closed {
             return;
         }
-        if self.polling.is_on() {
-            self.cease_polling();
+        if self.fences.is_active() {
+            self.fence_all();
         }
         self.closed = true;
         // The list first: a sender that was refused because of the flag finds the list closed too.

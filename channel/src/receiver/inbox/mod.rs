@@ -4,15 +4,15 @@
 //! every lane that has messages within one round. It does not choose between priorities.
 
 mod close;
-mod polled;
-mod polling;
+mod fence_policy;
 mod quota;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod unfenced;
 
 use std::{fmt, mem, task::Waker};
 
-use self::{polling::Polling, quota::Turn};
+use self::{fence_policy::FencePolicy, quota::Turn};
 use crate::{
     error::TryRecvError,
     fan_in::FanIn,
@@ -44,7 +44,7 @@ pub(crate) struct Inbox<T> {
     /// Producers that waited for room were woken since the receiver last stayed awake for them.
     woke: bool,
     counted: Counted,
-    polling: Polling,
+    fences: FencePolicy,
     /// Held to count from `&self`: the count refreshes positions that are not atomic.
     count: Mutex<()>,
 }
@@ -86,7 +86,7 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 impl<T> Inbox<T> {
     #[inline(always)]
     pub(crate) fn new(fan_in: Arc<FanIn<T>>) -> Self {
-        let polled_after = fan_in.config.polled_after;
+        let unfenced_after = fan_in.config.unfenced_after;
         Self {
             fan_in,
             current: None,
@@ -101,7 +101,7 @@ impl<T> Inbox<T> {
             asleep: false,
             woke: false,
             counted: Counted::default(),
-            polling: Polling::new(polled_after),
+            fences: FencePolicy::new(unfenced_after),
             count: Mutex::new(()),
         }
     }
@@ -236,7 +236,7 @@ impl<T> Inbox<T> {
         self.book();
         if let Some(mut lane) = self.current.take() {
             let (gave, all) = self.turn.so_far();
-            self.poll_if_worth(&mut lane, gave);
+            self.unfence_if_worth(&mut lane, gave);
             if all {
                 if !self.has_other_work() {
                     self.turn_to(lane);
@@ -249,8 +249,8 @@ impl<T> Inbox<T> {
                 if self.settle(lane, dry) {
                     return Found::Something;
                 }
-            } else if lane.is_polled() {
-                return self.come_back_to(lane, gave > 0);
+            } else if lane.is_unfenced() {
+                return self.revisit(lane, gave > 0);
             } else if self.has_other_work() {
                 // SAFETY: what it says is done in `settle`.
                 let dry = unsafe { lane.retire() };
@@ -291,8 +291,8 @@ impl<T> Inbox<T> {
                 true
             }
             Dry::Finished => {
-                if lane.is_polled() {
-                    self.polling.remove();
+                if lane.is_unfenced() {
+                    self.fences.remove_lane();
                 }
                 // SAFETY: the receiver's half; the lane is in none of its lists.
                 if let Some(lane) = unsafe { Lane::release(lane.as_lane()) } {
@@ -381,11 +381,11 @@ impl<T> Inbox<T> {
     /// Lays the receiver to sleep, after `try_next` has found nothing.
     #[inline]
     pub(crate) fn sleep(&mut self, waker: &Waker) -> Sleep {
-        if self.polling.is_on() {
-            if self.polling.stays_awake(self.counted.messages) {
+        if self.fences.is_active() {
+            if self.fences.stays_awake(self.counted.messages) {
                 return Sleep::Busy;
             }
-            self.cease_polling();
+            self.fence_all();
             return Sleep::Ready;
         }
         if mem::take(&mut self.woke) && !cfg!(loom) {
@@ -416,7 +416,7 @@ impl<T> Inbox<T> {
         match unsafe { self.fan_in.bell.ready.arm(&self.slots, waker) } {
             Arm::Armed => {
                 self.asleep = true;
-                self.polling.rest(self.counted.messages);
+                self.fences.slept(self.counted.messages);
                 Sleep::Asleep
             }
             Arm::Ready => Sleep::Ready,

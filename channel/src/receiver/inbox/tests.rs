@@ -224,32 +224,32 @@ fn where_the_channel_closes() {
     }
 }
 
-/// Lanes that are polled are looked at by other ways.
+/// Unfenced lanes are looked at by other ways.
 #[cfg(all(
     feature = "membarrier",
     any(target_os = "linux", target_os = "android"),
     not(miri)
 ))]
-mod polled {
+mod unfenced {
     use super::*;
 
     /// An inbox that polls a lane from which it has taken messages.
-    fn polled(capacity: usize) -> (Receiving, LaneTx<Message>) {
+    fn unfenced(capacity: usize) -> (Receiving, LaneTx<Message>) {
         crate::register_membarrier().unwrap();
-        let mut rx = Receiving::new(Builder::new(capacity).burst(2).polled_after(1));
+        let mut rx = Receiving::new(Builder::new(capacity).burst(2).unfenced_after(1));
         let mut lane = rx.lane();
         rx.send(&mut lane, 0..3);
         assert_eq!(
             (rx.next(), rx.next(), rx.next()),
             (Some(0), Some(1), Some(2))
         );
-        assert!(rx.inbox.polling.is_on());
+        assert!(rx.inbox.fences.is_active());
         (rx, lane)
     }
 
     #[test]
-    fn where_the_receiver_lingers_over_a_polled_lane() {
-        let (mut rx, mut lane) = polled(64);
+    fn where_the_receiver_lingers_over_an_unfenced_lane() {
+        let (mut rx, mut lane) = unfenced(64);
         rx.panics(&mut lane, Inbox::try_next);
         rx.send(&mut lane, 3..5);
         assert_eq!((rx.next(), rx.next(), rx.next()), (Some(3), Some(4), None));
@@ -257,8 +257,8 @@ mod polled {
     }
 
     #[test]
-    fn where_the_receiver_goes_on_from_a_polled_lane() {
-        let (mut rx, mut lane) = polled(64);
+    fn where_the_receiver_goes_on_from_an_unfenced_lane() {
+        let (mut rx, mut lane) = unfenced(64);
         let mut other = rx.lane();
         rx.send(&mut other, 3..5);
         rx.panics(&mut lane, Inbox::try_next);

@@ -1,4 +1,4 @@
-//! Lanes that are polled, after `register_membarrier`: a producer that passes no fence is seen all the same.
+//! Unfenced lanes, after `register_membarrier`: a producer that passes no fence is seen all the same.
 #![cfg(all(
     feature = "membarrier",
     any(target_os = "linux", target_os = "android"),
@@ -9,21 +9,21 @@ use std::{thread, time::Duration};
 
 use lanemesh::{Builder, RecvTimeoutError, TryRecvError};
 
-/// Lanes that are polled from their second message on.
-fn polled() -> Builder {
+/// Lanes that are unfenced from their second message on.
+fn unfenced() -> Builder {
     lanemesh::register_membarrier().unwrap();
-    Builder::new(64).shared_slots(0).burst(1).polled_after(1)
+    Builder::new(64).shared_slots(0).burst(1).unfenced_after(1)
 }
 
 /// The receiver gives the lane up over and over while its producer sends: what was sent is found, or wakes it.
 #[test]
 fn nothing_is_overlooked_when_the_receiver_sleeps() {
     const ROUNDS: u32 = 20_000;
-    let (mut tx, mut rx) = polled().build();
+    let (mut tx, mut rx) = unfenced().build();
     let (mut ack_tx, mut ack_rx) = Builder::new(4).build();
     let producer = thread::spawn(move || {
         for n in 0..ROUNDS {
-            // The first two let the lane be polled, the third meets the receiver that goes to sleep.
+            // The first two let the lane be unfenced, the third meets the receiver that goes to sleep.
             for part in 0..3 {
                 tx.blocking_send((n, part)).unwrap();
                 for _ in 0..n % 256 {
@@ -47,11 +47,11 @@ fn nothing_is_overlooked_when_the_receiver_sleeps() {
     );
 }
 
-/// Accepted = received + given back, also of lanes that were polled when the channel closed.
+/// Accepted = received + given back, also of lanes that were unfenced when the channel closed.
 #[test]
-fn close_while_lanes_are_polled() {
+fn close_while_lanes_are_unfenced() {
     for round in 0..300 {
-        let (tx, mut rx) = polled().build();
+        let (tx, mut rx) = unfenced().build();
         let producers: Vec<_> = (0..3)
             .map(|_| {
                 let mut tx = tx.clone();
@@ -84,10 +84,10 @@ fn close_while_lanes_are_polled() {
     }
 }
 
-/// `Ok` means seen: by a look that begins after it, whichever of many polled lanes it went to.
+/// `Ok` means seen: by a look that begins after it, whichever of many unfenced lanes it went to.
 #[test]
-fn every_look_goes_to_every_polled_lane() {
-    let (first, mut rx) = polled().build();
+fn every_look_goes_to_every_unfenced_lane() {
+    let (first, mut rx) = unfenced().build();
     let mut senders: Vec<_> = (0..20).map(|_| first.clone()).collect();
     for _ in 0..3 {
         for tx in &mut senders {

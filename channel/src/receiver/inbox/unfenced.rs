@@ -1,11 +1,11 @@
-//! The lanes that the receiver polls: when it begins, what it does when one is empty, and how it ceases.
+//! Unfenced lanes: when they begin, what becomes of an empty one, and how they are fenced again.
 
-use super::{Found, Inbox, polling::WORTH_POLLING};
+use super::{Found, Inbox, fence_policy::WORTH_UNFENCING};
 use crate::fan_in::lane::LaneRx;
 
 impl<T> Inbox<T> {
-    /// Goes on from a polled lane that is empty.
-    pub(super) fn come_back_to(&mut self, lane: LaneRx<T>, gave: bool) -> Found {
+    /// Goes on from an unfenced lane that is empty.
+    pub(super) fn revisit(&mut self, lane: LaneRx<T>, gave: bool) -> Found {
         if let Some(dry) = lane.ended() {
             if self.settle(lane, dry) {
                 return Found::Something;
@@ -16,17 +16,17 @@ impl<T> Inbox<T> {
             return self.linger(lane);
         }
         let messages = self.counted.messages;
-        self.polling.visited(gave, messages);
+        self.fences.record_visit(gave, messages);
         self.put_off(lane);
-        if self.polling.is_vain(messages) {
-            self.cease_polling();
-        } else if self.polling.has_visited_all()
-            && self.again.len() == self.polling.lanes()
+        if self.fences.is_unprofitable(messages) {
+            self.fence_all();
+        } else if self.fences.has_visited_all()
+            && self.again.len() == self.fences.lanes()
             && self.chain.is_empty()
             && !self.slots.is_due()
             && !self.fan_in.bell.ready.has_news(&self.slots)
         {
-            self.polling.found_nothing();
+            self.fences.forgive();
             return Found::Nothing;
         }
         self.next_lane()
@@ -34,28 +34,28 @@ impl<T> Inbox<T> {
 
     /// Begins to poll a lane, if what it gave in its turn shows that it is worth it.
     #[inline]
-    pub(super) fn poll_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
-        if gave >= WORTH_POLLING.min(self.fan_in.config.burst)
+    pub(super) fn unfence_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
+        if gave >= WORTH_UNFENCING.min(self.fan_in.config.burst)
             && !self.closed
-            && self.polling.may_begin(self.counted.messages)
-            && lane.poll()
+            && self.fences.may_unfence(self.counted.messages)
+            && lane.set_unfenced()
         {
-            self.polling.add(self.counted.messages);
+            self.fences.add_lane(self.counted.messages);
         }
     }
 
     /// Makes all lanes such that their producers pass a fence again.
     #[cold]
-    pub(super) fn cease_polling(&mut self) {
+    pub(super) fn fence_all(&mut self) {
         if let Some(lane) = &mut self.current {
-            lane.cease_polling();
+            lane.set_fenced();
         }
         for mut chain in [self.chain.again(), self.again.peek()] {
             while let Some(lane) = chain.next() {
                 // SAFETY: all of them are the receiver's, and no other view of them is in use.
-                unsafe { LaneRx::new(lane) }.cease_polling();
+                unsafe { LaneRx::new(lane) }.set_fenced();
             }
         }
-        self.polling.end(self.counted.messages);
+        self.fences.fence_all(self.counted.messages);
     }
 }

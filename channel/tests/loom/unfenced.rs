@@ -7,18 +7,18 @@ use loom::{future::block_on, thread};
 
 use crate::{Payload, lanes, model, payload, poll_once};
 
-/// Lanes that are polled from their second message on.
-fn polled(capacity: usize) -> Builder {
+/// Lanes that are unfenced from their second message on.
+fn unfenced(capacity: usize) -> Builder {
     lanemesh::register_membarrier().unwrap();
     lanes(capacity)
         .first_ring(capacity)
         .burst(1)
-        .polled_after(1)
+        .unfenced_after(1)
 }
 
-/// The same, with the two messages in it that let the lane be polled.
+/// The same, with the two messages in it that let the lane be unfenced.
 fn begun(capacity: usize) -> (Sender<Payload>, Receiver<Payload>) {
-    let (mut tx, rx) = polled(capacity).build();
+    let (mut tx, rx) = unfenced(capacity).build();
     for n in 0..2 {
         tx.try_send(payload(n)).unwrap();
     }
@@ -34,7 +34,7 @@ fn receive_to(rx: &mut Receiver<Payload>, last: u32) {
 
 /// The receiver polls the lane, gives it up to sleep, and is sent to meanwhile.
 #[test]
-fn polled_handshake() {
+fn unfenced_handshake() {
     model(2, || {
         let (mut tx, mut rx) = begun(4);
         let producer = thread::spawn(move || {
@@ -47,9 +47,9 @@ fn polled_handshake() {
     });
 }
 
-/// The producer of a polled lane goes.
+/// The producer of a unfenced lane goes.
 #[test]
-fn polled_sender_drop() {
+fn unfenced_sender_drop() {
     model(2, || {
         let (mut tx, mut rx) = begun(4);
         let producer = thread::spawn(move || {
@@ -63,7 +63,7 @@ fn polled_sender_drop() {
 
 /// The receiver closes while it polls: every message is received or given back.
 #[test]
-fn polled_close() {
+fn unfenced_close() {
     model(2, || {
         let (mut tx, mut rx) = begun(4);
         assert_eq!(rx.try_recv().unwrap().0, 0);
@@ -92,12 +92,12 @@ fn polled_close() {
     });
 }
 
-/// Two producers, one of them polled in vain while the other sends: a message that was sent before a look is
+/// Two producers, one of them unfenced and idle while the other sends: a message that was sent before a look is
 /// found by it.
 #[test]
-fn polled_lanes_are_all_looked_at() {
+fn unfenced_lanes_are_all_looked_at() {
     model(2, || {
-        let (mut first, mut rx) = polled(4).build();
+        let (mut first, mut rx) = unfenced(4).build();
         let mut second = first.clone();
         for n in 0..2 {
             first.try_send(payload(n)).unwrap();
@@ -121,9 +121,9 @@ fn polled_lanes_are_all_looked_at() {
     });
 }
 
-/// A producer that waits for room in a polled lane is woken.
+/// A producer that waits for room in a unfenced lane is woken.
 #[test]
-fn polled_waiting() {
+fn unfenced_waiting() {
     model(2, || {
         let (mut tx, mut rx) = begun(2);
         let producer = thread::spawn(move || {
