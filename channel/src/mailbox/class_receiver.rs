@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     error::TryRecvError,
-    receiver::{budget::Pace, inbox::Inbox},
+    receiver::{budget::CoopBudget, inbox::Inbox},
 };
 
 /// One class of a mailbox, borrowed from its receiver by [`MailboxReceiver::high`] or [`MailboxReceiver::low`].
@@ -30,13 +30,13 @@ use crate::{
 /// [`MailboxReceiver::low`]: crate::MailboxReceiver::low
 pub struct ClassReceiver<'a, T> {
     inbox: &'a mut Inbox<T>,
-    pace: &'a mut Pace,
+    budget: &'a mut CoopBudget,
 }
 
 impl<'a, T> ClassReceiver<'a, T> {
     #[inline]
-    pub(super) fn new(inbox: &'a mut Inbox<T>, pace: &'a mut Pace) -> Self {
-        Self { inbox, pace }
+    pub(super) fn new(inbox: &'a mut Inbox<T>, budget: &'a mut CoopBudget) -> Self {
+        Self { inbox, budget }
     }
 
     /// Takes a message of this class if there is one.
@@ -92,7 +92,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     /// the class closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.pace.poll(self.inbox, cx, Inbox::try_next, |_| 1)
+        self.budget.poll(self.inbox, cx, Inbox::try_next, |_| 1)
     }
 
     /// Polls for up to `limit` messages of this class, as [`recv_many`](Self::recv_many) does.
@@ -105,7 +105,7 @@ impl<'a, T> ClassReceiver<'a, T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        self.pace
+        self.budget
             .poll_many(self.inbox, cx, |inbox| inbox.try_next_many(into, limit))
     }
 }

@@ -15,7 +15,7 @@ pub use self::{
 use crate::{
     builder::Config,
     fan_in::FanIn,
-    receiver::{budget::Pace, inbox::Inbox},
+    receiver::{budget::CoopBudget, inbox::Inbox},
     sender::Sender,
 };
 
@@ -60,17 +60,17 @@ pub(crate) fn mailbox<High, Low>(
     low: Config,
     overflow: Overflow,
 ) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
-    let (high, low, pace) = (
+    let (high, low, budget) = (
         FanIn::shared(high),
         FanIn::shared(low),
-        Pace::new(low.budget),
+        CoopBudget::new(low.budget),
     );
     let receiver = MailboxReceiver {
         classes: Classes {
             high: Inbox::new(high.clone()),
             low: Inbox::new(low.clone()),
         },
-        pace,
+        budget,
         overflow,
     };
     (

@@ -10,7 +10,7 @@ use std::{
 use super::{ClassReceiver, Message, Overflow, WeakMailboxSender, classes::Classes};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    receiver::budget::Pace,
+    receiver::budget::CoopBudget,
     sender::WeakSender,
     stats::MailboxStats,
     sync::park,
@@ -26,7 +26,7 @@ use crate::{
 /// about the budget, which counts both classes.
 pub struct MailboxReceiver<High, Low> {
     pub(super) classes: Classes<High, Low>,
-    pub(super) pace: Pace,
+    pub(super) budget: CoopBudget,
     /// What new senders do when their low lane is full.
     pub(super) overflow: Overflow,
 }
@@ -100,7 +100,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// mailbox closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<High, Low>>> {
-        self.pace
+        self.budget
             .poll(&mut self.classes, cx, Classes::try_next, |_| 1)
     }
 
@@ -114,7 +114,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        self.pace.poll_many(&mut self.classes, cx, |classes| {
+        self.budget.poll_many(&mut self.classes, cx, |classes| {
             classes.try_next_many(into, limit)
         })
     }
@@ -134,20 +134,20 @@ impl<High, Low> MailboxReceiver<High, Low> {
         let look = |classes: &mut Classes<High, Low>| {
             (classes.high.has_next() || classes.low.has_next()).then_some(())
         };
-        let found = self.pace.poll(&mut self.classes, cx, look, |()| 1);
+        let found = self.budget.poll(&mut self.classes, cx, look, |()| 1);
         found.map(|found| found.is_some())
     }
 
     /// The high class alone.
     #[inline]
     pub fn high(&mut self) -> ClassReceiver<'_, High> {
-        ClassReceiver::new(&mut self.classes.high, &mut self.pace)
+        ClassReceiver::new(&mut self.classes.high, &mut self.budget)
     }
 
     /// The low class alone, whatever waits in the high class.
     #[inline]
     pub fn low(&mut self) -> ClassReceiver<'_, Low> {
-        ClassReceiver::new(&mut self.classes.low, &mut self.pace)
+        ClassReceiver::new(&mut self.classes.low, &mut self.budget)
     }
 
     /// Whether a high-priority message is there; a snapshot.
@@ -181,10 +181,10 @@ impl<High, Low> MailboxReceiver<High, Low> {
         park::receive(
             self,
             deadline,
-            |receiver| &mut receiver.pace.chase,
+            |receiver| &mut receiver.budget.chase,
             |receiver| receiver.classes.try_next(),
             |receiver, cx| {
-                receiver.pace.rest();
+                receiver.budget.reset();
                 receiver.poll_recv(cx)
             },
         )

@@ -1,4 +1,4 @@
-//! The pace of an async receiver: how much it gives before it lets its executor run others, and when it goes to
+//! The cooperative budget of an async receiver: how much it gives before it lets its executor run others, and when it goes to
 //! sleep.
 
 use std::{
@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// Messages without a pause, if they are slow.
-const SLOW: usize = 128;
+const MIN_MESSAGES: usize = 128;
 /// Messages without a pause at most, if they are quick.
-const QUICK: usize = 4096;
+const MAX_MESSAGES: usize = 4096;
 /// How long a receiver of quick messages goes on without a pause, once it has begun to look at the clock.
-const LONG: Duration = Duration::from_micros(50);
+const TIME_SLICE: Duration = Duration::from_micros(50);
 
 /// What a receiver takes messages from, of one class or of two.
 pub(crate) trait Source {
@@ -39,85 +39,86 @@ impl<T> Source for Inbox<T> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Pace {
-    budget: Budget,
+pub(crate) struct CoopBudget {
+    limit: Limit,
     /// Messages until the receiver pauses, or looks at the clock.
     left: usize,
     pub(crate) chase: Chase,
 }
 
 #[derive(Debug)]
-enum Budget {
+enum Limit {
     /// As many messages as that.
     Messages(usize),
-    /// [`SLOW`] messages, or as many up to [`QUICK`] as are handled within [`LONG`].
+    /// [`MIN_MESSAGES`] messages, or as many up to [`MAX_MESSAGES`] as are handled within [`TIME_SLICE`].
     Time { clock: Option<Clock> },
 }
 
-/// What a receiver that has not paused for half of [`SLOW`] knows of its speed.
+/// What a receiver that has not paused for half of [`MIN_MESSAGES`] knows of its speed.
 #[derive(Debug)]
 struct Clock {
     since: Instant,
     given: usize,
 }
 
-impl Budget {
+impl Limit {
     /// What may be given before the next look.
     fn first(&self) -> usize {
         match self {
             Self::Messages(count) => *count,
-            Self::Time { .. } => SLOW / 2,
+            Self::Time { .. } => MIN_MESSAGES / 2,
         }
     }
 
     /// What may be given on top of all that was; zero when it is time to pause.
-    fn more(&mut self) -> usize {
+    fn extend(&mut self) -> usize {
         let Self::Time { clock } = self else { return 0 };
         let now = Instant::now();
         let Some(clock) = clock else {
             *clock = Some(Clock {
                 since: now,
-                given: SLOW / 2,
+                given: MIN_MESSAGES / 2,
             });
-            return SLOW / 2;
+            return MIN_MESSAGES / 2;
         };
         // As many again will take as long again.
-        let quick = 2 * now.duration_since(clock.since) <= LONG && 2 * clock.given <= QUICK;
+        let quick =
+            2 * now.duration_since(clock.since) <= TIME_SLICE && 2 * clock.given <= MAX_MESSAGES;
         let more = if quick { clock.given } else { 0 };
         clock.given += more;
         more
     }
 }
 
-impl Pace {
-    /// The pace for a budget of so many messages, or for the one that goes by time.
+impl CoopBudget {
+    /// A budget of `messages`, or one that goes by time.
     #[inline(always)]
-    pub(crate) fn new(budget: Option<usize>) -> Self {
-        let budget = budget.map_or(Budget::Time { clock: None }, Budget::Messages);
+    pub(crate) fn new(messages: Option<usize>) -> Self {
+        let limit = messages.map_or(Limit::Time { clock: None }, Limit::Messages);
         Self {
-            left: budget.first(),
-            budget,
+            left: limit.first(),
+            limit,
             chase: Chase::new(),
         }
     }
 
     /// The task is going to pause: the budget is whole again.
     #[inline]
-    pub(crate) fn rest(&mut self) {
-        self.left = self.budget.first();
-        if let Budget::Time { clock } = &mut self.budget {
+    pub(crate) fn reset(&mut self) {
+        self.left = self.limit.first();
+        if let Limit::Time { clock } = &mut self.limit {
             *clock = None;
         }
     }
 
     /// Whether the budget has something left; if not, wakes the task for its next turn.
     #[cold]
-    fn goes_on(&mut self, cx: &mut Context<'_>) -> bool {
-        self.left = self.budget.more();
+    fn extend_or_yield(&mut self, cx: &mut Context<'_>) -> bool {
+        self.left = self.limit.extend();
         if self.left > 0 {
             return true;
         }
-        self.rest();
+        self.reset();
         cx.waker().wake_by_ref();
         false
     }
@@ -132,7 +133,7 @@ impl Pace {
         mut take: impl FnMut(&mut S) -> Option<R>,
         weigh: impl Fn(&R) -> usize,
     ) -> Poll<Option<R>> {
-        if self.left == 0 && !self.goes_on(cx) {
+        if self.left == 0 && !self.extend_or_yield(cx) {
             return Poll::Pending;
         }
         loop {
@@ -160,7 +161,7 @@ impl Pace {
                 }
             }
         }
-        self.rest();
+        self.reset();
         Poll::Pending
     }
 

@@ -15,7 +15,7 @@ use crate::{
     builder::Config,
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
-    receiver::budget::Pace,
+    receiver::budget::CoopBudget,
     receiver::inbox::Inbox,
     sender::Sender,
     stats::Stats,
@@ -34,14 +34,14 @@ use crate::{
 /// Dropping the receiver closes the channel and drops all messages in it.
 pub struct Receiver<T> {
     inbox: Inbox<T>,
-    pace: Pace,
+    budget: CoopBudget,
 }
 
 pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
     let fan_in = FanIn::shared(config);
     let receiver = Receiver {
         inbox: Inbox::new(fan_in.clone()),
-        pace: Pace::new(config.budget),
+        budget: CoopBudget::new(config.budget),
     };
     (Sender::first(fan_in), receiver)
 }
@@ -102,7 +102,8 @@ impl<T> Receiver<T> {
     /// the channel closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.pace.poll(&mut self.inbox, cx, Inbox::try_next, |_| 1)
+        self.budget
+            .poll(&mut self.inbox, cx, Inbox::try_next, |_| 1)
     }
 
     /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
@@ -115,7 +116,7 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        self.pace.poll_many(&mut self.inbox, cx, |inbox| {
+        self.budget.poll_many(&mut self.inbox, cx, |inbox| {
             inbox.try_next_many(into, limit)
         })
     }
@@ -133,7 +134,7 @@ impl<T> Receiver<T> {
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(());
-        let found = self.pace.poll(&mut self.inbox, cx, look, |()| 1);
+        let found = self.budget.poll(&mut self.inbox, cx, look, |()| 1);
         found.map(|found| found.is_some())
     }
 
@@ -160,10 +161,10 @@ impl<T> Receiver<T> {
         park::receive(
             self,
             deadline,
-            |receiver| &mut receiver.pace.chase,
+            |receiver| &mut receiver.budget.chase,
             |receiver| receiver.inbox.try_next(),
             |receiver, cx| {
-                receiver.pace.rest();
+                receiver.budget.reset();
                 receiver.poll_recv(cx)
             },
         )
