@@ -181,7 +181,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         park::receive(
             self,
             deadline,
-            |receiver| &mut receiver.budget.chase,
+            |receiver| &mut receiver.budget.standoff,
             |receiver| receiver.classes.try_next(),
             |receiver, cx| {
                 receiver.budget.reset();

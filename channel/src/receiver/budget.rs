@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     receiver::inbox::{Inbox, Sleep},
-    receiver::standoff::Chase,
+    receiver::standoff::Standoff,
 };
 
 /// Messages without a pause, if they are slow.
@@ -43,7 +43,7 @@ pub(crate) struct CoopBudget {
     limit: Limit,
     /// Messages until the receiver pauses, or looks at the clock.
     left: usize,
-    pub(crate) chase: Chase,
+    pub(crate) standoff: Standoff,
 }
 
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl CoopBudget {
         Self {
             left: limit.first(),
             limit,
-            chase: Chase::new(),
+            standoff: Standoff::new(),
         }
     }
 
@@ -141,10 +141,10 @@ impl CoopBudget {
             if let Some(taken) = &found {
                 let count = weigh(taken);
                 self.left = self.left.saturating_sub(count);
-                self.chase.count(count);
+                self.standoff.record(count);
                 return Poll::Ready(found);
             }
-            if self.chase.outwaits(source.lingered()) {
+            if self.standoff.outlasts(source.lingered()) {
                 continue;
             }
             match source.sleep(cx.waker()) {

@@ -161,7 +161,7 @@ impl<T> Receiver<T> {
         park::receive(
             self,
             deadline,
-            |receiver| &mut receiver.budget.chase,
+            |receiver| &mut receiver.budget.standoff,
             |receiver| receiver.inbox.try_next(),
             |receiver, cx| {
                 receiver.budget.reset();

@@ -10,35 +10,35 @@ use crate::{
 };
 
 /// Pauses of a receiver that keeps away: some 300 ns.
-const STAND_OFF: u32 = 24;
+const PAUSES: u32 = 24;
 /// Messages that must have come in that time, for a thread that would have gone on looking.
-const WORTH_SPINNING: u32 = 2;
+const WORTH_OF_A_SPIN: u32 = 2;
 /// The same for a task that would have gone to sleep.
-const WORTH_A_WAKE_UP: u32 = 8;
+const WORTH_OF_A_WAKE_UP: u32 = 8;
 /// Waits before the first attempt: many receivers do not live to see more.
-const FIRST_REST: u32 = 16;
+const FIRST_GAP: u32 = 16;
 /// Waits from one attempt that was not worth it to the next, at most.
-const LONGEST_REST: u32 = 1024;
+const MAX_GAP: u32 = 1024;
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Chase {
+pub(crate) struct Standoff {
     /// Messages since the last wait.
     run: u32,
-    keeps_away: bool,
+    standing_off: bool,
     /// Waits left until the next attempt.
-    rest: u32,
-    /// The rest after the next attempt that is not worth it.
-    next_rest: u32,
+    gap: u32,
+    /// The gap after the next attempt that is not worth it.
+    next_gap: u32,
 }
 
-impl Chase {
+impl Standoff {
     #[inline(always)]
     pub(crate) fn new() -> Self {
         Self {
             run: 0,
-            keeps_away: false,
-            rest: FIRST_REST,
-            next_rest: 1,
+            standing_off: false,
+            gap: FIRST_GAP,
+            next_gap: 1,
         }
     }
 
@@ -47,11 +47,11 @@ impl Chase {
     pub(crate) fn spin<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
         let first = attempt();
         if first.is_some() {
-            self.count(1);
+            self.record(1);
             return first;
         }
-        self.choose(WORTH_SPINNING);
-        if self.keeps_away {
+        self.decide(WORTH_OF_A_SPIN);
+        if self.standing_off {
             pause();
         }
         park::spin(attempt)
@@ -59,78 +59,78 @@ impl Chase {
 
     /// The receiver has taken messages, without a wait since the last.
     #[inline]
-    pub(crate) fn count(&mut self, messages: usize) {
+    pub(crate) fn record(&mut self, messages: usize) {
         self.run = self.run.wrapping_add(messages as u32);
     }
 
     /// Whether something came to the lane that a task lingers over, instead of going to sleep, while it kept away.
     #[inline]
-    pub(crate) fn outwaits<T>(&mut self, inbox: &Inbox<T>) -> bool {
+    pub(crate) fn outlasts<T>(&mut self, inbox: &Inbox<T>) -> bool {
         if !inbox.lingers() {
             return false;
         }
-        self.choose(WORTH_A_WAKE_UP);
-        if !self.keeps_away {
+        self.decide(WORTH_OF_A_WAKE_UP);
+        if !self.standing_off {
             return false;
         }
         pause();
         let came = inbox.has_lingered_for();
         if !came {
-            self.choose(WORTH_A_WAKE_UP);
+            self.decide(WORTH_OF_A_WAKE_UP);
         }
         came
     }
 
-    fn choose(&mut self, worth: u32) {
-        if self.keeps_away && self.run >= worth {
-            self.next_rest = 1;
-        } else if self.keeps_away {
-            self.rest = self.next_rest;
-            self.next_rest = (2 * self.next_rest).min(LONGEST_REST);
-            self.keeps_away = false;
-        } else if self.rest > 0 {
-            self.rest -= 1;
+    fn decide(&mut self, worth: u32) {
+        if self.standing_off && self.run >= worth {
+            self.next_gap = 1;
+        } else if self.standing_off {
+            self.gap = self.next_gap;
+            self.next_gap = (2 * self.next_gap).min(MAX_GAP);
+            self.standing_off = false;
+        } else if self.gap > 0 {
+            self.gap -= 1;
         } else {
             // In a model nothing is gained by it.
-            self.keeps_away = !cfg!(loom);
+            self.standing_off = !cfg!(loom);
         }
         self.run = 0;
     }
 }
 
 fn pause() {
-    (0..STAND_OFF).for_each(|_| spin_loop());
+    (0..PAUSES).for_each(|_| spin_loop());
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{Chase, FIRST_REST, LONGEST_REST, WORTH_SPINNING};
+    use super::{FIRST_GAP, MAX_GAP, Standoff, WORTH_OF_A_SPIN};
 
     /// Whether the receiver keeps away at each of `waits` waits, after each of which `run` messages come at once.
-    fn kept_away(chase: &mut Chase, waits: usize, run: u32) -> usize {
+    fn stood_off(standoff: &mut Standoff, waits: usize, run: u32) -> usize {
         let wait = |_: &usize| {
             let mut looked = false;
-            chase.spin(|| std::mem::replace(&mut looked, true).then_some(()));
-            let away = chase.keeps_away;
-            (0..run).for_each(|_| assert!(chase.spin(|| Some(())).is_some()));
+            standoff.spin(|| std::mem::replace(&mut looked, true).then_some(()));
+            let away = standoff.standing_off;
+            (0..run).for_each(|_| assert!(standoff.spin(|| Some(())).is_some()));
             away
         };
         (0..waits).filter(wait).count()
     }
 
     #[test]
-    fn a_stream_is_kept_away_from_and_single_messages_hardly_ever() {
-        let mut chase = Chase::new();
-        let first = kept_away(&mut chase, FIRST_REST as usize, WORTH_SPINNING);
+    fn a_stream_is_stood_off_from_and_single_messages_hardly_ever() {
+        let mut standoff = Standoff::new();
+        let first = stood_off(&mut standoff, FIRST_GAP as usize, WORTH_OF_A_SPIN);
         assert_eq!(first, 0);
-        assert_eq!(kept_away(&mut chase, 100, WORTH_SPINNING), 100);
-        // Every rest is twice the one before.
-        let tries = kept_away(&mut chase, 2 * LONGEST_REST as usize, 0);
+        assert_eq!(stood_off(&mut standoff, 100, WORTH_OF_A_SPIN), 100);
+        // Every gap is twice the one before.
+        let tries = stood_off(&mut standoff, 2 * MAX_GAP as usize, 0);
         assert!((8..=13).contains(&tries), "kept away {tries} times");
-        let resting = kept_away(&mut chase, 10 * LONGEST_REST as usize, 0);
+        let resting = stood_off(&mut standoff, 10 * MAX_GAP as usize, 0);
         assert!((8..=11).contains(&resting), "kept away {resting} times");
         // The next attempt finds a stream, and so do all that follow.
-        let stream = kept_away(&mut chase, 2 * LONGEST_REST as usize, WORTH_SPINNING);
-        assert!(stream >= LONGEST_REST as usize, "kept away {stream} times");
+        let stream = stood_off(&mut standoff, 2 * MAX_GAP as usize, WORTH_OF_A_SPIN);
+        assert!(stream >= MAX_GAP as usize, "kept away {stream} times");
     }
 }

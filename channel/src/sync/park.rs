@@ -11,7 +11,7 @@ use std::{
 
 use crossbeam_utils::Backoff;
 
-use crate::{error::RecvTimeoutError, receiver::standoff::Chase};
+use crate::{error::RecvTimeoutError, receiver::standoff::Standoff};
 
 struct Unpark(Thread);
 
@@ -93,15 +93,15 @@ fn give_way<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
 pub(crate) fn receive<S, R>(
     from: &mut S,
     deadline: Option<Instant>,
-    chase: impl Fn(&mut S) -> &mut Chase,
+    standoff: impl Fn(&mut S) -> &mut Standoff,
     attempt: impl Fn(&mut S) -> Option<R>,
     poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<Option<R>>,
 ) -> Result<R, RecvTimeoutError> {
-    let mut own = *chase(from);
+    let mut own = *standoff(from);
     let spun = own.spin(|| attempt(from)).map(Some);
     let received = spun.or_else(|| block_on(deadline, |cx| poll(from, cx)));
     // What the polls of a parked thread have learnt is of a task's ways.
-    *chase(from) = own;
+    *standoff(from) = own;
     match received {
         Some(Some(message)) => Ok(message),
         Some(None) => Err(RecvTimeoutError::Closed),
