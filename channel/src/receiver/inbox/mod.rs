@@ -12,7 +12,7 @@ mod unfenced;
 
 use std::{fmt, mem, task::Waker};
 
-use self::{fence_policy::FencePolicy, quota::Turn};
+use self::{fence_policy::FencePolicy, quota::Quota};
 use crate::{
     error::TryRecvError,
     fan_in::FanIn,
@@ -28,7 +28,7 @@ pub(crate) struct Inbox<T> {
     /// The lane that is being emptied, or, when there is nothing else to do, the last one that was: it
     /// is given up only when the receiver goes to sleep or elsewhere.
     current: Option<LaneRx<T>>,
-    turn: Turn,
+    quota: Quota,
     /// Lanes yet to be come to in this round.
     chain: Chain<T>,
     /// Lanes that had more than their turn allowed.
@@ -90,7 +90,7 @@ impl<T> Inbox<T> {
         Self {
             fan_in,
             current: None,
-            turn: Turn::default(),
+            quota: Quota::default(),
             chain: Chain::empty(),
             again: LaneQueue::new(),
             in_again: false,
@@ -122,12 +122,12 @@ impl<T> Inbox<T> {
     #[inline]
     pub(crate) fn try_next_within(&mut self, patience: &mut usize) -> Option<T> {
         loop {
-            if self.turn.left() > 0
+            if self.quota.left() > 0
                 && let Some(lane) = &mut self.current
                 && let Some(message) = lane.pop()
             {
-                if self.turn.give(1) {
-                    self.book();
+                if self.quota.consume(1) {
+                    self.checkpoint();
                 }
                 return Some(message);
             }
@@ -150,13 +150,13 @@ impl<T> Inbox<T> {
     pub(crate) fn try_next_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
         let mut count = 0;
         while count < limit {
-            if self.turn.left() > 0
+            if self.quota.left() > 0
                 && let Some(lane) = &mut self.current
             {
-                let popped = lane.pop_into(into, self.turn.left().min(limit - count));
+                let popped = lane.pop_into(into, self.quota.left().min(limit - count));
                 if popped > 0 {
-                    if self.turn.give(popped) {
-                        self.book();
+                    if self.quota.consume(popped) {
+                        self.checkpoint();
                     }
                     count += popped;
                     continue;
@@ -177,8 +177,8 @@ impl<T> Inbox<T> {
 
     /// Counts what the current lane has given, and makes it known to its producer if that is much.
     #[inline]
-    fn book(&mut self) {
-        let given = self.turn.book();
+    fn checkpoint(&mut self) {
+        let given = self.quota.checkpoint();
         if given == 0 {
             return;
         }
@@ -186,7 +186,7 @@ impl<T> Inbox<T> {
         if let Some(lane) = &mut self.current {
             lane.took(given);
             let half = self.fan_in.config.half();
-            self.turn.book_after(lane.until_room(half));
+            self.quota.checkpoint_after(lane.until_room(half));
             lane.make_room(half);
         }
     }
@@ -202,7 +202,7 @@ impl<T> Inbox<T> {
 
     /// Puts a lane off until the next round. All that was taken from it is made known to its producer.
     #[inline]
-    fn put_off(&mut self, mut lane: LaneRx<T>) {
+    fn requeue(&mut self, mut lane: LaneRx<T>) {
         // SAFETY: the lane is the receiver's, and in no list.
         unsafe { self.again.push(lane.as_lane()) };
         lane.make_room(1);
@@ -210,10 +210,10 @@ impl<T> Inbox<T> {
     }
 
     /// Makes a lane the current one.
-    fn turn_to(&mut self, lane: LaneRx<T>) {
+    fn start_lane(&mut self, lane: LaneRx<T>) {
         self.current = Some(lane);
-        self.turn.begin(self.fan_in.config.burst);
-        self.turn.book_after(self.fan_in.config.half());
+        self.quota.start(self.fan_in.config.burst);
+        self.quota.checkpoint_after(self.fan_in.config.half());
     }
 
     /// Goes on to what comes next. A receiver that has nothing to go on with looks at the list alone.
@@ -233,16 +233,16 @@ impl<T> Inbox<T> {
     /// Goes on from a lane that is empty or has had its turn.
     #[inline(never)]
     fn find(&mut self) -> Found {
-        self.book();
+        self.checkpoint();
         if let Some(mut lane) = self.current.take() {
-            let (gave, all) = self.turn.so_far();
+            let (gave, all) = self.quota.used();
             self.unfence_if_worth(&mut lane, gave);
             if all {
                 if !self.has_other_work() {
-                    self.turn_to(lane);
+                    self.start_lane(lane);
                     return Found::Something;
                 }
-                self.put_off(lane);
+                self.requeue(lane);
             } else if self.closed {
                 // SAFETY: the channel is closed.
                 let dry = unsafe { lane.seal() };
@@ -284,7 +284,7 @@ impl<T> Inbox<T> {
                 false
             }
             Dry::Kept => {
-                self.turn_to(lane);
+                self.start_lane(lane);
                 if let Some(lane) = &self.current {
                     self.woke |= lane.wake_waiting();
                 }
@@ -339,7 +339,7 @@ impl<T> Inbox<T> {
             self.counted.delay.record(lane.stamp().elapsed());
         }
         self.counted.high_water = self.counted.high_water.max(lane.backlog());
-        self.turn_to(lane);
+        self.start_lane(lane);
     }
 
     /// A message from a claimed slot, if one is written.
@@ -442,7 +442,7 @@ impl<T> Inbox<T> {
         if self.current.is_none() {
             return false;
         }
-        self.book();
+        self.checkpoint();
         let Some(mut lane) = self.current.take() else {
             return false;
         };
@@ -484,7 +484,7 @@ impl<T> Inbox<T> {
     /// Whether a message is there, without taking it. May move lanes about.
     pub(crate) fn has_next(&mut self) -> bool {
         loop {
-            if self.turn.left() > 0
+            if self.quota.left() > 0
                 && let Some(lane) = &self.current
                 && lane.backlog() > 0
             {
@@ -541,7 +541,7 @@ impl<T> Inbox<T> {
             lanes_open: self.fan_in.lanes(),
             depth: self.len(),
             high_water: self.counted.high_water,
-            messages: self.counted.messages + self.turn.unbooked() as u64,
+            messages: self.counted.messages + self.quota.since_checkpoint() as u64,
             wakeups: self.counted.wakeups,
             dropped: self.fan_in.dropped(),
             #[cfg(feature = "quanta")]

@@ -2,28 +2,28 @@
 //! given is booked once in a while.
 
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct Quota {
     /// Messages that may be given before the books are done.
     left: u32,
     /// What `left` was when they were last done.
-    booked: u32,
+    left_at_checkpoint: u32,
     /// Messages until it is another lane's turn, as of then.
-    rest: u32,
+    remaining: u32,
     /// Messages of the whole turn.
-    whole: u32,
+    total: u32,
 }
 
-impl Turn {
+impl Quota {
     /// A lane's turn of so many messages begins. The books must be done.
-    pub(crate) fn begin(&mut self, messages: usize) {
-        self.whole = u32::try_from(messages).unwrap_or(u32::MAX);
-        self.rest = self.whole;
+    pub(crate) fn start(&mut self, messages: usize) {
+        self.total = u32::try_from(messages).unwrap_or(u32::MAX);
+        self.remaining = self.total;
     }
 
     /// Books are to be done after at most so many messages from here.
-    pub(crate) fn book_after(&mut self, messages: usize) {
-        self.left = messages.min(self.rest as usize) as u32;
-        self.booked = self.left;
+    pub(crate) fn checkpoint_after(&mut self, messages: usize) {
+        self.left = messages.min(self.remaining as usize) as u32;
+        self.left_at_checkpoint = self.left;
     }
 
     #[inline]
@@ -33,29 +33,29 @@ impl Turn {
 
     /// The lane has given so many. `true` when the books are to be done.
     #[inline]
-    pub(crate) fn give(&mut self, messages: usize) -> bool {
+    pub(crate) fn consume(&mut self, messages: usize) -> bool {
         self.left -= messages as u32;
         self.left == 0
     }
 
     /// Messages that were given and not booked.
     #[inline]
-    pub(crate) fn unbooked(&self) -> usize {
-        (self.booked - self.left) as usize
+    pub(crate) fn since_checkpoint(&self) -> usize {
+        (self.left_at_checkpoint - self.left) as usize
     }
 
     /// Does the books: says how many were given since they were last done.
     #[inline]
-    pub(crate) fn book(&mut self) -> usize {
-        let given = self.unbooked();
-        self.booked = self.left;
-        self.rest -= given as u32;
+    pub(crate) fn checkpoint(&mut self) -> usize {
+        let given = self.since_checkpoint();
+        self.left_at_checkpoint = self.left;
+        self.remaining -= given as u32;
         given
     }
 
     /// Messages of this turn so far, and whether that is all of it. The books must be done.
     #[inline]
-    pub(crate) fn so_far(&self) -> (usize, bool) {
-        ((self.whole - self.rest) as usize, self.rest == 0)
+    pub(crate) fn used(&self) -> (usize, bool) {
+        ((self.total - self.remaining) as usize, self.remaining == 0)
     }
 }

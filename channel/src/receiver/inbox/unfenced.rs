@@ -17,7 +17,7 @@ impl<T> Inbox<T> {
         }
         let messages = self.counted.messages;
         self.fences.record_visit(gave, messages);
-        self.put_off(lane);
+        self.requeue(lane);
         if self.fences.is_unprofitable(messages) {
             self.fence_all();
         } else if self.fences.has_visited_all()
