@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct Config {
     // What each send needs comes first, beside what else it needs of the fan_in.
     /// One less than the largest power of two within half of the capacity, rounded up.
-    pub(crate) tell_mask: u32,
+    pub(crate) notify_mask: u32,
     pub(crate) unfenced_after: u32,
     pub(crate) lane_capacity: usize,
     pub(crate) first_ring: usize,
@@ -67,7 +67,7 @@ impl Builder {
             budget: None,
             unfenced_after: 1024,
             shared_slots: MAX_SLOTS,
-            tell_mask: (1 << lane_capacity.div_ceil(2).min(1 << 30).ilog2()) - 1,
+            notify_mask: (1 << lane_capacity.div_ceil(2).min(1 << 30).ilog2()) - 1,
         })
     }
 

@@ -79,7 +79,7 @@ struct Closers {
 }
 
 impl<T> Bell<T> {
-    /// Sends a message by a shared slot; gives it back when none is free. With `tell` the receiver looks,
+    /// Sends a message by a shared slot; gives it back when none is free. With `notify` the receiver looks,
     /// once it has taken the message, whether the producer waits for room.
     ///
     /// # Safety
@@ -89,7 +89,7 @@ impl<T> Bell<T> {
     pub(crate) unsafe fn try_shared_slot(
         &self,
         lane: LaneName<T>,
-        tell: bool,
+        notify: bool,
         habit: &mut Habit,
         message: T,
     ) -> Result<(), T> {
@@ -98,7 +98,7 @@ impl<T> Bell<T> {
             return Err(message);
         };
         // SAFETY: the right was won just now, from this list; the lane is the caller's.
-        unsafe { self.shared_slots.put(&right.claim, lane, tell, message) };
+        unsafe { self.shared_slots.put(&right.claim, lane, notify, message) };
         habit.put(&right.claim, right.alone);
         self.ready.ring(right);
         Ok(())

@@ -45,12 +45,12 @@ impl Set {
 }
 
 /// In `owner`, beside a lane's address: whoever takes this message looks whether its producer waits.
-const TELL: usize = 1;
+const NOTIFY: usize = 1;
 
 /// One slot.
 #[derive(Debug)]
 struct SharedSlot<T> {
-    /// The lane of the producer whose message is here, perhaps with `TELL`; null when there is none.
+    /// The lane of the producer whose message is here, perhaps with `NOTIFY`; null when there is none.
     owner: AtomicPtr<Lane<T>>,
     message: UnsafeCell<MaybeUninit<T>>,
     /// When the message was put there.
@@ -84,7 +84,7 @@ pub(crate) struct Taken<'a, T> {
     pub(crate) stamp: &'a Stamp,
     /// The lane of the message's producer, which may be waiting for room. The producer, or else this class's
     /// ready list, keeps it alive unless the channel is closed.
-    pub(crate) tell: Option<NonNull<Lane<T>>>,
+    pub(crate) notify: Option<NonNull<Lane<T>>>,
 }
 
 /// A slot that a producer has won, for as long as it is the producer's or holds its message.
@@ -169,7 +169,7 @@ impl<T> SharedSlots<T> {
         drop(unsafe { Box::from_raw(slots) });
     }
 
-    /// Fills a slot with a message of the producer of `lane`. With `tell` the receiver looks, once it has taken
+    /// Fills a slot with a message of the producer of `lane`. With `notify` the receiver looks, once it has taken
     /// the message, whether that producer waits for room.
     ///
     /// # Safety
@@ -177,7 +177,13 @@ impl<T> SharedSlots<T> {
     /// The caller must have won the claim from the ready list of the same fan-in, with at least Acquire, and
     /// call this once for it. The lane must be open, and its own.
     #[inline]
-    pub(crate) unsafe fn put(&self, claim: &SlotIndex, lane: LaneName<T>, tell: bool, message: T) {
+    pub(crate) unsafe fn put(
+        &self,
+        claim: &SlotIndex,
+        lane: LaneName<T>,
+        notify: bool,
+        message: T,
+    ) {
         let slot = &self.slots()[claim.index()];
         slot.stamp.set();
         // SAFETY: the caller alone may write here until the slot has an owner.
@@ -191,7 +197,7 @@ impl<T> SharedSlots<T> {
         let owner = lane
             .get()
             .as_ptr()
-            .map_addr(|a| a | (usize::from(tell) * TELL));
+            .map_addr(|a| a | (usize::from(notify) * NOTIFY));
         // ORDERING: Release pairs with the Acquire in `owner`: the message is written.
         slot.owner.store(owner, release);
     }
@@ -202,7 +208,7 @@ impl<T> SharedSlots<T> {
         let lane = lane.get().as_ptr();
         // ORDERING: Acquire pairs with the Release in `take`: what the caller does comes after.
         let owner =
-            |slot: &SharedSlot<T>| slot.owner.load(Ordering::Acquire).map_addr(|a| a & !TELL);
+            |slot: &SharedSlot<T>| slot.owner.load(Ordering::Acquire).map_addr(|a| a & !NOTIFY);
         self.slots()
             .iter()
             .filter(|slot| owner(slot) == lane)
@@ -216,7 +222,7 @@ impl<T> SharedSlots<T> {
         let owner = self.slots()[usize::from(index)]
             .owner
             .load(Ordering::Acquire);
-        owner.map_addr(|a| a & !TELL) == lane.get().as_ptr()
+        owner.map_addr(|a| a & !NOTIFY) == lane.get().as_ptr()
     }
 
     /// Messages in all slots; a snapshot.
@@ -228,7 +234,7 @@ impl<T> SharedSlots<T> {
 }
 
 impl<T> SharedSlot<T> {
-    /// The lane of the producer whose message is here, perhaps with `TELL`, if it is written.
+    /// The lane of the producer whose message is here, perhaps with `NOTIFY`, if it is written.
     #[inline]
     fn owner(&self) -> Option<NonNull<Lane<T>>> {
         // ORDERING: Acquire pairs with the Release in `put`: the message is written.
@@ -249,12 +255,12 @@ impl<T> SharedSlot<T> {
         // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this slot comes
         // by a claim, which acquires what the receiver released when it opened the set.
         self.owner.store(ptr::null_mut(), Ordering::Release);
-        let tells = owner.addr().get() & TELL != 0;
-        let lane = NonNull::new(owner.as_ptr().map_addr(|a| a & !TELL));
+        let notifies = owner.addr().get() & NOTIFY != 0;
+        let lane = NonNull::new(owner.as_ptr().map_addr(|a| a & !NOTIFY));
         Taken {
             message,
             stamp: &self.stamp,
-            tell: lane.filter(|_| tells),
+            notify: lane.filter(|_| notifies),
         }
     }
 }

@@ -112,11 +112,11 @@ impl<T> Sender<T> {
             Some(lane) if self.fan_in.bell.shared_slots.limit() > 0 && !self.habit.is_busy() => {
                 // In any half of the capacity there is a message for which the receiver looks whether this
                 // sender waits.
-                let tell = self.credit & self.fan_in.config.tell_mask == 0;
+                let notify = self.credit & self.fan_in.config.notify_mask == 0;
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
                     let bell = &self.fan_in.bell;
-                    bell.try_shared_slot(lane.name(), tell, &mut self.habit, message)
+                    bell.try_shared_slot(lane.name(), notify, &mut self.habit, message)
                 };
                 match sent {
                     Ok(()) => return Ok(()),

@@ -11,7 +11,7 @@ pub(crate) use system::{heavy_fence, is_available, is_possible, light_fence};
 /// `membarrier`: Linux since 4.14.
 ///
 /// From then on a receiver that finds messages in its lanes for long, without sleeping
-/// ([`Builder::unfenced_after`](crate::Builder::unfenced_after)), tells those producers to leave the fence out, a third
+/// ([`Builder::unfenced_after`](crate::Builder::unfenced_after)), notifies those producers to leave the fence out, a third
 /// of what a send through a lane costs. Before it sleeps it makes all running threads of the process pass a fence,
 /// which costs it some microseconds, and interrupts them for a moment. It does so only while the one is worth
 /// several times the other, as it measures.

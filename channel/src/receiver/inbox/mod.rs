@@ -353,7 +353,7 @@ impl<T> Inbox<T> {
         self.counted.messages += 1;
         #[cfg(feature = "quanta")]
         self.counted.delay.record(taken.stamp.elapsed());
-        if let Some(lane) = taken.tell
+        if let Some(lane) = taken.notify
             && !self.closed
         {
             // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees that
