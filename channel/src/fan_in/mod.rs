@@ -14,7 +14,7 @@ use crate::{
     builder::Config,
     fan_in::lane::{Lane, LaneName, LaneTx},
     fan_in::ready::ReadyList,
-    fan_in::shared_slots::{Habit, SharedSlots},
+    fan_in::shared_slots::{SendHistory, SharedSlots},
     sync::wake_all::WakeAll,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
@@ -90,7 +90,7 @@ impl<T> Bell<T> {
         &self,
         lane: LaneName<T>,
         notify: bool,
-        habit: &mut Habit,
+        history: &mut SendHistory,
         message: T,
     ) -> Result<(), T> {
         self.shared_slots.open();
@@ -99,7 +99,7 @@ impl<T> Bell<T> {
         };
         // SAFETY: the right was won just now, from this list; the lane is the caller's.
         unsafe { self.shared_slots.put(&right.claim, lane, notify, message) };
-        habit.put(&right.claim, right.alone);
+        history.sent_by_slot(&right.claim, right.alone);
         self.ready.ring(right);
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     fan_in::lane::Lane,
-    fan_in::shared_slots::{Set, SlotIndex, Watch},
+    fan_in::shared_slots::{Set, SlotIndex, SlotReader},
     sync::wake_cell::{Slot, WakeCell},
     sync::{AtomicBool, AtomicPtr, Ordering, mutant},
 };
@@ -182,7 +182,7 @@ pub(crate) struct Claim {
 impl<T> ReadyList<T> {
     pub(crate) fn new() -> Self {
         Self {
-            head: AtomicPtr::new(Head::idle(Watch::new().open()).0),
+            head: AtomicPtr::new(Head::idle(SlotReader::new().open()).0),
             hung_up: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             wake: WakeCell::new(),
@@ -346,10 +346,10 @@ impl<T> ReadyList<T> {
 
     /// Whether `take` would bring something. Only the receiver calls this, and not after `close`.
     #[inline]
-    pub(crate) fn has_news(&self, watch: &Watch) -> bool {
+    pub(crate) fn has_news(&self, reader: &SlotReader) -> bool {
         // ORDERING: Relaxed; a stale answer only delays, and whoever acts on a fresh one takes.
         let head = self.head.load(Ordering::Relaxed).addr();
-        let idle = Head::<T>::idle(watch.open()).0.addr();
+        let idle = Head::<T>::idle(reader.open()).0.addr();
         // Armed or not; it is not closed, and a lane's address differs elsewhere.
         (head ^ idle) & !(ARMED_FIRST | ARMED_SECOND) != 0
     }
@@ -357,7 +357,7 @@ impl<T> ReadyList<T> {
     /// Takes all that is in the list, and opens the other set of slots. Only the receiver calls this,
     /// and not after `close`.
     #[inline]
-    pub(crate) fn take(&self, watch: &mut Watch) -> Taken<T> {
+    pub(crate) fn take(&self, reader: &mut SlotReader) -> Taken<T> {
         let order = if mutant("take_acquire") {
             Ordering::Release
         } else if mutant("slots_reopened") {
@@ -368,8 +368,8 @@ impl<T> ReadyList<T> {
         // ORDERING: Acquire pairs with the Release of every push since the last take: each push is a
         // read-modify-write, so all of them belong to one release sequence. Release: the slots of the set
         // that this opens were emptied before the next producer's claim.
-        let taken = unpack(Head(self.head.swap(Head::idle(watch.next()).0, order)));
-        watch.turn(taken.claimed);
+        let taken = unpack(Head(self.head.swap(Head::idle(reader.next()).0, order)));
+        reader.switch(taken.claimed);
         taken
     }
 
@@ -380,8 +380,8 @@ impl<T> ReadyList<T> {
     /// Only the receiver may call this, after it has emptied and given up every lane and every slot, with
     /// the open set not shut, and not after `close`.
     #[inline]
-    pub(crate) unsafe fn arm(&self, watch: &Watch, waker: &Waker) -> Arm {
-        let idle = Head::idle(watch.open());
+    pub(crate) unsafe fn arm(&self, reader: &SlotReader, waker: &Waker) -> Arm {
+        let idle = Head::idle(reader.open());
         // ORDERING: Relaxed; only the receiver arms, so an armed head is its own store, and anything
         // else is taken with Acquire.
         let head = Head(self.head.load(Ordering::Relaxed));
@@ -449,7 +449,7 @@ impl<T> ReadyList<T> {
     }
 
     /// Makes every later push fail, and takes what is there. Only the receiver calls this, once.
-    pub(crate) fn close(&self, watch: &mut Watch) -> Taken<T> {
+    pub(crate) fn close(&self, reader: &mut SlotReader) -> Taken<T> {
         // ORDERING: Acquire as in `take`; Release pairs with the Acquire of a push that finds *closed*.
         let head = Head(self.head.swap(word(CLOSED), Ordering::AcqRel));
         if let Some(slot) = head.armed() {
@@ -458,7 +458,7 @@ impl<T> ReadyList<T> {
         // SAFETY: the receiver is here and awake, and the flag is down for good.
         unsafe { self.wake.clear() };
         let taken = unpack(head);
-        watch.close(taken.claimed);
+        reader.close(taken.claimed);
         taken
     }
 

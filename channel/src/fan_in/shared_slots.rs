@@ -290,7 +290,7 @@ const STREAK: u8 = 3;
 
 /// How a producer has fared with the slots of late, by which it chooses between them and its lane.
 #[derive(Debug)]
-pub(crate) struct Habit {
+pub(crate) struct SendHistory {
     /// Where the last message was put; `NONE` when there is none of this producer's in any slot.
     last: u8,
     /// Messages in a row that were put into one set, each behind the one before: meanwhile the receiver has
@@ -301,7 +301,7 @@ pub(crate) struct Habit {
     streak: u8,
 }
 
-impl Habit {
+impl SendHistory {
     /// No slot has this index.
     const NONE: u8 = u8::MAX;
 
@@ -328,14 +328,14 @@ impl Habit {
 
     /// Whether the next message should go by the lane, for it is cheaper for many.
     #[inline]
-    pub(crate) fn is_busy(&self) -> bool {
+    pub(crate) fn prefers_lane(&self) -> bool {
         self.burst >= BURST || self.streak >= STREAK
     }
 
     /// A message was put into the slot of `claim`; `alone` if the receiver was awake with nothing else to
     /// do.
     #[inline]
-    pub(crate) fn put(&mut self, claim: &SlotIndex, alone: bool) {
+    pub(crate) fn sent_by_slot(&mut self, claim: &SlotIndex, alone: bool) {
         let index = claim.index() as u8;
         let behind = index > self.last && (index ^ self.last) & 1 == 0;
         self.burst = if behind { self.burst + 1 } else { 1 };
@@ -345,19 +345,19 @@ impl Habit {
 
     /// A message went by the lane.
     #[inline]
-    pub(crate) fn lane(&mut self) {
+    pub(crate) fn sent_by_lane(&mut self) {
         (self.burst, self.streak) = (0, 0);
     }
 
     /// The producer has to wait for room: its next message goes by the lane.
-    pub(crate) fn wait(&mut self) {
+    pub(crate) fn waited(&mut self) {
         self.streak = STREAK;
     }
 }
 
 /// What the receiver knows of the slots.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct SlotReader {
     /// Slots of each set that were claimed and not yet emptied, a bit for each.
     claimed: [u64; 2],
     /// The set that producers claim from. Its claimed slots that are known here are from its turn before,
@@ -375,7 +375,7 @@ struct Written<'a, T> {
     owner: NonNull<Lane<T>>,
 }
 
-impl Watch {
+impl SlotReader {
     pub(crate) fn new() -> Self {
         Self {
             claimed: [0; 2],
@@ -404,14 +404,14 @@ impl Watch {
 
     /// The open set was replaced by `next`, after `count` of its slots had been claimed.
     #[inline]
-    pub(crate) fn turn(&mut self, count: usize) {
+    pub(crate) fn switch(&mut self, count: usize) {
         let (next, shut) = self.next();
-        self.learn(count);
+        self.record_claims(count);
         (self.open, self.shut) = (next, shut);
     }
 
     #[inline]
-    fn learn(&mut self, count: usize) {
+    fn record_claims(&mut self, count: usize) {
         if !self.shut {
             self.claimed[self.open as usize] = (1 << count) - 1;
         }
@@ -419,7 +419,7 @@ impl Watch {
 
     /// The channel was closed, after `count` slots of the open set had been claimed.
     pub(crate) fn close(&mut self, count: usize) {
-        self.learn(count);
+        self.record_claims(count);
         if !self.shut {
             // What is left of the other set is older.
             self.open = self.open.other();
@@ -428,14 +428,14 @@ impl Watch {
 
     /// Whether a claimed slot has not been emptied.
     #[inline]
-    pub(crate) fn is_due(&self) -> bool {
+    pub(crate) fn has_claimed(&self) -> bool {
         self.claimed != [0; 2]
     }
 
     /// A claimed slot whose message is written.
     #[inline]
     fn written<'a, T>(&self, slots: &'a SharedSlots<T>) -> Option<Written<'a, T>> {
-        if !self.is_due() {
+        if !self.has_claimed() {
             return None;
         }
         let slots = slots.slots();
@@ -463,7 +463,7 @@ impl Watch {
     ///
     /// # Safety
     ///
-    /// Only the receiver of the fan-in of `slots` may call this, with its own watch.
+    /// Only the receiver of the fan-in of `slots` may call this, with its own reader.
     #[inline]
     pub(crate) unsafe fn take<'a, T>(&mut self, slots: &'a SharedSlots<T>) -> Option<Taken<'a, T>> {
         let Written { claim, slot, owner } = self.written(slots)?;

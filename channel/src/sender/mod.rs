@@ -17,7 +17,7 @@ use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
     fan_in::FanIn,
     fan_in::lane::LaneTx,
-    fan_in::shared_slots::Habit,
+    fan_in::shared_slots::SendHistory,
     sync::park,
     sync::{Arc, Exclusive},
 };
@@ -39,7 +39,7 @@ pub struct Sender<T> {
     /// Messages for which there is room, by the last count; there may be more.
     credit: u32,
     way: Way,
-    habit: Habit,
+    history: SendHistory,
 }
 
 /// Where messages of a sender may be, besides the shared slots.
@@ -62,7 +62,7 @@ impl<T> Sender<T> {
             staged: None,
             credit: 0,
             way: Way::Slots,
-            habit: Habit::new(),
+            history: SendHistory::new(),
         }
     }
 
@@ -109,14 +109,16 @@ impl<T> Sender<T> {
         }
         self.credit -= 1;
         let message = match &self.lane {
-            Some(lane) if self.fan_in.bell.shared_slots.limit() > 0 && !self.habit.is_busy() => {
+            Some(lane)
+                if self.fan_in.bell.shared_slots.limit() > 0 && !self.history.prefers_lane() =>
+            {
                 // In any half of the capacity there is a message for which the receiver looks whether this
                 // sender waits.
                 let notify = self.credit & self.fan_in.config.notify_mask == 0;
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
                     let bell = &self.fan_in.bell;
-                    bell.try_shared_slot(lane.name(), notify, &mut self.habit, message)
+                    bell.try_shared_slot(lane.name(), notify, &mut self.history, message)
                 };
                 match sent {
                     Ok(()) => return Ok(()),
@@ -125,7 +127,7 @@ impl<T> Sender<T> {
             }
             _ => message,
         };
-        self.habit.lane();
+        self.history.sent_by_lane();
         self.way = Way::Lane;
         match self.lane.as_mut().map(LaneTx::clear) {
             Some(Some(clear)) => clear
@@ -205,7 +207,7 @@ impl<T> Sender<T> {
         let mut used = self
             .lane
             .as_ref()
-            .map_or(0, |lane| self.habit.count(slots, lane.name()));
+            .map_or(0, |lane| self.history.count(slots, lane.name()));
         // Else there is nothing in the lane, which is then not looked at.
         if self.way != Way::Slots {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
@@ -363,7 +365,7 @@ impl<T> Sender<T> {
         } else if self.has_room() {
             Ok(())
         } else {
-            self.habit.wait();
+            self.history.waited();
             if !waits {
                 // The receiver is waking this sender at this moment, by another waker.
                 cx.waker().wake_by_ref();

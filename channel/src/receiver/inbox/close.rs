@@ -45,7 +45,7 @@ impl<T> Inbox<T> {
             while let Some(message) = self.try_next() {
                 drop(message);
             }
-            if !self.slots.is_due() {
+            if !self.slots.has_claimed() {
                 return;
             }
             // A producer is between winning a shared slot and filling it.

@@ -18,7 +18,7 @@ use crate::{
     fan_in::FanIn,
     fan_in::lane::{Dry, Lane, LaneRx},
     fan_in::ready::{Arm, Chain, LaneQueue},
-    fan_in::shared_slots::Watch,
+    fan_in::shared_slots::SlotReader,
     stats::Stats,
     sync::{Arc, Mutex, lock, store_load_fence},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Inbox<T> {
     in_again: bool,
     /// Lanes that were on the list when it was closed.
     late: Chain<T>,
-    slots: Watch,
+    slots: SlotReader,
     closed: bool,
     hung_up: bool,
     asleep: bool,
@@ -95,7 +95,7 @@ impl<T> Inbox<T> {
             again: LaneQueue::new(),
             in_again: false,
             late: Chain::empty(),
-            slots: Watch::new(),
+            slots: SlotReader::new(),
             closed: false,
             hung_up: false,
             asleep: false,
@@ -271,7 +271,7 @@ impl<T> Inbox<T> {
         !self.chain.is_empty()
             || !self.again.is_empty()
             || !self.late.is_empty()
-            || self.slots.is_due()
+            || self.slots.has_claimed()
             || (!self.closed && self.fan_in.bell.ready.has_news(&self.slots))
     }
 
@@ -345,7 +345,7 @@ impl<T> Inbox<T> {
     /// A message from a claimed slot, if one is written.
     #[inline]
     fn take_shared(&mut self) -> Option<T> {
-        if !self.slots.is_due() {
+        if !self.slots.has_claimed() {
             return None;
         }
         // SAFETY: this is the receiver.
@@ -396,7 +396,7 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return Sleep::Ready;
         }
-        if self.slots.is_due() {
+        if self.slots.has_claimed() {
             return Sleep::Busy;
         }
         if self.closed || self.hung_up {
@@ -468,7 +468,7 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return false;
         }
-        !self.slots.is_due()
+        !self.slots.has_claimed()
     }
 
     /// Why `try_next` has found nothing.

@@ -23,7 +23,7 @@ impl<T> Inbox<T> {
         } else if self.fences.has_visited_all()
             && self.again.len() == self.fences.lanes()
             && self.chain.is_empty()
-            && !self.slots.is_due()
+            && !self.slots.has_claimed()
             && !self.fan_in.bell.ready.has_news(&self.slots)
         {
             self.fences.forgive();
