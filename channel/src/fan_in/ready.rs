@@ -14,7 +14,7 @@ use std::{
 use crate::{
     fan_in::lane::Lane,
     fan_in::shared_slots::{Set, SlotIndex, SlotReader},
-    sync::wake_cell::{Slot, WakeCell},
+    sync::wake_cell::{WakeCell, WakerIndex},
     sync::{AtomicBool, AtomicPtr, Ordering, mutant},
 };
 
@@ -66,11 +66,11 @@ impl<T> Head<T> {
     }
 
     #[inline]
-    fn armed(self) -> Option<Slot> {
+    fn armed(self) -> Option<WakerIndex> {
         // As a quotient it is compared with small numbers.
         match self.0.addr() / ARMED_FIRST {
-            1 => Some(Slot::First),
-            2 => Some(Slot::Second),
+            1 => Some(WakerIndex::First),
+            2 => Some(WakerIndex::Second),
             _ => None,
         }
     }
@@ -105,10 +105,10 @@ impl<T> Head<T> {
 
     /// An idle head, armed.
     #[inline]
-    fn arming(self, slot: Slot) -> Self {
+    fn arming(self, slot: WakerIndex) -> Self {
         let flag = match slot {
-            Slot::First => ARMED_FIRST,
-            Slot::Second => ARMED_SECOND,
+            WakerIndex::First => ARMED_FIRST,
+            WakerIndex::Second => ARMED_SECOND,
         };
         Self(self.0.map_addr(|a| a | flag))
     }
@@ -174,7 +174,7 @@ pub(crate) struct Taken<T> {
 #[must_use]
 pub(crate) struct Claim {
     pub(crate) claim: SlotIndex,
-    wakes: Option<Slot>,
+    wakes: Option<WakerIndex>,
     /// Nothing else was there for a receiver that was awake.
     pub(crate) alone: bool,
 }
@@ -433,7 +433,7 @@ impl<T> ReadyList<T> {
     }
 
     /// Takes the receiver's own flag down. `false` when somebody was faster, and wakes.
-    fn disarm(&self, idle: Head<T>, slot: Slot) -> bool {
+    fn disarm(&self, idle: Head<T>, slot: WakerIndex) -> bool {
         // ORDERING: Relaxed; the flag is the receiver's own, an exchange keeps what the receiver released
         // before, and on failure `take` follows.
         let exchange = self.head.compare_exchange(

@@ -11,18 +11,18 @@ use crate::sync::{AtomicBool, Ordering, UnsafeCell, mutant};
 
 /// Which of the two slots a flag names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot {
+pub(crate) enum WakerIndex {
     First = 0,
     Second = 1,
 }
 
 #[derive(Debug)]
 pub(crate) struct WakeCell {
-    slots: [WakeSlot; 2],
+    slots: [WakerSlot; 2],
 }
 
 #[derive(Debug)]
-struct WakeSlot {
+struct WakerSlot {
     /// The flag names this slot, or somebody who took the flag down is still reading it.
     busy: AtomicBool,
     waker: UnsafeCell<Option<Waker>>,
@@ -36,7 +36,7 @@ unsafe impl Sync for WakeCell {}
 
 impl WakeCell {
     pub(crate) fn new() -> Self {
-        let slot = || WakeSlot {
+        let slot = || WakerSlot {
             busy: AtomicBool::new(false),
             waker: UnsafeCell::new(None),
         };
@@ -52,28 +52,28 @@ impl WakeCell {
     ///
     /// Only the sleeper may call this, and not while its flag is up.
     #[inline]
-    pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<Slot> {
+    pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<WakerIndex> {
         // SAFETY: the slot is free, so nobody else writes, and the caller is the only sleeper.
-        let fits = |name| self.is_free(name) && unsafe { self.holds(name, waker) };
-        let name = if fits(Slot::First) {
-            Slot::First
-        } else if fits(Slot::Second) {
-            Slot::Second
+        let fits = |index| self.is_free(index) && unsafe { self.holds(index, waker) };
+        let index = if fits(WakerIndex::First) {
+            WakerIndex::First
+        } else if fits(WakerIndex::Second) {
+            WakerIndex::Second
         } else {
             // SAFETY: as this function's contract says.
             unsafe { self.fill(waker) }?
         };
         // ORDERING: Relaxed; the operation that puts the flag up publishes it, and the waker.
-        self.slots[name as usize]
+        self.slots[index as usize]
             .busy
             .store(true, Ordering::Relaxed);
-        Some(name)
+        Some(index)
     }
 
     #[inline]
-    fn is_free(&self, name: Slot) -> bool {
+    fn is_free(&self, index: WakerIndex) -> bool {
         // ORDERING: Acquire pairs with the Release in `wake`: the reader is done with the waker.
-        mutant("wake_slot_busy") || !self.slots[name as usize].busy.load(Ordering::Acquire)
+        mutant("wake_slot_busy") || !self.slots[index as usize].busy.load(Ordering::Acquire)
     }
 
     /// Puts a clone of `waker` into a free slot, if there is one.
@@ -82,17 +82,17 @@ impl WakeCell {
     ///
     /// As for `prepare`.
     #[cold]
-    unsafe fn fill(&self, waker: &Waker) -> Option<Slot> {
-        let name = [Slot::First, Slot::Second]
+    unsafe fn fill(&self, waker: &Waker) -> Option<WakerIndex> {
+        let index = [WakerIndex::First, WakerIndex::Second]
             .into_iter()
-            .find(|name| self.is_free(*name))?;
+            .find(|index| self.is_free(*index))?;
         let waker = waker.clone();
         // SAFETY: the slot is free, so nobody else reads or writes, and the caller is the only sleeper.
-        let old = self.slots[name as usize]
+        let old = self.slots[index as usize]
             .waker
             .with_mut(|held| unsafe { (*held).replace(waker) });
         drop(old);
-        Some(name)
+        Some(index)
     }
 
     /// Whether the slot that the sleeper's flag names wakes the same task as `waker`.
@@ -101,18 +101,18 @@ impl WakeCell {
     ///
     /// Only the sleeper may call this, with a slot that it last prepared or that is not busy.
     #[inline]
-    pub(crate) unsafe fn holds(&self, name: Slot, waker: &Waker) -> bool {
+    pub(crate) unsafe fn holds(&self, index: WakerIndex, waker: &Waker) -> bool {
         // SAFETY: only the sleeper writes the slot, and that is the caller; others read at most.
-        self.slots[name as usize]
+        self.slots[index as usize]
             .waker
             .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
     }
 
     /// Gives a prepared slot back: the sleeper's flag did not go up, or the sleeper took it down itself.
     #[inline]
-    pub(crate) fn cancel(&self, name: Slot) {
+    pub(crate) fn cancel(&self, index: WakerIndex) {
         // ORDERING: Relaxed; only the sleeper looks at it next.
-        self.slots[name as usize]
+        self.slots[index as usize]
             .busy
             .store(false, Ordering::Relaxed);
     }
@@ -123,7 +123,7 @@ impl WakeCell {
     ///
     /// The caller must have taken down the flag that named the slot, with at least Acquire.
     #[inline]
-    pub(crate) unsafe fn wake(&self, name: Slot) {
+    pub(crate) unsafe fn wake(&self, index: WakerIndex) {
         struct Done<'a>(&'a AtomicBool);
         impl Drop for Done<'_> {
             #[inline]
@@ -132,9 +132,9 @@ impl WakeCell {
                 self.0.store(false, Ordering::Release);
             }
         }
-        let slot = &self.slots[name as usize];
+        let slot = &self.slots[index as usize];
         let _done = Done(&slot.busy);
-        // SAFETY: the slot is busy in the name of the flag that the caller took down, so the sleeper
+        // SAFETY: the slot is busy in the index of the flag that the caller took down, so the sleeper
         // does not write it until `_done` is dropped.
         slot.waker
             .with(|held| unsafe { (*held).as_ref().map(Waker::wake_by_ref) });

@@ -30,7 +30,7 @@ pub(crate) use self::{
 use crate::{
     delay::Stamp,
     sync::ring::RingConsumer,
-    sync::wake_cell::{Slot, WakeCell},
+    sync::wake_cell::{WakeCell, WakerIndex},
     sync::{AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant},
 };
 
@@ -165,8 +165,8 @@ impl<T> Lane<T> {
         // ORDERING: Acquire pairs with the producer's Release store: the waker is written.
         let slot = match self.waiting.swap(0, Ordering::AcqRel) {
             0 => return false,
-            1 => Slot::First,
-            _ => Slot::Second,
+            1 => WakerIndex::First,
+            _ => WakerIndex::Second,
         };
         // SAFETY: the swap took down the flag that named the slot.
         unsafe { self.wake.wake(slot) };

@@ -14,7 +14,7 @@ use crate::{
     fan_in::ready::ReadyList,
     sync::membarrier,
     sync::ring::{RingProducer, ring},
-    sync::wake_cell::Slot,
+    sync::wake_cell::WakerIndex,
     sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, mutant, store_load_fence},
 };
 
@@ -341,8 +341,8 @@ impl<T> LaneTx<T> {
         // ORDERING: Relaxed; the flag is the producer's own, and who takes it down wakes.
         match lane.waiting.swap(0, Ordering::Relaxed) {
             0 => {}
-            1 => lane.wake.cancel(Slot::First),
-            _ => lane.wake.cancel(Slot::Second),
+            1 => lane.wake.cancel(WakerIndex::First),
+            _ => lane.wake.cancel(WakerIndex::Second),
         }
     }
 
