@@ -1,4 +1,4 @@
-//! What a receiver can say of its fan_in: plain values, counted by the receiver itself or on rare paths.
+//! What a receiver can say of its channel: plain values, counted by the receiver itself or on rare paths.
 
 #[cfg(feature = "quanta")]
 pub use crate::delay::DelayStats;

@@ -12,14 +12,14 @@ use std::{collections::BTreeMap, fmt, task::Waker};
 
 use crate::{
     builder::Config,
-    fan_in::lane::{Lane, LaneName, LaneTx},
+    fan_in::lane::{Lane, LaneId, LaneTx},
     fan_in::ready::ReadyList,
     fan_in::shared_slots::{SendHistory, SharedSlots},
     sync::wake_all::WakeAll,
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
 };
 
-/// An event of the `tracing` feature, at level trace; nothing without it. Rare paths only.
+/// An event of the `tracing` feature, at level trace; nothing without it. ColdState paths only.
 macro_rules! trace {
     ($message:literal) => {
         #[cfg(feature = "tracing")]
@@ -38,21 +38,21 @@ pub(crate) struct FanIn<T> {
     has_pool: AtomicBool,
     pub(crate) config: Config,
     counts: Counts,
-    rare: Mutex<Option<Box<Rare<T>>>>,
+    cold: Mutex<Option<Box<ColdState<T>>>>,
 }
 
 /// What most channels never come to need.
-struct Rare<T> {
+struct ColdState<T> {
     /// Lanes of producers that have gone, as good as new.
     pool: Vec<Box<Lane<T>>>,
-    closers: Closers,
+    close_waiters: CloseWaiters,
 }
 
-impl<T> Default for Rare<T> {
+impl<T> Default for ColdState<T> {
     fn default() -> Self {
         Self {
             pool: Vec::new(),
-            closers: Closers::default(),
+            close_waiters: CloseWaiters::default(),
         }
     }
 }
@@ -73,7 +73,7 @@ struct Counts {
 
 /// Tasks that wait for the channel to close.
 #[derive(Debug, Default)]
-struct Closers {
+struct CloseWaiters {
     next: u64,
     wakers: BTreeMap<u64, Waker>,
 }
@@ -88,7 +88,7 @@ impl<T> Bell<T> {
     #[inline]
     pub(crate) unsafe fn try_shared_slot(
         &self,
-        lane: LaneName<T>,
+        lane: LaneId<T>,
         notify: bool,
         history: &mut SendHistory,
         message: T,
@@ -138,7 +138,7 @@ impl<T> FanIn<T> {
                 lanes: AtomicUsize::new(0),
                 dropped: AtomicU64::new(0),
             },
-            rare: Mutex::new(None),
+            cold: Mutex::new(None),
         }
     }
 
@@ -157,10 +157,10 @@ impl<T> FanIn<T> {
     }
 
     /// Wakes the tasks that wait for the channel to close; it is closed by now.
-    pub(crate) fn wake_closers(&self) {
-        let wakers = lock(&self.rare)
+    pub(crate) fn wake_close_waiters(&self) {
+        let wakers = lock(&self.cold)
             .as_mut()
-            .map(|rare| std::mem::take(&mut rare.closers.wakers));
+            .map(|cold| std::mem::take(&mut cold.close_waiters.wakers));
         let Some(wakers) = wakers else { return };
         let mut all = WakeAll::default();
         for waker in wakers.into_values() {
@@ -174,26 +174,26 @@ impl<T> FanIn<T> {
     pub(crate) fn wait_closed(&self, key: Option<u64>, waker: &Waker) -> Option<u64> {
         // Cloned before and dropped after the lock: both may run code of the executor.
         let waker = waker.clone();
-        let mut rare = lock(&self.rare);
+        let mut cold = lock(&self.cold);
         // Looked at under the lock: whoever closes sets the flag before it takes the lock.
         if self.is_closed() {
             return None;
         }
-        let closers = &mut rare.get_or_insert_default().closers;
-        let key = key.unwrap_or(closers.next);
-        closers.next = closers.next.max(key + 1);
-        let replaced = closers.wakers.insert(key, waker);
-        drop(rare);
+        let close_waiters = &mut cold.get_or_insert_default().close_waiters;
+        let key = key.unwrap_or(close_waiters.next);
+        close_waiters.next = close_waiters.next.max(key + 1);
+        let replaced = close_waiters.wakers.insert(key, waker);
+        drop(cold);
         drop(replaced);
         Some(key)
     }
 
-    pub(crate) fn forget_closer(&self, key: u64) {
-        let mut rare = lock(&self.rare);
-        let waker = rare
+    pub(crate) fn forget_close_waiter(&self, key: u64) {
+        let mut cold = lock(&self.cold);
+        let waker = cold
             .as_mut()
-            .and_then(|rare| rare.closers.wakers.remove(&key));
-        drop(rare);
+            .and_then(|cold| cold.close_waiters.wakers.remove(&key));
+        drop(cold);
         drop(waker);
     }
 
@@ -213,7 +213,7 @@ impl<T> FanIn<T> {
         // A pool that somebody else has locked is passed by, so that nobody waits here.
         // ORDERING: Relaxed; a hint, and the lock does the ordering. A model looks in any case, and has one state less.
         let pooled = if cfg!(loom) || self.has_pool.load(Ordering::Relaxed) {
-            (self.rare.try_lock().ok()).and_then(|mut rare| rare.as_mut()?.pool.pop())
+            (self.cold.try_lock().ok()).and_then(|mut cold| cold.as_mut()?.pool.pop())
         } else {
             None
         };
@@ -228,9 +228,9 @@ impl<T> FanIn<T> {
         self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
         // After the last sender a lane is of use to nobody.
         if self.senders() > 0
-            && let Ok(mut rare) = self.rare.try_lock()
+            && let Ok(mut cold) = self.cold.try_lock()
         {
-            let pool = &mut rare.get_or_insert_default().pool;
+            let pool = &mut cold.get_or_insert_default().pool;
             if pool.len() < POOL {
                 pool.push(lane);
                 if !cfg!(loom) {

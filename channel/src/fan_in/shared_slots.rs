@@ -14,7 +14,7 @@ use std::{
 
 use crate::{
     delay::Stamp,
-    fan_in::lane::{Lane, LaneName},
+    fan_in::lane::{Lane, LaneId},
     sync::{AtomicPtr, Ordering, UnsafeCell, mutant},
 };
 
@@ -177,13 +177,7 @@ impl<T> SharedSlots<T> {
     /// The caller must have won the claim from the ready list of the same fan-in, with at least Acquire, and
     /// call this once for it. The lane must be open, and its own.
     #[inline]
-    pub(crate) unsafe fn put(
-        &self,
-        claim: &SlotIndex,
-        lane: LaneName<T>,
-        notify: bool,
-        message: T,
-    ) {
+    pub(crate) unsafe fn put(&self, claim: &SlotIndex, lane: LaneId<T>, notify: bool, message: T) {
         let slot = &self.slots()[claim.index()];
         slot.stamp.set();
         // SAFETY: the caller alone may write here until the slot has an owner.
@@ -204,7 +198,7 @@ impl<T> SharedSlots<T> {
 
     /// Messages of the producer of `lane` that the receiver has not taken. Exact if that producer asks.
     #[cold]
-    pub(crate) fn count_of(&self, lane: LaneName<T>) -> usize {
+    pub(crate) fn count_of(&self, lane: LaneId<T>) -> usize {
         let lane = lane.get().as_ptr();
         // ORDERING: Acquire pairs with the Release in `take`: what the caller does comes after.
         let owner =
@@ -217,7 +211,7 @@ impl<T> SharedSlots<T> {
 
     /// Whether the slot of this index has a message of the producer of `lane`. Exact if that producer asks.
     #[inline]
-    fn is_owner(&self, lane: LaneName<T>, index: u8) -> bool {
+    fn is_owner(&self, lane: LaneId<T>, index: u8) -> bool {
         // ORDERING: Acquire as in `count_of`.
         let owner = self.slots()[usize::from(index)]
             .owner
@@ -314,7 +308,7 @@ impl SendHistory {
     }
 
     /// Messages of the producer of `lane` in the slots.
-    pub(crate) fn count<T>(&mut self, slots: &SharedSlots<T>, lane: LaneName<T>) -> usize {
+    pub(crate) fn count<T>(&mut self, slots: &SharedSlots<T>, lane: LaneId<T>) -> usize {
         if self.last == Self::NONE {
             return 0;
         }

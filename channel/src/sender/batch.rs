@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, mem};
 
-use super::{Sender, Way};
+use super::{Path, Sender};
 use crate::error::{SendError, SendManyError, TrySendError};
 
 /// Messages of an iterator that are staged at a time.
@@ -80,7 +80,7 @@ impl<T> Sender<T> {
     /// Stages a message, for which there is room.
     pub(super) fn stage(&mut self, message: T) {
         self.credit -= 1;
-        self.way = Way::Staged;
+        self.path = Path::Staged;
         self.staged().push(message);
     }
 
@@ -90,7 +90,7 @@ impl<T> Sender<T> {
 
     /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
     pub(super) fn flush_staged(&mut self) -> bool {
-        if self.way != Way::Staged {
+        if self.path != Path::Staged {
             return true;
         }
         let mut staged = mem::take(self.staged());
@@ -99,7 +99,7 @@ impl<T> Sender<T> {
         let all = staged.is_empty();
         *self.staged() = staged;
         if !all {
-            self.way = Way::Staged;
+            self.path = Path::Staged;
         }
         all
     }
@@ -111,7 +111,7 @@ impl<T> Sender<T> {
             return 0;
         }
         let (first, limit) = self.ring_sizes();
-        self.way = Way::Lane;
+        self.path = Path::Lane;
         if self.opened().is_none() {
             return 0;
         }

@@ -38,13 +38,13 @@ pub struct Sender<T> {
     staged: Option<Box<Exclusive<Vec<T>>>>,
     /// Messages for which there is room, by the last count; there may be more.
     credit: u32,
-    way: Way,
+    path: Path,
     history: SendHistory,
 }
 
 /// Where messages of a sender may be, besides the shared slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Path {
     /// Nowhere: the next one may go by a shared slot.
     Slots,
     /// In the lane.
@@ -61,7 +61,7 @@ impl<T> Sender<T> {
             lane: None,
             staged: None,
             credit: 0,
-            way: Way::Slots,
+            path: Path::Slots,
             history: SendHistory::new(),
         }
     }
@@ -77,7 +77,7 @@ impl<T> Sender<T> {
     /// the receiver sees the message, or drops it with the rest when it is dropped itself.
     #[inline]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
-        if self.way == Way::Slots || self.is_clear() {
+        if self.path == Path::Slots || self.is_clear() {
             self.send_alone(message)
         } else {
             self.send_ring(message)
@@ -87,13 +87,13 @@ impl<T> Sender<T> {
     /// Whether nothing is left of what was sent through the lane.
     #[inline]
     fn is_clear(&mut self) -> bool {
-        let clear = self.way == Way::Lane
+        let clear = self.path == Path::Lane
             && self
                 .lane
                 .as_mut()
                 .is_some_and(|lane| lane.clear().is_some());
         if clear {
-            self.way = Way::Slots;
+            self.path = Path::Slots;
         }
         clear
     }
@@ -118,7 +118,7 @@ impl<T> Sender<T> {
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
                     let bell = &self.fan_in.bell;
-                    bell.try_shared_slot(lane.name(), notify, &mut self.history, message)
+                    bell.try_shared_slot(lane.id(), notify, &mut self.history, message)
                 };
                 match sent {
                     Ok(()) => return Ok(()),
@@ -128,7 +128,7 @@ impl<T> Sender<T> {
             _ => message,
         };
         self.history.sent_by_lane();
-        self.way = Way::Lane;
+        self.path = Path::Lane;
         match self.lane.as_mut().map(LaneTx::clear) {
             Some(Some(clear)) => clear
                 .send(&self.fan_in.bell.ready, message)
@@ -155,7 +155,7 @@ impl<T> Sender<T> {
         if !self.has_room() {
             return Err(TrySendError::Full(message));
         }
-        if self.way == Way::Staged {
+        if self.path == Path::Staged {
             return self.send_staged(message);
         }
         self.credit -= 1;
@@ -207,9 +207,9 @@ impl<T> Sender<T> {
         let mut used = self
             .lane
             .as_ref()
-            .map_or(0, |lane| self.history.count(slots, lane.name()));
+            .map_or(0, |lane| self.history.count(slots, lane.id()));
         // Else there is nothing in the lane, which is then not looked at.
-        if self.way != Way::Slots {
+        if self.path != Path::Slots {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
             used += self.staged.as_ref().map_or(0, |staged| staged.len());
         }
@@ -385,10 +385,10 @@ impl<T> Sender<T> {
     /// Makes sure that the receiver knows the lane, though all that this sender waits for may be in shared
     /// slots: by the lane it wakes who waits when it closes. `false` when the channel is closed.
     fn list_lane(&mut self) -> bool {
-        if self.way == Way::Lane && !self.is_clear() {
+        if self.path == Path::Lane && !self.is_clear() {
             return true;
         }
-        self.way = Way::Lane;
+        self.path = Path::Lane;
         let ready = &self.fan_in.bell.ready;
         self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
@@ -425,7 +425,7 @@ impl<T> Sender<T> {
     /// Messages of this sender that the receiver has not taken; staged ones included.
     pub fn len(&self) -> usize {
         let slots = &self.fan_in.bell.shared_slots;
-        let lane = |lane: &LaneTx<T>| slots.count_of(lane.name()) + lane.count();
+        let lane = |lane: &LaneTx<T>| slots.count_of(lane.id()) + lane.count();
         self.lane.as_ref().map_or(0, lane) + self.staged.as_ref().map_or(0, |staged| staged.len())
     }
 

@@ -81,7 +81,7 @@ impl<T> Future for ClosedFuture<'_, T> {
 impl<T> Drop for ClosedFuture<'_, T> {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            self.fan_in.forget_closer(key);
+            self.fan_in.forget_close_waiter(key);
         }
     }
 }

@@ -134,7 +134,7 @@ impl WakeCell {
         }
         let slot = &self.slots[index as usize];
         let _done = Done(&slot.busy);
-        // SAFETY: the slot is busy in the index of the flag that the caller took down, so the sleeper
+        // SAFETY: the slot is busy on behalf of the flag that the caller took down, so the sleeper
         // does not write it until `_done` is dropped.
         slot.waker
             .with(|held| unsafe { (*held).as_ref().map(Waker::wake_by_ref) });

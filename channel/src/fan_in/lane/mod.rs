@@ -24,7 +24,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    rx::{Dry, LaneRx},
+    rx::{Emptied, LaneRx},
     tx::LaneTx,
 };
 use crate::{
@@ -42,13 +42,13 @@ const SEALED: u8 = 4;
 const SEALED_ALL: u8 = 5;
 const UNFENCED: u8 = 6;
 
-/// The shared part of a lane. The first cache line is all that sparse traffic touches.
+/// The shared segment of a lane. The first cache line is all that sparse traffic touches.
 #[repr(C, align(128))]
 pub(crate) struct Lane<T> {
     /// The link in the ready list or in the receiver's own lists; belongs to whom the state says.
     next: AtomicPtr<Lane<T>>,
     /// The ring that the receiver reads now; null until the producer opens the first.
-    ring: AtomicPtr<RingPart<T>>,
+    ring: AtomicPtr<RingSegment<T>>,
     state: AtomicU8,
     /// The producer has been dropped and will send no more.
     gone: AtomicBool,
@@ -65,34 +65,34 @@ pub(crate) struct Lane<T> {
 }
 
 /// One of the rings that a lane has had: each new one is larger, and linked to the one before.
-pub(crate) struct RingPart<T> {
+pub(crate) struct RingSegment<T> {
     consumer: UnsafeCell<RingConsumer<T>>,
-    next: AtomicPtr<RingPart<T>>,
+    next: AtomicPtr<RingSegment<T>>,
 }
 
 /// A lane's address, by which its producer is known. It gives no access to the lane.
 #[derive(Debug)]
-pub(crate) struct LaneName<T>(NonNull<Lane<T>>);
+pub(crate) struct LaneId<T>(NonNull<Lane<T>>);
 
-impl<T> LaneName<T> {
+impl<T> LaneId<T> {
     #[inline]
     pub(crate) fn get(self) -> NonNull<Lane<T>> {
         self.0
     }
 }
 
-impl<T> Clone for LaneName<T> {
+impl<T> Clone for LaneId<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for LaneName<T> {}
+impl<T> Copy for LaneId<T> {}
 
 // SAFETY: an address.
-unsafe impl<T> Send for LaneName<T> {}
+unsafe impl<T> Send for LaneId<T> {}
 // SAFETY: as above.
-unsafe impl<T> Sync for LaneName<T> {}
+unsafe impl<T> Sync for LaneId<T> {}
 
 // SAFETY: the slot and the consumer are used by one end at a time, as the state says; a `T` that goes
 // from one thread to another through them is `Send`.
@@ -148,7 +148,7 @@ impl<T> Lane<T> {
         }
         // SAFETY: no half is left, and lanes come from a box.
         let mut lane = unsafe { Box::from_raw(lane.as_ptr()) };
-        lane.free_rings();
+        lane.free_segments();
         lane.reset();
         Some(lane)
     }
@@ -173,13 +173,13 @@ impl<T> Lane<T> {
         true
     }
 
-    fn free_rings(&mut self) {
+    fn free_segments(&mut self) {
         // ORDERING: Relaxed; `&mut self` says that nobody else is here.
-        let mut part = self.ring.load(Ordering::Relaxed);
-        while let Some(first) = NonNull::new(part) {
-            // SAFETY: parts come from boxes, each is linked once, and nobody else is here.
+        let mut segment = self.ring.load(Ordering::Relaxed);
+        while let Some(first) = NonNull::new(segment) {
+            // SAFETY: segments come from boxes, each is linked once, and nobody else is here.
             let freed = unsafe { Box::from_raw(first.as_ptr()) };
-            part = freed.next.load(Ordering::Relaxed);
+            segment = freed.next.load(Ordering::Relaxed);
         }
         self.ring.store(ptr::null_mut(), Ordering::Relaxed);
     }
@@ -200,7 +200,7 @@ impl<T> Lane<T> {
 
 impl<T> Drop for Lane<T> {
     fn drop(&mut self) {
-        self.free_rings();
+        self.free_segments();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, mem, ptr::NonNull};
 
-use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL, UNFENCED};
+use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED};
 #[cfg(feature = "quanta")]
 use crate::delay::Stamp;
 use crate::sync::{Ordering, mutant, store_load_fence};
@@ -24,7 +24,7 @@ pub(crate) struct LaneRx<T> {
 
 /// What became of a lane that was found empty.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Dry {
+pub(crate) enum Emptied {
     /// Given up: the producer makes it known when it sends again. Wake it if it waits, and use the lane no more.
     Idle,
     /// Something came meanwhile: it is still the receiver's.
@@ -91,9 +91,9 @@ impl<T> LaneRx<T> {
             count = 1;
         }
         while count < limit {
-            let Some(part) = self.part() else { break };
+            let Some(segment) = self.segment() else { break };
             // SAFETY: the receiver holds the lane, and with it the consumer.
-            let popped = part
+            let popped = segment
                 .consumer
                 .with_mut(|ring| unsafe { (*ring).pop_into(into, limit - count) });
             count += popped;
@@ -126,7 +126,7 @@ impl<T> LaneRx<T> {
         loop {
             // SAFETY: the receiver holds the lane, and with it the consumer.
             let message = self
-                .part()?
+                .segment()?
                 .consumer
                 .with_mut(|ring| unsafe { (*ring).pop() });
             if message.is_some() {
@@ -140,9 +140,9 @@ impl<T> LaneRx<T> {
 
     /// The ring that is read now.
     #[inline]
-    fn part(&self) -> Option<&RingPart<T>> {
+    fn segment(&self) -> Option<&RingSegment<T>> {
         // ORDERING: Acquire pairs with the Release by which the producer opens the first ring.
-        // SAFETY: a part lives until the receiver moves on from it.
+        // SAFETY: a segment lives until the receiver moves on from it.
         unsafe { self.lane().ring.load(Ordering::Acquire).as_ref() }
     }
 
@@ -150,7 +150,7 @@ impl<T> LaneRx<T> {
     /// none; `true` also when the present one turns out to have a message after all.
     #[cold]
     fn advance(&mut self) -> bool {
-        let Some(part) = self.part() else {
+        let Some(segment) = self.segment() else {
             return false;
         };
         let acquire = if mutant("growth_acquire") {
@@ -160,17 +160,17 @@ impl<T> LaneRx<T> {
         };
         // ORDERING: Acquire pairs with the Release by which the producer links the next ring: what it
         // pushed to this one before is visible, so one more look decides.
-        let next = part.next.load(acquire);
+        let next = segment.next.load(acquire);
         if next.is_null() {
             return false;
         }
         // SAFETY: the receiver holds the lane, and with it the consumer.
-        if !mutant("growth_look") && part.consumer.with(|ring| unsafe { (*ring).len() }) > 0 {
+        if !mutant("growth_look") && segment.consumer.with(|ring| unsafe { (*ring).len() }) > 0 {
             return true;
         }
         // ORDERING: Relaxed; the producer reads `ring` only to open the first.
         let old = self.lane().ring.swap(next, Ordering::Relaxed);
-        // SAFETY: parts come from boxes; the producer left this one when it linked the next.
+        // SAFETY: segments come from boxes; the producer left this one when it linked the next.
         drop(unsafe { Box::from_raw(old) });
         true
     }
@@ -178,24 +178,24 @@ impl<T> LaneRx<T> {
     /// Messages inside, by a look at the producer's position.
     pub(crate) fn backlog(&self) -> usize {
         let mut count = usize::from(self.has_slot);
-        let mut part = self.part();
-        while let Some(ring) = part {
+        let mut segment = self.segment();
+        while let Some(ring) = segment {
             // SAFETY: the receiver holds the lane, and with it the consumers of all its rings.
             count += ring.consumer.with(|ring| unsafe { (*ring).len() });
-            // ORDERING: Acquire as in `advance`. SAFETY: linked parts live until the receiver comes by.
-            part = unsafe { ring.next.load(Ordering::Acquire).as_ref() };
+            // ORDERING: Acquire as in `advance`. SAFETY: linked segments live until the receiver comes by.
+            segment = unsafe { ring.next.load(Ordering::Acquire).as_ref() };
         }
         count
     }
 
     /// Whether something is in the rings, or may be.
     pub(crate) fn has_more(&self) -> bool {
-        let Some(part) = self.part() else {
+        let Some(segment) = self.segment() else {
             return false;
         };
         // ORDERING: Acquire as in `advance`. SAFETY: the receiver alone uses the consumer.
-        part.consumer.with(|ring| unsafe { (*ring).len() }) > 0
-            || !part.next.load(Ordering::Acquire).is_null()
+        segment.consumer.with(|ring| unsafe { (*ring).len() }) > 0
+            || !segment.next.load(Ordering::Acquire).is_null()
     }
 
     /// So many messages were taken.
@@ -267,15 +267,15 @@ impl<T> LaneRx<T> {
 
     /// What becomes of an empty lane if its producer has gone.
     #[inline]
-    pub(crate) fn ended(&self) -> Option<Dry> {
+    pub(crate) fn ended(&self) -> Option<Emptied> {
         // ORDERING: Acquire pairs with the Release in `LaneTx::close`: all that was pushed is visible.
         if !self.lane().gone.load(Ordering::Acquire) {
             return None;
         }
         Some(if self.has_more() {
-            Dry::Kept
+            Emptied::Kept
         } else {
-            Dry::Finished
+            Emptied::Finished
         })
     }
 
@@ -286,11 +286,11 @@ impl<T> LaneRx<T> {
     /// With `Idle` the lane is not the receiver's any more, with `Finished` its half must be released. Unless
     /// it has gone, the producer is to be woken if it waits.
     #[inline]
-    pub(crate) unsafe fn retire(&mut self) -> Dry {
+    pub(crate) unsafe fn retire(&mut self) -> Emptied {
         debug_assert!(!self.has_slot);
         self.taken = 0;
-        if let Some(dry) = self.ended() {
-            return dry;
+        if let Some(emptied) = self.ended() {
+            return emptied;
         }
         debug_assert!(!self.unfenced);
         let lane = self.lane();
@@ -307,7 +307,7 @@ impl<T> LaneRx<T> {
         // ORDERING: Acquire as above.
         let gone = lane.gone.load(Ordering::Acquire);
         if !gone && !self.has_more() {
-            return Dry::Idle;
+            return Emptied::Idle;
         }
         // The producer may have seen *idle* too: the exchange decides who goes on.
         if mutant("retire_exchange") {
@@ -318,12 +318,12 @@ impl<T> LaneRx<T> {
             .compare_exchange(IDLE, QUEUED, Ordering::Relaxed, Ordering::Relaxed)
             .is_err()
         {
-            return Dry::Idle;
+            return Emptied::Idle;
         }
         if gone && !self.has_more() {
-            Dry::Finished
+            Emptied::Finished
         } else {
-            Dry::Kept
+            Emptied::Kept
         }
     }
 
@@ -332,10 +332,10 @@ impl<T> LaneRx<T> {
     /// # Safety
     ///
     /// The channel must be closed. With `Finished` the receiver's half must be released.
-    pub(crate) unsafe fn seal(&mut self) -> Dry {
+    pub(crate) unsafe fn seal(&mut self) -> Emptied {
         debug_assert!(!self.has_slot && !self.unfenced);
         if self.sealed_all {
-            return Dry::Finished;
+            return Emptied::Finished;
         }
         let lane = self.lane();
         // ORDERING: Release: the ring has been read, and the channel was closed before.
@@ -347,7 +347,11 @@ impl<T> LaneRx<T> {
         let next = if more { QUEUED } else { SEALED };
         if mutant("seal_exchange") {
             lane.state.store(next, Ordering::Release);
-            return if more { Dry::Kept } else { Dry::Finished };
+            return if more {
+                Emptied::Kept
+            } else {
+                Emptied::Finished
+            };
         }
         // ORDERING: Release: the receiver touches the ring no more if this seals. Acquire, on failure:
         // pairs with the producer's Release exchange, so that all it pushed is visible.
@@ -355,14 +359,14 @@ impl<T> LaneRx<T> {
             .state
             .compare_exchange(CLOSING, next, Ordering::AcqRel, Ordering::Acquire)
         {
-            Ok(_) if more => Dry::Kept,
-            Ok(_) => Dry::Finished,
+            Ok(_) if more => Emptied::Kept,
+            Ok(_) => Emptied::Finished,
             Err(_) => {
                 self.sealed_all = true;
                 if self.has_more() {
-                    Dry::Kept
+                    Emptied::Kept
                 } else {
-                    Dry::Finished
+                    Emptied::Finished
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    CLOSING, IDLE, Lane, LaneName, QUEUED, QUEUED_SLOT, RingPart, SEALED, SEALED_ALL, UNFENCED,
+    CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED,
 };
 use crate::{
     fan_in::ready::ReadyList,
@@ -30,14 +30,14 @@ struct Rings<T> {
     /// Smaller ones that the receiver may not have emptied yet.
     older: Vec<RingProducer<T>>,
     /// The receiver's end of `current`.
-    part: NonNull<RingPart<T>>,
+    segment: NonNull<RingSegment<T>>,
     /// Something was pushed since the rings were last known to be empty.
     dirty: bool,
     /// Held to count from `&self`: the count refreshes positions that are not atomic.
     count: Mutex<()>,
 }
 
-// SAFETY: the lane's shared part is `Send + Sync` for `T: Send`; the rest is used through `&mut self`, or
+// SAFETY: the lane's shared segment is `Send + Sync` for `T: Send`; the rest is used through `&mut self`, or
 // under the lock.
 unsafe impl<T: Send> Send for LaneTx<T> {}
 // SAFETY: as above.
@@ -51,8 +51,8 @@ impl<T> LaneTx<T> {
         }
     }
 
-    pub(crate) fn name(&self) -> LaneName<T> {
-        LaneName(self.lane)
+    pub(crate) fn id(&self) -> LaneId<T> {
+        LaneId(self.lane)
     }
 
     #[inline]
@@ -188,14 +188,14 @@ impl<T> LaneTx<T> {
 
     #[cold]
     fn open_rings(&mut self, size: usize) {
-        let (current, part) = RingPart::new(size);
+        let (current, segment) = RingSegment::new(size);
         // ORDERING: Release pairs with the Acquire of the receiver's look.
-        self.lane().ring.store(part.as_ptr(), Ordering::Release);
+        self.lane().ring.store(segment.as_ptr(), Ordering::Release);
         let count = Mutex::new(());
         self.rings = Some(Box::new(Rings {
             current,
             older: Vec::new(),
-            part,
+            segment,
             dirty: false,
             count,
         }));
@@ -439,26 +439,26 @@ impl<T> Rings<T> {
     #[cold]
     fn grow(&mut self, limit: usize) {
         let size = (self.current.capacity() * 2).min(limit);
-        let (producer, part) = RingPart::new(size);
-        // SAFETY: the receiver frees a part only after it has seen the next one linked.
+        let (producer, segment) = RingSegment::new(size);
+        // SAFETY: the receiver frees a segment only after it has seen the next one linked.
         // ORDERING: Release pairs with the Acquire in `LaneRx::advance`.
-        unsafe { self.part.as_ref() }
+        unsafe { self.segment.as_ref() }
             .next
-            .store(part.as_ptr(), Ordering::Release);
-        self.part = part;
+            .store(segment.as_ptr(), Ordering::Release);
+        self.segment = segment;
         self.older
             .push(std::mem::replace(&mut self.current, producer));
     }
 }
 
-impl<T> RingPart<T> {
+impl<T> RingSegment<T> {
     fn new(size: usize) -> (RingProducer<T>, NonNull<Self>) {
         let (producer, consumer) = ring(size);
-        let part = Box::new(Self {
+        let segment = Box::new(Self {
             consumer: UnsafeCell::new(consumer),
             next: AtomicPtr::new(ptr::null_mut()),
         });
-        (producer, NonNull::from(Box::leak(part)))
+        (producer, NonNull::from(Box::leak(segment)))
     }
 }
 

@@ -34,7 +34,7 @@ impl<T> Inbox<T> {
                 all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());
             }
         }
-        all.run(|| self.fan_in.wake_closers());
+        all.run(|| self.fan_in.wake_close_waiters());
         all.done();
     }
 

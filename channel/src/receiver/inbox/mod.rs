@@ -16,7 +16,7 @@ use self::{fence_policy::FencePolicy, quota::Quota};
 use crate::{
     error::TryRecvError,
     fan_in::FanIn,
-    fan_in::lane::{Dry, Lane, LaneRx},
+    fan_in::lane::{Emptied, Lane, LaneRx},
     fan_in::ready::{Arm, Chain, LaneQueue},
     fan_in::shared_slots::SlotReader,
     stats::Stats,
@@ -245,16 +245,16 @@ impl<T> Inbox<T> {
                 self.requeue(lane);
             } else if self.closed {
                 // SAFETY: the channel is closed.
-                let dry = unsafe { lane.seal() };
-                if self.settle(lane, dry) {
+                let emptied = unsafe { lane.seal() };
+                if self.keep_or_release(lane, emptied) {
                     return Found::Something;
                 }
             } else if lane.is_unfenced() {
                 return self.revisit(lane, gave > 0);
             } else if self.has_other_work() {
-                // SAFETY: what it says is done in `settle`.
-                let dry = unsafe { lane.retire() };
-                if self.settle(lane, dry) {
+                // SAFETY: what it says is done in `keep_or_release`.
+                let emptied = unsafe { lane.retire() };
+                if self.keep_or_release(lane, emptied) {
                     return Found::Something;
                 }
             } else {
@@ -276,21 +276,21 @@ impl<T> Inbox<T> {
     }
 
     /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
-    fn settle(&mut self, mut lane: LaneRx<T>, dry: Dry) -> bool {
+    fn keep_or_release(&mut self, mut lane: LaneRx<T>, emptied: Emptied) -> bool {
         self.woke |= lane.take_woken();
-        match dry {
-            Dry::Idle => {
+        match emptied {
+            Emptied::Idle => {
                 self.woke |= lane.wake_waiting();
                 false
             }
-            Dry::Kept => {
+            Emptied::Kept => {
                 self.start_lane(lane);
                 if let Some(lane) = &self.current {
                     self.woke |= lane.wake_waiting();
                 }
                 true
             }
-            Dry::Finished => {
+            Emptied::Finished => {
                 if lane.is_unfenced() {
                     self.fences.remove_lane();
                 }
@@ -446,10 +446,10 @@ impl<T> Inbox<T> {
         let Some(mut lane) = self.current.take() else {
             return false;
         };
-        // SAFETY: what it says is done in `settle`. A closed channel does not linger, so this is an
+        // SAFETY: what it says is done in `keep_or_release`. A closed channel does not linger, so this is an
         // open one.
-        let dry = unsafe { lane.retire() };
-        self.settle(lane, dry)
+        let emptied = unsafe { lane.retire() };
+        self.keep_or_release(lane, emptied)
     }
 
     /// Whether the channel is closed and drained, after `try_next` has found nothing.

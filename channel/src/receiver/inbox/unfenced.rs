@@ -6,8 +6,8 @@ use crate::fan_in::lane::LaneRx;
 impl<T> Inbox<T> {
     /// Goes on from an unfenced lane that is empty.
     pub(super) fn revisit(&mut self, lane: LaneRx<T>, gave: bool) -> Found {
-        if let Some(dry) = lane.ended() {
-            if self.settle(lane, dry) {
+        if let Some(emptied) = lane.ended() {
+            if self.keep_or_release(lane, emptied) {
                 return Found::Something;
             }
             return self.next_lane();
