@@ -32,7 +32,9 @@ const POOL: usize = 32;
 
 #[repr(C, align(64))]
 pub(crate) struct FanIn<T> {
-    pub(crate) bell: Bell<T>,
+    // What a send needs comes first.
+    pub(crate) ready: ReadyList<T>,
+    pub(crate) shared_slots: SharedSlots<T>,
     closed: AtomicBool,
     /// The pool may have a lane.
     has_pool: AtomicBool,
@@ -57,13 +59,6 @@ impl<T> Default for ColdState<T> {
     }
 }
 
-/// What a send needs.
-#[repr(C)]
-pub(crate) struct Bell<T> {
-    pub(crate) ready: ReadyList<T>,
-    pub(crate) shared_slots: SharedSlots<T>,
-}
-
 #[derive(Debug)]
 struct Counts {
     senders: AtomicUsize,
@@ -76,33 +71,6 @@ struct Counts {
 struct CloseWaiters {
     next: u64,
     wakers: BTreeMap<u64, Waker>,
-}
-
-impl<T> Bell<T> {
-    /// Sends a message by a shared slot; gives it back when none is free. With `notify` the receiver looks,
-    /// once it has taken the message, whether the producer waits for room.
-    ///
-    /// # Safety
-    ///
-    /// `lane` must be the open lane of the caller, in this fan_in.
-    #[inline]
-    pub(crate) unsafe fn try_shared_slot(
-        &self,
-        lane: LaneId<T>,
-        notify: bool,
-        history: &mut SendHistory,
-        message: T,
-    ) -> Result<(), T> {
-        self.shared_slots.open();
-        let Some(right) = self.ready.claim(self.shared_slots.limit()) else {
-            return Err(message);
-        };
-        // SAFETY: the right was won just now, from this list; the lane is the caller's.
-        unsafe { self.shared_slots.put(&right.claim, lane, notify, message) };
-        history.sent_by_slot(&right.claim, right.alone);
-        self.ready.ring(right);
-        Ok(())
-    }
 }
 
 impl<T> FanIn<T> {
@@ -126,10 +94,8 @@ impl<T> FanIn<T> {
     #[inline]
     pub(crate) fn new(config: Config) -> Self {
         Self {
-            bell: Bell {
-                ready: ReadyList::new(),
-                shared_slots: SharedSlots::new(config.shared_slots, config.lane_capacity),
-            },
+            ready: ReadyList::new(),
+            shared_slots: SharedSlots::new(config.shared_slots, config.lane_capacity),
             closed: AtomicBool::new(false),
             has_pool: AtomicBool::new(false),
             config,
@@ -140,6 +106,31 @@ impl<T> FanIn<T> {
             },
             cold: Mutex::new(None),
         }
+    }
+
+    /// Sends a message by a shared slot; gives it back when none is free. With `notify` the receiver looks,
+    /// once it has taken the message, whether the producer waits for room.
+    ///
+    /// # Safety
+    ///
+    /// `lane` must be the open lane of the caller, in this fan-in.
+    #[inline]
+    pub(crate) unsafe fn try_shared_slot(
+        &self,
+        lane: LaneId<T>,
+        notify: bool,
+        history: &mut SendHistory,
+        message: T,
+    ) -> Result<(), T> {
+        self.shared_slots.open();
+        let Some(right) = self.ready.claim(self.shared_slots.limit()) else {
+            return Err(message);
+        };
+        // SAFETY: the right was won just now, from this list; the lane is the caller's.
+        unsafe { self.shared_slots.put(&right.claim, lane, notify, message) };
+        history.sent_by_slot(&right.claim, right.alone);
+        self.ready.ring(right);
+        Ok(())
     }
 
     #[inline]
@@ -268,7 +259,7 @@ impl<T> FanIn<T> {
         // ORDERING: AcqRel: the last one sees what all others did, and hangs up after it.
         if self.counts.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             trace!("last sender dropped");
-            self.bell.ready.hang_up();
+            self.ready.hang_up();
         }
     }
 

@@ -115,7 +115,7 @@ impl<T> Sender<T> {
         if self.opened().is_none() {
             return 0;
         }
-        let (lane, ready) = (self.lane.as_mut(), &self.fan_in.bell.ready);
+        let (lane, ready) = (self.lane.as_mut(), &self.fan_in.ready);
         lane.map_or(0, |lane| {
             lane.send_ring_vec(ready, first, limit, items, count)
         })

@@ -109,16 +109,14 @@ impl<T> Sender<T> {
         }
         self.credit -= 1;
         let message = match &self.lane {
-            Some(lane)
-                if self.fan_in.bell.shared_slots.limit() > 0 && !self.history.prefers_lane() =>
-            {
+            Some(lane) if self.fan_in.shared_slots.limit() > 0 && !self.history.prefers_lane() => {
                 // In any half of the capacity there is a message for which the receiver looks whether this
                 // sender waits.
                 let notify = self.credit & self.fan_in.config.notify_mask == 0;
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
-                    let bell = &self.fan_in.bell;
-                    bell.try_shared_slot(lane.id(), notify, &mut self.history, message)
+                    self.fan_in
+                        .try_shared_slot(lane.id(), notify, &mut self.history, message)
                 };
                 match sent {
                     Ok(()) => return Ok(()),
@@ -131,7 +129,7 @@ impl<T> Sender<T> {
         self.path = Path::Lane;
         match self.lane.as_mut().map(LaneTx::clear) {
             Some(Some(clear)) => clear
-                .send(&self.fan_in.bell.ready, message)
+                .send(&self.fan_in.ready, message)
                 .map_err(TrySendError::Closed),
             _ => unreachable!("the lane is open, and nothing was sent by it"),
         }
@@ -163,7 +161,7 @@ impl<T> Sender<T> {
         let Some(lane) = &mut self.lane else {
             unreachable!("a lane that is not clear is open")
         };
-        lane.send_ring(&self.fan_in.bell.ready, first, limit, message)
+        lane.send_ring(&self.fan_in.ready, first, limit, message)
             .map_err(TrySendError::Closed)
     }
 
@@ -203,7 +201,7 @@ impl<T> Sender<T> {
 
     #[cold]
     fn count_credit(&mut self) {
-        let slots = &self.fan_in.bell.shared_slots;
+        let slots = &self.fan_in.shared_slots;
         let mut used = self
             .lane
             .as_ref()
@@ -355,7 +353,7 @@ impl<T> Sender<T> {
         if !self.flush_staged() {
             return Poll::Ready(Err(SendError(())));
         }
-        self.fan_in.bell.ready.expect_waiting();
+        self.fan_in.ready.expect_waiting();
         let Some(lane) = self.opened() else {
             return Poll::Ready(Err(SendError(())));
         };
@@ -389,7 +387,7 @@ impl<T> Sender<T> {
             return true;
         }
         self.path = Path::Lane;
-        let ready = &self.fan_in.bell.ready;
+        let ready = &self.fan_in.ready;
         self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
 
@@ -424,7 +422,7 @@ impl<T> Sender<T> {
 
     /// Messages of this sender that the receiver has not taken; staged ones included.
     pub fn len(&self) -> usize {
-        let slots = &self.fan_in.bell.shared_slots;
+        let slots = &self.fan_in.shared_slots;
         let lane = |lane: &LaneTx<T>| slots.count_of(lane.id()) + lane.count();
         self.lane.as_ref().map_or(0, lane) + self.staged.as_ref().map_or(0, |staged| staged.len())
     }
@@ -476,7 +474,7 @@ impl<T> Drop for Sender<T> {
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
                 let Sender { fan_in, lane, .. } = &mut *self.0;
-                let lane = lane.take().and_then(|lane| lane.close(&fan_in.bell.ready));
+                let lane = lane.take().and_then(|lane| lane.close(&fan_in.ready));
                 fan_in.remove_sender();
                 if let Some(lane) = lane {
                     fan_in.recycle(lane);

@@ -18,7 +18,7 @@ impl<T> Inbox<T> {
         }
         self.closed = true;
         // The list first: a sender that was refused because of the flag finds the list closed too.
-        let taken = self.fan_in.bell.ready.close(&mut self.slots);
+        let taken = self.fan_in.ready.close(&mut self.slots);
         self.fan_in.set_closed();
         self.late = taken.chain;
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the

@@ -223,7 +223,7 @@ impl<T> Inbox<T> {
         {
             return self.find();
         }
-        if self.fan_in.bell.ready.has_news(&self.slots) {
+        if self.fan_in.ready.has_news(&self.slots) {
             self.take_list();
             return Found::Something;
         }
@@ -272,7 +272,7 @@ impl<T> Inbox<T> {
             || !self.again.is_empty()
             || !self.late.is_empty()
             || self.slots.has_claimed()
-            || (!self.closed && self.fan_in.bell.ready.has_news(&self.slots))
+            || (!self.closed && self.fan_in.ready.has_news(&self.slots))
     }
 
     /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
@@ -321,7 +321,7 @@ impl<T> Inbox<T> {
                     self.chain = std::mem::replace(&mut self.late, Chain::empty());
                     continue;
                 }
-            } else if self.fan_in.bell.ready.has_news(&self.slots) {
+            } else if self.fan_in.ready.has_news(&self.slots) {
                 self.take_list();
                 // A producer whose lane was taken just now may have sent its message before by an
                 // shared slot: those come first.
@@ -349,7 +349,7 @@ impl<T> Inbox<T> {
             return None;
         }
         // SAFETY: this is the receiver.
-        let taken = unsafe { self.slots.take(&self.fan_in.bell.shared_slots) }?;
+        let taken = unsafe { self.slots.take(&self.fan_in.shared_slots) }?;
         self.counted.messages += 1;
         #[cfg(feature = "quanta")]
         self.counted.delay.record(taken.stamp.elapsed());
@@ -359,7 +359,7 @@ impl<T> Inbox<T> {
             // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees that
             // it waits.
             store_load_fence!("room_fence_slot");
-            if self.fan_in.bell.ready.expects_waiting() {
+            if self.fan_in.ready.expects_waiting() {
                 // SAFETY: the lane outlives its producer's messages: the receiver gives up its half of it when
                 // it comes to the lane behind them. Once the channel is closed the half may be given up for it,
                 // but those who wait have been woken by then.
@@ -371,7 +371,7 @@ impl<T> Inbox<T> {
 
     /// Takes the ready list.
     fn take_list(&mut self) {
-        let taken = self.fan_in.bell.ready.take(&mut self.slots);
+        let taken = self.fan_in.ready.take(&mut self.slots);
         self.chain = taken.chain;
         self.in_again = false;
         self.counted.wakeups += u64::from(self.asleep);
@@ -402,7 +402,7 @@ impl<T> Inbox<T> {
         if self.closed || self.hung_up {
             return Sleep::Closed;
         }
-        if self.fan_in.bell.ready.is_hung_up() {
+        if self.fan_in.ready.is_hung_up() {
             // One more look: what was sent before is to be seen now.
             self.hung_up = true;
             return Sleep::Ready;
@@ -413,7 +413,7 @@ impl<T> Inbox<T> {
             return Sleep::Ready;
         }
         // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is open.
-        match unsafe { self.fan_in.bell.ready.arm(&self.slots, waker) } {
+        match unsafe { self.fan_in.ready.arm(&self.slots, waker) } {
             Arm::Armed => {
                 self.asleep = true;
                 self.fences.slept(self.counted.messages);
@@ -455,7 +455,7 @@ impl<T> Inbox<T> {
     /// Whether the channel is closed and drained, after `try_next` has found nothing.
     pub(crate) fn is_finished(&mut self) -> bool {
         if !self.closed && !self.hung_up {
-            if !self.fan_in.bell.ready.is_hung_up() {
+            if !self.fan_in.ready.is_hung_up() {
                 return false;
             }
             // One more look: what was sent before is to be seen now.
@@ -490,7 +490,7 @@ impl<T> Inbox<T> {
             {
                 return true;
             }
-            if self.slots.has_written(&self.fan_in.bell.shared_slots) {
+            if self.slots.has_written(&self.fan_in.shared_slots) {
                 return true;
             }
             match self.look() {
@@ -513,13 +513,13 @@ impl<T> Inbox<T> {
     /// Messages in all lanes; a snapshot.
     pub(crate) fn len(&self) -> usize {
         let _guard = lock(&self.count);
-        let mut count = self.fan_in.bell.shared_slots.count();
+        let mut count = self.fan_in.shared_slots.count();
         count += self.current.as_ref().map_or(0, LaneRx::backlog);
         let listed = if self.closed {
             Chain::empty()
         } else {
             // SAFETY: this is the receiver, which looks and does not take.
-            unsafe { self.fan_in.bell.ready.peek() }
+            unsafe { self.fan_in.ready.peek() }
         };
         for mut chain in [
             self.chain.again(),

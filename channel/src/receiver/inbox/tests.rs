@@ -43,7 +43,7 @@ impl Receiving {
 
     fn send(&self, lane: &mut LaneTx<Message>, messages: std::ops::Range<usize>) {
         for message in &self.messages[messages] {
-            let ready = &self.inbox.fan_in.bell.ready;
+            let ready = &self.inbox.fan_in.ready;
             assert!(lane.send_ring(ready, 1, 8, message.clone()).is_ok());
         }
     }
@@ -69,7 +69,7 @@ impl Receiving {
         assert_eq!(sleep(&mut self.inbox), Sleep::Asleep);
         self.send(&mut lane, 9..10);
         assert_eq!(self.next(), Some(9));
-        assert!(lane.close(&self.inbox.fan_in.bell.ready).is_none());
+        assert!(lane.close(&self.inbox.fan_in.ready).is_none());
         assert_eq!(self.next(), None);
         assert_eq!(sleep(&mut self.inbox), Sleep::Asleep);
         assert_eq!(self.inbox.stats().depth, 0);
@@ -136,7 +136,7 @@ fn where_the_receiver_goes_on_to_another_lane() {
     let rest = [6, 7, 2, 3].map(Some);
     assert_eq!([rx.next(), rx.next(), rx.next(), rx.next()], rest);
     assert_eq!(rx.next(), None);
-    assert!(other.close(&rx.inbox.fan_in.bell.ready).is_none());
+    assert!(other.close(&rx.inbox.fan_in.ready).is_none());
     rx.end(lane);
 }
 
@@ -190,7 +190,7 @@ fn where_the_receiver_gives_a_lane_up_for_another() {
     got.sort_unstable();
     assert_eq!(got, [1, 2, 3].map(Some));
     assert_eq!(rx.next(), None);
-    assert!(other.close(&rx.inbox.fan_in.bell.ready).is_none());
+    assert!(other.close(&rx.inbox.fan_in.ready).is_none());
     rx.end(lane);
 }
 
@@ -217,7 +217,7 @@ fn where_the_channel_closes() {
     assert_eq!(rx.next(), None);
     assert_eq!(sleep(&mut rx.inbox), Sleep::Closed);
     for lane in lanes {
-        lane.close(&rx.inbox.fan_in.bell.ready);
+        lane.close(&rx.inbox.fan_in.ready);
     }
     for message in rx.messages {
         assert_eq!(Arc::strong_count(&message), 1, "{message} is left");
@@ -265,7 +265,7 @@ mod unfenced {
         assert_eq!((rx.next(), rx.next(), rx.next()), (Some(3), Some(4), None));
         rx.send(&mut lane, 5..7);
         assert_eq!((rx.next(), rx.next(), rx.next()), (Some(5), Some(6), None));
-        other.close(&rx.inbox.fan_in.bell.ready);
+        other.close(&rx.inbox.fan_in.ready);
         rx.end(lane);
     }
 }

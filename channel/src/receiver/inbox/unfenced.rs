@@ -24,7 +24,7 @@ impl<T> Inbox<T> {
             && self.again.len() == self.fences.lanes()
             && self.chain.is_empty()
             && !self.slots.has_claimed()
-            && !self.fan_in.bell.ready.has_news(&self.slots)
+            && !self.fan_in.ready.has_news(&self.slots)
         {
             self.fences.forgive();
             return Found::Nothing;
