@@ -1,34 +1,12 @@
-//! Builders: how large lanes are, and how the receiver divides its attention.
+//! Builders of channels and mailboxes.
 
 use crate::{
-    fan_in::shared_slots::MAX_SLOTS,
-    mailbox::{MailboxReceiver, MailboxSender, Overflow},
+    config::Config,
+    fan_in::{FanIn, shared_slots::MAX_SLOTS},
+    mailbox::{Overflow, receiver::MailboxReceiver, sender::MailboxSender},
     receiver::Receiver,
     sender::Sender,
 };
-
-/// How the lanes of one class are laid out.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Config {
-    // What each send needs comes first, beside what else it needs of the fan_in.
-    /// One less than the largest power of two within half of the capacity, rounded up.
-    pub(crate) notify_mask: u32,
-    pub(crate) unfenced_after: u32,
-    pub(crate) lane_capacity: usize,
-    pub(crate) first_ring: usize,
-    pub(crate) burst: usize,
-    pub(crate) budget: Option<usize>,
-    pub(crate) shared_slots: usize,
-}
-
-impl Config {
-    /// Half of a lane's capacity: as much room is worth going on for.
-    #[inline]
-    pub(crate) fn half(&self) -> usize {
-        (self.lane_capacity / 2).max(1)
-    }
-}
 
 /// Settings of a channel, for [`Builder::build`].
 ///
@@ -149,7 +127,9 @@ impl Builder {
 
     /// A channel of these settings.
     pub fn build<T>(self) -> (Sender<T>, Receiver<T>) {
-        crate::receiver::channel(self.0)
+        let fan_in = FanIn::shared(self.0);
+        let receiver = Receiver::new(fan_in.clone(), self.0.budget);
+        (Sender::first(fan_in), receiver)
     }
 }
 
@@ -216,6 +196,9 @@ impl MailboxBuilder {
     /// A mailbox of these settings.
     #[inline(always)]
     pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
-        crate::mailbox::mailbox(self.high.0, self.low.0, self.overflow)
+        let (high, low) = (FanIn::shared(self.high.0), FanIn::shared(self.low.0));
+        let receiver =
+            MailboxReceiver::new(high.clone(), low.clone(), self.low.0.budget, self.overflow);
+        (MailboxSender::first(high, low, self.overflow), receiver)
     }
 }

@@ -124,6 +124,7 @@
 //! ```
 
 mod builder;
+mod config;
 mod delay;
 mod error;
 mod fan_in;
@@ -143,12 +144,13 @@ pub use {
         RecvTimeoutError, SendError, SendManyError, SendTimeoutError, TryRecvError, TrySendError,
     },
     mailbox::{
-        ClassReceiver, HIGH_LOOK_INTERVAL, MailboxReceiver, MailboxSender, Message, Overflow, Sent,
-        SharedMailboxSender, WeakMailboxSender,
+        HIGH_LOOK_INTERVAL, Message, Overflow, Sent,
+        class_receiver::ClassReceiver,
+        receiver::MailboxReceiver,
+        sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},
-    sender::shared::SharedSender,
-    sender::{Permit, Sender, WeakSender},
+    sender::{Permit, Sender, shared::SharedSender, weak::WeakSender},
     stats::{MailboxStats, Stats},
 };
 

@@ -4,19 +4,23 @@
 //! read often and written never; the rest is for rare events. Lanes are not registered here: the receiver
 //! learns of one when it is put on the ready list.
 
+mod head;
 pub(crate) mod lane;
 pub(crate) mod ready;
+pub(crate) mod send_history;
 pub(crate) mod shared_slots;
 
 use std::{collections::BTreeMap, fmt, task::Waker};
 
+use self::{
+    lane::{Lane, LaneId, tx::LaneTx},
+    ready::ReadyList,
+    send_history::SendHistory,
+    shared_slots::SharedSlots,
+};
 use crate::{
-    builder::Config,
-    fan_in::lane::{Lane, LaneId, LaneTx},
-    fan_in::ready::ReadyList,
-    fan_in::shared_slots::{SendHistory, SharedSlots},
-    sync::wake_all::WakeAll,
-    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock},
+    config::Config,
+    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock, wake_all::WakeAll},
 };
 
 /// An event of the `tracing` feature, at level trace; nothing without it. ColdState paths only.

@@ -6,128 +6,20 @@
 //! the flag down wakes it), *closed* (no push succeeds any more), and how many slots of the
 //! open slot set are claimed. This file does not look into lanes or slots.
 
-use std::{
-    ptr::{self, NonNull},
-    task::Waker,
+use std::{ptr::NonNull, task::Waker};
+
+use super::{
+    head::Head,
+    lane::{
+        Lane,
+        list::{Chain, Closed, ReadyQueue},
+    },
+    shared_slots::{SlotIndex, SlotReader},
 };
-
-use crate::{
-    fan_in::lane::Lane,
-    fan_in::shared_slots::{Set, SlotIndex, SlotReader},
-    sync::wake_cell::{WakeCell, WakerIndex},
-    sync::{AtomicBool, AtomicPtr, Ordering, mutant},
+use crate::sync::{
+    AtomicBool, AtomicPtr, Ordering, mutant,
+    wake_cell::{WakeCell, WakerIndex},
 };
-
-// The flags in the head, below the address of a lane, which is a multiple of 128.
-/// The second slot set is open, and not the first.
-const SECOND_SET: usize = 1;
-/// Slots of the open set that are claimed.
-const ONE_CLAIM: usize = 1 << 1;
-const CLAIMS: usize = 63 * ONE_CLAIM;
-const FLAGS: usize = (1 << 7) - 1;
-
-// In the place of a lane, where none can be: nothing is allocated at these addresses.
-const ARMED_FIRST: usize = 1 << 7;
-const ARMED_SECOND: usize = 2 << 7;
-const CLOSED: usize = ARMED_FIRST | ARMED_SECOND;
-
-/// A value of the head.
-#[derive(Debug)]
-struct Head<T>(*mut Lane<T>);
-
-impl<T> Clone for Head<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Head<T> {}
-
-impl<T> Head<T> {
-    /// No lane, and a set of slots of which none is claimed, or none can be.
-    #[inline]
-    fn idle((set, shut): (Set, bool)) -> Self {
-        let claims = usize::from(shut) * CLAIMS;
-        Self(word(set as usize * SECOND_SET + claims))
-    }
-
-    /// The address of the lane on top, or what stands there for one.
-    #[inline]
-    fn top(self) -> usize {
-        self.0.addr() & !FLAGS
-    }
-
-    #[inline]
-    fn lane(self) -> *mut Lane<T> {
-        if self.top() <= CLOSED {
-            return ptr::null_mut();
-        }
-        self.0.map_addr(|a| a & !FLAGS)
-    }
-
-    #[inline]
-    fn armed(self) -> Option<WakerIndex> {
-        // As a quotient it is compared with small numbers.
-        match self.0.addr() / ARMED_FIRST {
-            1 => Some(WakerIndex::First),
-            2 => Some(WakerIndex::Second),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn is_closed(self) -> bool {
-        self.top() == CLOSED
-    }
-
-    #[inline]
-    fn set(self) -> Set {
-        if self.0.addr() & SECOND_SET == 0 {
-            Set::First
-        } else {
-            Set::Second
-        }
-    }
-
-    #[inline]
-    fn claimed(self) -> usize {
-        (self.0.addr() & CLAIMS) / ONE_CLAIM
-    }
-
-    /// The same and awake.
-    #[inline]
-    fn awake(self) -> Self {
-        if self.top() <= CLOSED {
-            return Self(self.0.map_addr(|a| a & FLAGS));
-        }
-        self
-    }
-
-    /// An idle head, armed.
-    #[inline]
-    fn arming(self, slot: WakerIndex) -> Self {
-        let flag = match slot {
-            WakerIndex::First => ARMED_FIRST,
-            WakerIndex::Second => ARMED_SECOND,
-        };
-        Self(self.0.map_addr(|a| a | flag))
-    }
-
-    #[inline]
-    fn with_lane(self, lane: NonNull<Lane<T>>) -> Self {
-        let flags = self.0.addr() & FLAGS;
-        Self(lane.as_ptr().map_addr(|a| a | flags))
-    }
-
-    #[inline]
-    fn with_claim(self) -> Self {
-        Self(self.0.map_addr(|a| a + ONE_CLAIM))
-    }
-}
-
-fn word<T>(value: usize) -> *mut Lane<T> {
-    ptr::without_provenance_mut(value)
-}
 
 #[derive(Debug)]
 #[repr(C)]
@@ -140,10 +32,6 @@ pub(crate) struct ReadyList<T> {
     wake: WakeCell,
 }
 
-/// The push came too late: the receiver has closed the list.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
-
 /// What `arm` came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arm {
@@ -153,12 +41,6 @@ pub(crate) enum Arm {
     Ready,
     /// Those who woke the receiver before are still reading its wakers: stay awake and try again.
     Busy,
-}
-
-/// Lanes that the receiver has taken, newest first, walked one by one.
-#[derive(Debug)]
-pub(crate) struct Chain<T> {
-    first: *mut Lane<T>,
 }
 
 /// What the receiver got from the list.
@@ -186,46 +68,6 @@ impl<T> ReadyList<T> {
             hung_up: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             wake: WakeCell::new(),
-        }
-    }
-
-    /// Makes a lane known to the receiver, and wakes it if it sleeps.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the lane's place in the list: it has turned its state from idle to queued, and
-    /// nobody else pushes it until the receiver has turned it back. With `Ok` the lane is the receiver's.
-    #[inline]
-    pub(crate) unsafe fn push(&self, lane: NonNull<Lane<T>>) -> Result<(), Closed> {
-        // ORDERING: Acquire, for a head that is *closed*: what the receiver did before it closed is
-        // visible to the sender, which now owns the lane. A lane in the head is never looked into.
-        let mut head = Head(self.head.load(Ordering::Acquire));
-        loop {
-            if head.is_closed() {
-                return Err(Closed);
-            }
-            // SAFETY: the caller owns the lane's link until the exchange succeeds.
-            unsafe { lane.as_ref() }.set_next(head.lane());
-            // A producer that stops here delays nobody: the list is whole before and after.
-            let release = if mutant("push_release") {
-                Ordering::Relaxed
-            } else {
-                Ordering::AcqRel
-            };
-            // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are written.
-            // Acquire, because the head may be *armed*: pairs with the Release in `arm`, for the waker.
-            let exchange =
-                self.replace(mutant("push_exchange"), head, head.with_lane(lane), release);
-            match exchange {
-                Ok(_) => {
-                    if let Some(slot) = head.armed() {
-                        // SAFETY: this exchange took down the flag that named the slot.
-                        unsafe { self.wake.wake(slot) };
-                    }
-                    return Ok(());
-                }
-                Err(now) => head = now,
-            }
         }
     }
 
@@ -272,7 +114,7 @@ impl<T> ReadyList<T> {
                             number: head.claimed(),
                         },
                         wakes: head.armed(),
-                        alone: head.0.addr() & !SECOND_SET == 0,
+                        alone: head.is_bare(),
                     });
                 }
                 Err(now) => head = now,
@@ -348,10 +190,8 @@ impl<T> ReadyList<T> {
     #[inline]
     pub(crate) fn has_news(&self, reader: &SlotReader) -> bool {
         // ORDERING: Relaxed; a stale answer only delays, and whoever acts on a fresh one takes.
-        let head = self.head.load(Ordering::Relaxed).addr();
-        let idle = Head::<T>::idle(reader.open()).0.addr();
-        // Armed or not; it is not closed, and a lane's address differs elsewhere.
-        (head ^ idle) & !(ARMED_FIRST | ARMED_SECOND) != 0
+        let head = Head(self.head.load(Ordering::Relaxed));
+        head.differs_from_idle(Head::idle(reader.open()))
     }
 
     /// Takes all that is in the list, and opens the other set of slots. Only the receiver calls this,
@@ -451,7 +291,7 @@ impl<T> ReadyList<T> {
     /// Makes every later push fail, and takes what is there. Only the receiver calls this, once.
     pub(crate) fn close(&self, reader: &mut SlotReader) -> Taken<T> {
         // ORDERING: Acquire as in `take`; Release pairs with the Acquire of a push that finds *closed*.
-        let head = Head(self.head.swap(word(CLOSED), Ordering::AcqRel));
+        let head = Head(self.head.swap(Head::closed().0, Ordering::AcqRel));
         if let Some(slot) = head.armed() {
             self.wake.cancel(slot);
         }
@@ -473,96 +313,45 @@ impl<T> ReadyList<T> {
     }
 }
 
+impl<T> ReadyQueue<T> for ReadyList<T> {
+    #[inline]
+    unsafe fn push(&self, lane: NonNull<Lane<T>>) -> Result<(), Closed> {
+        // ORDERING: Acquire, for a head that is *closed*: what the receiver did before it closed is
+        // visible to the sender, which now owns the lane. A lane in the head is never looked into.
+        let mut head = Head(self.head.load(Ordering::Acquire));
+        loop {
+            if head.is_closed() {
+                return Err(Closed);
+            }
+            // SAFETY: the caller owns the lane's link until the exchange succeeds.
+            unsafe { lane.as_ref() }.set_next(head.lane());
+            // A producer that stops here delays nobody: the list is whole before and after.
+            let release = if mutant("push_release") {
+                Ordering::Relaxed
+            } else {
+                Ordering::AcqRel
+            };
+            // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are written.
+            // Acquire, because the head may be *armed*: pairs with the Release in `arm`, for the waker.
+            let exchange =
+                self.replace(mutant("push_exchange"), head, head.with_lane(lane), release);
+            match exchange {
+                Ok(_) => {
+                    if let Some(slot) = head.armed() {
+                        // SAFETY: this exchange took down the flag that named the slot.
+                        unsafe { self.wake.wake(slot) };
+                    }
+                    return Ok(());
+                }
+                Err(now) => head = now,
+            }
+        }
+    }
+}
+
 fn unpack<T>(head: Head<T>) -> Taken<T> {
     Taken {
-        chain: Chain { first: head.lane() },
+        chain: Chain::from_first(head.lane()),
         claimed: head.claimed(),
-    }
-}
-
-impl<T> Chain<T> {
-    pub(crate) fn empty() -> Self {
-        Self {
-            first: ptr::null_mut(),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
-    /// The next lane, whose link is the receiver's from now on.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<NonNull<Lane<T>>> {
-        let lane = NonNull::new(self.first)?;
-        // SAFETY: a lane that the receiver has taken is its own until it marks it idle.
-        self.first = unsafe { lane.as_ref() }.next();
-        Some(lane)
-    }
-
-    /// The same lanes once more, to look at without taking them.
-    pub(crate) fn again(&self) -> Self {
-        Self { first: self.first }
-    }
-}
-
-/// A queue of lanes that are the receiver's, linked through the lanes themselves.
-#[derive(Debug)]
-pub(crate) struct LaneQueue<T> {
-    first: *mut Lane<T>,
-    last: *mut Lane<T>,
-    len: u32,
-}
-
-impl<T> LaneQueue<T> {
-    pub(crate) fn new() -> Self {
-        Self {
-            first: ptr::null_mut(),
-            last: ptr::null_mut(),
-            len: 0,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
-    /// Lanes in it; the memory would not hold as many as this counts.
-    #[inline]
-    pub(crate) fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// Appends a lane.
-    ///
-    /// # Safety
-    ///
-    /// The lane must be the receiver's, and in no list.
-    #[inline]
-    pub(crate) unsafe fn push(&mut self, lane: NonNull<Lane<T>>) {
-        // SAFETY: the lane is the receiver's.
-        unsafe { lane.as_ref() }.set_next(ptr::null_mut());
-        match NonNull::new(self.last) {
-            // SAFETY: as above, of the last lane.
-            Some(last) => unsafe { last.as_ref() }.set_next(lane.as_ptr()),
-            None => self.first = lane.as_ptr(),
-        }
-        self.last = lane.as_ptr();
-        self.len += 1;
-    }
-
-    /// All of it, in order.
-    #[inline]
-    pub(crate) fn take(&mut self) -> Chain<T> {
-        let first = self.first;
-        *self = Self::new();
-        Chain { first }
-    }
-
-    /// The same lanes, to look at without taking them.
-    pub(crate) fn peek(&self) -> Chain<T> {
-        Chain { first: self.first }
     }
 }

@@ -3,9 +3,9 @@
 use std::task::Waker;
 
 use super::{HIGH_LOOK_INTERVAL, Message};
-use crate::{
-    receiver::budget::Source,
-    receiver::inbox::{Inbox, Sleep},
+use crate::receiver::{
+    budget::Source,
+    inbox::{Inbox, Sleep},
 };
 
 pub(super) struct Classes<High, Low> {
@@ -78,7 +78,12 @@ impl<High, Low> Source for Classes<High, Low> {
     }
 
     #[inline]
-    fn lingered(&self) -> &Inbox<impl Sized> {
-        &self.low
+    fn lingers(&self) -> bool {
+        self.low.lingers()
+    }
+
+    #[inline]
+    fn has_lingered_for(&self) -> bool {
+        self.low.has_lingered_for()
     }
 }

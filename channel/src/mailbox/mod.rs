@@ -1,23 +1,10 @@
 //! The mailbox with two priorities: two fan-ins, a sender for both, and a receiver that looks at the high one
 //! first.
 
-mod class_receiver;
+pub(crate) mod class_receiver;
 mod classes;
-mod receiver;
-mod sender;
-
-use self::classes::Classes;
-pub use self::{
-    class_receiver::ClassReceiver,
-    receiver::MailboxReceiver,
-    sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
-};
-use crate::{
-    builder::Config,
-    fan_in::FanIn,
-    receiver::{budget::CoopBudget, inbox::Inbox},
-    sender::Sender,
-};
+pub(crate) mod receiver;
+pub(crate) mod sender;
 
 /// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;
@@ -31,7 +18,7 @@ pub enum Message<High, Low> {
     Low(Low),
 }
 
-/// What [`MailboxSender::send_low`] does when the low lane is full.
+/// What [`MailboxSender::send_low`](crate::MailboxSender::send_low) does when the low lane is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
     /// Waits for room.
@@ -52,33 +39,4 @@ pub enum Sent {
     Queued,
     /// It was dropped because the lane was full, under [`Overflow::Drop`].
     Dropped,
-}
-
-#[inline(always)]
-pub(crate) fn mailbox<High, Low>(
-    high: Config,
-    low: Config,
-    overflow: Overflow,
-) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
-    let (high, low, budget) = (
-        FanIn::shared(high),
-        FanIn::shared(low),
-        CoopBudget::new(low.budget),
-    );
-    let receiver = MailboxReceiver {
-        classes: Classes {
-            high: Inbox::new(high.clone()),
-            low: Inbox::new(low.clone()),
-        },
-        budget,
-        overflow,
-    };
-    (
-        MailboxSender {
-            high: Sender::first(high),
-            low: Sender::first(low),
-            overflow,
-        },
-        receiver,
-    )
 }

@@ -7,14 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ClassReceiver, Message, Overflow, WeakMailboxSender, classes::Classes};
+use super::{
+    Message, Overflow, class_receiver::ClassReceiver, classes::Classes, sender::WeakMailboxSender,
+};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    receiver::budget::CoopBudget,
-    sender::WeakSender,
+    fan_in::FanIn,
+    receiver::{blocking::recv_blocking, budget::CoopBudget, inbox::Inbox},
+    sender::weak::WeakSender,
     stats::MailboxStats,
-    sync::park,
-    sync::wake_all::WakeAll,
+    sync::{Arc, wake_all::WakeAll},
 };
 
 /// The receiving side of a mailbox.
@@ -25,13 +27,32 @@ use crate::{
 /// class alone. Otherwise as [`Receiver`](crate::Receiver), also
 /// about the budget, which counts both classes.
 pub struct MailboxReceiver<High, Low> {
-    pub(super) classes: Classes<High, Low>,
-    pub(super) budget: CoopBudget,
+    classes: Classes<High, Low>,
+    budget: CoopBudget,
     /// What new senders do when their low lane is full.
-    pub(super) overflow: Overflow,
+    overflow: Overflow,
 }
 
 impl<High, Low> MailboxReceiver<High, Low> {
+    #[inline(always)]
+    pub(crate) fn new(
+        high: Arc<FanIn<High>>,
+        low: Arc<FanIn<Low>>,
+        budget: Option<usize>,
+        overflow: Overflow,
+    ) -> Self {
+        let budget = CoopBudget::new(budget);
+        let classes = Classes {
+            high: Inbox::new(high),
+            low: Inbox::new(low),
+        };
+        Self {
+            classes,
+            budget,
+            overflow,
+        }
+    }
+
     #[cold]
     fn why_nothing(&mut self) -> TryRecvError {
         if self.classes.high.is_finished() && self.classes.low.is_finished() {
@@ -178,7 +199,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        park::receive(
+        recv_blocking(
             self,
             deadline,
             |receiver| &mut receiver.budget.standoff,

@@ -5,8 +5,9 @@ use std::fmt;
 use super::{Overflow, Sent};
 use crate::{
     error::{SendError, TrySendError},
-    sender::shared::SharedSender,
-    sender::{Sender, WeakSender},
+    fan_in::FanIn,
+    sender::{Sender, shared::SharedSender, weak::WeakSender},
+    sync::Arc,
 };
 
 /// The sending side of a mailbox. Each clone is a producer with two lanes of its own.
@@ -21,6 +22,16 @@ pub struct MailboxSender<High, Low> {
 }
 
 impl<High, Low> MailboxSender<High, Low> {
+    /// The first sender of both fan-ins, which has been counted.
+    #[inline(always)]
+    pub(crate) fn first(high: Arc<FanIn<High>>, low: Arc<FanIn<Low>>, overflow: Overflow) -> Self {
+        Self {
+            high: Sender::first(high),
+            low: Sender::first(low),
+            overflow,
+        }
+    }
+
     /// The sender of high-priority messages. A clone of it is a producer of its own.
     pub fn high(&mut self) -> &mut Sender<High> {
         &mut self.high

@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    receiver::inbox::{Inbox, Sleep},
-    receiver::standoff::Standoff,
+use super::{
+    inbox::{Inbox, Sleep},
+    standoff::Standoff,
 };
 
 /// Messages without a pause, if they are slow.
@@ -22,8 +22,10 @@ const TIME_SLICE: Duration = Duration::from_micros(50);
 pub(crate) trait Source {
     /// Lays the receiver to sleep, after it has found nothing.
     fn sleep(&mut self, waker: &Waker) -> Sleep;
-    /// The inbox that is worth lingering over.
-    fn lingered(&self) -> &Inbox<impl Sized>;
+    /// Whether the receiver lingers over an empty lane, after it has found nothing.
+    fn lingers(&self) -> bool;
+    /// Whether something has come to that lane.
+    fn has_lingered_for(&self) -> bool;
 }
 
 impl<T> Source for Inbox<T> {
@@ -33,8 +35,13 @@ impl<T> Source for Inbox<T> {
     }
 
     #[inline]
-    fn lingered(&self) -> &Inbox<impl Sized> {
-        self
+    fn lingers(&self) -> bool {
+        self.lingers()
+    }
+
+    #[inline]
+    fn has_lingered_for(&self) -> bool {
+        self.has_lingered_for()
     }
 }
 
@@ -144,7 +151,7 @@ impl CoopBudget {
                 self.standoff.record(count);
                 return Poll::Ready(found);
             }
-            if self.standoff.outlasts(source.lingered()) {
+            if source.lingers() && self.standoff.outlasts(|| source.has_lingered_for()) {
                 continue;
             }
             match source.sleep(cx.waker()) {

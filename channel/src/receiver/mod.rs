@@ -1,8 +1,9 @@
 //! Receiving from a channel of one class.
 
+pub(crate) mod blocking;
 pub(crate) mod budget;
 pub(crate) mod inbox;
-pub(crate) mod standoff;
+mod standoff;
 
 use std::{
     fmt,
@@ -11,15 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{blocking::recv_blocking, budget::CoopBudget, inbox::Inbox};
 use crate::{
-    builder::Config,
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
-    receiver::budget::CoopBudget,
-    receiver::inbox::Inbox,
     sender::Sender,
     stats::Stats,
-    sync::park,
+    sync::Arc,
 };
 
 /// The receiving side of a channel.
@@ -37,16 +36,15 @@ pub struct Receiver<T> {
     budget: CoopBudget,
 }
 
-pub(crate) fn channel<T>(config: Config) -> (Sender<T>, Receiver<T>) {
-    let fan_in = FanIn::shared(config);
-    let receiver = Receiver {
-        inbox: Inbox::new(fan_in.clone()),
-        budget: CoopBudget::new(config.budget),
-    };
-    (Sender::first(fan_in), receiver)
-}
-
 impl<T> Receiver<T> {
+    #[inline]
+    pub(crate) fn new(fan_in: Arc<FanIn<T>>, budget: Option<usize>) -> Self {
+        Self {
+            inbox: Inbox::new(fan_in),
+            budget: CoopBudget::new(budget),
+        }
+    }
+
     /// Takes a message if one is there.
     ///
     /// # Errors
@@ -158,7 +156,7 @@ impl<T> Receiver<T> {
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        park::receive(
+        recv_blocking(
             self,
             deadline,
             |receiver| &mut receiver.budget.standoff,

@@ -4,10 +4,7 @@
 //! cache lines with each: dear in a stream, while a message that comes alone is to be seen soon. The receiver
 //! finds out which it is: it keeps away now and then, and goes on to do so for as long as that pays.
 
-use crate::{
-    receiver::inbox::Inbox,
-    sync::{park, spin_loop},
-};
+use crate::sync::{park, spin_loop};
 
 /// Pauses of a receiver that keeps away: some 300 ns.
 const PAUSES: u32 = 24;
@@ -65,16 +62,13 @@ impl Standoff {
 
     /// Whether something came to the lane that a task lingers over, instead of going to sleep, while it kept away.
     #[inline]
-    pub(crate) fn outlasts<T>(&mut self, inbox: &Inbox<T>) -> bool {
-        if !inbox.lingers() {
-            return false;
-        }
+    pub(crate) fn outlasts(&mut self, has_come: impl FnOnce() -> bool) -> bool {
         self.decide(WORTH_OF_A_WAKE_UP);
         if !self.standing_off {
             return false;
         }
         pause();
-        let came = inbox.has_lingered_for();
+        let came = has_come();
         if !came {
             self.decide(WORTH_OF_A_WAKE_UP);
         }

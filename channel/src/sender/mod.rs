@@ -2,7 +2,7 @@
 
 mod batch;
 pub(crate) mod shared;
-mod weak;
+pub(crate) mod weak;
 
 use std::{
     fmt,
@@ -11,15 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::weak::WeakSender;
-use self::{shared::SharedSender, weak::ClosedFuture};
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    fan_in::FanIn,
-    fan_in::lane::LaneTx,
-    fan_in::shared_slots::SendHistory,
-    sync::park,
-    sync::{Arc, Exclusive},
+    fan_in::{FanIn, lane::tx::LaneTx, send_history::SendHistory},
+    sync::{Arc, Exclusive, park},
 };
 
 /// The sending side of a channel. Each clone is a producer of its own.
@@ -400,15 +395,6 @@ impl<T> Sender<T> {
         self.lane.as_mut()
     }
 
-    /// Waits until the receiver closes the channel or is dropped.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn closed(&self) {
-        ClosedFuture::new(&self.fan_in).await;
-    }
-
     /// Whether the receiver has closed the channel or is gone.
     #[inline]
     pub fn is_closed(&self) -> bool {
@@ -435,16 +421,6 @@ impl<T> Sender<T> {
     /// Whether both send to the same receiver.
     pub fn same_channel(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.fan_in, &other.fan_in)
-    }
-
-    /// A handle that does not keep the channel open.
-    pub fn downgrade(&self) -> WeakSender<T> {
-        WeakSender::new(self.fan_in.clone())
-    }
-
-    /// This producer, to be used through `&self`: its lane behind a short lock.
-    pub fn shared(self) -> SharedSender<T> {
-        SharedSender::new(self)
     }
 
     /// Whether this sends into `fan_in`.

@@ -8,13 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{Sender, weak::WeakSender};
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    sender::{Sender, WeakSender},
-    sync::park,
-    sync::wake_all::WakeAll,
-    sync::{Mutex, lock, mutant},
+    sync::{Mutex, lock, mutant, park, wake_all::WakeAll},
 };
+
+impl<T> Sender<T> {
+    /// This producer, to be used through `&self`: its lane behind a short lock.
+    pub fn shared(self) -> SharedSender<T> {
+        SharedSender::new(self)
+    }
+}
 
 /// A [`Sender`] whose sends take `&self`.
 ///
@@ -60,7 +65,7 @@ impl Wake for Waiters {
 }
 
 impl<T> SharedSender<T> {
-    pub(crate) fn new(sender: Sender<T>) -> Self {
+    fn new(sender: Sender<T>) -> Self {
         Self {
             sender: Mutex::new(sender),
             waiters: Arc::default(),

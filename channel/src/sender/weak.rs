@@ -10,6 +10,22 @@ use std::{
 use super::Sender;
 use crate::{fan_in::FanIn, sync::Arc};
 
+impl<T> Sender<T> {
+    /// A handle that does not keep the channel open.
+    pub fn downgrade(&self) -> WeakSender<T> {
+        WeakSender::new(self.fan_in.clone())
+    }
+
+    /// Waits until the receiver closes the channel or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        ClosedFuture::new(&self.fan_in).await;
+    }
+}
+
 /// A handle to a channel that does not keep it open.
 pub struct WeakSender<T> {
     fan_in: Arc<FanIn<T>>,
@@ -53,13 +69,13 @@ impl<T> fmt::Debug for WeakSender<T> {
     }
 }
 
-pub(super) struct ClosedFuture<'a, T> {
+struct ClosedFuture<'a, T> {
     fan_in: &'a FanIn<T>,
     key: Option<u64>,
 }
 
 impl<'a, T> ClosedFuture<'a, T> {
-    pub(super) fn new(fan_in: &'a FanIn<T>) -> Self {
+    fn new(fan_in: &'a FanIn<T>) -> Self {
         Self { fan_in, key: None }
     }
 }

@@ -11,8 +11,6 @@ use std::{
 
 use crossbeam_utils::Backoff;
 
-use crate::{error::RecvTimeoutError, receiver::standoff::Standoff};
-
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -86,27 +84,6 @@ fn give_way<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
         thread::yield_now();
     }
     None
-}
-
-/// Receives from `from`, parking the thread when `attempt` gives nothing; `poll` says `None` when there will be
-/// nothing.
-pub(crate) fn receive<S, R>(
-    from: &mut S,
-    deadline: Option<Instant>,
-    standoff: impl Fn(&mut S) -> &mut Standoff,
-    attempt: impl Fn(&mut S) -> Option<R>,
-    poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<Option<R>>,
-) -> Result<R, RecvTimeoutError> {
-    let mut own = *standoff(from);
-    let spun = own.spin(|| attempt(from)).map(Some);
-    let received = spun.or_else(|| block_on(deadline, |cx| poll(from, cx)));
-    // What the polls of a parked thread have learnt is of a task's ways.
-    *standoff(from) = own;
-    match received {
-        Some(Some(message)) => Ok(message),
-        Some(None) => Err(RecvTimeoutError::Closed),
-        None => Err(RecvTimeoutError::Timeout),
-    }
 }
 
 /// Polls until ready, parking the thread in between; `None` when `deadline` has passed first.

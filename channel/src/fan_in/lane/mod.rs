@@ -14,8 +14,9 @@
 //! | `SEALED` | done: what is still in the ring is the producer's | nobody |
 //! | `SEALED_ALL` | the receiver's: all that is in the ring was accepted | nobody |
 
-mod rx;
-mod tx;
+pub(crate) mod list;
+pub(crate) mod rx;
+pub(crate) mod tx;
 
 use std::{
     fmt,
@@ -23,15 +24,13 @@ use std::{
     ptr::{self, NonNull},
 };
 
-pub(crate) use self::{
-    rx::{Emptied, LaneRx},
-    tx::LaneTx,
-};
 use crate::{
     delay::Stamp,
-    sync::ring::RingConsumer,
-    sync::wake_cell::{WakeCell, WakerIndex},
-    sync::{AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant},
+    sync::{
+        AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant,
+        ring::RingConsumer,
+        wake_cell::{WakeCell, WakerIndex},
+    },
 };
 
 const IDLE: u8 = 0;

@@ -9,13 +9,13 @@ use std::{
 
 use super::{
     CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED,
+    list::ReadyQueue,
 };
-use crate::{
-    fan_in::ready::ReadyList,
-    sync::membarrier,
-    sync::ring::{RingProducer, ring},
-    sync::wake_cell::WakerIndex,
-    sync::{AtomicPtr, Mutex, Ordering, UnsafeCell, lock, mutant, store_load_fence},
+use crate::sync::{
+    AtomicPtr, Mutex, Ordering, UnsafeCell, lock, membarrier, mutant,
+    ring::{RingProducer, ring},
+    store_load_fence,
+    wake_cell::WakerIndex,
 };
 
 /// The half of a lane that sends. It must be closed before it is forgotten.
@@ -109,7 +109,7 @@ impl<T> LaneTx<T> {
     #[inline]
     pub(crate) fn send_ring(
         &mut self,
-        ready: &ReadyList<T>,
+        ready: &impl ReadyQueue<T>,
         first: usize,
         limit: usize,
         message: T,
@@ -141,7 +141,7 @@ impl<T> LaneTx<T> {
     /// The lane must have room for them, and `items` at least as many.
     pub(crate) fn send_ring_vec(
         &mut self,
-        ready: &ReadyList<T>,
+        ready: &impl ReadyQueue<T>,
         first: usize,
         limit: usize,
         items: &mut Vec<T>,
@@ -204,7 +204,7 @@ impl<T> LaneTx<T> {
     /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring, and says
     /// how many it accepted: all, unless the channel closed.
     #[inline]
-    fn publish(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
+    fn publish(&mut self, ready: &impl ReadyQueue<T>, count: usize) -> usize {
         // Pairs with the heavy fence by which the receiver fences its lanes again: either this sees the state that it
         // left before that, or the receiver sees the messages after it.
         if membarrier::is_possible() {
@@ -226,7 +226,7 @@ impl<T> LaneTx<T> {
     }
 
     #[cold]
-    fn publish_unseen(&mut self, ready: &ReadyList<T>, count: usize) -> usize {
+    fn publish_unseen(&mut self, ready: &impl ReadyQueue<T>, count: usize) -> usize {
         let lane = self.lane;
         // SAFETY: the producer holds its half.
         let lane = unsafe { lane.as_ref() };
@@ -283,13 +283,13 @@ impl<T> LaneTx<T> {
 
     /// Puts a clear lane on the ready list with nothing in it. `false` when the channel is closed.
     #[cold]
-    pub(crate) fn list(&mut self, ready: &ReadyList<T>) -> bool {
+    pub(crate) fn list(&mut self, ready: &impl ReadyQueue<T>) -> bool {
         self.requeue(ready)
     }
 
     /// Puts an idle lane on the ready list, unless the receiver takes it back first. `false` when the
     /// channel is closed, and the lane with all that is in it the producer's.
-    fn requeue(&mut self, ready: &ReadyList<T>) -> bool {
+    fn requeue(&mut self, ready: &impl ReadyQueue<T>) -> bool {
         let lane = self.lane();
         if mutant("requeue_exchange") {
             lane.state.store(QUEUED, Ordering::Relaxed);
@@ -348,7 +348,7 @@ impl<T> LaneTx<T> {
 
     /// Ends the lane: the receiver takes what is left in it, then frees it. `Some` when it can be freed
     /// right away.
-    pub(crate) fn close(mut self, ready: &ReadyList<T>) -> Option<Box<Lane<T>>> {
+    pub(crate) fn close(mut self, ready: &impl ReadyQueue<T>) -> Option<Box<Lane<T>>> {
         self.stop_waiting();
         let lane = self.lane();
         // ORDERING: Release pairs with the Acquire in `LaneRx::retire`: all that was pushed is visible.
@@ -403,7 +403,7 @@ pub(crate) struct ClearLane<'a, T>(&'a mut LaneTx<T>);
 impl<T> ClearLane<'_, T> {
     /// Sends the one message with the lane. Gives it back when the channel is closed.
     #[inline]
-    pub(crate) fn send(self, ready: &ReadyList<T>, message: T) -> Result<(), T> {
+    pub(crate) fn send(self, ready: &impl ReadyQueue<T>, message: T) -> Result<(), T> {
         let lane = self.0.lane();
         // SAFETY: the lane is idle and its rings are empty, so the receiver has no business in it.
         lane.slot.with_mut(|slot| unsafe { (*slot).write(message) });

@@ -2,9 +2,8 @@
 
 use super::Inbox;
 use crate::{
-    fan_in::lane::LaneRx,
-    sync::wake_all::WakeAll,
-    sync::{spin_loop, store_load_fence, yield_now},
+    fan_in::lane::rx::LaneRx,
+    sync::{spin_loop, store_load_fence, wake_all::WakeAll, yield_now},
 };
 
 impl<T> Inbox<T> {

@@ -15,10 +15,16 @@ use std::{fmt, mem, task::Waker};
 use self::{fence_policy::FencePolicy, quota::Quota};
 use crate::{
     error::TryRecvError,
-    fan_in::FanIn,
-    fan_in::lane::{Emptied, Lane, LaneRx},
-    fan_in::ready::{Arm, Chain, LaneQueue},
-    fan_in::shared_slots::SlotReader,
+    fan_in::{
+        FanIn,
+        lane::{
+            Lane,
+            list::{Chain, LaneQueue},
+            rx::{Emptied, LaneRx},
+        },
+        ready::Arm,
+        shared_slots::SlotReader,
+    },
     stats::Stats,
     sync::{Arc, Mutex, lock, store_load_fence},
 };

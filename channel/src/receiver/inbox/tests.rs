@@ -10,7 +10,7 @@ use std::{
 use super::{Inbox, Sleep};
 use crate::{
     Builder,
-    fan_in::{FanIn, lane::LaneTx},
+    fan_in::{FanIn, lane::tx::LaneTx},
 };
 
 struct Panics;

@@ -1,7 +1,7 @@
 //! Unfenced lanes: when they begin, what becomes of an empty one, and how they are fenced again.
 
 use super::{Found, Inbox, fence_policy::WORTH_UNFENCING};
-use crate::fan_in::lane::LaneRx;
+use crate::fan_in::lane::rx::LaneRx;
 
 impl<T> Inbox<T> {
     /// Goes on from an unfenced lane that is empty.

@@ -1,0 +1,30 @@
+//! Receiving as a thread, which parks when there is nothing.
+
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use super::standoff::Standoff;
+use crate::{error::RecvTimeoutError, sync::park};
+
+/// Receives from `from`, parking the thread when `attempt` gives nothing; `poll` says `None` when there will be
+/// nothing.
+pub(crate) fn recv_blocking<S, R>(
+    from: &mut S,
+    deadline: Option<Instant>,
+    standoff: impl Fn(&mut S) -> &mut Standoff,
+    attempt: impl Fn(&mut S) -> Option<R>,
+    poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<Option<R>>,
+) -> Result<R, RecvTimeoutError> {
+    let mut own = *standoff(from);
+    let spun = own.spin(|| attempt(from)).map(Some);
+    let received = spun.or_else(|| park::block_on(deadline, |cx| poll(from, cx)));
+    // What the polls of a parked thread have learnt is of a task's ways.
+    *standoff(from) = own;
+    match received {
+        Some(Some(message)) => Ok(message),
+        Some(None) => Err(RecvTimeoutError::Closed),
+        None => Err(RecvTimeoutError::Timeout),
+    }
+}
