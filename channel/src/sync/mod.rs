@@ -7,6 +7,9 @@ pub(crate) mod park;
 pub(crate) mod ring;
 #[cfg(loom)]
 mod ring_loom;
+#[allow(dead_code, reason = "for the lanes of many producers")]
+pub(crate) mod slots;
+pub(crate) mod wait_list;
 pub(crate) mod wake_all;
 pub(crate) mod wake_cell;
 

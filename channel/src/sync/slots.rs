@@ -1,0 +1,435 @@
+//! Slots that are lent and given back, with those who wait for some: a fair semaphore in one word.
+//!
+//! The word holds how many slots are free, two flags, and bits of its owner's that change together with them.
+//! *Waiters* says that somebody waits: who sees it does not take slots, so that newcomers do not overtake, and who
+//! gives slots back hands them to those who wait. *Closed* says that no slot is lent any more. One exchange decides
+//! between all of these.
+//!
+//! A wait ends with its slots in hand: they are granted in the order in which the waits began, and a wait that is
+//! cancelled after that gives them to the next. The lock around the queue is held for a few instructions, none of
+//! them foreign: no waker is cloned, woken or dropped under it, and nothing is allocated. Whoever gives slots back
+//! never waits for it: if somebody else has it, that one grants them.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use crate::sync::{
+    AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock, mutant, store_load_fence,
+    wait_list::{Queue, State, Waiter},
+    wake_all::WakeAll,
+};
+
+const CLOSED: u64 = 1;
+const WAITERS: u64 = 1 << 1;
+const OWNERS_SHIFT: u32 = 2;
+const FREE_SHIFT: u32 = 35;
+const OWNERS: u64 = (1 << FREE_SHIFT) - (1 << OWNERS_SHIFT);
+
+/// Slots that there can be at most.
+pub(crate) const MAX_SLOTS: usize = (1 << (64 - FREE_SHIFT)) - 1;
+
+/// Waits that are ended with one hold of the lock.
+const BATCH: usize = if cfg!(loom) { 1 } else { 16 };
+
+/// A value of the word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u64);
+
+impl Word {
+    fn new(free: usize, owners: u64) -> Self {
+        Self(((free as u64) << FREE_SHIFT) | (owners << OWNERS_SHIFT))
+    }
+
+    /// Slots that are free.
+    #[inline]
+    pub(crate) fn free(self) -> usize {
+        (self.0 >> FREE_SHIFT) as usize
+    }
+
+    /// The owner's 33 bits.
+    #[inline]
+    pub(crate) fn owners(self) -> u64 {
+        (self.0 & OWNERS) >> OWNERS_SHIFT
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
+    }
+
+    #[inline]
+    pub(crate) fn has_waiters(self) -> bool {
+        self.0 & WAITERS != 0
+    }
+
+    /// Whether so many slots are to be had now.
+    #[inline]
+    fn offers(self, wanted: usize) -> bool {
+        self.0 & (CLOSED | WAITERS) == 0 && self.free() >= wanted
+    }
+
+    /// With so many slots fewer, which must be free.
+    #[inline]
+    pub(crate) fn less(self, slots: usize) -> Self {
+        Self(self.0 - ((slots as u64) << FREE_SHIFT))
+    }
+
+    #[inline]
+    pub(crate) fn more(self, slots: usize) -> Self {
+        Self(self.0 + ((slots as u64) << FREE_SHIFT))
+    }
+
+    #[inline]
+    pub(crate) fn with_owners(self, owners: u64) -> Self {
+        Self((self.0 & !OWNERS) | (owners << OWNERS_SHIFT))
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Word")
+            .field("free", &self.free())
+            .field("owners", &self.owners())
+            .field("closed", &self.is_closed())
+            .field("waiters", &self.has_waiters())
+            .finish()
+    }
+}
+
+/// Slots, and those who wait for some.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    word: AtomicU64,
+    /// Somebody may have given slots back, or closed, while another held the lock.
+    due: AtomicBool,
+    /// While the lock is free, the queue has somebody in it exactly if the word says *waiters*.
+    queue: Mutex<Queue>,
+}
+
+impl Slots {
+    /// So many free slots, at most [`MAX_SLOTS`], and the owner's bits.
+    pub(crate) fn new(free: usize, owners: u64) -> Self {
+        debug_assert!(free <= MAX_SLOTS);
+        Self {
+            word: AtomicU64::new(Word::new(free, owners).0),
+            due: AtomicBool::new(false),
+            queue: Mutex::new(Queue::new()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Word {
+        // ORDERING: Acquire, for callers that go on to what others did before they changed the word.
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// Replaces the word if it is still `old`; else says what it is. For changes of the owner's bits, and of the free
+    /// slots.
+    #[inline]
+    pub(crate) fn exchange(&self, old: Word, new: Word) -> Result<(), Word> {
+        // ORDERING: Acquire pairs with the Release in `give`: whoever gave a slot back is done with it. Release: what
+        // the caller did before is visible to the one who sees the new word.
+        self.word
+            .compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+            .map_err(Word)
+    }
+
+    /// Takes `wanted` slots, and changes the owner's bits with it. Says what the word was before, or, when the slots
+    /// are not to be had, what it is.
+    #[inline]
+    pub(crate) fn try_take(
+        &self,
+        wanted: usize,
+        change: impl Fn(u64) -> u64,
+    ) -> Result<Word, Word> {
+        // ORDERING: Acquire, for a word that is *closed*.
+        let mut word = self.load();
+        while word.offers(wanted) {
+            let new = word.less(wanted).with_owners(change(word.owners()));
+            match self.exchange(word, new) {
+                Ok(()) => return Ok(word),
+                Err(now) => word = now,
+            }
+        }
+        Err(word)
+    }
+
+    /// Gives slots back, and hands them to those who wait. A waker may panic, when all is done.
+    #[inline]
+    pub(crate) fn give(&self, slots: usize) {
+        if self.add(slots) {
+            self.serve();
+        }
+    }
+
+    /// Gives slots back. `true` when somebody waits: the caller must call [`serve`](Self::serve).
+    #[inline]
+    #[must_use]
+    pub(crate) fn add(&self, slots: usize) -> bool {
+        let release = if mutant("give_release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::AcqRel
+        };
+        // ORDERING: Release pairs with the Acquire of the exchange that takes the slots: the caller is done with
+        // them. Every change of the word is a read-modify-write, so what came before stays released.
+        let old = self.word.fetch_add((slots as u64) << FREE_SHIFT, release);
+        Word(old).has_waiters()
+    }
+
+    /// Says that no slot is lent any more, and what the word was at that. The caller must call
+    /// [`serve`](Self::serve) when somebody waited.
+    pub(crate) fn close(&self) -> Word {
+        // ORDERING: AcqRel: what was done before is visible to those who find the word closed, and the other way
+        // about.
+        Word(self.word.fetch_or(CLOSED, Ordering::AcqRel))
+    }
+
+    /// Ends the waits that can be ended, and wakes their tasks. If another holds the lock, that one does it.
+    ///
+    /// A waker may panic, when all is done.
+    #[cold]
+    pub(crate) fn serve(&self) {
+        let mut all = WakeAll::default();
+        loop {
+            // ORDERING: Release pairs with the Acquire below: the slots that were given are visible.
+            self.due.swap(true, Ordering::AcqRel);
+            // Pairs with the fence in `unlocked`: either this gets the lock, or the one who has it looks again.
+            store_load_fence!("serve_fence");
+            let Some(mut queue) = self.try_lock() else {
+                break;
+            };
+            // ORDERING: Acquire as above.
+            self.due.swap(false, Ordering::AcqRel);
+            let mut wakers = [const { None }; BATCH];
+            let more = self.end_waits(&mut queue, &mut wakers);
+            drop(queue);
+            for waker in wakers.into_iter().flatten() {
+                all.run(|| Waker::wake(waker));
+            }
+            if !more && !self.is_due() {
+                break;
+            }
+        }
+        all.done();
+    }
+
+    /// Ends as many waits as there are places for wakers. `true` when there may be more to end.
+    fn end_waits(&self, queue: &mut Queue, wakers: &mut [Option<Waker>; BATCH]) -> bool {
+        let mut word = self.load();
+        let mut wakers = wakers.iter_mut();
+        while let Some((wanted, is_last)) = queue.front() {
+            if !word.is_closed() && word.free() < wanted {
+                return false;
+            }
+            let Some(place) = wakers.next() else {
+                return true;
+            };
+            loop {
+                let state = if word.is_closed() {
+                    State::Closed
+                } else {
+                    State::Granted
+                };
+                let mut new = word;
+                if state == State::Granted {
+                    // Only those who hold the lock take slots while somebody waits.
+                    new = new.less(wanted);
+                }
+                if is_last {
+                    new.0 &= !WAITERS;
+                }
+                match self.exchange(word, new) {
+                    Ok(()) => {
+                        word = new;
+                        *place = queue.pop(state);
+                        break;
+                    }
+                    Err(now) => word = now,
+                }
+            }
+        }
+        false
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Queue>> {
+        match self.queue.try_lock() {
+            Ok(queue) => Some(queue),
+            #[cfg(not(loom))]
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether somebody came by while the caller held the lock, which is free again.
+    fn is_due(&self) -> bool {
+        // Pairs with the fence in `serve`.
+        store_load_fence!("unlock_fence");
+        // ORDERING: Relaxed; `serve` acquires.
+        self.due.load(Ordering::Relaxed)
+    }
+
+    /// Unlocks, and does what others would have done had the lock been free.
+    fn unlock(&self, queue: MutexGuard<'_, Queue>) {
+        drop(queue);
+        if self.is_due() {
+            self.serve();
+        }
+    }
+}
+
+/// A wait for slots. With [`Acquired::Slots`] they are the caller's, who must give them back.
+#[derive(Debug)]
+pub(crate) struct Acquire<'a> {
+    slots: &'a Slots,
+    wanted: usize,
+    waiter: Waiter,
+}
+
+/// What a wait came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    /// The slots are the caller's.
+    Slots,
+    /// No slot is lent any more.
+    Closed,
+    /// The caller does not want to wait with the word as it is.
+    Unwilling,
+}
+
+impl<'a> Acquire<'a> {
+    /// A wait for so many slots, which begins when it is polled.
+    pub(crate) fn new(slots: &'a Slots, wanted: usize) -> Self {
+        Self {
+            slots,
+            wanted,
+            waiter: Waiter::new(),
+        }
+    }
+
+    /// Waits for the slots. A wait that has not begun begins only if `willing` says so of the word.
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        willing: impl Fn(Word) -> bool,
+    ) -> Poll<Acquired> {
+        let this = self.into_ref();
+        match this.waiter.state() {
+            State::Idle => return this.begin(cx, willing),
+            State::Waiting => {}
+            State::Granted => {
+                this.waiter.reset();
+                return Poll::Ready(Acquired::Slots);
+            }
+            State::Closed => {
+                this.waiter.reset();
+                return Poll::Ready(Acquired::Closed);
+            }
+        }
+        // Cloned before and dropped after the lock: both may run code of the executor.
+        let waker = cx.waker().clone();
+        let mut queue = lock(&this.slots.queue);
+        let state = this.waiter.state();
+        let left = if state == State::Waiting {
+            // SAFETY: it waits in this queue.
+            unsafe { queue.set_waker(&this.waiter, waker) }
+        } else {
+            this.waiter.reset();
+            Some(waker)
+        };
+        this.slots.unlock(queue);
+        drop(left);
+        match state {
+            State::Granted => Poll::Ready(Acquired::Slots),
+            State::Closed => Poll::Ready(Acquired::Closed),
+            State::Idle | State::Waiting => Poll::Pending,
+        }
+    }
+
+    fn begin(
+        self: Pin<&Self>,
+        cx: &mut Context<'_>,
+        willing: impl Fn(Word) -> bool,
+    ) -> Poll<Acquired> {
+        let Self { slots, wanted, .. } = *self;
+        // As in `poll`.
+        let waker = cx.waker().clone();
+        let mut queue = lock(&slots.queue);
+        let mut word = slots.load();
+        let acquired = loop {
+            if word.is_closed() {
+                break Acquired::Closed;
+            }
+            let new = if word.offers(wanted) {
+                word.less(wanted)
+            } else if !willing(word) {
+                break Acquired::Unwilling;
+            } else {
+                Word(word.0 | WAITERS)
+            };
+            if let Err(now) = slots.exchange(word, new) {
+                word = now;
+                continue;
+            }
+            if word.offers(wanted) {
+                break Acquired::Slots;
+            }
+            // SAFETY: `self` is pinned.
+            let waiter = unsafe { self.map_unchecked(|this| &this.waiter) };
+            // SAFETY: the node is idle; `drop` takes it out of the queue, which is the only one that it is used with.
+            unsafe { queue.push(waiter, waker, wanted) };
+            slots.unlock(queue);
+            return Poll::Pending;
+        };
+        slots.unlock(queue);
+        drop(waker);
+        Poll::Ready(acquired)
+    }
+
+    /// Ends a wait that nobody waits for any more.
+    #[cold]
+    fn cancel(&self) {
+        let mut queue = lock(&self.slots.queue);
+        if self.waiter.state() != State::Waiting {
+            self.slots.unlock(queue);
+            return self.pass_on();
+        }
+        // SAFETY: it waits in this queue.
+        let waker = unsafe { queue.remove(&self.waiter) };
+        let alone = queue.is_empty();
+        if alone {
+            // ORDERING: AcqRel keeps what was released by others.
+            self.slots.word.fetch_and(!WAITERS, Ordering::AcqRel);
+        }
+        self.slots.unlock(queue);
+        drop(waker);
+        if !alone {
+            // The next may want fewer.
+            self.slots.serve();
+        }
+    }
+
+    /// Gives slots that were granted to the next.
+    fn pass_on(&self) {
+        if self.waiter.state() == State::Granted && !mutant("pass_on") {
+            self.slots.give(self.wanted);
+        }
+    }
+}
+
+impl Drop for Acquire<'_> {
+    fn drop(&mut self) {
+        match self.waiter.state() {
+            State::Idle | State::Closed => {}
+            State::Waiting => self.cancel(),
+            State::Granted => self.pass_on(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! The fair semaphore by itself.
+
+#[cfg(loom)]
+mod model;
+#[cfg(not(loom))]
+mod plain;
