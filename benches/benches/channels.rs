@@ -12,7 +12,7 @@ use lanemesh_benches::rivals::channels::{
     self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
     visit_all, visit_async, visit_blocking,
 };
-use lanemesh_benches::rivals::two_class::{Urgent, UrgentVisitor, visit_urgent};
+use lanemesh_benches::rivals::two_class::{TwoClass, TwoClassVisitor, visit_two_class};
 use lanemesh_benches::shapes::fan_in::FanIn;
 use lanemesh_benches::shapes::{idle_lanes, latency, pinball, priority, threads, uncontended};
 
@@ -193,8 +193,8 @@ const FLOODERS: usize = 8;
 /// Bursts of control in a flood at least, so that the median is one of many.
 const BURSTS: u64 = 20;
 
-impl UrgentVisitor for Control<'_, '_> {
-    fn visit<F: Urgent>(&mut self) {
+impl TwoClassVisitor for Control<'_, '_> {
+    fn visit<F: TwoClass>(&mut self) {
         add(self.0, F::NAME, |count| {
             let latencies =
                 priority::flood::<F>(FLOODERS, count.div_ceil(priority::IN_BURST).max(BURSTS))?;
@@ -209,7 +209,7 @@ impl UrgentVisitor for Control<'_, '_> {
 
 fn control(criterion: &mut Criterion) {
     let mut group = group(criterion, "priority/8, median of control");
-    visit_urgent(&mut Control(&mut group));
+    visit_two_class(&mut Control(&mut group));
     group.finish();
 }
 

@@ -23,18 +23,18 @@ pub enum Class {
 }
 
 /// A kind of channel with two classes of message.
-pub trait Urgent: Subject {
+pub trait TwoClass: Subject {
     /// One producer of both classes.
-    type Tx: UrgentTx;
+    type Tx: TwoClassTx;
     /// The consumer.
-    type Rx: UrgentRx;
+    type Rx: TwoClassRx;
 
     /// Opens a channel; where both classes share a queue it has the slots of both together.
     fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
 }
 
 /// A producer of both classes that does not wait.
-pub trait UrgentTx: Send + 'static {
+pub trait TwoClassTx: Send + 'static {
     /// Sends control if there is room.
     fn try_high(&mut self, stamp: u64) -> Attempt;
 
@@ -43,22 +43,22 @@ pub trait UrgentTx: Send + 'static {
 }
 
 /// A consumer of both classes.
-pub trait UrgentRx: Send + 'static {
+pub trait TwoClassRx: Send + 'static {
     /// The next message, control first as far as the channel can tell.
     fn recv(&mut self) -> impl Future<Output = Option<Class>> + Send;
 }
 
 /// Does something with every kind.
-pub trait UrgentVisitor {
+pub trait TwoClassVisitor {
     /// Called once for each kind.
-    fn visit<F: Urgent>(&mut self);
+    fn visit<F: TwoClass>(&mut self);
 }
 
 /// Shows every kind to a visitor.
-pub fn visit_urgent(visitor: &mut impl UrgentVisitor) {
+pub fn visit_two_class(visitor: &mut impl TwoClassVisitor) {
     struct Adapter<'a, V>(&'a mut V);
 
-    impl<V: UrgentVisitor> AsyncVisitor for Adapter<'_, V> {
+    impl<V: TwoClassVisitor> AsyncVisitor for Adapter<'_, V> {
         fn visit<F: AsyncFamily<u64> + AsyncFamily<bytes::Bytes>>(&mut self) {
             // A subject with a mailbox of its own is not asked to do without.
             if F::ROLE == Role::Peer {
@@ -81,7 +81,7 @@ impl Subject for LanemeshMailbox {
     const ROLE: Role = Role::Ours;
 }
 
-impl Urgent for LanemeshMailbox {
+impl TwoClass for LanemeshMailbox {
     type Tx = MailboxSender<u64, u64>;
     type Rx = MailboxReceiver<u64, u64>;
 
@@ -99,7 +99,7 @@ fn attempt(result: Result<(), TrySendError<u64>>) -> Attempt {
     }
 }
 
-impl UrgentTx for MailboxSender<u64, u64> {
+impl TwoClassTx for MailboxSender<u64, u64> {
     #[inline]
     fn try_high(&mut self, stamp: u64) -> Attempt {
         attempt(self.try_send_high(stamp))
@@ -111,7 +111,7 @@ impl UrgentTx for MailboxSender<u64, u64> {
     }
 }
 
-impl UrgentRx for MailboxReceiver<u64, u64> {
+impl TwoClassRx for MailboxReceiver<u64, u64> {
     #[inline]
     async fn recv(&mut self) -> Option<Class> {
         Some(match MailboxReceiver::recv(self).await? {
@@ -133,7 +133,7 @@ impl<F: Subject> Subject for OneQueue<F> {
     const ROLE: Role = F::ROLE;
 }
 
-impl<F: AsyncFamily<u64>> Urgent for OneQueue<F> {
+impl<F: AsyncFamily<u64>> TwoClass for OneQueue<F> {
     type Tx = OneTx<F::Tx>;
     type Rx = OneRx<F::Rx>;
 
@@ -151,7 +151,7 @@ impl<F: AsyncFamily<u64>> Urgent for OneQueue<F> {
 #[derive(Debug)]
 pub struct OneTx<X>(X);
 
-impl<X: TryTx<u64>> UrgentTx for OneTx<X> {
+impl<X: TryTx<u64>> TwoClassTx for OneTx<X> {
     #[inline]
     fn try_high(&mut self, stamp: u64) -> Attempt {
         self.0.try_send(stamp | HIGH)
@@ -167,7 +167,7 @@ impl<X: TryTx<u64>> UrgentTx for OneTx<X> {
 #[derive(Debug)]
 pub struct OneRx<R>(R);
 
-impl<R: AsyncRx<u64>> UrgentRx for OneRx<R> {
+impl<R: AsyncRx<u64>> TwoClassRx for OneRx<R> {
     #[inline]
     async fn recv(&mut self) -> Option<Class> {
         let stamp = self.0.recv().await?;
@@ -188,7 +188,7 @@ impl Subject for TokioPair {
     const ROLE: Role = TokioMpsc::ROLE;
 }
 
-impl Urgent for TokioPair {
+impl TwoClass for TokioPair {
     type Tx = PairTx;
     type Rx = PairRx;
 
@@ -216,7 +216,7 @@ pub struct PairTx {
     low: mpsc::Sender<u64>,
 }
 
-impl UrgentTx for PairTx {
+impl TwoClassTx for PairTx {
     #[inline]
     fn try_high(&mut self, stamp: u64) -> Attempt {
         TryTx::try_send(&mut self.high, stamp)
@@ -235,7 +235,7 @@ pub struct PairRx {
     low: mpsc::Receiver<u64>,
 }
 
-impl UrgentRx for PairRx {
+impl TwoClassRx for PairRx {
     #[inline]
     async fn recv(&mut self) -> Option<Class> {
         tokio::select! {

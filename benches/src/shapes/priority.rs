@@ -12,7 +12,9 @@ use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::Tally;
 use crate::rig::stats::{Latencies, Unit};
 use crate::rivals::channels::{Attempt, Slots};
-use crate::rivals::two_class::{Class, Urgent, UrgentRx, UrgentTx, UrgentVisitor, visit_urgent};
+use crate::rivals::two_class::{
+    Class, TwoClass, TwoClassRx, TwoClassTx, TwoClassVisitor, visit_two_class,
+};
 
 const FLOODERS: &[usize] = &[1, 4, 16, 64];
 /// Slots for data in the whole channel.
@@ -78,7 +80,7 @@ fn cells(effort: &Effort) -> Vec<Cell> {
     };
     for flooders in effort.choose(FLOODERS, &[8]) {
         visit.flooders = *flooders;
-        visit_urgent(&mut visit);
+        visit_two_class(&mut visit);
     }
     visit.cells
 }
@@ -88,8 +90,8 @@ struct Visit {
     flooders: usize,
 }
 
-impl UrgentVisitor for Visit {
-    fn visit<F: Urgent>(&mut self) {
+impl TwoClassVisitor for Visit {
+    fn visit<F: TwoClass>(&mut self) {
         let flooders = self.flooders;
         let params = vec![("flooders", Value::from(flooders))];
         let run = move |effort: Effort| {
@@ -114,7 +116,7 @@ type Span = (u64, u64);
 /// # Errors
 ///
 /// A [`Fault`] when messages of either class are lost.
-pub fn flood<F: Urgent>(flooders: usize, bursts: u64) -> Result<Latencies, Fault> {
+pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fault> {
     let high = Slots {
         total: HIGH,
         lane: HIGH,
@@ -204,7 +206,7 @@ struct Seen {
     stalls: Vec<Span>,
 }
 
-async fn consume(mut rx: impl UrgentRx, clock: Clock) -> Seen {
+async fn consume(mut rx: impl TwoClassRx, clock: Clock) -> Seen {
     let mut seen = Seen::default();
     while let Some(message) = rx.recv().await {
         match message {
@@ -222,7 +224,7 @@ async fn consume(mut rx: impl UrgentRx, clock: Clock) -> Seen {
     seen
 }
 
-fn produce<X: UrgentTx>(
+fn produce<X: TwoClassTx>(
     mut flooders: Vec<X>,
     mut control: X,
     clock: Clock,

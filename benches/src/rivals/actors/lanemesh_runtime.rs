@@ -31,7 +31,7 @@ pub struct LanemeshWorker(Worker);
 
 /// What is of high priority.
 #[derive(Debug)]
-pub enum Urgent {
+pub enum High {
     /// A message without an answer.
     Tell(u64),
     /// A question, with the place for its answer.
@@ -39,13 +39,13 @@ pub enum Urgent {
 }
 
 impl Actor for LanemeshWorker {
-    type HighPriorityMsg = Urgent;
+    type HighPriorityMsg = High;
     type LowPriorityMsg = u64;
 
-    async fn on_high(&mut self, message: Urgent, _: &mut Context<Self>) -> ActorResult {
+    async fn on_high(&mut self, message: High, _: &mut Context<Self>) -> ActorResult {
         match message {
-            Urgent::Tell(message) => self.0.told(message),
-            Urgent::Ask(message, reply) => {
+            High::Tell(message) => self.0.told(message),
+            High::Ask(message, reply) => {
                 // Whoever asked may have gone; then nobody wants the answer.
                 let _ = reply.send(self.0.asked(message));
             }
@@ -149,11 +149,11 @@ impl Handle for ActorHandle<LanemeshWorker> {
     }
 
     async fn ask(&mut self, message: u64) -> Option<u64> {
-        let question = |reply| Urgent::Ask(message, reply);
+        let question = |reply| High::Ask(message, reply);
         ActorHandle::ask(self, question, PATIENCE).await.ok()
     }
 
     async fn crash(&mut self) -> bool {
-        self.send_high(Urgent::Tell(PANIC)).await.is_ok()
+        self.send_high(High::Tell(PANIC)).await.is_ok()
     }
 }
