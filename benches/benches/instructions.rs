@@ -13,7 +13,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, LanemeshRuntime, Worker};
+use lanemesh_benches::rivals::actors::{
+    ActorCounter, Actors, Bare, Handle, LanemeshRuntime, Worker,
+};
 use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, Lanemesh, Slots, Tachyonix, TokioMpsc, TryRx, TryTx,
 };
@@ -102,14 +104,14 @@ fn executor<A: Actors>() -> Runtime {
 /// Starts actors, tells each something, and waits until all have got it.
 fn spawn<A: Actors>(runtime: Runtime) -> Runtime {
     runtime.block_on(async {
-        let census = Census::new(TIMES as usize);
+        let counter = ActorCounter::new(TIMES as usize);
         let mut handles = Vec::with_capacity(TIMES as usize);
         for _ in 0..TIMES {
-            let mut actor = A::spawn(Worker::counted(&census), 1).await;
+            let mut actor = A::spawn(Worker::counted(&counter), 1).await;
             assert!(actor.tell(1).await);
             handles.push(actor);
         }
-        census.all_arrived().await;
+        counter.all_started().await;
     });
     runtime
 }

@@ -8,7 +8,7 @@ use lanemesh_benches::plan::{Cell, Effort, Timing, Value};
 use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rig::stats::{Latencies, Unit};
 use lanemesh_benches::rivals::Subject;
-use lanemesh_benches::rivals::actors::{Actors, Bare, Census, Handle, Worker};
+use lanemesh_benches::rivals::actors::{ActorCounter, Actors, Bare, Handle, Worker};
 use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Family, Flume,
     Slots, TryRx, TryTx,
@@ -203,8 +203,8 @@ impl<K: Kind> Actors for FaultyActors<K> {
         Bare::supervised().await
     }
 
-    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> Self::Tree {
-        Bare::plant(branches, leaves, census).await
+    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Self::Tree {
+        Bare::plant(branches, leaves, counter).await
     }
 
     async fn fell(tree: Self::Tree) {

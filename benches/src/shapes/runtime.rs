@@ -12,7 +12,7 @@ use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::{Latencies, Unit, median};
 use crate::rivals::actors::{
-    Actors, ActorsVisitor, COUNT, Census, Flood, Handle, MAILBOX, SUM, Worker, visit_actors,
+    ActorCounter, Actors, ActorsVisitor, COUNT, Flood, Handle, MAILBOX, SUM, Worker, visit_actors,
 };
 
 const SENDERS: &[usize] = &[1, 8];
@@ -331,12 +331,12 @@ pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     A::block_on(workers, async move {
         let mut times = Vec::new();
         for _ in 0..GENERATIONS {
-            let census = Census::new(actors);
-            let starter = A::task(generation::<A>(census.clone(), actors));
+            let counter = ActorCounter::new(actors);
+            let starter = A::task(generation::<A>(counter.clone(), actors));
             times.push(joined(starter).await??);
             // Where the end of its handle ends an actor, wait for it: the next ones find its memory warm.
             let patience = Instant::now() + LAST_BREATH;
-            while Arc::strong_count(&census) > 1 && Instant::now() < patience {
+            while Arc::strong_count(&counter) > 1 && Instant::now() < patience {
                 tokio::task::yield_now().await;
             }
         }
@@ -344,15 +344,15 @@ pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     })
 }
 
-async fn generation<A: Actors>(census: Arc<Census>, actors: usize) -> Result<f64, Fault> {
+async fn generation<A: Actors>(counter: Arc<ActorCounter>, actors: usize) -> Result<f64, Fault> {
     let mut handles = Vec::with_capacity(actors);
     let start = Instant::now();
     for _ in 0..actors {
-        let mut actor = A::spawn(Worker::counted(&census), 1).await;
+        let mut actor = A::spawn(Worker::counted(&counter), 1).await;
         ensure(actor.tell(1).await, "an actor was gone")?;
         handles.push(actor);
     }
-    census.all_arrived().await;
+    counter.all_started().await;
     Ok(start.elapsed().as_nanos() as f64 / actors as f64)
 }
 
@@ -397,12 +397,12 @@ pub fn revive<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
 /// [`Fault::Failed`] when there is no executor.
 pub fn stop<A: Actors>(workers: usize, branches: usize, leaves: usize) -> Result<Duration, Fault> {
     A::block_on(workers, async move {
-        let census = Census::new(1 + branches + branches * leaves);
-        let tree = A::plant(branches, leaves, census.clone()).await;
-        census.all_arrived().await;
+        let counter = ActorCounter::new(1 + branches + branches * leaves);
+        let tree = A::plant(branches, leaves, counter.clone()).await;
+        counter.all_started().await;
         let start = Instant::now();
         A::fell(tree).await;
-        census.all_left().await;
+        counter.all_stopped().await;
         Ok(start.elapsed())
     })
 }

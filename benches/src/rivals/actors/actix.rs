@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::rig::fault::Fault;
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
-use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::actors::worker::{ActorCounter, CountedActor, Worker};
 use crate::rivals::subject::Subject;
 
 /// actix with everything on one thread.
@@ -87,7 +87,7 @@ impl Handler<Ask> for ActixWorker {
 #[derive(Debug)]
 pub struct Node {
     children: Vec<Addr<Node>>,
-    _place: Place,
+    _counted: CountedActor,
 }
 
 impl Actor for Node {
@@ -99,11 +99,11 @@ impl Actor for Node {
 }
 
 /// Starts a tree on this thread.
-fn plant(branches: usize, leaves: usize, census: &Arc<Census>) -> Addr<Node> {
+fn plant(branches: usize, leaves: usize, counter: &Arc<ActorCounter>) -> Addr<Node> {
     let node = |children| {
         Node {
             children,
-            _place: Place::take(census),
+            _counted: CountedActor::new(counter),
         }
         .start()
     };
@@ -138,8 +138,8 @@ impl Actors for Actix {
         None
     }
 
-    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> Addr<Node> {
-        plant(branches, leaves, &census)
+    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
+        plant(branches, leaves, &counter)
     }
 
     async fn fell(tree: Addr<Node>) {
@@ -194,11 +194,11 @@ impl Actors for ActixArbiter {
         None
     }
 
-    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> Addr<Node> {
+    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
         let (planted, tree) = oneshot::channel();
         arbiter().spawn_fn(move || {
             // The receiver waits below.
-            let _ = planted.send(plant(branches, leaves, &census));
+            let _ = planted.send(plant(branches, leaves, &counter));
         });
         tree.await.unwrap_or_else(|_| panic!("the arbiter is gone"))
     }

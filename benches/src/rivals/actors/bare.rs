@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
-use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::actors::worker::{ActorCounter, CountedActor, Worker};
 use crate::rivals::subject::{Role, Subject};
 
 /// Bare tokio tasks.
@@ -51,14 +51,14 @@ impl Actors for Bare {
         Some(BareHandle(tx))
     }
 
-    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> Sender<Never> {
+    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Sender<Never> {
         let children = (0..branches)
             .map(|_| {
-                let leaves = (0..leaves).map(|_| node(&census, Vec::new())).collect();
-                node(&census, leaves)
+                let leaves = (0..leaves).map(|_| node(&counter, Vec::new())).collect();
+                node(&counter, leaves)
             })
             .collect();
-        node(&census, children)
+        node(&counter, children)
     }
 
     async fn fell(tree: Sender<Never>) {
@@ -71,12 +71,12 @@ impl Actors for Bare {
 pub enum Never {}
 
 /// A task that ends when its parent lets go of its channel, and then lets go of its children's.
-fn node(census: &Arc<Census>, children: Vec<Sender<Never>>) -> Sender<Never> {
+fn node(counter: &Arc<ActorCounter>, children: Vec<Sender<Never>>) -> Sender<Never> {
     let (tx, mut rx) = mpsc::channel::<Never>(1);
-    let place = Place::take(census);
+    let counted = CountedActor::new(counter);
     tokio::spawn(async move {
         rx.recv().await;
-        drop((children, place));
+        drop((children, counted));
     });
     tx
 }

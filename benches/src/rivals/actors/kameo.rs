@@ -11,7 +11,7 @@ use kameo::message::{Context, Message};
 use kameo::supervision::RestartPolicy;
 
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
-use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::actors::worker::{ActorCounter, CountedActor, Worker};
 use crate::rivals::subject::Subject;
 
 /// kameo.
@@ -58,10 +58,10 @@ impl Message<Ask> for KameoWorker {
 /// A node of a tree; `children` is how many it starts, `below` how many each of those.
 #[derive(Debug, Clone)]
 pub struct Node {
-    census: Arc<Census>,
+    counter: Arc<ActorCounter>,
     children: usize,
     below: usize,
-    place: Option<Arc<Place>>,
+    counted: Option<Arc<CountedActor>>,
 }
 
 impl Actor for Node {
@@ -82,7 +82,7 @@ impl Actor for Node {
             )
             .await;
         }
-        node.place = Some(Arc::new(Place::take(&node.census)));
+        node.counted = Some(Arc::new(CountedActor::new(&node.counter)));
         Ok(node)
     }
 }
@@ -121,12 +121,12 @@ impl Actors for Kameo {
         })
     }
 
-    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> ActorRef<Node> {
+    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> ActorRef<Node> {
         Node::spawn(Node {
-            census,
+            counter,
             children: branches,
             below: leaves,
-            place: None,
+            counted: None,
         })
     }
 

@@ -9,7 +9,7 @@ use lanemesh_runtime::{
 };
 
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
-use crate::rivals::actors::worker::{Census, PANIC, Place, Worker};
+use crate::rivals::actors::worker::{ActorCounter, CountedActor, PANIC, Worker};
 use crate::rivals::channels::Slots;
 use crate::rivals::subject::{Role, Subject};
 
@@ -62,21 +62,21 @@ impl Actor for LanemeshWorker {
 /// A node of a tree; `children` is how many it starts, `below` how many each of those.
 #[derive(Debug)]
 pub struct Node {
-    census: Arc<Census>,
+    counter: Arc<ActorCounter>,
     children: usize,
     below: usize,
     owned: Vec<(ActorHandle<Node>, Child)>,
-    place: Option<Place>,
+    counted: Option<CountedActor>,
 }
 
 impl Node {
-    fn new(census: Arc<Census>, children: usize, below: usize) -> Node {
+    fn new(counter: Arc<ActorCounter>, children: usize, below: usize) -> Node {
         Node {
-            census,
+            counter,
             children,
             below,
             owned: Vec::with_capacity(children),
-            place: None,
+            counted: None,
         }
     }
 }
@@ -87,10 +87,10 @@ impl Actor for Node {
 
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         for _ in 0..self.children {
-            let child = Node::new(self.census.clone(), self.below, 0);
+            let child = Node::new(self.counter.clone(), self.below, 0);
             self.owned.push(ctx.spawn(child));
         }
-        self.place = Some(Place::take(&self.census));
+        self.counted = Some(CountedActor::new(&self.counter));
         Ok(())
     }
 
@@ -132,9 +132,9 @@ impl Actors for LanemeshRuntime {
     async fn plant(
         branches: usize,
         leaves: usize,
-        census: Arc<Census>,
+        counter: Arc<ActorCounter>,
     ) -> (ActorHandle<Node>, Child) {
-        spawn(Node::new(census, branches, leaves))
+        spawn(Node::new(counter, branches, leaves))
     }
 
     async fn fell((handle, child): (ActorHandle<Node>, Child)) {

@@ -18,7 +18,7 @@ pub use self::kameo::Kameo;
 pub use self::lanemesh_runtime::LanemeshRuntime;
 pub use self::ractor::Ractor;
 pub use self::traits::{Actors, ActorsVisitor, Handle, MAILBOX};
-pub use self::worker::{COUNT, Census, Flood, PANIC, Place, SUM, Worker};
+pub use self::worker::{ActorCounter, COUNT, CountedActor, Flood, PANIC, SUM, Worker};
 
 /// Shows every runtime to a visitor.
 pub fn visit_actors(visitor: &mut impl ActorsVisitor) {

@@ -6,7 +6,7 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 
 use crate::rivals::actors::traits::{Actors, Handle};
-use crate::rivals::actors::worker::{Census, Place, Worker};
+use crate::rivals::actors::worker::{ActorCounter, CountedActor, Worker};
 use crate::rivals::subject::Subject;
 
 /// ractor.
@@ -66,14 +66,14 @@ struct Node {
 
 impl Actor for Node {
     type Msg = ();
-    type State = Place;
-    type Arguments = Arc<Census>;
+    type State = CountedActor;
+    type Arguments = Arc<ActorCounter>;
 
     async fn pre_start(
         &self,
         this: ActorRef<()>,
-        census: Arc<Census>,
-    ) -> Result<Place, ActorProcessingErr> {
+        counter: Arc<ActorCounter>,
+    ) -> Result<CountedActor, ActorProcessingErr> {
         for _ in 0..self.children {
             let child = Node {
                 children: self.below,
@@ -82,19 +82,19 @@ impl Actor for Node {
             Box::pin(Node::spawn_linked(
                 None,
                 child,
-                census.clone(),
+                counter.clone(),
                 this.get_cell(),
             ))
             .await?;
         }
-        Ok(Place::take(&census))
+        Ok(CountedActor::new(&counter))
     }
 
     async fn handle_supervisor_evt(
         &self,
         _: ActorRef<()>,
         _: SupervisionEvent,
-        _: &mut Place,
+        _: &mut CountedActor,
     ) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
@@ -162,12 +162,12 @@ impl Actors for Ractor {
         }
     }
 
-    async fn plant(branches: usize, leaves: usize, census: Arc<Census>) -> ActorRef<()> {
+    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> ActorRef<()> {
         let root = Node {
             children: branches,
             below: leaves,
         };
-        match Node::spawn(None, root, census).await {
+        match Node::spawn(None, root, counter).await {
             Ok((root, _)) => root,
             Err(error) => panic!("no tree: {error}"),
         }

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::rig::executor::executor;
 use crate::rig::fault::Fault;
-use crate::rivals::actors::worker::{Census, PANIC, Worker};
+use crate::rivals::actors::worker::{ActorCounter, PANIC, Worker};
 use crate::rivals::subject::Subject;
 
 /// Slots of a mailbox, where it is bounded.
@@ -57,7 +57,7 @@ pub trait Actors: Subject {
     fn plant(
         branches: usize,
         leaves: usize,
-        census: Arc<Census>,
+        counter: Arc<ActorCounter>,
     ) -> impl Future<Output = Self::Tree> + Send;
 
     /// Tells the root to stop; the actors below it are to follow.

@@ -20,7 +20,7 @@ pub const PANIC: u64 = u64::MAX;
 #[derive(Debug, Default, Clone)]
 pub struct Worker {
     tally: Tally,
-    place: Option<Place>,
+    counted: Option<CountedActor>,
     flood: Option<Arc<Flood>>,
 }
 
@@ -33,10 +33,10 @@ impl Worker {
         }
     }
 
-    /// A worker that is counted when it has got its first message.
-    pub fn counted(census: &Arc<Census>) -> Worker {
+    /// A worker whose start is counted when its first message arrives.
+    pub fn counted(counter: &Arc<ActorCounter>) -> Worker {
         Worker {
-            place: Some(Place(census.clone())),
+            counted: Some(CountedActor(counter.clone())),
             ..Worker::default()
         }
     }
@@ -50,9 +50,9 @@ impl Worker {
     pub fn told(&mut self, message: u64) {
         assert!(message != PANIC, "as told");
         if self.tally.count() == 0
-            && let Some(place) = &self.place
+            && let Some(counted) = &self.counted
         {
-            place.0.arrived();
+            counted.0.record_start();
         }
         self.tally.add(message);
         if let Some(flood) = &self.flood {
@@ -134,71 +134,72 @@ impl Flood {
     }
 }
 
-/// Counts actors that are there and actors that are gone.
+/// Counts the starts and the ends of a known number of actors.
 #[derive(Debug)]
-pub struct Census {
+pub struct ActorCounter {
     total: usize,
-    arrived: AtomicUsize,
-    left: AtomicUsize,
-    complete: Notify,
-    empty: Notify,
+    started: AtomicUsize,
+    stopped: AtomicUsize,
+    all_started: Notify,
+    all_stopped: Notify,
 }
 
-impl Census {
-    /// A census of so many actors.
-    pub fn new(total: usize) -> Arc<Census> {
-        Arc::new(Census {
+impl ActorCounter {
+    /// A counter for `total` actors.
+    pub fn new(total: usize) -> Arc<ActorCounter> {
+        Arc::new(ActorCounter {
             total,
-            arrived: AtomicUsize::new(0),
-            left: AtomicUsize::new(0),
-            complete: Notify::new(),
-            empty: Notify::new(),
+            started: AtomicUsize::new(0),
+            stopped: AtomicUsize::new(0),
+            all_started: Notify::new(),
+            all_stopped: Notify::new(),
         })
     }
 
-    /// One more is there.
-    pub fn arrived(&self) {
-        // ORDERING: relaxed; `Notify` orders the last arrival before the waiting task's return.
-        if self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.total {
-            self.complete.notify_one();
+    /// Counts the start of one actor.
+    pub fn record_start(&self) {
+        // ORDERING: relaxed; `Notify` orders the last start before the waiting task's return.
+        if self.started.fetch_add(1, Ordering::Relaxed) + 1 == self.total {
+            self.all_started.notify_one();
         }
     }
 
-    /// Waits until all are there.
-    pub async fn all_arrived(&self) {
-        self.complete.notified().await;
+    /// Waits until all actors have started.
+    pub async fn all_started(&self) {
+        self.all_started.notified().await;
     }
 
-    /// Waits until all are gone.
-    pub async fn all_left(&self) {
-        self.empty.notified().await;
+    /// Waits until all actors have ended.
+    pub async fn all_stopped(&self) {
+        self.all_stopped.notified().await;
     }
 }
 
-/// An actor's place in a [`Census`]: when it is dropped, the actor is gone.
+/// Part of an actor that an [`ActorCounter`] counts; dropping it counts the actor's end.
 #[derive(Debug)]
-pub struct Place(Arc<Census>);
+pub struct CountedActor(Arc<ActorCounter>);
 
-impl Place {
-    /// Enters an actor.
-    pub fn take(census: &Arc<Census>) -> Place {
-        census.arrived();
-        Place(census.clone())
+impl CountedActor {
+    /// Counts the start of an actor.
+    pub fn new(counter: &Arc<ActorCounter>) -> CountedActor {
+        counter.record_start();
+        CountedActor(counter.clone())
     }
 }
 
-impl Clone for Place {
-    /// Only a supervisor that may restart an actor clones one, and no such actor is in a census.
-    fn clone(&self) -> Place {
-        Place(self.0.clone())
+impl Clone for CountedActor {
+    /// Counts no start. Actors are cloned only by supervisors that restart them, and none of those is
+    /// counted.
+    fn clone(&self) -> CountedActor {
+        CountedActor(self.0.clone())
     }
 }
 
-impl Drop for Place {
+impl Drop for CountedActor {
     fn drop(&mut self) {
-        // ORDERING: relaxed; `Notify` orders the last departure before the waiting task's return.
-        if self.0.left.fetch_add(1, Ordering::Relaxed) + 1 == self.0.total {
-            self.0.empty.notify_one();
+        // ORDERING: relaxed; `Notify` orders the last end before the waiting task's return.
+        if self.0.stopped.fetch_add(1, Ordering::Relaxed) + 1 == self.0.total {
+            self.0.all_stopped.notify_one();
         }
     }
 }
@@ -208,12 +209,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn census_tells_when_all_came_and_went() {
-        let census = Census::new(2);
-        let places = [Place::take(&census), Place::take(&census)];
-        census.all_arrived().await;
-        drop(places);
-        census.all_left().await;
+    async fn counter_tells_when_all_started_and_stopped() {
+        let counter = ActorCounter::new(2);
+        let actors = [CountedActor::new(&counter), CountedActor::new(&counter)];
+        counter.all_started().await;
+        drop(actors);
+        counter.all_stopped().await;
     }
 
     #[test]
