@@ -203,12 +203,12 @@ impl<K: Kind> Actors for FaultyActors<K> {
         Bare::supervised().await
     }
 
-    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Self::Tree {
-        Bare::plant(branches, leaves, counter).await
+    async fn spawn_tree(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Self::Tree {
+        Bare::spawn_tree(branches, leaves, counter).await
     }
 
-    async fn fell(tree: Self::Tree) {
-        Bare::fell(tree).await;
+    async fn stop_tree(tree: Self::Tree) {
+        Bare::stop_tree(tree).await;
     }
 }
 

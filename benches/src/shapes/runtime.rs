@@ -398,10 +398,10 @@ pub fn revive<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
 pub fn stop<A: Actors>(workers: usize, branches: usize, leaves: usize) -> Result<Duration, Fault> {
     A::block_on(workers, async move {
         let counter = ActorCounter::new(1 + branches + branches * leaves);
-        let tree = A::plant(branches, leaves, counter.clone()).await;
+        let tree = A::spawn_tree(branches, leaves, counter.clone()).await;
         counter.all_started().await;
         let start = Instant::now();
-        A::fell(tree).await;
+        A::stop_tree(tree).await;
         counter.all_stopped().await;
         Ok(start.elapsed())
     })

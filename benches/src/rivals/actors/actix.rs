@@ -99,7 +99,7 @@ impl Actor for Node {
 }
 
 /// Starts a tree on this thread.
-fn plant(branches: usize, leaves: usize, counter: &Arc<ActorCounter>) -> Addr<Node> {
+fn spawn_tree(branches: usize, leaves: usize, counter: &Arc<ActorCounter>) -> Addr<Node> {
     let node = |children| {
         Node {
             children,
@@ -138,11 +138,11 @@ impl Actors for Actix {
         None
     }
 
-    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
-        plant(branches, leaves, &counter)
+    async fn spawn_tree(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
+        spawn_tree(branches, leaves, &counter)
     }
 
-    async fn fell(tree: Addr<Node>) {
+    async fn stop_tree(tree: Addr<Node>) {
         drop(tree);
     }
 }
@@ -194,16 +194,16 @@ impl Actors for ActixArbiter {
         None
     }
 
-    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
-        let (planted, tree) = oneshot::channel();
+    async fn spawn_tree(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
+        let (spawned, tree) = oneshot::channel();
         arbiter().spawn_fn(move || {
             // The receiver waits below.
-            let _ = planted.send(plant(branches, leaves, &counter));
+            let _ = spawned.send(spawn_tree(branches, leaves, &counter));
         });
         tree.await.unwrap_or_else(|_| panic!("the arbiter is gone"))
     }
 
-    async fn fell(tree: Addr<Node>) {
+    async fn stop_tree(tree: Addr<Node>) {
         drop(tree);
     }
 }

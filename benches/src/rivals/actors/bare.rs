@@ -51,7 +51,11 @@ impl Actors for Bare {
         Some(BareHandle(tx))
     }
 
-    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Sender<Never> {
+    async fn spawn_tree(
+        branches: usize,
+        leaves: usize,
+        counter: Arc<ActorCounter>,
+    ) -> Sender<Never> {
         let children = (0..branches)
             .map(|_| {
                 let leaves = (0..leaves).map(|_| node(&counter, Vec::new())).collect();
@@ -61,7 +65,7 @@ impl Actors for Bare {
         node(&counter, children)
     }
 
-    async fn fell(tree: Sender<Never>) {
+    async fn stop_tree(tree: Sender<Never>) {
         drop(tree);
     }
 }

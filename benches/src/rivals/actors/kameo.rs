@@ -121,7 +121,11 @@ impl Actors for Kameo {
         })
     }
 
-    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> ActorRef<Node> {
+    async fn spawn_tree(
+        branches: usize,
+        leaves: usize,
+        counter: Arc<ActorCounter>,
+    ) -> ActorRef<Node> {
         Node::spawn(Node {
             counter,
             children: branches,
@@ -130,8 +134,8 @@ impl Actors for Kameo {
         })
     }
 
-    async fn fell(tree: ActorRef<Node>) {
-        // An actor that is gone already has been felled.
+    async fn stop_tree(tree: ActorRef<Node>) {
+        // An actor that is gone already has been stopped.
         let _ = tree.stop_gracefully().await;
     }
 }

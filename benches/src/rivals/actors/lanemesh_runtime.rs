@@ -129,7 +129,7 @@ impl Actors for LanemeshRuntime {
         Some(handle)
     }
 
-    async fn plant(
+    async fn spawn_tree(
         branches: usize,
         leaves: usize,
         counter: Arc<ActorCounter>,
@@ -137,7 +137,7 @@ impl Actors for LanemeshRuntime {
         spawn(Node::new(counter, branches, leaves))
     }
 
-    async fn fell((handle, child): (ActorHandle<Node>, Child)) {
+    async fn stop_tree((handle, child): (ActorHandle<Node>, Child)) {
         child.detach();
         handle.stop();
     }

@@ -162,7 +162,11 @@ impl Actors for Ractor {
         }
     }
 
-    async fn plant(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> ActorRef<()> {
+    async fn spawn_tree(
+        branches: usize,
+        leaves: usize,
+        counter: Arc<ActorCounter>,
+    ) -> ActorRef<()> {
         let root = Node {
             children: branches,
             below: leaves,
@@ -173,7 +177,7 @@ impl Actors for Ractor {
         }
     }
 
-    async fn fell(tree: ActorRef<()>) {
+    async fn stop_tree(tree: ActorRef<()>) {
         tree.stop(None);
     }
 }

@@ -54,14 +54,14 @@ pub trait Actors: Subject {
     fn supervised() -> impl Future<Output = Option<Self::Survivor>> + Send;
 
     /// Starts an actor with so many children that have so many children each.
-    fn plant(
+    fn spawn_tree(
         branches: usize,
         leaves: usize,
         counter: Arc<ActorCounter>,
     ) -> impl Future<Output = Self::Tree> + Send;
 
     /// Tells the root to stop; the actors below it are to follow.
-    fn fell(tree: Self::Tree) -> impl Future<Output = ()> + Send;
+    fn stop_tree(tree: Self::Tree) -> impl Future<Output = ()> + Send;
 }
 
 /// An actor's address.
