@@ -281,7 +281,7 @@ pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, F
         let flood = Flood::new(WORK);
         let mut actor = A::spawn(Worker::flooded(&flood), 1).await;
         let over = Arc::new(AtomicBool::new(false));
-        let flooder = A::task(tell_on(actor.clone(), flood.clone(), over.clone()));
+        let flooder = A::task(keep_flooded(actor.clone(), flood.clone(), over.clone()));
         while flood.handled() < MAILBOX as u64 {
             tokio::task::yield_now().await;
         }
@@ -303,7 +303,7 @@ pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, F
 }
 
 /// Tells an actor one thing after the other, so that some 1024 always wait, until it is over.
-async fn tell_on(
+async fn keep_flooded(
     mut actor: impl Handle,
     flood: Arc<Flood>,
     over: Arc<AtomicBool>,

@@ -71,7 +71,7 @@ impl Handler<Tell> for ActixWorker {
     type Result = ();
 
     fn handle(&mut self, Tell(message): Tell, _: &mut Context<Self>) {
-        self.0.told(message);
+        self.0.on_tell(message);
     }
 }
 
@@ -79,7 +79,7 @@ impl Handler<Ask> for ActixWorker {
     type Result = Answer;
 
     fn handle(&mut self, Ask(message): Ask, _: &mut Context<Self>) -> Answer {
-        Answer(self.0.asked(message))
+        Answer(self.0.on_ask(message))
     }
 }
 

@@ -96,10 +96,10 @@ async fn incarnation(rx: Arc<Mutex<Receiver<Message>>>) {
 #[inline]
 fn handle(worker: &mut Worker, message: Message) {
     match message {
-        Message::Tell(message) => worker.told(message),
+        Message::Tell(message) => worker.on_tell(message),
         Message::Ask(message, reply) => {
             // Whoever asked may have gone; then nobody wants the answer.
-            let _ = reply.send(worker.asked(message));
+            let _ = reply.send(worker.on_ask(message));
         }
     }
 }

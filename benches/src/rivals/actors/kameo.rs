@@ -43,7 +43,7 @@ impl Message<Tell> for KameoWorker {
     type Reply = ();
 
     async fn handle(&mut self, Tell(message): Tell, _: &mut Context<Self, ()>) {
-        self.0.told(message);
+        self.0.on_tell(message);
     }
 }
 
@@ -51,7 +51,7 @@ impl Message<Ask> for KameoWorker {
     type Reply = u64;
 
     async fn handle(&mut self, Ask(message): Ask, _: &mut Context<Self, u64>) -> u64 {
-        self.0.asked(message)
+        self.0.on_ask(message)
     }
 }
 

@@ -44,17 +44,17 @@ impl Actor for LanemeshWorker {
 
     async fn on_high(&mut self, message: High, _: &mut Context<Self>) -> ActorResult {
         match message {
-            High::Tell(message) => self.0.told(message),
+            High::Tell(message) => self.0.on_tell(message),
             High::Ask(message, reply) => {
                 // Whoever asked may have gone; then nobody wants the answer.
-                let _ = reply.send(self.0.asked(message));
+                let _ = reply.send(self.0.on_ask(message));
             }
         }
         Ok(())
     }
 
     async fn on_low(&mut self, message: u64, _: &mut Context<Self>) -> ActorResult {
-        self.0.told(message);
+        self.0.on_tell(message);
         Ok(())
     }
 }

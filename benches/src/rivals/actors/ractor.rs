@@ -48,10 +48,10 @@ impl Actor for RactorWorker {
         worker: &mut Worker,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Tell(message) => worker.told(message),
+            Message::Tell(message) => worker.on_tell(message),
             Message::Ask(message, reply) => {
                 // Whoever asked may have gone; then nobody wants the answer.
-                let _ = reply.send(worker.asked(message));
+                let _ = reply.send(worker.on_ask(message));
             }
         }
         Ok(())

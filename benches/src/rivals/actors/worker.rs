@@ -47,7 +47,7 @@ impl Worker {
     ///
     /// When the message is [`PANIC`].
     #[inline]
-    pub fn told(&mut self, message: u64) {
+    pub fn on_tell(&mut self, message: u64) {
         assert!(message != PANIC, "as told");
         if self.tally.count() == 0
             && let Some(counted) = &self.counted
@@ -62,7 +62,7 @@ impl Worker {
 
     /// The answer to a message.
     #[inline]
-    pub fn asked(&self, message: u64) -> u64 {
+    pub fn on_ask(&self, message: u64) -> u64 {
         if let Some(flood) = &self.flood {
             flood.arrived(message);
         }
@@ -220,10 +220,10 @@ mod tests {
     #[test]
     fn worker_answers_with_what_it_was_told() {
         let mut worker = Worker::default();
-        worker.told(2);
-        worker.told(3);
+        worker.on_tell(2);
+        worker.on_tell(3);
         assert_eq!(
-            [worker.asked(COUNT), worker.asked(SUM), worker.asked(7)],
+            [worker.on_ask(COUNT), worker.on_ask(SUM), worker.on_ask(7)],
             [2, 5, 7]
         );
     }
