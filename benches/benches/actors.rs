@@ -15,7 +15,7 @@ enum Work {
     Ask,
     Spawn,
     Stop,
-    Revive,
+    Restart,
 }
 
 struct Visit<'a, 'b> {
@@ -32,7 +32,7 @@ const TREE: (usize, usize) = (31, 31);
 impl ActorsVisitor for Visit<'_, '_> {
     fn visit<A: Actors>(&mut self) {
         let (workers, work) = (self.workers, self.work);
-        if !A::can_use(workers) || (matches!(work, Work::Revive) && !A::RESTARTS) {
+        if !A::can_use(workers) || (matches!(work, Work::Restart) && !A::RESTARTS) {
             return;
         }
         self.group.bench_function(A::NAME, |bencher| {
@@ -42,7 +42,7 @@ impl ActorsVisitor for Visit<'_, '_> {
                     Work::Ask => runtime::ask_all::<A>(workers, iterations * BATCH),
                     Work::Spawn => spawn::<A>(workers, iterations),
                     Work::Stop => stop::<A>(workers, iterations),
-                    Work::Revive => revive::<A>(workers, iterations),
+                    Work::Restart => restart::<A>(workers, iterations),
                 };
                 match taken {
                     Ok(taken) => taken,
@@ -72,8 +72,8 @@ fn stop<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
         .sum()
 }
 
-fn revive<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
-    let median = runtime::revive::<A>(workers, iterations as usize)?;
+fn restart<A: Actors>(workers: usize, iterations: u64) -> Result<Duration, Fault> {
+    let median = runtime::restart::<A>(workers, iterations as usize)?;
     Ok(Duration::from_nanos((median * iterations as f64) as u64))
 }
 
@@ -86,7 +86,7 @@ fn actors(criterion: &mut Criterion) {
             (batch("ask"), Work::Ask),
             (batch("spawn"), Work::Spawn),
             ("stop of a tree".to_owned(), Work::Stop),
-            ("panic to first message".to_owned(), Work::Revive),
+            ("panic to first message".to_owned(), Work::Restart),
         ] {
             let name = format!("actors/{name}, {workers} workers");
             let mut group = criterion.benchmark_group(name);

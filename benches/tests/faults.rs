@@ -188,19 +188,19 @@ impl<K: Kind> Subject for FaultyActors<K> {
     const NAME: &'static str = "faulty";
 }
 
-type Survivor = <Bare as Actors>::Survivor;
+type Supervised = <Bare as Actors>::Supervised;
 
 impl<K: Kind> Actors for FaultyActors<K> {
     type Handle = FaultyHandle<K>;
-    type Survivor = Survivor;
+    type Supervised = Supervised;
     type Tree = <Bare as Actors>::Tree;
 
     async fn spawn(worker: Worker, senders: usize) -> FaultyHandle<K> {
         FaultyHandle(Bare::spawn(worker, senders).await, Turn::new())
     }
 
-    async fn supervised() -> Option<Survivor> {
-        Bare::supervised().await
+    async fn spawn_supervised() -> Option<Supervised> {
+        Bare::spawn_supervised().await
     }
 
     async fn spawn_tree(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Self::Tree {

@@ -159,7 +159,7 @@ fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault
         delayed.at(0.5),
         delayed.at(0.99),
         spawn::<A>(workers, actors)?,
-        revive::<A>(workers, panics)?,
+        restart::<A>(workers, panics)?,
         stop::<A>(workers, branches, leaves)?.as_secs_f64() * 1e3,
         bytes::<A>(workers, 1_000)?,
     ])
@@ -363,11 +363,11 @@ async fn generation<A: Actors>(counter: Arc<ActorCounter>, actors: usize) -> Res
 /// # Errors
 ///
 /// A [`Fault`] when an actor is gone.
-pub fn revive<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
+pub fn restart<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let result = A::block_on(workers, async move {
-        let Some(mut actor) = A::supervised().await else {
+        let Some(mut actor) = A::spawn_supervised().await else {
             return Ok(f64::NAN);
         };
         let mut latencies = Latencies::new();

@@ -113,7 +113,7 @@ fn spawn_tree(branches: usize, leaves: usize, counter: &Arc<ActorCounter>) -> Ad
 
 impl Actors for Actix {
     type Handle = Addr<ActixWorker>;
-    type Survivor = Addr<ActixWorker>;
+    type Supervised = Addr<ActixWorker>;
     type Tree = Addr<Node>;
 
     const RESTARTS: bool = false;
@@ -134,7 +134,7 @@ impl Actors for Actix {
         ActixWorker(worker).start()
     }
 
-    async fn supervised() -> Option<Addr<ActixWorker>> {
+    async fn spawn_supervised() -> Option<Addr<ActixWorker>> {
         None
     }
 
@@ -159,7 +159,7 @@ fn arbiter() -> ArbiterHandle {
 
 impl Actors for ActixArbiter {
     type Handle = Addr<ActixWorker>;
-    type Survivor = Addr<ActixWorker>;
+    type Supervised = Addr<ActixWorker>;
     type Tree = Addr<Node>;
 
     const RESTARTS: bool = false;
@@ -190,7 +190,7 @@ impl Actors for ActixArbiter {
         ActixWorker::start_in_arbiter(&arbiter(), |_| ActixWorker(worker))
     }
 
-    async fn supervised() -> Option<Addr<ActixWorker>> {
+    async fn spawn_supervised() -> Option<Addr<ActixWorker>> {
         None
     }
 

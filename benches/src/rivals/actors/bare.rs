@@ -31,7 +31,7 @@ pub struct BareHandle(Sender<Message>);
 
 impl Actors for Bare {
     type Handle = BareHandle;
-    type Survivor = BareHandle;
+    type Supervised = BareHandle;
     type Tree = Sender<Never>;
 
     async fn spawn(mut worker: Worker, _: usize) -> BareHandle {
@@ -44,7 +44,7 @@ impl Actors for Bare {
         BareHandle(tx)
     }
 
-    async fn supervised() -> Option<BareHandle> {
+    async fn spawn_supervised() -> Option<BareHandle> {
         let (tx, rx) = mpsc::channel(MAILBOX);
         let rx = Arc::new(Mutex::new(rx));
         tokio::spawn(async move { while tokio::spawn(incarnation(rx.clone())).await.is_err() {} });

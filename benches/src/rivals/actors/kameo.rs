@@ -101,14 +101,14 @@ impl Actor for Supervisor {
 
 impl Actors for Kameo {
     type Handle = ActorRef<KameoWorker>;
-    type Survivor = Supervised;
+    type Supervised = Supervised;
     type Tree = ActorRef<Node>;
 
     async fn spawn(worker: Worker, _: usize) -> ActorRef<KameoWorker> {
         KameoWorker::spawn_with_mailbox(KameoWorker(worker), mailbox::bounded(MAILBOX))
     }
 
-    async fn supervised() -> Option<Supervised> {
+    async fn spawn_supervised() -> Option<Supervised> {
         let supervisor = Supervisor::spawn(Supervisor);
         let worker = KameoWorker::supervise(&supervisor, KameoWorker(Worker::default()))
             .restart_policy(RestartPolicy::Permanent)

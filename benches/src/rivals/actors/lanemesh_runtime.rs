@@ -105,7 +105,7 @@ impl Actor for Node {
 
 impl Actors for LanemeshRuntime {
     type Handle = ActorHandle<LanemeshWorker>;
-    type Survivor = ActorHandle<LanemeshWorker>;
+    type Supervised = ActorHandle<LanemeshWorker>;
     type Tree = (ActorHandle<Node>, Child);
 
     async fn spawn(worker: Worker, senders: usize) -> ActorHandle<LanemeshWorker> {
@@ -116,7 +116,7 @@ impl Actors for LanemeshRuntime {
         handle
     }
 
-    async fn supervised() -> Option<ActorHandle<LanemeshWorker>> {
+    async fn spawn_supervised() -> Option<ActorHandle<LanemeshWorker>> {
         let unlimited = Supervision::default()
             .intensity(u32::MAX, Duration::from_secs(1))
             .backoff(Backoff::none());

@@ -147,17 +147,17 @@ async fn spawn_worker(worker: Worker) -> ActorRef<Message> {
 
 impl Actors for Ractor {
     type Handle = ActorRef<Message>;
-    type Survivor = Survivor;
+    type Supervised = Supervised;
     type Tree = ActorRef<()>;
 
     async fn spawn(worker: Worker, _: usize) -> ActorRef<Message> {
         spawn_worker(worker).await
     }
 
-    async fn supervised() -> Option<Survivor> {
+    async fn spawn_supervised() -> Option<Supervised> {
         let slot = Slot::default();
         match Supervisor::spawn(None, Supervisor(slot.clone()), ()).await {
-            Ok(_) => Some(Survivor(slot)),
+            Ok(_) => Some(Supervised(slot)),
             Err(error) => panic!("no supervisor: {error}"),
         }
     }
@@ -197,9 +197,9 @@ impl Handle for ActorRef<Message> {
 
 /// The address of a supervised worker: looked up for every message.
 #[derive(Debug, Clone)]
-pub struct Survivor(Slot);
+pub struct Supervised(Slot);
 
-impl Survivor {
+impl Supervised {
     fn worker(&self) -> Option<ActorRef<Message>> {
         self.0
             .lock()
@@ -208,7 +208,7 @@ impl Survivor {
     }
 }
 
-impl Handle for Survivor {
+impl Handle for Supervised {
     async fn tell(&mut self, message: u64) -> bool {
         match self.worker() {
             Some(mut worker) => worker.tell(message).await,

@@ -18,7 +18,7 @@ pub trait Actors: Subject {
     /// A worker's address.
     type Handle: Handle;
     /// The address of a worker that is restarted when it panics.
-    type Survivor: Handle;
+    type Supervised: Handle;
     /// A tree of actors.
     type Tree: Send + 'static;
 
@@ -51,7 +51,7 @@ pub trait Actors: Subject {
     fn spawn(worker: Worker, senders: usize) -> impl Future<Output = Self::Handle> + Send;
 
     /// Starts a worker that is restarted when it panics; `None` when the runtime has no such thing.
-    fn supervised() -> impl Future<Output = Option<Self::Survivor>> + Send;
+    fn spawn_supervised() -> impl Future<Output = Option<Self::Supervised>> + Send;
 
     /// Starts an actor with so many children that have so many children each.
     fn spawn_tree(
