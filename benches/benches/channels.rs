@@ -64,7 +64,7 @@ impl AsyncVisitor for Tasks<'_, '_> {
             }
             Work::Pinball { balls } => {
                 add(self.group, F::NAME, |count| {
-                    pinball::play::<F>(1, balls, count)
+                    pinball::run::<F>(1, balls, count)
                 });
             }
             Work::Latency { workers } => {
@@ -116,7 +116,7 @@ impl BlockingVisitor for Threads<'_, '_> {
             Some(producers) => {
                 let slots = Slots::split(1_024, producers);
                 add(self.group, F::NAME, |count| {
-                    threads::pour::<F>(producers, slots, count)
+                    threads::run::<F>(producers, slots, count)
                 });
             }
             None => add(self.group, F::NAME, latency::threads::<F>),

@@ -248,7 +248,7 @@ fn fan_in<F: AsyncFamily<u64>>() -> Result<Timing, Fault> {
 }
 
 fn in_threads<F: BlockingFamily<u64>>() -> Result<Timing, Fault> {
-    threads::pour::<F>(3, SLOTS, COUNT)
+    threads::run::<F>(3, SLOTS, COUNT)
 }
 
 fn lost<R>(result: Result<R, Fault>) -> bool {
@@ -273,7 +273,7 @@ fn flood<K: Kind>() -> Result<Latencies, Fault> {
 #[test]
 fn sound_subject_passes() {
     assert!(fan_in::<Task<Nothing>>().is_ok());
-    assert!(pinball::play::<Task<Nothing>>(2, 3, COUNT).is_ok());
+    assert!(pinball::run::<Task<Nothing>>(2, 3, COUNT).is_ok());
     assert!(in_threads::<Thread<Nothing>>().is_ok());
     assert!(uncontended::singly::<Task<Nothing>>(COUNT).is_ok());
     assert!(uncontended::in_batches::<Task<Nothing>>(32, COUNT).is_ok());
@@ -300,7 +300,7 @@ fn loss_is_a_fault() {
 #[test]
 fn loss_that_leaves_everybody_waiting_is_a_hang() {
     assert_eq!(
-        watched(|count| pinball::play::<Task<Loss>>(2, 3, count)),
+        watched(|count| pinball::run::<Task<Loss>>(2, 3, count)),
         Some(Fault::Hung)
     );
     assert_eq!(
@@ -342,7 +342,7 @@ fn changed_message_is_a_fault() {
 #[test]
 fn refused_message_is_a_fault() {
     assert!(fan_in::<Task<Refusal>>().is_err());
-    assert!(pinball::play::<Task<Refusal>>(2, 3, COUNT).is_err());
+    assert!(pinball::run::<Task<Refusal>>(2, 3, COUNT).is_err());
     assert!(in_threads::<Thread<Refusal>>().is_err());
     assert!(uncontended::singly::<Task<Refusal>>(COUNT).is_err());
     assert!(uncontended::in_batches::<Task<Refusal>>(32, COUNT).is_err());

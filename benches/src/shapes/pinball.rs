@@ -54,7 +54,7 @@ impl AsyncVisitor for Visit {
     fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self) {
         let balls = self.balls;
         let params = vec![("balls", Value::from(balls))];
-        let run = move |count| play::<F>(RIGS, balls, count);
+        let run = move |count| run::<F>(RIGS, balls, count);
         self.cells.push(Cell::rate::<F>(
             SHAPE.name,
             params,
@@ -70,13 +70,13 @@ impl AsyncVisitor for Visit {
 /// # Errors
 ///
 /// A [`Fault`] when a ball is lost or doubled.
-pub fn play<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result<Timing, Fault> {
+pub fn run<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result<Timing, Fault> {
     let hops = (count / (rigs * balls) as u64).max(1);
     on_all_cores(async move {
         let start = Instant::now();
         let mut graphs = Vec::with_capacity(rigs);
         for rig in 0..rigs {
-            graphs.push(launch::<F>(rig, balls, hops)?);
+            graphs.push(start_graph::<F>(rig, balls, hops)?);
         }
         let mut count = 0;
         for (injected, nodes) in graphs {
@@ -104,7 +104,7 @@ pub fn play<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Resul
 type Node = tokio::task::JoinHandle<(Tally, Tally)>;
 
 /// Starts one graph with its balls spread evenly.
-fn launch<F: AsyncFamily<u64>>(
+fn start_graph<F: AsyncFamily<u64>>(
     rig: usize,
     balls: usize,
     hops: u64,
@@ -130,24 +130,24 @@ fn launch<F: AsyncFamily<u64>>(
         ensure(senders[at].try_send(hops).sent(), "no room for a ball")?;
         injected.add(hops);
     }
-    let rolling = Arc::new(AtomicU64::new(balls as u64));
+    let balls_left = Arc::new(AtomicU64::new(balls as u64));
     let nodes = receivers
         .into_iter()
         .zip(neighbours)
         .enumerate()
         .map(|(node, (rx, senders))| {
             let seed = (rig * NODES + node + 1) as u64;
-            tokio::spawn(roll(rx, senders, rolling.clone(), seed))
+            tokio::spawn(run_node(rx, senders, balls_left.clone(), seed))
         })
         .collect();
     Ok((injected, nodes))
 }
 
 /// One node: passes balls on until it is told to stop, or retires the last ball and tells the others.
-async fn roll<R: AsyncRx<u64>, X: AsyncTx<u64>>(
+async fn run_node<R: AsyncRx<u64>, X: AsyncTx<u64>>(
     mut rx: R,
     mut senders: Vec<X>,
-    rolling: Arc<AtomicU64>,
+    balls_left: Arc<AtomicU64>,
     seed: u64,
 ) -> (Tally, Tally) {
     let (mut sent, mut received) = (Tally::default(), Tally::default());
@@ -170,7 +170,7 @@ async fn roll<R: AsyncRx<u64>, X: AsyncTx<u64>>(
         }
         // ORDERING: AcqRel, so that whoever retires the last ball comes after all the others; the
         // channels themselves order the messages.
-        if rolling.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if balls_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             for tx in &mut senders {
                 if tx.send(STOP).await {
                     sent.add(STOP);

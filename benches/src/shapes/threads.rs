@@ -49,7 +49,7 @@ impl BlockingVisitor for Visit {
             return;
         }
         let params = vec![("threads", Value::from(threads))];
-        let run = move |count| pour::<F>(threads, Slots::split(TOTAL, threads), count);
+        let run = move |count| run::<F>(threads, Slots::split(TOTAL, threads), count);
         self.cells.push(Cell::rate::<F>(
             SHAPE.name,
             params,
@@ -65,7 +65,7 @@ impl BlockingVisitor for Visit {
 /// # Errors
 ///
 /// A [`Fault`] when other messages arrive than were sent.
-pub fn pour<F: BlockingFamily<u64>>(
+pub fn run<F: BlockingFamily<u64>>(
     threads: usize,
     slots: Slots,
     count: u64,
