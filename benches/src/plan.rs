@@ -195,8 +195,8 @@ impl Cell {
         }
     }
 
-    /// Whether the other cell is another subject of the same contest.
-    pub fn rivals(&self, other: &Cell) -> bool {
+    /// Whether the other cell differs from this one in its subject at most.
+    pub fn same_group(&self, other: &Cell) -> bool {
         self.shape == other.shape && self.params == other.params
     }
 }

@@ -68,8 +68,8 @@ pub trait Progress {
     fn failed(&mut self, cell: &Cell, fault: &Fault, left: usize);
 }
 
-/// A cell on its way through the runs.
-struct Lane<'a> {
+/// A cell and what its runs have measured so far.
+struct CellState<'a> {
     cell: &'a Cell,
     count: u64,
     bytes: Option<u64>,
@@ -77,7 +77,7 @@ struct Lane<'a> {
     fault: Option<Fault>,
 }
 
-/// The number of steps that [`run`] tells a progress of.
+/// The number of steps that [`run`] reports to its [`Progress`].
 pub fn steps(cells: &[Cell], options: &Options) -> usize {
     cells.len() * (options.runs + 1)
 }
@@ -85,18 +85,18 @@ pub fn steps(cells: &[Cell], options: &Options) -> usize {
 /// Measures all cells; rivals must stand together.
 pub fn run(cells: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for group in cells.chunk_by(Cell::rivals) {
-        entries.extend(contest(group, options, progress));
+    for group in cells.chunk_by(Cell::same_group) {
+        entries.extend(measure_group(group, options, progress));
     }
     entries
 }
 
-fn contest(group: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
-    let mut lanes: Vec<Lane<'_>> = group
+fn measure_group(group: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
+    let mut states: Vec<CellState<'_>> = group
         .iter()
         .map(|cell| {
             progress.start(cell);
-            let mut lane = Lane {
+            let mut state = CellState {
                 cell,
                 count: 0,
                 bytes: None,
@@ -104,34 +104,34 @@ fn contest(group: &[Cell], options: &Options, progress: &mut dyn Progress) -> Ve
                 fault: None,
             };
             match prepare(cell, options) {
-                Ok((count, bytes)) => (lane.count, lane.bytes) = (count, bytes),
+                Ok((count, bytes)) => (state.count, state.bytes) = (count, bytes),
                 Err(fault) => {
                     progress.failed(cell, &fault, options.runs);
-                    lane.fault = Some(fault);
+                    state.fault = Some(fault);
                 }
             }
             progress.done();
-            lane
+            state
         })
         .collect();
     for run in 0..options.runs {
         // Every run begins with another subject, so that none always follows the same one.
-        let turn = run % lanes.len();
-        lanes.rotate_left(turn);
-        for lane in lanes.iter_mut().filter(|lane| lane.fault.is_none()) {
-            progress.start(lane.cell);
-            match measure(lane.cell, lane.count, options) {
-                Ok(figures) => lane.runs.push(figures),
+        let turn = run % states.len();
+        states.rotate_left(turn);
+        for state in states.iter_mut().filter(|state| state.fault.is_none()) {
+            progress.start(state.cell);
+            match measure(state.cell, state.count, options) {
+                Ok(figures) => state.runs.push(figures),
                 Err(fault) => {
-                    progress.failed(lane.cell, &fault, options.runs - run - 1);
-                    lane.fault = Some(fault);
+                    progress.failed(state.cell, &fault, options.runs - run - 1);
+                    state.fault = Some(fault);
                 }
             }
             progress.done();
         }
-        lanes.rotate_right(turn);
+        states.rotate_right(turn);
     }
-    lanes.into_iter().flat_map(entries).collect()
+    states.into_iter().flat_map(entries).collect()
 }
 
 /// Runs the cell once, counting its memory, and finds how many messages fit the effort.
@@ -139,13 +139,13 @@ fn prepare(cell: &Cell, options: &Options) -> Result<(u64, Option<u64>), Fault> 
     match &cell.work {
         Work::Rate { first, run, .. } => {
             let (first, counted) = (*first, run.clone());
-            let (timing, bytes) = guarded(options.watchdog, move || {
+            let (timing, bytes) = with_watchdog(options.watchdog, move || {
                 let (timing, heap) = alloc::measure(|| counted(first));
                 timing.map(|timing| (timing, heap.peak.max(0) as u64))
             })?;
             let count = calibrate(first, timing, options.effort.target, |count| {
                 let run = run.clone();
-                guarded(options.watchdog, move || run(count))
+                with_watchdog(options.watchdog, move || run(count))
             })?;
             Ok((count, Some(bytes)))
         }
@@ -157,7 +157,7 @@ fn prepare(cell: &Cell, options: &Options) -> Result<(u64, Option<u64>), Fault> 
                     ..options.effort
                 },
             );
-            guarded(options.watchdog, move || run(effort))?;
+            with_watchdog(options.watchdog, move || run(effort))?;
             Ok((0, None))
         }
     }
@@ -184,14 +184,14 @@ fn measure(cell: &Cell, count: u64, options: &Options) -> Result<Vec<f64>, Fault
     match &cell.work {
         Work::Rate { unit, run, .. } => {
             let run = run.clone();
-            let timing = guarded(options.watchdog, move || run(count))?;
+            let timing = with_watchdog(options.watchdog, move || run(count))?;
             Ok(vec![
                 unit.rate(timing.count, timing.elapsed.as_nanos() as f64),
             ])
         }
         Work::Readings { metrics, run } => {
             let (run, effort) = (run.clone(), options.effort);
-            let figures = guarded(options.watchdog, move || run(effort))?;
+            let figures = with_watchdog(options.watchdog, move || run(effort))?;
             assert_eq!(figures.len(), metrics.len(), "a figure for each metric");
             Ok(figures)
         }
@@ -199,7 +199,7 @@ fn measure(cell: &Cell, count: u64, options: &Options) -> Result<Vec<f64>, Fault
 }
 
 /// Runs the work on a thread of its own, which is left to itself when it does not end in time.
-fn guarded<R: Send + 'static>(
+fn with_watchdog<R: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
 ) -> Result<R, Fault> {
@@ -219,14 +219,14 @@ fn guarded<R: Send + 'static>(
     outcome.recv_timeout(limit).unwrap_or(Err(Fault::Hung))
 }
 
-fn entries(lane: Lane<'_>) -> Vec<Entry> {
-    let Lane {
+fn entries(state: CellState<'_>) -> Vec<Entry> {
+    let CellState {
         cell,
         bytes,
         runs,
         fault,
         ..
-    } = lane;
+    } = state;
     let metrics: Vec<Metric> = match &cell.work {
         Work::Rate { unit, .. } => vec![Metric {
             name: "",
@@ -398,7 +398,8 @@ mod tests {
 
     #[test]
     fn panic_is_a_fault_with_its_message() {
-        let result: Result<(), Fault> = guarded(Duration::from_secs(60), || panic!("no luck"));
+        let result: Result<(), Fault> =
+            with_watchdog(Duration::from_secs(60), || panic!("no luck"));
         assert_eq!(result, Err(Fault::Panicked("no luck".to_owned())));
     }
 
@@ -406,7 +407,7 @@ mod tests {
     fn watchdog_gives_up_on_work_that_does_not_end() {
         let gate = Arc::new((Mutex::new(false), Condvar::new()));
         let held = gate.clone();
-        let result = guarded(Duration::from_millis(1), move || {
+        let result = with_watchdog(Duration::from_millis(1), move || {
             let mut open = held.0.lock().unwrap();
             while !*open {
                 open = held.1.wait(open).unwrap();
