@@ -214,7 +214,7 @@ pub struct Shape {
 
 /// A name on the command line that is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
+pub struct UnknownName {
     /// What kind of thing was named.
     pub what: &'static str,
     /// The name.
@@ -223,7 +223,7 @@ pub struct Unknown {
     pub known: Vec<&'static str>,
 }
 
-impl fmt::Display for Unknown {
+impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -235,18 +235,18 @@ impl fmt::Display for Unknown {
     }
 }
 
-impl std::error::Error for Unknown {}
+impl std::error::Error for UnknownName {}
 
 /// The known ones among the names asked for, in the order of `known`; all when none is asked for.
 ///
 /// # Errors
 ///
-/// [`Unknown`] with the first name that is not among the known.
+/// [`UnknownName`] with the first name that is not among the known.
 pub fn select(
     what: &'static str,
     asked: &[String],
     known: &[&'static str],
-) -> Result<Vec<&'static str>, Unknown> {
+) -> Result<Vec<&'static str>, UnknownName> {
     if let Some(name) = asked.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(unknown(what, name, known));
     }
@@ -256,23 +256,27 @@ pub fn select(
     Ok(chosen.copied().collect())
 }
 
-/// Passes when every name asked for chooses something, as [`chosen`] has it.
+/// Passes when every name asked for chooses something, as [`is_chosen`] has it.
 ///
 /// # Errors
 ///
-/// [`Unknown`] with the first name that chooses nothing.
-pub fn known(what: &'static str, asked: &[String], known: &[&'static str]) -> Result<(), Unknown> {
+/// [`UnknownName`] with the first name that chooses nothing.
+pub fn check_names(
+    what: &'static str,
+    asked: &[String],
+    known: &[&'static str],
+) -> Result<(), UnknownName> {
     for name in asked {
         let name = std::slice::from_ref(name);
-        if !known.iter().any(|subject| chosen(subject, name)) {
+        if !known.iter().any(|subject| is_chosen(subject, name)) {
             return Err(unknown(what, &name[0], known));
         }
     }
     Ok(())
 }
 
-fn unknown(what: &'static str, name: &str, known: &[&'static str]) -> Unknown {
-    Unknown {
+fn unknown(what: &'static str, name: &str, known: &[&'static str]) -> UnknownName {
+    UnknownName {
         what,
         name: name.to_owned(),
         known: known.to_vec(),
@@ -280,7 +284,7 @@ fn unknown(what: &'static str, name: &str, known: &[&'static str]) -> Unknown {
 }
 
 /// Whether a subject is chosen: by its own name or, for a variant `name-variant`, by `name`.
-pub fn chosen(subject: &str, names: &[String]) -> bool {
+pub fn is_chosen(subject: &str, names: &[String]) -> bool {
     names.is_empty()
         || names.iter().any(|name| {
             subject == name
@@ -321,21 +325,21 @@ mod tests {
     fn name_that_chooses_nothing_is_refused() {
         let subjects = ["rtrb-chunks", "tokio"];
         assert_eq!(
-            known("channel", &strings(&["tokio", "rtrb"]), &subjects),
+            check_names("channel", &strings(&["tokio", "rtrb"]), &subjects),
             Ok(())
         );
         for name in ["kanal", "tokio-pair", "", "rt"] {
-            let error = known("channel", &strings(&["tokio", name]), &subjects).unwrap_err();
+            let error = check_names("channel", &strings(&["tokio", name]), &subjects).unwrap_err();
             assert_eq!((error.name.as_str(), error.known.len()), (name, 2));
         }
     }
 
     #[test]
     fn variant_is_chosen_by_the_name_before_the_dash() {
-        assert!(chosen("rtrb-chunks", &strings(&["rtrb"])));
-        assert!(chosen("rtrb-chunks", &strings(&["rtrb-chunks"])));
-        assert!(!chosen("rtrb", &strings(&["rtrb-chunks"])));
-        assert!(!chosen("tokio", &strings(&["to"])));
-        assert!(chosen("tokio", &[]));
+        assert!(is_chosen("rtrb-chunks", &strings(&["rtrb"])));
+        assert!(is_chosen("rtrb-chunks", &strings(&["rtrb-chunks"])));
+        assert!(!is_chosen("rtrb", &strings(&["rtrb-chunks"])));
+        assert!(!is_chosen("tokio", &strings(&["to"])));
+        assert!(is_chosen("tokio", &[]));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use lanemesh_benches::plan::{self, Cell, Effort, Shape, Unknown};
+use lanemesh_benches::plan::{self, Cell, Effort, Shape, UnknownName};
 use lanemesh_benches::report::machine::Machine;
 use lanemesh_benches::report::targets;
 use lanemesh_benches::report::{self, RunInfo};
@@ -165,7 +165,10 @@ fn options(arguments: &Arguments) -> Options {
     }
 }
 
-fn selection(arguments: &Arguments, effort: &Effort) -> Result<(Vec<Shape>, Vec<Cell>), Unknown> {
+fn selection(
+    arguments: &Arguments,
+    effort: &Effort,
+) -> Result<(Vec<Shape>, Vec<Cell>), UnknownName> {
     let names = plan::select("shape", &arguments.shapes, &shapes::names())?;
     let chosen = shapes::ALL
         .iter()
@@ -177,8 +180,8 @@ fn selection(arguments: &Arguments, effort: &Effort) -> Result<(Vec<Shape>, Vec<
         .collect();
     let known: BTreeSet<&'static str> = cells.iter().map(|cell| cell.subject).collect();
     let known: Vec<&'static str> = known.into_iter().collect();
-    plan::known("channel", &arguments.channels, &known)?;
-    cells.retain(|cell| plan::chosen(cell.subject, &arguments.channels));
+    plan::check_names("channel", &arguments.channels, &known)?;
+    cells.retain(|cell| plan::is_chosen(cell.subject, &arguments.channels));
     Ok((shapes, cells))
 }
 
