@@ -36,7 +36,7 @@ const PAUSE: u64 = 100;
 /// A thread that loses this much time in the benchmark's own code has lost its core.
 const STALL: u64 = 5_000;
 /// A run is this many times as long as those of other shapes, for the sake of the last percentile.
-const LENGTH: u32 = 4;
+const LENGTH_FACTOR: u32 = 4;
 
 const METRICS: &[Metric] = &[
     Metric {
@@ -95,7 +95,7 @@ impl TwoClassVisitor for Visit {
         let flooders = self.flooders;
         let params = vec![("flooders", Value::from(flooders))];
         let run = move |effort: Effort| {
-            let length = (effort.target * LENGTH).as_nanos() as u64;
+            let length = (effort.target * LENGTH_FACTOR).as_nanos() as u64;
             let latencies = flood::<F>(flooders, (length / BURST).max(2))?;
             let mut readings = [0.5, 0.99, 0.999]
                 .map(|quantile| latencies.at(quantile))
@@ -157,18 +157,18 @@ pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fau
         )?;
         let mut stalls = sent.stalls;
         stalls.extend(received.stalls);
-        Ok(untroubled(&received.controls, &stalls))
+        Ok(outside_stalls(&received.controls, &stalls))
     })
 }
 
 /// The latencies of those messages that were not under way during a stall; of all when none was.
-fn untroubled(controls: &[Span], stalls: &[Span]) -> Latencies {
-    let is_troubled =
+fn outside_stalls(controls: &[Span], stalls: &[Span]) -> Latencies {
+    let is_stalled =
         |(due, received): &Span| stalls.iter().any(|(from, to)| from < received && due < to);
-    let all_are = controls.iter().all(is_troubled);
+    let all_stalled = controls.iter().all(is_stalled);
     let mut latencies = Latencies::new();
     for control @ (due, received) in controls {
-        if all_are || !is_troubled(control) {
+        if all_stalled || !is_stalled(control) {
             latencies.record(received.saturating_sub(*due));
         }
     }
@@ -186,7 +186,7 @@ impl Clock {
 
     /// Lets time pass; returns when it is, and the stall if there was one.
     #[inline]
-    fn spend(self, nanos: u64) -> (u64, Option<Span>) {
+    fn busy_wait(self, nanos: u64) -> (u64, Option<Span>) {
         let start = self.now();
         loop {
             let now = self.now();
@@ -216,7 +216,7 @@ async fn consume(mut rx: impl TwoClassRx, clock: Clock) -> Seen {
             }
             Class::Low(stamp) => {
                 seen.low.add(stamp);
-                let (_, stall) = clock.spend(WORK);
+                let (_, stall) = clock.busy_wait(WORK);
                 seen.stalls.extend(stall);
             }
         }
@@ -253,7 +253,7 @@ fn produce<X: TwoClassTx>(
                     Attempt::Full => {}
                     Attempt::Closed => return Err(Fault::Failed("closed early".to_owned())),
                 }
-                let (now, stall) = clock.spend(PAUSE);
+                let (now, stall) = clock.busy_wait(PAUSE);
                 seen.stalls.extend(stall);
                 if due < end && now >= due && control.try_high(due).sent() {
                     seen.high.add(due);
@@ -272,14 +272,14 @@ mod tests {
     #[test]
     fn messages_under_way_in_a_stall_are_left_out() {
         let controls = [(10, 20), (30, 90), (50, 60), (100, 110)];
-        let latencies = untroubled(&controls, &[(55, 58), (20, 25)]);
+        let latencies = outside_stalls(&controls, &[(55, 58), (20, 25)]);
         assert_eq!(latencies.count(), 2);
         assert_eq!(latencies.at(1.0), 10.0);
     }
 
     #[test]
     fn all_messages_count_when_none_was_untroubled() {
-        let latencies = untroubled(&[(10, 20), (30, 90)], &[(0, 100)]);
+        let latencies = outside_stalls(&[(10, 20), (30, 90)], &[(0, 100)]);
         assert_eq!(latencies.count(), 2);
     }
 }

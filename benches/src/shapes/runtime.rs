@@ -24,9 +24,9 @@ const WORK: Duration = Duration::from_micros(10);
 /// Times that actors are started and told something.
 const GENERATIONS: usize = 3;
 /// How long to wait for the end of actors whose handles are gone; some outlive them.
-const LAST_BREATH: Duration = Duration::from_millis(100);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// A flood is this many times as long as a run of `ask`, for the sake of its last percentile.
-const LENGTH: u32 = 8;
+const LENGTH_FACTOR: u32 = 8;
 
 const METRICS: &[Metric] = &[
     Metric {
@@ -152,7 +152,7 @@ fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault
         (10_000, BRANCHES, LEAVES, 200)
     };
     let asked = ask::<A>(workers, effort.target)?;
-    let delayed = flood::<A>(workers, effort.target * LENGTH)?;
+    let delayed = flood::<A>(workers, effort.target * LENGTH_FACTOR)?;
     Ok(vec![
         asked.at(0.5),
         asked.at(0.99),
@@ -280,23 +280,23 @@ pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, F
     A::block_on(workers, async move {
         let flood = Flood::new(WORK);
         let mut actor = A::spawn(Worker::flooded(&flood), 1).await;
-        let over = Arc::new(AtomicBool::new(false));
-        let flooder = A::task(keep_flooded(actor.clone(), flood.clone(), over.clone()));
+        let done = Arc::new(AtomicBool::new(false));
+        let flooder = A::task(keep_flooded(actor.clone(), flood.clone(), done.clone()));
         while flood.handled() < MAILBOX as u64 {
             tokio::task::yield_now().await;
         }
         let begin = flood.now();
-        let mut chance = begin;
+        let mut random = begin;
         while flood.now() - begin < length.as_nanos() as u64 {
             // Pauses of 0 to 40 µs, so that questions come at any time of a handler.
-            chance = chance
+            random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            Flood::spend(Duration::from_nanos((chance >> 33) % 40_000));
+            Flood::busy_wait(Duration::from_nanos((random >> 33) % 40_000));
             answer(&mut actor, flood.now()).await?;
         }
         // ORDERING: relaxed; a wish that the flooder sees soon.
-        over.store(true, Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
         joined(flooder).await??;
         Ok(flood.take_delays())
     })
@@ -306,11 +306,11 @@ pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, F
 async fn keep_flooded(
     mut actor: impl Handle,
     flood: Arc<Flood>,
-    over: Arc<AtomicBool>,
+    done: Arc<AtomicBool>,
 ) -> Result<(), Fault> {
     let mut told = 0;
     // ORDERING: relaxed; see `flood`.
-    while !over.load(Ordering::Relaxed) {
+    while !done.load(Ordering::Relaxed) {
         // One in hand, one on its way: bounded mailboxes are full before this counts.
         if told > flood.handled() + MAILBOX as u64 + 2 {
             tokio::task::yield_now().await;
@@ -335,8 +335,8 @@ pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
             let starter = A::task(generation::<A>(counter.clone(), actors));
             times.push(joined(starter).await??);
             // Where the end of its handle ends an actor, wait for it: the next ones find its memory warm.
-            let patience = Instant::now() + LAST_BREATH;
-            while Arc::strong_count(&counter) > 1 && Instant::now() < patience {
+            let deadline = Instant::now() + DRAIN_TIMEOUT;
+            while Arc::strong_count(&counter) > 1 && Instant::now() < deadline {
                 tokio::task::yield_now().await;
             }
         }

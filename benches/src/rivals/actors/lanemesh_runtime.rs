@@ -23,7 +23,7 @@ impl Subject for LanemeshRuntime {
 }
 
 /// How long an answer may take: it is not given up in any measurement.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The worker as an actor of this runtime.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Handle for ActorHandle<LanemeshWorker> {
 
     async fn ask(&mut self, message: u64) -> Option<u64> {
         let question = |reply| High::Ask(message, reply);
-        ActorHandle::ask(self, question, PATIENCE).await.ok()
+        ActorHandle::ask(self, question, ASK_TIMEOUT).await.ok()
     }
 
     async fn crash(&mut self) -> bool {

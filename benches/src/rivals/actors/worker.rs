@@ -114,7 +114,7 @@ impl Flood {
     }
 
     /// Keeps the thread for as long as the work takes.
-    pub fn spend(work: Duration) {
+    pub fn busy_wait(work: Duration) {
         let start = Instant::now();
         while start.elapsed() < work {
             std::hint::spin_loop();
@@ -122,7 +122,7 @@ impl Flood {
     }
 
     fn work(&self) {
-        Flood::spend(self.work);
+        Flood::busy_wait(self.work);
         // ORDERING: relaxed; see `handled`.
         self.handled.fetch_add(1, Ordering::Relaxed);
     }
