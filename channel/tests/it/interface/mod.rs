@@ -1,0 +1,5 @@
+//! The public functions of each type, one by one.
+
+mod mailbox;
+mod receiver;
+mod sender;

@@ -1,0 +1,13 @@
+//! The promises of the crate's documentation, each with tests named after it.
+//!
+//! Promises 6 to 8 are about memory and are tested by `memory_access` and `allocation`.
+
+mod budget;
+mod drops;
+mod high_first;
+mod lock_free;
+mod ok_means_seen;
+mod order;
+mod send_sync;
+mod wake_ups_of_receivers;
+mod wake_ups_of_senders;

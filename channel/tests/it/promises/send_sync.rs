@@ -1,0 +1,63 @@
+//! Promise 10: everything is `Send` and `Sync` for messages that are `Send`. That nothing is for others is
+//! shown by the crate's `compile_fail` examples.
+
+use std::cell::Cell;
+
+use lanemesh::{
+    IntoIter, Iter, MailboxReceiver, MailboxSender, Message, Permit, Receiver, SendError,
+    SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedSender, TryIter,
+    TrySendError, WeakMailboxSender, WeakSender,
+};
+
+/// `Send` and not `Sync`: the least that a message must be.
+type Least = Cell<u8>;
+
+const fn send_and_sync<T: Send + Sync>() {}
+const fn send<T: Send>() {}
+
+#[test]
+fn all_handles_are_send_and_sync_for_send_messages() {
+    send_and_sync::<Sender<Least>>();
+    send_and_sync::<SharedSender<Least>>();
+    send_and_sync::<WeakSender<Least>>();
+    send_and_sync::<Permit<'_, Least>>();
+    send_and_sync::<Receiver<Least>>();
+    send_and_sync::<Iter<'_, Least>>();
+    send_and_sync::<TryIter<'_, Least>>();
+    send_and_sync::<IntoIter<Least>>();
+    send_and_sync::<MailboxSender<Least, Least>>();
+    send_and_sync::<SharedMailboxSender<Least, Least>>();
+    send_and_sync::<WeakMailboxSender<Least, Least>>();
+    send_and_sync::<MailboxReceiver<Least, Least>>();
+    send::<Message<Least, Least>>();
+    send::<SendError<Least>>();
+    send::<TrySendError<Least>>();
+    send::<SendTimeoutError<Least>>();
+    send::<SendManyError<Least>>();
+}
+
+#[test]
+fn all_futures_are_send_for_send_messages() {
+    fn is_send<T: Send>(_: &T) {}
+
+    let (mut tx, mut rx) = lanemesh::mailbox::<Least, Least>(1, 1);
+    is_send(&tx.send_high(Cell::new(0)));
+    is_send(&tx.send_low(Cell::new(0)));
+    is_send(&tx.low().reserve());
+    is_send(&tx.low().feed(Cell::new(0)));
+    is_send(&tx.low().send_many([Cell::new(0)]));
+    is_send(&tx.low().send_vec(&mut Vec::new()));
+    is_send(&tx.closed());
+    is_send(&rx.recv());
+    is_send(&rx.high().recv());
+    is_send(&rx.recv_many(&mut Vec::new(), 1));
+    is_send(&rx.low().recv_many(&mut Vec::new(), 1));
+    is_send(&rx.readable());
+    let shared = tx.shared();
+    is_send(&shared.send_low(Cell::new(0)));
+    let (mut tx, mut rx) = lanemesh::channel::<Least>(1);
+    is_send(&tx.send(Cell::new(0)));
+    is_send(&tx.send_many([Cell::new(0)]));
+    is_send(&rx.recv());
+    is_send(&rx.recv_many(&mut Vec::new(), 1));
+}

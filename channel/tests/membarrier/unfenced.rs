@@ -1,0 +1,107 @@
+//! Unfenced lanes, after `register_membarrier`: a producer that passes no fence is seen all the same.
+
+use std::{thread, time::Duration};
+
+use lanemesh::{Builder, RecvTimeoutError, TryRecvError};
+
+/// Lanes that are unfenced from their second message on.
+fn unfenced() -> Builder {
+    lanemesh::register_membarrier().unwrap();
+    Builder::new(64).shared_slots(0).burst(1).unfenced_after(1)
+}
+
+/// The receiver gives the lane up over and over while its producer sends: what was sent is found, or wakes it.
+#[test]
+fn nothing_is_overlooked_when_the_receiver_sleeps() {
+    const ROUNDS: u32 = 20_000;
+    let (mut tx, mut rx) = unfenced().build();
+    let (mut ack_tx, mut ack_rx) = Builder::new(4).build();
+    let producer = thread::spawn(move || {
+        for n in 0..ROUNDS {
+            // The first two let the lane be unfenced, the third meets the receiver that goes to sleep.
+            for part in 0..3 {
+                tx.blocking_send((n, part)).unwrap();
+                for _ in 0..n % 256 {
+                    std::hint::spin_loop();
+                }
+            }
+            assert_eq!(ack_rx.blocking_recv(), Some(n));
+        }
+    });
+    for n in 0..ROUNDS {
+        for part in 0..3 {
+            let got = rx.recv_timeout(Duration::from_secs(20));
+            assert_eq!(got, Ok((n, part)), "overlooked");
+        }
+        ack_tx.blocking_send(n).unwrap();
+    }
+    producer.join().unwrap();
+    assert_eq!(
+        rx.recv_timeout(Duration::from_secs(20)),
+        Err(RecvTimeoutError::Closed)
+    );
+}
+
+/// Accepted = received + given back, also of lanes that were unfenced when the channel closed.
+#[test]
+fn close_while_lanes_are_unfenced() {
+    for round in 0..300 {
+        let (tx, mut rx) = unfenced().build();
+        let producers: Vec<_> = (0..3)
+            .map(|_| {
+                let mut tx = tx.clone();
+                thread::spawn(move || {
+                    let mut accepted = 0u64;
+                    loop {
+                        match tx.blocking_send(accepted) {
+                            Ok(()) => accepted += 1,
+                            Err(error) => {
+                                assert_eq!(error.0, accepted);
+                                return accepted;
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        drop(tx);
+        let mut received = 0;
+        while received < 100 * (round % 7) + 1 {
+            received += u64::from(rx.blocking_recv().is_some());
+        }
+        rx.close();
+        while rx.blocking_recv().is_some() {
+            received += 1;
+        }
+        let accepted: u64 = producers.into_iter().map(|p| p.join().unwrap()).sum();
+        received += rx.try_iter().count() as u64;
+        assert_eq!(received, accepted);
+    }
+}
+
+/// `Ok` means seen: by a look that begins after it, whichever of many unfenced lanes it went to.
+#[test]
+fn every_look_goes_to_every_unfenced_lane() {
+    let (first, mut rx) = unfenced().build();
+    let mut senders: Vec<_> = (0..20).map(|_| first.clone()).collect();
+    for _ in 0..3 {
+        for tx in &mut senders {
+            tx.try_send(0).unwrap();
+        }
+    }
+    assert_eq!(rx.try_iter().count(), 60);
+    for n in 0..1000 {
+        senders[n * 7 % 20].try_send(n).unwrap();
+        assert_eq!(rx.try_recv(), Ok(n));
+        if n % 3 == 0 {
+            assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        }
+        if n % 5 == 0 {
+            senders[(n + 1) * 7 % 20].try_send(n).unwrap();
+            senders[n * 7 % 20].try_send(n).unwrap();
+            assert_eq!(rx.try_iter().count(), 2);
+        }
+    }
+    drop((first, senders));
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+}
