@@ -12,6 +12,7 @@ mod json;
 pub mod machine;
 mod markdown;
 mod plot;
+mod readme_plot;
 mod run_info;
 mod table;
 pub mod targets;
@@ -102,6 +103,10 @@ fn write_report(
             save(&directory.join(&name), svg)?;
             plots.push((table.shape, table.fixed.clone(), name));
         }
+    }
+    if let Some(svg) = readme_plot::draw(info, entries) {
+        let path = directory.join("plots").join(readme_plot::FILE_NAME);
+        save(&path, svg)?;
     }
     let report = report(info, shapes, entries, &plots);
     save(&directory.join(REPORT), report)
