@@ -23,7 +23,7 @@ pub const SHAPE: Shape = Shape {
             times the slots and is no part of an equal comparison. `futures` grants every sender a \
             slot beyond the capacity. The receivers of `kanal` and `flume` take messages out of sends \
             that still wait, so that a send whose future is dropped may have taken place \
-            (`tests/cancelled_sends.rs`); no other does.",
+            (`tests/it/cancelled_sends.rs`); no other does.",
     cells,
 };
 
