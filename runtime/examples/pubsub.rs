@@ -26,14 +26,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // An actor that must see everything: the publisher waits for it.
     let (board, _board_child) = spawn(Board { prices: Vec::new() });
-    topic.subscribe_lane(board.low_lane(), SlowPolicy::Wait);
+    topic.subscribe_recipient(board.low_recipient(), SlowPolicy::Wait);
     // Somebody who looks only now and then.
     let mut glance = topic.subscribe(4, SlowPolicy::Drop);
     // Somebody who never looks, and is shown the door.
     let mut asleep = topic.subscribe(2, SlowPolicy::Disconnect);
     // An actor that ends: its subscription ends with it.
     let (gone, gone_child) = spawn(Sink::<(), u32>::new());
-    topic.subscribe_lane(gone.low_lane(), SlowPolicy::Wait);
+    topic.subscribe_recipient(gone.low_recipient(), SlowPolicy::Wait);
     gone_child.stop().await;
 
     let mut publisher = topic.publisher();

@@ -6,7 +6,7 @@
 //! identity and queued messages stay, and a supervisor decides what comes next.
 //!
 //! It runs inside one process. There are no durable mailboxes and no network lanes; what would
-//! carry messages further implements [`Lane`].
+//! carry messages further implements [`Recipient`].
 //!
 //! # Start
 //!
@@ -77,7 +77,7 @@
 //!   is to send one of the two ways with `try_send`. Nobody is told who waits in
 //!   [`Publisher::publish`] with [`SlowPolicy::Wait`], in [`Pool::send_low`], in
 //!   [`high_ready`](ActorHandle::high_ready), [`low_ready`](ActorHandle::low_ready) or
-//!   [`low_room`](ActorHandle::low_room), in [`Lane::poll_ready`], or in a [`SharedHandle`].
+//!   [`low_room`](ActorHandle::low_room), in [`Recipient::poll_ready`], or in a [`SharedHandle`].
 //! - With `panic = "abort"` a panic ends the program; errors are still supervised.
 //! - Capacity is per handle and priority: a thousand clones may queue a thousand times as much.
 //! - Eight messages are one unit of tokio's cooperative budget, so up to some thousand small handlers
@@ -127,7 +127,9 @@ pub use crate::{
         ActorHandle,
         child::Child,
         monitor::Monitor,
-        recipient::{AnyLane, HighLane, Lane, LowLane, MapLane, map_lane},
+        recipient::{
+            AnyRecipient, HighRecipient, LowRecipient, MapRecipient, Recipient, map_recipient,
+        },
         reply::{Answer, Reply},
         shared::SharedHandle,
     },

@@ -13,8 +13,8 @@ use std::{
 
 use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, AnyLane, Child, Context, CrashPolicy, ExitNotice, ExitReason,
-    IntoBuilder, Lane, Restart, SendError, System, builder, spawn, testing::Sink,
+    Actor, ActorHandle, ActorResult, AnyRecipient, Child, Context, CrashPolicy, ExitNotice,
+    ExitReason, IntoBuilder, Recipient, Restart, SendError, System, builder, spawn, testing::Sink,
 };
 
 /// A node of a tree, with `width` children on each of `depth` levels below it.
@@ -365,7 +365,7 @@ impl Drop for Touchy {
 /// A lane for dead letters that has no room: they are dropped.
 struct NoRoom;
 
-impl<M: 'static> Lane<M> for NoRoom {
+impl<M: 'static> Recipient<M> for NoRoom {
     fn try_send(&mut self, message: M) -> Result<(), SendError<M>> {
         Err(SendError::Full(message))
     }
@@ -378,7 +378,7 @@ impl<M: 'static> Lane<M> for NoRoom {
         false
     }
 
-    fn boxed_clone(&self) -> AnyLane<M> {
+    fn boxed_clone(&self) -> AnyRecipient<M> {
         Box::new(NoRoom)
     }
 }

@@ -14,14 +14,14 @@ use crate::{
     cell::Shared,
     crash::dead_letter::DeadLetter,
     exit::ExitReason,
-    handle::recipient::Lane,
+    handle::recipient::Recipient,
     id::ActorId,
     observe::events::EventMonitor,
 };
 
 pub(crate) type Held<A> = Message<<A as Actor>::HighPriorityMsg, <A as Actor>::LowPriorityMsg>;
-pub(crate) type DeadLane<A> =
-    Box<dyn Lane<DeadLetter<<A as Actor>::HighPriorityMsg, <A as Actor>::LowPriorityMsg>>>;
+pub(crate) type DeadLetterRecipient<A> =
+    Box<dyn Recipient<DeadLetter<<A as Actor>::HighPriorityMsg, <A as Actor>::LowPriorityMsg>>>;
 
 /// How to copy the messages, and how often to try again.
 pub(crate) struct Redelivery<A: Actor> {
@@ -32,7 +32,7 @@ pub(crate) struct Redelivery<A: Actor> {
 
 pub(crate) struct Options<A: Actor> {
     pub(crate) redelivery: Option<Redelivery<A>>,
-    pub(crate) dead_letters: Option<DeadLane<A>>,
+    pub(crate) dead_letters: Option<DeadLetterRecipient<A>>,
     pub(crate) monitor: Option<Box<dyn EventMonitor>>,
     /// A handle of the actor to itself, if it is to run without any other.
     pub(crate) own: Option<MailboxSender<High<A>, Low<A>>>,

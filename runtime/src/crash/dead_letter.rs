@@ -86,14 +86,14 @@ impl<A: Actor> Context<A> {
 
     pub(crate) fn dead_letter(&mut self, message: Held<A>, why: Undelivered) {
         let (actor, name) = (self.shared.id(), || self.shared.name());
-        let Some(lane) = self
+        let Some(recipient) = self
             .options
             .as_mut()
             .and_then(|options| options.dead_letters.as_mut())
         else {
             return;
         };
-        if lane
+        if recipient
             .try_send(DeadLetter {
                 actor,
                 name: name(),

@@ -34,7 +34,7 @@ use crate::{
     exit::ExitReason,
     handle::{
         monitor::Monitor,
-        recipient::{HighLane, LowLane},
+        recipient::{HighRecipient, LowRecipient},
         reply::Desk,
         shared::SharedHandle,
     },
@@ -166,14 +166,14 @@ impl<A: Actor> ActorHandle<A> {
         ActorStats::of(&self.shared, self.tx.len())
     }
 
-    /// The high lane of a clone of this handle, as a [`Lane`](crate::Lane).
-    pub fn high_lane(&self) -> HighLane<A> {
-        HighLane(self.clone())
+    /// The actor as the recipient of its high-priority messages, through a clone of this handle.
+    pub fn high_recipient(&self) -> HighRecipient<A> {
+        HighRecipient(self.clone())
     }
 
-    /// The low lane of a clone of this handle, as a [`Lane`](crate::Lane).
-    pub fn low_lane(&self) -> LowLane<A> {
-        LowLane(self.clone())
+    /// The actor as the recipient of its low-priority messages, through a clone of this handle.
+    pub fn low_recipient(&self) -> LowRecipient<A> {
+        LowRecipient(self.clone())
     }
 
     /// A handle to the same actor that sends through `&self`, for shared state.

@@ -1,8 +1,8 @@
-//! The edge of a handle as a trait: something that takes messages of one type.
+//! Recipients: anything that accepts messages of one type.
 //!
-//! A lane may lead to an actor's high or low lane, to a plain channel, or through a function to
-//! either. Topics, dead letters and conversations send through it, and so may what this crate does
-//! not have: a lane to another process, or to a mailbox on disk.
+//! A recipient is an actor's high or low lane, a plain channel, or one of these behind a function.
+//! Topics and dead letters are sent to recipients. Destinations that this crate does not provide,
+//! such as another process or a mailbox on disk, implement [`Recipient`].
 
 use std::{
     fmt,
@@ -11,8 +11,8 @@ use std::{
 
 use crate::{actor::Actor, error::SendError, handle::ActorHandle, id::ActorId};
 
-/// Something that takes messages.
-pub trait Lane<M>: Send {
+/// A destination for messages of one type.
+pub trait Recipient<M>: Send {
     /// Sends without waiting.
     ///
     /// # Errors
@@ -31,8 +31,8 @@ pub trait Lane<M>: Send {
     /// Whether nobody receives any more.
     fn is_closed(&self) -> bool;
 
-    /// Another lane to the same place.
-    fn boxed_clone(&self) -> AnyLane<M>;
+    /// Another recipient for the same destination.
+    fn boxed_clone(&self) -> AnyRecipient<M>;
 
     /// The actor at the other end, if there is one.
     fn target(&self) -> Option<ActorId> {
@@ -40,18 +40,18 @@ pub trait Lane<M>: Send {
     }
 }
 
-/// A lane whose other end is not known by type.
-pub type AnyLane<M> = Box<dyn Lane<M>>;
+/// A boxed recipient whose concrete type is not known.
+pub type AnyRecipient<M> = Box<dyn Recipient<M>>;
 
-impl<M> fmt::Debug for dyn Lane<M> {
+impl<M> fmt::Debug for dyn Recipient<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lane")
+        f.debug_struct("Recipient")
             .field("target", &self.target())
             .finish_non_exhaustive()
     }
 }
 
-impl<M: 'static> Lane<M> for AnyLane<M> {
+impl<M: 'static> Recipient<M> for AnyRecipient<M> {
     fn try_send(&mut self, message: M) -> Result<(), SendError<M>> {
         (**self).try_send(message)
     }
@@ -64,7 +64,7 @@ impl<M: 'static> Lane<M> for AnyLane<M> {
         (**self).is_closed()
     }
 
-    fn boxed_clone(&self) -> AnyLane<M> {
+    fn boxed_clone(&self) -> AnyRecipient<M> {
         (**self).boxed_clone()
     }
 
@@ -73,15 +73,15 @@ impl<M: 'static> Lane<M> for AnyLane<M> {
     }
 }
 
-/// The high lane of an actor.
+/// An actor as the recipient of its high-priority messages.
 #[derive(Debug)]
-pub struct HighLane<A: Actor>(pub(crate) ActorHandle<A>);
+pub struct HighRecipient<A: Actor>(pub(crate) ActorHandle<A>);
 
-/// The low lane of an actor.
+/// An actor as the recipient of its low-priority messages.
 #[derive(Debug)]
-pub struct LowLane<A: Actor>(pub(crate) ActorHandle<A>);
+pub struct LowRecipient<A: Actor>(pub(crate) ActorHandle<A>);
 
-impl<A: Actor> Lane<A::HighPriorityMsg> for HighLane<A> {
+impl<A: Actor> Recipient<A::HighPriorityMsg> for HighRecipient<A> {
     fn try_send(
         &mut self,
         message: A::HighPriorityMsg,
@@ -97,7 +97,7 @@ impl<A: Actor> Lane<A::HighPriorityMsg> for HighLane<A> {
         self.0.is_closed()
     }
 
-    fn boxed_clone(&self) -> AnyLane<A::HighPriorityMsg> {
+    fn boxed_clone(&self) -> AnyRecipient<A::HighPriorityMsg> {
         Box::new(Self(self.0.clone()))
     }
 
@@ -106,7 +106,7 @@ impl<A: Actor> Lane<A::HighPriorityMsg> for HighLane<A> {
     }
 }
 
-impl<A: Actor> Lane<A::LowPriorityMsg> for LowLane<A> {
+impl<A: Actor> Recipient<A::LowPriorityMsg> for LowRecipient<A> {
     fn try_send(&mut self, message: A::LowPriorityMsg) -> Result<(), SendError<A::LowPriorityMsg>> {
         self.0.try_send_low(message)
     }
@@ -119,7 +119,7 @@ impl<A: Actor> Lane<A::LowPriorityMsg> for LowLane<A> {
         self.0.is_closed()
     }
 
-    fn boxed_clone(&self) -> AnyLane<A::LowPriorityMsg> {
+    fn boxed_clone(&self) -> AnyRecipient<A::LowPriorityMsg> {
         Box::new(Self(self.0.clone()))
     }
 
@@ -128,7 +128,7 @@ impl<A: Actor> Lane<A::LowPriorityMsg> for LowLane<A> {
     }
 }
 
-impl<M: Send + 'static> Lane<M> for lanemesh::Sender<M> {
+impl<M: Send + 'static> Recipient<M> for lanemesh::Sender<M> {
     fn try_send(&mut self, message: M) -> Result<(), SendError<M>> {
         lanemesh::Sender::try_send(self, message).map_err(|error| match error {
             lanemesh::TrySendError::Full(message) => SendError::Full(message),
@@ -144,45 +144,45 @@ impl<M: Send + 'static> Lane<M> for lanemesh::Sender<M> {
         lanemesh::Sender::is_closed(self)
     }
 
-    fn boxed_clone(&self) -> AnyLane<M> {
+    fn boxed_clone(&self) -> AnyRecipient<M> {
         Box::new(self.clone())
     }
 }
 
-/// A lane behind a function; made by [`map_lane`].
-pub struct MapLane<N, F> {
-    inner: AnyLane<N>,
+/// A recipient behind a conversion; made by [`map_recipient`].
+pub struct MapRecipient<N, F> {
+    inner: AnyRecipient<N>,
     wrap: F,
 }
 
-/// Turns a lane for `N` into a lane for `M`.
+/// Turns a recipient of `N` into a recipient of `M`.
 ///
 /// `wrap` makes the `N`. `unwrap` undoes it, for a message that could not be sent: it sees nothing
 /// but what `wrap` has made.
-pub fn map_lane<M, N: 'static, W, U>(
-    lane: impl Lane<N> + 'static,
+pub fn map_recipient<M, N: 'static, W, U>(
+    recipient: impl Recipient<N> + 'static,
     wrap: W,
     unwrap: U,
-) -> MapLane<N, (W, U)>
+) -> MapRecipient<N, (W, U)>
 where
     W: Fn(M) -> N + Clone + Send + 'static,
     U: Fn(N) -> M + Clone + Send + 'static,
 {
-    MapLane {
-        inner: Box::new(lane),
+    MapRecipient {
+        inner: Box::new(recipient),
         wrap: (wrap, unwrap),
     }
 }
 
-impl<N: 'static, F> fmt::Debug for MapLane<N, F> {
+impl<N: 'static, F> fmt::Debug for MapRecipient<N, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapLane")
+        f.debug_struct("MapRecipient")
             .field("target", &self.inner.target())
             .finish_non_exhaustive()
     }
 }
 
-impl<M, N: 'static, W, U> Lane<M> for MapLane<N, (W, U)>
+impl<M, N: 'static, W, U> Recipient<M> for MapRecipient<N, (W, U)>
 where
     W: Fn(M) -> N + Clone + Send + 'static,
     U: Fn(N) -> M + Clone + Send + 'static,
@@ -202,7 +202,7 @@ where
         self.inner.is_closed()
     }
 
-    fn boxed_clone(&self) -> AnyLane<M> {
+    fn boxed_clone(&self) -> AnyRecipient<M> {
         Box::new(Self {
             inner: self.inner.boxed_clone(),
             wrap: self.wrap.clone(),

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Which of a handle's two lanes.
-type Lane<A, M> = fn(&mut MailboxSender<High<A>, Low<A>>) -> &mut Sender<Envelope<M>>;
+type LaneOf<A, M> = fn(&mut MailboxSender<High<A>, Low<A>>) -> &mut Sender<Envelope<M>>;
 
 impl<A: Actor> ActorHandle<A> {
     /// Sends as many urgent messages as there is room for, with one wake-up for all.
@@ -95,7 +95,7 @@ impl<A: Actor> ActorHandle<A> {
     /// Sends what there is room for by one of the two lanes.
     fn try_send_vec<M: Send + 'static>(
         &mut self,
-        lane: Lane<A, M>,
+        lane: LaneOf<A, M>,
         messages: &mut Vec<M>,
     ) -> Result<usize, SendError<usize>> {
         let sent = self.offer_vec(lane, messages)?;
@@ -109,7 +109,7 @@ impl<A: Actor> ActorHandle<A> {
     /// Sends what there is room for, and does not count that the rest has none.
     fn offer_vec<M: Send + 'static>(
         &mut self,
-        lane: Lane<A, M>,
+        lane: LaneOf<A, M>,
         messages: &mut Vec<M>,
     ) -> Result<usize, SendError<usize>> {
         // When the batch expires, and the time if its first message is in the sample.
@@ -120,7 +120,7 @@ impl<A: Actor> ActorHandle<A> {
     /// Sends all by one of the two lanes.
     async fn send_vec<M: Send + 'static>(
         &mut self,
-        lane: Lane<A, M>,
+        lane: LaneOf<A, M>,
         messages: &mut Vec<M>,
     ) -> Result<usize, SendError<usize>> {
         let mut sent = 0;

@@ -31,7 +31,7 @@ pub struct ActorStats {
     pub rejected: u64,
     /// Messages handled again after a crash.
     pub redelivered: u64,
-    /// Messages handed to the dead-letter lane.
+    /// Messages accepted by the recipient of dead letters.
     pub dead_letters: u64,
     /// Incarnations that ended in a failure.
     pub failures: u64,

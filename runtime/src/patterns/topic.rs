@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     error::SendError,
-    handle::recipient::{AnyLane, Lane},
+    handle::recipient::{AnyRecipient, Recipient},
     util::lock::lock,
 };
 
@@ -47,7 +47,7 @@ pub struct Published {
 struct Subscriber<M> {
     key: u64,
     policy: SlowPolicy,
-    lane: AnyLane<M>,
+    recipient: AnyRecipient<M>,
     missed: Arc<AtomicU64>,
 }
 
@@ -56,7 +56,7 @@ impl<M: 'static> Clone for Subscriber<M> {
         Self {
             key: self.key,
             policy: self.policy,
-            lane: self.lane.boxed_clone(),
+            recipient: self.recipient.boxed_clone(),
             missed: self.missed.clone(),
         }
     }
@@ -80,7 +80,7 @@ struct Inner<M> {
 /// let topic = Topic::new();
 /// let mut inbox = topic.subscribe(8, SlowPolicy::Drop);
 /// let (handle, _child) = spawn(Sink::<(), &str>::new());
-/// topic.subscribe_lane(handle.low_lane(), SlowPolicy::Wait);
+/// topic.subscribe_recipient(handle.low_recipient(), SlowPolicy::Wait);
 ///
 /// let mut publisher = topic.publisher();
 /// let published = publisher.publish("news").await;
@@ -116,10 +116,14 @@ impl<M: Clone + Send + 'static> Topic<M> {
         }
     }
 
-    /// Subscribes a lane, for instance an actor's. The subscription ends with the lane's receiver,
+    /// Subscribes a recipient, for instance an actor. The subscription ends with the recipient,
     /// or by [`unsubscribe`](Self::unsubscribe) with the number that this returns.
-    pub fn subscribe_lane(&self, lane: impl Lane<M> + 'static, policy: SlowPolicy) -> u64 {
-        self.add(Box::new(lane), policy).0
+    pub fn subscribe_recipient(
+        &self,
+        recipient: impl Recipient<M> + 'static,
+        policy: SlowPolicy,
+    ) -> u64 {
+        self.add(Box::new(recipient), policy).0
     }
 
     /// Ends a subscription. Messages that are queued stay with the subscriber.
@@ -149,14 +153,14 @@ impl<M: Clone + Send + 'static> Topic<M> {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    fn add(&self, lane: AnyLane<M>, policy: SlowPolicy) -> (u64, Arc<AtomicU64>) {
+    fn add(&self, recipient: AnyRecipient<M>, policy: SlowPolicy) -> (u64, Arc<AtomicU64>) {
         let missed = Arc::new(AtomicU64::new(0));
         let mut subscribers = lock(&self.0.subscribers);
         let key = self.bump();
         subscribers.push(Subscriber {
             key,
             policy,
-            lane,
+            recipient,
             missed: missed.clone(),
         });
         (key, missed)
@@ -210,10 +214,10 @@ impl<M: Clone + Send + 'static> Publisher<M> {
         let mut ended = Vec::new();
         for subscriber in &mut self.lanes {
             loop {
-                match subscriber.lane.try_send(message.clone()) {
+                match subscriber.recipient.try_send(message.clone()) {
                     Ok(()) => published.queued += 1,
                     Err(SendError::Full(_)) if subscriber.policy == SlowPolicy::Wait => {
-                        let ready = poll_fn(|cx| subscriber.lane.poll_ready(cx)).await;
+                        let ready = poll_fn(|cx| subscriber.recipient.poll_ready(cx)).await;
                         if ready.is_ok() {
                             continue;
                         }
@@ -240,7 +244,7 @@ impl<M: Clone + Send + 'static> Publisher<M> {
         let mut published = Published::default();
         let mut ended = Vec::new();
         for subscriber in &mut self.lanes {
-            match subscriber.lane.try_send(message.clone()) {
+            match subscriber.recipient.try_send(message.clone()) {
                 Ok(()) => published.queued += 1,
                 Err(SendError::Full(_)) if subscriber.policy != SlowPolicy::Disconnect => {
                     published.dropped += 1;

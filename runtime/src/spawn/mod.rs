@@ -21,7 +21,7 @@ use crate::{
     crash::dead_letter::DeadLetter,
     envelope::clock,
     error::SpawnError,
-    handle::{ActorHandle, child::Child, recipient::Lane},
+    handle::{ActorHandle, child::Child, recipient::Recipient},
     observe::events::EventMonitor,
     spawn::worker_threads::Team,
     supervision::{Health, Restart, Supervision, group::Group},
@@ -255,15 +255,15 @@ impl<A: Actor> Builder<A> {
     }
 
     /// Where the messages go that nobody handles: expired, crashed with too often, or left at the
-    /// end. The lane is not waited for; what it has no room for is dropped.
+    /// end. The actor never waits for the recipient: a letter that it has no room for is dropped.
     ///
     /// A question is buried with its [`Reply`](crate::Reply): who asked hears nothing until the
     /// letter is dropped or the reply is sent, or the time is up.
     pub fn dead_letters(
         mut self,
-        lane: impl Lane<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
+        recipient: impl Recipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
     ) -> Self {
-        self.options.get_or_insert_default().dead_letters = Some(Box::new(lane));
+        self.options.get_or_insert_default().dead_letters = Some(Box::new(recipient));
         self
     }
 
