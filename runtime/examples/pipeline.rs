@@ -1,4 +1,4 @@
-//! A pipeline with batches: generator and heartbeat in one team, worker, logger.
+//! A pipeline with batches: generator and heartbeat on one worker thread, worker, logger.
 //!
 //! The generator makes 256 numbers a batch, the heartbeat bursts of 32 beats, the worker works
 //! when there is input and a beat, and the logger takes up to 1024 results at once. The logger
@@ -14,7 +14,7 @@ use std::{
 
 use lanemesh_runtime::{
     Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Context, Kept, Lease, Restart,
-    Strategy, Supervision, Team, actor_loop, builder,
+    Strategy, Supervision, WorkerThread, actor_loop, builder,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -210,7 +210,7 @@ fn arguments() -> Result<(u64, u64), Box<dyn std::error::Error>> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (rate, beats) = arguments()?;
     let rate = Duration::from_millis(rate.max(1));
-    let team = Team::new("sources")?;
+    let worker_thread = WorkerThread::new("sources")?;
     let seen = Kept::new(Seen::default());
 
     let kept = seen.clone();
@@ -241,7 +241,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (_generator, generating) = builder(generator)
         .name("generator")
-        .on(&team)
+        .on(&worker_thread)
         .keep_running()
         .spawn();
     let input = worker.clone();
@@ -252,7 +252,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (_heartbeat, beating) = builder(heartbeat)
         .name("heartbeat")
-        .on(&team)
+        .on(&worker_thread)
         .keep_running()
         .spawn();
 

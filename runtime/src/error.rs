@@ -195,10 +195,10 @@ pub enum SpawnError {
     ZeroCapacity,
     /// The caller is not inside a tokio runtime.
     NoRuntime,
-    /// The team's thread has ended.
-    TeamClosed,
+    /// The worker thread has ended.
+    WorkerThreadClosed,
     /// A [`LocalActor`](crate::LocalActor) was to run on a multi-thread runtime.
-    NeedsTeam,
+    NeedsWorkerThread,
     /// The parent or the system is stopping and takes no more children.
     Closing,
 }
@@ -208,8 +208,8 @@ impl fmt::Display for SpawnError {
         f.write_str(match self {
             Self::ZeroCapacity => "a lane needs room for one message at least",
             Self::NoRuntime => "an actor can only be started inside a tokio runtime",
-            Self::TeamClosed => "the team's thread has ended",
-            Self::NeedsTeam => "an actor that cannot be sent needs a team",
+            Self::WorkerThreadClosed => "the worker thread has ended",
+            Self::NeedsWorkerThread => "an actor that cannot be sent needs a worker thread",
             Self::Closing => "the parent is stopping and takes no more children",
         })
     }

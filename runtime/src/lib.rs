@@ -1,4 +1,5 @@
-//! Typed actors on the [`lanemesh`] mailbox, on tokio: priorities, supervision, batches, teams.
+//! Typed actors on the [`lanemesh`] mailbox, on tokio: priorities, supervision, batches, worker
+//! threads.
 //!
 //! An [`Actor`] owns its state and handles one message at a time. Its mailbox has two priorities,
 //! and each [`ActorHandle`] has lanes of its own into it, so that senders do not contend and a
@@ -62,7 +63,7 @@
 //! | what an actor is | [`Actor`], [`LocalActor`] for what is not `Send`, [`Context`] |
 //! | timers, sockets, streams | [`actor_loop!`], [`Context::wait_all`] |
 //! | sending, asking, stopping | [`ActorHandle`], [`SharedHandle`], [`Reply`] |
-//! | starting | [`spawn`], [`builder`], [`Builder`], [`Team`], [`System`] |
+//! | starting | [`spawn`], [`builder`], [`Builder`], [`WorkerThread`], [`System`] |
 //! | ownership, ends | [`Child`], [`ExitReason`], [`Monitor`], [`CrashPolicy`] |
 //! | failures | [`supervision`], [`Kept`] state, [`Builder::redeliver`], [`DeadLetter`] |
 //! | patterns | [`Conversation`], [`Topic`], [`Pool`], [`Route`] |
@@ -152,7 +153,7 @@ pub use crate::{
         Builder, IntoBuilder, builder, local, spawn,
         system::{Late, ShutdownReport, Signal, System},
         try_spawn,
-        worker_threads::Team,
+        worker_threads::WorkerThread,
     },
     supervision::{Backoff, Health, Restart, Strategy, Supervision},
     task::dispatch::Event,

@@ -1,4 +1,4 @@
-//! Conversations, topics, pools, routes and teams.
+//! Conversations, topics, pools, routes and worker threads.
 
 mod common;
 
@@ -18,8 +18,8 @@ use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Backoff, Child, Context, Conversation, ConversationError,
     CrashPolicy, ExitReason, Local, LocalActor, LocalContext, Pool, Request, Restart, Route,
-    SendError, SlowPolicy, SpawnError, Strategy, Supervision, System, Team, Topic, actor_loop,
-    builder, local, spawn, testing::Sink,
+    SendError, SlowPolicy, SpawnError, Strategy, Supervision, System, Topic, WorkerThread,
+    actor_loop, builder, local, spawn, testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
 
@@ -359,7 +359,7 @@ impl LocalActor for Rider {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn team_runs_local_actors_on_one_thread() {
     hush();
-    let team = Team::new("t").unwrap();
+    let worker_thread = WorkerThread::new("t").unwrap();
     let threads: Arc<Mutex<HashSet<ThreadId>>> = Arc::default();
     let mut handles = Vec::new();
     let mut children = Vec::new();
@@ -371,12 +371,12 @@ async fn team_runs_local_actors_on_one_thread() {
         })
         .restart(Restart::Permanent)
         .supervision(Supervision::new(Strategy::OneForOne).backoff(Backoff::none()))
-        .on(&team)
+        .on(&worker_thread)
         .spawn();
         handles.push(handle);
         children.push(child);
     }
-    drop(team); // its actors keep the thread
+    drop(worker_thread); // its actors keep the thread
     for handle in &mut handles {
         handle.send_low(1).await.unwrap();
         handle.idle().await;
@@ -401,7 +401,10 @@ async fn local_actor_needs_a_team() {
         threads: Arc::default(),
         count: Rc::default(),
     });
-    assert_eq!(rider.try_spawn().map(|_| ()), Err(SpawnError::NeedsTeam));
+    assert_eq!(
+        rider.try_spawn().map(|_| ()),
+        Err(SpawnError::NeedsWorkerThread)
+    );
 }
 
 /// Ends the thread that it runs on: a timer of that thread wakes a waker that panics, outside of any task.
@@ -433,15 +436,15 @@ impl Actor for EndsThread {
 #[tokio::test]
 async fn a_team_whose_thread_has_ended_takes_no_more_actors() {
     hush();
-    let team = Team::new("short").unwrap();
-    let (mut handle, child) = builder(|| EndsThread).on(&team).spawn();
+    let worker_thread = WorkerThread::new("short").unwrap();
+    let (mut handle, child) = builder(|| EndsThread).on(&worker_thread).spawn();
     handle.send_high(()).await.unwrap();
     let ended = handle.monitor().await;
     assert!(matches!(ended, ExitReason::Killed), "{ended:?}");
     assert!(!child.is_alive());
-    let next = builder(|| EndsThread).on(&team);
+    let next = builder(|| EndsThread).on(&worker_thread);
     let refused = next.try_spawn().map(|_| ());
-    assert_eq!(refused, Err(SpawnError::TeamClosed));
+    assert_eq!(refused, Err(SpawnError::WorkerThreadClosed));
     // Elsewhere they start as ever.
     let (handle, child) = spawn(EndsThread);
     assert!(handle.is_alive());
@@ -486,30 +489,30 @@ fn may_pin(core: usize) -> bool {
 #[tokio::test]
 async fn team_per_core() {
     let own = cores();
-    let teams = Team::per_core("core").unwrap();
-    assert_eq!(teams.len(), own.len().max(1));
+    let worker_threads = WorkerThread::per_core("core").unwrap();
+    assert_eq!(worker_threads.len(), own.len().max(1));
     let (sender, mut places) = tokio::sync::mpsc::unbounded_channel();
-    for (index, team) in teams.iter().enumerate() {
+    for (index, worker_thread) in worker_threads.iter().enumerate() {
         let sender = sender.clone();
         let (_handle, child) = builder(move || Where(sender.clone()))
-            .on(team)
+            .on(worker_thread)
             .keep_running()
             .spawn();
         child.await;
         let (name, mask) = places.recv().await.unwrap();
-        assert_eq!(name.as_deref(), Some(team.name()));
+        assert_eq!(name.as_deref(), Some(worker_thread.name()));
         if !own.get(index).is_some_and(|core| may_pin(*core)) {
             println!("not asserted: this system does not let a thread choose its core");
-            assert_eq!(team.core(), None);
+            assert_eq!(worker_thread.core(), None);
             continue;
         }
-        assert_eq!(team.core(), Some(index));
+        assert_eq!(worker_thread.core(), Some(index));
         if cfg!(target_os = "linux") {
-            assert_eq!(mask, [own[index]], "the mask of the team's thread");
+            assert_eq!(mask, [own[index]], "the mask of the worker thread");
         } else {
             println!("not asserted: this system does not tell a thread's cores");
         }
     }
-    // Only the teams were pinned.
+    // Only the worker threads were pinned.
     assert_eq!(cores(), own);
 }

@@ -10,7 +10,7 @@ use std::{
 use common::{Log, SECOND, Worker};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, IntoBuilder, SpawnError,
-    System, Team, builder, spawn,
+    System, WorkerThread, builder, spawn,
 };
 use tokio::sync::oneshot;
 
@@ -115,7 +115,7 @@ impl Actor for Blocker {
 /// Starts two siblings, the second of which has a thread of its own.
 struct Landlord {
     log: Log,
-    team: Team,
+    worker_thread: WorkerThread,
     share: Arc<Mutex<Option<ActorHandle<Blocker>>>>,
 }
 
@@ -127,7 +127,10 @@ impl Actor for Landlord {
         let log = self.log.clone();
         let (_, child) = ctx.spawn(Tidy { log }.into_builder().keep_running());
         child.detach();
-        let blocker = Blocker.into_builder().name("blocker").on(&self.team);
+        let blocker = Blocker
+            .into_builder()
+            .name("blocker")
+            .on(&self.worker_thread);
         let (handle, child) = ctx.spawn(blocker);
         child.detach();
         *self.share.lock().unwrap() = Some(handle);
@@ -150,7 +153,7 @@ impl Actor for Landlord {
 
 #[tokio::test(start_paused = true)]
 async fn who_blocks_its_thread_is_reported_and_the_others_clean_up() {
-    let (log, team) = (Log::default(), Team::new("blocked").unwrap());
+    let (log, worker_thread) = (Log::default(), WorkerThread::new("blocked").unwrap());
     let block = async |mut handle: ActorHandle<Blocker>| {
         let (open, gate) = mpsc::channel();
         let (blocks, blocked) = oneshot::channel();
@@ -161,7 +164,7 @@ async fn who_blocks_its_thread_is_reported_and_the_others_clean_up() {
 
     let system = System::new("s");
     let (_tidy, _tidy_child) = system.spawn(Tidy { log: log.clone() });
-    let blocker = Blocker.into_builder().name("blocker").on(&team);
+    let blocker = Blocker.into_builder().name("blocker").on(&worker_thread);
     let (handle, _child) = system.spawn(blocker);
     let open = block(handle).await;
     let report = system.shutdown(10 * SECOND).await;
@@ -174,7 +177,7 @@ async fn who_blocks_its_thread_is_reported_and_the_others_clean_up() {
     let (system, share) = (System::new("s"), Arc::default());
     let landlord = Landlord {
         log: log.clone(),
-        team,
+        worker_thread,
         share: Arc::clone(&share),
     };
     let (landlord, _child) = system.spawn(landlord);

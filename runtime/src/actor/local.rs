@@ -2,7 +2,7 @@
 //!
 //! [`LocalActor`] is [`Actor`] without `Send`. It is not a second runtime: [`Local`] makes an
 //! [`Actor`] of it by a run-time check of the thread in place of the compile-time one, and a
-//! [`Team`](crate::Team) never moves a task away from its thread. So loop, supervision, handles
+//! [`WorkerThread`](crate::WorkerThread) never moves a task away from its thread. So loop, supervision, handles
 //! and statistics are the same code for both.
 
 use std::{
@@ -21,7 +21,7 @@ use crate::{
 /// The context of a [`LocalActor`].
 pub type LocalContext<A> = Context<Local<A>>;
 
-/// An actor whose state or futures are not `Send`; it lives in a [`Team`](crate::Team).
+/// An actor whose state or futures are not `Send`; it lives in a [`WorkerThread`](crate::WorkerThread).
 ///
 /// The hooks are those of [`Actor`]. Only `run` differs: it gets `this: &mut Local<Self>`, which
 /// dereferences to the actor and which [`actor_loop!`](crate::actor_loop) takes.
@@ -31,7 +31,7 @@ pub type LocalContext<A> = Context<Local<A>>;
 /// ```
 /// use std::{cell::Cell, rc::Rc};
 ///
-/// use lanemesh_runtime::{ActorResult, LocalActor, LocalContext, Team, local};
+/// use lanemesh_runtime::{ActorResult, LocalActor, LocalContext, WorkerThread, local};
 ///
 /// struct Tally(Rc<Cell<u32>>);
 ///
@@ -50,8 +50,8 @@ pub type LocalContext<A> = Context<Local<A>>;
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let team = Team::new("tally")?;
-/// let (mut handle, child) = local(|| Tally(Rc::default())).on(&team).spawn();
+/// let worker_thread = WorkerThread::new("tally")?;
+/// let (mut handle, child) = local(|| Tally(Rc::default())).on(&worker_thread).spawn();
 /// handle.send_low(5).await?;
 /// handle.idle().await;
 /// let sum = handle.inspect(|tally| tally.0.get(), std::time::Duration::from_secs(1)).await?;

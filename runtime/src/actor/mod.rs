@@ -3,7 +3,7 @@
 //! The futures of an [`Actor`]'s hooks are `Send`, so that any actor may run on tokio's
 //! multi-thread scheduler. An actor that cannot be sent implements
 //! [`LocalActor`](crate::LocalActor), which is the same without `Send`, and runs in a
-//! [`Team`](crate::Team).
+//! [`WorkerThread`](crate::WorkerThread).
 
 pub(crate) mod batch;
 pub(crate) mod context;

@@ -28,7 +28,7 @@ impl<A: Actor> Context<A> {
     ///
     /// # Errors
     ///
-    /// A capacity of zero, a team whose thread has ended, or this actor is stopping.
+    /// A capacity of zero, a worker thread that has ended, or this actor is stopping.
     pub fn try_spawn<B: Actor>(
         &mut self,
         child: impl IntoBuilder<B>,

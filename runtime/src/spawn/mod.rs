@@ -23,7 +23,7 @@ use crate::{
     error::SpawnError,
     handle::{ActorHandle, child::Child, recipient::Recipient},
     observe::events::EventMonitor,
-    spawn::worker_threads::Team,
+    spawn::worker_threads::WorkerThread,
     supervision::{Health, Restart, Supervision, group::Group},
     task::{Factory, Life, Rules, Task, live},
 };
@@ -63,7 +63,7 @@ pub fn builder<A: Actor>(factory: impl FnMut() -> A + Send + 'static) -> Builder
     Builder::new(None, Some(Box::new(factory)))
 }
 
-/// Describes an actor that is made by `factory` on its team's thread, once per incarnation.
+/// Describes an actor that is made by `factory` on its worker thread, once per incarnation.
 ///
 /// Place it with [`Builder::on`]; the factory must be `Send`, what it makes need not be.
 pub fn local<A: LocalActor>(mut factory: impl FnMut() -> A + Send + 'static) -> Builder<Local<A>> {
@@ -121,7 +121,7 @@ pub struct Builder<A: Actor> {
     timing: Timing,
     rules: Option<Box<Rules>>,
     keeps_running: bool,
-    needs_team: bool,
+    needs_worker_thread: bool,
     options: Option<Box<Options<A>>>,
 }
 
@@ -139,14 +139,14 @@ impl<A: Actor> Builder<A> {
             timing: Timing::default(),
             rules: None,
             keeps_running: false,
-            needs_team: false,
+            needs_worker_thread: false,
             options: None,
         }
     }
 
     pub(crate) fn local(factory: impl FnMut() -> A + Send + 'static) -> Self {
         Self {
-            needs_team: true,
+            needs_worker_thread: true,
             ..Self::new(None, Some(Box::new(factory)))
         }
     }
@@ -224,9 +224,9 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// Runs the actor on a team's thread.
-    pub fn on(mut self, team: &Team) -> Self {
-        self.rules().team = Some(team.thread());
+    /// Runs the actor on a worker thread.
+    pub fn on(mut self, worker_thread: &WorkerThread) -> Self {
+        self.rules().worker_thread = Some(worker_thread.thread());
         self
     }
 
@@ -306,13 +306,18 @@ impl<A: Actor> Builder<A> {
         if self.high_capacity == 0 || self.low_capacity == 0 {
             return Err(SpawnError::ZeroCapacity);
         }
-        let team = self.rules.as_ref().and_then(|rules| rules.team.as_ref());
-        let runtime = match team {
-            Some(team) => team.runtime().ok_or(SpawnError::TeamClosed)?,
+        let worker_thread = self
+            .rules
+            .as_ref()
+            .and_then(|rules| rules.worker_thread.as_ref());
+        let runtime = match worker_thread {
+            Some(worker_thread) => worker_thread
+                .runtime()
+                .ok_or(SpawnError::WorkerThreadClosed)?,
             None => Handle::try_current().map_err(|_| SpawnError::NoRuntime)?,
         };
-        if self.needs_team && runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
-            return Err(SpawnError::NeedsTeam);
+        if self.needs_worker_thread && runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
+            return Err(SpawnError::NeedsWorkerThread);
         }
         if cfg!(panic = "abort") && self.restart != Restart::Temporary {
             tracing::warn!(name = ?self.name, "restarts do not work with panic = \"abort\"");

@@ -1,8 +1,8 @@
-//! Several actors on one thread: a team.
+//! Worker threads: threads that run several actors each.
 //!
-//! A team is a thread with a tokio runtime of its own, pinned to a core where the system allows.
-//! Its actors need not be `Send`, share no cache line with another core except through their
-//! mailboxes, and never move. The thread lives as long as the team or one of its actors.
+//! A worker thread has a tokio runtime of its own and can be pinned to a core. Its actors need not
+//! be `Send`, share no cache line with another core except through their mailboxes, and never
+//! move. The thread ends when its [`WorkerThread`] and all its actors are gone.
 
 use std::{
     fmt, io,
@@ -14,53 +14,53 @@ use tokio::{runtime::Builder, sync::oneshot};
 
 use crate::util::executor::RuntimeThread;
 
-/// A thread for actors.
+/// A thread that runs actors. Clones refer to the same thread.
 ///
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{Team, builder, testing::Sink};
+/// use lanemesh_runtime::{WorkerThread, builder, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let team = Team::new("media")?;
-/// // Two actors that share the team's thread.
-/// let (_generator, _child_1) = builder(Sink::<(), u64>::new).on(&team).spawn();
-/// let (_heartbeat, _child_2) = builder(Sink::<(), ()>::new).on(&team).spawn();
+/// let worker_thread = WorkerThread::new("media")?;
+/// // Two actors that share the thread.
+/// let (_generator, _child_1) = builder(Sink::<(), u64>::new).on(&worker_thread).spawn();
+/// let (_heartbeat, _child_2) = builder(Sink::<(), ()>::new).on(&worker_thread).spawn();
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Team {
+pub struct WorkerThread {
     name: Arc<str>,
     core: Option<usize>,
     thread: RuntimeThread,
 }
 
-impl Team {
-    /// Starts a team that the system places.
+impl WorkerThread {
+    /// Starts a thread on any core.
     ///
     /// # Errors
     ///
-    /// If the system gives no thread or no I/O driver.
+    /// If the system refuses the thread or the I/O driver.
     pub fn new(name: impl Into<String>) -> io::Result<Self> {
         Self::start(name.into(), None)
     }
 
-    /// Starts a team on the core with this index, counted from 0 over the cores that the process
-    /// may use. If the system does not allow it the team runs unpinned: see
-    /// [`core`](Self::core).
+    /// Starts a thread pinned to the core with this index, counted from 0 over the cores that the
+    /// process may use. Where the system does not allow pinning, the thread runs unpinned:
+    /// [`core`](Self::core) tells.
     ///
     /// # Errors
     ///
-    /// If the system gives no thread or no I/O driver.
+    /// If the system refuses the thread or the I/O driver.
     pub fn pinned(name: impl Into<String>, core: usize) -> io::Result<Self> {
         Self::start(name.into(), Some(core))
     }
 
-    /// Starts a pinned team for each core that the process may use; at least one.
+    /// Starts one pinned thread for each core that the process may use, and at least one.
     ///
     /// # Errors
     ///
-    /// If the system gives no thread or no I/O driver.
+    /// If the system refuses the thread or the I/O driver.
     pub fn per_core(name: &str) -> io::Result<Vec<Self>> {
         let cores = core_affinity::get_core_ids().map_or(1, |cores| cores.len().max(1));
         (0..cores)
@@ -68,12 +68,12 @@ impl Team {
             .collect()
     }
 
-    /// The team's name, which is also the thread's.
+    /// The name, as the system shows it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The index of the core that the team is pinned to, if it is.
+    /// The index of the core that the thread is pinned to, if it is pinned.
     pub fn core(&self) -> Option<usize> {
         self.core
     }
@@ -106,9 +106,9 @@ fn pin(core: usize) -> bool {
         .is_some_and(core_affinity::set_for_current)
 }
 
-impl fmt::Debug for Team {
+impl fmt::Debug for WorkerThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Team")
+        f.debug_struct("WorkerThread")
             .field("name", &self.name())
             .field("core", &self.core())
             .finish_non_exhaustive()

@@ -60,8 +60,8 @@ pub(crate) struct Rules {
     pub(crate) health: Option<Health>,
     /// How restarts are bounded without a supervisor.
     pub(crate) alone: (Supervision, Window),
-    /// Keeps the team's thread for as long as the actor lives.
-    pub(crate) team: Option<RuntimeThread>,
+    /// Keeps the worker thread for as long as the actor lives.
+    pub(crate) worker_thread: Option<RuntimeThread>,
 }
 
 /// The whole life, as the future that is spawned. It must stay small: it is what an idle actor

@@ -1,4 +1,4 @@
-//! The server's actors: shards, each on a team (a thread) of its own, the room and the lobby.
+//! The server's actors: shards, each on a worker thread of its own, the room and the lobby.
 //!
 //! Each has the mailbox that `--mailbox` names as an extra arm of its loop, beside sockets and
 //! timers; the runtime gives them their life: placement, stop, supervision, and the tree that shows
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use lanemesh_runtime::Builder;
 use lanemesh_runtime::{
-    Actor, ActorError, ActorResult, Context, Restart, Team, actor_loop, builder,
+    Actor, ActorError, ActorResult, Context, Restart, WorkerThread, actor_loop, builder,
 };
 use tokio::time::Interval;
 
@@ -57,15 +57,15 @@ fn once<A: Actor>(name: String, make: impl FnOnce() -> A + Send + 'static) -> Bu
     builder(factory).name(name).restart(Restart::Temporary)
 }
 
-/// A shard, to be started on `team`.
+/// A shard, to be started on `worker_thread`.
 pub(super) fn shard<M: Mailbox>(
-    team: &Team,
+    worker_thread: &WorkerThread,
     wiring: Wiring<M>,
     sockets: Vec<UdpSocket>,
 ) -> Builder<impl Actor + use<M>> {
     let name = format!("shard-{}", wiring.here);
     let parts = Some((wiring, sockets));
-    once(name, move || ShardActor { parts, shard: None }).on(team)
+    once(name, move || ShardActor { parts, shard: None }).on(worker_thread)
 }
 
 /// The room.

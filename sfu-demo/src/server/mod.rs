@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanemesh_runtime::Builder;
-use lanemesh_runtime::{Actor, Child, ExitReason, System, Team, Tree};
+use lanemesh_runtime::{Actor, Child, ExitReason, System, Tree, WorkerThread};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -178,12 +178,12 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         };
         // More shards than cores share them as the system likes.
         let name = format!("shard-{here}");
-        let team = if count <= cores {
-            Team::pinned(name, here)?
+        let worker_thread = if count <= cores {
+            WorkerThread::pinned(name, here)?
         } else {
-            Team::new(name)?
+            WorkerThread::new(name)?
         };
-        let shard = actors::shard(&team, wiring, std::mem::take(&mut sockets[here]));
+        let shard = actors::shard(&worker_thread, wiring, std::mem::take(&mut sockets[here]));
         shards.push(start_actor(&system, shard)?);
     }
     let setup = Setup {
