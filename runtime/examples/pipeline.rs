@@ -13,8 +13,8 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Context, Kept, Lease, Restart,
-    Strategy, Supervision, WorkerThread, actor_loop, builder,
+    Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Context, Lease, Persistent,
+    Restart, Strategy, Supervision, WorkerThread, actor_loop, builder,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -211,11 +211,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (rate, beats) = arguments()?;
     let rate = Duration::from_millis(rate.max(1));
     let worker_thread = WorkerThread::new("sources")?;
-    let seen = Kept::new(Seen::default());
+    let seen = Persistent::new(Seen::default());
 
-    let kept = seen.clone();
+    let persistent = seen.clone();
     let logger = move || Logger {
-        seen: kept.lease(),
+        seen: persistent.lease(),
         since: Instant::now(),
         counted: 0,
     };

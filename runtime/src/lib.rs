@@ -65,7 +65,7 @@
 //! | sending, asking, stopping | [`ActorHandle`], [`SharedHandle`], [`Reply`] |
 //! | starting | [`spawn`], [`builder`], [`Builder`], [`WorkerThread`], [`System`] |
 //! | ownership, ends | [`Child`], [`ExitReason`], [`Monitor`], [`CrashPolicy`] |
-//! | failures | [`supervision`], [`Kept`] state, [`Builder::redeliver`], [`DeadLetter`] |
+//! | failures | [`supervision`], [`Persistent`] state, [`Builder::redeliver`], [`DeadLetter`] |
 //! | patterns | [`Conversation`], [`Topic`], [`Pool`], [`Route`] |
 //! | watching | [`ActorStats`], [`Tree`], [`EventMonitor`], `tracing` spans, `publish_metrics` |
 //! | tests | [`testing`] |
@@ -120,7 +120,7 @@ pub use crate::{
     cell::counters::Timing,
     crash::{
         dead_letter::{DeadLetter, Undelivered},
-        kept::{Kept, Lease},
+        persist::{Lease, Persistent},
     },
     error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
     exit::{CrashPolicy, ExitNotice, ExitReason},

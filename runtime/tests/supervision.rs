@@ -13,7 +13,8 @@ use std::{
 use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Backoff, Builder, Child, Context, ExitNotice, ExitReason,
-    Health, Kept, Lease, Overflow, Phase, Restart, Strategy, Supervision, System, builder, spawn,
+    Health, Lease, Overflow, Persistent, Phase, Restart, Strategy, Supervision, System, builder,
+    spawn,
 };
 
 type Share = Arc<std::sync::Mutex<Vec<ActorHandle<Worker>>>>;
@@ -328,11 +329,11 @@ async fn restart_storm_loses_no_queued_message() {
     const SENDERS: u64 = 4;
     const EACH: u64 = 2_000;
     let ledger = Ledger::default();
-    let sum = Kept::new(0);
+    let sum = Persistent::new(0);
     let handled = Arc::new(AtomicU64::new(0));
-    let (kept, counter) = (sum.clone(), handled.clone());
+    let (persistent, counter) = (sum.clone(), handled.clone());
     let (handle, child) = builder(move || Tally {
-        sum: kept.lease(),
+        sum: persistent.lease(),
         handled: counter.clone(),
     })
     .low_capacity(64)

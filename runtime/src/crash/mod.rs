@@ -1,4 +1,4 @@
 //! What becomes of messages, and of state, at a crash.
 
 pub(crate) mod dead_letter;
-pub(crate) mod kept;
+pub(crate) mod persist;

@@ -1,8 +1,9 @@
-//! State that outlives an incarnation: counters, cursors.
+//! State that survives a restart: counters, cursors.
 //!
-//! A restart gives an actor fresh state. What is meant to survive goes into a [`Kept`] that the
-//! factory holds; each incarnation leases it. There is no lock on the way to it: the value itself
-//! moves into the lease and back when the lease is dropped, by a panic too.
+//! A restart gives an actor fresh state. State that must survive goes into a [`Persistent`] that
+//! the factory holds, and each incarnation leases it. It survives restarts, not the process: it is
+//! in memory. Access takes no lock: the value moves into the lease, and back when the lease is
+//! dropped, also by a panic.
 
 use std::{
     fmt,
@@ -12,12 +13,12 @@ use std::{
 
 use crate::util::lock::lock;
 
-/// A value that incarnations take turns in owning.
+/// A value that passes from one incarnation of an actor to the next.
 ///
 /// # Examples
 ///
 /// ```
-/// # use lanemesh_runtime::{Actor, ActorResult, Context, Kept, Lease, Restart, builder};
+/// # use lanemesh_runtime::{Actor, ActorResult, Context, Persistent, Lease, Restart, builder};
 /// struct Reader { cursor: Lease<u64> }
 /// impl Actor for Reader {
 ///     type HighPriorityMsg = ();
@@ -30,9 +31,9 @@ use crate::util::lock::lock;
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cursor = Kept::new(0);
-/// let kept = cursor.clone();
-/// let (mut handle, child) = builder(move || Reader { cursor: kept.lease() })
+/// let cursor = Persistent::new(0);
+/// let persistent = cursor.clone();
+/// let (mut handle, child) = builder(move || Reader { cursor: persistent.lease() })
 ///     .restart(Restart::Permanent)
 ///     .spawn();
 /// handle.send_low(3).await?;
@@ -41,10 +42,10 @@ use crate::util::lock::lock;
 /// assert_eq!(cursor.with(|cursor| *cursor), Some(3));
 /// # Ok(()) }
 /// ```
-pub struct Kept<T>(Arc<Mutex<Option<T>>>);
+pub struct Persistent<T>(Arc<Mutex<Option<T>>>);
 
-impl<T> Kept<T> {
-    /// Keeps a value.
+impl<T> Persistent<T> {
+    /// Makes a persistent value.
     pub fn new(value: T) -> Self {
         Self(Arc::new(Mutex::new(Some(value))))
     }
@@ -53,12 +54,12 @@ impl<T> Kept<T> {
     ///
     /// # Panics
     ///
-    /// If it is leased already. Incarnations of one actor never overlap, so a factory that makes
-    /// one lease each time does not meet this.
+    /// If it is leased already. Incarnations of one actor never overlap, so a factory that takes
+    /// one lease per incarnation never sees this.
     pub fn lease(&self) -> Lease<T> {
         match self.try_lease() {
             Some(lease) => lease,
-            None => panic!("the kept value is leased already"),
+            None => panic!("the persistent value is leased already"),
         }
     }
 
@@ -77,24 +78,24 @@ impl<T> Kept<T> {
     }
 }
 
-impl<T> Clone for Kept<T> {
+impl<T> Clone for Persistent<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> fmt::Debug for Kept<T> {
+impl<T> fmt::Debug for Persistent<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept")
+        f.debug_struct("Persistent")
             .field("leased", &lock(&self.0).is_none())
             .finish()
     }
 }
 
-/// A [`Kept`] value in the hands of an incarnation.
+/// Exclusive access to a [`Persistent`] value, held by one incarnation.
 pub struct Lease<T> {
     value: Option<T>,
-    home: Kept<T>,
+    home: Persistent<T>,
 }
 
 impl<T> Deref for Lease<T> {
