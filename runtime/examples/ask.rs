@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorResult, AskError, Backoff, Context, Overflow, Reply, Restart, Strategy,
-    Supervision, builder,
+    Actor, ActorResult, AskError, Context, Overflow, Reply, Restart, builder,
+    supervision::{Backoff, Strategy, Supervision},
 };
 
 struct Oracle {

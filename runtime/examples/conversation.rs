@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorResult, Backoff, Context, Conversation, ConversationError, ConversationHandle,
-    CrashPolicy, Request, Restart, Strategy, Supervision, System, builder,
+    Actor, ActorResult, Context, CrashPolicy, Restart, System, builder,
+    patterns::{Conversation, ConversationError, ConversationHandle, Request},
+    supervision::{Backoff, Strategy, Supervision},
 };
 
 /// Translates, unless it is asked for a word that it cannot bear.

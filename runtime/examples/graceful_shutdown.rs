@@ -9,8 +9,8 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Child, Context, ExitNotice, ExitReason, Signal, System,
-    builder,
+    Actor, ActorHandle, ActorResult, Child, Context, ExitNotice, ExitReason, System, builder,
+    shutdown::Signal,
 };
 
 type Log = Arc<Mutex<Vec<String>>>;

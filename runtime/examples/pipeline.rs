@@ -13,8 +13,11 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Context, Lease, Persistent,
-    Restart, Strategy, Supervision, WorkerThread, actor_loop, builder,
+    Actor, ActorError, ActorHandle, ActorResult, Context, Restart, WorkerThread,
+    actor::Batch,
+    actor_loop, builder,
+    crash::{Lease, Persistent},
+    supervision::{Backoff, Strategy, Supervision},
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},

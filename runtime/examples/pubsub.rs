@@ -1,6 +1,11 @@
 //! Publish and subscribe: a slow subscriber misses messages, a quick one does not.
 
-use lanemesh_runtime::{Actor, ActorResult, Context, SlowPolicy, Topic, spawn, testing::Sink};
+use lanemesh_runtime::{
+    Actor, ActorResult, Context,
+    patterns::{SlowPolicy, Topic},
+    spawn,
+    testing::Sink,
+};
 
 struct Board {
     prices: Vec<u32>,

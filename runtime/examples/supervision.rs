@@ -6,8 +6,8 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Backoff, Child, Context, ExitReason, Reply, Restart, Strategy,
-    Supervision, builder, spawn,
+    Actor, ActorHandle, ActorResult, Child, Context, ExitReason, Reply, Restart, builder, spawn,
+    supervision::{Backoff, Strategy, Supervision},
 };
 
 type Log = Arc<Mutex<Vec<String>>>;

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use lanemesh_runtime::{Actor, ActorResult, Backoff, Context, Pool, Strategy, Supervision, System};
+use lanemesh_runtime::{
+    Actor, ActorResult, Context, System,
+    patterns::Pool,
+    supervision::{Backoff, Strategy, Supervision},
+};
 
 struct Worker {
     done: Arc<AtomicU64>,

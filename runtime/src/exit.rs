@@ -98,7 +98,7 @@ pub struct ExitNotice {
 pub enum CrashPolicy {
     /// Fail too, with [`ExitReason::Linked`]: what Erlang calls a link.
     Fail,
-    /// Carry on with the next peer of the [`Route`](crate::Route) or of the conversation, and
+    /// Carry on with the next peer of the [`Route`](crate::patterns::Route) or of the conversation, and
     /// report it to `on_peer_exit`.
     RouteToNext,
     /// Make good for it: report it to `on_peer_exit`, which compensates.

@@ -1,20 +1,20 @@
-//! Typed actors on the [`lanemesh`] mailbox, on tokio: priorities, supervision, batches, worker
+//! Typed actors on the [`lanemesh`] mailbox, on tokio: two priorities, supervision, batches, worker
 //! threads.
 //!
 //! An [`Actor`] owns its state and handles one message at a time. Its mailbox has two priorities,
-//! and each [`ActorHandle`] has lanes of its own into it, so that senders do not contend and a
-//! flood of data does not delay control. A failure ends an incarnation, not the actor: handles,
-//! identity and queued messages stay, and a supervisor decides what comes next.
+//! and each [`ActorHandle`] has its own lanes into it, so that senders do not contend and a flood
+//! of data does not delay control messages. A failure ends an incarnation, not the actor: handles,
+//! identity and queued messages stay, and the supervisor decides whether a new incarnation starts.
 //!
-//! It runs inside one process. There are no durable mailboxes and no network lanes; what would
-//! carry messages further implements [`Recipient`].
+//! Everything runs inside one process. There are no durable mailboxes and no network transport;
+//! destinations elsewhere implement [`Recipient`](handle::Recipient).
 //!
 //! # Start
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use lanemesh_runtime::{Actor, ActorResult, Context, Reply, Restart, System, builder, spawn};
+//! use lanemesh_runtime::{builder, prelude::*};
 //!
 //! struct Room {
 //!     packets: u64,
@@ -32,7 +32,7 @@
 //!
 //!     async fn on_high(&mut self, msg: Control, _: &mut Context<Self>) -> ActorResult {
 //!         match msg {
-//!             Control::Count(reply) => drop(reply.send(self.packets)), // whoever asked may have gone
+//!             Control::Count(reply) => drop(reply.send(self.packets)), // the asker may be gone
 //!         }
 //!         Ok(())
 //!     }
@@ -58,106 +58,73 @@
 //!
 //! # Where to find what
 //!
-//! | question | answer |
+//! The root holds what nearly every program names, and [`prelude`] the part of it that is worth a
+//! glob import. The rest is in one module for each concern:
+//!
+//! | module | contents |
 //! |---|---|
-//! | what an actor is | [`Actor`], [`LocalActor`] for what is not `Send`, [`Context`] |
-//! | timers, sockets, streams | [`actor_loop!`], [`Context::wait_all`] |
-//! | sending, asking, stopping | [`ActorHandle`], [`SharedHandle`], [`Reply`] |
-//! | starting | [`spawn`], [`builder`], [`Builder`], [`WorkerThread`], [`System`] |
-//! | ownership, ends | [`Child`], [`ExitReason`], [`Monitor`], [`CrashPolicy`] |
-//! | failures | [`supervision`], [`Persistent`] state, [`Builder::redeliver`], [`DeadLetter`] |
-//! | patterns | [`Conversation`], [`Topic`], [`Pool`], [`Route`] |
-//! | watching | [`ActorStats`], [`Tree`], [`EventMonitor`], `tracing` spans, `publish_metrics` |
-//! | tests | [`testing`] |
+//! | [`actor`] | [`Actor`], its twin without `Send` [`LocalActor`], [`Context`], [`Batch`](actor::Batch), [`actor_loop!`] for timers, sockets and streams |
+//! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient) |
+//! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`], [`WorkerThread`] |
+//! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
+//! | [`crash`] | [`DeadLetter`](crash::DeadLetter), state that survives a restart: [`Persistent`](crash::Persistent) |
+//! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal) |
+//! | [`patterns`] | [`Conversation`](patterns::Conversation), [`Topic`](patterns::Topic), [`Pool`](patterns::Pool), [`Route`](patterns::Route) |
+//! | [`observe`] | [`ActorStats`](observe::ActorStats), [`Tree`](observe::Tree), [`EventMonitor`](observe::EventMonitor), `publish_metrics` |
+//! | [`testing`] | probe, sink, simulation |
 //!
 //! # Limits
 //!
-//! - A handler that blocks its thread cannot be ended from outside. It is reported as late.
-//! - Two actors that wait for room in each other's full lanes are told so by
-//!   [`SendError::Deadlock`] after half a second; two that ask each other hear a time-out. Better
-//!   is to send one of the two ways with `try_send`. Nobody is told who waits in
-//!   [`Publisher::publish`] with [`SlowPolicy::Wait`], in [`Pool::send_low`], in
-//!   [`high_ready`](ActorHandle::high_ready), [`low_ready`](ActorHandle::low_ready) or
-//!   [`low_room`](ActorHandle::low_room), in [`Recipient::poll_ready`], or in a [`SharedHandle`].
+//! - A handler that blocks its thread cannot be ended from outside. A shutdown reports it as late.
+//! - When two actors wait for room in each other's full lanes, the sends fail with
+//!   [`SendError::Deadlock`] after half a second; when two actors ask each other, both time out. It
+//!   is better to send one of the two ways with `try_send`. Deadlock detection does not cover
+//!   [`Publisher::publish`](patterns::Publisher::publish) with
+//!   [`SlowPolicy::Wait`](patterns::SlowPolicy::Wait),
+//!   [`Pool::send_low`](patterns::Pool::send_low), [`high_ready`](ActorHandle::high_ready),
+//!   [`low_ready`](ActorHandle::low_ready), [`low_room`](ActorHandle::low_room),
+//!   [`Recipient::poll_ready`](handle::Recipient::poll_ready) and [`SharedHandle`].
 //! - With `panic = "abort"` a panic ends the program; errors are still supervised.
 //! - Capacity is per handle and priority: a thousand clones may queue a thousand times as much.
-//! - Eight messages are one unit of tokio's cooperative budget, so up to some thousand small handlers
-//!   run before other tasks of the thread do. A handler that is long should yield by itself.
+//! - Eight messages cost one unit of tokio's cooperative budget, so about a thousand small handlers
+//!   may run before other tasks of the thread do. A long handler should yield by itself.
 //!
 //! # Features
 //!
-//! - `metrics`: `publish_metrics`, which publishes a [`Tree`] through the `metrics` facade.
-//! - `testing`: `testing::simulate`, with tokio's paused clock and a seed for the order of tasks.
+//! - `metrics`: `publish_metrics`, which publishes a [`Tree`](observe::Tree) through the `metrics`
+//!   facade.
+//! - `testing`: `testing::simulate`, with tokio's clock paused and the order of tasks decided by a
+//!   seed.
 #![forbid(unsafe_code)]
 
 pub mod actor;
 mod cell;
-mod crash;
+pub mod crash;
 mod envelope;
 mod error;
 mod exit;
-mod handle;
+pub mod handle;
 mod id;
-mod observe;
-mod patterns;
+pub mod observe;
+pub mod patterns;
+pub mod prelude;
+pub mod shutdown;
 mod spawn;
 pub mod supervision;
 mod task;
 pub mod testing;
 mod util;
 
-#[cfg(feature = "metrics")]
-pub use crate::observe::metrics::publish_metrics;
 pub use lanemesh::{Message, Overflow, Sent};
 
 pub use crate::{
-    actor::{
-        Actor, Observe,
-        batch::Batch,
-        context::Context,
-        local::{Local, LocalActor, LocalContext},
-    },
-    cell::counters::Timing,
-    crash::{
-        dead_letter::{DeadLetter, Undelivered},
-        persist::{Lease, Persistent},
-    },
+    actor::{Actor, Context, LocalActor, LocalContext},
     error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
     exit::{CrashPolicy, ExitNotice, ExitReason},
-    handle::{
-        ActorHandle,
-        child::Child,
-        monitor::Monitor,
-        recipient::{
-            AnyRecipient, HighRecipient, LowRecipient, MapRecipient, Recipient, map_recipient,
-        },
-        reply::{Answer, Reply},
-        shared::SharedHandle,
-    },
+    handle::{ActorHandle, Child, Reply, SharedHandle},
     id::{ActorId, Phase},
-    observe::{
-        events::{ActorEvent, EventMonitor},
-        stats::ActorStats,
-        tree::Tree,
-    },
-    patterns::{
-        conversation::{
-            Conversation, ConversationBuilder, ConversationError, ConversationState, Request, Talk,
-            handle::ConversationHandle,
-        },
-        pool::Pool,
-        route::Route,
-        topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
-    },
-    spawn::{
-        Builder, IntoBuilder, builder, local, spawn,
-        system::{Late, ShutdownReport, Signal, System},
-        try_spawn,
-        worker_threads::WorkerThread,
-    },
-    supervision::{Backoff, Health, Restart, Strategy, Supervision},
-    task::dispatch::Event,
-    util::histogram::Histogram,
+    spawn::{Builder, IntoBuilder, System, WorkerThread, builder, local, spawn, try_spawn},
+    supervision::Restart,
 };
 
 /// The example of the README, compiled and run with the others.

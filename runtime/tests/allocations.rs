@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Batch, Context, Reply, actor_loop, spawn, testing::Sink,
+    Actor, ActorHandle, ActorResult, Context, Reply, actor::Batch, actor_loop, spawn, testing::Sink,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 

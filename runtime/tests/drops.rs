@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use common::{Counted, Ledger, Log, SECOND, hush};
 use lanemesh_runtime::{
-    Actor, ActorResult, AskError, Backoff, Batch, Context, DeadLetter, ExitReason, Message, Reply,
-    Restart, SendError, Strategy, Supervision, Undelivered, builder, spawn, testing::Sink,
+    Actor, ActorResult, AskError, Context, ExitReason, Message, Reply, Restart, SendError,
+    actor::Batch,
+    builder,
+    crash::{DeadLetter, Undelivered},
+    spawn,
+    supervision::{Backoff, Strategy, Supervision},
+    testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use common::{Log, SECOND};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Batch, Context, ExitNotice, ExitReason, Reply, actor_loop,
-    builder, spawn,
+    Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, Reply,
+    actor::Batch,
+    actor_loop, builder, spawn,
     testing::{Sink, simulate},
 };
 use tokio::sync::{mpsc, oneshot};

@@ -7,7 +7,9 @@ use std::{sync::Arc, time::Duration};
 use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, Restart,
-    SendError, Sent, SpawnError, Undelivered, builder, spawn,
+    SendError, Sent, SpawnError, builder,
+    crash::Undelivered,
+    spawn,
     testing::{Sink, probe},
     try_spawn,
 };

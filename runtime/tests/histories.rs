@@ -12,8 +12,9 @@ use std::{
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorId, ActorResult, AskError, Backoff, Context, ExitReason, Restart,
-    SendError, Strategy, Supervision, builder, spawn,
+    Actor, ActorHandle, ActorId, ActorResult, AskError, Context, ExitReason, Restart, SendError,
+    builder, spawn,
+    supervision::{Backoff, Strategy, Supervision},
 };
 use tokio::time::timeout;
 

@@ -13,8 +13,11 @@ use std::{
 
 use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, AnyRecipient, Child, Context, CrashPolicy, ExitNotice,
-    ExitReason, IntoBuilder, Recipient, Restart, SendError, System, builder, spawn, testing::Sink,
+    Actor, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice, ExitReason,
+    IntoBuilder, Restart, SendError, System, builder,
+    handle::{AnyRecipient, Recipient},
+    spawn,
+    testing::Sink,
 };
 
 /// A node of a tree, with `width` children on each of `depth` levels below it.

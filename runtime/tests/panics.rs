@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use common::{SECOND, hush};
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Backoff, Batch, Child, Context, CrashPolicy,
-    ExitNotice, ExitReason, Health, Restart, Supervision, builder, testing::Sink,
+    Actor, ActorError, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice,
+    ExitReason, Restart,
+    actor::Batch,
+    builder,
+    supervision::{Backoff, Health, Supervision},
+    testing::Sink,
 };
 
 /// Fails in the hooks that it is told, in its first incarnation.

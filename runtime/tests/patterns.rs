@@ -16,10 +16,14 @@ use std::{
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Backoff, Child, Context, Conversation, ConversationError,
-    CrashPolicy, ExitReason, Local, LocalActor, LocalContext, Pool, Request, Restart, Route,
-    SendError, SlowPolicy, SpawnError, Strategy, Supervision, System, Topic, WorkerThread,
-    actor_loop, builder, local, spawn, testing::Sink,
+    Actor, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitReason, LocalActor,
+    LocalContext, Restart, SendError, SpawnError, System, WorkerThread,
+    actor::Local,
+    actor_loop, builder, local,
+    patterns::{Conversation, ConversationError, Pool, Request, Route, SlowPolicy, Topic},
+    spawn,
+    supervision::{Backoff, Strategy, Supervision},
+    testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
 

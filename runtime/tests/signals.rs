@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::{Control, Log, SECOND, Worker};
-use lanemesh_runtime::{Signal, System, builder};
+use lanemesh_runtime::{System, builder, shutdown::Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use std::{
 };
 
 use common::{Control, Log, Worker, hush};
-use lanemesh_runtime::{Backoff, Restart, Supervision, builder};
+use lanemesh_runtime::{
+    Restart, builder,
+    supervision::{Backoff, Supervision},
+};
 use tracing::{Metadata, Subscriber, field::Visit, span};
 
 /// Remembers the spans that were made.

@@ -12,9 +12,11 @@ use std::{
 
 use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Backoff, Builder, Child, Context, ExitNotice, ExitReason,
-    Health, Lease, Overflow, Persistent, Phase, Restart, Strategy, Supervision, System, builder,
+    Actor, ActorHandle, ActorResult, Builder, Child, Context, ExitNotice, ExitReason, Overflow,
+    Phase, Restart, System, builder,
+    crash::{Lease, Persistent},
     spawn,
+    supervision::{Backoff, Health, Strategy, Supervision},
 };
 
 type Share = Arc<std::sync::Mutex<Vec<ActorHandle<Worker>>>>;
@@ -388,7 +390,7 @@ async fn redelivery_then_dead_letter() {
         (2, 1, 3)
     );
     let letter = dead.try_recv().unwrap();
-    assert_eq!(letter.why, lanemesh_runtime::Undelivered::Crashed);
+    assert_eq!(letter.why, lanemesh_runtime::crash::Undelivered::Crashed);
     assert!(matches!(
         letter.message,
         lanemesh_runtime::Message::Low(POISON)

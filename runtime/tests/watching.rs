@@ -6,8 +6,13 @@ use std::fmt::Write as _;
 
 use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
-    Actor, ActorEvent, ActorId, ActorResult, Backoff, Batch, Context, ExitReason, Restart,
-    Strategy, Supervision, System, Timing, builder, publish_metrics, spawn, testing::Sink,
+    Actor, ActorId, ActorResult, Context, ExitReason, Restart, System,
+    actor::Batch,
+    builder,
+    observe::{ActorEvent, Timing, publish_metrics},
+    spawn,
+    supervision::{Backoff, Strategy, Supervision},
+    testing::Sink,
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::oneshot;

@@ -12,15 +12,15 @@ use crate::{
     actor::{
         Actor,
         batch::Batch,
-        loop_state::Turn,
+        loop_state::LoopState,
         messages::{High, Low},
         options::Options,
         policies::Policies,
     },
-    cell::{Control, Members, Shared, Watcher, counters::Counters},
+    cell::{Control, Counters, Members, Shared, Watcher},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     id::{ActorId, Phase},
-    observe::events::ActorEvent,
+    observe::ActorEvent,
     supervision::{
         Supervision,
         group::{Group, Seat},
@@ -35,7 +35,7 @@ pub struct Context<A: Actor> {
     pub(crate) policies: Policies,
     pub(crate) seat: Option<Seat>,
     group: Option<Arc<Group>>,
-    pub(crate) turn: Turn,
+    pub(crate) turn: LoopState,
     /// Low messages that were taken ahead of their turn, `ahead_limit` at most.
     #[expect(
         clippy::box_collection,
@@ -63,7 +63,7 @@ impl<A: Actor> Context<A> {
             policies,
             seat,
             group: None,
-            turn: Turn::default(),
+            turn: LoopState::default(),
             ahead: None,
             ahead_limit,
             counters: Counters::default(),
@@ -198,7 +198,7 @@ impl<A: Actor> Context<A> {
     /// Puts everything that belonged to the last incarnation away.
     pub(crate) fn reset(&mut self) {
         self.group = None;
-        self.turn = Turn::default();
+        self.turn = LoopState::default();
         let Some(options) = &mut self.options else {
             return;
         };

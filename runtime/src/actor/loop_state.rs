@@ -1,7 +1,7 @@
 //! What the loop of an incarnation remembers from one message to the next.
 
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct LoopState {
     pub(crate) high: u32,
     pub(crate) low: u32,
     pub(crate) round: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Turn {
     pub(crate) idle: bool,
 }
 
-impl Turn {
+impl LoopState {
     #[inline(always)]
     pub(crate) fn took_high(&mut self) {
         self.high += 1;

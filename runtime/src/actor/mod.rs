@@ -2,21 +2,34 @@
 //!
 //! The futures of an [`Actor`]'s hooks are `Send`, so that any actor may run on tokio's
 //! multi-thread scheduler. An actor that cannot be sent implements
-//! [`LocalActor`](crate::LocalActor), which is the same without `Send`, and runs in a
+//! [`LocalActor`], which is the same without `Send`, and runs in a
 //! [`WorkerThread`](crate::WorkerThread).
 
-pub(crate) mod batch;
-pub(crate) mod context;
-pub(crate) mod local;
-pub(crate) mod loop_state;
-pub(crate) mod messages;
-pub(crate) mod options;
-pub(crate) mod policies;
+mod batch;
+mod context;
+mod event;
+mod local;
+mod loop_state;
+mod messages;
+mod options;
+mod policies;
 
 use crate::{
-    actor::{batch::Batch, context::Context},
     error::ActorResult,
     exit::{ExitNotice, ExitReason},
+};
+
+pub use self::{
+    batch::Batch,
+    context::Context,
+    event::Event,
+    local::{Local, LocalActor, LocalContext},
+};
+pub(crate) use self::{
+    event::{ControlEvent, Kind},
+    messages::{High, Low},
+    options::{Held, Options, Redelivery},
+    policies::Policies,
 };
 
 /// Something that owns its state and handles one message at a time.
@@ -79,7 +92,7 @@ pub trait Actor: Sized + Send + 'static {
     /// [`on_low_batch`](Self::on_low_batch).
     const BATCH: usize = 1;
 
-    /// Whether an [`EventMonitor`](crate::EventMonitor) may be set on this actor. With `false`
+    /// Whether an [`EventMonitor`](crate::observe::EventMonitor) may be set on this actor. With `false`
     /// every trace of it is compiled out.
     const EVENTS: bool = false;
 
@@ -140,7 +153,7 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Answers a health check ([`Builder::health`]). An error counts as a failed check, and so
+    /// Answers a health check ([`Builder::health`](crate::Builder::health)). An error counts as a failed check, and so
     /// does an answer that comes too late, for instance since a handler hangs.
     fn healthy(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
         let _ = ctx;
@@ -173,7 +186,7 @@ pub trait Actor: Sized + Send + 'static {
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use lanemesh_runtime::{Actor, ActorResult, Context, Observe, spawn};
+/// # use lanemesh_runtime::{Actor, ActorResult, Context, actor::Observe, spawn};
 /// struct Sum(u64);
 /// impl Actor for Sum {
 ///     type HighPriorityMsg = ();

@@ -12,11 +12,11 @@ use crate::{
         messages::{High, Low},
     },
     cell::Shared,
-    crash::dead_letter::DeadLetter,
+    crash::DeadLetter,
     exit::ExitReason,
-    handle::recipient::Recipient,
+    handle::Recipient,
     id::ActorId,
-    observe::events::EventMonitor,
+    observe::EventMonitor,
 };
 
 pub(crate) type Held<A> = Message<<A as Actor>::HighPriorityMsg, <A as Actor>::LowPriorityMsg>;
@@ -40,7 +40,7 @@ pub(crate) struct Options<A: Actor> {
     pub(crate) scratch: Vec<Low<A>>,
     pub(crate) home: Option<Home<A::LowPriorityMsg>>,
     pub(crate) watches: BTreeMap<ActorId, (Weak<Shared>, u64)>,
-    /// A message that is on its way to its hook; there is an [`Event`](crate::Event) for it.
+    /// A message that is on its way to its hook; there is an [`Event`](crate::actor::Event) for it.
     pub(crate) hand: Option<Message<High<A>, Low<A>>>,
     /// Why the loop is to fail, if it is not by a hook's error.
     pub(crate) failure: Option<ExitReason>,

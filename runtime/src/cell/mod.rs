@@ -16,15 +16,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use self::{
-    control::ControlQueue,
-    counters::{Counters, Histograms},
-    signals::Signals,
-    waits::Waits,
-    watchers::Watchers,
-};
+pub use self::counters::Timing;
+use self::{control::ControlQueue, signals::Signals, waits::Waits, watchers::Watchers};
 pub(crate) use self::{
     control::{Control, Inspection},
+    counters::{Counters, Histograms},
     signals::signal,
     watchers::Watcher,
 };
@@ -38,7 +34,7 @@ use crate::{
 };
 
 mod control;
-pub(crate) mod counters;
+mod counters;
 mod signals;
 mod waits;
 mod watchers;

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use lanemesh::Message;
 
 use crate::{
-    actor::{Actor, context::Context, options::Held},
+    actor::{Actor, Context, Held},
     envelope::Envelope,
     id::ActorId,
 };

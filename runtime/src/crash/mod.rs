@@ -1,4 +1,9 @@
 //! What becomes of messages, and of state, at a crash.
 
-pub(crate) mod dead_letter;
-pub(crate) mod persist;
+mod dead_letter;
+mod persist;
+
+pub use self::{
+    dead_letter::{DeadLetter, Undelivered},
+    persist::{Lease, Persistent},
+};

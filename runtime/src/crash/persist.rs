@@ -18,7 +18,9 @@ use crate::util::lock::lock;
 /// # Examples
 ///
 /// ```
-/// # use lanemesh_runtime::{Actor, ActorResult, Context, Persistent, Lease, Restart, builder};
+/// # use lanemesh_runtime::{
+/// #     Actor, ActorResult, Context, Restart, builder, crash::{Lease, Persistent},
+/// # };
 /// struct Reader { cursor: Lease<u64> }
 /// impl Actor for Reader {
 ///     type HighPriorityMsg = ();

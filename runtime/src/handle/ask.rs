@@ -7,7 +7,7 @@ use crate::{
     cell::Control,
     error::AskError,
     handle::{
-        ActorHandle,
+        actor_handle::ActorHandle,
         reply::{AskAlarm, Reply},
     },
     util::timer::from_now,

@@ -13,7 +13,7 @@ use crate::{
     exit::ExitReason,
     handle::monitor::Monitor,
     id::{ActorId, Phase},
-    observe::{stats::ActorStats, tree::Tree},
+    observe::{ActorStats, Tree},
     util::timer::from_now,
 };
 

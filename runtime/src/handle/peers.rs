@@ -1,9 +1,9 @@
 //! Handles in the hands of an actor: to itself, and to the peers that it watches.
 
 use crate::{
-    actor::{Actor, context::Context},
+    actor::{Actor, Context},
     exit::CrashPolicy,
-    handle::ActorHandle,
+    handle::actor_handle::ActorHandle,
 };
 
 impl<A: Actor> Context<A> {

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{actor::Actor, error::SendError, handle::ActorHandle, id::ActorId};
+use crate::{actor::Actor, error::SendError, handle::actor_handle::ActorHandle, id::ActorId};
 
 /// A destination for messages of one type.
 pub trait Recipient<M>: Send {
@@ -75,11 +75,23 @@ impl<M: 'static> Recipient<M> for AnyRecipient<M> {
 
 /// An actor as the recipient of its high-priority messages.
 #[derive(Debug)]
-pub struct HighRecipient<A: Actor>(pub(crate) ActorHandle<A>);
+pub struct HighRecipient<A: Actor>(ActorHandle<A>);
 
 /// An actor as the recipient of its low-priority messages.
 #[derive(Debug)]
-pub struct LowRecipient<A: Actor>(pub(crate) ActorHandle<A>);
+pub struct LowRecipient<A: Actor>(ActorHandle<A>);
+
+impl<A: Actor> ActorHandle<A> {
+    /// The actor as the recipient of its high-priority messages, through a clone of this handle.
+    pub fn high_recipient(&self) -> HighRecipient<A> {
+        HighRecipient(self.clone())
+    }
+
+    /// The actor as the recipient of its low-priority messages, through a clone of this handle.
+    pub fn low_recipient(&self) -> LowRecipient<A> {
+        LowRecipient(self.clone())
+    }
+}
 
 impl<A: Actor> Recipient<A::HighPriorityMsg> for HighRecipient<A> {
     fn try_send(

@@ -10,11 +10,11 @@ use lanemesh::{Overflow, Sender, Sent, TrySendError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    actor::{Actor, messages::Low},
+    actor::{Actor, Low},
     cell::Shared,
     envelope::Envelope,
     error::SendError,
-    handle::{ActorHandle, deadlock::wait_for_room},
+    handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
     util::timer::unstamp,
 };
 

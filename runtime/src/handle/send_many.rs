@@ -7,13 +7,10 @@ use std::sync::atomic::Ordering;
 use lanemesh::{MailboxSender, Sender};
 
 use crate::{
-    actor::{
-        Actor,
-        messages::{High, Low},
-    },
+    actor::{Actor, High, Low},
     envelope::Envelope,
     error::SendError,
-    handle::{ActorHandle, deadlock::wait_for_room},
+    handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
 };
 
 /// Which of a handle's two lanes.

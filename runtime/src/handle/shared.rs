@@ -15,7 +15,7 @@ use crate::{
     actor::Actor,
     error::{AskError, SendError},
     handle::{
-        ActorHandle,
+        actor_handle::ActorHandle,
         reply::{Desk, Reply},
     },
     id::ActorId,
@@ -65,6 +65,13 @@ struct Inner<A: Actor> {
 
 /// How many questions at a time find a desk that was used before.
 const DESKS: usize = 32;
+
+impl<A: Actor> ActorHandle<A> {
+    /// A handle to the same actor that sends through `&self`, for shared state.
+    pub fn shared_handle(&self) -> SharedHandle<A> {
+        SharedHandle::new(self.clone())
+    }
+}
 
 impl<A: Actor> SharedHandle<A> {
     pub(crate) fn new(handle: ActorHandle<A>) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! It costs nothing unless it is asked for twice: the actor says [`Actor::EVENTS`], a constant,
 //! and the builder brings the monitor. Without the first the calls are compiled out. For counts
-//! there is [`ActorStats`](crate::ActorStats), which costs nothing to have.
+//! there is [`ActorStats`](crate::observe::ActorStats), which costs nothing to have.
 
 use crate::{exit::ExitReason, id::ActorId};
 
@@ -36,7 +36,7 @@ pub enum ActorEvent {
 /// ```
 /// use std::sync::{Arc, Mutex};
 ///
-/// use lanemesh_runtime::{Actor, ActorEvent, ActorId, ActorResult, Context, builder};
+/// use lanemesh_runtime::{Actor, ActorId, ActorResult, Context, builder, observe::ActorEvent};
 ///
 /// struct Quiet;
 /// impl Actor for Quiet {

@@ -21,7 +21,7 @@ use crate::{observe::tree::Tree, util::histogram::Histogram};
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{System, publish_metrics, testing::Sink};
+/// use lanemesh_runtime::{System, observe::publish_metrics, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let system = System::new("server");

@@ -3,7 +3,7 @@
 //! The loop counts in plain numbers of its own and publishes a copy whenever it goes idle, when it
 //! finds itself behind, and every 128 messages, so that a reading is consistent within itself. It
 //! does not while a handler waits: a handle then adds what it knows of its own lanes. There is no table
-//! of all actors: ask a handle, or walk the [`Tree`](crate::Tree).
+//! of all actors: ask a handle, or walk the [`Tree`](crate::observe::Tree).
 
 use std::sync::atomic::Ordering;
 
@@ -38,13 +38,13 @@ pub struct ActorStats {
     /// Restarts: incarnations after the first.
     pub restarts: u64,
     /// Messages queued at the loop's last look. While a handler runs, what is sent meanwhile counts
-    /// as far as the handle that is asked has sent it; a [`Tree`](crate::Tree) has sent nothing.
+    /// as far as the handle that is asked has sent it; a [`Tree`](crate::observe::Tree) has sent nothing.
     pub depth: usize,
     /// The deepest that the mailbox was seen, in the same way.
     pub high_water: usize,
-    /// Time from send to handler for a sample of the messages ([`Timing`]).
+    /// Time from send to handler for a sample of the messages ([`Timing`](crate::observe::Timing)).
     pub queueing: Histogram,
-    /// Time in handlers for a sample of the messages ([`Timing`]).
+    /// Time in handlers for a sample of the messages ([`Timing`](crate::observe::Timing)).
     pub handling: Histogram,
 }
 

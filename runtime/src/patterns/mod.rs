@@ -1,6 +1,16 @@
-//! Patterns made of actors.
+//! Patterns made of actors: conversations, topics, pools of workers, routes.
 
-pub(crate) mod conversation;
-pub(crate) mod pool;
-pub(crate) mod route;
-pub(crate) mod topic;
+mod conversation;
+mod pool;
+mod route;
+mod topic;
+
+pub use self::{
+    conversation::{
+        Conversation, ConversationBuilder, ConversationError, ConversationHandle,
+        ConversationState, Request,
+    },
+    pool::Pool,
+    route::Route,
+    topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
+};

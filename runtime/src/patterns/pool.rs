@@ -12,10 +12,10 @@ use std::{
 };
 
 use crate::{
-    actor::{Actor, context::Context},
+    actor::{Actor, Context},
     error::SendError,
-    handle::{ActorHandle, child::Child},
-    spawn::{Builder, builder, system::System},
+    handle::{ActorHandle, Child},
+    spawn::{Builder, System, builder},
     supervision::Restart,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{Pool, System, testing::Sink};
+/// use lanemesh_runtime::{System, patterns::Pool, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let system = System::new("jobs");

@@ -5,7 +5,7 @@ use std::fmt;
 use lanemesh::Sent;
 
 use crate::{
-    actor::{Actor, context::Context},
+    actor::{Actor, Context},
     error::SendError,
     exit::CrashPolicy,
     handle::ActorHandle,
@@ -20,7 +20,7 @@ use crate::{
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{Route, spawn, testing::Sink};
+/// use lanemesh_runtime::{patterns::Route, spawn, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (first, first_child) = spawn(Sink::<(), u64>::new());

@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     error::SendError,
-    handle::recipient::{AnyRecipient, Recipient},
+    handle::{AnyRecipient, Recipient},
     util::lock::lock,
 };
 
@@ -74,7 +74,7 @@ struct Inner<M> {
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::{SlowPolicy, Topic, spawn, testing::Sink};
+/// use lanemesh_runtime::{patterns::{SlowPolicy, Topic}, spawn, testing::Sink};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let topic = Topic::new();

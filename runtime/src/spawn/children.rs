@@ -1,9 +1,9 @@
 //! Starting the children of an actor.
 
 use crate::{
-    actor::{Actor, context::Context},
+    actor::{Actor, Context},
     error::SpawnError,
-    handle::{ActorHandle, child::Child},
+    handle::{ActorHandle, Child},
     id::Phase,
     spawn::IntoBuilder,
 };

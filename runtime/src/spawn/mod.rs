@@ -1,8 +1,8 @@
 //! How actors are described and started.
 
 mod children;
-pub(crate) mod system;
-pub(crate) mod worker_threads;
+mod system;
+mod worker_threads;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,23 +10,18 @@ use lanemesh::{MailboxBuilder, Overflow};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    actor::{
-        Actor,
-        context::Context,
-        local::{Local, LocalActor},
-        options::{Options, Redelivery},
-        policies::Policies,
-    },
-    cell::{Shared, counters::Timing},
-    crash::dead_letter::DeadLetter,
+    actor::{Actor, Context, Local, LocalActor, Options, Policies, Redelivery},
+    cell::{Shared, Timing},
+    crash::DeadLetter,
     envelope::clock,
     error::SpawnError,
-    handle::{ActorHandle, child::Child, recipient::Recipient},
-    observe::events::EventMonitor,
-    spawn::worker_threads::WorkerThread,
+    handle::{ActorHandle, Child, Recipient},
+    observe::EventMonitor,
     supervision::{Health, Restart, Supervision, group::Group},
     task::{Factory, Life, Rules, Task, live},
 };
+
+pub use self::{system::System, worker_threads::WorkerThread};
 
 /// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity if that is less.
 const AHEAD: usize = 32;

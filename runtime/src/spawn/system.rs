@@ -6,75 +6,17 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
-
 use crate::{
     actor::Actor,
     cell::{Members, signal},
     error::SpawnError,
     exit::ExitReason,
-    handle::{ActorHandle, child::Child},
-    id::ActorId,
-    observe::tree::Tree,
+    handle::{ActorHandle, Child},
+    observe::Tree,
+    shutdown::{self, ShutdownReport, Signal, wait_for_signal},
     spawn::IntoBuilder,
-    supervision::{
-        Supervision,
-        group::{Group, share},
-    },
-    util::timer::later,
+    supervision::{Supervision, group::Group},
 };
-
-/// Who did not stop in time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Late {
-    /// The actor's identity.
-    pub id: ActorId,
-    /// Its name.
-    pub name: Arc<str>,
-}
-
-/// How a shutdown went.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// The actors that were ended by force, or that could not be ended at all since they block
-    /// their thread. Empty when all went well.
-    pub late: Vec<Late>,
-    /// The failure that the system could not mend, if there was one.
-    pub failure: Option<ExitReason>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl ShutdownReport {
-    /// Whether everybody stopped in time and nothing had failed for good.
-    pub fn is_clean(&self) -> bool {
-        self.late.is_empty() && self.failure.is_none()
-    }
-}
-
-impl fmt::Display for ShutdownReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stopped in {:?}", self.took)?;
-        if let Some(failure) = &self.failure {
-            write!(f, "; {failure}")?;
-        }
-        for late in &self.late {
-            write!(f, "; late: {}", late.name)?;
-        }
-        Ok(())
-    }
-}
-
-/// Which signal ended [`System::run_until_signal`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Signal {
-    /// Ctrl-c, SIGINT.
-    Interrupt,
-    /// SIGTERM, on Unix.
-    Terminate,
-}
 
 /// Owns top-level actors.
 ///
@@ -171,7 +113,7 @@ impl System {
     ///
     /// Cancelled, it asks all that are left to stop, like a drop.
     pub async fn shutdown(self, grace: Duration) -> ShutdownReport {
-        self.end(grace, signal::STOP).await
+        shutdown::system(&self.group, grace, signal::STOP).await
     }
 
     /// Lets everybody handle what is queued, then stops, by one deadline.
@@ -184,7 +126,7 @@ impl System {
     ///
     /// Cancelled, it asks all that are left to stop, like a drop.
     pub async fn drain(self, grace: Duration) -> ShutdownReport {
-        self.end(grace, signal::DRAIN).await
+        shutdown::system(&self.group, grace, signal::DRAIN).await
     }
 
     /// Runs until ctrl-c, SIGTERM or a failure that cannot be mended, then drains.
@@ -209,57 +151,6 @@ impl System {
         };
         Ok((signal, self.drain(grace).await))
     }
-
-    async fn end(self, grace: Duration, how: u32) -> ShutdownReport {
-        let begun = Instant::now();
-        let deadline = later(begun, grace);
-        self.group.close();
-        let mut order = u64::MAX;
-        while let Some((found, actor)) = self.group.last_before(order) {
-            order = found;
-            let now = Instant::now();
-            let left = deadline.saturating_duration_since(now);
-            // A slice stays with the others, for their clean-up; the last one has all that is left.
-            let (slice, moment) = if self.group.last_before(order).is_some() {
-                (left / 8, left / 16)
-            } else {
-                (Duration::ZERO, grace / 16)
-            };
-            let own = later(now, share(&actor, left - slice, how));
-            actor.request_stop(own, how);
-            // Who is ended by force needs a moment to be gone. Who is not gone then blocks its
-            // thread: nothing can end it from outside.
-            let _ = timeout_at(later(own, moment), self.group.gone(order)).await;
-        }
-        self.group.count_as_late();
-        self.group.kill();
-        let late = self.group.take_late();
-        ShutdownReport {
-            late: late
-                .into_iter()
-                .map(|(id, name)| Late { id, name })
-                .collect(),
-            failure: self.group.failure(),
-            took: begun.elapsed(),
-        }
-    }
-}
-
-#[cfg(unix)]
-async fn wait_for_signal() -> io::Result<Signal> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(Signal::Terminate),
-        _ = interrupt.recv() => Ok(Signal::Interrupt),
-    }
-}
-
-#[cfg(not(unix))]
-async fn wait_for_signal() -> io::Result<Signal> {
-    tokio::signal::ctrl_c().await?;
-    Ok(Signal::Interrupt)
 }
 
 impl Drop for System {

@@ -10,7 +10,7 @@ use crate::util::random::splitmix;
 ///
 /// ```
 /// use std::time::Duration;
-/// use lanemesh_runtime::Backoff;
+/// use lanemesh_runtime::supervision::Backoff;
 ///
 /// let backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1)).jitter(0.0);
 /// assert_eq!(backoff.delay(1, 0), Duration::from_millis(10));

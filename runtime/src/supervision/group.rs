@@ -17,7 +17,10 @@ use crate::{
     cell::{Control, Members, Shared, signal},
     exit::ExitReason,
     id::ActorId,
-    supervision::{Restart, Strategy, Supervision, Window},
+    supervision::{
+        rules::{Restart, Strategy, Supervision},
+        window::Window,
+    },
     util::{lock::lock, random::seed},
 };
 
@@ -364,16 +367,5 @@ impl Members for Group {
             .values()
             .map(|member| member.shared.clone())
             .collect()
-    }
-}
-
-/// How much of the time that is left is the member's, to stop or to drain in.
-///
-/// Its own grace period is for a stop. To handle what is queued may take longer.
-pub(crate) fn share(member: &Shared, left: Duration, how: u32) -> Duration {
-    if how & signal::DRAIN != 0 {
-        left
-    } else {
-        left.min(member.grace())
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use lanemesh_runtime::Health;
+/// use lanemesh_runtime::supervision::Health;
 ///
 /// let health = Health::every(Duration::from_secs(1)).timeout(Duration::from_millis(200));
 /// # let _ = health;

@@ -7,8 +7,8 @@ use crate::{
     exit::ExitReason,
     id::Phase,
     supervision::{
-        Restart,
         group::{Decision, Group, Response, RoundEnd},
+        rules::Restart,
     },
     util::timer::{from_now, later, pause},
 };

@@ -48,7 +48,7 @@ pub enum Strategy {
 ///
 /// ```
 /// use std::time::Duration;
-/// use lanemesh_runtime::{Backoff, Strategy, Supervision};
+/// use lanemesh_runtime::supervision::{Backoff, Strategy, Supervision};
 ///
 /// let supervision = Supervision::new(Strategy::RestForOne)
 ///     .intensity(5, Duration::from_secs(10))

@@ -4,52 +4,15 @@ use lanemesh::Message;
 use tokio::time::Instant;
 
 use crate::{
-    actor::{
-        Actor,
-        context::Context,
-        messages::{High, Low},
-        options::Held,
-    },
-    cell::{Inspection, counters::Histograms, signal},
-    crash::dead_letter::Undelivered,
+    actor::{Actor, Context, ControlEvent, Event, Held, High, Kind, Low},
+    cell::{Histograms, signal},
+    crash::Undelivered,
     envelope::{QUESTION, clock},
     error::{ActorError, ActorResult},
-    exit::{CrashPolicy, ExitNotice, ExitReason},
-    observe::events::ActorEvent,
+    exit::ExitReason,
+    observe::ActorEvent,
     util::timer::stamp,
 };
-
-/// What an actor's loop is to do next; give it to [`Context::handle_event`].
-///
-/// It is a note, not the message: one that is not handled comes again.
-pub struct Event<A: Actor>(pub(crate) Kind<A>);
-
-pub(crate) enum Kind<A: Actor> {
-    Stop,
-    /// The context has the message in its hand.
-    High,
-    /// The context has the message in its hand.
-    Low,
-    Batch,
-    Turn,
-    /// In a box, so that the event, and the loop's future with it, stays small.
-    Rare(Box<Rare<A>>),
-}
-
-pub(crate) enum Rare<A: Actor> {
-    Fail,
-    Again(Held<A>),
-    ChildExit(ExitNotice),
-    PeerExit(ExitNotice, CrashPolicy),
-    Inspect(Inspection),
-    Health,
-}
-
-impl<A: Actor> Event<A> {
-    pub(crate) fn rare(rare: Rare<A>) -> Self {
-        Self(Kind::Rare(Box::new(rare)))
-    }
-}
 
 impl<A: Actor> Context<A> {
     /// Hands an event to its hook. `false` means that the loop should end.
@@ -165,21 +128,25 @@ impl<A: Actor> Context<A> {
     }
 
     #[cold]
-    async fn handle_rare(&mut self, actor: &mut A, rare: Rare<A>) -> Result<bool, ActorError> {
-        match rare {
-            Rare::ChildExit(notice) => {
+    async fn handle_rare(
+        &mut self,
+        actor: &mut A,
+        event: ControlEvent<A>,
+    ) -> Result<bool, ActorError> {
+        match event {
+            ControlEvent::ChildExit(notice) => {
                 self.counters.rare().notices += 1;
                 actor.on_child_exit(notice, self).await?;
             }
-            Rare::PeerExit(notice, policy) => {
+            ControlEvent::PeerExit(notice, policy) => {
                 self.counters.rare().notices += 1;
                 if !self.judge(&notice, policy) {
                     return Err(ActorError::msg("a linked actor failed"));
                 }
                 actor.on_peer_exit(notice, self).await?;
             }
-            Rare::Inspect(inspection) => inspection(actor),
-            Rare::Health => {
+            ControlEvent::Inspect(inspection) => inspection(actor),
+            ControlEvent::Health => {
                 let outcome = actor.healthy(self).await;
                 if outcome.is_ok() {
                     self.shared.clear(signal::HEALTH);
@@ -188,17 +155,17 @@ impl<A: Actor> Context<A> {
                 }
                 outcome?;
             }
-            Rare::Again(Message::High(message)) => {
+            ControlEvent::Again(Message::High(message)) => {
                 self.hold_high(&message);
                 actor.on_high(message, self).await?;
                 self.settle();
             }
-            Rare::Again(Message::Low(message)) => {
+            ControlEvent::Again(Message::Low(message)) => {
                 self.hold_low(&message);
                 actor.on_low(message, self).await?;
                 self.settle();
             }
-            Rare::Fail => return Err(ActorError::msg("a child failed for good")),
+            ControlEvent::Fail => return Err(ActorError::msg("a child failed for good")),
         }
         self.turn.round = self.turn.round.max(1);
         Ok(true)
@@ -281,17 +248,4 @@ pub(crate) fn is_past(expires: u64, is_first: bool) -> bool {
         return false;
     }
     stamp(Instant::now()) >= expires & !QUESTION
-}
-
-impl<A: Actor> std::fmt::Debug for Event<A> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match &self.0 {
-            Kind::Stop => "Stop",
-            Kind::High => "High",
-            Kind::Low => "Low",
-            Kind::Batch => "Batch",
-            Kind::Turn => "Turn",
-            Kind::Rare(_) => "Rare(..)",
-        })
-    }
 }

@@ -20,15 +20,10 @@ use lanemesh::{Message, TryRecvError};
 use tokio::task::coop;
 
 use crate::{
-    actor::{
-        Actor,
-        context::Context,
-        messages::{High, Low},
-    },
+    actor::{Actor, Context, ControlEvent, Event, High, Kind, Low},
     cell::{Control, signal},
     error::ActorResult,
     exit::ExitReason,
-    task::dispatch::{Event, Kind, Rare},
 };
 
 /// High messages in a row before anything else gets a turn.
@@ -412,7 +407,7 @@ impl<A: Actor> Context<A> {
     fn take_kept(&mut self) -> Option<Event<A>> {
         let options = self.options.as_mut()?;
         if let Some(held) = options.take_redelivery() {
-            return Some(Event::rare(Rare::Again(held)));
+            return Some(Event::rare(ControlEvent::Again(held)));
         }
         if options.batch.as_ref()?.is_empty() {
             return None;
@@ -467,18 +462,18 @@ impl<A: Actor> Context<A> {
             && let Some(control) = self.shared.take_control()
         {
             return Some(Event::rare(match control {
-                Control::ChildExit(notice) => Rare::ChildExit(notice),
-                Control::PeerExit(notice, policy) => Rare::PeerExit(notice, policy),
-                Control::Inspect(inspection) => Rare::Inspect(inspection),
+                Control::ChildExit(notice) => ControlEvent::ChildExit(notice),
+                Control::PeerExit(notice, policy) => ControlEvent::PeerExit(notice, policy),
+                Control::Inspect(inspection) => ControlEvent::Inspect(inspection),
                 Control::Escalate(child, reason) => {
                     let cause = Arc::new(reason);
                     self.rare().failure = Some(ExitReason::Escalated { child, cause });
-                    Rare::Fail
+                    ControlEvent::Fail
                 }
             }));
         }
         if signals & signal::HEALTH != 0 {
-            return Some(Event::rare(Rare::Health));
+            return Some(Event::rare(ControlEvent::Health));
         }
         if signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             self.mailbox.close();

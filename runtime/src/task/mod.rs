@@ -21,17 +21,14 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::{
-    actor::{Actor, context::Context},
+    actor::{Actor, Context},
     cell::{Control, Shared, poll_as, signal},
     error::ActorResult,
     exit::ExitReason,
     id::Phase,
-    observe::events::ActorEvent,
-    supervision::{
-        Health, Restart, Supervision, Window,
-        group::{Decision, share},
-        round::child_failed,
-    },
+    observe::ActorEvent,
+    shutdown::share,
+    supervision::{Health, Restart, Supervision, Window, group::Decision, round::child_failed},
     task::guard::{Cut, Guard},
     util::{
         executor::RuntimeThread,

@@ -5,12 +5,7 @@ use std::{future::poll_fn, pin::pin, task::Poll};
 use lanemesh::Message;
 
 use crate::{
-    actor::{
-        Actor,
-        batch::Batch,
-        context::Context,
-        messages::{High, Low},
-    },
+    actor::{Actor, Batch, Context, High, Low},
     cell::signal,
     error::ActorError,
     task::dispatch::is_past,

@@ -5,10 +5,10 @@ use std::{fmt, marker::PhantomData, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    actor::{Actor, context::Context},
+    actor::{Actor, Context},
     error::ActorResult,
     exit::ExitReason,
-    handle::{ActorHandle, child::Child},
+    handle::{ActorHandle, Child},
     spawn::spawn,
 };
 

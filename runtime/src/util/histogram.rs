@@ -88,7 +88,7 @@ impl Recorder {
 /// # Examples
 ///
 /// ```
-/// use lanemesh_runtime::Histogram;
+/// use lanemesh_runtime::observe::Histogram;
 ///
 /// let mut histogram = Histogram::default();
 /// for nanos in 1..=1000 {

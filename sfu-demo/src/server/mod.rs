@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanemesh_runtime::Builder;
-use lanemesh_runtime::{Actor, Child, ExitReason, System, Tree, WorkerThread};
+use lanemesh_runtime::{Actor, Child, ExitReason, System, WorkerThread, observe::Tree};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Backoff, Child, Context, IntoBuilder, Reply, Restart,
-    Supervision, builder, spawn,
+    Actor, ActorHandle, ActorResult, Child, Context, IntoBuilder, Reply, Restart, builder, spawn,
+    supervision::{Backoff, Supervision},
 };
 
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};

@@ -5,7 +5,11 @@ use std::{fmt, time::Duration};
 use crate::{
     error::SendError,
     handle::ActorHandle,
-    patterns::conversation::{Conversation, ConversationError, ConversationState, Talk},
+    patterns::conversation::{
+        actor::Conversation,
+        error::ConversationError,
+        messages::{ConversationState, Talk},
+    },
 };
 
 /// Talks to the participants of a conversation.
@@ -19,7 +23,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// use lanemesh_runtime::{
-///     Actor, ActorResult, Context, Conversation, CrashPolicy, Request, spawn,
+///     Actor, ActorResult, Context, CrashPolicy, patterns::{Conversation, Request}, spawn,
 /// };
 ///
 /// struct Doubler;
@@ -54,7 +58,7 @@ pub struct ConversationHandle<Q: Send + 'static, R: Send + 'static>(
 
 impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     /// Talks to a conversation that was spawned from
-    /// [`ConversationBuilder::actor`](crate::ConversationBuilder::actor).
+    /// [`ConversationBuilder::actor`](crate::patterns::ConversationBuilder::actor).
     pub fn new(handle: ActorHandle<Conversation<Q, R>>) -> Self {
         Self(handle)
     }

@@ -1,0 +1,240 @@
+//! The sending end of an actor's mailbox.
+//!
+//! Each clone of a handle is a producer with lanes of its own: what one clone sends arrives in
+//! order, what two clones send may interleave. A handle does not keep its actor alive when the
+//! owner stops it, but when all handles are gone the actor's loop ends. Sends take `&mut self`;
+//! for shared state there is [`SharedHandle`](crate::SharedHandle).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use lanemesh::{MailboxSender, Overflow};
+use tokio::time::Instant;
+
+use crate::{
+    actor::{Actor, High, Low, Policies},
+    cell::{Shared, signal},
+    envelope::{Envelope, clock},
+    error::SendError,
+    exit::ExitReason,
+    handle::{monitor::Monitor, reply::Desk},
+    id::{ActorId, Phase},
+    observe::ActorStats,
+    util::timer::stamp,
+};
+
+/// Sends messages to an actor, asks it, watches it, stops it.
+///
+/// # Examples
+///
+/// ```
+/// # use lanemesh_runtime::{spawn, testing::Sink, ExitReason};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut handle, child) = spawn(Sink::<&str, u64>::new());
+/// handle.send_low(1).await?;
+/// handle.try_send_high("before what is queued")?;
+/// let mut other = handle.clone(); // lanes of its own
+/// other.send_low(2).await?;
+/// handle.idle().await;
+/// assert_eq!(handle.stats().messages(), 3);
+/// handle.stop();
+/// assert!(matches!(child.await, ExitReason::Stopped));
+/// # Ok(()) }
+/// ```
+pub struct ActorHandle<A: Actor> {
+    pub(crate) tx: MailboxSender<High<A>, Low<A>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) policies: Policies,
+    /// Messages up to the next one that is in the sample, that one included.
+    unsampled: u32,
+    pub(crate) desk: Desk,
+}
+
+impl<A: Actor> ActorHandle<A> {
+    pub(crate) fn new(
+        tx: MailboxSender<High<A>, Low<A>>,
+        shared: Arc<Shared>,
+        policies: Policies,
+    ) -> Self {
+        Self {
+            tx,
+            unsampled: shared.sample,
+            shared,
+            policies,
+            desk: Desk::default(),
+        }
+    }
+
+    // --- settings -----------------------------------------------------------------------------
+
+    /// What [`send_high`](Self::send_high) does at a full lane, for this handle and its clones.
+    pub fn set_high_overflow(&mut self, overflow: Overflow) {
+        self.policies.high = overflow;
+    }
+
+    /// What [`send_low`](Self::send_low) does at a full lane, for this handle and its clones.
+    pub fn set_low_overflow(&mut self, overflow: Overflow) {
+        self.policies.low = overflow;
+    }
+
+    /// How long messages of this handle and its clones live; the actor drops older ones unread.
+    pub fn set_expiry(&mut self, expiry: Option<Duration>) {
+        self.policies.set_expiry(expiry);
+    }
+
+    // --- the actor ----------------------------------------------------------------------------
+
+    /// The actor's identity.
+    pub fn id(&self) -> ActorId {
+        self.shared.id()
+    }
+
+    /// The actor's name.
+    pub fn name(&self) -> Arc<str> {
+        self.shared.name()
+    }
+
+    /// Whether the actor has not ended for good. It may be waiting for a restart.
+    pub fn is_alive(&self) -> bool {
+        self.shared.is_alive()
+    }
+
+    /// Whether the actor takes no more messages.
+    pub fn is_closed(&self) -> bool {
+        self.tx.is_closed()
+    }
+
+    /// In which part of its life the actor is.
+    pub fn phase(&self) -> Phase {
+        self.shared.phase()
+    }
+
+    /// Which incarnation runs, from 1; 0 when none has begun.
+    pub fn incarnation(&self) -> u32 {
+        self.shared.incarnation()
+    }
+
+    /// A future of the actor's exit reason, ready at once if it is dead already.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.shared.clone())
+    }
+
+    /// How many monitors and watches are set on the actor now.
+    pub fn watchers(&self) -> usize {
+        self.shared.watcher_count()
+    }
+
+    /// The exit reason, if the actor is dead.
+    pub fn exit_reason(&self) -> Option<ExitReason> {
+        self.shared.exit_reason().cloned()
+    }
+
+    /// Asks the actor to stop after the message that it handles now. What is queued is dropped.
+    ///
+    /// An actor that was stopped is not restarted, whatever its policy.
+    pub fn stop(&self) {
+        self.shared.stop_in_grace();
+    }
+
+    /// Asks the actor to take no more messages, handle those that are queued, and stop.
+    pub fn drain(&self) {
+        self.shared.raise(signal::DRAIN);
+    }
+
+    /// A copy of the actor's counters.
+    pub fn stats(&self) -> ActorStats {
+        ActorStats::of(&self.shared, self.tx.len())
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    // --- envelopes ----------------------------------------------------------------------------
+
+    #[inline]
+    pub(crate) fn wrap<M>(&mut self, message: M) -> Envelope<M> {
+        let mut envelope = Envelope::plain(message);
+        self.unsampled = self.unsampled.wrapping_sub(1);
+        if self.unsampled == 0 || self.policies.expiry != 0 {
+            self.mark(&mut envelope);
+        }
+        envelope
+    }
+
+    /// What most messages do without.
+    #[cold]
+    #[inline(never)]
+    fn mark<M>(&mut self, envelope: &mut Envelope<M>) {
+        envelope.expires = self.expiry();
+        if self.unsampled == 0 {
+            envelope.sent = self.stamp_sample();
+        }
+    }
+
+    pub(crate) fn wrap_by<M>(
+        &mut self,
+        message: M,
+        deadline: Instant,
+    ) -> Result<Envelope<M>, SendError<M>> {
+        if deadline <= Instant::now() {
+            return Err(SendError::Expired(message));
+        }
+        let expires = stamp(deadline);
+        Ok(Envelope {
+            message,
+            expires,
+            sent: self.stamp(),
+        })
+    }
+
+    /// The time, for a message that is in the sample; 0 for the others.
+    #[inline]
+    pub(crate) fn stamp(&mut self) -> u64 {
+        self.unsampled = self.unsampled.wrapping_sub(1);
+        if self.unsampled == 0 {
+            self.stamp_sample()
+        } else {
+            0
+        }
+    }
+
+    #[cold]
+    fn stamp_sample(&mut self) -> u64 {
+        self.unsampled = self.shared.sample;
+        // Without a sample this is come to once in four thousand million messages.
+        if self.unsampled == 0 {
+            return 0;
+        }
+        clock().raw().max(1)
+    }
+
+    #[inline]
+    pub(crate) fn expiry(&self) -> u64 {
+        match self.policies.expiry {
+            0 => 0,
+            expiry => stamp(Instant::now()).saturating_add(expiry),
+        }
+    }
+}
+
+impl<A: Actor> Clone for ActorHandle<A> {
+    fn clone(&self) -> Self {
+        Self {
+            tx: self.tx.clone(),
+            shared: self.shared.clone(),
+            policies: self.policies,
+            unsampled: self.unsampled,
+            desk: Desk::default(),
+        }
+    }
+}
+
+impl<A: Actor> fmt::Debug for ActorHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActorHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,45 @@
+//! Why a conversation has no reply.
+
+use std::fmt;
+
+use crate::{error::AskError, id::ActorId};
+
+/// Why a conversation has no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConversationError {
+    /// No reply came in time.
+    Timeout,
+    /// A participant crashed with the request, or while the reply was waited for.
+    ParticipantCrashed(ActorId),
+    /// The lane of the participant is full, and no other takes the request.
+    Busy,
+    /// There is no participant left.
+    NoParticipant,
+    /// The conversation has ended.
+    Closed,
+}
+
+impl fmt::Display for ConversationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no reply in time"),
+            Self::ParticipantCrashed(id) => write!(f, "participant {id} crashed"),
+            Self::Busy => f.write_str("the participants have no room for the request"),
+            Self::NoParticipant => f.write_str("no participant is left"),
+            Self::Closed => f.write_str("the conversation has ended"),
+        }
+    }
+}
+
+impl std::error::Error for ConversationError {}
+
+impl From<AskError> for ConversationError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Timeout => Self::Timeout,
+            AskError::Full => Self::Busy,
+            AskError::Closed | AskError::Crashed => Self::Closed,
+        }
+    }
+}

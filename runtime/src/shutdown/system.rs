@@ -1,0 +1,49 @@
+//! The shutdown of a system: its actors stop or drain in reverse order of their start.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    shutdown::{
+        grace::share,
+        report::{Late, ShutdownReport},
+    },
+    supervision::group::Group,
+    util::timer::later,
+};
+
+/// Stops the members of a group, or drains them, by one deadline.
+pub(crate) async fn system(group: &Arc<Group>, grace: Duration, how: u32) -> ShutdownReport {
+    let begun = Instant::now();
+    let deadline = later(begun, grace);
+    group.close();
+    let mut order = u64::MAX;
+    while let Some((found, actor)) = group.last_before(order) {
+        order = found;
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        // A slice stays with the others, for their clean-up; the last one has all that is left.
+        let (slice, moment) = if group.last_before(order).is_some() {
+            (left / 8, left / 16)
+        } else {
+            (Duration::ZERO, grace / 16)
+        };
+        let own = later(now, share(&actor, left - slice, how));
+        actor.request_stop(own, how);
+        // Who is ended by force needs a moment to be gone. Who is not gone then blocks its
+        // thread: nothing can end it from outside.
+        let _ = timeout_at(later(own, moment), group.gone(order)).await;
+    }
+    group.count_as_late();
+    group.kill();
+    let late = group.take_late();
+    ShutdownReport {
+        late: late
+            .into_iter()
+            .map(|(id, name)| Late { id, name })
+            .collect(),
+        failure: group.failure(),
+        took: begun.elapsed(),
+    }
+}
