@@ -5,8 +5,10 @@
 pub(crate) mod membarrier;
 pub(crate) mod park;
 pub(crate) mod ring;
-#[cfg(loom)]
+#[cfg(any(loom, test))]
 mod ring_loom;
+#[cfg(test)]
+mod ring_tests;
 #[allow(dead_code, reason = "for the lanes of many producers")]
 pub(crate) mod slots;
 pub(crate) mod wait_list;

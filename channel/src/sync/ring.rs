@@ -1,8 +1,8 @@
-//! The bounded SPSC ring under a lane: rtrb's, or a stand-in with the same orderings under loom.
+//! The bounded SPSC ring in a lane: rtrb's, or under loom a stand-in (`ring_loom.rs`) with the same orderings.
 //!
-//! This file promises first-in-first-out between one producer and one consumer. It does not drop what it
-//! holds: a slot is `MaybeUninit`, because at close it is the lane's protocol, and not the ring, that
-//! decides which side owns the last messages.
+//! It promises first in, first out between one producer and one consumer. It does not drop what it holds: slots are
+//! `MaybeUninit`, because when a channel closes it is the lane's protocol that decides which side owns the last
+//! messages.
 
 use std::mem::MaybeUninit;
 
@@ -120,7 +120,12 @@ impl<T> RingConsumer<T> {
         let count = if cached > 0 { cached } else { self.0.slots() }.min(limit);
         into.reserve(count);
         #[cfg(loom)]
-        into.extend((0..count).filter_map(|_| self.pop()));
+        // SAFETY: the look above found `count` messages, each of which a producer initialised. There is room for them,
+        // so the push does not panic.
+        unsafe {
+            self.0
+                .pop_chunk(count, |message| into.push(message.assume_init()));
+        }
         #[cfg(not(loom))]
         self.pop_chunk(into, count);
         count

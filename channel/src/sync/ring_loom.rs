@@ -1,12 +1,30 @@
-//! rtrb's ring as loom sees it: the same positions, caches and orderings, with loom's atomics and cells.
+//! A stand-in for rtrb's ring whose atomics and cells loom can see.
 //!
-//! rtrb has no hook for loom, so the models run on this; `tests/ring.rs`'s conformance suite runs on both.
+//! rtrb has no hook for loom, so the models run on this. `ring_tests.rs` runs one suite on both and compares every
+//! result, cached counts included, with a model: in `cargo test` on rtrb and on this with std's atomics, in
+//! `cargo loom` on this with loom's. What a suite cannot compare are the orderings; side by side they are:
+//!
+//! | step | rtrb 0.4.1 | here | equal because |
+//! |---|---|---|---|
+//! | `push`, `Producer::slots`: look for room | own copy of `head`, then `head.load(Acquire)` | the same | the load pairs with the consumer's Release: a slot is written only after it was read |
+//! | `push`: publish | slot written, `tail.store(Release)` | the same | pairs with the consumer's Acquire: a slot is read only after it was written |
+//! | `write_chunk_uninit`, `commit_all` | slots written, one `tail.store(Release)` | `push_chunk`: the same | one publication for the whole chunk |
+//! | `pop`, `Consumer::slots`: look for a message | own copy of `tail`, then `tail.load(Acquire)` | the same | as for `push` |
+//! | `pop`: give the slot back | slot read, `head.store(Release)` | the same | as for `push` |
+//! | `read_chunk`, `commit_all` | slots read, one `head.store(Release)` | `pop_chunk`: the same | one publication for the whole chunk |
+//! | a slot | raw pointer | `UnsafeCell` | loom's cell reports two accesses that no Release and Acquire order |
+//! | positions | `0..2 * capacity`, wrapping | counted from 0 | only their distance is used, which is the same |
+//! | drop of a half | `fetch_or(Release)` of a flag; the second half to go loads it with Acquire and frees | `Arc` | both order all that the first half did before the free |
+//! | drop of the consumer | stores `head` once more, with Release | no store | the value is already there: nobody can tell, and loom sees one synchronization less, not more |
+//!
+//! The ring is used with `MaybeUninit` only, so neither frees a message that is still inside. rtrb's `is_abandoned`
+//! is not here: a lane does not use it.
 
 use std::{cell::Cell, mem::MaybeUninit};
 
 use rtrb::{PopError, PushError};
 
-use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell};
+use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell, mutant};
 
 #[derive(Debug)]
 pub(super) struct RingBuffer<T> {
@@ -92,7 +110,8 @@ impl<T> Producer<T> {
 
     /// # Safety
     ///
-    /// `source` must hold `count` values, which are moved out of it; the ring must have as many free slots.
+    /// `source` must hold `count` values, which are moved out of it. By the last look the ring must have `count` free
+    /// slots.
     pub(super) unsafe fn push_chunk(&mut self, source: *const T, count: usize) {
         let tail = self.tail.get();
         for n in 0..count {
@@ -101,8 +120,13 @@ impl<T> Producer<T> {
                 .slot(tail + n)
                 .with_mut(|slot| unsafe { (*slot).write(source.add(n).read()) });
         }
+        let release = if mutant("ring_tail_release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
         // ORDERING: as rtrb: Release pairs with the consumer's Acquire of `tail`.
-        self.ring.tail.store(tail + count, Ordering::Release);
+        self.ring.tail.store(tail + count, release);
         self.tail.set(tail + count);
     }
 }
@@ -129,15 +153,31 @@ impl<T> Consumer<T> {
         if self.cached_slots() == 0 && self.slots() == 0 {
             return Err(PopError::Empty);
         }
+        let mut popped = None;
+        // SAFETY: the ring has a message.
+        unsafe { self.pop_chunk(1, |value| popped = Some(value)) };
+        popped.ok_or(PopError::Empty)
+    }
+
+    /// Hands `count` values to `take`, in order, then gives their slots back with one store.
+    ///
+    /// # Safety
+    ///
+    /// By the last look the ring must hold `count` values. `take` must not panic.
+    pub(super) unsafe fn pop_chunk(&mut self, count: usize, mut take: impl FnMut(T)) {
         let head = self.head.get();
-        // SAFETY: the producer has written the slot and moved `tail` past it.
-        let value = self
-            .ring
-            .slot(head)
-            .with(|slot| unsafe { (*slot).assume_init_read() });
-        self.head.set(head + 1);
+        for n in 0..count {
+            // SAFETY: the producer has written the slot and moved `tail` past it, and this end has seen that.
+            let slot = self.ring.slot(head + n);
+            take(slot.with(|slot| unsafe { (*slot).assume_init_read() }));
+        }
+        self.head.set(head + count);
+        let release = if mutant("ring_head_release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
         // ORDERING: as rtrb: Release pairs with the producer's Acquire of `head`.
-        self.ring.head.store(head + 1, Ordering::Release);
-        Ok(value)
+        self.ring.head.store(head + count, release);
     }
 }
