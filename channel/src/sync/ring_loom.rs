@@ -167,8 +167,8 @@ impl<T> Consumer<T> {
     pub(super) unsafe fn pop_chunk(&mut self, count: usize, mut take: impl FnMut(T)) {
         let head = self.head.get();
         for n in 0..count {
-            // SAFETY: the producer has written the slot and moved `tail` past it, and this end has seen that.
             let slot = self.ring.slot(head + n);
+            // SAFETY: the producer has written the slot and moved `tail` past it, and this end has seen that.
             take(slot.with(|slot| unsafe { (*slot).assume_init_read() }));
         }
         self.head.set(head + count);
