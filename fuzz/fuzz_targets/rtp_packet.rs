@@ -91,7 +91,7 @@ struct Subscriber {
 
 impl Subscriber {
     fn new(video: bool) -> Self {
-        Self { down: Downstream::new(TrackId(1), "0".into(), video), last: None, highest: 0 }
+        Self { down: Downstream::new("0".into(), video), last: None, highest: 0 }
     }
 
     fn get(&mut self, packet: MediaPacket) {

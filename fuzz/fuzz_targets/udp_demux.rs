@@ -14,8 +14,8 @@ use sfu_demo::ids::ParticipantId;
 use sfu_demo::media::codec::{Codec, Name, PayloadTypes};
 use sfu_demo::net::classify::{Kind, kind};
 use sfu_demo::net::origin::Origin;
-use sfu_demo::session::{Role, Session, SessionEvent};
-use sfu_demo::session::build::{self, Setup, Who};
+use sfu_demo::session::{Role, Session, SessionEvent, crypto};
+use sfu_demo::session::build::{Setup, Who};
 use sfu_demo::shard::demux::{Directory, Route};
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
@@ -71,7 +71,7 @@ impl World {
     fn new() -> Self {
         let now = Instant::now();
         let mut peer = RtcConfig::new()
-            .set_crypto_provider(Arc::clone(build::crypto()))
+            .set_crypto_provider(Arc::clone(crypto()))
             .set_rtp_mode(true)
             .build(now);
         peer.add_local_candidate(Candidate::host(client(), "udp").unwrap());

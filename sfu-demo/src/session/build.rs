@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::bwe::Bitrate;
 use str0m::change::SdpOffer;
-use str0m::config::CryptoProvider;
 use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, RtcConfig};
 
-use super::signal::{Budget, SourceOf};
+use super::crypto::crypto;
+use super::layers::Estimate;
+use super::liveness::Liveness;
+use super::publications::{MAX_PUBLISHED, Publications};
+use super::signal::{Page, SourceOf};
 use super::ssrcs::Ssrcs;
+use super::subscriptions::{MAX_SUBSCRIBED, Subscriptions};
 use super::{Role, Session};
 use crate::ids::ParticipantId;
 use crate::media::codec::PayloadTypes;
@@ -20,7 +24,7 @@ use crate::media::codec::PayloadTypes;
 /// The longest SDP that is read.
 pub const MAX_SDP: usize = 64 << 10;
 /// The most media sections that an offer may have.
-const MAX_SECTIONS: usize = 2 * super::MAX_SUBSCRIBED + super::MAX_PUBLISHED;
+const MAX_SECTIONS: usize = 2 * MAX_SUBSCRIBED + MAX_PUBLISHED;
 /// The most candidates that an offer may have.
 const MAX_CANDIDATES: usize = 64;
 /// The most lines about streams that an offer may have.
@@ -77,12 +81,6 @@ pub struct Who {
     pub name: Arc<str>,
     /// What the participant does.
     pub role: Role,
-}
-
-/// The cryptography that all sessions use.
-pub fn crypto() -> &'static Arc<CryptoProvider> {
-    static CRYPTO: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    CRYPTO.get_or_init(|| Arc::new(str0m::crypto::from_feature_flags()))
 }
 
 /// Looks at an offer before a parser sees it.
@@ -193,41 +191,24 @@ impl Session {
         let answer = answer.to_sdp_string();
         let mut types = PayloadTypes::default();
         types.learn(&answer);
+        let mut publications = Publications::new(who.id, Arc::clone(&who.name));
+        publications.hint(sources.into_iter().map(|of| (of.mid, of.source)));
         let session = Self {
             id: who.id,
             room: who.room,
             name: who.name,
             role: who.role,
             rtc,
-            ufrag: credentials.ufrag,
-            password: credentials.pass,
+            credentials,
             types,
-            sources: sources
-                .into_iter()
-                .take(8)
-                .map(|of| (of.mid, of.source))
-                .collect(),
-            published: 0,
-            upstreams: Vec::new(),
-            streams: Vec::new(),
             ssrcs: Ssrcs::default(),
-            offered: Vec::new(),
-            downstreams: Vec::new(),
-            layers_seen: Vec::new(),
-            layer_caps: Vec::new(),
-            estimate: None,
-            told_estimate: 0,
-            channel: None,
-            pending: None,
-            events: Vec::new(),
-            budget: Budget::new(now),
-            level: -127.0,
-            level_told: None,
-            alive: now,
+            publications,
+            subscriptions: Subscriptions::new(who.id),
+            estimate: Estimate::default(),
+            page: Page::new(now),
+            liveness: Liveness::new(now),
             timeout: now,
-            connected: false,
-            closing: false,
-            closed: false,
+            events: Vec::new(),
             #[cfg(test)]
             fault: None,
         };

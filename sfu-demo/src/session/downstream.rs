@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use str0m::rtp::Vp8Descriptor;
 
-use crate::ids::TrackId;
 use crate::media::codec::Name;
 use crate::media::{Layer, MediaPacket};
 
@@ -17,8 +16,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A track to one subscriber.
 #[derive(Debug)]
 pub struct Downstream {
-    /// Which track.
-    pub track: TrackId,
     /// The media section that carries it.
     pub mid: Mid,
     /// Whether it is video.
@@ -80,9 +77,8 @@ rewriter!(u8);
 impl Downstream {
     /// A track that starts with its next keyframe, at the highest layer.
     #[must_use]
-    pub fn new(track: TrackId, mid: Mid, video: bool) -> Self {
+    pub fn new(mid: Mid, video: bool) -> Self {
         Self {
-            track,
             mid,
             video,
             wanted: Layer::HIGHEST,
@@ -99,11 +95,10 @@ impl Downstream {
         }
     }
 
-    /// The same section with another track, whose numbers follow on.
+    /// The same section for another track, which continues its numbers.
     #[must_use]
-    pub fn continued_by(self, track: TrackId) -> Self {
+    pub(super) fn restarted(self) -> Self {
         Self {
-            track,
             current: None,
             asked: None,
             wanted: Layer::HIGHEST,
@@ -233,6 +228,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::ids::TrackId;
     use crate::media::codec::Codec;
 
     fn packet(layer: u8, sequence: u64, time: u32, keyframe: bool, at: Instant) -> MediaPacket {
@@ -258,7 +254,7 @@ mod tests {
     #[test]
     fn nothing_goes_out_before_a_keyframe() {
         let now = Instant::now();
-        let mut down = Downstream::new(TrackId(1), "v".into(), true);
+        let mut down = Downstream::new("v".into(), true);
         down.want(Layer(2));
         assert!(down.needs_keyframe(now));
         assert!(!down.needs_keyframe(now), "it was asked for");
@@ -277,7 +273,7 @@ mod tests {
     #[test]
     fn layer_switch_leaves_no_gap_in_the_numbers() {
         let now = Instant::now();
-        let mut down = Downstream::new(TrackId(1), "v".into(), true);
+        let mut down = Downstream::new("v".into(), true);
         down.want(Layer(0));
         let first = down
             .rewrite(&packet(0, 65_530, 4_000_000_000, true, now))
@@ -313,7 +309,7 @@ mod tests {
     #[test]
     fn sender_that_begins_anew_leaves_no_gap_and_starts_with_a_keyframe() {
         let now = Instant::now();
-        let mut down = Downstream::new(TrackId(1), "v".into(), true);
+        let mut down = Downstream::new("v".into(), true);
         down.want(Layer(2));
         let first = down.rewrite(&packet(2, 60_000, 9000, true, now)).unwrap();
         let of_another = |sequence, keyframe| {
@@ -333,7 +329,7 @@ mod tests {
     #[test]
     fn audio_starts_at_once() {
         let now = Instant::now();
-        let mut down = Downstream::new(TrackId(1), "a".into(), false);
+        let mut down = Downstream::new("a".into(), false);
         let mut audio = packet(0, 90_000, 1, true, now);
         audio.codec = Codec {
             name: Name::Opus,

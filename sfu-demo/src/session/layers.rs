@@ -1,94 +1,85 @@
-//! Which layer of a simulcast a peer gets.
+//! Which layer of a simulcast a subscriber gets: what the estimate allows, what the page asked for, and what is
+//! being sent.
+//!
+//! It decides; [`super::subscriptions`] keeps the state and carries the decision out.
 
 use std::time::{Duration, Instant};
 
-use super::{Session, SessionEvent};
-use crate::media::{Layer, MediaPacket, codec};
+use crate::media::Layer;
 
 /// How long a layer counts as being sent after its last packet.
 pub(super) const LAYER_ALIVE: Duration = Duration::from_secs(2);
-/// What a layer takes, in bits a second, small to large.
+/// Bits a second that each layer takes, small to large.
 pub(super) const LAYER_RATES: [u64; 3] = [150_000, 500_000, 1_500_000];
+/// Bits a second that are kept for everything but video.
+const RESERVE: u64 = 50_000;
 
-impl Session {
-    pub(super) fn note_layer(&mut self, packet: &MediaPacket) {
-        if packet.codec.name == codec::Name::Opus {
-            return;
-        }
-        let index = usize::from(packet.layer.0.min(2));
-        let now = packet.arrived;
-        match self
-            .layers_seen
-            .iter_mut()
-            .find(|seen| seen.0 == packet.track)
-        {
-            Some((_, seen)) => {
-                let alive = |at: Option<Instant>| {
-                    at.is_some_and(|at| now.saturating_duration_since(at) < LAYER_ALIVE)
-                };
-                let mut changed = !alive(seen[index]);
-                seen[index] = Some(now);
-                for at in seen.iter_mut() {
-                    if at.is_some() && !alive(*at) {
-                        *at = None;
-                        changed = true;
-                    }
-                }
-                if changed {
-                    self.choose_layers(now);
-                }
-            }
-            None => {
-                let mut seen = [None; 3];
-                seen[index] = Some(now);
-                self.layers_seen.push((packet.track, seen));
-                self.choose_layers(now);
-            }
-        }
-    }
+/// When the last packet of each layer of one track came.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LayersSeen([Option<Instant>; 3]);
 
-    /// Chooses each video's layer: as large as the way to the peer carries when all are treated
-    /// alike, not above what the page asked for, and among those that are being sent.
-    pub(super) fn choose_layers(&mut self, now: Instant) {
-        let videos = self
-            .downstreams
-            .iter()
-            .filter(|down| down.video)
-            .count()
-            .max(1) as u64;
-        let share = self
-            .estimate
-            .map_or(u64::MAX, |rate| rate.saturating_sub(50_000) / videos);
-        let affordable = if share >= LAYER_RATES[2] * 4 / 5 {
-            Layer(2)
-        } else if share >= LAYER_RATES[1] * 4 / 5 {
-            Layer(1)
-        } else {
-            Layer(0)
+impl LayersSeen {
+    /// Records a packet. Returns whether the set of layers that are being sent has changed.
+    pub(super) fn record(&mut self, now: Instant, layer: Layer) -> bool {
+        let alive = |at: Option<Instant>| {
+            at.is_some_and(|at| now.saturating_duration_since(at) < LAYER_ALIVE)
         };
-        for down in self.downstreams.iter_mut().filter(|down| down.video) {
-            let Some((_, seen)) = self.layers_seen.iter().find(|seen| seen.0 == down.track) else {
-                continue;
-            };
-            let cap = self.layer_caps.iter().find(|cap| cap.0 == down.track);
-            let most = cap.map_or(affordable, |cap| cap.1.min(affordable));
-            let sent = |layer: &u8| seen[usize::from(*layer)].is_some();
-            let layer = (0..=most.0)
-                .rev()
-                .find(sent)
-                .or_else(|| (most.0..3).find(sent));
-            let Some(layer) = layer.map(Layer) else {
-                continue;
-            };
-            let changed = down.want(layer);
-            if changed {
-                let (participant, track) = (self.id.0, down.track.0);
-                tracing::debug!(participant, track, layer = layer.0, share, "layer chosen");
-            }
-            if changed && down.needs_keyframe(now) {
-                self.events
-                    .push(SessionEvent::NeedKeyframe(down.track, layer));
+        let index = usize::from(layer.0.min(2));
+        let mut changed = !alive(self.0[index]);
+        self.0[index] = Some(now);
+        for at in &mut self.0 {
+            if at.is_some() && !alive(*at) {
+                *at = None;
+                changed = true;
             }
         }
+        changed
     }
+
+    /// The largest layer up to `most` that is being sent, or else the smallest above it; `None` if no packet of
+    /// the track has come yet.
+    pub(super) fn best_up_to(&self, most: Layer) -> Option<Layer> {
+        let sent = |layer: &u8| self.0[usize::from(*layer)].is_some();
+        let below = (0..=most.0).rev().find(sent);
+        below.or_else(|| (most.0..3).find(sent)).map(Layer)
+    }
+}
+
+/// What the network to the peer carries, as far as it has been estimated.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    bits_per_second: Option<u64>,
+    /// What the page was told last.
+    reported: u64,
+}
+
+impl Estimate {
+    /// Records an estimate. Returns whether it differs by more than a tenth from what the page was told, which
+    /// it is told then.
+    pub(super) fn record(&mut self, bits_per_second: u64) -> bool {
+        self.bits_per_second = Some(bits_per_second);
+        let changed = bits_per_second.abs_diff(self.reported) > self.reported / 10;
+        if changed {
+            self.reported = bits_per_second;
+        }
+        changed
+    }
+
+    #[cfg(test)]
+    pub(super) fn get(&self) -> Option<u64> {
+        self.bits_per_second
+    }
+
+    /// Bits a second for each of `videos` when all get the same share; without an estimate there is no limit.
+    pub(super) fn share(&self, videos: u64) -> u64 {
+        self.bits_per_second.map_or(u64::MAX, |rate| {
+            rate.saturating_sub(RESERVE) / videos.max(1)
+        })
+    }
+}
+
+/// The largest layer that `share` bits a second carry. A layer may take a quarter more than its share.
+pub(super) fn affordable(share: u64) -> Layer {
+    let fits = |layer: &u8| share >= LAYER_RATES[usize::from(*layer)] * 4 / 5;
+    Layer((1..3).rev().find(fits).unwrap_or(0))
 }

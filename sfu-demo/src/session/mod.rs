@@ -9,101 +9,69 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::bwe::BweKind;
-use str0m::change::SdpPendingOffer;
-use str0m::channel::ChannelId;
 use str0m::ice::StunMessage;
-use str0m::media::Mid;
+use str0m::media::{MediaKind, Mid};
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::rtp::{ExtensionValues, RtpWrite, Ssrc, Vp8Descriptor};
-use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+use str0m::rtp::{ExtensionValues, RtpWrite, Vp8Descriptor};
+use str0m::{Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 
-use crate::ids::{ParticipantId, ShardId, TrackId};
+use crate::ids::{ParticipantId, TrackId};
 use crate::media::codec::{self, PayloadTypes};
-use crate::media::{Layer, MediaPacket, Source, TrackInfo};
+use crate::media::{Layer, MediaPacket};
 use crate::net::classify::{Kind, kind};
 use crate::net::origin::{Origin, Transport};
 
 pub mod build;
+mod crypto;
 pub mod downstream;
 mod event;
 mod layers;
+mod liveness;
 mod negotiate;
-mod publish;
+mod publications;
 pub mod signal;
 mod ssrcs;
+mod subscriptions;
 
-use downstream::Downstream;
+pub use crypto::crypto;
 pub use event::{Role, SessionEvent, Taken};
-use publish::Upstream;
-use signal::{FromPage, ToPage};
+use layers::Estimate;
+use liveness::{CONSENT, Liveness};
+pub use publications::MAX_PUBLISHED;
+use publications::Publications;
+use signal::{FromPage, Page, ToPage};
 use ssrcs::Ssrcs;
+pub use subscriptions::MAX_SUBSCRIBED;
+use subscriptions::{Forwarded, Subscriptions};
 
-/// How many tracks a participant may publish.
-pub const MAX_PUBLISHED: usize = 4;
-/// How many tracks a participant is sent at most.
-pub const MAX_SUBSCRIBED: usize = 64;
-/// The longest message that a page may send.
+/// The longest message that a page may send, in bytes.
 const MAX_MESSAGE: usize = 64 << 10;
-/// A peer that has not shown that it is there for this long is gone.
-const CONSENT: Duration = Duration::from_secs(20);
-/// How much later a session that has more to send at once says that it wants to be polled again.
+/// Timeouts of str0m up to this much later are due at once: a paced session has more to send.
 const AT_ONCE: Duration = Duration::from_micros(1);
-
-/// A track of somebody else's that the peer is to get.
-#[derive(Debug)]
-struct Offered {
-    info: TrackInfo,
-    owner: ShardId,
-    state: OfferState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OfferState {
-    Waiting,
-    Negotiating(Mid),
-    Open(Mid),
-    Leaving(Mid),
-    NegotiatingEnd(Mid),
-}
 
 /// One peer.
 pub struct Session {
-    /// Who.
+    /// The participant.
     pub id: ParticipantId,
-    /// In which room.
+    /// The room that the participant is in.
     pub room: Arc<str>,
-    /// By what name.
+    /// The participant's name, as others see it.
     pub name: Arc<str>,
-    /// Doing what.
+    /// What the participant may do.
     pub role: Role,
     rtc: Rtc,
-    ufrag: String,
-    password: String,
+    credentials: IceCreds,
     types: PayloadTypes,
-    sources: Vec<(String, Source)>,
-    published: u16,
-    upstreams: Vec<Upstream>,
-    /// At most one of each layer of each upstream: the one it was last sent by.
-    streams: Vec<(Ssrc, usize, Layer)>,
     ssrcs: Ssrcs,
-    offered: Vec<Offered>,
-    downstreams: Vec<Downstream>,
-    layers_seen: Vec<(TrackId, [Option<Instant>; 3])>,
-    layer_caps: Vec<(TrackId, Layer)>,
-    estimate: Option<u64>,
-    told_estimate: u64,
-    channel: Option<ChannelId>,
-    pending: Option<SdpPendingOffer>,
-    events: Vec<SessionEvent>,
-    budget: signal::Budget,
-    level: f32,
-    level_told: Option<Instant>,
-    alive: Instant,
+    publications: Publications,
+    subscriptions: Subscriptions,
+    estimate: Estimate,
+    page: Page,
+    liveness: Liveness,
     timeout: Instant,
-    connected: bool,
-    closing: bool,
-    closed: bool,
-    /// Where this session's code is to fail, for tests.
+    /// What the next poll reports.
+    events: Vec<SessionEvent>,
+    /// Tests only: where this session panics.
     #[cfg(test)]
     pub(crate) fault: Option<&'static str>,
 }
@@ -122,14 +90,14 @@ impl Session {
     /// What a binding request to this session starts its user name with.
     #[must_use]
     pub fn ufrag(&self) -> &str {
-        &self.ufrag
+        &self.credentials.ufrag
     }
 
     /// Whether a STUN message was made by somebody who knows this session's password.
     #[must_use]
     pub fn verifies(&self, message: &StunMessage<'_>) -> bool {
-        let crypto = build::crypto();
-        message.verify(self.password.as_bytes(), |key, parts| {
+        let crypto = crypto();
+        message.verify(self.credentials.pass.as_bytes(), |key, parts| {
             crypto.sha1_hmac_provider.sha1_hmac(key, parts)
         })
     }
@@ -181,13 +149,13 @@ impl Session {
 
     /// Notes that the peer has just proved that it is there.
     pub fn consent(&mut self, now: Instant) {
-        self.alive = now;
+        self.liveness.prove(now);
     }
 
     /// Drives time.
     pub fn tick(&mut self, now: Instant) {
         self.passes("tick");
-        if now.saturating_duration_since(self.alive) > CONSENT {
+        if self.liveness.is_silent(now) {
             self.close_for("gone silent");
         }
         self.pass_time(now);
@@ -229,7 +197,7 @@ impl Session {
                     sent = false;
                 }
                 Ok(Output::Timeout(at)) => {
-                    self.timeout = at.min(self.alive + CONSENT + Duration::from_millis(1));
+                    self.timeout = at.min(self.liveness.silent_at());
                     break;
                 }
                 Err(error) => {
@@ -239,7 +207,7 @@ impl Session {
                 }
             }
         }
-        if self.closing {
+        if self.liveness.is_closing() {
             self.close_for("closed");
         }
         events.append(&mut self.events);
@@ -249,31 +217,19 @@ impl Session {
     /// It leaves with the next [`Session::poll`].
     pub fn deliver(&mut self, now: Instant, packet: &MediaPacket) -> bool {
         self.passes("deliver");
-        self.note_layer(packet);
-        let Some(down) = self
-            .downstreams
-            .iter_mut()
-            .find(|down| down.track == packet.track)
-        else {
-            return false;
-        };
-        let before = down.current();
-        let rewritten = down.rewrite(packet);
-        if down.needs_keyframe(now) {
-            self.events
-                .push(SessionEvent::NeedKeyframe(down.track, down.wanted()));
+        if self.subscriptions.record(packet) {
+            self.choose_layers(packet.arrived);
         }
-        let (mid, track, current) = (down.mid, down.track, down.current());
-        if current != before
-            && let Some(layer) = current
+        let (forwarded, switched) = self.subscriptions.forward(now, packet, &mut self.events);
+        if let Some(layer) = switched
             && packet.codec.name != codec::Name::Opus
         {
             self.tell(&ToPage::Layer {
-                track: track.to_string(),
+                track: packet.track.to_string(),
                 layer: layer.0,
             });
         }
-        let Some(rewritten) = rewritten else {
+        let Some(Forwarded { mid, rewritten }) = forwarded else {
             return false;
         };
         let Some(pt) = self.types.payload_type(&mid, packet.codec) else {
@@ -318,7 +274,7 @@ impl Session {
 
     /// Sends a text to the page, if it is there to listen.
     pub fn send_text(&mut self, text: &str) -> bool {
-        let Some(channel) = self.channel else {
+        let Some(channel) = self.page.channel else {
             return false;
         };
         let Some(mut channel) = self.rtc.channel(channel) else {
@@ -330,19 +286,19 @@ impl Session {
     /// Says goodbye with the next [`Session::poll`], and is over then: it does not wait for the
     /// peer to say it too.
     pub fn close(&mut self) {
-        self.closing = true;
+        self.liveness.close();
         let _ = self.rtc.close();
     }
 
-    /// What is known of the tracks that the peer gets: their number, and the estimate.
-    #[must_use]
-    pub fn subscriptions(&self) -> (usize, Option<u64>) {
-        (self.downstreams.len(), self.estimate)
+    /// Asks the peer for a keyframe of a track that it sends. Requests that follow each other closely are
+    /// coalesced. Returns whether the peer was asked.
+    pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: Layer) -> bool {
+        self.publications
+            .request_keyframe(now, track, layer, &mut self.rtc)
     }
 
     fn close_for(&mut self, why: &'static str) {
-        if !self.closed {
-            self.closed = true;
+        if self.liveness.end() {
             self.events.push(SessionEvent::Closed(why));
         }
     }
@@ -350,7 +306,7 @@ impl Session {
     fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Connected => {
-                self.connected = true;
+                self.liveness.connect();
                 self.events.push(SessionEvent::Connected);
                 self.assign();
             }
@@ -358,7 +314,14 @@ impl Session {
                 self.rtc.disconnect();
                 self.close_for("connection lost");
             }
-            Event::RtpPacket(packet) => self.incoming(now, packet),
+            Event::RtpPacket(packet) => {
+                let (rtc, types) = (&mut self.rtc, &self.types);
+                let events = &mut self.events;
+                let learnt = self.publications.receive(now, packet, rtc, types, events);
+                if let Some(ssrc) = learnt {
+                    self.ssrcs.heard(*ssrc);
+                }
+            }
             Event::MediaAdded(media) if media.direction.is_receiving() => {
                 self.publish(media.mid, media.kind);
             }
@@ -368,15 +331,12 @@ impl Session {
                         self.publish(media.mid, kind);
                     }
                 } else {
-                    self.unpublish(media.mid);
+                    self.publications.remove(media.mid, &mut self.events);
                 }
             }
             Event::KeyframeRequest(request) => {
-                let down = self.downstreams.iter().find(|down| down.mid == request.mid);
-                if let Some(down) = down {
-                    let layer = down.current().unwrap_or(down.wanted());
-                    self.events
-                        .push(SessionEvent::NeedKeyframe(down.track, layer));
+                if let Some((track, layer)) = self.subscriptions.carried_by(request.mid) {
+                    self.events.push(SessionEvent::NeedKeyframe(track, layer));
                 }
             }
             Event::EgressBitrateEstimate(estimate) => {
@@ -385,21 +345,20 @@ impl Session {
                     BweKind::Remb { estimate, .. } => estimate,
                     _ => return,
                 };
-                self.estimate = Some(rate.as_u64());
-                self.choose_layers(now);
                 let rate = rate.as_u64();
-                if rate.abs_diff(self.told_estimate) > self.told_estimate / 10 {
-                    self.told_estimate = rate;
+                let changed = self.estimate.record(rate);
+                self.choose_layers(now);
+                if changed {
                     self.tell(&ToPage::Bandwidth { estimate: rate });
                 }
             }
-            Event::ChannelOpen(id, _) if self.channel.is_none() => {
-                self.channel = Some(id);
+            Event::ChannelOpen(id, _) if self.page.channel.is_none() => {
+                self.page.channel = Some(id);
                 self.events.push(SessionEvent::ChannelOpen);
             }
-            Event::ChannelClose(id) if self.channel == Some(id) => self.channel = None,
+            Event::ChannelClose(id) if self.page.channel == Some(id) => self.page.channel = None,
             Event::ChannelData(data)
-                if Some(data.id) == self.channel && data.data.len() <= MAX_MESSAGE =>
+                if Some(data.id) == self.page.channel && data.data.len() <= MAX_MESSAGE =>
             {
                 self.said(now, &data.data);
             }
@@ -416,16 +375,10 @@ impl Session {
                 return;
             }
         };
-        // An answer has been asked for, and whoever wants to go may.
-        let asked = match &message {
-            FromPage::Answer { .. } => self.pending.is_some(),
-            FromPage::Leave => true,
-            _ => false,
-        };
-        if asked || self.budget.spend(now) {
+        if self.page.admit(now, &message) {
             self.message(now, message);
         } else {
-            tracing::debug!(participant = self.id.0, "asks for too much");
+            tracing::debug!(participant = self.id.0, "too many requests");
         }
     }
 
@@ -435,12 +388,8 @@ impl Session {
             FromPage::Answer { sdp } => self.answer(&sdp),
             FromPage::Layer { track, layer } => {
                 let Ok(track) = track.parse() else { return };
-                self.layer_caps.retain(|cap| cap.0 != track);
-                if let Some(layer) = layer
-                    && self.layer_caps.len() < MAX_SUBSCRIBED
-                {
-                    self.layer_caps.push((track, Layer(layer.min(2))));
-                }
+                let layer = layer.map(|layer| Layer(layer.min(2)));
+                self.subscriptions.cap(track, layer);
                 self.choose_layers(now);
             }
             FromPage::Mute { source, muted } => {
@@ -452,6 +401,17 @@ impl Session {
                 self.close_for("left");
             }
         }
+    }
+
+    fn publish(&mut self, mid: Mid, kind: MediaKind) {
+        if self.role != Role::Subscribe {
+            self.publications.add(mid, kind);
+        }
+    }
+
+    fn choose_layers(&mut self, now: Instant) {
+        self.subscriptions
+            .choose_layers(now, &self.estimate, &mut self.events);
     }
 
     fn tell(&mut self, message: &ToPage<'_>) {

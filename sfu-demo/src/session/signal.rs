@@ -3,32 +3,64 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use str0m::change::SdpPendingOffer;
+use str0m::channel::ChannelId;
 
 use crate::ids::ParticipantId;
 use crate::media::{Source, TrackInfo};
 
-/// How often a page may ask for something: each time it is told on to others, or costs a negotiation.
+/// The data channel to the page, and what is open on it.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Page {
+    /// The channel, while the page has it open.
+    pub(super) channel: Option<ChannelId>,
+    /// The offer that the page has not answered yet.
+    pub(super) pending: Option<SdpPendingOffer>,
+    budget: Budget,
+}
+
+impl Page {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            channel: None,
+            pending: None,
+            budget: Budget::new(now),
+        }
+    }
+
+    /// Whether a message is acted on: within the rate, or one that must never be refused.
+    pub(super) fn admit(&mut self, now: Instant, message: &FromPage) -> bool {
+        let expected = match message {
+            FromPage::Answer { .. } => self.pending.is_some(),
+            FromPage::Leave => true,
+            _ => false,
+        };
+        expected || self.budget.spend(now)
+    }
+}
+
+/// How often a page may ask for something: each request is told to others, or costs a negotiation.
+#[derive(Debug)]
+struct Budget {
     left: f64,
     at: Instant,
 }
 
 impl Budget {
-    /// At once.
-    pub(super) const BURST: u32 = 40;
-    /// A second, after that.
+    /// Requests at once.
+    const BURST: u32 = 40;
+    /// Requests a second after that.
     const PER_SECOND: f64 = 10.0;
 
-    pub(super) fn new(now: Instant) -> Self {
+    fn new(now: Instant) -> Self {
         Self {
             left: f64::from(Self::BURST),
             at: now,
         }
     }
 
-    /// Whether there is something left.
-    pub(super) fn spend(&mut self, now: Instant) -> bool {
+    /// Takes one request from the budget; `false` if it is used up.
+    fn spend(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + since * Self::PER_SECOND).min(f64::from(Self::BURST));
         self.at = now;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use str0m::Event;
 use str0m::bwe::{Bitrate, BweKind};
-use str0m::media::MediaKind;
+use str0m::rtp::Ssrc;
 
 use super::layers::LAYER_ALIVE;
 use super::*;
+use crate::ids::TrackId;
 use crate::media::codec::{Codec, Name};
+use crate::media::{Source, TrackInfo};
 use crate::session::build::{Setup, Who};
-use crate::session::downstream::Downstream;
 use crate::session::signal::FromPage;
 use crate::tools::client::Client;
 
@@ -18,10 +19,10 @@ mod narrow;
 
 const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
-/// A session that is sent two videos.
-fn session(now: Instant) -> Session {
+/// A session of a server at `udp` that answers `offer`, and the answer.
+fn answer_to(offer: &str, role: Role, udp: SocketAddr, now: Instant) -> (Session, String) {
     let setup = Setup {
-        udp: vec!["127.0.0.1:4000".parse().unwrap()],
+        udp: vec![udp],
         tcp: Vec::new(),
         estimate: true,
     };
@@ -29,14 +30,30 @@ fn session(now: Instant) -> Session {
         id: ParticipantId(9),
         room: "room".into(),
         name: "name".into(),
-        role: Role::Page,
+        role,
     };
+    Session::answer_to(&setup, who, offer, Vec::new(), now).unwrap()
+}
+
+/// A video of another participant.
+fn video(id: TrackId) -> TrackInfo {
+    TrackInfo {
+        id,
+        participant: ParticipantId(1),
+        name: "camera".into(),
+        video: true,
+        source: Source::Camera,
+    }
+}
+
+/// A session that is sent two videos.
+fn session(now: Instant) -> Session {
     let here = "127.0.0.1".parse().unwrap();
     let (_, offer) = Client::new(here, false, &[MediaKind::Video; 2]).unwrap();
-    let (mut session, _) = Session::answer_to(&setup, who, &offer, Vec::new(), now).unwrap();
+    let udp = SocketAddr::new(here, 4000);
+    let (mut session, _) = answer_to(&offer, Role::Page, udp, now);
     for (track, mid) in TRACKS.into_iter().zip(["0", "1"]) {
-        let down = Downstream::new(track, mid.into(), true);
-        session.downstreams.push(down);
+        session.subscriptions.add_open(video(track), mid.into());
     }
     session
 }
@@ -70,7 +87,14 @@ fn estimate(session: &mut Session, now: Instant, bits: u64) {
 }
 
 fn wanted(session: &Session) -> [u8; 2] {
-    [0, 1].map(|index: usize| session.downstreams[index].wanted().0)
+    TRACKS.map(|track| session.subscriptions.wanted(track).unwrap().0)
+}
+
+/// A packet of a layer comes from the publisher.
+fn note(session: &mut Session, packet: &MediaPacket) {
+    if session.subscriptions.record(packet) {
+        session.choose_layers(packet.arrived);
+    }
 }
 
 #[test]
@@ -79,7 +103,7 @@ fn layer_follows_the_estimate_and_the_pages_request() {
     let mut session = session(now);
     for track in TRACKS {
         for layer in 0..3 {
-            session.note_layer(&packet(track, layer, now));
+            note(&mut session, &packet(track, layer, now));
         }
     }
     assert_eq!(wanted(&session), [2, 2], "nothing is known of the way yet");
@@ -107,9 +131,10 @@ fn layer_follows_the_estimate_and_the_pages_request() {
     session.message(now, ask(Some(2)));
     assert_eq!(wanted(&session), [1, 1], "asking makes the way no wider");
     session.message(now, ask(None));
-    session.downstreams.pop();
+    session.remove_track(TRACKS[1]);
     estimate(&mut session, now, 1_300_000);
-    assert_eq!(session.downstreams[0].wanted().0, 2, "and now it is alone");
+    let alone = session.subscriptions.wanted(TRACKS[0]);
+    assert_eq!(alone, Some(Layer(2)), "and now it is alone");
 }
 
 #[test]
@@ -142,8 +167,7 @@ fn keyframes_are_asked_of_a_sender_only_so_often() {
     direct.declare_media(mid, MediaKind::Video);
     direct.expect_stream_rx(ssrc, None, mid, None);
     session.publish(mid, MediaKind::Video);
-    session.streams.push((ssrc, 0, Layer(2)));
-    let track = session.upstreams[0].info.id;
+    let track = session.publications.add_stream(ssrc, Layer(2));
     let mut asked = |after, layer| {
         let at = now + Duration::from_millis(after);
         session.request_keyframe(at, track, Layer(layer))
@@ -160,14 +184,14 @@ fn layer_that_is_no_longer_sent_is_not_waited_for() {
     let now = Instant::now();
     let mut session = session(now);
     for layer in 0..3 {
-        session.note_layer(&packet(TRACKS[0], layer, now));
+        note(&mut session, &packet(TRACKS[0], layer, now));
     }
     assert_eq!(wanted(&session)[0], 2);
     let later = now + LAYER_ALIVE + Duration::from_millis(1);
-    session.note_layer(&packet(TRACKS[0], 0, later));
+    note(&mut session, &packet(TRACKS[0], 0, later));
     assert_eq!(wanted(&session)[0], 0, "the sender has given up the others");
     session.events.clear();
-    session.note_layer(&packet(TRACKS[0], 1, later));
+    note(&mut session, &packet(TRACKS[0], 1, later));
     assert_eq!(wanted(&session)[0], 1);
     let asked = |event: &SessionEvent| matches!(event, SessionEvent::NeedKeyframe(track, layer) if (*track, layer.0) == (TRACKS[0], 1));
     assert!(

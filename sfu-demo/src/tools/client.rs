@@ -17,7 +17,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig}
 use crate::media::codec::{Codec, PayloadTypes};
 use crate::net::tcp::{Inbox, Outbox};
 use crate::net::udp::{self, Bind, RecvBatch, SendBatch};
-use crate::session::build;
+use crate::session::crypto;
 
 /// A client.
 pub struct Client {
@@ -91,7 +91,7 @@ impl Client {
     ) -> io::Result<(Self, String)> {
         let now = Instant::now();
         let mut rtc = RtcConfig::new()
-            .set_crypto_provider(Arc::clone(build::crypto()))
+            .set_crypto_provider(Arc::clone(crypto()))
             .set_rtp_mode(true)
             .build(now);
         if matches!(wire, Wire::Udp(..)) {

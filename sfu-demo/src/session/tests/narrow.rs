@@ -92,37 +92,18 @@ impl World {
     fn new() -> Self {
         let now = Instant::now();
         let mut peer = RtcConfig::new()
-            .set_crypto_provider(Arc::clone(build::crypto()))
+            .set_crypto_provider(Arc::clone(crypto()))
             .set_rtp_mode(true)
             .build(now);
         peer.add_local_candidate(Candidate::host(PEER, "udp").unwrap());
         let mut change = peer.sdp_api();
         change.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
         let (offer, pending) = change.apply().unwrap();
-        let setup = Setup {
-            udp: vec![SERVER],
-            tcp: Vec::new(),
-            estimate: true,
-        };
-        let who = Who {
-            id: ParticipantId(9),
-            room: "room".into(),
-            name: "name".into(),
-            role: Role::Subscribe,
-        };
         let offer = offer.to_sdp_string();
-        let (mut session, answer) =
-            Session::answer_to(&setup, who, &offer, Vec::new(), now).unwrap();
+        let (mut session, answer) = answer_to(&offer, Role::Subscribe, SERVER, now);
         let answer = SdpAnswer::from_sdp_string(&answer).unwrap();
         peer.sdp_api().accept_answer(pending, answer).unwrap();
-        let info = TrackInfo {
-            id: TRACK,
-            participant: ParticipantId(1),
-            name: "camera".into(),
-            video: true,
-            source: Source::Camera,
-        };
-        session.add_track(info, 0);
+        session.add_track(video(TRACK), 0);
         Self {
             now,
             session,
@@ -231,7 +212,7 @@ impl World {
     }
 
     fn layer(&self) -> Option<u8> {
-        Some(self.session.downstreams.first()?.current()?.0)
+        Some(self.session.subscriptions.current(TRACK)?.0)
     }
 
     fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
@@ -270,12 +251,12 @@ fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
     });
     world.pass(Duration::from_secs(10));
     assert_eq!(world.layer(), Some(2));
-    let wide = world.session.estimate.unwrap();
+    let wide = world.session.estimate.get().unwrap();
     assert!(wide > LAYER_RATES[2], "{wide}");
 
     world.down.bits_per_second = NARROW;
     world.until("the estimate and the layer have fallen", |world| {
-        world.layer() == Some(0) && world.session.estimate.unwrap() < 2 * NARROW
+        world.layer() == Some(0) && world.session.estimate.get().unwrap() < 2 * NARROW
     });
     // What is sent then fits, and gets there.
     world.pass(Duration::from_secs(5));
@@ -285,7 +266,7 @@ fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
 
     world.down.bits_per_second = WIDE;
     world.until("both have risen", |world| {
-        world.layer() == Some(2) && world.session.estimate.unwrap() > LAYER_RATES[2]
+        world.layer() == Some(2) && world.session.estimate.get().unwrap() > LAYER_RATES[2]
     });
 }
 

@@ -1,0 +1,62 @@
+//! Whether a peer is still there, and how far its session is from its end.
+
+use std::time::{Duration, Instant};
+
+/// A peer that has not proved for this long that it is there is gone.
+pub(super) const CONSENT: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(super) struct Liveness {
+    /// When the peer last proved that it is there.
+    proved: Instant,
+    /// Whether ICE and DTLS are done.
+    connected: bool,
+    /// Whether the session ends after the next poll.
+    closing: bool,
+    closed: bool,
+}
+
+impl Liveness {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            proved: now,
+            connected: false,
+            closing: false,
+            closed: false,
+        }
+    }
+
+    pub(super) fn prove(&mut self, now: Instant) {
+        self.proved = now;
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.connected = true;
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.proved) > CONSENT
+    }
+
+    /// When [`Liveness::is_silent`] becomes true unless the peer proves again that it is there.
+    pub(super) fn silent_at(&self) -> Instant {
+        self.proved + CONSENT + Duration::from_millis(1)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Ends the session. Returns whether it had not ended before.
+    pub(super) fn end(&mut self) -> bool {
+        !std::mem::replace(&mut self.closed, true)
+    }
+}

@@ -1,0 +1,290 @@
+//! What a peer sends: its tracks, their streams, and how loud it is.
+//!
+//! It reports what comes in; it does not know where that goes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::Rtc;
+use str0m::media::{KeyframeRequestKind, MediaKind, Mid};
+use str0m::rtp::{RtpPacket, Ssrc};
+
+use super::SessionEvent;
+use crate::ids::{ParticipantId, TrackId};
+use crate::media::codec::{self, PayloadTypes};
+use crate::media::{Layer, MediaPacket, Source, TrackInfo};
+
+/// How many tracks a participant may publish.
+pub const MAX_PUBLISHED: usize = 4;
+/// The shortest time between two keyframe requests for one layer of a track.
+const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// How many media sections one message may describe, and how many are remembered.
+const MAX_HINTS: (usize, usize) = (8, 32);
+
+/// A track that the peer sends.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) info: TrackInfo,
+    mid: Mid,
+    /// Whether others have been told of it: they are, once its first packet has come.
+    announced: bool,
+    gone: bool,
+    /// When each layer's last keyframe was requested.
+    keyframe_requested: [Option<Instant>; 3],
+}
+
+/// An RTP stream of a track.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stream {
+    ssrc: Ssrc,
+    /// The index of its [`Upstream`].
+    upstream: usize,
+    layer: Layer,
+}
+
+/// All that a peer sends.
+#[derive(Debug)]
+pub(super) struct Publications {
+    participant: ParticipantId,
+    /// The name that others see.
+    name: Arc<str>,
+    upstreams: Vec<Upstream>,
+    /// At most one for each layer of each track: the one that was last sent.
+    streams: Vec<Stream>,
+    /// What the page says that its media sections are, by their mid.
+    hints: Vec<(String, Source)>,
+    /// How many tracks there have been: the number of the next.
+    count: u16,
+    loudness: Loudness,
+}
+
+/// The level of a voice, smoothed, from which the active speaker is found.
+#[derive(Debug)]
+struct Loudness {
+    /// In dBov, -127 (silent) to 0.
+    level: f32,
+    reported: Option<Instant>,
+}
+
+impl Publications {
+    pub(super) fn new(participant: ParticipantId, name: Arc<str>) -> Self {
+        Self {
+            participant,
+            name,
+            upstreams: Vec::new(),
+            streams: Vec::new(),
+            hints: Vec::new(),
+            count: 0,
+            loudness: Loudness {
+                level: -127.0,
+                reported: None,
+            },
+        }
+    }
+
+    /// Records what the page says that its media sections are.
+    pub(super) fn hint(&mut self, hints: impl IntoIterator<Item = (String, Source)>) {
+        for (mid, source) in hints.into_iter().take(MAX_HINTS.0) {
+            self.hints.retain(|known| known.0 != mid);
+            self.hints.push((mid, source));
+        }
+        self.hints.truncate(MAX_HINTS.1);
+    }
+
+    /// Adds the track of a media section, or brings it back.
+    pub(super) fn add(&mut self, mid: Mid, kind: MediaKind) {
+        if let Some(upstream) = self.find(mid) {
+            if upstream.gone {
+                upstream.gone = false;
+                upstream.announced = false;
+            }
+            return;
+        }
+        let present = self.upstreams.iter().filter(|upstream| !upstream.gone);
+        if present.count() >= MAX_PUBLISHED {
+            return;
+        }
+        let Some(next) = self.count.checked_add(1) else {
+            return;
+        };
+        let video = kind == MediaKind::Video;
+        let hint = self.hints.iter().find(|hint| hint.0 == *mid);
+        let source = hint.map_or(
+            if video {
+                Source::Camera
+            } else {
+                Source::Microphone
+            },
+            |hint| hint.1,
+        );
+        let info = TrackInfo {
+            id: TrackId::new(self.participant, self.count),
+            participant: self.participant,
+            name: Arc::clone(&self.name),
+            video,
+            source,
+        };
+        self.count = next;
+        self.upstreams.push(Upstream {
+            info,
+            mid,
+            announced: false,
+            gone: false,
+            keyframe_requested: [None; 3],
+        });
+    }
+
+    /// Ends the track of a media section.
+    pub(super) fn remove(&mut self, mid: Mid, events: &mut Vec<SessionEvent>) {
+        if let Some(upstream) = self.find(mid)
+            && !upstream.gone
+        {
+            upstream.gone = true;
+            if upstream.announced {
+                events.push(SessionEvent::Unpublished(upstream.info.id));
+            }
+        }
+    }
+
+    fn find(&mut self, mid: Mid) -> Option<&mut Upstream> {
+        self.upstreams
+            .iter_mut()
+            .find(|upstream| upstream.mid == mid)
+    }
+
+    /// Reports a packet. Returns its source if that was not known before.
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        packet: RtpPacket,
+        rtc: &mut Rtc,
+        types: &PayloadTypes,
+        events: &mut Vec<SessionEvent>,
+    ) -> Option<Ssrc> {
+        let ssrc = packet.header.ssrc;
+        let known = self.streams.iter().find(|stream| stream.ssrc == ssrc);
+        let (stream, learnt) = match known.copied() {
+            Some(stream) => (stream, None),
+            None => (self.learn_stream(ssrc, rtc)?, Some(ssrc)),
+        };
+        let upstream = &mut self.upstreams[stream.upstream];
+        let mid = upstream.mid;
+        let Some(codec) = types.codec(&mid, *packet.header.payload_type) else {
+            tracing::debug!(pt = *packet.header.payload_type, %mid, "unknown payload type");
+            return learnt;
+        };
+        if upstream.gone {
+            return learnt;
+        }
+        // A packet of padding alone has an empty payload and is forwarded like any other: a receiver waits for
+        // its number.
+        let packet = MediaPacket {
+            track: upstream.info.id,
+            layer: stream.layer,
+            ssrc: *ssrc,
+            codec,
+            sequence: *packet.seq_no,
+            time: packet.header.timestamp,
+            marker: packet.header.marker,
+            keyframe: codec::starts_keyframe(codec.name, &packet.payload),
+            audio_level: packet.header.ext_vals.audio_level,
+            voice: packet.header.ext_vals.voice_activity,
+            arrived: packet.timestamp,
+            payload: packet.payload,
+        };
+        if !upstream.announced {
+            upstream.announced = true;
+            events.push(SessionEvent::Published(upstream.info.clone()));
+        }
+        if let Some(level) = packet
+            .audio_level
+            .and_then(|level| self.loudness.record(now, level))
+        {
+            events.push(SessionEvent::Level(level));
+        }
+        events.push(SessionEvent::Media(packet));
+        learnt
+    }
+
+    fn learn_stream(&mut self, ssrc: Ssrc, rtc: &mut Rtc) -> Option<Stream> {
+        let mut direct = rtc.direct_api();
+        let received = direct.stream_rx(&ssrc)?;
+        let (mid, layer) = (received.mid(), Layer::of(received.rid()));
+        let mut upstreams = self.upstreams.iter();
+        let upstream = upstreams.position(|upstream| upstream.mid == mid)?;
+        let participant = self.participant.0;
+        tracing::debug!(participant, %mid, layer = layer.0, ssrc = *ssrc, "stream");
+        let stream = Stream {
+            ssrc,
+            upstream,
+            layer,
+        };
+        // A sender that starts again may do so from another source.
+        self.streams
+            .retain(|known| (known.upstream, known.layer) != (upstream, layer));
+        self.streams.push(stream);
+        Some(stream)
+    }
+
+    /// Asks the peer for a keyframe of a track, unless it was asked lately. Returns whether it was asked now.
+    pub(super) fn request_keyframe(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        layer: Layer,
+        rtc: &mut Rtc,
+    ) -> bool {
+        let mut upstreams = self.upstreams.iter();
+        let Some(index) = upstreams.position(|upstream| upstream.info.id == track) else {
+            return false;
+        };
+        let last = &mut self.upstreams[index].keyframe_requested[usize::from(layer.0.min(2))];
+        if last.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAME_INTERVAL) {
+            return false;
+        }
+        let mut streams = self
+            .streams
+            .iter()
+            .filter(|stream| stream.upstream == index);
+        // A track without layers has only the highest, whatever was asked for.
+        let stream = streams
+            .clone()
+            .find(|stream| stream.layer == layer)
+            .or_else(|| streams.next());
+        let Some(stream) = stream else {
+            return false;
+        };
+        *last = Some(now);
+        let mut direct = rtc.direct_api();
+        let Some(received) = direct.stream_rx(&stream.ssrc) else {
+            return false;
+        };
+        received.request_keyframe(KeyframeRequestKind::Pli);
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn add_stream(&mut self, ssrc: Ssrc, layer: Layer) -> TrackId {
+        self.streams.push(Stream {
+            ssrc,
+            upstream: 0,
+            layer,
+        });
+        self.upstreams[0].info.id
+    }
+}
+
+impl Loudness {
+    /// Follows the level slowly. Returns it when others have to be told.
+    fn record(&mut self, now: Instant, level: i8) -> Option<i8> {
+        const REPORT_INTERVAL: Duration = Duration::from_millis(200);
+        self.level += (f32::from(level) - self.level) * 0.1;
+        let due = self
+            .reported
+            .is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
+        due.then(|| {
+            self.reported = Some(now);
+            self.level as i8
+        })
+    }
+}
