@@ -5,31 +5,30 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Shard;
+use super::demux::Route;
+use super::streams::Addresses;
 use crate::ids::{PeerKey, ShardId};
-use crate::mailbox::{Mailbox, Sender};
+use crate::mailbox::Mailbox;
 use crate::messages::{LobbyMessage, Media};
 use crate::net::origin::Origin;
+use crate::net::tcp::{Arrived, Connection};
 use crate::net::udp::RecvBatch;
 use crate::session::Taken;
-use crate::shard::demux::Route;
 use crate::stats::Drop;
 
 impl<M: Mailbox> Shard<M> {
     pub(super) fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<()> {
         for index in 0..self.sockets.len() {
-            match self.sockets[index].0.try_recv(batch) {
-                Ok(_) => {}
-                Err(error) if would_block(&error) => continue,
-                Err(error) => return Err(error),
-            }
-            self.counters.recv_calls += 1;
+            let Some(destination) = self.sockets.receive(index, batch)? else {
+                continue;
+            };
+            self.meter.counters.recv_calls += 1;
             let now = self.now();
-            let destination = self.sockets[index].0.local_addr();
             for datagram in batch.iter() {
-                self.counters.datagrams_in += 1;
-                self.counters.bytes_in += datagram.bytes.len() as u64;
+                self.meter.counters.datagrams_in += 1;
+                self.meter.counters.bytes_in += datagram.bytes.len() as u64;
                 if datagram.bytes.is_empty() {
-                    self.counters.drops.add(Drop::Oversized, 1);
+                    self.meter.counters.drops.add(Drop::Oversized, 1);
                     continue;
                 }
                 let origin = Origin::udp(datagram.source);
@@ -62,7 +61,7 @@ impl<M: Mailbox> Shard<M> {
                     self.directory.learn(key, origin);
                     self.input(now, key, origin, destination, bytes);
                 } else {
-                    self.counters.drops.add(Drop::Stranger, 1);
+                    self.meter.counters.drops.add(Drop::Stranger, 1);
                 }
             }
             Route::Elsewhere(shard) => self.redirect(shard, origin, destination, bytes),
@@ -78,23 +77,24 @@ impl<M: Mailbox> Shard<M> {
                     shard: self.here,
                     request: bytes.into(),
                 };
-                if self.lobby.sender.try_send_high(claim).is_err() {
-                    self.counters.drops.add(Drop::Stranger, 1);
+                if !self.links.try_claim(claim) {
+                    self.meter.counters.drops.add(Drop::Stranger, 1);
                 }
             }
-            Route::Stranger => self.counters.drops.add(Drop::Stranger, 1),
-            Route::Malformed => self.counters.drops.add(Drop::Malformed, 1),
+            Route::Stranger => self.meter.counters.drops.add(Drop::Stranger, 1),
+            Route::Malformed => self.meter.counters.drops.add(Drop::Malformed, 1),
         }
     }
 
     fn redirect(&mut self, shard: ShardId, origin: Origin, destination: SocketAddr, bytes: &[u8]) {
-        self.counters.redirected += 1;
+        self.meter.counters.redirected += 1;
         let bytes = bytes.into();
-        self.shards[shard].media.push(Media::Datagram {
+        let datagram = Media::Datagram {
             origin,
             destination,
             bytes,
-        });
+        };
+        self.links.media(shard, datagram);
     }
 
     fn input(
@@ -110,16 +110,61 @@ impl<M: Mailbox> Shard<M> {
         });
         match taken {
             Some(Taken::Yes) => self.pump(now, key, false),
-            Some(Taken::No) => self.counters.drops.add(Drop::Malformed, 1),
-            Some(Taken::TooManySources) => self.counters.drops.add(Drop::Sources, 1),
+            Some(Taken::No) => self.meter.counters.drops.add(Drop::Malformed, 1),
+            Some(Taken::TooManySources) => self.meter.counters.drops.add(Drop::Sources, 1),
             None => {}
         }
     }
-}
 
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionRefused
-    )
+    /// Takes a connection over, if its first frame is signed by the peer that it names.
+    pub(super) fn connect(&mut self, now: Instant, arrived: Arrived) {
+        let Ok(connection) = Connection::new(arrived) else {
+            return;
+        };
+        let remote = connection.remote();
+        self.hang_up(now, remote);
+        let at = self.streams.insert(connection);
+        self.frames(now, at);
+        let signed = self.directory.knows(Origin::tcp(remote));
+        self.streams.count_first_frame(signed);
+        if !signed {
+            self.hang_up(now, remote);
+        }
+    }
+
+    /// Reads every connection once.
+    pub(super) fn receive_streams(&mut self, now: Instant) {
+        for at in self.streams.slots() {
+            match self.streams.read(at) {
+                Some(Ok(())) => self.frames(now, at),
+                Some(Err(remote)) => self.hang_up(now, remote),
+                None => {}
+            }
+        }
+    }
+
+    /// Handles each whole frame that has been read from a connection as a datagram.
+    fn frames(&mut self, now: Instant, at: usize) {
+        let mut frame = self.streams.take_frame();
+        while let Some(next) = self.streams.next_frame(at, &mut frame) {
+            let Addresses { remote, local } = match next {
+                Ok(addresses) => addresses,
+                Err(remote) => {
+                    self.hang_up(now, remote);
+                    break;
+                }
+            };
+            self.meter.counters.datagrams_in += 1;
+            self.meter.counters.bytes_in += frame.len() as u64;
+            // The connection was brought to the shard of the peer that it names: its frames go to no other.
+            self.datagram(now, Origin::tcp(remote), local, &frame, true);
+        }
+        self.streams.give_back_frame(frame);
+    }
+
+    /// Ends a connection, whose address is nobody's from then on.
+    pub(super) fn hang_up(&mut self, now: Instant, remote: SocketAddr) {
+        self.streams.close(now, remote);
+        self.directory.unlearn(Origin::tcp(remote));
+    }
 }

@@ -3,36 +3,38 @@
 //! Media goes from socket to socket here, or crosses to another shard on the low lane; control comes
 //! on the high lane. Nothing on the media path waits: what does not fit is dropped and counted.
 
-use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::cpu_time;
-use crate::ids::{ParticipantId, PeerKey, ShardId, TrackId};
+use crate::ids::{ParticipantId, PeerKey, ShardId};
 use crate::mailbox::{Mailbox, Message, Receiver};
-use crate::messages::{
-    Control, LobbyMessage, LobbySender, Media, RoomMessage, RoomSender, ShardReceiver, ShardSender,
-};
+use crate::messages::{Control, LobbyMessage, Media, RoomMessage, ShardReceiver};
 use crate::net::origin::Transport;
-use crate::net::udp::{RecvBatch, SendBatch, Socket};
+use crate::net::udp::RecvBatch;
 use crate::session::{Session, SessionEvent};
-use crate::shard::demux::Directory;
-use crate::shard::router::Router;
-use crate::stats::{Counters, Drop, Latency, ShardStats};
+use crate::stats::{Drop, ShardStats};
 
 pub mod demux;
 mod egress;
 mod ingress;
+mod links;
+mod meter;
 mod outbox;
+mod peers;
 pub mod router;
+mod sockets;
 mod streams;
 
-use outbox::Outbox;
+use demux::Directory;
+use links::Links;
+pub use links::Wiring;
+use meter::Meter;
+use peers::Peers;
+use router::Router;
+use sockets::Sockets;
 use streams::Streams;
 
 /// Media that has waited longer than this is of no use to anybody.
@@ -43,57 +45,24 @@ pub(crate) const MAILBOX_BURST: usize = 64;
 /// How many datagrams a look at a socket takes.
 const SOCKET_BURST: usize = 64;
 
-/// What a shard is connected to.
-pub struct Wiring<M: Mailbox> {
-    /// Its number.
-    pub here: ShardId,
-    /// Its own mailbox.
-    pub mailbox: ShardReceiver<M>,
-    /// Every shard's mailbox, its own among them.
-    pub shards: Vec<ShardSender<M>>,
-    /// The room's.
-    pub room: RoomSender<M>,
-    /// The lobby's.
-    pub lobby: LobbySender<M>,
-}
-
-impl<M: Mailbox> std::fmt::Debug for Wiring<M> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wiring")
-            .field("here", &self.here)
-            .finish_non_exhaustive()
-    }
-}
-
-struct Peer {
-    session: Session,
-    dirty: bool,
-}
-
 /// A shard.
 pub struct Shard<M: Mailbox> {
     here: ShardId,
     mailbox: ShardReceiver<M>,
+    /// Taken from the mailbox and not yet handled.
     messages: Vec<Message<Control, Media>>,
     batch: RecvBatch,
-    shards: Vec<Outbox<Control, Media, ShardSender<M>>>,
-    room: Outbox<RoomMessage, Infallible, RoomSender<M>>,
-    lobby: Outbox<LobbyMessage, Infallible, LobbySender<M>>,
-    sockets: Vec<(Socket, SendBatch)>,
+    sockets: Sockets,
     streams: Streams,
-    peers: Vec<Option<Peer>>,
-    free: Vec<PeerKey>,
+    links: Links<M>,
+    peers: Peers,
     directory: Directory,
-    by_participant: HashMap<ParticipantId, PeerKey>,
-    by_track: HashMap<TrackId, PeerKey>,
     router: Router,
-    dirty: VecDeque<PeerKey>,
+    /// Empty between polls; kept for its allocation.
     events: Vec<SessionEvent>,
-    in_flight: Vec<Instant>,
-    counters: Counters,
-    latency: Latency,
+    meter: Meter,
     draining: bool,
-    /// How far this clock is ahead of the system's: not at all, but in tests.
+    /// How far this clock is ahead of the system's: zero, except in tests.
     ahead: Duration,
 }
 
@@ -112,31 +81,19 @@ impl<M: Mailbox> Shard<M> {
     ///
     /// If the executor cannot watch a socket.
     pub fn new(wiring: Wiring<M>, sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
-        let sockets = sockets
-            .into_iter()
-            .map(|socket| Ok((Socket::new(socket)?, SendBatch::new())))
-            .collect::<io::Result<_>>()?;
         Ok(Self {
             here: wiring.here,
             mailbox: wiring.mailbox,
             messages: Vec::with_capacity(MAILBOX_BURST),
             batch: RecvBatch::new(SOCKET_BURST),
-            shards: wiring.shards.into_iter().map(Outbox::new).collect(),
-            room: Outbox::new(wiring.room),
-            lobby: Outbox::new(wiring.lobby),
-            sockets,
+            sockets: Sockets::new(sockets)?,
             streams: Streams::default(),
-            peers: Vec::new(),
-            free: Vec::new(),
+            links: Links::new(wiring.here, wiring.shards, wiring.room, wiring.lobby),
+            peers: Peers::default(),
             directory: Directory::new(),
-            by_participant: HashMap::new(),
-            by_track: HashMap::new(),
             router: Router::new(wiring.here),
-            dirty: VecDeque::new(),
             events: Vec::new(),
-            in_flight: Vec::new(),
-            counters: Counters::default(),
-            latency: Latency::new(),
+            meter: Meter::default(),
             draining: false,
             ahead: Duration::ZERO,
         })
@@ -152,7 +109,7 @@ impl<M: Mailbox> Shard<M> {
         tokio::select! {
             biased;
             taken = self.mailbox.recv_many(&mut self.messages, MAILBOX_BURST) => taken > 0,
-            () = readable(&self.sockets) => true,
+            () = self.sockets.readable() => true,
             () = self.streams.ready() => true,
             () = tokio::time::sleep_until(wake_at) => true,
         }
@@ -176,9 +133,9 @@ impl<M: Mailbox> Shard<M> {
         self.batch = batch;
         received?;
         self.receive_streams(self.now());
-        self.due(self.now());
+        self.peers.mark_due(self.now());
         self.settle()?;
-        Ok(!self.draining || !self.by_participant.is_empty())
+        Ok(!self.draining || !self.peers.is_empty())
     }
 
     fn now(&self) -> Instant {
@@ -186,17 +143,9 @@ impl<M: Mailbox> Shard<M> {
     }
 
     fn next_timeout(&self, now: Instant) -> Instant {
-        let waits = self.room.waits()
-            || self.lobby.waits()
-            || self.shards.iter().any(Outbox::waits)
-            || self.sockets.iter().any(|(_, batch)| !batch.is_empty());
+        let waits = self.links.waits() || self.sockets.waits();
         let latest = now + Duration::from_millis(if waits { 2 } else { 1000 });
-        let timeouts = self
-            .peers
-            .iter()
-            .flatten()
-            .map(|peer| peer.session.timeout());
-        timeouts.fold(latest, Instant::min)
+        self.peers.next_timeout(latest)
     }
 
     fn message(&mut self, now: Instant, message: Message<Control, Media>) {
@@ -204,7 +153,7 @@ impl<M: Mailbox> Shard<M> {
             Message::High(control) => self.control(now, control),
             Message::Low(Media::Packet(packet)) => {
                 if now.saturating_duration_since(packet.arrived) > MAX_AGE {
-                    self.counters.drops.add(Drop::Aged, 1);
+                    self.meter.counters.drops.add(Drop::Aged, 1);
                 } else {
                     self.deliver(now, &packet);
                 }
@@ -246,7 +195,7 @@ impl<M: Mailbox> Shard<M> {
                 self.with_participant(participant, Session::close);
             }
             Control::Interest(track, shard, wanted) => {
-                if !wanted || self.by_track.contains_key(&track) {
+                if !wanted || self.peers.publisher_of(track).is_some() {
                     self.router.remote(track, shard, wanted);
                 }
             }
@@ -256,7 +205,7 @@ impl<M: Mailbox> Shard<M> {
             }
             Control::Drain => {
                 self.draining = true;
-                for key in 0..self.peers.len() {
+                for key in self.peers.keys() {
                     self.isolated(key, Session::close);
                 }
             }
@@ -264,105 +213,65 @@ impl<M: Mailbox> Shard<M> {
     }
 
     fn adopt(&mut self, session: Session) {
-        let key = self.free.pop().unwrap_or_else(|| {
-            self.peers.push(None);
-            self.peers.len() - 1
-        });
-        self.directory.insert(session.ufrag(), key);
-        self.by_participant.insert(session.id, key);
-        self.room.control(RoomMessage::Joined {
+        let ufrag = session.ufrag().to_owned();
+        self.links.room(RoomMessage::Joined {
             id: session.id,
             room: Arc::clone(&session.room),
             name: Arc::clone(&session.name),
             role: session.role,
             shard: self.here,
         });
-        self.peers[key] = Some(Peer {
-            session,
-            dirty: false,
-        });
-        self.mark(key);
+        let key = self.peers.insert(session);
+        self.directory.insert(&ufrag, key);
         if self.draining {
             self.isolated(key, Session::close);
         }
     }
 
-    fn due(&mut self, now: Instant) {
-        for key in 0..self.peers.len() {
-            let due = self.peers[key]
-                .as_ref()
-                .is_some_and(|peer| peer.session.timeout() <= now);
-            if due {
-                self.mark(key);
-            }
-        }
-    }
-
     fn remove(&mut self, key: PeerKey, why: &'static str) {
-        let Some(peer) = self.peers[key].take() else {
+        let Some((session, tracks)) = self.peers.remove(key) else {
             return;
         };
-        let id = peer.session.id;
+        let (id, ufrag) = (session.id, session.ufrag());
         tracing::info!(participant = id.0, why, "gone");
-        self.free.push(key);
         let now = self.now();
-        for origin in self.directory.remove(peer.session.ufrag(), key) {
+        for origin in self.directory.remove(ufrag, key) {
             if origin.transport == Transport::Tcp {
                 self.streams.close(now, origin.address);
             }
         }
-        self.by_participant.remove(&id);
         for interest in self.router.remove_peer(key) {
-            self.tell_owner(Some(interest));
+            self.links.interest(Some(interest));
         }
-        let tracks: Vec<_> = self
-            .by_track
-            .iter()
-            .filter(|entry| *entry.1 == key)
-            .map(|entry| *entry.0)
-            .collect();
         for track in tracks {
-            self.by_track.remove(&track);
             self.router.remove_track(track);
         }
-        self.lobby.control(LobbyMessage::Ended {
-            ufrag: peer.session.ufrag().to_owned(),
+        self.links.lobby(LobbyMessage::Ended {
+            ufrag: ufrag.to_owned(),
         });
-        self.room.control(RoomMessage::Left { participant: id });
-        for shard in (0..self.shards.len()).filter(|shard| *shard != self.here) {
-            let ufrag = peer.session.ufrag().to_owned();
-            self.shards[shard].control(Control::Forget(ufrag));
-        }
+        self.links.room(RoomMessage::Left { participant: id });
+        self.links.forget(ufrag);
     }
 
     fn with_participant(&mut self, id: ParticipantId, job: impl FnOnce(&mut Session)) {
-        if let Some(&key) = self.by_participant.get(&id) {
+        if let Some(key) = self.peers.key_of(id) {
             self.isolated(key, job);
         }
     }
 
     /// Runs a session's code so that a fault in it ends that session alone.
     fn isolated<T>(&mut self, key: PeerKey, job: impl FnOnce(&mut Session) -> T) -> Option<T> {
-        let peer = self.peers[key].as_mut()?;
-        match catch_unwind(AssertUnwindSafe(|| job(&mut peer.session))) {
+        let session = self.peers.session(key)?;
+        match catch_unwind(AssertUnwindSafe(|| job(session))) {
             Ok(result) => {
-                self.mark(key);
+                self.peers.mark(key);
                 Some(result)
             }
             Err(_) => {
-                self.counters.panics += 1;
+                self.meter.counters.panics += 1;
                 self.remove(key, "internal fault");
                 None
             }
-        }
-    }
-
-    fn mark(&mut self, key: PeerKey) {
-        if let Some(peer) = self.peers[key].as_mut()
-            && !peer.dirty
-        {
-            peer.dirty = true;
-            self.dirty.push_back(key);
         }
     }
 
@@ -370,30 +279,17 @@ impl<M: Mailbox> Shard<M> {
         let observed = self.mailbox.observe();
         ShardStats {
             shard: self.here,
-            peers: self.by_participant.len(),
+            peers: self.peers.len(),
             tracks: self.router.len(),
-            counters: self.counters,
+            counters: self.meter.counters,
             tcp: self.streams.counters(),
-            latency: self.latency.summary(),
+            latency: self.meter.latency.summary(),
             high_depth: observed.high_depth,
             low_depth: observed.low_depth,
             sleeps: observed.sleeps,
             cpu: cpu_time::of_thread(),
         }
     }
-}
-
-/// Waits until one of the sockets may have something.
-async fn readable(sockets: &[(Socket, SendBatch)]) {
-    poll_fn(|cx| {
-        for (socket, _) in sockets {
-            if socket.poll_readable(cx).is_ready() {
-                return Poll::Ready(());
-            }
-        }
-        Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(test)]

@@ -8,10 +8,7 @@ use std::time::Instant;
 
 use str0m::net::Transmit;
 
-use super::Shard;
-use crate::mailbox::Mailbox;
-use crate::net::origin::Origin;
-use crate::net::tcp::{Arrived, Connection, Ended};
+use crate::net::tcp::{Connection, Ended};
 use crate::stats::{Counters, Drop, TcpCounters};
 
 /// Connections, by their place and by their other end.
@@ -22,6 +19,13 @@ pub(super) struct Streams {
     by_remote: HashMap<SocketAddr, usize>,
     frame: Vec<u8>,
     counters: TcpCounters,
+}
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) remote: SocketAddr,
+    pub(super) local: SocketAddr,
 }
 
 impl Streams {
@@ -46,7 +50,7 @@ impl Streams {
     }
 
     /// Queues a datagram for the connection that it is to leave by.
-    pub(super) fn pack(&mut self, now: Instant, counters: &mut Counters, transmit: &Transmit) {
+    pub(super) fn push(&mut self, now: Instant, counters: &mut Counters, transmit: &Transmit) {
         let place = self.by_remote.get(&transmit.destination);
         match place.and_then(|&at| self.slots[at].as_mut()) {
             Some(connection) => {
@@ -74,9 +78,9 @@ impl Streams {
                 Err(why) => ended.push((connection.remote(), why)),
             }
         }
-        for (remote, why) in &ended {
-            self.count(*why);
-            self.close(now, *remote);
+        for &(remote, why) in &ended {
+            self.ended(why, remote);
+            self.close(now, remote);
         }
         ended.into_iter().map(|(remote, _)| remote).collect()
     }
@@ -91,7 +95,8 @@ impl Streams {
         }
     }
 
-    fn insert(&mut self, connection: Connection) -> usize {
+    /// Adds a connection and returns its slot.
+    pub(super) fn insert(&mut self, connection: Connection) -> usize {
         let at = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -101,79 +106,70 @@ impl Streams {
         at
     }
 
-    fn count(&mut self, why: Ended) {
+    /// Every slot that a connection has or had.
+    pub(super) fn slots(&self) -> std::ops::Range<usize> {
+        0..self.slots.len()
+    }
+
+    /// Reads a connection once. `None` means that there is none in this slot.
+    ///
+    /// # Errors
+    ///
+    /// The remote address of a connection that has ended.
+    pub(super) fn read(&mut self, at: usize) -> Option<Result<(), SocketAddr>> {
+        let connection = self.slots[at].as_mut()?;
+        let read = connection.read();
+        let remote = connection.remote();
+        Some(read.map_err(|why| self.ended(why, remote)))
+    }
+
+    /// Copies the next whole frame of a connection into `frame`. `None` means that there is none.
+    ///
+    /// # Errors
+    ///
+    /// The remote address of a connection that has ended.
+    pub(super) fn next_frame(
+        &mut self,
+        at: usize,
+        frame: &mut Vec<u8>,
+    ) -> Option<Result<Addresses, SocketAddr>> {
+        let connection = self.slots[at].as_mut()?;
+        let (remote, local) = (connection.remote(), connection.local());
+        match connection.frame() {
+            Ok(bytes) => {
+                frame.clear();
+                frame.extend_from_slice(bytes?);
+                self.counters.frames_in += 1;
+                Some(Ok(Addresses { remote, local }))
+            }
+            Err(why) => Some(Err(self.ended(why, remote))),
+        }
+    }
+
+    /// The buffer for a frame, to be given back.
+    pub(super) fn take_frame(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.frame)
+    }
+
+    pub(super) fn give_back_frame(&mut self, frame: Vec<u8>) {
+        self.frame = frame;
+    }
+
+    /// Counts a new connection: whether a peer of this shard signed its first frame.
+    pub(super) fn count_first_frame(&mut self, signed: bool) {
+        if signed {
+            self.counters.accepted += 1;
+        } else {
+            self.counters.strangers += 1;
+        }
+    }
+
+    fn ended(&mut self, why: Ended, remote: SocketAddr) -> SocketAddr {
         match why {
             Ended::Gone => {}
             Ended::Malformed => self.counters.malformed += 1,
             Ended::Stalled => self.counters.stalled += 1,
         }
-    }
-}
-
-impl<M: Mailbox> Shard<M> {
-    /// Takes a connection over, if its first frame is signed by the peer that it names.
-    pub(super) fn connect(&mut self, now: Instant, arrived: Arrived) {
-        let Ok(connection) = Connection::new(arrived) else {
-            return;
-        };
-        let remote = connection.remote();
-        self.hang_up(now, remote);
-        let at = self.streams.insert(connection);
-        self.frames(now, at);
-        if self.directory.knows(Origin::tcp(remote)) {
-            self.streams.counters.accepted += 1;
-        } else {
-            self.streams.counters.strangers += 1;
-            self.hang_up(now, remote);
-        }
-    }
-
-    /// Reads every connection once.
-    pub(super) fn receive_streams(&mut self, now: Instant) {
-        for at in 0..self.streams.slots.len() {
-            let Some(connection) = self.streams.slots[at].as_mut() else {
-                continue;
-            };
-            let remote = connection.remote();
-            match connection.read() {
-                Ok(()) => self.frames(now, at),
-                Err(why) => {
-                    self.streams.count(why);
-                    self.hang_up(now, remote);
-                }
-            }
-        }
-    }
-
-    /// Takes each whole frame that has been read of a connection for a datagram.
-    fn frames(&mut self, now: Instant, at: usize) {
-        let mut frame = std::mem::take(&mut self.streams.frame);
-        while let Some(connection) = self.streams.slots[at].as_mut() {
-            let (remote, local) = (connection.remote(), connection.local());
-            match connection.frame() {
-                Ok(Some(bytes)) => {
-                    frame.clear();
-                    frame.extend_from_slice(bytes);
-                }
-                Ok(None) => break,
-                Err(why) => {
-                    self.streams.count(why);
-                    self.hang_up(now, remote);
-                    break;
-                }
-            }
-            self.streams.counters.frames_in += 1;
-            self.counters.datagrams_in += 1;
-            self.counters.bytes_in += frame.len() as u64;
-            // It was brought to the shard of the peer that it names, and goes to no other.
-            self.datagram(now, Origin::tcp(remote), local, &frame, true);
-        }
-        self.streams.frame = frame;
-    }
-
-    /// Ends a connection, whose address is nobody's from then on.
-    pub(super) fn hang_up(&mut self, now: Instant, remote: SocketAddr) {
-        self.streams.close(now, remote);
-        self.directory.unlearn(Origin::tcp(remote));
+        remote
     }
 }

@@ -1,14 +1,17 @@
 //! One shard with peers that speak by sockets, driven by hand: what a fault in one of them does, and
 //! what is left of one who goes silent.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 
 use str0m::media::MediaKind;
 
 use super::*;
 use crate::control::rooms::Rooms;
+use crate::ids::TrackId;
 use crate::mailbox::mesh::Mesh;
 use crate::media::codec::{Codec, Name};
+use crate::messages::ShardSender;
 use crate::net::udp::Bind;
 use crate::session::Role;
 use crate::session::build::{Setup, Who};
@@ -95,8 +98,8 @@ impl Rig {
     }
 
     fn session(&mut self, id: ParticipantId) -> &mut Session {
-        let key = self.shard.by_participant[&id];
-        &mut self.shard.peers[key].as_mut().unwrap().session
+        let key = self.shard.peers.key_of(id).unwrap();
+        self.shard.peers.session(key).unwrap()
     }
 
     /// Lets the clients speak if they are to, and the shard and the room do what there is to do.
@@ -175,16 +178,16 @@ async fn fault_in_the_code_of_one_peer_ends_that_peer_alone() {
             let add = Control::AddTrack(victim, track, 0);
             rig.control.try_send_high(add).unwrap();
         }
-        let gone = |rig: &Rig| !rig.shard.by_participant.contains_key(&victim);
+        let gone = |rig: &Rig| rig.shard.peers.key_of(victim).is_none();
         rig.until("the peer with the fault is gone", gone).await;
-        assert_eq!(rig.shard.counters.panics, 1, "{place} ({count})");
+        assert_eq!(rig.shard.meter.counters.panics, 1, "{place} ({count})");
         let before = rig.heard[2];
         rig.until("the other goes on hearing", |rig| {
             rig.heard[2] > before + 200
         })
         .await;
-        assert_eq!(rig.shard.counters.panics, 1);
-        assert!(rig.shard.by_participant.contains_key(&other));
+        assert_eq!(rig.shard.meter.counters.panics, 1);
+        assert!(rig.shard.peers.key_of(other).is_some());
         assert_eq!(rig.ended, 1, "the lobby has been told");
         assert_eq!(rig.rooms()[0].participants, 2, "and the room");
     }
@@ -204,8 +207,8 @@ async fn fault_in_the_code_of_a_publisher_leaves_its_players() {
     }
     let rooms = rig.rooms();
     assert_eq!((rooms[0].participants, rooms[0].tracks), (1, 0));
-    assert_eq!(rig.shard.by_participant.len(), 1);
-    assert!(rig.shard.by_track.is_empty() && rig.shard.router.is_empty());
+    assert_eq!(rig.shard.peers.len(), 1);
+    assert!(rig.shard.peers.tracks().next().is_none() && rig.shard.router.is_empty());
 }
 
 #[tokio::test]
@@ -221,7 +224,7 @@ async fn peers_who_go_silent_are_removed_and_leave_nothing_behind() {
     for _ in 0..20 {
         rig.round(false).await;
     }
-    assert_eq!(rig.shard.by_participant.len(), 3);
+    assert_eq!(rig.shard.peers.len(), 3);
     rig.shard.ahead = Duration::from_secs(21);
     let start = Instant::now();
     while rig.ended < 3 {
@@ -229,12 +232,10 @@ async fn peers_who_go_silent_are_removed_and_leave_nothing_behind() {
         rig.round(false).await;
     }
     let shard = &rig.shard;
-    assert!(shard.by_participant.is_empty() && shard.by_track.is_empty());
+    assert!(shard.peers.has_forgotten_all());
     assert!(shard.directory.is_empty(), "{:?}", shard.directory);
     assert!(shard.router.is_empty());
-    assert!(shard.peers.iter().all(Option::is_none));
-    assert_eq!(shard.free.len(), shard.peers.len());
-    assert_eq!(shard.counters.panics, 0);
+    assert_eq!(shard.meter.counters.panics, 0);
     assert!(rig.rooms().is_empty());
 }
 
@@ -244,7 +245,7 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
     rig.join();
     rig.join();
     rig.until("it hears", |rig| rig.heard[1] > 10).await;
-    let track = *rig.shard.by_track.keys().next().unwrap();
+    let track = rig.shard.peers.tracks().next().unwrap();
     let now = rig.shard.now();
     let waited = |age: Duration| {
         let packet = crate::media::MediaPacket {
@@ -267,7 +268,7 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
         Message::Low(Media::Packet(packet))
     };
     let counted = |rig: &Rig| {
-        let counters = &rig.shard.counters;
+        let counters = &rig.shard.meter.counters;
         (counters.drops.of(Drop::Aged), counters.media_out)
     };
     let before = counted(&rig);

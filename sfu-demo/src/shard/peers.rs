@@ -1,0 +1,136 @@
+//! The peers of a shard by key, participant and published track, and those that have something to say.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use crate::ids::{ParticipantId, PeerKey, TrackId};
+use crate::session::Session;
+
+struct Peer {
+    session: Session,
+    /// Whether it is in the queue of those that have to be polled.
+    dirty: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Peers {
+    slots: Vec<Option<Peer>>,
+    free: Vec<PeerKey>,
+    by_participant: HashMap<ParticipantId, PeerKey>,
+    by_track: HashMap<TrackId, PeerKey>,
+    dirty: VecDeque<PeerKey>,
+}
+
+impl Peers {
+    pub(super) fn insert(&mut self, session: Session) -> PeerKey {
+        let key = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.by_participant.insert(session.id, key);
+        self.slots[key] = Some(Peer {
+            session,
+            dirty: false,
+        });
+        self.mark(key);
+        key
+    }
+
+    /// Removes a peer. Returns its session and the tracks that it published.
+    pub(super) fn remove(&mut self, key: PeerKey) -> Option<(Session, Vec<TrackId>)> {
+        let peer = self.slots[key].take()?;
+        self.free.push(key);
+        self.by_participant.remove(&peer.session.id);
+        let published = self.by_track.extract_if(|_, publisher| *publisher == key);
+        let tracks = published.map(|(track, _)| track).collect();
+        Some((peer.session, tracks))
+    }
+
+    pub(super) fn session(&mut self, key: PeerKey) -> Option<&mut Session> {
+        Some(&mut self.slots[key].as_mut()?.session)
+    }
+
+    pub(super) fn key_of(&self, participant: ParticipantId) -> Option<PeerKey> {
+        self.by_participant.get(&participant).copied()
+    }
+
+    pub(super) fn publisher_of(&self, track: TrackId) -> Option<PeerKey> {
+        self.by_track.get(&track).copied()
+    }
+
+    pub(super) fn publish(&mut self, track: TrackId, key: PeerKey) {
+        self.by_track.insert(track, key);
+    }
+
+    pub(super) fn unpublish(&mut self, track: TrackId) {
+        self.by_track.remove(&track);
+    }
+
+    /// Every key that a peer has or had.
+    pub(super) fn keys(&self) -> std::ops::Range<PeerKey> {
+        0..self.slots.len()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_participant.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_participant.is_empty()
+    }
+
+    /// Queues a peer to be polled.
+    pub(super) fn mark(&mut self, key: PeerKey) {
+        if let Some(peer) = self.slots[key].as_mut()
+            && !peer.dirty
+        {
+            peer.dirty = true;
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Queues every peer whose time has come.
+    pub(super) fn mark_due(&mut self, now: Instant) {
+        for key in self.keys() {
+            let due = self.slots[key]
+                .as_ref()
+                .is_some_and(|peer| peer.session.timeout() <= now);
+            if due {
+                self.mark(key);
+            }
+        }
+    }
+
+    /// The next peer to be polled.
+    pub(super) fn next_marked(&mut self) -> Option<PeerKey> {
+        while let Some(key) = self.dirty.pop_front() {
+            if let Some(peer) = self.slots[key].as_mut() {
+                peer.dirty = false;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// When the first peer is due, but no later than `latest`.
+    pub(super) fn next_timeout(&self, latest: Instant) -> Instant {
+        let peers = self.slots.iter().flatten();
+        peers
+            .map(|peer| peer.session.timeout())
+            .fold(latest, Instant::min)
+    }
+
+    #[cfg(test)]
+    pub(super) fn tracks(&self) -> impl Iterator<Item = TrackId> + '_ {
+        self.by_track.keys().copied()
+    }
+
+    /// Whether no peer, no track and no used slot is left.
+    #[cfg(test)]
+    pub(super) fn has_forgotten_all(&self) -> bool {
+        self.is_empty()
+            && self.by_track.is_empty()
+            && self.slots.iter().all(Option::is_none)
+            && self.free.len() == self.slots.len()
+    }
+}
