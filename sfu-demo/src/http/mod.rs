@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -26,6 +26,7 @@ mod error;
 pub mod limit;
 mod metrics;
 mod page;
+mod request;
 pub mod token;
 mod whip;
 
@@ -33,6 +34,7 @@ pub use app::{App, Mailboxes};
 use error::Error;
 use metrics::prometheus;
 use page::{icon, page, panel, script, style};
+use request::{TokenQuery, bearer, display_name, room_name};
 use whip::{gone, no_trickle, offers, whep, whip};
 
 /// The routes.
@@ -68,43 +70,6 @@ async fn health<M: Mailbox>(State(app): State<Arc<App<M>>>) -> Response {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
     } else {
         "ok\n".into_response()
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct TokenQuery {
-    token: Option<String>,
-}
-
-fn bearer<'a>(headers: &'a HeaderMap, query: &'a TokenQuery) -> Option<&'a str> {
-    let header = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    header
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .or(query.token.as_deref())
-}
-
-fn room_name(room: &str) -> Result<Arc<str>, Error> {
-    let fits = (1..=64).contains(&room.len());
-    let plain = room
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if fits && plain {
-        Ok(room.into())
-    } else {
-        Err(Error::BadRoom)
-    }
-}
-
-/// A name as others see it: without control characters, and not endless.
-fn display_name(name: &str) -> Arc<str> {
-    let clean: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-    let clean = clean.trim();
-    if clean.is_empty() {
-        "Guest".into()
-    } else {
-        clean.into()
     }
 }
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::error::Error;
-use super::{TokenQuery, bearer, room_name};
+use super::request::{TokenQuery, bearer, room_name};
 use crate::mailbox::Mailbox;
 use crate::messages::Join;
 use crate::session::Role;

@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::MAX_DATAGRAM;
+/// The largest datagram that is taken; a longer one is dropped and counted.
+pub const MAX_DATAGRAM: usize = 1500;
 
 /// Room for one datagram: one byte more than is taken shows that a datagram was longer.
 pub(super) const SLOT: usize = MAX_DATAGRAM + 1;

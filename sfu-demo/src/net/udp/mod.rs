@@ -20,10 +20,7 @@ mod sys;
 #[path = "portable.rs"]
 mod sys;
 
-pub use batch::{Datagram, RecvBatch, SendBatch, Stored};
-
-/// The largest datagram that is taken; a longer one is dropped and counted.
-pub const MAX_DATAGRAM: usize = 1500;
+pub use batch::{Datagram, MAX_DATAGRAM, RecvBatch, SendBatch, Stored};
 
 /// How a socket is bound.
 #[derive(Debug, Clone, Copy)]

@@ -10,9 +10,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use quanta::Instant;
 
+use super::load::{Load, Run, histogram};
 use super::place::{Part, Placed};
 use super::schedule::{Schedule, wait_until};
-use super::{Load, Run, histogram};
 use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
 use crate::shard::MAILBOX_BURST;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Line, Report};
+use super::report::{Line, Report};
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 110.0;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{Load, Run};
+use super::load::{Load, Run};
 
 /// Some latencies in microseconds, each the median over the runs, but for the longest.
 #[derive(Debug, Clone, Copy, Default, Serialize)]

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use quanta::Instant;
 
+use super::load::{Load, Run};
 use super::place::{Part, Placed};
 use super::schedule::{Schedule, age, stamp, wait_until};
-use super::{Load, Run};
 use crate::cpu_time;
 use crate::mailbox::Mailbox;
 use crate::net::udp::{Bind, RecvBatch, SendBatch, recv_direct, send_direct};

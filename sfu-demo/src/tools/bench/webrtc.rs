@@ -9,9 +9,9 @@ use std::time::Duration;
 use quanta::Instant;
 use str0m::media::MediaKind;
 
+use super::load::{Load, Run};
 use super::place::{Part, Placed};
 use super::schedule::{Schedule, age, stamp};
-use super::{Load, Run};
 use crate::mailbox::Mailbox;
 use crate::net::udp::RecvBatch;
 use crate::session::Role;
