@@ -5,7 +5,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod config;
 pub mod control;
 pub mod cpu_time;
 pub mod http;

@@ -7,17 +7,17 @@ use std::{fmt, fs, io};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::control::admission::Limits;
-use crate::mailbox::Kind;
-use crate::server::Options;
+use sfu_demo::control::admission::Limits;
+use sfu_demo::mailbox::Kind;
+use sfu_demo::server::Options;
 
 /// What `serve` can be told.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ServeArgs {
+pub(super) struct ServeArgs {
     /// Where HTTP listens [default: 127.0.0.1:8080]
     #[arg(long, env = "SFU_LISTEN", value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
+    pub(super) listen: Option<SocketAddr>,
 
     /// An address of this host for media; may be given more than once [default: loopback and the
     /// address that others use]
@@ -27,64 +27,64 @@ pub struct ServeArgs {
         value_name = "IP",
         value_delimiter = ','
     )]
-    pub media_address: Vec<IpAddr>,
+    pub(super) media_address: Vec<IpAddr>,
 
     /// The port for media [default: any]
     #[arg(long, env = "SFU_MEDIA_PORT", value_name = "PORT")]
-    pub media_port: Option<u16>,
+    pub(super) media_port: Option<u16>,
 
     /// Let no media go by UDP
     #[arg(long, env = "SFU_NO_UDP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub no_udp: Option<bool>,
+    pub(super) no_udp: Option<bool>,
 
     /// Let no media go by TCP, which is there for networks that let no UDP through
     #[arg(long, env = "SFU_NO_TCP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub no_tcp: Option<bool>,
+    pub(super) no_tcp: Option<bool>,
 
     /// How many shards, each with a thread of its own [default: one a core, at most 8]
     #[arg(long, env = "SFU_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub shards: Option<u16>,
+    pub(super) shards: Option<u16>,
 
     /// Which mailbox the actors have [default: mesh]
     #[arg(long, env = "SFU_MAILBOX", value_enum)]
     #[serde(skip)]
-    pub mailbox: Option<Kind>,
+    pub(super) mailbox: Option<Kind>,
 
     /// The secret of room tokens, at least 32 bytes; without it everybody on this machine may join
     /// every room, and the server refuses to listen for others
     #[arg(long, env = "SFU_SECRET", value_name = "TEXT", hide_env_values = true)]
-    pub secret: Option<String>,
+    pub(super) secret: Option<String>,
 
     /// How many may be in a room [default: 64]
     #[arg(long, env = "SFU_ROOM_LIMIT", value_name = "N")]
-    pub room_limit: Option<usize>,
+    pub(super) room_limit: Option<usize>,
 
     /// How many may be on the server [default: 1024]
     #[arg(long, env = "SFU_SERVER_LIMIT", value_name = "N")]
-    pub server_limit: Option<usize>,
+    pub(super) server_limit: Option<usize>,
 
     /// How many joins an address may make at once; a tenth of it a second after that [default: 30]
     #[arg(long, env = "SFU_JOIN_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub join_burst: Option<u32>,
+    pub(super) join_burst: Option<u32>,
 
     /// How long those who are there may stay after SIGTERM, in seconds, while nobody joins any more
     /// and /healthz says so; a second SIGTERM ends it [default: 0]
     #[arg(long, env = "SFU_DRAIN", value_name = "SECONDS")]
-    pub drain: Option<u16>,
+    pub(super) drain: Option<u16>,
 
     /// Write logs as JSON
     #[arg(long, env = "SFU_LOG_JSON", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub log_json: Option<bool>,
+    pub(super) log_json: Option<bool>,
 
     /// A TOML file with any of the above, by the flags' names
     #[arg(long, env = "SFU_CONFIG", value_name = "FILE")]
     #[serde(skip)]
-    pub config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
 }
 
 /// Why a configuration cannot be used.
 #[derive(Debug)]
-pub enum ConfigError {
+pub(super) enum ConfigError {
     /// The file cannot be read.
     Read(PathBuf, io::Error),
     /// The file says something that cannot be meant.
@@ -108,7 +108,7 @@ impl ServeArgs {
     /// # Errors
     ///
     /// If the file cannot be read or used.
-    pub fn with_file(self) -> Result<Self, ConfigError> {
+    pub(super) fn with_file(self) -> Result<Self, ConfigError> {
         let Some(path) = self.config.clone() else {
             return Ok(self);
         };
@@ -164,14 +164,12 @@ impl ServeArgs {
     }
 
     /// Which mailbox.
-    #[must_use]
-    pub fn mailbox(&self) -> Kind {
+    pub(super) fn mailbox(&self) -> Kind {
         self.mailbox.unwrap_or(Kind::DEFAULT)
     }
 
     /// The server's options.
-    #[must_use]
-    pub fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         let default = Options::default();
         let burst = self.join_burst.unwrap_or(default.join_rate.0);
         Options {

@@ -1,0 +1,3 @@
+//! The error of a command, which is printed.
+
+pub(super) type Failure = Box<dyn std::error::Error>;

@@ -1,0 +1,73 @@
+//! `sfu-demo relay`: plain RTP from one port to many.
+
+use std::net::SocketAddr;
+
+use sfu_demo::mailbox::kind::OnMailbox;
+use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::tools::relay;
+
+use super::failure::Failure;
+use super::logs;
+use super::stop::Stop;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RelayArgs {
+    /// Where RTP comes in
+    #[arg(long, default_value = "127.0.0.1:5004", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where it goes; may be given more than once
+    #[arg(
+        long,
+        required = true,
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ','
+    )]
+    to: Vec<SocketAddr>,
+    /// How many shards share the subscribers, each with a thread of its own
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    shards: u16,
+    /// Which mailbox packets cross shards by
+    #[arg(long, value_enum, default_value_t = Kind::DEFAULT)]
+    mailbox: Kind,
+    /// Allow addresses of other machines, although plain RTP is not encrypted
+    #[arg(long)]
+    allow_remote: bool,
+    /// How many packets go to one subscriber back to back
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    burst: u16,
+}
+
+pub(super) fn run(args: RelayArgs) -> Result<(), Failure> {
+    args.mailbox.with(RunRelay(args))
+}
+
+struct RunRelay(RelayArgs);
+
+impl OnMailbox for RunRelay {
+    type Output = Result<(), Failure>;
+
+    fn run<M: Mailbox>(self) -> Self::Output {
+        logs::start(false);
+        let args = self.0;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let options = relay::Options {
+            listen: args.listen,
+            to: args.to,
+            shards: args.shards.into(),
+            allow_remote: args.allow_remote,
+            burst: args.burst.into(),
+        };
+        let subscribers = options.to.len();
+        let stats = runtime.block_on(async {
+            let mut stop = Stop::new()?;
+            let relay = relay::start::<M>(options).await?;
+            println!("RTP to {} goes to {subscribers} subscribers.", relay.listen);
+            stop.asked().await?;
+            relay.stop()
+        })?;
+        println!("{}", serde_json::to_string_pretty(&stats)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! The server, until a signal stops it.
+
+use std::time::Duration;
+
+use sfu_demo::mailbox::Mailbox;
+use sfu_demo::mailbox::kind::OnMailbox;
+use sfu_demo::server;
+
+use super::config::ServeArgs;
+use super::failure::Failure;
+use super::logs;
+use super::stop::Stop;
+
+pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
+    let args = args.with_file()?;
+    logs::start(args.log_json.unwrap_or(false));
+    args.mailbox().with(Serve(args))
+}
+
+struct Serve(ServeArgs);
+
+impl OnMailbox for Serve {
+    type Output = Result<(), Failure>;
+
+    fn run<M: Mailbox>(self) -> Self::Output {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let mut stop = Stop::new()?;
+            let options = self.0.options();
+            let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
+            let shards = options.shards;
+            let server = server::start::<M>(options).await?;
+            let url = format!("http://{}/", server.http);
+            println!("Open {url} in two browser tabs.");
+            tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");
+            stop.asked().await?;
+            if !drain.is_zero() {
+                tracing::info!(
+                    seconds = drain.as_secs(),
+                    "draining: nobody may join any more"
+                );
+                tokio::select! {
+                    outcome = tokio::time::timeout(drain, server.drain()) => {
+                        tracing::info!(all_left = outcome.is_ok(), "drained");
+                    }
+                    asked = stop.asked() => asked?,
+                }
+            }
+            tracing::info!("stopping: everybody is told goodbye");
+            let clean = server.stop(Duration::from_secs(10)).await;
+            if clean {
+                Ok(())
+            } else {
+                Err("not everything ended in time".into())
+            }
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! `sfu-demo token`: signs a room token.
+
+use std::time::Duration;
+
+use sfu_demo::http::token::{Claims, Keys};
+
+use super::failure::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TokenArgs {
+    /// The room
+    #[arg(long)]
+    room: String,
+    /// The server's secret
+    #[arg(long, env = "SFU_SECRET", hide_env_values = true)]
+    secret: String,
+    /// How long it lasts, in seconds
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
+    /// The bearer may only receive
+    #[arg(long, conflicts_with = "publish_only")]
+    subscribe_only: bool,
+    /// The bearer may only send
+    #[arg(long)]
+    publish_only: bool,
+    /// The bearer may look at the server's figures
+    #[arg(long)]
+    operator: bool,
+}
+
+pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
+    if args.secret.len() < Keys::MIN_SECRET {
+        return Err(format!("the secret must have at least {} bytes", Keys::MIN_SECRET).into());
+    }
+    let claims = Claims {
+        room: args.room,
+        exp: 0,
+        publish: !args.subscribe_only,
+        subscribe: !args.publish_only,
+        operator: args.operator,
+    };
+    let token =
+        Keys::new(args.secret.as_bytes()).sign(claims, Duration::from_secs(args.seconds))?;
+    println!("{token}");
+    Ok(())
+}
