@@ -103,6 +103,9 @@ class Module:
         self.uses = []  # (name or "*", path, line, exported)
         self.paths = []  # (path, line)
 
+    def path(self):
+        return (*self.parent.path(), self.name) if self.parent else ()
+
     def walk(self):
         yield self
         for named in self.children.values():
@@ -130,7 +133,7 @@ class Crate:
 
     def _scan(self, module, toks, folder, top):
         """Scans items and code. `folder` holds the files of this module's children."""
-        at, path_attribute = 0, None
+        at, path_attribute, macro_exported = 0, None, False
         while at < len(toks):
             text, line, kind = toks[at]
             following = toks[at + 1][0] if at + 1 < len(toks) else ""
@@ -139,6 +142,7 @@ class Crate:
                 end = close(toks, opening)
                 if toks[opening + 1][0] == "path":
                     path_attribute = toks[opening + 3][0].strip('"')
+                macro_exported |= toks[opening + 1][0] == "macro_export"
                 at = end + 1
             elif text == "use" and kind == "ident":
                 end = next(i for i in range(at, len(toks)) if toks[i][0] == ";")
@@ -161,6 +165,10 @@ class Crate:
                 path_attribute = None
             elif text == "macro_rules" and following == "!":
                 module.items[toks[at + 2][0]] = "macro"
+                if macro_exported and module is not module.root:
+                    path = ("crate", *module.path(), toks[at + 2][0])
+                    module.root.uses.append((toks[at + 2][0], path, line, True))
+                macro_exported = False
                 at += 3
             elif kind == "ident" and text in ITEMS and top and at + 1 < len(toks) and toks[at + 1][2] == "ident":
                 if following not in ("fn", "unsafe", "extern", "async"):
