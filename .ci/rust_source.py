@@ -144,6 +144,8 @@ class Crate:
                     path_attribute = toks[opening + 3][0].strip('"')
                 macro_exported |= toks[opening + 1][0] == "macro_export"
                 at = end + 1
+            elif text == "pub" and following == "(" and toks[at + 2][0] in ("in", "crate", "super", "self"):
+                at = close(toks, at + 1) + 1
             elif text == "use" and kind == "ident":
                 end = next(i for i in range(at, len(toks)) if toks[i][0] == ";")
                 self._use(module, toks[at + 1 : end], [], toks[at - 1][0] in ("pub", ")") and at > 0)
