@@ -29,10 +29,6 @@ impl Actor for Oracle {
         }
         Ok(())
     }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 #[tokio::main(flavor = "current_thread")]

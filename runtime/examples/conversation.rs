@@ -20,10 +20,6 @@ impl Actor for Translator {
     type HighPriorityMsg = ();
     type LowPriorityMsg = Question;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, question: Question, _: &mut Context<Self>) -> ActorResult {
         let word = question.body();
         assert_ne!(word, self.unbearable);

@@ -54,14 +54,6 @@ impl Actor for Node {
         Ok(())
     }
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_child_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
         assert!(matches!(notice.reason, ExitReason::Stopped));
         Ok(())

@@ -41,14 +41,6 @@ impl Actor for Generator {
     type HighPriorityMsg = ();
     type LowPriorityMsg = ();
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         let mut room = self.worker.clone();
         actor_loop!(self, ctx,
@@ -73,14 +65,6 @@ struct Heartbeat {
 impl Actor for Heartbeat {
     type HighPriorityMsg = ();
     type LowPriorityMsg = ();
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         let mut tick = interval(self.rate);
@@ -159,14 +143,6 @@ impl Actor for Logger {
     type HighPriorityMsg = ();
     type LowPriorityMsg = u64;
     const BATCH: usize = LOGGED;
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 
     async fn on_low_batch(
         &mut self,

@@ -15,10 +15,6 @@ impl Actor for Board {
     type HighPriorityMsg = ();
     type LowPriorityMsg = u32;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, price: u32, _: &mut Context<Self>) -> ActorResult {
         self.prices.push(price);
         Ok(())

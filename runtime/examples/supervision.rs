@@ -38,10 +38,6 @@ impl Actor for Worker {
         }
     }
 
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
         self.log.lock().unwrap().push(format!("-{}", self.name));
         Ok(())
@@ -84,10 +80,6 @@ impl Actor for Supervisor {
         _: &mut Context<Self>,
     ) -> ActorResult {
         let _ = second.send(self.workers[1].0.clone()); // whoever asked may have gone
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 }

@@ -29,10 +29,6 @@ impl Actor for Worker {
     type HighPriorityMsg = ();
     type LowPriorityMsg = Job;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, job: Job, _: &mut Context<Self>) -> ActorResult {
         match job {
             Job::Number(number) => drop(self.done.fetch_add(number, Ordering::Relaxed)),

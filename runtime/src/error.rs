@@ -3,7 +3,7 @@
 //! A failed send gives the message back. This module does not say why an actor ended: that is
 //! [`ExitReason`](crate::ExitReason).
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{any::type_name, error::Error, fmt, sync::Arc};
 
 use crate::id::ActorId;
 
@@ -37,6 +37,17 @@ impl ActorError {
     /// Makes an error of a text.
     pub fn msg(text: impl fmt::Display) -> Self {
         Self(Arc::new(Text(text.to_string())))
+    }
+
+    /// The actor `A` has received an `M` but does not implement the hook for it.
+    #[cold]
+    pub(crate) fn no_hook<A, M>(hook: &str) -> Self {
+        let (actor, message) = (type_name::<A>(), type_name::<M>());
+        let class = if hook == "on_high" { "high" } else { "low" };
+        Self::msg(format_args!(
+            "{actor} received a {class}-priority message of type {message} \
+             but does not implement `{hook}`"
+        ))
     }
 
     /// The error inside, for instance to downcast it.

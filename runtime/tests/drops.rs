@@ -259,10 +259,6 @@ impl Actor for Batcher {
         Ok(())
     }
 
-    async fn on_low(&mut self, _: Counted, _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low_batch(
         &mut self,
         batch: &mut Batch<Counted>,

@@ -100,10 +100,6 @@ impl Actor for Parent {
         Ok(())
     }
 
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_child_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
         self.log.add(format!("{} {}", notice.name, notice.reason));
         Ok(())
@@ -236,9 +232,6 @@ async fn never_empty_mailbox_yields_to_other_tasks() {
     impl Actor for Loop {
         type HighPriorityMsg = ();
         type LowPriorityMsg = ();
-        async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
         async fn on_low(&mut self, _: (), ctx: &mut Context<Self>) -> ActorResult {
             self.0 += 1;
             assert!(self.0 < 1_000_000, "nobody else gets a turn");
@@ -335,10 +328,6 @@ impl Actor for Gatherer {
         let batch = ctx.take_batch();
         let _ = reply.send(batch.len());
         ctx.put_batch(batch);
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: u32, _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 

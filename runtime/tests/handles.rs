@@ -287,10 +287,6 @@ impl Actor for Clerk {
     type HighPriorityMsg = ();
     type LowPriorityMsg = Entry;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, entry: Entry, _: &mut Context<Self>) -> ActorResult {
         match entry {
             Entry::Number(number) => self.0.push(number),

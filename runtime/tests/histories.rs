@@ -64,9 +64,6 @@ async fn incarnations_never_overlap() {
         async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
             panic!("provoked")
         }
-        async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
         async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
             tokio::task::yield_now().await;
             Ok(())

@@ -47,14 +47,6 @@ impl Actor for Node {
         Ok(())
     }
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
         self.stopped.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -101,12 +93,6 @@ async fn children_stop_in_reverse_order_before_their_parent() {
                 );
                 child.detach();
             }
-            Ok(())
-        }
-        async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
-        async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
             Ok(())
         }
         async fn on_child_exit(
@@ -196,14 +182,6 @@ impl Actor for Watcher {
         Ok(())
     }
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_peer_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
         self.log.add(format!("{} {}", notice.name, notice.reason));
         Ok(())
@@ -258,14 +236,6 @@ impl Actor for Linker {
         ctx.link(&self.linked);
         ctx.link(&self.unlinked);
         ctx.unwatch(&self.unlinked);
-        Ok(())
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 }
@@ -410,14 +380,6 @@ impl Drop for Brittle {
 impl Actor for Brittle {
     type HighPriorityMsg = ();
     type LowPriorityMsg = ();
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 #[test]

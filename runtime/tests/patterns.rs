@@ -431,10 +431,6 @@ impl Actor for EndsThread {
         assert!(fired.is_pending());
         std::future::pending().await
     }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -466,14 +462,6 @@ impl Actor for Where {
         let name = std::thread::current().name().map(String::from);
         self.0.send((name, cores()))?;
         ctx.stop();
-        Ok(())
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 }

@@ -24,10 +24,6 @@ impl Actor for Stubborn {
     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         std::future::pending().await
     }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,14 +51,6 @@ struct Tidy {
 impl Actor for Tidy {
     type HighPriorityMsg = ();
     type LowPriorityMsg = ();
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 
     async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -106,10 +94,6 @@ impl Actor for Blocker {
         let _ = gate.recv();
         Ok(())
     }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 /// Starts two siblings, the second of which has a thread of its own.
@@ -134,14 +118,6 @@ impl Actor for Landlord {
         let (handle, child) = ctx.spawn(blocker);
         child.detach();
         *self.share.lock().unwrap() = Some(handle);
-        Ok(())
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 
@@ -205,12 +181,6 @@ async fn late_grandchild_is_reported_and_parents_clean_up_in_time() {
             child.detach();
             Ok(())
         }
-        async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
-        async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-            Ok(())
-        }
         async fn on_child_exit(
             &mut self,
             notice: ExitNotice,
@@ -245,10 +215,6 @@ impl Actor for Slow {
     type HighPriorityMsg = ();
     type LowPriorityMsg = u64;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, number: u64, _: &mut Context<Self>) -> ActorResult {
         tokio::time::sleep(SECOND).await;
         self.log.add(number.to_string());
@@ -281,14 +247,6 @@ impl Actor for SlowParent {
         for number in 0..10 {
             slow.send_low(number).await?;
         }
-        Ok(())
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 }
@@ -325,14 +283,6 @@ impl Actor for Late {
         if self.had_children {
             ctx.spawn(Stubborn).1.detach();
         }
-        Ok(())
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 

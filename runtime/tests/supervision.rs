@@ -50,14 +50,6 @@ impl Actor for Parent {
         Ok(())
     }
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_child_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
         self.log
             .add(format!("parent heard {}: {}", notice.name, notice.reason));
@@ -313,10 +305,6 @@ impl Actor for Tally {
     type LowPriorityMsg = Counted;
     const BATCH: usize = 16;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, msg: Counted, _: &mut Context<Self>) -> ActorResult {
         *self.sum += 1;
         self.handled.fetch_add(1, Ordering::SeqCst);
@@ -405,10 +393,6 @@ impl Actor for Twice {
     type HighPriorityMsg = ();
     type LowPriorityMsg = u64;
 
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
     async fn on_low(&mut self, msg: u64, _: &mut Context<Self>) -> ActorResult {
         self.log.add(msg.to_string());
         assert_ne!(msg, POISON, "poisoned");
@@ -451,10 +435,6 @@ impl Actor for Stillborn {
 
     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         panic!("provoked")
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
     }
 }
 
@@ -507,14 +487,6 @@ impl Actor for Bereft {
         let (handle, child) = ctx.spawn(stillborn());
         child.detach();
         *self.share.lock().unwrap() = Some(handle);
-        Ok(())
-    }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         Ok(())
     }
 

@@ -116,14 +116,6 @@ impl Actor for Parent {
         }
         Ok(())
     }
-
-    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -184,10 +176,6 @@ impl Actor for Eventful {
 
     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
         panic!("provoked")
-    }
-
-    async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult {
-        Ok(())
     }
 
     async fn on_low_batch(&mut self, batch: &mut Batch<u64>, _: &mut Context<Self>) -> ActorResult {

@@ -14,7 +14,7 @@ use send_wrapper::SendWrapper;
 
 use crate::{
     actor::{Actor, batch::Batch, context::Context},
-    error::ActorResult,
+    error::{ActorError, ActorResult},
     exit::{ExitNotice, ExitReason},
 };
 
@@ -38,10 +38,6 @@ pub type LocalContext<A> = Context<Local<A>>;
 /// impl LocalActor for Tally {
 ///     type HighPriorityMsg = ();
 ///     type LowPriorityMsg = u32;
-///
-///     async fn on_high(&mut self, _: (), _: &mut LocalContext<Self>) -> ActorResult {
-///         Ok(())
-///     }
 ///
 ///     async fn on_low(&mut self, n: u32, _: &mut LocalContext<Self>) -> ActorResult {
 ///         self.0.set(self.0.get() + n);
@@ -83,14 +79,24 @@ pub trait LocalActor: Sized + 'static {
         &mut self,
         msg: Self::HighPriorityMsg,
         ctx: &mut LocalContext<Self>,
-    ) -> impl Future<Output = ActorResult>;
+    ) -> impl Future<Output = ActorResult> {
+        let _ = (msg, ctx);
+        async {
+            Err(ActorError::no_hook::<Self, Self::HighPriorityMsg>(
+                "on_high",
+            ))
+        }
+    }
 
     /// See [`Actor::on_low`].
     fn on_low(
         &mut self,
         msg: Self::LowPriorityMsg,
         ctx: &mut LocalContext<Self>,
-    ) -> impl Future<Output = ActorResult>;
+    ) -> impl Future<Output = ActorResult> {
+        let _ = (msg, ctx);
+        async { Err(ActorError::no_hook::<Self, Self::LowPriorityMsg>("on_low")) }
+    }
 
     /// See [`Actor::on_low_batch`].
     fn on_low_batch(

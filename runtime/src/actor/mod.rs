@@ -15,7 +15,7 @@ mod options;
 mod policies;
 
 use crate::{
-    error::ActorResult,
+    error::{ActorError, ActorResult},
     exit::{ExitNotice, ExitReason},
 };
 
@@ -102,19 +102,35 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Handles an urgent message.
+    /// Handles a high-priority message.
+    ///
+    /// An actor that receives none need not implement this, whatever the type of its high-priority
+    /// messages. If one arrives all the same, the actor fails with an error that names the actor,
+    /// the hook and the type of the message.
     fn on_high(
         &mut self,
         msg: Self::HighPriorityMsg,
         ctx: &mut Context<Self>,
-    ) -> impl Future<Output = ActorResult> + Send;
+    ) -> impl Future<Output = ActorResult> + Send {
+        let _ = (msg, ctx);
+        async {
+            Err(ActorError::no_hook::<Self, Self::HighPriorityMsg>(
+                "on_high",
+            ))
+        }
+    }
 
     /// Handles a low-priority message.
+    ///
+    /// An actor that receives none need not implement this, as with [`on_high`](Self::on_high).
     fn on_low(
         &mut self,
         msg: Self::LowPriorityMsg,
         ctx: &mut Context<Self>,
-    ) -> impl Future<Output = ActorResult> + Send;
+    ) -> impl Future<Output = ActorResult> + Send {
+        let _ = (msg, ctx);
+        async { Err(ActorError::no_hook::<Self, Self::LowPriorityMsg>("on_low")) }
+    }
 
     /// Handles up to [`BATCH`](Self::BATCH) low-priority messages.
     ///
@@ -191,7 +207,6 @@ pub trait Actor: Sized + Send + 'static {
 /// impl Actor for Sum {
 ///     type HighPriorityMsg = ();
 ///     type LowPriorityMsg = u64;
-///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
 ///     async fn on_low(&mut self, n: u64, _: &mut Context<Self>) -> ActorResult { self.0 += n; Ok(()) }
 /// }
 /// impl Observe for Sum {

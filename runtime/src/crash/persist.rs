@@ -25,7 +25,6 @@ use crate::util::lock::lock;
 /// impl Actor for Reader {
 ///     type HighPriorityMsg = ();
 ///     type LowPriorityMsg = u64;
-///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
 ///     async fn on_low(&mut self, n: u64, _: &mut Context<Self>) -> ActorResult {
 ///         *self.cursor += n;
 ///         Ok(())

@@ -43,8 +43,6 @@ pub enum ActorEvent {
 ///     type HighPriorityMsg = ();
 ///     type LowPriorityMsg = ();
 ///     const EVENTS: bool = true;
-///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
-///     async fn on_low(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -38,9 +38,6 @@ impl<A: Actor> Context<A> {
     /// impl Actor for Worker {
     ///     type HighPriorityMsg = ();
     ///     type LowPriorityMsg = u64;
-    /// #   async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult { Ok(()) }
-    /// #   async fn on_low(&mut self, _: u64, _: &mut Context<Self>) -> ActorResult { Ok(()) }
-    ///
     ///     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
     ///         let mut beat = tokio::time::interval(Duration::from_millis(10));
     ///         let mut output = self.output.clone();

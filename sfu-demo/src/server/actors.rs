@@ -115,14 +115,6 @@ impl<M: Mailbox> Actor for ShardActor<M> {
         Ok(())
     }
 
-    async fn on_high(&mut self, message: Infallible, _: &mut Context<Self>) -> ActorResult {
-        match message {}
-    }
-
-    async fn on_low(&mut self, message: Infallible, _: &mut Context<Self>) -> ActorResult {
-        match message {}
-    }
-
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         let Some(mut shard) = self.shard.take() else {
             return Ok(());
@@ -141,14 +133,6 @@ impl<M: Mailbox> Actor for ShardActor<M> {
 impl<M: Mailbox> Actor for RoomActor<M> {
     type HighPriorityMsg = Infallible;
     type LowPriorityMsg = Infallible;
-
-    async fn on_high(&mut self, message: Infallible, _: &mut Context<Self>) -> ActorResult {
-        match message {}
-    }
-
-    async fn on_low(&mut self, message: Infallible, _: &mut Context<Self>) -> ActorResult {
-        match message {}
-    }
 
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         actor_loop!(self, ctx,
@@ -171,14 +155,6 @@ impl<M: Mailbox> Actor for RoomActor<M> {
 impl<M: Mailbox> Actor for LobbyActor<M> {
     type HighPriorityMsg = Infallible;
     type LowPriorityMsg = Infallible;
-
-    async fn on_high(&mut self, message: Infallible, _: &mut Context<Self>) -> ActorResult {
-        match message {}
-    }
-
-    async fn on_low(&mut self, message: Infallible, _: &mut Context<Self>) -> ActorResult {
-        match message {}
-    }
 
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         actor_loop!(self, ctx,

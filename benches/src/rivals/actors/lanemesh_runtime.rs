@@ -93,14 +93,6 @@ impl Actor for Node {
         self.counted = Some(CountedActor::new(&self.counter));
         Ok(())
     }
-
-    async fn on_high(&mut self, (): (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
-
-    async fn on_low(&mut self, (): (), _: &mut Context<Self>) -> ActorResult {
-        Ok(())
-    }
 }
 
 impl Actors for LanemeshRuntime {

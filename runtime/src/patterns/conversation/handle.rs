@@ -32,10 +32,6 @@ use crate::{
 ///     type HighPriorityMsg = ();
 ///     type LowPriorityMsg = Request<u32, u32>;
 ///
-///     async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
-///         Ok(())
-///     }
-///
 ///     async fn on_low(&mut self, ask: Request<u32, u32>, _: &mut Context<Self>) -> ActorResult {
 ///         let double = ask.body() * 2;
 ///         ask.answer(double);
