@@ -1,18 +1,16 @@
-//! A multi-producer mailbox made as a fan-in of per-producer SPSC queues, with a priority lane that no flood
-//! can delay.
+//! A multi-producer mailbox: a fan-in of one SPSC queue per producer, with a priority class that no flood can delay.
 //!
-//! Each sender has a *lane* of its own, a bounded single-producer queue, so senders do not contend for
-//! one cache line; the receiver learns of lanes that have messages through a lock-free *ready list*, so
-//! idle lanes cost it nothing. It needs no runtime: tasks of any executor and plain threads may send and
-//! receive, mixed.
+//! Each sender has a *lane* of its own, a bounded single-producer queue, so senders do not contend for a cache line.
+//! The receiver learns which lanes have messages from a lock-free *ready list*, so idle lanes cost it nothing. The
+//! crate needs no runtime: tasks of any executor and plain threads may send and receive, in any mix.
 //!
 //! - [`channel`]: one class of messages, [`Sender`] and [`Receiver`].
-//! - [`mailbox`]: two priorities, [`MailboxSender`] and [`MailboxReceiver`].
+//! - [`mailbox`]: two classes, high and low priority, [`MailboxSender`] and [`MailboxReceiver`].
 //!
 //! ```
 //! use lanemesh::{Message, mailbox};
 //!
-//! // Lanes for 16 commands and 1024 packets per producer.
+//! // Per producer a lane for 16 commands and one for 1024 packets.
 //! let (tx, mut rx) = mailbox::<&str, u64>(16, 1024);
 //! let mut media = tx.clone();
 //! let mut control = tx;
@@ -44,38 +42,210 @@
 //!
 //! # Promises
 //!
-//! 1. **Order** per producer and class. There is none between producers, and none between high and low.
-//! 2. **High first**: a high-priority message whose send returned before a receive began is what that
-//!    receive gives; a batch in progress delays it by at most [`HIGH_LOOK_INTERVAL`] messages, however many
+//! 1. **Order**: messages of one producer and class arrive in the order in which they were sent. There is no order
+//!    between producers, nor between high and low.
+//! 2. **High first**: if a high-priority send has returned before a receive begins, that receive returns its message.
+//!    A batch that is already being received delays it by at most [`HIGH_LOOK_INTERVAL`] messages, however many
 //!    low-priority lanes become ready.
-//! 3. **`Ok` means seen**: the receiver gets the message, or drops it with the rest when it is dropped
-//!    itself. A failed send gives the message back.
-//! 4. **No lost wake-up**, of receivers or of senders that wait, as tasks or as threads.
+//! 3. **`Ok` means delivered**: the receiver gets the message, or drops it when it is dropped itself. A failed send
+//!    returns the message.
+//! 4. **No lost wake-up** of a receiver or of a waiting sender, whether a task or a thread.
 //! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's messages.
-//!    [`SharedSender`] and [`Sender::closed`] take short locks of their own; a receiver that meets a sender
-//!    in the few instructions in which it fills a shared slot stays awake until it is done.
-//! 6. **Cost by active lanes**: 100,000 idle lanes cost a receive nothing.
-//! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy with the
-//!    lane: a send is a push to the lane's ring, one fence, and a load. A sender that sends now and then
-//!    uses [shared slots](Builder::shared_slots) instead, with one exchange a message; it takes to its lane
-//!    within 16 messages of a burst.
-//! 8. **No allocation per message** once a lane is at its size. An idle lane takes at most 1 KiB for
-//!    messages of 8 bytes: about 170 if none has met another in it, 800 with its first ring.
-//! 9. **Drops run once**, on every path, also when a message's own drop panics.
+//!    [`SharedSender`] and [`Sender::closed`] take short locks of their own. A receiver that meets a sender during the
+//!    few instructions in which it fills a shared slot stays awake until the slot is filled.
+//! 6. **Cost by active lanes**: 100,000 idle lanes add nothing to the cost of a receive.
+//! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy with the lane: a send
+//!    is a push to the lane's ring, one fence and one load. An occasional message goes through a
+//!    [shared slot](Builder::shared_slots) instead, with one exchange; a sender switches to its lane within 16
+//!    messages of a burst.
+//! 8. **No allocation per message** once a lane has grown to its size. An idle lane takes at most 1 KiB for messages
+//!    of 8 bytes: about 170 bytes as long as no two messages have met in it, 800 bytes with its first ring.
+//! 9. **Each message is dropped once**, on every path, even if a message's own drop panics.
 //! 10. **`Send` and `Sync`** only for messages that are `Send`.
-//! 11. **Cooperative**: a receiver that is never empty yields to its executor once in
-//!     [128 messages, or in about 50 µs](Builder::budget) if they are quick.
+//! 11. **Cooperative**: an async receiver that never finds its lanes empty yields to its executor after
+//!     [128 messages, or after about 50 µs](Builder::budget) if the messages are quick.
 //!
-//! A waiting sender is woken when about half of what it may have waiting has been taken, and at the latest
-//! when all has. Two sides that each
-//! wait for room in a full lane to the other wait for ever: give one of them a `try_send`.
+//! # Closing and clean shutdown
+//!
+//! A channel ends in one of three ways:
+//!
+//! | event | senders | receiver |
+//! |---|---|---|
+//! | the last sender is dropped | | takes what was sent, then gets `None` |
+//! | [`Receiver::close`] | fail and get their messages back; [`Sender::closed`] resolves | takes what was accepted, then gets `None` |
+//! | the receiver is dropped | as above | drops what was accepted |
+//!
+//! To shut down without losing a message, close, then receive until `None`. To let the producers finish first, tell
+//! them to stop, drop your own senders and receive until `None`: the channel ends with the last clone. A
+//! [`WeakSender`] does not keep it open.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let (mut tx, mut rx) = lanemesh::channel(8);
+//! let watcher = tx.downgrade();
+//! tx.try_send("accepted").unwrap();
+//! rx.close();
+//! watcher.closed().await;
+//! assert_eq!(tx.try_send("late").unwrap_err().into_inner(), "late");
+//! assert_eq!(rx.recv().await, Some("accepted"));
+//! assert_eq!(rx.recv().await, None);
+//! # }
+//! ```
+//!
+//! # Tasks and threads
+//!
+//! Both ends come in an async and a blocking form, and the two ends of one channel need not use the same. The blocking
+//! functions (`blocking_send`, `send_timeout`, `blocking_recv`, `recv_timeout`, [`Receiver::iter`]) spin for a moment
+//! and then park the thread, so they must not be called in async code: they would block the executor. The `try_`
+//! functions never wait and may be called anywhere. A future that is dropped loses no message that was already in
+//! the channel; each async function says under "Cancel safety" what becomes of the rest.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let (mut tx, mut rx) = lanemesh::channel(8);
+//! let worker = std::thread::spawn(move || (0..100).try_for_each(|n| tx.blocking_send(n)));
+//! let mut received = 0;
+//! while rx.recv().await.is_some() {
+//!     received += 1;
+//! }
+//! assert_eq!(received, 100);
+//! worker.join().unwrap().unwrap();
+//! # }
+//! ```
+//!
+//! Two tasks that each wait for room in a full lane to the other wait forever: let one of them use `try_send`.
+//!
+//! # Which send to use
+//!
+//! | you want to | use |
+//! |---|---|
+//! | send now or get the message back | [`try_send`](Sender::try_send) |
+//! | wait for room in a task | [`send`](Sender::send) |
+//! | wait for room, and build the message only then, or keep it if the wait is cancelled | [`reserve`](Sender::reserve), then [`Permit::send`] |
+//! | write your own future | [`poll_reserve`](Sender::poll_reserve), then `try_send` |
+//! | wait for room in a thread | [`blocking_send`](Sender::blocking_send), [`send_timeout`](Sender::send_timeout) |
+//! | send many that you have | [`send_vec`](Sender::send_vec), or [`send_many`](Sender::send_many) from an iterator: one wake-up for the batch |
+//! | send many that arrive one by one | [`try_feed`](Sender::try_feed), then [`flush`](Sender::flush) |
+//! | send through `&self`, from a server's shared state | [`shared`](Sender::shared) |
+//! | drop or refuse low-priority messages when the lane is full | [`MailboxSender::send_low`] with an [`Overflow`] |
+//!
+//! Give each producer a clone: a clone has a lane of its own, and shares nothing that would make it wait. A mailbox
+//! has the most common sends for both classes; the others are behind [`MailboxSender::high`] and
+//! [`MailboxSender::low`]:
+//!
+//! ```
+//! let (mut tx, mut rx) = lanemesh::mailbox::<&str, u64>(4, 64);
+//! let mut batch = vec![1, 2, 3];
+//! assert_eq!(tx.low().try_send_vec(&mut batch), Ok(3));
+//! tx.high().try_reserve().unwrap().send("stop").unwrap();
+//! assert_eq!(rx.high().try_recv(), Ok("stop"));
+//! assert_eq!(rx.low().try_recv(), Ok(1));
+//! ```
+//!
+//! A waiting sender is woken when about half of its capacity has been received, and at the latest when all has. So a
+//! receiver that takes a few messages and then stops leaves it waiting.
+//!
+//! # Several runtimes
+//!
+//! A channel belongs to no runtime: it stores the `Waker` of whoever waits, and calls it from the thread that sends,
+//! receives or closes. Sender and receiver may run in different runtimes, and a task may move from one to another
+//! between two polls.
+//!
+//! ```
+//! fn runtime() -> tokio::runtime::Runtime {
+//!     tokio::runtime::Builder::new_current_thread().build().unwrap()
+//! }
+//!
+//! let (mut tx, mut rx) = lanemesh::channel(1);
+//! let sender = std::thread::spawn(move || {
+//!     runtime().block_on(async move {
+//!         for n in 0..10 {
+//!             tx.send(n).await.unwrap();
+//!         }
+//!     });
+//! });
+//! let sum = runtime().block_on(async move {
+//!     let mut sum = 0;
+//!     while let Some(n) = rx.recv().await {
+//!         sum += n;
+//!     }
+//!     sum
+//! });
+//! assert_eq!(sum, 45);
+//! sender.join().unwrap();
+//! ```
+//!
+//! A runtime that polls its tasks seldom, such as one that shares its thread with other work, delays its own
+//! messages only: nobody waits for a receiver except senders whose lanes are full.
+//!
+//! # Memory
+//!
+//! A sender has no lane until it first sends. A lane starts without a ring; the first ring holds
+//! [16 messages](Builder::first_ring), and each full ring is followed by one of twice the size, up to the lane's
+//! capacity. A lane never shrinks while its sender lives. The lane of a dropped sender is reused by a new one, without
+//! its rings. All senders of a channel share the slots for occasional messages, at most 2 KiB, which the first
+//! message allocates.
+//!
+//! So the bound is the number of senders times the capacity times the size of a message, and what is really taken is
+//! what bursts have filled. For many producers that send little, choose a small first ring; for producers that must
+//! never allocate while they send, a first ring of the whole capacity:
+//!
+//! ```
+//! use lanemesh::Builder;
+//!
+//! let (mut rare, _rx) = Builder::new(1024).first_ring(2).build::<u64>();
+//! rare.try_send(1).unwrap();
+//! let (mut busy, _rx) = Builder::new(1024).first_ring(1024).build::<u64>();
+//! busy.try_send(1).unwrap();
+//! ```
+//!
+//! Large messages are moved into the ring and out of it: box those that are much larger than a cache line.
+//!
+//! # Coming from tokio's mpsc
+//!
+//! The names are the same where the meaning is. What differs most: the capacity counts per producer, not per channel;
+//! messages are ordered per producer only; and sends take `&mut self`.
+//!
+//! | `tokio::sync::mpsc` | here | what differs |
+//! |---|---|---|
+//! | `mpsc::channel(n)` | [`channel(n)`](channel) | `n` is the capacity of each sender's lane, and exact |
+//! | `mpsc::unbounded_channel()` | none | a large capacity costs nothing until it is used: see [Memory](#memory) |
+//! | `mpsc::Sender::clone` | [`Sender::clone`] | the clone is a producer with its own lane and order |
+//! | `mpsc::Sender::send`, `try_send`, `send_timeout`, `blocking_send` | [`send`](Sender::send), [`try_send`](Sender::try_send), [`send_timeout`](Sender::send_timeout), [`blocking_send`](Sender::blocking_send) | `&mut self`; [`SharedSender`] has them for `&self`. `send_timeout` blocks the thread; in a task put the runtime's own timeout around [`reserve`](Sender::reserve) |
+//! | `mpsc::Sender::reserve`, `try_reserve` | [`reserve`](Sender::reserve), [`try_reserve`](Sender::try_reserve) | the permit borrows the sender, so there is one at a time. `Permit::send` fails if the channel has closed meanwhile, where tokio's cannot |
+//! | `mpsc::Sender::reserve_many`, `reserve_owned` | [`poll_reserve`](Sender::poll_reserve), or [`send_many`](Sender::send_many) | |
+//! | `mpsc::Sender::closed`, `is_closed`, `same_channel`, `downgrade` | [`closed`](Sender::closed), [`is_closed`](Sender::is_closed), [`same_channel`](Sender::same_channel), [`downgrade`](Sender::downgrade) | |
+//! | `mpsc::Sender::max_capacity` | [`capacity`](Sender::capacity) | of this sender's lane |
+//! | `mpsc::Sender::capacity` | `tx.capacity() - tx.len()` | [`len`](Sender::len) counts this sender's messages |
+//! | `mpsc::Sender::strong_count`, `mpsc::Receiver::sender_strong_count` | [`Receiver::sender_count`] | only the receiver counts; weak senders are not counted |
+//! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
+//! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv`](Receiver::blocking_recv), then [`try_recv_many`](Receiver::try_recv_many) | |
+//! | `mpsc::Receiver::poll_recv`, `poll_recv_many` | [`poll_recv`](Receiver::poll_recv), [`poll_recv_many`](Receiver::poll_recv_many) | |
+//! | `mpsc::Receiver::close`, `is_closed`, `len`, `is_empty` | [`close`](Receiver::close), [`is_closed`](Receiver::is_closed), [`len`](Receiver::len), [`is_empty`](Receiver::is_empty) | `len` visits each lane that has messages |
+//! | `mpsc::Receiver::capacity`, `max_capacity` | none | capacity belongs to a sender |
+//! | `mpsc::WeakSender::upgrade` | [`WeakSender::upgrade`] | gives a new producer, not another handle to an old one |
+//! | a second channel and `select!` with `biased` | [`mailbox`] | one receiver that takes high priority first |
+//! | `mpsc::error::SendError<T>` | [`SendError<T>`](SendError) | the same |
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! // let (tx, mut rx) = tokio::sync::mpsc::channel(8);
+//! let (mut tx, mut rx) = lanemesh::channel(8);
+//! let task = tokio::spawn(async move { tx.send("hello").await });
+//! assert_eq!(rx.recv().await, Some("hello"));
+//! task.await.unwrap().unwrap();
+//! # }
+//! ```
 //!
 //! # Features
 //!
-//! None is on by default. `stream`: receivers implement `futures_core::Stream`. `tracing`: events at level
-//! trace when lanes open and end, and channels close. `quanta`: queueing delay in the statistics.
-//! `membarrier`: where the system has it, and once `register_membarrier` has been called, producers of busy lanes
-//! send without a memory fence.
+//! None is enabled by default.
+//!
+//! - `stream`: receivers implement `futures_core::Stream`.
+//! - `tracing`: events at level trace when lanes open and end, and when channels close.
+//! - `quanta`: queueing delay in the statistics.
+//! - `membarrier`: on Linux, once `register_membarrier` has been called, producers of busy lanes send without a memory
+//!   fence.
 //!
 //! # What does not compile
 //!
@@ -122,6 +292,10 @@
 //! let (_tx, rx) = lanemesh::mailbox::<u8, std::rc::Rc<u8>>(1, 1);
 //! is_send(rx);
 //! ```
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod builder;
 mod config;

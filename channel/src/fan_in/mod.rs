@@ -133,7 +133,7 @@ impl<T> FanIn<T> {
         // SAFETY: the right was won just now, from this list; the lane is the caller's.
         unsafe { self.shared_slots.put(&right.claim, lane, notify, message) };
         history.sent_by_slot(&right.claim, right.alone);
-        self.ready.ring(right);
+        self.ready.wake_claimed(right);
         Ok(())
     }
 

@@ -125,7 +125,7 @@ impl<T> ReadyList<T> {
 
     /// Wakes the receiver if it slept when the slot was won, after the slot was filled.
     #[inline]
-    pub(crate) fn ring(&self, right: Claim) {
+    pub(crate) fn wake_claimed(&self, right: Claim) {
         if let Some(slot) = right.wakes {
             // SAFETY: the right was won by taking down the flag that named the slot.
             unsafe { self.wake.wake(slot) };
