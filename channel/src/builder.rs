@@ -82,11 +82,13 @@ impl Builder {
         self
     }
 
-    /// Messages that the async receiving methods give without a pause before they yield to the executor
-    /// once. In a mailbox the setting of the low class counts.
+    /// Messages that the receiver's async functions return without a pause before they yield to the executor
+    /// once, and that each sender's async functions send. The receiver of a mailbox has one budget for both
+    /// classes, that of the low class; its senders have one for each.
     ///
-    /// Unless this is set, it goes by the clock: 128 messages, or as many, up to 4,160, as the task handles in
-    /// about 50 µs, so that quick messages do not cost a switch of tasks as often as slow ones.
+    /// Unless this is set, it goes by the clock: 128 messages, or as many as the task handles in about 50 µs (a
+    /// receiver at most 4,160), so that quick messages do not cost a switch of tasks as often as slow ones. On
+    /// `wasm32-unknown-unknown`, which has no clock, it is 128 messages.
     ///
     /// # Panics
     ///

@@ -62,8 +62,13 @@
 //!    of 8 bytes: about 170 bytes as long as no two messages have met in it, 800 bytes with its first ring.
 //! 9. **Each message is dropped once**, on every path, even if a message's own drop panics.
 //! 10. **`Send` and `Sync`** only for messages that are `Send`.
-//! 11. **Cooperative**: an async receiver that never finds its lanes empty yields to its executor after
-//!     [128 messages, or after about 50 µs](Builder::budget) if the messages are quick.
+//! 11. **Cooperative**: an async receiver that never finds its lanes empty, and an async sender that always finds
+//!     room, yield to their executors after [128 messages, or after about 50 µs](Builder::budget) if the messages are
+//!     quick.
+//!
+//! Because of promise 11, one poll of an async function may return `Pending` although there is a message or room;
+//! its waker has then been woken. A caller that polls only once, as `now_or_never` does, should call a `try_`
+//! function instead: those have no budget, and neither do the blocking functions.
 //!
 //! # Closing and clean shutdown
 //!

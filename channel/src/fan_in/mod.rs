@@ -305,6 +305,6 @@ mod tests {
     #[test]
     fn fan_in_and_sender_are_small() {
         assert_eq!(size_of::<FanIn<u64>>(), 192);
-        assert_eq!(size_of::<crate::Sender<u64>>(), 40);
+        assert_eq!(size_of::<crate::Sender<u64>>(), 48);
     }
 }

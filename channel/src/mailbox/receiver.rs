@@ -98,6 +98,9 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Waits for a message. `None` when the mailbox is closed, or all senders are gone, and all messages
     /// have been taken.
     ///
+    /// One poll may return `Pending` although there is a message, when the [budget](crate::Builder::budget) is
+    /// spent; [`try_recv`](Self::try_recv) has none.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: a message is taken only when the future is ready.
@@ -118,7 +121,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     }
 
     /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or the
-    /// mailbox closes.
+    /// mailbox closes; at once if only the [budget](crate::Builder::budget) is spent.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<High, Low>>> {
         self.budget

@@ -97,7 +97,10 @@ impl<High, Low> MailboxSender<High, Low> {
     pub async fn send_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
         match self.overflow {
             Overflow::Wait => self.low.send(message).await.map_err(TrySendError::from),
-            _ => return self.offer_low(message),
+            _ => {
+                self.low.cooperate(1).await;
+                return self.offer_low(message);
+            }
         }
         .map(|()| Sent::Queued)
     }

@@ -78,6 +78,9 @@ impl<T> Receiver<T> {
     /// Waits for a message. `None` when the channel is closed, or all senders are gone, and all messages
     /// have been taken.
     ///
+    /// One poll may return `Pending` although there is a message, when the [budget](crate::Builder::budget) is
+    /// spent; [`try_recv`](Self::try_recv) has none.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: a message is taken only when the future is ready.
@@ -97,7 +100,7 @@ impl<T> Receiver<T> {
     }
 
     /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or
-    /// the channel closes.
+    /// the channel closes; at once if only the [budget](crate::Builder::budget) is spent.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.budget

@@ -52,10 +52,11 @@ impl<T> Sender<T> {
     /// When the future is dropped before it is ready, the message is dropped with it. Those staged
     /// before are kept.
     pub async fn feed(&mut self, message: T) -> Result<(), SendError<T>> {
+        self.cooperate(1).await;
         match self.try_feed(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(message)) => Err(SendError(message)),
-            Err(TrySendError::Full(message)) => match poll_fn(|cx| self.poll_reserve(cx)).await {
+            Err(TrySendError::Full(message)) => match poll_fn(|cx| self.poll_room(cx)).await {
                 Ok(()) => {
                     self.stage(message);
                     Ok(())
@@ -189,15 +190,21 @@ impl<T> Sender<T> {
     ) -> Result<usize, SendManyError<T>> {
         let mut messages = messages.into_iter();
         let mut sent = 0;
-        while !self.send_some(&mut messages, &mut sent)? {
-            if poll_fn(|cx| self.poll_reserve(cx)).await.is_err() {
+        loop {
+            self.cooperate(0).await;
+            let before = sent;
+            if self.send_some(&mut messages, &mut sent)? {
+                self.budget.spend(sent - before);
+                return Ok(sent);
+            }
+            self.budget.spend(sent - before);
+            if poll_fn(|cx| self.poll_room(cx)).await.is_err() {
                 return Err(SendManyError {
                     sent,
                     unsent: Vec::new(),
                 });
             }
         }
-        Ok(sent)
     }
 
     /// Sends as many messages from the front of `messages` as the lane has room for, with one doorbell,
@@ -235,13 +242,16 @@ impl<T> Sender<T> {
     pub async fn send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
         let mut sent = 0;
         loop {
-            sent += self
+            self.cooperate(0).await;
+            let went = self
                 .try_send_vec(messages)
                 .map_err(|SendError(went)| SendError(sent + went))?;
+            self.budget.spend(went);
+            sent += went;
             if messages.is_empty() {
                 return Ok(sent);
             }
-            if poll_fn(|cx| self.poll_reserve(cx)).await.is_err() {
+            if poll_fn(|cx| self.poll_room(cx)).await.is_err() {
                 return Err(SendError(sent));
             }
         }

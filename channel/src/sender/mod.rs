@@ -1,6 +1,7 @@
 //! Sending: one `Sender` is one producer, with a lane of its own.
 
 mod batch;
+mod budget;
 pub(crate) mod shared;
 pub(crate) mod weak;
 
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::budget::SendBudget;
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
     fan_in::{FanIn, lane::tx::LaneTx, send_history::SendHistory},
@@ -25,6 +27,10 @@ use crate::{
 ///
 /// Messages of one sender arrive in the order in which they were sent. Between senders, clones included,
 /// there is no order.
+///
+/// The async functions send at most a [budget](crate::Builder::budget) of messages without a pause, then yield to
+/// the executor once, so that a sender that always finds room does not keep other tasks from running. They yield
+/// before they send; a batch counts with all its messages, but is not cut.
 pub struct Sender<T> {
     fan_in: Arc<FanIn<T>>,
     /// From the first send on.
@@ -35,6 +41,7 @@ pub struct Sender<T> {
     credit: u32,
     path: Path,
     history: SendHistory,
+    budget: SendBudget,
 }
 
 /// Where messages of a sender may be, besides the shared slots.
@@ -51,6 +58,7 @@ enum Path {
 impl<T> Sender<T> {
     /// The first sender of a fan-in, which has been counted.
     pub(crate) fn first(fan_in: Arc<FanIn<T>>) -> Self {
+        let budget = SendBudget::new(fan_in.config.budget);
         Self {
             fan_in,
             lane: None,
@@ -58,6 +66,7 @@ impl<T> Sender<T> {
             credit: 0,
             path: Path::Slots,
             history: SendHistory::new(),
+            budget,
         }
     }
 
@@ -215,6 +224,9 @@ impl<T> Sender<T> {
     /// A waiting sender is woken when about half of what it may have waiting has been taken, and at the
     /// latest when all has.
     ///
+    /// One poll may return `Pending` although there is room, when the [budget](crate::Builder::budget) is spent;
+    /// [`try_send`](Self::try_send) has none.
+    ///
     /// # Errors
     ///
     /// [`SendError`] with the message when the channel is closed, or closes while it waits.
@@ -224,13 +236,16 @@ impl<T> Sender<T> {
     /// When the future is dropped before it is ready, the message is dropped with it and was not sent.
     /// To keep it, wait with [`reserve`](Self::reserve).
     pub async fn send(&mut self, message: T) -> Result<(), SendError<T>> {
+        self.cooperate(1).await;
         let message = match self.try_send(message) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(message)) => return Err(SendError(message)),
             Err(TrySendError::Full(message)) => message,
         };
-        match self.reserve().await {
-            Ok(permit) => permit.send(message),
+        match poll_fn(|cx| self.poll_room(cx)).await {
+            Ok(()) => self
+                .try_send(message)
+                .map_err(|error| SendError(error.into_inner())),
             Err(_) => Err(SendError(message)),
         }
     }
@@ -280,7 +295,7 @@ impl<T> Sender<T> {
         });
         let ready = match room {
             Some(()) => Some(Ok(())),
-            None => park::block_on(deadline, |cx| self.poll_reserve(cx)),
+            None => park::block_on(deadline, |cx| self.poll_room(cx)),
         };
         match ready {
             None => Err(SendTimeoutError::Timeout(message)),
@@ -313,7 +328,8 @@ impl<T> Sender<T> {
     /// # }
     /// ```
     pub async fn reserve(&mut self) -> Result<Permit<'_, T>, SendError<()>> {
-        poll_fn(|cx| self.poll_reserve(cx)).await?;
+        self.cooperate(1).await;
+        poll_fn(|cx| self.poll_room(cx)).await?;
         Ok(Permit { sender: self })
     }
 
@@ -335,10 +351,20 @@ impl<T> Sender<T> {
     /// Polls for room in the lane: after `Ready(Ok)` the next [`try_send`](Self::try_send) does not find
     /// it full.
     ///
+    /// It returns `Pending` also when the [budget](crate::Builder::budget) is spent; the waker has been woken then.
+    ///
     /// # Errors
     ///
     /// [`SendError`] when the channel is closed.
     pub fn poll_reserve(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+        if self.poll_cooperate(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.poll_room(cx)
+    }
+
+    /// Polls for room, without regard to the budget.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
         if self.is_closed() {
             return Poll::Ready(Err(SendError(())));
         }
@@ -359,6 +385,7 @@ impl<T> Sender<T> {
             Ok(())
         } else {
             self.history.waited();
+            self.reset_budget();
             if !waits {
                 // The receiver is waking this sender at this moment, by another waker.
                 cx.waker().wake_by_ref();

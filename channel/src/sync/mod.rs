@@ -2,6 +2,7 @@
 //!
 //! Nothing else in the crate names `std::sync::atomic` or `loom`.
 
+pub(crate) mod clock;
 pub(crate) mod membarrier;
 pub(crate) mod park;
 pub(crate) mod ring;

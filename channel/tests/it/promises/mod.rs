@@ -8,6 +8,8 @@ mod high_first;
 mod lock_free;
 mod ok_means_seen;
 mod order;
+mod poll_once;
+mod send_budget;
 mod send_sync;
 mod wake_ups_of_receivers;
 mod wake_ups_of_senders;
