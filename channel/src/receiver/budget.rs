@@ -10,6 +10,7 @@ use super::{
     inbox::{Inbox, Sleep},
     standoff::Standoff,
 };
+use crate::sync::clock;
 
 /// Messages without a pause, if they are slow.
 const MIN_MESSAGES: usize = 128;
@@ -69,6 +70,14 @@ struct Clock {
 }
 
 impl Limit {
+    fn new(messages: Option<usize>) -> Self {
+        match messages {
+            Some(count) => Self::Messages(count),
+            None if clock::HAS_CLOCK => Self::Time { clock: None },
+            None => Self::Messages(MIN_MESSAGES),
+        }
+    }
+
     /// What may be given before the next look.
     fn first(&self) -> usize {
         match self {
@@ -101,7 +110,7 @@ impl CoopBudget {
     /// A budget of `messages`, or one that goes by time.
     #[inline(always)]
     pub(crate) fn new(messages: Option<usize>) -> Self {
-        let limit = messages.map_or(Limit::Time { clock: None }, Limit::Messages);
+        let limit = Limit::new(messages);
         Self {
             left: limit.first(),
             limit,
