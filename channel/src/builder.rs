@@ -128,7 +128,13 @@ impl Builder {
     }
 
     /// A channel of these settings.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the first ring of a lane would be larger than any allocation can be, `isize::MAX` bytes.
+    #[track_caller]
     pub fn build<T>(self) -> (Sender<T>, Receiver<T>) {
+        self.0.assert_allocatable::<T>();
         let fan_in = FanIn::shared(self.0);
         let receiver = Receiver::new(fan_in.clone(), self.0.budget);
         (Sender::first(fan_in), receiver)
@@ -196,8 +202,15 @@ impl MailboxBuilder {
     }
 
     /// A mailbox of these settings.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the first ring of a lane would be larger than any allocation can be, `isize::MAX` bytes.
     #[inline(always)]
+    #[track_caller]
     pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
+        self.high.0.assert_allocatable::<High>();
+        self.low.0.assert_allocatable::<Low>();
         let (high, low) = (FanIn::shared(self.high.0), FanIn::shared(self.low.0));
         let receiver =
             MailboxReceiver::new(high.clone(), low.clone(), self.low.0.budget, self.overflow);

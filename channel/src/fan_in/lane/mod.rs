@@ -16,6 +16,8 @@
 
 pub(crate) mod list;
 pub(crate) mod rx;
+#[cfg(all(test, not(loom)))]
+mod tests;
 pub(crate) mod tx;
 
 use std::{

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     mem::MaybeUninit,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     task::Waker,
 };
@@ -114,16 +115,17 @@ impl<T> LaneTx<T> {
         limit: usize,
         message: T,
     ) -> Result<(), T> {
+        // Before the message is copied: if this panics, it is dropped.
+        let rings = self.rings_or_open(first, limit);
         let message = MaybeUninit::new(message);
         // SAFETY: a bitwise copy; only one of the two is used as a message, as `publish` says.
         let mut copy = unsafe { ptr::read(&message) };
         loop {
-            let rings = self.rings_or_open(first, limit);
             match rings.current.push(copy) {
                 Ok(()) => break,
                 Err(back) => {
-                    copy = back;
-                    rings.grow(limit);
+                    // SAFETY: the copy was not pushed, and is not used if this panics.
+                    copy = unsafe { rings.grow_for(limit, back) };
                 }
             }
         }
@@ -137,6 +139,8 @@ impl<T> LaneTx<T> {
 
     /// Sends the first `count` messages of `items` through the ring, all in one publication if the ring
     /// has grown to it, and removes those that were accepted from `items`: all, unless the channel closed.
+    ///
+    /// If a ring cannot be allocated, those that were pushed before are sent, and the others are still in `items`.
     ///
     /// The lane must have room for them, and `items` at least as many.
     pub(crate) fn send_ring_vec(
@@ -156,7 +160,7 @@ impl<T> LaneTx<T> {
         let mut rest = Rest {
             items,
             len,
-            accepted: count,
+            accepted: 0,
         };
         let mut pushed = 0;
         while pushed < count {
@@ -164,8 +168,15 @@ impl<T> LaneTx<T> {
             // SAFETY: `source` has `count` messages, of which `pushed` are spoken for.
             let went = unsafe { rings.current.push_from(source.add(pushed), count - pushed) };
             pushed += went;
-            if pushed < count && went == 0 {
-                rings.grow(limit);
+            rest.accepted = pushed;
+            if pushed < count
+                && went == 0
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| rings.grow(limit)))
+            {
+                if pushed > 0 {
+                    rest.accepted = self.publish(ready, pushed);
+                }
+                resume_unwind(panic);
             }
         }
         if count > 0 {
@@ -435,6 +446,20 @@ impl<T> Rings<T> {
                 .sum::<usize>()
     }
 
+    /// [`grow`](Self::grow) for a message that the ring has refused, and gives the message back; drops it if this
+    /// panics.
+    ///
+    /// # Safety
+    ///
+    /// `message` must be initialised, and no other copy of it used if this panics.
+    #[cold]
+    unsafe fn grow_for(&mut self, limit: usize, message: MaybeUninit<T>) -> MaybeUninit<T> {
+        // SAFETY: initialised by this function's contract.
+        let message = unsafe { message.assume_init() };
+        self.grow(limit);
+        MaybeUninit::new(message)
+    }
+
     /// Opens a ring of twice the size, up to `limit`, for what comes next.
     #[cold]
     fn grow(&mut self, limit: usize) {
@@ -453,6 +478,8 @@ impl<T> Rings<T> {
 
 impl<T> RingSegment<T> {
     fn new(size: usize) -> (RingProducer<T>, NonNull<Self>) {
+        #[cfg(all(test, not(loom)))]
+        super::tests::allocate_ring();
         let (producer, consumer) = ring(size);
         let segment = Box::new(Self {
             consumer: UnsafeCell::new(consumer),

@@ -100,6 +100,35 @@ fn a_first_ring_of_zero_panics() {
 }
 
 #[test]
+#[should_panic(expected = "messages of 8 bytes cannot be allocated")]
+fn a_first_ring_that_cannot_be_allocated_panics() {
+    let _ = Builder::new(isize::MAX as usize / 2)
+        .first_ring(usize::MAX)
+        .build::<u64>();
+}
+
+#[test]
+#[should_panic(expected = "messages of 8 bytes cannot be allocated")]
+fn a_first_ring_of_a_mailbox_that_cannot_be_allocated_panics() {
+    let _ = MailboxBuilder::new(1, isize::MAX as usize / 2)
+        .low(|low| low.first_ring(usize::MAX))
+        .build::<u8, u64>();
+}
+
+/// A ring is as large as the lane at most, and one of messages without a size takes no memory.
+#[test]
+fn first_rings_that_can_be_allocated_do_not_panic() {
+    let (mut tx, mut rx) = Builder::new(2).first_ring(usize::MAX).build();
+    assert_eq!(tx.try_send_many([1, 2]), Ok(2));
+    assert_eq!(rx.try_iter().count(), 2);
+    let (mut tx, mut rx) = Builder::new(isize::MAX as usize / 2)
+        .first_ring(usize::MAX)
+        .build();
+    assert_eq!(tx.try_send_many([(), ()]), Ok(2));
+    assert_eq!(rx.try_iter().count(), 2);
+}
+
+#[test]
 #[should_panic(expected = "a burst must be at least 1 message")]
 fn a_burst_of_zero_panics() {
     let _ = Builder::new(1).burst(0);

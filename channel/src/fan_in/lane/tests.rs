@@ -1,0 +1,82 @@
+//! Sends whose ring cannot be allocated: every message is sent, given back or dropped, and the lane goes on.
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
+
+use crate::{Builder, Receiver, Sender};
+
+thread_local! {
+    /// Rings that may be allocated before one cannot be.
+    static RINGS_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Called before a ring is allocated.
+pub(super) fn allocate_ring() {
+    let left = RINGS_LEFT.get();
+    assert!(left > 0, "no memory for a ring");
+    RINGS_LEFT.set(left - 1);
+}
+
+/// Runs `f`, which panics when it has allocated `rings` rings and comes to the next.
+fn run_out_after<R>(rings: usize, f: impl FnOnce() -> R) {
+    RINGS_LEFT.set(rings);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    RINGS_LEFT.set(usize::MAX);
+    assert!(result.is_err(), "a ring was to be allocated");
+}
+
+/// A message that counts how many are alive.
+struct Counted(u32, Rc<()>);
+
+fn ends() -> (Sender<Counted>, Receiver<Counted>, impl FnMut() -> Counted) {
+    let (tx, rx) = Builder::new(64).first_ring(2).shared_slots(0).build();
+    let alive = Rc::new(());
+    let mut next = 0;
+    let message = move || {
+        next += 1;
+        Counted(next - 1, alive.clone())
+    };
+    (tx, rx, message)
+}
+
+/// Numbers of the messages received, with the count of all that are alive beside.
+fn received(rx: &mut Receiver<Counted>) -> Vec<u32> {
+    rx.try_iter().map(|message| message.0).collect()
+}
+
+#[test]
+fn a_message_whose_ring_cannot_be_allocated_is_dropped_once() {
+    for sent_before in [1, 3] {
+        let (mut tx, mut rx, mut message) = ends();
+        // The first goes with the lane itself.
+        (0..sent_before).for_each(|_| drop(tx.try_send(message())));
+        let lost = message();
+        let alive = lost.1.clone();
+        run_out_after(0, || tx.try_send(lost));
+        assert_eq!(Rc::strong_count(&alive), 2 + sent_before as usize);
+        assert!(tx.try_send(message()).is_ok());
+        let expected: Vec<_> = (0..sent_before).chain([sent_before + 1]).collect();
+        assert_eq!(received(&mut rx), expected);
+        assert_eq!(Rc::strong_count(&alive), 2);
+    }
+}
+
+#[test]
+fn a_batch_whose_ring_cannot_be_allocated_is_sent_in_part_and_kept_for_the_rest() {
+    let (mut tx, mut rx, mut message) = ends();
+    let mut batch: Vec<_> = (0..20).map(|_| message()).collect();
+    let alive = batch[0].1.clone();
+    // Rings of 2 and 4 messages.
+    run_out_after(2, || tx.try_send_vec(&mut batch));
+    assert_eq!(
+        batch.iter().map(|m| m.0).collect::<Vec<_>>(),
+        (6..20).collect::<Vec<_>>()
+    );
+    assert_eq!(received(&mut rx), (0..6).collect::<Vec<_>>());
+    assert_eq!(tx.try_send_vec(&mut batch), Ok(14));
+    assert_eq!(received(&mut rx), (6..20).collect::<Vec<_>>());
+    assert_eq!(Rc::strong_count(&alive), 2);
+}
