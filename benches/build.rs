@@ -1,4 +1,4 @@
-//! Records the compiler's version, so that a report can name it.
+//! Passes the compiler's version to the crate, so that a report can name it.
 
 use std::env;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Every actor runtime in small: the shape `runtime` of `compare`, for `cargo bench`.
+//! The shape `runtime` of `compare` for `cargo bench`: every actor runtime, at a small scale.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ struct Visit<'a, 'b> {
     work: Work,
 }
 
-/// Asks and actors of one iteration.
+/// Number of messages or actors of one iteration.
 const BATCH: u64 = 1_000;
-/// Branches of a tree, and leaves of each: with the root, about as many actors.
+/// Branches of a tree and leaves of each branch: about [`BATCH`] actors.
 const TREE: (usize, usize) = (31, 31);
 
 impl ActorsVisitor for Visit<'_, '_> {

@@ -1,4 +1,4 @@
-//! Every channel in small: the shapes of `compare`, one cell each, for `cargo bench`.
+//! The shapes of `compare` for `cargo bench`: every channel, with a cell or two of each shape.
 
 use std::time::Duration;
 
@@ -26,7 +26,8 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
     group
 }
 
-/// Benchmarks work that takes a number of messages; a fault ends the whole run.
+/// Adds a benchmark of `work`, which sends about the given number of messages. A fault aborts the
+/// bench.
 fn add(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -105,7 +106,7 @@ fn tasks(criterion: &mut Criterion) {
 
 struct Threads<'a, 'b> {
     group: &'a mut BenchmarkGroup<'b, WallTime>,
-    /// So many producers, or one message to and fro.
+    /// Number of producers; `None` sends one message back and forth.
     producers: Option<usize>,
 }
 
@@ -188,9 +189,9 @@ fn alone(criterion: &mut Criterion) {
 
 struct Control<'a, 'b>(&'a mut BenchmarkGroup<'b, WallTime>);
 
-/// Data producers that flood the channel.
+/// Number of data producers that flood the channel.
 const FLOODERS: usize = 8;
-/// Bursts of control in a flood at least, so that the median is one of many.
+/// Minimum number of bursts of control in a flood, so that the median is meaningful.
 const BURSTS: u64 = 20;
 
 impl TwoClassVisitor for Control<'_, '_> {
@@ -198,7 +199,7 @@ impl TwoClassVisitor for Control<'_, '_> {
         add(self.0, F::NAME, |count| {
             let latencies =
                 priority::flood::<F>(FLOODERS, count.div_ceil(priority::IN_BURST).max(BURSTS))?;
-            // The time that a message takes, not the time that the flood takes.
+            // The latency of a message, not the duration of the flood.
             Ok(Timing {
                 count: 1,
                 elapsed: Duration::from_nanos(latencies.at(0.5) as u64),

@@ -1,10 +1,11 @@
-//! Instruction counts under callgrind: what an operation costs without the noise of a clock.
+//! Instruction counts under callgrind: the cost of an operation, independent of the machine's load.
 //!
-//! Needs valgrind and `gungraun-runner`. Every function does its operation [`TIMES`] times.
+//! Needs valgrind and `gungraun-runner`. Every function performs its operation [`TIMES`] times.
 //!
-//! `cargo bench -p lanemesh-benches --features callgrind --bench instructions -- --save-summary=json`, and then
-//! `cargo run -p lanemesh-benches --bin instructions` prints the difference to the baseline.
-// The modules that the macros make cannot be given words.
+//! `cargo bench -p lanemesh-benches --features callgrind --bench instructions --
+//! --save-summary=json` counts; `cargo run -p lanemesh-benches --bin instructions` then prints the
+//! difference from the baseline.
+// The macros generate modules that cannot be documented.
 #![allow(missing_docs)]
 
 use std::future::Future;
@@ -21,11 +22,11 @@ use lanemesh_benches::rivals::channels::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// Operations of one function.
+/// Number of operations of each function.
 const TIMES: u64 = 1_000;
-/// Messages of a batch.
+/// Number of messages in a batch.
 const BATCH: usize = 32;
-/// Room for all messages of a function.
+/// Capacity for all messages of a function.
 const SLOTS: Slots = Slots {
     total: 1_024,
     lane: 1_024,
@@ -43,7 +44,7 @@ fn open<F: AsyncFamily<u64>>() -> Ends<F> {
         tx: producers.remove(0),
         rx,
     };
-    // Lanes and blocks are made at first use, which is not what is counted; so is what grows.
+    // Lanes and blocks are allocated at first use, and rings grow; neither should be counted.
     for _ in 0..2 {
         ends = receive(send(ends));
     }
@@ -68,7 +69,7 @@ fn receive<F: AsyncFamily<u64>>(mut ends: Ends<F>) -> Ends<F> {
     ends
 }
 
-/// The receiver looks in vain, is woken, and takes the message.
+/// The receiver finds nothing, is woken, and takes the message.
 fn wake<F: AsyncFamily<u64>>(mut ends: Ends<F>) -> Ends<F> {
     let mut context = Context::from_waker(Waker::noop());
     for message in 0..TIMES {
@@ -101,7 +102,7 @@ fn executor<A: Actors>() -> Runtime {
     spawn::<A>(runtime)
 }
 
-/// Starts actors, tells each something, and waits until all have got it.
+/// Starts actors, tells each something, and waits until all have received it.
 fn spawn<A: Actors>(runtime: Runtime) -> Runtime {
     runtime.block_on(async {
         let counter = ActorCounter::new(TIMES as usize);
@@ -186,20 +187,20 @@ fn lanemesh_spawn(runtime: Runtime) -> Runtime {
     spawn::<LanemeshRuntime>(runtime)
 }
 
-/// An executor and the handle of an actor on it.
+/// An executor and the handle of an actor that runs on it.
 struct Asker<A: Actors> {
     runtime: Runtime,
     handle: A::Handle,
 }
 
-/// An actor that has answered before.
+/// An actor that has already answered once.
 fn answering<A: Actors>() -> Asker<A> {
     let runtime = executor::<A>();
     let handle = runtime.block_on(A::spawn(Worker::default(), 1));
     ask(Asker { runtime, handle })
 }
 
-/// One question after the other.
+/// Asks one question after the other.
 fn ask<A: Actors>(mut asker: Asker<A>) -> Asker<A> {
     asker.runtime.block_on(async {
         for question in 0..TIMES {

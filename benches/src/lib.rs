@@ -1,7 +1,16 @@
-//! The lanemesh channel and runtime beside their peers.
+//! Benchmarks that compare the lanemesh channel and runtime with other crates.
 //!
-//! The adapters, shapes and reports behind `compare` and the criterion benches. Nothing here is an
-//! interface for others, and no result depends on anything but this crate and `Cargo.lock`.
+//! This library is what the binary `compare` and the criterion benches share; it is not an
+//! interface for other crates. From the bottom up:
+//!
+//! - [`rig`]: payloads with loss detection, statistics, the executor, the counting allocator.
+//! - [`rivals`]: adapters that put every channel and actor runtime behind the same traits.
+//! - [`plan`]: cells, the unit of measurement, and the selection of cells on the command line.
+//! - [`shapes`]: the traffic patterns; each turns the rivals into cells.
+//! - [`runner`]: runs the cells and collects the figures.
+//! - [`report`]: tables, targets, `results.json`, `RESULTS.md` and the plots.
+//!
+//! `README.md` says how to run it, how to read a result, and where to change what.
 
 pub mod plan;
 pub mod report;

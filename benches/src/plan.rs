@@ -1,4 +1,4 @@
-//! What is to be measured: cells, each one subject under one set of parameters.
+//! What is measured: cells, each of which is one subject under one set of parameters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::rivals::{Role, Subject};
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// A number, in order on a plot's axis.
+    /// A number; numbers keep their order on a plot's axis.
     Number(u64),
     /// A name.
     Text(String),
@@ -38,23 +38,23 @@ impl fmt::Display for Value {
     }
 }
 
-/// Named parameters in order. The last is the one that a table's columns run over.
+/// Named parameters, in order. The last one varies over the columns of a table.
 pub type Params = Vec<(&'static str, Value)>;
 
-/// The parameter that names the metric, where a cell has several.
+/// Name of the parameter that holds the metric of a cell with several metrics.
 pub const METRIC: &str = "metric";
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// How long one run of one cell should take.
+    /// Duration that one run of one cell aims at.
     pub target: Duration,
-    /// Whether to take fewer parameters, so that all of it stays below a minute.
+    /// Whether to use fewer parameters, so that a whole run takes less than a minute.
     pub quick: bool,
 }
 
 impl Effort {
-    /// Enough for figures.
+    /// Full parameters, and runs long enough for stable figures.
     pub fn full() -> Effort {
         Effort {
             target: Duration::from_millis(80),
@@ -62,7 +62,7 @@ impl Effort {
         }
     }
 
-    /// Enough to see that every subject works.
+    /// Few parameters and short runs: enough to see that every subject works.
     pub fn quick() -> Effort {
         Effort {
             target: Duration::from_millis(8),
@@ -70,53 +70,54 @@ impl Effort {
         }
     }
 
-    /// The first list, or the second when quick.
+    /// Returns `quick` if this effort is quick, otherwise `full`.
     pub fn choose<'a, T>(&self, full: &'a [T], quick: &'a [T]) -> &'a [T] {
         if self.quick { quick } else { full }
     }
 }
 
-/// How long a number of messages took.
+/// The duration of a run and how many messages it carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// Messages that went through; close to the number asked for.
+    /// Messages received; close to the number requested.
     pub count: u64,
-    /// From the first send to the last receive; where a shape opens many channels, from opening them on.
+    /// Time from the first send to the last receive. A shape that opens many channels includes
+    /// opening them.
     pub elapsed: Duration,
 }
 
-/// Sends about as many messages as asked for.
+/// Sends about the requested number of messages.
 pub type RateFn = dyn Fn(u64) -> Result<Timing, Fault> + Send + Sync;
 
 /// Takes one reading of each metric.
 pub type ReadingsFn = dyn Fn(Effort) -> Result<Vec<f64>, Fault> + Send + Sync;
 
-/// A figure of a cell that has several.
+/// One of several figures that a cell yields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// Name, as in the parameter `metric` of the results.
+    /// Value of the parameter [`METRIC`] in the results.
     pub name: &'static str,
-    /// What it counts.
+    /// Unit of the figure.
     pub unit: Unit,
 }
 
 /// How a cell is measured.
 #[derive(Clone)]
 pub enum Work {
-    /// By the rate of messages, as many as fit the effort.
+    /// By its message rate, over as many messages as fit the effort.
     Rate {
-        /// What the figure counts.
+        /// Unit of the rate.
         unit: Unit,
-        /// Messages of the first, unmeasured run.
+        /// Messages of the warm-up run, which is not measured.
         first: u64,
-        /// The work.
+        /// Sends the messages.
         run: Arc<RateFn>,
     },
-    /// By readings that the work takes of itself.
+    /// By readings that the cell's own code takes.
     Readings {
-        /// What is read.
+        /// One metric for each reading, in order.
         metrics: &'static [Metric],
-        /// The work.
+        /// Takes the readings.
         run: Arc<ReadingsFn>,
     },
 }
@@ -140,20 +141,20 @@ impl fmt::Debug for Work {
 /// One subject under one set of parameters.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// Shape of traffic.
+    /// Name of the shape.
     pub shape: &'static str,
-    /// Parameters.
+    /// Parameters of the shape.
     pub params: Params,
-    /// Who is measured.
+    /// Name of the channel or runtime.
     pub subject: &'static str,
-    /// Its part in the comparison.
+    /// Role of the subject in the comparison.
     pub role: Role,
-    /// How.
+    /// How the cell is measured.
     pub work: Work,
 }
 
 impl Cell {
-    /// A cell measured by its rate.
+    /// A cell that is measured by its message rate.
     pub fn rate<S: Subject>(
         shape: &'static str,
         params: Params,
@@ -175,7 +176,7 @@ impl Cell {
         }
     }
 
-    /// A cell measured by its readings.
+    /// A cell that takes its own readings.
     pub fn readings<S: Subject>(
         shape: &'static str,
         params: Params,
@@ -195,31 +196,31 @@ impl Cell {
         }
     }
 
-    /// Whether the other cell differs from this one in its subject at most.
+    /// Whether both cells have the same shape and parameters, so that their subjects are compared.
     pub fn same_group(&self, other: &Cell) -> bool {
         self.shape == other.shape && self.params == other.params
     }
 }
 
-/// A shape: its name, what it is, and its cells.
+/// A traffic pattern.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     /// Name in results and on the command line.
     pub name: &'static str,
-    /// What happens in it, for the report.
+    /// Description for the report, in Markdown.
     pub about: &'static str,
-    /// Its cells.
+    /// Makes the cells of all subjects that take part.
     pub cells: fn(&Effort) -> Vec<Cell>,
 }
 
-/// A name on the command line that is not known.
+/// An unknown name on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownName {
-    /// What kind of thing was named.
+    /// Kind of the name: `shape` or `channel`.
     pub what: &'static str,
-    /// The name.
+    /// The unknown name.
     pub name: String,
-    /// The names that are known.
+    /// All known names of this kind.
     pub known: Vec<&'static str>,
 }
 
@@ -227,7 +228,7 @@ impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown {} `{}`; known are {}",
+            "unknown {} `{}`; expected one of {}",
             self.what,
             self.name,
             self.known.join(", ")
@@ -237,11 +238,11 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
-/// The known ones among the names asked for, in the order of `known`; all when none is asked for.
+/// The names from `known` that were requested, in the order of `known`; all of them if none was.
 ///
 /// # Errors
 ///
-/// [`UnknownName`] with the first name that is not among the known.
+/// [`UnknownName`] with the first requested name that is not in `known`.
 pub fn select(
     what: &'static str,
     asked: &[String],
@@ -256,7 +257,7 @@ pub fn select(
     Ok(chosen.copied().collect())
 }
 
-/// Passes when every name asked for chooses something, as [`is_chosen`] has it.
+/// Checks that every requested name chooses at least one of `known`, by the rule of [`is_chosen`].
 ///
 /// # Errors
 ///
@@ -283,7 +284,8 @@ fn unknown(what: &'static str, name: &str, known: &[&'static str]) -> UnknownNam
     }
 }
 
-/// Whether a subject is chosen: by its own name or, for a variant `name-variant`, by `name`.
+/// Whether `names` chooses the subject: by its own name or, for a variant `name-variant`, by
+/// `name`. An empty list chooses every subject.
 pub fn is_chosen(subject: &str, names: &[String]) -> bool {
     names.is_empty()
         || names.iter().any(|name| {
@@ -318,7 +320,7 @@ mod tests {
     #[test]
     fn unknown_name_is_refused_with_the_known_ones() {
         let error = select("shape", &strings(&["a", "x"]), &["a", "b"]).unwrap_err();
-        assert_eq!(error.to_string(), "unknown shape `x`; known are a, b");
+        assert_eq!(error.to_string(), "unknown shape `x`; expected one of a, b");
     }
 
     #[test]

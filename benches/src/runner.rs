@@ -1,7 +1,8 @@
-//! Runs the cells: rivals in turn, several times over, each under a watchdog.
+//! Runs the cells. The subjects of a group take turns, several times over, each under a watchdog.
 //!
-//! A subject that fails is reported and left out from then on; the others go on. A hung subject keeps
-//! its threads, since nothing can end them, so figures taken after it are to be distrusted.
+//! A subject that fails is reported and skipped from then on; the others continue. The threads of a
+//! hung subject cannot be stopped and may keep a core busy, so do not trust figures taken after a
+//! hang.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc;
@@ -14,38 +15,38 @@ use crate::rig::fault::Fault;
 use crate::rig::stats::{Unit, median};
 use crate::rivals::Role;
 
-/// Most messages of one run, however fast.
+/// Upper limit for the messages of one run.
 const MAX_COUNT: u64 = 50_000_000;
 
-/// How to run.
+/// Settings of a whole run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Measured runs of every cell.
+    /// Number of measured runs of every cell.
     pub runs: usize,
-    /// How much each of them does.
+    /// Parameters to use, and the duration of each run.
     pub effort: Effort,
-    /// How long a run may take before it counts as hung.
+    /// Time after which a run counts as hung.
     pub watchdog: Duration,
 }
 
-/// The outcome of one metric of one cell.
+/// The figures of one metric of one cell.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Shape of traffic.
+    /// Name of the shape.
     pub shape: &'static str,
-    /// Parameters, with `metric` before the last where the cell has several.
+    /// Parameters of the cell; if it has several metrics, [`METRIC`] stands before the last.
     pub params: Params,
-    /// Who was measured.
+    /// Name of the channel or runtime.
     pub subject: &'static str,
-    /// Its part in the comparison.
+    /// Role of the subject in the comparison.
     pub role: Role,
-    /// What the figures count.
+    /// Unit of the figures.
     pub unit: Unit,
-    /// One figure a run.
+    /// One figure for each measured run.
     pub runs: Vec<f64>,
-    /// Most heap in use at one time, in a run of its own; for shapes where that says something.
+    /// Peak heap use of the warm-up run in bytes; only for cells measured by rate.
     pub bytes: Option<u64>,
-    /// Why there are no (more) figures.
+    /// Why there are no figures, or fewer than requested.
     pub fault: Option<Fault>,
 }
 
@@ -56,15 +57,15 @@ impl Entry {
     }
 }
 
-/// Told of what goes on.
+/// Receives the progress of a run.
 pub trait Progress {
-    /// A run of this cell begins.
+    /// A run of this cell starts.
     fn start(&mut self, cell: &Cell);
 
     /// A run has ended.
     fn done(&mut self);
 
-    /// A subject has failed; `left` of its runs will not take place.
+    /// A subject has failed; its remaining `left` runs are skipped.
     fn failed(&mut self, cell: &Cell, fault: &Fault, left: usize);
 }
 
@@ -82,7 +83,7 @@ pub fn steps(cells: &[Cell], options: &Options) -> usize {
     cells.len() * (options.runs + 1)
 }
 
-/// Measures all cells; rivals must stand together.
+/// Measures all cells. Cells of the same group must be adjacent.
 pub fn run(cells: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
     let mut entries = Vec::new();
     for group in cells.chunk_by(Cell::same_group) {
@@ -115,7 +116,7 @@ fn measure_group(group: &[Cell], options: &Options, progress: &mut dyn Progress)
         })
         .collect();
     for run in 0..options.runs {
-        // Every run begins with another subject, so that none always follows the same one.
+        // Each run starts with a different subject, so that no subject always follows the same one.
         let turn = run % states.len();
         states.rotate_left(turn);
         for state in states.iter_mut().filter(|state| state.fault.is_none()) {
@@ -134,7 +135,7 @@ fn measure_group(group: &[Cell], options: &Options, progress: &mut dyn Progress)
     states.into_iter().flat_map(entries).collect()
 }
 
-/// Runs the cell once, counting its memory, and finds how many messages fit the effort.
+/// Warms the cell up, counts its memory, and finds how many messages fit the effort.
 fn prepare(cell: &Cell, options: &Options) -> Result<(u64, Option<u64>), Fault> {
     match &cell.work {
         Work::Rate { first, run, .. } => {
@@ -163,7 +164,7 @@ fn prepare(cell: &Cell, options: &Options) -> Result<(u64, Option<u64>), Fault> 
     }
 }
 
-/// The number of messages that take about the target, from runs of growing length.
+/// Finds the number of messages that take about `target`, by runs of growing length.
 fn calibrate(
     first: u64,
     timing: Timing,
@@ -192,13 +193,14 @@ fn measure(cell: &Cell, count: u64, options: &Options) -> Result<Vec<f64>, Fault
         Work::Readings { metrics, run } => {
             let (run, effort) = (run.clone(), options.effort);
             let figures = with_watchdog(options.watchdog, move || run(effort))?;
-            assert_eq!(figures.len(), metrics.len(), "a figure for each metric");
+            assert_eq!(figures.len(), metrics.len(), "one figure for each metric");
             Ok(figures)
         }
     }
 }
 
-/// Runs the work on a thread of its own, which is left to itself when it does not end in time.
+/// Runs the work on a thread of its own. The thread is abandoned if it does not finish within
+/// `limit`.
 fn with_watchdog<R: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
@@ -210,10 +212,10 @@ fn with_watchdog<R: Send + 'static>(
                 .downcast_ref::<&str>()
                 .map(|text| (*text).to_owned())
                 .or_else(|| cause.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "without a message".to_owned());
+                .unwrap_or_else(|| "no message".to_owned());
             Err(Fault::Panicked(text))
         });
-        // The receiver is gone when the watchdog has given up; then nobody wants the result.
+        // Fails only after the watchdog has given up; the result is no longer needed then.
         let _ = done.send(result);
     });
     outcome.recv_timeout(limit).unwrap_or(Err(Fault::Hung))
@@ -252,7 +254,7 @@ fn entries(state: CellState<'_>) -> Vec<Entry> {
             fault: fault.clone(),
         }
     };
-    // A figure that is not a number says that the subject has no such thing.
+    // NaN means that the subject does not have what the metric measures.
     let absent =
         |entry: &Entry| !entry.runs.is_empty() && entry.runs.iter().all(|run| run.is_nan());
     metrics
@@ -310,7 +312,7 @@ mod tests {
         }
     }
 
-    /// A subject that claims to take this many nanoseconds a message.
+    /// A subject that claims to take this many nanoseconds for each message.
     fn steady(subject: &'static str, nanos: u64) -> Cell {
         cell(subject, move |count| {
             Ok(Timing {
@@ -360,7 +362,7 @@ mod tests {
     fn subject_that_fails_later_keeps_its_figures_and_stops() {
         let calls = AtomicU64::new(0);
         let failing = cell("b", move |count| {
-            // ORDERING: relaxed; calls follow one another.
+            // ORDERING: relaxed; the calls are sequential.
             if calls.fetch_add(1, Ordering::Relaxed) == 2 {
                 return Err(Fault::Lost {
                     sent: 2,

@@ -1,4 +1,4 @@
-//! `compare`: the channel, the runtime and their peers in one run.
+//! `compare`: measures the channel, the runtime and their peers in one run.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -18,34 +18,36 @@ use lanemesh_benches::rivals::channels;
 use lanemesh_benches::runner::{self, Options, Progress};
 use lanemesh_benches::shapes;
 
-/// Measures lanemesh and its peers side by side.
+/// Compares lanemesh with its peers.
 ///
-/// Prints tables and writes results.json, RESULTS.md and plots. Fails when a subject errs, loses a
-/// message or hangs; never because of a figure.
+/// Prints tables and writes results.json, run.json, RESULTS.md and plots. Fails if a subject
+/// returns an error, loses a message or hangs, but never because of a figure.
 #[derive(Debug, Parser)]
 #[command(version, after_help = format!("Shapes: {}", shapes::names().join(", ")))]
 struct Arguments {
-    /// Shapes of traffic, all by default.
+    /// Shapes to run [default: all].
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     shapes: Vec<String>,
 
-    /// Channels or runtimes, all by default; a name covers its variants too (`rtrb`: `rtrb-chunks`).
+    /// Channels and runtimes to run [default: all]; a name includes its variants (`rtrb`:
+    /// `rtrb-chunks`).
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     channels: Vec<String>,
 
-    /// Few parameters and short runs: shows that all works, below a minute.
+    /// Uses few parameters and short runs, to check in less than a minute that everything works.
     #[arg(long)]
     quick: bool,
 
-    /// Measured runs of every cell, subjects in turn [default: 5, or 1 with --quick].
+    /// Measured runs of every cell; the subjects take turns [default: 5, or 1 with --quick].
     #[arg(long, value_name = "N", value_parser = number::<1, 1_000>)]
     runs: Option<u64>,
 
-    /// Lets every message of lanemesh's cost a fence, as where the system has no membarrier.
+    /// Does not register membarrier, so that sends of lanemesh execute a fence, as on systems
+    /// without it.
     #[arg(long)]
     no_membarrier: bool,
 
-    /// Milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
+    /// Duration in milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
     #[arg(long, value_name = "MS", value_parser = number::<1, 60_000>)]
     target: Option<u64>,
 
@@ -53,17 +55,17 @@ struct Arguments {
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = number::<0, 86_400>)]
     watchdog: u64,
 
-    /// Directory for results.json, RESULTS.md and the plots.
+    /// Directory for the results, the report and the plots.
     #[arg(long, value_name = "DIR", default_value = "target/compare")]
     out: PathBuf,
 
-    /// Writes RESULTS.md and the plots in this directory anew from its results.json and run.json;
-    /// measures nothing.
+    /// Rewrites RESULTS.md and the plots in this directory from its results.json and run.json,
+    /// without measuring.
     #[arg(long, value_name = "DIR", exclusive = true)]
     render: Option<PathBuf>,
 }
 
-/// A number on the command line.
+/// Parses a number on the command line.
 fn number<const FROM: u64, const TO: u64>(text: &str) -> Result<u64, String> {
     let number = text.parse().ok();
     number
@@ -93,13 +95,13 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     if let Some(directory) = &arguments.render {
         report::render(directory, shapes::ALL)?;
-        println!("RESULTS.md and plots in {}", directory.display());
+        println!("RESULTS.md and the plots are in {}", directory.display());
         return Ok(0);
     }
     let begin = Instant::now();
     let options = options(arguments);
     let (shapes, cells) = selection(arguments, &options.effort)?;
-    // A place that cannot be written to is better known before than after.
+    // Find out before measuring whether the files can be written.
     report::prepare(&arguments.out)?;
     let machine = Machine::this();
     println!(
@@ -138,7 +140,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     };
     report::write(&arguments.out, &info, &shapes, &entries)?;
     println!(
-        "{} cells in {:.0} s; results.json, RESULTS.md and plots are in {}",
+        "{} cells in {:.0} s; the results, the report and the plots are in {}",
         cells.len(),
         begin.elapsed().as_secs_f64(),
         arguments.out.display()
@@ -185,7 +187,7 @@ fn selection(
     Ok((shapes, cells))
 }
 
-/// The progress bar; tables and failures appear above it.
+/// The progress bar. Tables and failures are printed above it.
 struct Bar {
     bar: ProgressBar,
     failed: usize,
@@ -279,7 +281,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("unknown shape `funel`; known are funnel")
+                .starts_with("unknown shape `funel`; expected one of funnel")
         );
         let arguments = parse(&["--channels", "tokyo"]).unwrap();
         let error = selection(&arguments, &Effort::full()).unwrap_err();

@@ -1,4 +1,4 @@
-//! `instructions`: what the bench of the same name counted, beside the committed baseline.
+//! `instructions`: compares the counts of the bench of the same name with the committed baseline.
 
 use std::error::Error;
 use std::fs;
@@ -8,14 +8,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use lanemesh_benches::report::instruction_counts;
 
-/// Prints how the instruction counts differ from the baseline.
+/// Compares instruction counts with the baseline.
 ///
-/// Run `cargo bench -p lanemesh-benches --features callgrind --bench instructions -- --save-summary=json` first. A
-/// difference is no failure.
+/// Takes the counts first with `cargo bench -p lanemesh-benches --features callgrind --bench
+/// instructions -- --save-summary=json`. A difference is not a failure.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where the bench has left its summaries.
+    /// Directory in which the bench wrote its summaries.
     #[arg(
         long,
         value_name = "DIR",
@@ -23,11 +23,11 @@ struct Arguments {
     )]
     summaries: PathBuf,
 
-    /// The baseline.
+    /// File with the baseline.
     #[arg(long, value_name = "FILE", default_value = "benches/instructions.txt")]
     baseline: PathBuf,
 
-    /// Makes the present counts the baseline.
+    /// Replaces the baseline by the current counts.
     #[arg(long)]
     write: bool,
 }
@@ -57,7 +57,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let text = fs::read_to_string(&arguments.baseline)
         .map_err(|error| format!("{}: {error}", arguments.baseline.display()))?;
     let baseline = instruction_counts::from_text(&text)
-        .map_err(|line| format!("not a name and a count: `{line}`"))?;
+        .map_err(|line| format!("expected a name and a count: `{line}`"))?;
     print!("{}", instruction_counts::difference(&baseline, &now));
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Instruction counts: read from what the bench `instructions` leaves, compared with a baseline.
+//! Instruction counts: reads the output of the bench `instructions` and compares it with a
+//! baseline.
 //!
-//! A count depends on the compiler and the versions in `Cargo.lock`, never on the machine's load. A
-//! difference is shown, and judged by whoever reads it.
+//! A count depends on the compiler and on the versions in `Cargo.lock`, not on the load of the
+//! machine. A difference is shown, but it fails nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,14 +12,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// Instructions of each benchmark, by `group::function`.
+/// Number of instructions of each benchmark, keyed by `group::function`.
 pub type Counts = BTreeMap<String, u64>;
 
-/// The counts of all summaries below a directory.
+/// Reads the counts from all summaries below a directory.
 ///
 /// # Errors
 ///
-/// Those of the file system, and `InvalidData` for a summary without a count.
+/// Those of the file system, and `InvalidData` if a summary has no count.
 pub fn collect(directory: &Path) -> io::Result<Counts> {
     let mut counts = Counts::new();
     let mut directories = vec![directory.to_owned()];
@@ -40,7 +41,7 @@ pub fn collect(directory: &Path) -> io::Result<Counts> {
     Ok(counts)
 }
 
-/// The name and count in one summary.
+/// The name and the count in a summary.
 fn summary(text: &str) -> Option<(String, u64)> {
     let summary: Value = serde_json::from_str(text).ok()?;
     let (_, name) = summary["module_path"].as_str()?.split_once("::")?;
@@ -52,7 +53,7 @@ fn summary(text: &str) -> Option<(String, u64)> {
     Some((name.to_owned(), count.as_u64()?))
 }
 
-/// A baseline as text: a line for each benchmark.
+/// The text of a baseline, with one line for each benchmark.
 pub fn to_text(counts: &Counts) -> String {
     counts
         .iter()
@@ -63,7 +64,7 @@ pub fn to_text(counts: &Counts) -> String {
         })
 }
 
-/// The baseline in a text.
+/// Reads the text of a baseline.
 ///
 /// # Errors
 ///
@@ -78,7 +79,7 @@ pub fn from_text(text: &str) -> Result<Counts, String> {
         .collect()
 }
 
-/// A Markdown table of what has changed; benchmarks on one side only are named as new or gone.
+/// A Markdown table of all changes. A benchmark that is on one side only is marked as new or gone.
 pub fn difference(baseline: &Counts, now: &Counts) -> String {
     let mut text = String::from("| benchmark | baseline | now | change |\n|---|--:|--:|--:|\n");
     let mut names: Vec<&String> = baseline.keys().chain(now.keys()).collect();

@@ -1,4 +1,4 @@
-//! `results.json`: an array with an object for every figure, for other programs to read.
+//! `results.json`: an array with an object for every figure, for use by other programs.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -7,7 +7,7 @@ use crate::rig::fault::Fault;
 use crate::rig::stats::Unit;
 use crate::runner::Entry;
 
-/// The figures as JSON text.
+/// The text of a `results.json`.
 pub fn results(entries: &[Entry]) -> String {
     let array: Vec<Json> = entries.iter().map(object).collect();
     let mut text = String::from("[\n");
@@ -48,12 +48,12 @@ fn object(entry: &Entry) -> Json {
 
 /// Reads the text of a `results.json`.
 ///
-/// `cells` are those of a full run; a figure's shape, subject and parameters must be named as in one of
-/// them, which also tells the subject's role.
+/// `cells` are those of a full run. The names of a figure's shape, subject and parameters must
+/// occur in them; the subject's role comes from its cell.
 ///
 /// # Errors
 ///
-/// What is wrong with the JSON, or the first figure that has no cell.
+/// What is wrong with the JSON, or the first figure that matches no cell.
 pub(super) fn read(text: &str, cells: &[Cell]) -> Result<Vec<Entry>, String> {
     let array: Vec<Json> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     array

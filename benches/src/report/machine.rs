@@ -1,4 +1,4 @@
-//! What the figures were taken on and with.
+//! The machine and the software versions that figures were taken with.
 
 use std::env::consts::{ARCH, OS};
 use std::fs;
@@ -10,7 +10,7 @@ use crate::rig::executor;
 /// The lock file that this binary was built with.
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
-/// The packages whose versions a report names.
+/// The packages whose versions the report lists.
 const PACKAGES: &[&str] = &[
     "lanemesh",
     "lanemesh-runtime",
@@ -34,22 +34,23 @@ const PACKAGES: &[&str] = &[
 /// Machine, compiler, commit and versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// The processor's name.
+    /// Model name of the processor.
     pub cpu: String,
-    /// Cores that this process may use.
+    /// Number of cores that this process may use.
     pub cores: usize,
-    /// Operating system and architecture.
+    /// Operating system and architecture, such as `linux x86_64`.
     pub system: String,
-    /// The compiler's version.
+    /// Output of `rustc --version`.
     pub compiler: String,
-    /// The commit of the directory that this was built from, with a mark when files differ from it.
+    /// Abbreviated hash of the checked-out commit, followed by `with changes` if tracked files
+    /// differ from it.
     pub commit: String,
-    /// The subjects' versions.
+    /// Name and version of each package that the report lists.
     pub versions: Vec<(String, String)>,
 }
 
 impl Machine {
-    /// This machine.
+    /// Describes this machine.
     pub fn this() -> Machine {
         Machine {
             cpu: cpu().unwrap_or_else(|| "unknown processor".to_owned()),
@@ -61,7 +62,7 @@ impl Machine {
         }
     }
 
-    /// The versions in one line.
+    /// The versions, separated by commas.
     pub fn versions_line(&self) -> String {
         let named: Vec<String> = self
             .versions
@@ -104,7 +105,7 @@ fn git(arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| text.trim().to_owned())
 }
 
-/// The versions that a lock file has for these packages; of a package in it twice, both.
+/// The versions of these packages in a lock file. A package that occurs twice is listed twice.
 fn versions(lock: &str, packages: &[&str]) -> Vec<(String, String)> {
     let quoted = |line: &str, key: &str| {
         let value = line

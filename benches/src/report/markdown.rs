@@ -6,10 +6,11 @@ use crate::report::table::{heap_tables, tables};
 use crate::report::targets;
 use crate::runner::Entry;
 
-/// The shapes whose memory depends on the load; the others' is told by the shape `memory`.
+/// The shapes whose memory depends on the load. For the others, the shape `memory` shows it.
 const WITH_HEAP: &[&str] = &["funnel", "pinball", "tasks"];
 
-/// The whole report; `plots` are the pictures that it shows: shape, fixed parameters and file name.
+/// The text of the report. `plots` are the plots that it shows: shape, fixed parameters and file
+/// name.
 pub fn report(
     info: &RunInfo,
     shapes: &[Shape],
@@ -18,7 +19,8 @@ pub fn report(
 ) -> String {
     let machine = &info.machine;
     let mut text = format!(
-        "# Side by side\n\n\
+        "# Benchmark results\n\n\
+         How to read and repeat them: [README.md](README.md).\n\n\
          | | |\n|---|---|\n\
          | machine | {}, {} cores, {} |\n\
          | compiler | {} |\n\
@@ -34,12 +36,13 @@ pub fn report(
         machine.versions_line(),
     );
     text.push_str(&format!(
-        "Medians of {} runs in turn, each of about {} ms, after one unmeasured run. The ratio says how \
-         many times as good a figure is as the best peer's in its column: above 1 is better, whatever \
-         the unit. Rows are ordered by the geometric mean of their ratios. The project's own subjects \
-         are **bold**; *slanted* ones are floors that do less than a channel and are no measure. Every \
-         subject uses the same allocator, mimalloc. lanemesh has called `register_membarrier`, unless \
-         `--no-membarrier` is said. Only ratios carry over to another machine.\n",
+        "Figures are medians of {} measured runs of about {} ms each; the subjects take turns, and a \
+         warm-up run is not measured. A ratio says how many times better a figure is than the best \
+         peer's in the same column: above 1 is better, whatever the unit. Rows are sorted by the \
+         geometric mean of their ratios. The project's own subjects are **bold**; subjects in \
+         *italics* are floors, which do less than their competitors, and no ratio is relative to them. \
+         All subjects use the same allocator, mimalloc. lanemesh has called `register_membarrier` \
+         unless the command contains `--no-membarrier`. Only ratios carry over to other machines.\n",
         info.runs, info.target_ms,
     ));
     for shape in shapes {
@@ -55,14 +58,15 @@ pub fn report(
         if WITH_HEAP.contains(&shape.name) {
             for table in heap_tables(shape.name, entries) {
                 let title = table.title();
-                text.push_str(&format!("\n### most heap at one time: {title}\n\n{table}"));
+                text.push_str(&format!("\n### peak heap: {title}\n\n{table}"));
             }
         }
     }
     let table = targets::table(&targets::outcomes(entries));
     if !table.is_empty() {
         text.push_str(
-            "\n## Targets\n\nWhat the project has set itself, at the worst cell; a missed target is **bold**.\n\n",
+            "\n## Targets\n\nThe project's own targets, each with the figure of its worst cell; a figure that misses its \
+             target is **bold**.\n\n",
         );
         text.push_str(&table);
     }

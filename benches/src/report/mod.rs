@@ -1,4 +1,4 @@
-//! What comes out: tables on the terminal, `results.json`, a Markdown report and SVG plots.
+//! The output: tables on the terminal, `results.json`, `run.json`, a Markdown report and SVG plots.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -22,14 +22,14 @@ pub use self::markdown::report;
 pub use self::run_info::RunInfo;
 pub use self::table::{Table, amount, heap_tables, tables};
 
-/// The figures.
+/// File with the figures.
 const RESULTS: &str = "results.json";
-/// How they were taken.
+/// File that says how the figures were taken.
 const RUN: &str = "run.json";
-/// The report.
+/// File with the report.
 const REPORT: &str = "RESULTS.md";
 
-/// Makes a directory for the files, and sees whether they can be written. What they hold stays.
+/// Creates a directory for the files and checks that they can be written, without changing them.
 ///
 /// # Errors
 ///
@@ -45,12 +45,12 @@ pub fn prepare(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all files into a directory, which is made when it is not there; `shapes` are those that
-/// were measured.
+/// Writes all files into a directory, which is created if necessary. `shapes` are those that were
+/// measured.
 ///
 /// # Errors
 ///
-/// Those of the file system, with the path, and of a plot that cannot be drawn.
+/// Those of the file system, with the path, and those of drawing a plot.
 pub fn write(
     directory: &Path,
     info: &RunInfo,
@@ -63,13 +63,13 @@ pub fn write(
     write_report(directory, info, shapes, entries)
 }
 
-/// Writes the report and the plots of a directory anew from its `results.json` and `run.json`, without
-/// measuring; `shapes` are all that may occur in it.
+/// Rewrites the report and the plots of a directory from its `results.json` and `run.json`, without
+/// measuring. `shapes` are all that may occur there.
 ///
 /// # Errors
 ///
-/// Those of the file system, with the path, of a file that does not hold what [`write`] puts there, and
-/// of a plot that cannot be drawn.
+/// Those of the file system and of reading a file that [`write`] did not write, with the path, and
+/// those of drawing a plot.
 pub fn render(directory: &Path, shapes: &[Shape]) -> io::Result<()> {
     let cells: Vec<Cell> = shapes
         .iter()

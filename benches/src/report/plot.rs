@@ -1,5 +1,4 @@
-//! Plots: a line for each subject, the columns of a table from left to right, figures on a
-//! logarithmic scale.
+//! Plots: one line for each subject over the columns of a table, on a logarithmic scale.
 
 use plotters::backend::SVGBackend;
 use plotters::chart::ChartBuilder;
@@ -13,12 +12,12 @@ use crate::rig::stats::Better;
 use crate::rivals::Role;
 
 const SIZE: (u32, u32) = (880, 460);
-/// Where the first line of the key is.
+/// Position of the first line of the legend.
 const KEY: (i32, i32) = (738, 50);
 const OURS: RGBColor = RGBColor(200, 30, 30);
-/// For a second subject of the project's own in the same plot.
+/// Colour of a variant of the project's own subject.
 const OURS_TOO: RGBColor = RGBColor(240, 150, 150);
-/// The others keep their colour from one plot to the next.
+/// Colours of the peers, the same in all plots.
 const COLOURS: &[(&str, RGBColor)] = &[
     ("tokio", RGBColor(31, 119, 180)),
     ("tachyonix", RGBColor(44, 160, 44)),
@@ -39,7 +38,7 @@ const COLOURS: &[(&str, RGBColor)] = &[
     ("actix-arbiter", RGBColor(140, 86, 75)),
     ("bare-tokio", RGBColor(31, 119, 180)),
 ];
-/// Whoever is not named above.
+/// Colour of a subject that [`COLOURS`] does not name.
 const OTHER: RGBColor = RGBColor(90, 90, 90);
 
 /// The file for the plot of this table, relative to the directory of plots: `shape.svg`, or
@@ -58,11 +57,11 @@ pub(super) fn file_name(table: &Table) -> String {
     name
 }
 
-/// The plot as SVG text; `None` when a table has fewer than two columns or no figures.
+/// The plot as SVG text; `None` if the table has fewer than two columns or no positive figure.
 ///
 /// # Errors
 ///
-/// What the drawing library says.
+/// The error of the drawing library.
 pub(super) fn draw(table: &Table) -> Result<Option<String>, String> {
     let figures: Vec<f64> = table
         .rows
@@ -97,7 +96,7 @@ fn points(row: &Row) -> impl Iterator<Item = (f64, f64)> + '_ {
         })
 }
 
-/// Round figures from just below `low` to just above `high`: at least two, and not too many.
+/// Round numbers from just below `low` to just above `high`; at least two.
 fn ticks(low: f64, high: f64) -> Vec<f64> {
     let steps: &[f64] = if high / low < 1e3 {
         &[1.0, 2.0, 5.0]
@@ -116,7 +115,7 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     all[from..=to.unwrap_or(all.len() - 1)].to_vec()
 }
 
-/// The variants of the project's own subject are paler than itself.
+/// The colour of one of the project's subjects: paler for a variant, which has the longer name.
 fn own(table: &Table, row: &Row) -> RGBColor {
     let mut ours = table.rows.iter().filter(|other| other.role == Role::Ours);
     match ours.any(|other| other.subject.len() < row.subject.len()) {
@@ -137,7 +136,7 @@ fn paint(table: &Table, ticks: &[f64], svg: &mut String) -> Result<(), Box<dyn s
     area.fill(&WHITE)?;
     let last = (table.columns.len() - 1) as f64;
     let (low, high) = (ticks[0], ticks[ticks.len() - 1]);
-    // A little more than the last figures, so that their circles are whole.
+    // Extend the range a little, so that the outermost circles are not cut off.
     let heights = (low * 0.95..high * 1.05).log_scale();
     let mut chart = ChartBuilder::on(&area)
         .caption(table.title(), ("sans-serif", 18))

@@ -1,8 +1,8 @@
 //! `plots/readme.svg`: the plot that the repository's README shows.
 //!
-//! Above, the throughput of a fan-in relative to tokio's channel; below, the 99th percentile of a
-//! control message's latency while data fills the channel. The picture brings its own background, for
-//! light and dark pages.
+//! The upper panel shows the throughput of a fan-in relative to tokio's channel, the lower one the
+//! 99th percentile of the latency of control while data fills the channel. The plot has a
+//! background of its own, so that it is readable on light and dark pages.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
@@ -13,7 +13,7 @@ use crate::rig::stats::{geometric_mean, times_as_good};
 use crate::rivals::Role;
 use crate::runner::Entry;
 
-/// Where the plot is written, relative to the directory of plots.
+/// Name of the file in the directory of plots.
 pub(super) const FILE_NAME: &str = "readme.svg";
 
 const WIDTH: f64 = 880.0;
@@ -28,14 +28,14 @@ const RIGHT: f64 = WIDTH - MARGIN;
 const ROW: f64 = 22.0;
 /// Space between the two columns of bars.
 const GUTTER: f64 = 36.0;
-/// Room at the end of a bar or a dot for its figure.
+/// Width that the figure at the end of a bar needs.
 const FIGURE: f64 = 48.0;
 
-/// What throughput is relative to.
+/// The subject that throughput is relative to.
 const REFERENCE: &str = "tokio";
 /// The cells of `tasks` that are shown.
 const SLOTS: &str = "64 a lane";
-/// The messages of `tasks`, a column each, and what they are called.
+/// The messages of `tasks`, one column for each, and their titles.
 const MESSAGES: [(&str, &str); 2] = [("u64", "8-byte messages"), ("1200 B", "1200-byte packets")];
 /// The metric of `priority` that is shown.
 const PERCENTILE: &str = "p99";
@@ -68,7 +68,7 @@ text, text.peer, text.reference { fill: #e6edf3 }
 }
 ";
 
-/// The plot as SVG text; `None` when the figures lack one of the two shapes.
+/// The plot as SVG text; `None` if one of the two shapes was not measured.
 pub(super) fn draw(info: &RunInfo, entries: &[Entry]) -> Option<String> {
     let throughput = throughput(entries)?;
     let latency = latency(entries)?;
@@ -91,12 +91,12 @@ pub(super) fn draw(info: &RunInfo, entries: &[Entry]) -> Option<String> {
     Some(svg.finish(y + 22.0))
 }
 
-/// A subject's row of a panel.
+/// The row of a subject in a panel.
 #[derive(Debug, PartialEq)]
 struct Row {
     subject: &'static str,
     role: Role,
-    /// In the upper panel a ratio for each of [`MESSAGES`], in the lower one a latency in nanoseconds for
+    /// Upper panel: a ratio for each of [`MESSAGES`]. Lower panel: a latency in nanoseconds for
     /// each number of flooding producers.
     figures: Vec<f64>,
 }
@@ -115,7 +115,7 @@ impl Row {
     }
 }
 
-/// How many times as good each subject is as the reference: the geometric mean over the numbers of
+/// How many times better each subject is than the reference: the geometric mean over the numbers of
 /// tasks, best subject first.
 fn throughput(entries: &[Entry]) -> Option<Vec<Row>> {
     let cells = |message: &'static str| {
@@ -181,7 +181,7 @@ fn has(entry: &Entry, name: &str, value: &str) -> bool {
     params.any(|(known, text)| *known == name && text.to_string() == value)
 }
 
-/// The values that the last parameter of a shape takes, as a list for people.
+/// The values of the last parameter of a shape, as a list for people.
 fn parameters(entries: &[Entry], shape: &str) -> String {
     let numbers: BTreeSet<u64> = entries
         .iter()
@@ -199,7 +199,7 @@ fn parameters(entries: &[Entry], shape: &str) -> String {
     }
 }
 
-/// Draws the upper panel from `y`, the base line of its title, down; returns where it ends.
+/// Draws the upper panel below `y`, the base line of its title; returns its lower end.
 fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
     svg.text(
         MARGIN,
@@ -209,7 +209,8 @@ fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
         "Throughput, relative to tokio’s mpsc channel",
     );
     let note = format!(
-        "One receiving task; geometric mean over {tasks} sending tasks, 64 slots for each. Higher is better."
+        "One receiving task; geometric mean over {tasks} sending tasks, 64 slots for each. Higher is \
+         better."
     );
     svg.text(MARGIN, y + 21.0, "note", Anchor::Start, note);
 
@@ -258,19 +259,20 @@ fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
     bottom + 36.0
 }
 
-/// Draws the lower panel from `y`, the base line of its title, down; returns where it ends.
+/// Draws the lower panel below `y`, the base line of its title; returns its lower end.
 fn draw_latency(svg: &mut Svg, y: f64, rows: &[Row], flooders: &str) -> f64 {
     let title = "Latency of a control message while data fills the channel, 99th percentile";
     svg.text(MARGIN, y, "title", Anchor::Start, title);
     let note = format!("A dot for each number of flooding producers: {flooders}. Lower is better.");
     svg.text(MARGIN, y + 21.0, "note", Anchor::Start, note);
-    let note = "“tokio, 2 channels” has one channel for each class and a biased select!; the other peers send both classes through one queue.";
+    let note = "“tokio, 2 channels” has one channel for each class and a biased select!; the other \
+                peers send both classes through one queue.";
     svg.text(MARGIN, y + 38.0, "note", Anchor::Start, note);
 
     let figures = || rows.iter().flat_map(|row| &row.figures).copied();
     let highest = figures().fold(1.0, f64::max);
     let first = figures().fold(f64::MAX, f64::min).log10().floor();
-    // The figures of the slowest subject stand to the right of its dots.
+    // Leave room for the text to the right of the slowest subject's dots.
     let decades = highest.log10() + 0.5 - first;
     let x = |nanos: f64| LEFT + (RIGHT - LEFT) * (nanos.log10() - first) / decades;
     let top = y + 56.0;
@@ -307,7 +309,7 @@ fn draw_latency(svg: &mut Svg, y: f64, rows: &[Row], flooders: &str) -> f64 {
     bottom + 36.0
 }
 
-/// The distance of ticks from 0 to `high`, and how many there are after the one at 0.
+/// The distance between ticks from 0 to `high`, and the number of ticks after 0.
 fn linear_ticks(high: f64) -> (f64, usize) {
     let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
     let fits = |step: &f64| high / step < 5.0;
@@ -315,7 +317,7 @@ fn linear_ticks(high: f64) -> (f64, usize) {
     (step, (high / step) as usize)
 }
 
-/// The unit of a time, and how many nanoseconds it has.
+/// The unit for a time, and its length in nanoseconds.
 fn time_unit(nanos: f64) -> (&'static str, f64) {
     match nanos {
         nanos if nanos < 1e3 => ("ns", 1.0),
@@ -330,7 +332,7 @@ fn time(nanos: f64) -> String {
     format!("{:.0} {unit}", nanos / size)
 }
 
-/// The lowest and the highest of some times, as one where they look the same.
+/// A range of times; a single time if both ends round to the same.
 fn span(lowest: f64, highest: f64) -> String {
     let (unit, size) = time_unit(highest);
     let (low, high) = (
@@ -344,7 +346,7 @@ fn span(lowest: f64, highest: f64) -> String {
     }
 }
 
-/// Which end of a text its position is.
+/// The part of a text that is at its position.
 #[derive(Debug, Clone, Copy)]
 enum Anchor {
     Start,
@@ -352,7 +354,7 @@ enum Anchor {
     End,
 }
 
-/// SVG elements, in the order in which they are painted.
+/// SVG elements, in drawing order.
 #[derive(Debug, Default)]
 struct Svg(String);
 
@@ -392,7 +394,7 @@ impl Svg {
         let _ = writeln!(self.0, "{element}");
     }
 
-    /// The whole document, with a background of this height.
+    /// Returns the document, with a background of this height.
     fn finish(self, height: f64) -> String {
         let (width, inner_width, inner_height) = (WIDTH, WIDTH - 1.0, height - 1.0);
         format!(

@@ -11,9 +11,9 @@ pub struct RunInfo {
     pub machine: Machine,
     /// The arguments of `compare`.
     pub arguments: String,
-    /// Measured runs of every cell.
+    /// Number of measured runs of every cell.
     pub runs: usize,
-    /// The length that one run aims at, in milliseconds.
+    /// Duration in milliseconds that one run aims at.
     pub target_ms: u64,
 }
 
@@ -44,7 +44,8 @@ impl RunInfo {
     ///
     /// # Errors
     ///
-    /// The name of the first field that is missing or of another type, or what is wrong with the JSON.
+    /// What is wrong with the JSON, or the name of the first field that is missing or has another
+    /// type.
     pub fn from_json(text: &str) -> Result<RunInfo, String> {
         let object: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let text = |name: &str| {

@@ -1,5 +1,5 @@
-//! Tables: a row for each subject, a column for each value of the last parameter, and in every field
-//! the median with its ratio to the best peer of that column.
+//! Tables: one row for each subject, one column for each value of the last parameter. Every field
+//! has the median and its ratio to the best peer of the column.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use crate::rig::stats::{Unit, best, geometric_mean, times_as_good};
 use crate::rivals::Role;
 use crate::runner::Entry;
 
-/// The figures of one shape that share all parameters but the last.
+/// The figures of one shape that differ only in subject and last parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// Shape of traffic.
+    /// Name of the shape.
     pub shape: &'static str,
-    /// The parameters that all figures share.
+    /// The parameters that all figures have in common.
     pub fixed: Params,
-    /// What the figures count.
+    /// Unit of the figures.
     pub unit: Unit,
-    /// Name of the parameter that the columns run over.
+    /// Name of the last parameter, which varies over the columns.
     pub axis: &'static str,
-    /// Its values.
+    /// The values of the last parameter.
     pub columns: Vec<Value>,
     /// The subjects, best first.
     pub rows: Vec<Row>,
@@ -28,32 +28,33 @@ pub struct Table {
 /// One subject's figures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Who.
+    /// Name of the channel or runtime.
     pub subject: &'static str,
-    /// Its part in the comparison.
+    /// Role of the subject in the comparison.
     pub role: Role,
-    /// A field for each column.
+    /// One field for each column.
     pub fields: Vec<Field>,
 }
 
-/// One figure.
+/// One field of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Field {
-    /// The subject is no part of this column.
+    /// The subject takes no part in this column.
     None,
     /// The subject failed.
     Failed,
-    /// The median.
+    /// The subject was measured.
     Figure {
         /// The median of the runs.
         median: f64,
-        /// How many times as good as the best peer.
+        /// How many times better the median is than the best peer's; `None` if the column has no
+        /// peer.
         ratio: Option<f64>,
     },
 }
 
 impl Row {
-    /// The geometric mean of the ratios in a row; `None` when it has none.
+    /// The geometric mean of the row's ratios; `None` if it has none.
     pub fn mean_ratio(&self) -> Option<f64> {
         let ratios: Vec<f64> = self
             .fields
@@ -67,12 +68,12 @@ impl Row {
     }
 }
 
-/// The tables of a shape, in the order in which their figures were taken.
+/// The tables of a shape, in the order of the measurements.
 pub fn tables(shape: &str, entries: &[Entry]) -> Vec<Table> {
     build(shape, entries, |entry| (entry.unit, entry.median()))
 }
 
-/// The same tables with the most heap that a cell used at one time; none where that was not counted.
+/// The same tables with the peak heap use of each cell, for cells where it was counted.
 pub fn heap_tables(shape: &str, entries: &[Entry]) -> Vec<Table> {
     let counted: Vec<Entry> = entries
         .iter()
@@ -158,7 +159,7 @@ impl Table {
         self.rows[row].fields[at] = field;
     }
 
-    /// The best peer of a column.
+    /// The best median of a peer in a column.
     pub fn best_peer(&self, column: usize) -> Option<f64> {
         let peers = self.rows.iter().filter(|row| row.role == Role::Peer);
         let medians = peers.filter_map(|row| match row.fields[column] {
@@ -186,7 +187,7 @@ impl Table {
         });
     }
 
-    /// What the table shows, in words.
+    /// A title for people.
     pub fn title(&self) -> String {
         let mut title = format!("{}, {}", self.shape, self.unit.name());
         for (name, value) in &self.fixed {
@@ -201,7 +202,7 @@ impl Table {
 }
 
 impl fmt::Display for Table {
-    /// A Markdown table, padded so that it reads on a terminal too.
+    /// Formats a Markdown table, padded so that it is readable on a terminal too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = vec![vec![self.axis.to_owned()]];
         lines[0].extend(self.columns.iter().map(Value::to_string));
@@ -273,7 +274,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// A figure with about three significant digits, and commas between the thousands.
+/// Formats a figure with about three significant digits, and with commas between thousands.
 pub fn amount(value: f64) -> String {
     if value.abs() < 100.0 {
         return short(value);

@@ -1,6 +1,7 @@
-//! The project's targets for its own figures: what each compares, and the bounds it sets.
+//! The project's targets for its own figures.
 //!
-//! A target fails no run. The report shows what was measured beside each bound and marks what misses.
+//! A missed target does not fail a run: the report lists every target with its figure and marks
+//! misses.
 
 use std::fmt::Write as _;
 
@@ -13,47 +14,47 @@ use crate::runner::Entry;
 /// A target of the project.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Target {
-    /// Name of the shape whose cells it is about.
+    /// Name of the shape whose cells are measured.
     shape: &'static str,
-    /// The project's subject in those cells.
+    /// Name of the project's subject in those cells.
     subject: &'static str,
-    /// Parameters that select cells; all of the shape's when there are none.
+    /// Parameters that a cell must have; an empty list selects all cells of the shape.
     params: &'static [(&'static str, &'static str)],
-    /// What the report says is compared.
+    /// Description for the report.
     what: &'static str,
-    /// How the cells make one figure.
+    /// How one figure is computed from the cells.
     measure: Measure,
-    /// What that figure must not cross.
+    /// Limit of the figure.
     bound: Bound,
 }
 
-/// How the cells of a target make one figure.
+/// How one figure is computed from the cells of a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Measure {
-    /// How many times as good as the rival, in the worst cell.
+    /// How many times better than the rival, in the worst cell.
     Ratio(Rival),
-    /// How many times as good as the rival, as geometric mean over the cells.
+    /// How many times better than the rival, as the geometric mean over the cells.
     MeanRatio(Rival),
-    /// How many times the rival's cost, in the worst cell: the reciprocal of [`Measure::Ratio`].
+    /// Cost as a multiple of the rival's, in the worst cell: the reciprocal of [`Measure::Ratio`].
     Cost(Rival),
-    /// The cost in the last cell, as a multiple of that in the first.
+    /// Figure of the last cell as a multiple of the first cell's.
     Growth,
-    /// The largest figure itself.
+    /// The largest figure of all cells.
     Largest,
 }
 
 /// What a ratio is relative to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Rival {
-    /// The subject of this name.
+    /// The subject with this name.
     Subject(&'static str),
     /// The best peer of each cell.
     BestPeer,
-    /// The best peer of each cell that is none of these.
+    /// The best peer of each cell, except for these.
     BestPeerExcept(&'static [&'static str]),
 }
 
-/// The limit of a target. `NAN` sets no limit; there may still be a stretch goal.
+/// Limit of a figure. NaN means that there is only a stretch goal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bound {
     AtLeast { limit: f64, stretch: Option<f64> },
@@ -86,7 +87,7 @@ const fn channel(
     }
 }
 
-/// A target for `lanemesh-runtime`, by the name of the metric.
+/// A target for `lanemesh-runtime`; `metric` selects the cells.
 const fn runtime(
     metric: &'static [(&'static str, &'static str)],
     what: &'static str,
@@ -113,61 +114,61 @@ const TARGETS: &[Target] = {
     const BATCHES: &[(&str, &str)] = &[("batch", "32")];
     const TAIL: &[(&str, &str)] = &[("metric", "p99.9")];
     &[
-        channel("funnel", &[], "every cell, to tachyonix",
+        channel("funnel", &[], "every cell: ratio to tachyonix",
             Ratio(Subject("tachyonix")), at_least(2.0, Some(3.0))),
-        channel("funnel", &[], "every cell, to the best peer",
+        channel("funnel", &[], "every cell: ratio to the best peer",
             Ratio(BestPeer), at_least(1.3, None)),
-        channel("pinball", &[], "every cell, to tachyonix",
+        channel("pinball", &[], "every cell: ratio to tachyonix",
             Ratio(Subject("tachyonix")), at_least(0.9, Some(1.2))),
-        channel("pinball", &[], "every cell, to tokio",
+        channel("pinball", &[], "every cell: ratio to tokio",
             Ratio(Subject("tokio")), at_least(1.2, None)),
-        channel("tasks", LANES_OF_64, "64 a lane, mean, to tokio",
+        channel("tasks", LANES_OF_64, "64 a lane, mean: ratio to tokio",
             MeanRatio(Subject("tokio")), at_least(8.0, None)),
-        channel("tasks", LANES_OF_64, "64 a lane, mean, to the best peer",
+        channel("tasks", LANES_OF_64, "64 a lane, mean: ratio to the best peer",
             MeanRatio(BestPeer), at_least(1.2, None)),
-        channel("tasks", LANES_OF_64, "64 a lane, every cell, to the best peer",
+        channel("tasks", LANES_OF_64, "64 a lane, every cell: ratio to the best peer",
             Ratio(BestPeer), at_least(0.9, Some(1.2))),
-        channel("threads", &[], "every cell, to the best peer",
+        channel("threads", &[], "every cell: ratio to the best peer",
             Ratio(BestPeer), at_least(1.0, Some(1.5))),
-        channel("threads", &[("threads", "1")], "one producer, cost of raw rtrb",
+        channel("threads", &[("threads", "1")], "one producer: cost relative to bare rtrb",
             Cost(Subject("rtrb")), at_most(f64::NAN, Some(1.5))),
-        channel("uncontended", ONE_BY_ONE, "singly, cost of the best async peer",
+        channel("uncontended", ONE_BY_ONE, "one by one: cost relative to the best async peer",
             Cost(BestPeerExcept(&["std", "crossbeam"])), at_most(0.7, None)),
-        channel("uncontended", BATCHES, "batches of 32, cost of rtrb, push and pop",
+        channel("uncontended", BATCHES, "batches of 32: cost relative to rtrb, push and pop",
             Cost(Subject("rtrb")), at_most(3.0, Some(2.0))),
-        channel("uncontended", BATCHES, "batches of 32, cost of rtrb, chunks",
+        channel("uncontended", BATCHES, "batches of 32: cost relative to rtrb, chunks",
             Cost(Subject("rtrb-chunks")), at_most(3.0, Some(2.0))),
-        channel("idle_lanes", &[], "100,000 idle lanes, cost of one",
+        channel("idle_lanes", &[], "100,000 idle lanes: cost relative to one",
             Growth, at_most(1.1, None)),
-        channel("priority", TAIL, "p99.9, to two tokio channels",
+        channel("priority", TAIL, "p99.9: relative to two tokio channels",
             Cost(Subject("tokio-pair")), at_most(1.0, Some(0.5))),
-        channel("priority", TAIL, "p99.9, to the best single queue",
+        channel("priority", TAIL, "p99.9: relative to the best single queue",
             Cost(BestPeerExcept(&["tokio-pair"])), at_most(0.01, None)),
-        channel("latency", &[], "every cell, to the best peer",
+        channel("latency", &[], "every cell: ratio to the best peer",
             Ratio(BestPeer), at_least(1.0, None)),
-        runtime(&[("metric", "tell")], "tell, to the best actor peer",
+        runtime(&[("metric", "tell")], "tell: ratio to the best actor peer",
             Ratio(BestPeer), at_least(2.0, None)),
-        runtime(&[("metric", "ask p50")], "ask, cost of bare tokio",
+        runtime(&[("metric", "ask p50")], "ask: cost relative to bare tokio",
             Cost(Subject("bare-tokio")), at_most(1.3, None)),
-        runtime(&[("metric", "spawn to first message")], "spawn, cost of bare tokio",
+        runtime(&[("metric", "spawn to first message")], "spawn: cost relative to bare tokio",
             Cost(Subject("bare-tokio")), at_most(1.5, None)),
         runtime(&[("metric", "an actor")], "bytes of an actor",
             Largest, at_most(2_048.0, None)),
     ]
 };
 
-/// A target beside what was measured.
+/// A target and the figure that was measured for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     target: Target,
     /// The figure of the target's [`Measure`].
     measured: f64,
-    /// The parameters of the cell that decided.
+    /// Parameters of the cell that decided the figure.
     cell: String,
 }
 
 impl Outcome {
-    /// Whether the figure is beyond the bound.
+    /// Whether the figure misses the target.
     pub fn missed(&self) -> bool {
         match self.target.bound {
             Bound::AtLeast { limit, .. } => self.measured < limit,
@@ -176,7 +177,7 @@ impl Outcome {
     }
 }
 
-/// The outcome of every target whose cells are among the figures.
+/// The outcomes of all targets for which there are figures.
 pub fn outcomes(entries: &[Entry]) -> Vec<Outcome> {
     TARGETS
         .iter()
@@ -191,13 +192,13 @@ pub fn outcomes(entries: &[Entry]) -> Vec<Outcome> {
         .collect()
 }
 
-/// The outcomes as a Markdown table; empty when there are none.
+/// The outcomes as a Markdown table; an empty text if there are none.
 pub fn table(outcomes: &[Outcome]) -> String {
     if outcomes.is_empty() {
         return String::new();
     }
     let mut text = String::from(
-        "| shape | what | target | stretch | found | where |\n|---|---|--:|--:|--:|---|\n",
+        "| shape | what | target | stretch | measured | cell |\n|---|---|--:|--:|--:|---|\n",
     );
     for outcome in outcomes {
         let target = outcome.target;
@@ -228,7 +229,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// The parameters of a cell, for people.
+/// The parameters of a cell, as text for people.
 fn cell(entry: &Entry) -> String {
     let params: Vec<String> = entry
         .params
@@ -242,7 +243,7 @@ fn cell(entry: &Entry) -> String {
 }
 
 impl Target {
-    /// The figure, and the cell that decided it; `None` when the figures do not have it.
+    /// The figure and the cell that decided it; `None` if the cells were not measured.
     fn measure<'a>(&self, entries: &'a [Entry]) -> Option<(&'a Entry, f64)> {
         let ours: Vec<&Entry> = entries.iter().filter(|entry| self.covers(entry)).collect();
         match self.measure {
@@ -273,7 +274,7 @@ impl Target {
 }
 
 impl Rival {
-    /// How many times as good `ours` is as this rival in the same cell.
+    /// How many times better `ours` is than this rival in the same cell.
     fn ratio(self, ours: &Entry, entries: &[Entry]) -> Option<f64> {
         let better = ours.unit.better();
         let same_cell = entries

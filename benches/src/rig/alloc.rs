@@ -1,8 +1,8 @@
-//! The one allocator of every subject: mimalloc, with a count that is off except where memory is
-//! the question.
+//! The global allocator of every subject: mimalloc, with counters that are on only while memory is
+//! measured.
 //!
-//! The measured reference figures of the channels' world use mimalloc, and a faster allocator shows
-//! more of the channel itself. The count is not per channel: one measurement runs at a time.
+//! Published benchmarks of channels use mimalloc too, and a fast allocator hides less of the
+//! channel itself. The counters cover the whole process, so only one measurement may run at a time.
 //! This is the only file of the package with unsafe code.
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use mimalloc::MiMalloc;
 
-/// mimalloc, counting while [`measure`] runs.
+/// mimalloc, with counters that [`measure`] turns on.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -24,18 +24,18 @@ static PEAK: AtomicI64 = AtomicI64::new(0);
 /// What a piece of code did to the heap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heap {
-    /// Bytes requested and not yet returned at the end, less those at the start.
+    /// Bytes in use at the end, minus those in use at the start.
     pub live: i64,
-    /// Most bytes in use at one time, less those at the start.
+    /// Peak of the bytes in use, minus those in use at the start.
     pub peak: i64,
 }
 
-/// Runs `work` with the count on, and returns what it returned with what it did to the heap.
+/// Runs `work` with the counters on, and returns its result together with its effect on the heap.
 ///
-/// The count covers the whole process: whatever other threads allocate meanwhile is in it.
+/// Allocations of other threads during that time are counted too.
 pub fn measure<R>(work: impl FnOnce() -> R) -> (R, Heap) {
-    // ORDERING: relaxed throughout. The counters are sums that nothing else is published through,
-    // and `work` has joined its threads, or waited for them, when the sums are read.
+    // ORDERING: relaxed throughout. The counters publish no other data, and `work` has joined or
+    // awaited its threads before the counters are read.
     LIVE.store(0, Ordering::Relaxed);
     PEAK.store(0, Ordering::Relaxed);
     ON.store(true, Ordering::Relaxed);
@@ -63,12 +63,13 @@ fn count(change: i64) {
 
 #[inline]
 fn counting() -> bool {
-    // ORDERING: relaxed; a call that races with the switch may go uncounted, and none is timed.
+    // ORDERING: relaxed; a call that races with the switch may be missed, which no measurement
+    // relies on.
     ON.load(Ordering::Relaxed)
 }
 
-// SAFETY: every call goes to mimalloc with its arguments unchanged; counting touches no memory that
-// is handed out and does not allocate.
+// SAFETY: every call is forwarded to mimalloc with its arguments unchanged; the counters are
+// statics, and updating them does not allocate.
 unsafe impl GlobalAlloc for Counting {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,4 +1,4 @@
-//! The executor that tasks run on, and the cores that threads run on.
+//! The tokio executor that tasks run on, and pinning of threads to cores.
 
 use std::future::Future;
 use std::num::NonZero;
@@ -14,40 +14,41 @@ pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// tokio's executor with this many workers.
+/// A multi-threaded tokio executor with this many workers.
 ///
 /// # Errors
 ///
-/// [`Fault::Failed`] when the threads cannot be started.
+/// [`Fault::Failed`] if the threads cannot be started.
 pub fn executor(workers: usize) -> Result<Runtime, Fault> {
     Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_time()
         .build()
-        .map_err(|error| Fault::Failed(format!("no executor: {error}")))
+        .map_err(|error| Fault::Failed(format!("the executor did not start: {error}")))
 }
 
-/// What a task returned; a fault when it panicked.
+/// Waits for a task and returns its result.
 ///
 /// # Errors
 ///
-/// [`Fault::Panicked`].
+/// [`Fault::Panicked`] if the task panicked.
 pub async fn joined<R>(task: JoinHandle<R>) -> Result<R, Fault> {
     task.await
         .map_err(|error| Fault::Panicked(error.to_string()))
 }
 
-/// Runs `work` on an executor of all cores.
+/// Runs `work` on an executor with one worker for each core.
 ///
 /// # Errors
 ///
-/// Those of the work, and [`Fault::Failed`] when there is no executor.
+/// Those of the work, and [`Fault::Failed`] if the executor cannot be started.
 pub fn on_all_cores<R>(work: impl Future<Output = Result<R, Fault>>) -> Result<R, Fault> {
     executor(cores())?.block_on(work)
 }
 
-/// Keeps the calling thread on the core with this number among those that the process may use, where
-/// the system knows how; elsewhere, or without such a core, the thread stays free.
+/// Pins the calling thread to a core: the one with this index among those that the process may use.
+///
+/// Does nothing on systems other than Linux, or if there is no such core.
 pub fn stay_on(core: usize) {
     #[cfg(target_os = "linux")]
     {
@@ -62,7 +63,7 @@ pub fn stay_on(core: usize) {
         {
             let mut one = CpuSet::new();
             one.set(cpu);
-            // A refusal leaves the thread where it was: free.
+            // If the system refuses, the thread stays unpinned, which costs precision only.
             let _ = sched_setaffinity(None, &one);
         }
     }

@@ -1,25 +1,26 @@
-//! Why a measurement failed.
+//! Reasons for which a measurement fails.
 
 use std::error::Error;
 use std::fmt;
 
-/// Why a subject failed; never that it was slow.
+/// Why a subject failed. Being slow is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The numbers of messages sent and received differ.
     Lost {
-        /// Messages that a send accepted.
+        /// Messages that were sent successfully.
         sent: u64,
-        /// Messages that came out.
+        /// Messages that were received.
         received: u64,
     },
-    /// As many came out as went in, but not the same ones: a loss hidden by a duplicate.
+    /// The numbers are equal but the messages differ: a loss hidden by a duplicate, or a corrupted
+    /// message.
     Altered,
-    /// The watchdog gave up waiting.
+    /// The run did not finish before the watchdog's timeout.
     Hung,
     /// The subject panicked.
     Panicked(String),
-    /// The subject returned an error where none may occur.
+    /// The subject returned an error, or something else happened that must not.
     Failed(String),
 }
 
@@ -29,8 +30,8 @@ impl fmt::Display for Fault {
             Fault::Lost { sent, received } => {
                 write!(f, "{sent} messages were sent, {received} received")
             }
-            Fault::Altered => f.write_str("the received messages are not those that were sent"),
-            Fault::Hung => f.write_str("no end in sight: given up"),
+            Fault::Altered => f.write_str("the received messages differ from those sent"),
+            Fault::Hung => f.write_str("timed out"),
             Fault::Panicked(what) => write!(f, "panicked: {what}"),
             Fault::Failed(what) => f.write_str(what),
         }
@@ -39,7 +40,7 @@ impl fmt::Display for Fault {
 
 impl Error for Fault {}
 
-/// Fails with the given words unless the condition holds.
+/// Fails with this message unless the condition holds.
 ///
 /// # Errors
 ///

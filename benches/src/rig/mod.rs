@@ -1,4 +1,5 @@
-//! What every measurement stands on: messages that are checked, statistics, and the allocator.
+//! What every measurement uses: checked payloads, faults, statistics, the executor and the
+//! allocator.
 
 pub mod alloc;
 pub mod executor;

@@ -1,16 +1,17 @@
-//! What travels through the channels under test, and how a loss is noticed.
+//! The messages that the benchmarks send, and how they detect loss.
 //!
-//! Every message carries a stamp; both ends keep a [`Tally`] of count and sum. A tally does not look
-//! at order: that is the business of each channel's own tests.
+//! Every message carries a stamp, and both ends keep a [`Tally`] of count and sum. A tally ignores
+//! the order of messages, which each channel's own tests cover.
 
 use bytes::Bytes;
 
 use crate::rig::fault::Fault;
 
-/// Length of the packet that stands for media: close to the usual limit of one datagram.
+/// Length of a media packet in bytes: close to the usual limit of one datagram.
 pub const PACKET_LEN: usize = 1200;
 
-/// Distinct packets a producer cycles through, so that sending does not measure the allocator.
+/// Number of distinct packets that a producer cycles through, so that sending does not measure the
+/// allocator.
 const PACKETS: usize = 16;
 
 /// A message that a shape can send.
@@ -18,7 +19,7 @@ pub trait Payload: Default + Clone + Send + Sync + Unpin + 'static {
     /// Name in tables and results.
     const NAME: &'static str;
 
-    /// Whatever one producer needs to make its messages.
+    /// State from which one producer makes its messages.
     type Source: Send + 'static;
 
     /// The source of the producer with this index.
@@ -27,7 +28,7 @@ pub trait Payload: Default + Clone + Send + Sync + Unpin + 'static {
     /// The next message of a source.
     fn next(source: &mut Self::Source) -> Self;
 
-    /// The number by which both ends recognise the message.
+    /// Number that identifies the message at both ends.
     fn stamp(&self) -> u64;
 }
 
@@ -52,7 +53,7 @@ impl Payload for u64 {
     }
 }
 
-/// Packets of one producer, handed out in turn.
+/// The packets of one producer, used in rotation.
 #[derive(Debug)]
 pub struct Packets {
     ring: Vec<Bytes>,
@@ -90,7 +91,7 @@ impl Payload for Bytes {
     }
 }
 
-/// Count and sum of the stamps that passed one end.
+/// Count and sum of the stamps seen at one end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     count: u64,
@@ -105,7 +106,7 @@ impl Tally {
         self.sum = self.sum.wrapping_add(stamp);
     }
 
-    /// Adds all that another tally has seen.
+    /// Adds the stamps of another tally.
     pub fn merge(&mut self, other: Tally) {
         self.count += other.count;
         self.sum = self.sum.wrapping_add(other.sum);
@@ -116,7 +117,7 @@ impl Tally {
         self.count
     }
 
-    /// Sum of the stamps, without what went beyond 64 bits.
+    /// Sum of the stamps, modulo 2^64.
     pub fn sum(&self) -> u64 {
         self.sum
     }
@@ -125,7 +126,7 @@ impl Tally {
     ///
     /// # Errors
     ///
-    /// [`Fault::Lost`] when the counts differ, [`Fault::Altered`] when only the sums do.
+    /// [`Fault::Lost`] if the counts differ, [`Fault::Altered`] if only the sums do.
     pub fn check(sent: Tally, received: Tally) -> Result<(), Fault> {
         if sent.count != received.count {
             return Err(Fault::Lost {

@@ -2,21 +2,21 @@
 
 use hdrhistogram::Histogram;
 
-/// Whether more or less of a quantity is better.
+/// Whether a higher or a lower value is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
-    /// As of messages a second.
+    /// For example messages per second.
     Higher,
-    /// As of nanoseconds or bytes.
+    /// For example nanoseconds or bytes.
     Lower,
 }
 
-/// What a figure counts.
+/// Unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Millions of messages a second.
+    /// Millions of messages per second.
     MillionsPerSecond,
-    /// Nanoseconds for each message.
+    /// Nanoseconds per message.
     NanosPerMessage,
     /// Nanoseconds.
     Nanos,
@@ -26,7 +26,7 @@ pub enum Unit {
     Millis,
     /// Bytes of heap.
     Bytes,
-    /// A number of things.
+    /// A count without a unit.
     Count,
 }
 
@@ -42,7 +42,7 @@ impl Unit {
         Unit::Count,
     ];
 
-    /// The unit of this name, if there is one.
+    /// The unit with this [`name`](Unit::name).
     pub fn from_name(name: &str) -> Option<Unit> {
         Unit::ALL.into_iter().find(|unit| unit.name() == name)
     }
@@ -56,11 +56,11 @@ impl Unit {
             Unit::Micros => "µs",
             Unit::Millis => "ms",
             Unit::Bytes => "B",
-            Unit::Count => "in number",
+            Unit::Count => "count",
         }
     }
 
-    /// Which way is up.
+    /// Whether higher or lower is better.
     pub fn better(self) -> Better {
         match self {
             Unit::MillionsPerSecond | Unit::Count => Better::Higher,
@@ -68,11 +68,11 @@ impl Unit {
         }
     }
 
-    /// A rate of `count` messages in `nanos` nanoseconds, where the unit is one of rate.
+    /// The rate of `count` messages in `nanos` nanoseconds.
     ///
     /// # Panics
     ///
-    /// When the unit is not one of rate.
+    /// If the unit is not a rate.
     pub fn rate(self, count: u64, nanos: f64) -> f64 {
         match self {
             Unit::MillionsPerSecond => count as f64 * 1e3 / nanos,
@@ -82,7 +82,7 @@ impl Unit {
     }
 }
 
-/// The median: of an even number of values, the mean of the middle two. `None` of no values.
+/// The median; for an even number of values, the mean of the middle two. `None` if there are none.
 pub fn median(values: &[f64]) -> Option<f64> {
     if values.is_empty() {
         return None;
@@ -97,7 +97,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// The geometric mean of positive values. `None` of no values, or when one is not positive.
+/// The geometric mean. `None` if there are no values or one of them is not positive.
 pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     if values.is_empty() || values.iter().any(|value| value.is_nan() || *value <= 0.0) {
         return None;
@@ -106,15 +106,15 @@ pub fn geometric_mean(values: &[f64]) -> Option<f64> {
     Some((sum / values.len() as f64).exp())
 }
 
-/// How many times as good `value` is as `measure`: above 1 is better, whatever the unit.
-pub fn times_as_good(value: f64, measure: f64, better: Better) -> f64 {
+/// How many times better `value` is than `reference`: above 1 is better, whatever the unit.
+pub fn times_as_good(value: f64, reference: f64, better: Better) -> f64 {
     match better {
-        Better::Higher => value / measure,
-        Better::Lower => measure / value,
+        Better::Higher => value / reference,
+        Better::Lower => reference / value,
     }
 }
 
-/// The best of some values.
+/// The best of the values; `None` if there are none.
 pub fn best(values: impl IntoIterator<Item = f64>, better: Better) -> Option<f64> {
     values.into_iter().reduce(|a, b| match better {
         Better::Higher => a.max(b),
@@ -122,7 +122,7 @@ pub fn best(values: impl IntoIterator<Item = f64>, better: Better) -> Option<f64
     })
 }
 
-/// A histogram of nanoseconds, up to about ten minutes, to three digits.
+/// A histogram of latencies in nanoseconds, up to ten minutes, with three significant digits.
 #[derive(Debug)]
 pub struct Latencies(Histogram<u64>);
 
@@ -138,21 +138,21 @@ impl Latencies {
     /// An empty histogram.
     pub fn new() -> Latencies {
         let histogram = Histogram::new_with_bounds(1, Self::LIMIT, 3)
-            .unwrap_or_else(|error| panic!("the bounds are constants: {error:?}"));
+            .unwrap_or_else(|error| panic!("constant bounds are valid: {error:?}"));
         Latencies(histogram)
     }
 
-    /// Records one latency; one beyond the limit counts as the limit.
+    /// Records a latency; values above the limit are recorded as the limit.
     pub fn record(&mut self, nanos: u64) {
         self.0.saturating_record(nanos.clamp(1, Self::LIMIT));
     }
 
-    /// The latency, in nanoseconds, that this part of all stayed below; `quantile` from 0 to 1.
+    /// The latency in nanoseconds at this quantile, from 0 to 1.
     pub fn at(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64
     }
 
-    /// Number of latencies recorded.
+    /// Number of recorded latencies.
     pub fn count(&self) -> u64 {
         self.0.len()
     }

@@ -1,4 +1,5 @@
-//! The project's own channel and runtime and those that they are compared with, adapted to a few small traits.
+//! The channels and actor runtimes that are compared, the project's own among them, behind common
+//! traits.
 
 pub mod actors;
 pub mod channels;

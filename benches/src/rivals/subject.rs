@@ -1,22 +1,23 @@
-//! What is measured: a name and a part in the comparison.
+//! What every adapter has: a name and a role in the comparison.
 
-/// How a subject stands in the comparison.
+/// Role of a subject in the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The project's own.
+    /// One of the project's own.
     Ours,
-    /// What a user could pick instead; the best of these is the measure.
+    /// An alternative that a user could pick; ratios are relative to the best of these.
     Peer,
-    /// A bound that does less than a channel (no waiting, one producer): shown, never the measure.
+    /// A lower bound that does less than its competitors, such as a ring without waiting. It is
+    /// shown, but no ratio is relative to it.
     Floor,
 }
 
-/// The name of a subject and its part in the comparison.
+/// A channel or an actor runtime that is measured.
 pub trait Subject: 'static {
-    /// Name in tables, results and on the command line.
+    /// Name in tables, in results and on the command line.
     const NAME: &'static str;
-    /// Part in the comparison.
+    /// Role in the comparison.
     const ROLE: Role = Role::Peer;
-    /// The most producers that a channel can have.
+    /// Maximum number of producers of one channel.
     const MAX_PRODUCERS: usize = usize::MAX;
 }

@@ -1,4 +1,4 @@
-//! Channels that carry control beside data: what the shape `priority` compares.
+//! Channels that carry control and data, compared by the shape `priority`.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ use crate::rivals::subject::{Role, Subject};
 /// A message of one of the two classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Control, which is to overtake.
+    /// Control, which should overtake data.
     High(u64),
     /// Data.
     Low(u64),
@@ -29,11 +29,11 @@ pub trait TwoClass: Subject {
     /// The consumer.
     type Rx: TwoClassRx;
 
-    /// Opens a channel; where both classes share a queue it has the slots of both together.
+    /// Opens a channel. A queue that both classes share has the slots of both together.
     fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
 }
 
-/// A producer of both classes that does not wait.
+/// A producer of both classes that sends without waiting.
 pub trait TwoClassTx: Send + 'static {
     /// Sends control if there is room.
     fn try_high(&mut self, stamp: u64) -> Attempt;
@@ -44,23 +44,23 @@ pub trait TwoClassTx: Send + 'static {
 
 /// A consumer of both classes.
 pub trait TwoClassRx: Send + 'static {
-    /// The next message, control first as far as the channel can tell.
+    /// The next message; control comes first if the channel distinguishes the classes.
     fn recv(&mut self) -> impl Future<Output = Option<Class>> + Send;
 }
 
-/// Does something with every kind.
+/// Visits every kind of channel with two classes.
 pub trait TwoClassVisitor {
     /// Called once for each kind.
     fn visit<F: TwoClass>(&mut self);
 }
 
-/// Shows every kind to a visitor.
+/// Calls the visitor for every kind of channel with two classes.
 pub fn visit_two_class(visitor: &mut impl TwoClassVisitor) {
     struct Adapter<'a, V>(&'a mut V);
 
     impl<V: TwoClassVisitor> AsyncVisitor for Adapter<'_, V> {
         fn visit<F: AsyncFamily<u64> + AsyncFamily<bytes::Bytes>>(&mut self) {
-            // A subject with a mailbox of its own is not asked to do without.
+            // The project's own subject takes part with its mailbox instead.
             if F::ROLE == Role::Peer {
                 self.0.visit::<OneQueue<F>>();
             }
@@ -121,11 +121,11 @@ impl TwoClassRx for MailboxReceiver<u64, u64> {
     }
 }
 
-/// Both classes in one queue of some channel.
+/// A channel that carries both classes in one queue.
 #[derive(Debug)]
 pub struct OneQueue<F>(PhantomData<F>);
 
-/// The class of a message in one queue: its highest bit.
+/// The bit of a stamp that marks control in a shared queue.
 const HIGH: u64 = 1 << 63;
 
 impl<F: Subject> Subject for OneQueue<F> {
@@ -179,7 +179,7 @@ impl<R: AsyncRx<u64>> TwoClassRx for OneRx<R> {
     }
 }
 
-/// A tokio channel for each class, received from by a biased `select!`.
+/// One tokio channel for each class, received with a biased `select!`.
 #[derive(Debug)]
 pub struct TokioPair;
 

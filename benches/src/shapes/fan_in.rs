@@ -1,5 +1,5 @@
-//! Many sending tasks, one receiving task, any number of such rigs side by side: the traffic of both
-//! `funnel` and `tasks`.
+//! Many sending tasks and one receiving task, in any number of rigs at the same time: the traffic
+//! of `funnel` and `tasks`.
 
 use std::time::Instant;
 
@@ -9,23 +9,23 @@ use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Payload, Tally};
 use crate::rivals::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
 
-/// Rigs and senders of one measurement.
+/// Size of one measurement.
 #[derive(Debug, Clone, Copy)]
 pub struct FanIn {
-    /// Channels side by side.
+    /// Number of channels that run at the same time.
     pub rigs: usize,
-    /// Sending tasks of each.
+    /// Number of sending tasks of each channel.
     pub senders: usize,
-    /// Room in each.
+    /// Capacity of each channel.
     pub slots: Slots,
 }
 
 impl FanIn {
-    /// Sends about `count` messages, the same number from every sender, one `send` a message.
+    /// Sends about `count` messages: the same number from every sender, with one `send` for each.
     ///
     /// # Errors
     ///
-    /// A [`Fault`] when a rig does not receive exactly what was sent in it.
+    /// A [`Fault`] if a rig does not receive exactly what was sent in it.
     pub fn run<T: Payload, F: AsyncFamily<T>>(self, count: u64) -> Result<Timing, Fault> {
         let share = (count / (self.rigs * self.senders) as u64).max(1);
         let mut sources: Vec<T::Source> = (0..self.rigs * self.senders)

@@ -1,4 +1,4 @@
-//! `funnel`: 13 senders into one receiver, 61 such rigs at once and one alone.
+//! `funnel`: 13 senders to one receiver, in 61 rigs at the same time and in one alone.
 
 use bytes::Bytes;
 
@@ -7,23 +7,23 @@ use crate::rig::stats::Unit;
 use crate::rivals::channels::{AsyncFamily, AsyncVisitor, LanemeshLanes, Slots, visit_async};
 use crate::shapes::fan_in::FanIn;
 
-/// Rigs side by side, as in the public benchmark.
+/// Number of rigs that run at the same time, as in tachyonix's benchmark of this name.
 const RIGS: usize = 61;
-/// Senders of each rig.
+/// Number of senders of each rig.
 const SENDERS: usize = 13;
 const CAPACITIES: &[usize] = &[1, 10, 100, 1_000, 10_000];
 
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "funnel",
-    about: "61 rigs of 13 sending tasks and one receiving task on a multi-threaded executor, and one \
-            such rig alone. Capacity is that of a whole channel: where every sender has a lane of \
-            its own, the capacity is shared out among the 13 lanes and rounded up to whole slots, \
-            one at least. `lanemesh-lanes` gets the whole capacity in every lane: it has 13 \
-            times the slots and is no part of an equal comparison. `futures` grants every sender a \
-            slot beyond the capacity. The receivers of `kanal` and `flume` take messages out of sends \
-            that still wait, so that a send whose future is dropped may have taken place \
-            (`tests/it/cancelled_sends.rs`); no other does.",
+    about: "61 rigs, each with 13 sending tasks and one receiving task, on a multi-threaded \
+            executor; and one such rig alone. `capacity` is that of a whole channel: if every \
+            sender has a lane, the capacity is divided among the 13 lanes and rounded up, to at \
+            least one slot each. `lanemesh-lanes` has the whole capacity in every lane, 13 times \
+            the slots, so it is not an equal comparison. `futures` gives every sender one slot \
+            beyond the capacity. The receivers of `kanal` and `flume` also take messages from \
+            sends that are still waiting, so that a send can take effect although its future was \
+            dropped (`tests/it/cancelled_sends.rs`); no other channel does this.",
     cells,
 };
 

@@ -1,4 +1,4 @@
-//! `idle_lanes`: what a receive costs beside producers that are there and silent.
+//! `idle_lanes`: the cost of a receive when there are many idle producers.
 
 use std::time::Instant;
 
@@ -13,9 +13,10 @@ use crate::rivals::channels::{
 };
 
 const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
-/// The peers that this is about: the one most used and the one that serves media today.
+/// The subjects that take part: besides lanemesh, the most widely used peer and the fastest one at
+/// sparse traffic.
 const SUBJECTS: &[&str] = &["lanemesh", "tokio", "tachyonix"];
-/// Slots: of a lane, and of a shared queue at least.
+/// Capacity: 16 slots in each lane, 1024 in a shared queue.
 const SLOTS: Slots = Slots {
     total: 1_024,
     lane: 16,
@@ -24,9 +25,10 @@ const SLOTS: Slots = Slots {
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "idle_lanes",
-    about: "One producer sends a message, the receiver takes it and looks once more, in vain; beside it \
-            are producers that have sent one message each, long since received. One thread; the figure \
-            covers the send, the receive and the look.",
+    about: "One producer sends a message; the receiver takes it, then checks once more and finds \
+            nothing. All other producers are idle: each sent one message earlier, which was \
+            received. Everything runs on one thread; the figure covers the send, the receive and \
+            the final check.",
     cells,
 };
 
@@ -65,11 +67,11 @@ impl AsyncVisitor for Visit {
     }
 }
 
-/// Sends and receives `count` messages beside idle producers.
+/// Sends and receives `count` messages while all other producers are idle.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when a message is refused, missing or altered.
+/// A [`Fault`] if a message is refused, missing or altered.
 pub fn beside_idle<F: Family<u64>>(producers: usize, count: u64) -> Result<Timing, Fault> {
     let (mut producers, mut rx) = F::open(SLOTS, producers);
     let (mut sent, mut received) = (Tally::default(), Tally::default());

@@ -1,4 +1,4 @@
-//! `latency`: one message at a time, to and fro.
+//! `latency`: one message at a time, back and forth.
 
 use std::thread;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::rivals::channels::{
     BlockingVisitor, Slots, visit_async, visit_blocking,
 };
 
-/// Slots of each of the two channels.
+/// Capacity of each of the two channels.
 const SLOTS: Slots = Slots {
     total: 16,
     lane: 16,
@@ -24,9 +24,9 @@ const SLOTS: Slots = Slots {
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "latency",
-    about: "One message at a time goes from one end to the other and back over two channels; the \
-            figure is half a round trip. Between two tasks on one worker, two tasks on as many workers \
-            as there are cores, and two blocking threads.",
+    about: "One message at a time travels to the other end and back, over two channels; the figure \
+            is half a round trip. The ends are two tasks on one worker, two tasks on one worker \
+            for each core, or two blocking threads.",
     cells,
 };
 
@@ -84,11 +84,11 @@ impl BlockingVisitor for Visit {
     }
 }
 
-/// About `count` messages between two tasks.
+/// Sends about `count` messages back and forth between two tasks.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when a message does not come back.
+/// A [`Fault`] if a message does not come back.
 pub fn tasks<F: AsyncFamily<u64>>(workers: usize, count: u64) -> Result<Timing, Fault> {
     let rounds = (count / 2).max(1);
     executor(workers)?.block_on(async move {
@@ -128,11 +128,11 @@ pub fn tasks<F: AsyncFamily<u64>>(workers: usize, count: u64) -> Result<Timing, 
     })
 }
 
-/// About `count` messages between two threads.
+/// Sends about `count` messages back and forth between two threads.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when a message does not come back.
+/// A [`Fault`] if a message does not come back.
 pub fn threads<F: BlockingFamily<u64>>(count: u64) -> Result<Timing, Fault> {
     let rounds = (count / 2).max(1);
     let (mut out, mut echo_rx) = F::open(SLOTS, 1);
@@ -159,7 +159,7 @@ pub fn threads<F: BlockingFamily<u64>>(count: u64) -> Result<Timing, Fault> {
     let elapsed = start.elapsed();
     drop((out, back));
     echo.join()
-        .map_err(|_| Fault::Panicked("the echo".to_owned()))?;
+        .map_err(|_| Fault::Panicked("the echo thread".to_owned()))?;
     Tally::check(sent, received)?;
     ensure(sent.count() == rounds, "a channel closed early")?;
     Ok(Timing {

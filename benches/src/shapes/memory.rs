@@ -1,4 +1,4 @@
-//! `memory`: bytes of heap, by a counting allocator.
+//! `memory`: heap use, measured by a counting allocator.
 
 use crate::plan::{Cell, Effort, Metric, Shape};
 use crate::rig::alloc;
@@ -7,15 +7,15 @@ use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
 
-/// Channels opened for the first metric.
+/// Number of channels that `channel` opens.
 const CHANNELS: usize = 100;
-/// Producers of the second.
+/// Number of producers for `idle producer`.
 const IDLE: usize = 1_001;
-/// Producers of the third.
+/// Number of producers for `full producer`.
 const FULL: usize = 64;
-/// Slots of a producer in the third.
+/// Slots of each producer for `full producer`.
 const LANE: usize = 64;
-/// Slots of a channel in the first two.
+/// Slots of the channel for the other two metrics.
 const TOTAL: usize = 1_024;
 
 const METRICS: &[Metric] = &[
@@ -36,11 +36,11 @@ const METRICS: &[Metric] = &[
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "memory",
-    about: "Bytes of heap for messages of 8 bytes: of a channel with 1024 slots and one producer, as \
-            opened; of one more producer that has sent a message, which was received (its handle \
-            included); of each of 64 producers that have filled a channel with 64 slots for each. \
-            A channel that allocates as it fills shows little in the first and as much as others in \
-            the last.",
+    about: "Bytes of heap for 8-byte messages. `channel`: a newly opened channel with 1024 slots \
+            and one producer. `idle producer`: one more producer, its handle included, that has \
+            sent one message, which was received. `full producer`: each of 64 producers that have \
+            filled a channel with 64 slots for each. A channel that allocates as it fills is small \
+            in the first column and as large as others in the last.",
     cells,
 };
 
@@ -50,7 +50,7 @@ fn cells(_effort: &Effort) -> Vec<Cell> {
     impl TryVisitor for Visit {
         fn visit<F: Family<u64>>(&mut self) {
             let run = |_: Effort| Ok(vec![channel::<F>(), idle::<F>()?, full::<F>()?]);
-            // A ring for one producer has no second one to ask about.
+            // A channel for one producer has no second one to measure.
             if F::MAX_PRODUCERS > 1 {
                 self.0
                     .push(Cell::readings::<F>(SHAPE.name, Vec::new(), METRICS, run));
@@ -63,7 +63,7 @@ fn cells(_effort: &Effort) -> Vec<Cell> {
     visit.0
 }
 
-/// Bytes of a channel as opened.
+/// Bytes of a newly opened channel.
 pub fn channel<F: Family<u64>>() -> f64 {
     let mut channels = Vec::with_capacity(CHANNELS);
     let ((), heap) = alloc::measure(|| {
@@ -72,11 +72,11 @@ pub fn channel<F: Family<u64>>() -> f64 {
     heap.live as f64 / CHANNELS as f64
 }
 
-/// Bytes that one more idle producer takes.
+/// Bytes of one more idle producer.
 ///
 /// # Errors
 ///
-/// [`Fault::Failed`] when a message is refused or missing.
+/// [`Fault::Failed`] if a message is refused or missing.
 pub fn idle<F: Family<u64>>() -> Result<f64, Fault> {
     let opened = |producers: usize| {
         let (held, heap) = alloc::measure(|| {
@@ -99,12 +99,12 @@ pub fn idle<F: Family<u64>>() -> Result<f64, Fault> {
     Ok((opened(IDLE)? - opened(1)?) as f64 / (IDLE - 1) as f64)
 }
 
-/// Bytes of a full channel, shared out among its producers.
+/// Bytes of a full channel, divided by the number of its producers.
 ///
 /// # Errors
 ///
-/// [`Fault::Failed`] when fewer messages fit than there are slots, [`Fault::Lost`] when others come out
-/// than went in.
+/// [`Fault::Failed`] if fewer messages fit than there are slots, [`Fault::Lost`] if others are
+/// received than were sent.
 pub fn full<F: Family<u64>>() -> Result<f64, Fault> {
     let (held, heap) = alloc::measure(|| {
         let (mut senders, rx) = F::open(Slots::per_lane(LANE, FULL), FULL);

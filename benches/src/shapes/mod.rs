@@ -1,7 +1,8 @@
-//! The shapes of traffic, a file each.
+//! The shapes: traffic patterns, one file for each.
 //!
-//! A shape turns every subject it concerns into cells. The work behind a cell opens its own channels
-//! and its own executor, checks that every message arrives once, and joins all it started.
+//! A shape makes a cell of every subject that takes part, for every set of parameters. A cell opens
+//! its own channels and executor, checks that every message arrives exactly once, and joins every
+//! task and thread that it started.
 
 use crate::plan::Shape;
 

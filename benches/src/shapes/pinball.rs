@@ -1,4 +1,4 @@
-//! `pinball`: complete graphs whose nodes pass balls on to a neighbour drawn at random.
+//! `pinball`: complete graphs whose nodes pass balls to a random neighbour.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,22 +15,24 @@ use crate::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Slots, TryTx, visit_async,
 };
 
-/// Graphs side by side, as in the public benchmark.
+/// Number of graphs that run at the same time, as in tachyonix's benchmark of this name.
 const RIGS: usize = 61;
-/// Nodes of each graph.
+/// Number of nodes of each graph.
 const NODES: usize = 13;
 const BALLS: &[usize] = &[1, 3, 7, 17, 41, 101, 241];
 
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "pinball",
-    about: "61 complete graphs of 13 nodes, each node a task with one receiver and a sender to every \
-            other node. Balls walk at random; every hop is one message. No send ever waits: a whole \
-            channel has a slot for every ball and so, in a subject with lanes, may a lane come to have.",
+    about: "61 complete graphs of 13 nodes. Each node is a task with one receiver and a sender to \
+            every other node. Balls walk at random; each hop is one message. No send ever waits: a \
+            channel has one slot for every ball, and in a subject with lanes every lane can grow \
+            to as many.",
     cells,
 };
 
-/// A message with this value ends the node that gets it; any other is the number of hops left.
+/// The message that ends the node that receives it. Any other message is a ball and says how many
+/// hops it has left.
 const STOP: u64 = u64::MAX;
 
 fn cells(effort: &Effort) -> Vec<Cell> {
@@ -65,11 +67,11 @@ impl AsyncVisitor for Visit {
     }
 }
 
-/// Lets the balls of every graph take about `count` hops in all.
+/// Lets the balls of all graphs together take about `count` hops.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when a ball is lost or doubled.
+/// A [`Fault`] if a ball is lost or duplicated.
 pub fn run<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result<Timing, Fault> {
     let hops = (count / (rigs * balls) as u64).max(1);
     on_all_cores(async move {
@@ -103,7 +105,7 @@ pub fn run<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result
 
 type Node = tokio::task::JoinHandle<(Tally, Tally)>;
 
-/// Starts one graph with its balls spread evenly.
+/// Starts a graph with its balls spread evenly.
 fn start_graph<F: AsyncFamily<u64>>(
     rig: usize,
     balls: usize,
@@ -143,7 +145,8 @@ fn start_graph<F: AsyncFamily<u64>>(
     Ok((injected, nodes))
 }
 
-/// One node: passes balls on until it is told to stop, or retires the last ball and tells the others.
+/// Runs one node. It passes balls on until it is told to stop, or until it retires the last ball
+/// and tells the other nodes.
 async fn run_node<R: AsyncRx<u64>, X: AsyncTx<u64>>(
     mut rx: R,
     mut senders: Vec<X>,
@@ -166,10 +169,11 @@ async fn run_node<R: AsyncRx<u64>, X: AsyncTx<u64>>(
                 sent.add(hops - 1);
                 continue;
             }
-            // A ball that nobody takes is retired, so that the graph ends and its count is looked at.
+            // Retire a ball that could not be sent, so that the graph ends and its tally is
+            // checked.
         }
-        // ORDERING: AcqRel, so that whoever retires the last ball comes after all the others; the
-        // channels themselves order the messages.
+        // ORDERING: AcqRel, so that retiring the last ball happens after retiring all others; the
+        // messages themselves are ordered by the channels.
         if balls_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             for tx in &mut senders {
                 if tx.send(STOP).await {

@@ -1,4 +1,4 @@
-//! `priority`: how long control takes while data fills the channel.
+//! `priority`: the latency of control while data fills the channel.
 
 use std::sync::Barrier;
 use std::thread;
@@ -17,25 +17,26 @@ use crate::rivals::two_class::{
 };
 
 const FLOODERS: &[usize] = &[1, 4, 16, 64];
-/// Slots for data in the whole channel.
+/// Slots for data, in the whole channel.
 const LOW: usize = 1_024;
-/// Slots for control, all of them the one control producer's.
+/// Slots for control; there is one producer of control.
 const HIGH: usize = 64;
-/// Work on each data message: about what it takes to pass a media packet on.
+/// Time in nanoseconds that a data message takes to handle: about what forwarding a media packet
+/// takes.
 const WORK: u64 = 1_000;
-/// Control comes in bursts, one in this time.
+/// Time in nanoseconds between the starts of two bursts of control.
 const BURST: u64 = 1_000_000;
-/// Control messages of a burst.
+/// Number of control messages of a burst.
 pub const IN_BURST: u64 = 20;
-/// Time between the control messages of a burst.
+/// Time in nanoseconds between the control messages of a burst.
 const PERIOD: u64 = 10_000;
-/// The producers wake this long before a burst, to fill the channel again.
+/// Time in nanoseconds before a burst at which the producers wake, to fill the channel again.
 const LEAD: u64 = 200_000;
-/// The producers let this time pass between two attempts.
+/// Time in nanoseconds between two attempts to send.
 const PAUSE: u64 = 100;
-/// A thread that loses this much time in the benchmark's own code has lost its core.
+/// Delay in nanoseconds in the benchmark's own code above which a thread has lost its core.
 const STALL: u64 = 5_000;
-/// A run is this many times as long as those of other shapes, for the sake of the last percentile.
+/// How many times longer a run is than those of other shapes, so that p99.9 is stable.
 const LENGTH_FACTOR: u32 = 4;
 
 const METRICS: &[Metric] = &[
@@ -60,16 +61,17 @@ const METRICS: &[Metric] = &[
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "priority",
-    about: "Latency of control, from the moment at which it was due, while 1 to 64 data producers keep \
-            the channel full. One thread plays all producers in turn, each with a handle of its own, \
-            and never waits for room; another, on another core, is the receiving task, which works 1 µs on every data \
-            message. Control is due in bursts of 20, 10 µs apart, every millisecond, and is tried again \
-            while there is no room; in between the producers nap for less time than the queue lasts. \
-            1024 slots for data, 64 for control; in one queue the sum of both. `tokio-pair` is a \
-            tokio channel for each class with a biased `select!`; other peers have one queue. \
-            Control under way while a thread lost its core for more than 5 µs in the benchmark's own \
-            code, not the channel's, is left out, for every subject alike; `messages` is the number \
-            that is left; where none would be, all count.",
+    about: "Latency of a control message, from the time at which it was due, while 1 to 64 data \
+            producers keep the channel full. One thread acts for all producers in turn, each with \
+            its own handle, and never waits for room. The receiving task, on another core, spends \
+            1 µs on every data message. Control is due in bursts of 20, 10 µs apart, once per \
+            millisecond, and is retried while there is no room; between bursts the producers sleep \
+            for less time than the queue lasts. There are 1024 slots for data and 64 for control; \
+            a single queue has the sum of both. `tokio-pair` is one tokio channel for each class \
+            with a biased `select!`; the other peers have one queue. A control message is left \
+            out, for every subject alike, if it was in flight while a thread lost its core for \
+            more than 5 µs in the benchmark's own code; `messages` is the number of those that \
+            count. If none would remain, all count.",
     cells,
 };
 
@@ -108,14 +110,14 @@ impl TwoClassVisitor for Visit {
     }
 }
 
-/// A time in which something happened, in nanoseconds since the start.
+/// Start and end of an event, in nanoseconds since the start of the run.
 type Span = (u64, u64);
 
-/// Floods a channel for so many bursts of control, and returns the latencies of control.
+/// Floods a channel for `bursts` bursts of control, and returns the latencies of control.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when messages of either class are lost.
+/// A [`Fault`] if messages of either class are lost.
 pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fault> {
     let high = Slots {
         total: HIGH,
@@ -124,7 +126,7 @@ pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fau
     let (mut producers, rx) = F::open(high, Slots::split(LOW, flooders), flooders + 1);
     let control = producers
         .pop()
-        .ok_or(Fault::Failed("no producer".to_owned()))?;
+        .ok_or(Fault::Failed("the channel has no producer".to_owned()))?;
     let barrier = Barrier::new(2);
     let clock = Clock(Instant::now());
     thread::scope(|scope| {
@@ -133,10 +135,10 @@ pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fau
             barrier.wait();
             let runtime = Builder::new_current_thread()
                 .build()
-                .map_err(|error| Fault::Failed(format!("no executor: {error}")))?;
+                .map_err(|error| Fault::Failed(format!("the executor did not start: {error}")))?;
             Ok(runtime.block_on(consume(rx, clock)))
         });
-        // Not on the calling thread, which is to stay free, and so are all that it starts.
+        // Not on the calling thread: it must stay unpinned, because threads inherit the pinning.
         let producer = scope.spawn(|| {
             stay_on(1);
             barrier.wait();
@@ -144,16 +146,16 @@ pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fau
         });
         let sent = producer
             .join()
-            .map_err(|_| Fault::Panicked("the producer".to_owned()))?;
+            .map_err(|_| Fault::Panicked("the producer thread".to_owned()))?;
         let received = receiver
             .join()
-            .map_err(|_| Fault::Panicked("the receiver".to_owned()))??;
+            .map_err(|_| Fault::Panicked("the receiver thread".to_owned()))??;
         let sent = sent?;
         Tally::check(sent.high, received.high)?;
         Tally::check(sent.low, received.low)?;
         ensure(
             sent.high.count() == bursts * IN_BURST,
-            "control was not sent",
+            "a control message was not sent",
         )?;
         let mut stalls = sent.stalls;
         stalls.extend(received.stalls);
@@ -161,7 +163,7 @@ pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fau
     })
 }
 
-/// The latencies of those messages that were not under way during a stall; of all when none was.
+/// The latencies of the messages that were not in flight during a stall; if there are none, of all.
 fn outside_stalls(controls: &[Span], stalls: &[Span]) -> Latencies {
     let is_stalled =
         |(due, received): &Span| stalls.iter().any(|(from, to)| from < received && due < to);
@@ -184,7 +186,7 @@ impl Clock {
         self.0.elapsed().as_nanos() as u64
     }
 
-    /// Lets time pass; returns when it is, and the stall if there was one.
+    /// Waits for `nanos` nanoseconds; returns the time and, if the thread lost its core, the stall.
     #[inline]
     fn busy_wait(self, nanos: u64) -> (u64, Option<Span>) {
         let start = self.now();
@@ -197,7 +199,7 @@ impl Clock {
     }
 }
 
-/// What one end has seen.
+/// What one end has sent or received.
 #[derive(Default)]
 struct Seen {
     high: Tally,
@@ -231,7 +233,7 @@ fn produce<X: TwoClassTx>(
     bursts: u64,
 ) -> Result<Seen, Fault> {
     let mut seen = Seen::default();
-    // The first burst comes late enough for the other thread to have started.
+    // The first burst is due late enough for the other thread to have started.
     let begin = clock.now() + 2 * BURST;
     let mut stamp = 0;
     for burst in 0..bursts {
@@ -251,7 +253,9 @@ fn produce<X: TwoClassTx>(
                         stamp += 1;
                     }
                     Attempt::Full => {}
-                    Attempt::Closed => return Err(Fault::Failed("closed early".to_owned())),
+                    Attempt::Closed => {
+                        return Err(Fault::Failed("a channel closed early".to_owned()));
+                    }
                 }
                 let (now, stall) = clock.busy_wait(PAUSE);
                 seen.stalls.extend(stall);

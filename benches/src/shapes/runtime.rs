@@ -1,4 +1,4 @@
-//! `runtime`: actors.
+//! `runtime`: the actor runtimes.
 
 use std::panic;
 use std::sync::Arc;
@@ -16,16 +16,17 @@ use crate::rivals::actors::{
 };
 
 const SENDERS: &[usize] = &[1, 8];
-/// Actors of a tree: a root, its branches, and the leaves of each branch; ten thousand and one.
+/// Children of a tree's root. With [`LEAVES`] children each, the tree has 10,001 actors.
 const BRANCHES: usize = 100;
+/// Children of each branch.
 const LEAVES: usize = 99;
-/// Work on each message of a flood: what one handler takes.
+/// Time that each message of a flood takes to handle.
 const WORK: Duration = Duration::from_micros(10);
-/// Times that actors are started and told something.
+/// Number of rounds in which actors are started and told something.
 const GENERATIONS: usize = 3;
-/// How long to wait for the end of actors whose handles are gone; some outlive them.
+/// Time to wait for actors to end after their handles are dropped; some runtimes keep them alive.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
-/// A flood is this many times as long as a run of `ask`, for the sake of its last percentile.
+/// How many times longer a flood is than a run of `ask`, so that p99 is stable.
 const LENGTH_FACTOR: u32 = 8;
 
 const METRICS: &[Metric] = &[
@@ -66,21 +67,28 @@ const METRICS: &[Metric] = &[
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "runtime",
-    about: "`tell`: 1 or 8 tasks send to one actor, 1024 slots in its mailbox where it has a bound \
-            (ractor's has none; actix is offered a message again after a yield; the lanes of lanemesh-runtime's \
-            senders share them). `ask`: one task asks \
-            one actor at a time. `question in a flood`: how long a question takes to be handled by an actor \
-            with some 1024 messages waiting, each 10 µs of work; lanemesh-runtime's are of high priority, \
-            the others have one queue; `actix` is asked on the actor's own thread, when that has let go of it, \
-            which is no such flood. `spawn to first message`: actors are started and told something one \
-            after the other, divided by their number once all have got it; the median of three times, of \
-            which the second and third use the memory of those that have ended. `panic to first message`: \
-            from telling a supervised actor to panic, in a message that no question overtakes, until its \
-            successor answers; actix has no restart after a panic. `stop`: a root with 100 children with 99 \
-            children each is told to stop; until the last is gone. `an actor`: bytes of heap of an idle actor \
-            with a mailbox of 1024 slots that has answered once. `bare-tokio` is a task with a channel: a floor. \
-            `workers` is the number of the executor's threads; an actix actor lives on one thread, so \
-            `actix` has everything on one, and `actix-arbiter` the actors on a second.",
+    about: "Actors that are told messages, asked questions, started, stopped, and restarted after \
+            a panic. `workers` is the number of executor threads. An actix actor lives on one \
+            thread: `actix` runs everything on one thread, `actix-arbiter` runs the actors on a \
+            second. `bare-tokio` is a task with a channel: a floor.\n\n\
+            - `tell`: 1 or 8 tasks send to one actor. Its mailbox has 1024 slots if it is bounded \
+            (ractor's is not; on a full actix mailbox the sender yields and retries; with \
+            lanemesh-runtime the senders' lanes share the slots).\n\
+            - `ask`: one task asks one actor, one question at a time.\n\
+            - `question in a flood`: time until a question is handled by an actor with about 1024 \
+            messages waiting, each of which takes 10 µs. For lanemesh-runtime the question has \
+            high priority; the others have one queue. `actix` is asked on the actor's own thread, \
+            after the actor has yielded it, which is not the same flood.\n\
+            - `spawn to first message`: actors are started and told something, one after the \
+            other; the time until all have received it, divided by their number. The median of \
+            three rounds, of which the second and third reuse the memory of the actors before.\n\
+            - `panic to first message`: time from telling a supervised actor to panic, in a \
+            message that no question overtakes, until its successor answers. actix does not \
+            restart an actor that panicked.\n\
+            - `stop of a tree`: a root with 100 children, each with 99 children, is told to stop; \
+            time until the last actor has ended.\n\
+            - `an actor`: bytes of heap of an idle actor with a mailbox of 1024 slots that has \
+            answered once.",
     cells,
 };
 
@@ -115,7 +123,8 @@ fn cells(effort: &Effort) -> Vec<Cell> {
 struct Visit {
     cells: Vec<Cell>,
     workers: usize,
-    /// Cells for `tell` by so many tasks, or for everything else.
+    /// Number of sending tasks of the cells for `tell`; `None` makes the cells for all other
+    /// metrics.
     senders: Option<usize>,
 }
 
@@ -165,11 +174,11 @@ fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault
     ])
 }
 
-/// About `count` messages without an answer, from so many tasks to one actor.
+/// Sends about `count` messages without an answer, from `senders` tasks to one actor.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when the actor is told something else.
+/// A [`Fault`] if the actor receives other messages than were sent.
 pub fn tell<A: Actors>(workers: usize, senders: usize, count: u64) -> Result<Timing, Fault> {
     let share = (count / senders as u64).max(1);
     A::block_on(workers, async move {
@@ -196,7 +205,7 @@ pub fn tell<A: Actors>(workers: usize, senders: usize, count: u64) -> Result<Tim
         for task in tasks {
             sent.merge(joined(task).await?);
         }
-        // The question may overtake messages of other senders, so it is asked until all are there.
+        // The question may overtake messages of other senders; repeat it until all have arrived.
         while answer(&mut actor, COUNT).await? < sent.count() {
             tokio::task::yield_now().await;
         }
@@ -226,11 +235,11 @@ async fn answer(actor: &mut impl Handle, question: u64) -> Result<u64, Fault> {
         .ok_or_else(|| Fault::Failed("no answer".to_owned()))
 }
 
-/// The latencies of asking one actor for about so long.
+/// Asks one actor for about `length`, and returns the latencies.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when an answer is missing or wrong.
+/// A [`Fault`] if an answer is missing or wrong.
 pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fault> {
     A::block_on(workers, async move {
         let mut actor = A::spawn(Worker::default(), 1).await;
@@ -242,7 +251,7 @@ pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fau
                 let start = Instant::now();
                 let found = answer(&mut actor, question).await?;
                 latencies.record(start.elapsed().as_nanos() as u64);
-                ensure(found == question, "the answer to another question")?;
+                ensure(found == question, "wrong answer")?;
                 question += 1;
             }
             Ok(latencies)
@@ -251,11 +260,11 @@ pub fn ask<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fau
     })
 }
 
-/// How long asking one actor so many times takes.
+/// How long it takes to ask one actor `count` times.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when an answer is missing or wrong.
+/// A [`Fault`] if an answer is missing or wrong.
 pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault> {
     A::block_on(workers, async move {
         let mut actor = A::spawn(Worker::default(), 1).await;
@@ -263,7 +272,7 @@ pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault>
             let start = Instant::now();
             for question in 0..count {
                 let found = answer(&mut actor, question).await?;
-                ensure(found == question, "the answer to another question")?;
+                ensure(found == question, "wrong answer")?;
             }
             Ok(start.elapsed())
         });
@@ -271,11 +280,11 @@ pub fn ask_all<A: Actors>(workers: usize, count: u64) -> Result<Duration, Fault>
     })
 }
 
-/// How long questions take to reach an actor that is told more than it can do, for about so long.
+/// Floods an actor for about `length`, and returns how long questions took to reach it.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when the actor is gone.
+/// A [`Fault`] if the actor is gone.
 pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, Fault> {
     A::block_on(workers, async move {
         let flood = Flood::new(WORK);
@@ -288,21 +297,21 @@ pub fn flood<A: Actors>(workers: usize, length: Duration) -> Result<Latencies, F
         let begin = flood.now();
         let mut random = begin;
         while flood.now() - begin < length.as_nanos() as u64 {
-            // Pauses of 0 to 40 µs, so that questions come at any time of a handler.
+            // Pause for 0 to 40 µs, so that questions arrive at any point of a handler.
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             Flood::busy_wait(Duration::from_nanos((random >> 33) % 40_000));
             answer(&mut actor, flood.now()).await?;
         }
-        // ORDERING: relaxed; a wish that the flooder sees soon.
+        // ORDERING: relaxed; the flooder only needs to see it eventually.
         done.store(true, Ordering::Relaxed);
         joined(flooder).await??;
         Ok(flood.take_delays())
     })
 }
 
-/// Tells an actor one thing after the other, so that some 1024 always wait, until it is over.
+/// Keeps about 1024 messages waiting in an actor's mailbox until `done`.
 async fn keep_flooded(
     mut actor: impl Handle,
     flood: Arc<Flood>,
@@ -311,7 +320,7 @@ async fn keep_flooded(
     let mut told = 0;
     // ORDERING: relaxed; see `flood`.
     while !done.load(Ordering::Relaxed) {
-        // One in hand, one on its way: bounded mailboxes are full before this counts.
+        // One message may be in the handler and one in transit. A bounded mailbox fills up first.
         if told > flood.handled() + MAILBOX as u64 + 2 {
             tokio::task::yield_now().await;
             continue;
@@ -322,11 +331,12 @@ async fn keep_flooded(
     Ok(())
 }
 
-/// Nanoseconds from starting an actor to its first message, on average of so many: the median of a few times.
+/// Nanoseconds from starting an actor to its first message: the mean over `actors`, and of that the
+/// median over a few rounds.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when an actor is gone.
+/// A [`Fault`] if an actor is gone.
 pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     A::block_on(workers, async move {
         let mut times = Vec::new();
@@ -334,13 +344,14 @@ pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
             let counter = ActorCounter::new(actors);
             let starter = A::task(generation::<A>(counter.clone(), actors));
             times.push(joined(starter).await??);
-            // Where the end of its handle ends an actor, wait for it: the next ones find its memory warm.
+            // If dropping its handle ends an actor, wait for that, so that the next round reuses
+            // its memory.
             let deadline = Instant::now() + DRAIN_TIMEOUT;
             while Arc::strong_count(&counter) > 1 && Instant::now() < deadline {
                 tokio::task::yield_now().await;
             }
         }
-        median(&times).ok_or(Fault::Failed("nothing was started".to_owned()))
+        median(&times).ok_or(Fault::Failed("no actor was started".to_owned()))
     })
 }
 
@@ -356,13 +367,12 @@ async fn generation<A: Actors>(counter: Arc<ActorCounter>, actors: usize) -> Res
     Ok(start.elapsed().as_nanos() as f64 / actors as f64)
 }
 
-/// Nanoseconds from telling an actor to panic to the first answer of its successor, which knows nothing of
-/// what its predecessor was told: the median of so many.
-/// Not a number where there is no successor.
+/// Nanoseconds from telling an actor to panic to the first answer of its successor, which starts
+/// with an empty tally: the median of `panics`. NaN if the runtime does not restart actors.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when an actor is gone.
+/// A [`Fault`] if an actor is gone.
 pub fn restart<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -373,7 +383,7 @@ pub fn restart<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
         let mut latencies = Latencies::new();
         for _ in 0..panics {
             ensure(actor.tell(1).await, "an actor was gone")?;
-            // A question may overtake what was told.
+            // The question may overtake the message.
             while answer(&mut actor, COUNT).await? == 0 {
                 tokio::task::yield_now().await;
             }
@@ -390,11 +400,11 @@ pub fn restart<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
     result
 }
 
-/// How long a tree takes to stop: a root, its branches, the leaves of each.
+/// How long a tree takes to stop.
 ///
 /// # Errors
 ///
-/// [`Fault::Failed`] when there is no executor.
+/// [`Fault::Failed`] if the executor cannot be started.
 pub fn stop<A: Actors>(workers: usize, branches: usize, leaves: usize) -> Result<Duration, Fault> {
     A::block_on(workers, async move {
         let counter = ActorCounter::new(1 + branches + branches * leaves);
@@ -407,11 +417,11 @@ pub fn stop<A: Actors>(workers: usize, branches: usize, leaves: usize) -> Result
     })
 }
 
-/// Bytes of heap that an idle actor takes which has answered once.
+/// Bytes of heap of an idle actor that has answered once.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when an actor is gone.
+/// A [`Fault`] if an actor is gone.
 pub fn bytes<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     let work = async move {
         let mut handles = Vec::with_capacity(actors + 1);

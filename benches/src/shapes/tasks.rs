@@ -1,4 +1,4 @@
-//! `tasks`: one receiver and up to 512 sending tasks, numbers and packets.
+//! `tasks`: up to 512 sending tasks and one receiver, with numbers and with packets.
 
 use bytes::Bytes;
 
@@ -9,19 +9,19 @@ use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Slots, visit_async};
 use crate::shapes::fan_in::FanIn;
 
 const TASKS: &[usize] = &[1, 2, 8, 64, 512];
-/// Slots of the whole channel in the first half of the cells.
+/// Slots of the whole channel in the cells `1024 total`.
 const TOTAL: usize = 1_024;
-/// Slots of each sender in the second half.
+/// Slots of each sender in the cells `64 a lane`.
 const LANE: usize = 64;
 
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "tasks",
-    about: "One receiving task and 1 to 512 sending tasks on a multi-threaded executor; numbers \
-            (`u64`) and 1200-byte packets (`Bytes`, handed out of a ring of each sender's own). Total \
-            slots are equal for all subjects: `1024 total` is shared out among the lanes of a \
-            subject that has lanes; in `64 a lane` a subject with one queue gets 64 slots for every \
-            sender in it.",
+    about: "One receiving task and 1 to 512 sending tasks on a multi-threaded executor. The \
+            messages are numbers (`u64`) or 1200-byte packets (`Bytes`, taken in rotation from a \
+            ring that each sender owns). The total number of slots is equal for all subjects: \
+            `1024 total` is divided among the lanes of a subject that has lanes; with `64 a lane`, \
+            a subject with one queue has 64 slots for every sender.",
     cells,
 };
 

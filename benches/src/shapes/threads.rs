@@ -1,4 +1,4 @@
-//! `threads`: blocking producers, one blocking consumer.
+//! `threads`: blocking producers and one blocking consumer.
 
 use std::sync::Barrier;
 use std::thread;
@@ -19,9 +19,9 @@ const TOTAL: usize = 1_024;
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "threads",
-    about: "1 to 8 producer threads and one consumer thread, all blocking; 1024 slots in total, shared \
-            out among the lanes of a subject that has lanes. `rtrb` is the bare ring, whose ends spin: \
-            a floor, with one producer.",
+    about: "1 to 8 producer threads and one consumer thread, all blocking, with 1024 slots in \
+            total, divided among the lanes of a subject that has lanes. `rtrb` is the bare ring \
+            with one producer, whose ends spin instead of blocking: a floor.",
     cells,
 };
 
@@ -64,7 +64,7 @@ impl BlockingVisitor for Visit {
 ///
 /// # Errors
 ///
-/// A [`Fault`] when other messages arrive than were sent.
+/// A [`Fault`] if other messages arrive than were sent.
 pub fn run<F: BlockingFamily<u64>>(
     threads: usize,
     slots: Slots,
@@ -92,13 +92,13 @@ pub fn run<F: BlockingFamily<u64>>(
             received.add(message.stamp());
         }
         let elapsed = start.elapsed();
-        // Where it ends too early, its producers are to see that.
+        // If the channel ended early, its producers must not wait for room forever.
         drop(rx);
         let mut sent = Tally::default();
         for sender in senders {
             let tally = sender
                 .join()
-                .map_err(|_| Fault::Panicked("a producer".to_owned()))?;
+                .map_err(|_| Fault::Panicked("a producer thread".to_owned()))?;
             sent.merge(tally);
         }
         Tally::check(sent, received)?;

@@ -1,4 +1,4 @@
-//! `uncontended`: one thread sends and receives by itself.
+//! `uncontended`: one thread both sends and receives.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
 
-/// Messages of one batch.
+/// Number of messages in a batch.
 const BATCH: usize = 32;
 /// Slots of the channel.
 const TOTAL: usize = 1_024;
@@ -16,10 +16,10 @@ const TOTAL: usize = 1_024;
 /// The shape.
 pub const SHAPE: Shape = Shape {
     name: "uncontended",
-    about: "`try_send` and `try_recv` of one message, or of 32 at a time, on one thread. Where a \
-            channel has a batch interface the batches use it (tokio's `try_reserve_many` and \
-            `poll_recv_many`, kanal's `drain_into`, flume's `drain`); `rtrb` pushes and pops 32 times, `rtrb-chunks` moves one \
-            chunk: both are floors.",
+    about: "One thread calls `try_send` and `try_recv` for one message, or for 32 at a time. \
+            Batches use the channel's batch interface where it has one (tokio's `try_reserve_many` \
+            and `poll_recv_many`, kanal's `drain_into`, flume's `drain`). `rtrb`, which pushes and \
+            pops 32 times, and `rtrb-chunks`, which moves one chunk, are floors.",
     cells,
 };
 
@@ -61,11 +61,11 @@ impl TryVisitor for Visit {
     }
 }
 
-/// Sends and receives one message after the other.
+/// Sends and receives `count` messages, one by one.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when a message is refused, missing or altered.
+/// A [`Fault`] if a message is refused, missing or altered.
 pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
     let (mut producers, mut rx) = F::open(Slots::split(TOTAL, 1), 1);
     let tx = &mut producers[0];
@@ -90,11 +90,11 @@ pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
     Ok(Timing { count, elapsed })
 }
 
-/// Sends and receives one batch after the other.
+/// Sends and receives about `count` messages, in batches.
 ///
 /// # Errors
 ///
-/// A [`Fault`] when a message is refused, missing or altered.
+/// A [`Fault`] if a message is refused, missing or altered.
 pub fn in_batches<F: Family<u64>>(batch: usize, count: u64) -> Result<Timing, Fault> {
     let (mut producers, mut rx) = F::open(Slots::split(TOTAL, 1), 1);
     let tx = &mut producers[0];

@@ -1,7 +1,8 @@
-//! What becomes of a message when the future that sends it is dropped before it is ready, as `select!` does.
+//! What happens to a message if the future that sends it is dropped while pending, as `select!`
+//! does.
 //!
-//! It is what the figures of the smallest capacities have to be read with: a receiver that takes messages out of
-//! waiting sends needs fewer switches of tasks, and a send that was given up may have taken place.
+//! This matters for the figures at the smallest capacities: a receiver that takes messages from
+//! waiting sends needs fewer task switches, but then a cancelled send may have taken effect.
 
 use std::{
     future::Future,
@@ -18,7 +19,7 @@ fn poll<R>(future: impl Future<Output = R>) -> Poll<R> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Collects the channels whose receivers get a message of a send that was still pending when it was dropped.
+/// Collects the channels whose receivers get the message of a send that was dropped while pending.
 #[derive(Default)]
 struct Visit {
     seen: usize,

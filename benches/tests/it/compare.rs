@@ -1,4 +1,4 @@
-//! `compare` as it is called: what it writes, and how it ends.
+//! `compare` as a command: the files it writes and its exit codes.
 
 use std::env;
 use std::fs;
@@ -76,7 +76,7 @@ fn unknown_name_ends_with_an_error() {
         let output = compare(&arguments);
         assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains("known are"), "{text}");
+        assert!(text.contains("expected one of"), "{text}");
     }
 }
 

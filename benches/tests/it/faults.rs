@@ -1,4 +1,5 @@
-//! A subject that loses, doubles, alters or refuses a message, or closes early, fails in every shape.
+//! A subject that loses, duplicates, alters or refuses a message, or closes early, fails in every
+//! shape.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,12 +21,12 @@ use lanemesh_benches::shapes::{
     idle_lanes, latency, memory, pinball, priority, runtime, threads, uncontended,
 };
 
-/// The message of each producer, or of a consumer, that goes wrong.
+/// Index of the faulty message, counted at each producer or at the consumer.
 const AT: u64 = 7;
-/// Messages of a run: enough for every producer of every shape to come to the one that goes wrong.
+/// Messages of a run: enough for every producer of every shape to reach its faulty message.
 const COUNT: u64 = 10_000;
-/// Data producers of `priority`, and bursts of control: enough for the same, however late the producers
-/// are, since each has a turn for every eighth message of control.
+/// Data producers and bursts of `priority`: enough to reach the faulty messages even if the
+/// producers are late, since each has a turn for every eighth control message.
 const FLOODERS: usize = 8;
 const BURSTS: u64 = 6;
 const _: () = assert!(BURSTS * priority::IN_BURST >= AT * FLOODERS as u64);
@@ -83,7 +84,7 @@ struct FaultyTx<X, K>(X, Turn<K>);
 
 struct FaultyRx<R, K>(R, Turn<K>);
 
-/// Counts the messages of one end.
+/// Counts the messages at one end.
 #[derive(Clone)]
 struct Turn<K> {
     count: u64,
@@ -103,7 +104,7 @@ impl<K: Kind> Turn<K> {
         self.count == AT
     }
 
-    /// What is really sent in the place of a message; `None` when it is refused.
+    /// The messages that are sent instead of `item`; `None` if it is refused.
     fn instead_of(&mut self, item: u64) -> Option<impl Iterator<Item = u64> + use<K>> {
         let sent = match K::WHAT {
             _ if !self.goes_wrong() => [Some(item), None],
@@ -181,7 +182,7 @@ impl<R: BlockingRx<u64>, K: Kind> BlockingRx<u64> for FaultyRx<R, K> {
     }
 }
 
-/// Tasks with channels, one of which goes wrong.
+/// Actors with a faulty channel.
 struct FaultyActors<K>(PhantomData<K>);
 
 impl<K: Kind> Subject for FaultyActors<K> {
@@ -319,7 +320,7 @@ fn double_is_a_fault() {
     assert!(doubled(idle_lanes::beside_idle::<Task<Double>>(10, COUNT)));
     assert!(doubled(flood::<Double>()));
     assert!(doubled(runtime::tell::<FaultyActors<Double>>(1, 2, COUNT)));
-    // What comes twice keeps back what should have come then.
+    // The duplicate arrives instead of the message that is expected then.
     assert!(altered(uncontended::singly::<Task<Double>>(COUNT)));
     assert!(altered(latency::tasks::<Task<Double>>(1, COUNT)));
     assert!(altered(latency::threads::<Thread<Double>>(COUNT)));

@@ -1,5 +1,5 @@
-//! actix. An actor lives on one thread: here either that of everything else, or another one, its
-//! arbiter. A panic ends the actor for good.
+//! actix. An actor lives on one thread: the one that everything else runs on, or one of its own, an
+//! arbiter. An actor that panics is not restarted.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -53,7 +53,7 @@ struct Answer(u64);
 impl<A: Actor, M: Message<Result = Answer>> MessageResponse<A, M> for Answer {
     fn handle(self, _: &mut A::Context, reply: Option<OneshotSender<Answer>>) {
         if let Some(reply) = reply {
-            // Whoever asked may have gone; then nobody wants the answer.
+            // Fails only if the asker is gone; nobody needs the answer then.
             let _ = reply.send(self);
         }
     }
@@ -83,7 +83,7 @@ impl Handler<Ask> for ActixWorker {
     }
 }
 
-/// A node of a tree: an actor ends when nobody has its address, and then its children do.
+/// A node of a tree. An actor ends when its last address is dropped, and then so do its children.
 #[derive(Debug)]
 pub struct Node {
     children: Vec<Addr<Node>>,
@@ -148,13 +148,13 @@ impl Actors for Actix {
 }
 
 thread_local! {
-    /// Where the actors that this thread starts live.
+    /// Arbiter of the actors that this thread starts.
     static ARBITER: RefCell<Option<ArbiterHandle>> = const { RefCell::new(None) };
 }
 
 fn arbiter() -> ArbiterHandle {
     let handle = ARBITER.with_borrow(Clone::clone);
-    handle.unwrap_or_else(|| panic!("actors are started within `block_on`"))
+    handle.unwrap_or_else(|| panic!("actors are started inside `block_on`"))
 }
 
 impl Actors for ActixArbiter {
@@ -197,7 +197,7 @@ impl Actors for ActixArbiter {
     async fn spawn_tree(branches: usize, leaves: usize, counter: Arc<ActorCounter>) -> Addr<Node> {
         let (spawned, tree) = oneshot::channel();
         arbiter().spawn_fn(move || {
-            // The receiver waits below.
+            // Cannot fail: the receiver waits below.
             let _ = spawned.send(spawn_tree(branches, leaves, &counter));
         });
         tree.await.unwrap_or_else(|_| panic!("the arbiter is gone"))

@@ -1,4 +1,4 @@
-//! No runtime at all: tokio tasks, each with a bounded channel. What an actor costs at the least.
+//! No runtime: tokio tasks, each with a bounded channel. A lower bound for the cost of an actor.
 
 use std::sync::Arc;
 
@@ -70,11 +70,12 @@ impl Actors for Bare {
     }
 }
 
-/// Nodes of a tree are told nothing.
+/// Message type of a tree's nodes, which receive none.
 #[derive(Debug)]
 pub enum Never {}
 
-/// A task that ends when its parent lets go of its channel, and then lets go of its children's.
+/// A task that ends when its parent drops the channel to it, and then drops the channels to its
+/// children.
 fn node(counter: &Arc<ActorCounter>, children: Vec<Sender<Never>>) -> Sender<Never> {
     let (tx, mut rx) = mpsc::channel::<Never>(1);
     let counted = CountedActor::new(counter);
@@ -98,7 +99,7 @@ fn handle(worker: &mut Worker, message: Message) {
     match message {
         Message::Tell(message) => worker.on_tell(message),
         Message::Ask(message, reply) => {
-            // Whoever asked may have gone; then nobody wants the answer.
+            // Fails only if the asker is gone; nobody needs the answer then.
             let _ = reply.send(worker.on_ask(message));
         }
     }

@@ -55,7 +55,7 @@ impl Message<Ask> for KameoWorker {
     }
 }
 
-/// A node of a tree; `children` is how many it starts, `below` how many each of those.
+/// A node of a tree. It starts `children` nodes, each of which starts `below` nodes.
 #[derive(Debug, Clone)]
 pub struct Node {
     counter: Arc<ActorCounter>,
@@ -87,7 +87,7 @@ impl Actor for Node {
     }
 }
 
-/// The supervisor of a worker that may panic.
+/// The supervisor of a worker that panics.
 struct Supervisor;
 
 impl Actor for Supervisor {
@@ -135,7 +135,7 @@ impl Actors for Kameo {
     }
 
     async fn stop_tree(tree: ActorRef<Node>) {
-        // An actor that is gone already has been stopped.
+        // Fails only if the actor has stopped already.
         let _ = tree.stop_gracefully().await;
     }
 }
@@ -150,7 +150,7 @@ impl Handle for ActorRef<KameoWorker> {
     }
 }
 
-/// A worker and its supervisor.
+/// The address of a supervised worker, with its supervisor.
 #[derive(Debug, Clone)]
 pub struct Supervised {
     worker: ActorRef<KameoWorker>,

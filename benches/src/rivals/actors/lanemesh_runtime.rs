@@ -13,7 +13,7 @@ use crate::rivals::actors::worker::{ActorCounter, CountedActor, PANIC, Worker};
 use crate::rivals::channels::Slots;
 use crate::rivals::subject::{Role, Subject};
 
-/// lanemesh-runtime. What is told is of low priority, what is asked of high.
+/// lanemesh-runtime. Messages that are told have low priority, questions have high priority.
 #[derive(Debug)]
 pub struct LanemeshRuntime;
 
@@ -22,19 +22,19 @@ impl Subject for LanemeshRuntime {
     const ROLE: Role = Role::Ours;
 }
 
-/// How long an answer may take: it is not given up in any measurement.
+/// Timeout of a question; longer than any measurement.
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The worker as an actor of this runtime.
 #[derive(Debug)]
 pub struct LanemeshWorker(Worker);
 
-/// What is of high priority.
+/// Messages of high priority.
 #[derive(Debug)]
 pub enum High {
-    /// A message without an answer.
+    /// A message that gets no answer.
     Tell(u64),
-    /// A question, with the place for its answer.
+    /// A question and where to send its answer.
     Ask(u64, Reply<u64>),
 }
 
@@ -46,7 +46,7 @@ impl Actor for LanemeshWorker {
         match message {
             High::Tell(message) => self.0.on_tell(message),
             High::Ask(message, reply) => {
-                // Whoever asked may have gone; then nobody wants the answer.
+                // Fails only if the asker is gone; nobody needs the answer then.
                 let _ = reply.send(self.0.on_ask(message));
             }
         }
@@ -59,7 +59,7 @@ impl Actor for LanemeshWorker {
     }
 }
 
-/// A node of a tree; `children` is how many it starts, `below` how many each of those.
+/// A node of a tree. It starts `children` nodes, each of which starts `below` nodes.
 #[derive(Debug)]
 pub struct Node {
     counter: Arc<ActorCounter>,

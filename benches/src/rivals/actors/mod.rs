@@ -1,8 +1,8 @@
-//! One small trait over every actor runtime, statically dispatched, and one file per runtime.
+//! Every actor runtime behind one small trait, statically dispatched; one file for each runtime.
 //!
-//! Every runtime gets the same worker: it tallies what it is told, answers what it is asked, and
-//! panics when told to. Mailboxes have [`MAILBOX`] slots where the runtime knows bounds; where every
-//! sender has a lane of its own, the lanes share them.
+//! All runtimes run the same [`Worker`]: it tallies the messages it is told, answers questions, and
+//! panics on request. A bounded mailbox has [`MAILBOX`] slots; if every sender has a lane of its
+//! own, the lanes share them.
 
 mod actix;
 mod bare;
@@ -20,7 +20,7 @@ pub use self::ractor::Ractor;
 pub use self::traits::{Actors, ActorsVisitor, Handle, MAILBOX};
 pub use self::worker::{ActorCounter, COUNT, CountedActor, Flood, PANIC, SUM, Worker};
 
-/// Shows every runtime to a visitor.
+/// Calls the visitor for every runtime.
 pub fn visit_actors(visitor: &mut impl ActorsVisitor) {
     visitor.visit::<LanemeshRuntime>();
     visitor.visit::<Kameo>();

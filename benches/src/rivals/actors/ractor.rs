@@ -1,4 +1,4 @@
-//! ractor. Its mailboxes have no bound.
+//! ractor. Its mailboxes are unbounded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,9 +20,9 @@ impl Subject for Ractor {
 /// What a worker receives.
 #[derive(Debug)]
 pub enum Message {
-    /// A message without an answer.
+    /// A message that gets no answer.
     Tell(u64),
-    /// A message with one.
+    /// A question and where to send its answer.
     Ask(u64, RpcReplyPort<u64>),
 }
 
@@ -50,7 +50,7 @@ impl Actor for RactorWorker {
         match message {
             Message::Tell(message) => worker.on_tell(message),
             Message::Ask(message, reply) => {
-                // Whoever asked may have gone; then nobody wants the answer.
+                // Fails only if the asker is gone; nobody needs the answer then.
                 let _ = reply.send(worker.on_ask(message));
             }
         }
@@ -58,7 +58,7 @@ impl Actor for RactorWorker {
     }
 }
 
-/// A node of a tree; `children` is how many it starts, `below` how many each of those.
+/// A node of a tree. It starts `children` nodes, each of which starts `below` nodes.
 struct Node {
     children: usize,
     below: usize,
@@ -100,10 +100,10 @@ impl Actor for Node {
     }
 }
 
-/// Where the present incarnation of a supervised worker is found.
+/// Holds the current incarnation of a supervised worker.
 type Slot = Arc<Mutex<Option<ActorRef<Message>>>>;
 
-/// Starts another worker when one fails.
+/// Starts a new worker when the current one fails.
 struct Supervisor(Slot);
 
 impl Supervisor {
@@ -141,7 +141,7 @@ impl Actor for Supervisor {
 async fn spawn_worker(worker: Worker) -> ActorRef<Message> {
     match RactorWorker::spawn(None, RactorWorker, worker).await {
         Ok((actor, _)) => actor,
-        Err(error) => panic!("no worker: {error}"),
+        Err(error) => panic!("the worker did not start: {error}"),
     }
 }
 
@@ -158,7 +158,7 @@ impl Actors for Ractor {
         let slot = Slot::default();
         match Supervisor::spawn(None, Supervisor(slot.clone()), ()).await {
             Ok(_) => Some(Supervised(slot)),
-            Err(error) => panic!("no supervisor: {error}"),
+            Err(error) => panic!("the supervisor did not start: {error}"),
         }
     }
 
@@ -173,7 +173,7 @@ impl Actors for Ractor {
         };
         match Node::spawn(None, root, counter).await {
             Ok((root, _)) => root,
-            Err(error) => panic!("no tree: {error}"),
+            Err(error) => panic!("the tree did not start: {error}"),
         }
     }
 
@@ -195,7 +195,7 @@ impl Handle for ActorRef<Message> {
     }
 }
 
-/// The address of a supervised worker: looked up for every message.
+/// The address of a supervised worker. Every message looks up the current incarnation.
 #[derive(Debug, Clone)]
 pub struct Supervised(Slot);
 

@@ -1,4 +1,4 @@
-//! One small trait over every actor runtime, statically dispatched.
+//! What an actor runtime can do, as traits that every adapter implements.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,31 +10,32 @@ use crate::rig::fault::Fault;
 use crate::rivals::actors::worker::{ActorCounter, PANIC, Worker};
 use crate::rivals::subject::Subject;
 
-/// Slots of a mailbox, where it is bounded.
+/// Number of slots of a bounded mailbox.
 pub const MAILBOX: usize = 1_024;
 
-/// A runtime of actors.
+/// An actor runtime.
 pub trait Actors: Subject {
-    /// A worker's address.
+    /// Address of a worker.
     type Handle: Handle;
-    /// The address of a worker that is restarted when it panics.
+    /// Address of a worker that is restarted when it panics.
     type Supervised: Handle;
     /// A tree of actors.
     type Tree: Send + 'static;
 
-    /// Whether this runtime restarts an actor that has panicked.
+    /// Whether this runtime can restart an actor that has panicked.
     const RESTARTS: bool = true;
 
-    /// Whether this runtime can use as many threads.
+    /// Whether this runtime can use this number of threads.
     fn can_use(_workers: usize) -> bool {
         true
     }
 
-    /// Runs the work where this runtime's actors live, with so many threads for them.
+    /// Runs `work` in the environment that this runtime's actors need, with `workers` threads for
+    /// them.
     ///
     /// # Errors
     ///
-    /// Those of the work, and [`Fault::Failed`] when there is no executor.
+    /// Those of the work, and [`Fault::Failed`] if the executor cannot be started.
     fn block_on<R>(
         workers: usize,
         work: impl Future<Output = Result<R, Fault>>,
@@ -42,44 +43,46 @@ pub trait Actors: Subject {
         executor(workers)?.block_on(work)
     }
 
-    /// Starts a task beside the actors.
+    /// Starts a task that can use the actors.
     fn task<R: Send + 'static>(work: impl Future<Output = R> + Send + 'static) -> JoinHandle<R> {
         tokio::spawn(work)
     }
 
-    /// Starts a worker that so many senders will tell something.
+    /// Starts a worker to which `senders` tasks will send.
     fn spawn(worker: Worker, senders: usize) -> impl Future<Output = Self::Handle> + Send;
 
-    /// Starts a worker that is restarted when it panics; `None` when the runtime has no such thing.
+    /// Starts a worker that is restarted when it panics; `None` if the runtime does not restart
+    /// actors.
     fn spawn_supervised() -> impl Future<Output = Option<Self::Supervised>> + Send;
 
-    /// Starts an actor with so many children that have so many children each.
+    /// Starts an actor with `branches` children, each of which has `leaves` children.
     fn spawn_tree(
         branches: usize,
         leaves: usize,
         counter: Arc<ActorCounter>,
     ) -> impl Future<Output = Self::Tree> + Send;
 
-    /// Tells the root to stop; the actors below it are to follow.
+    /// Tells the root to stop, upon which all actors below it must stop too.
     fn stop_tree(tree: Self::Tree) -> impl Future<Output = ()> + Send;
 }
 
-/// An actor's address.
+/// Address of an actor.
 pub trait Handle: Clone + Send + 'static {
-    /// Sends a message, waiting for room; false when the actor is gone.
+    /// Sends a message, waiting for room; returns false if the actor is gone.
     fn tell(&mut self, message: u64) -> impl Future<Output = bool> + Send;
 
-    /// Sends a message and waits for the answer; `None` when there is none.
+    /// Sends a question and waits for the answer; `None` if there is none.
     fn ask(&mut self, message: u64) -> impl Future<Output = Option<u64>> + Send;
 
-    /// Tells the worker to panic; no later question overtakes the order. False when the actor is gone.
+    /// Tells the worker to panic, by a message that no later question overtakes. Returns false if
+    /// the actor is gone.
     fn crash(&mut self) -> impl Future<Output = bool> + Send {
         self.tell(PANIC)
     }
 }
 
-/// Does something with every runtime.
+/// Visits every runtime.
 pub trait ActorsVisitor {
-    /// Called once for each.
+    /// Called once for each runtime.
     fn visit<A: Actors>(&mut self);
 }

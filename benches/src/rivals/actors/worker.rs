@@ -1,4 +1,4 @@
-//! What every runtime's actor does, and what counts the actors.
+//! What the actors of every runtime do, and a counter of actors.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +9,15 @@ use tokio::sync::Notify;
 use crate::rig::payload::Tally;
 use crate::rig::stats::Latencies;
 
-/// Asked for, it brings the count of messages told; any other number brings itself.
+/// The question for the number of messages told. A number with no meaning of its own is its own
+/// answer.
 pub const COUNT: u64 = u64::MAX;
-/// Asked for, it brings the sum of messages told.
+/// The question for the sum of the messages told.
 pub const SUM: u64 = u64::MAX - 1;
-/// Told, it makes the worker panic.
+/// The message that makes the worker panic.
 pub const PANIC: u64 = u64::MAX;
 
-/// What every runtime's actor does.
+/// What the actors of every runtime do.
 #[derive(Debug, Default, Clone)]
 pub struct Worker {
     tally: Tally,
@@ -25,7 +26,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that is flooded.
+    /// A worker that works on every message of the flood.
     pub fn flooded(flood: &Arc<Flood>) -> Worker {
         Worker {
             flood: Some(flood.clone()),
@@ -41,14 +42,14 @@ impl Worker {
         }
     }
 
-    /// A message without an answer.
+    /// Handles a message that gets no answer.
     ///
     /// # Panics
     ///
-    /// When the message is [`PANIC`].
+    /// If the message is [`PANIC`].
     #[inline]
     pub fn on_tell(&mut self, message: u64) {
-        assert!(message != PANIC, "as told");
+        assert!(message != PANIC, "requested panic");
         if self.tally.count() == 0
             && let Some(counted) = &self.counted
         {
@@ -60,7 +61,7 @@ impl Worker {
         }
     }
 
-    /// The answer to a message.
+    /// Returns the answer to a question.
     #[inline]
     pub fn on_ask(&self, message: u64) -> u64 {
         if let Some(flood) = &self.flood {
@@ -74,8 +75,8 @@ impl Worker {
     }
 }
 
-/// What a flooded worker does: some work on every message that it is told, and a note of how long
-/// every question took to reach it. A question is the time at which it was asked.
+/// State of a flooded worker. It works for a while on every message, and records how long every
+/// question took to reach it; each question is the time at which it was asked.
 #[derive(Debug)]
 pub struct Flood {
     begin: Instant,
@@ -85,7 +86,7 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// A flood of messages that are so much work each.
+    /// A flood whose messages each take `work`.
     pub fn new(work: Duration) -> Arc<Flood> {
         Arc::new(Flood {
             begin: Instant::now(),
@@ -95,25 +96,25 @@ impl Flood {
         })
     }
 
-    /// Nanoseconds since the flood began.
+    /// Nanoseconds since the flood was created.
     #[inline]
     pub fn now(&self) -> u64 {
         self.begin.elapsed().as_nanos() as u64
     }
 
-    /// Messages that were worked on.
+    /// Number of messages handled.
     pub fn handled(&self) -> u64 {
-        // ORDERING: relaxed; a count that nothing is published through.
+        // ORDERING: relaxed; the count publishes no other data.
         self.handled.load(Ordering::Relaxed)
     }
 
-    /// Takes the delays of the questions out.
+    /// Removes and returns the delays of the questions.
     pub fn take_delays(&self) -> Latencies {
         let mut delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *delays)
     }
 
-    /// Keeps the thread for as long as the work takes.
+    /// Keeps the thread busy for as long as `work`.
     pub fn busy_wait(work: Duration) {
         let start = Instant::now();
         while start.elapsed() < work {
@@ -188,8 +189,8 @@ impl CountedActor {
 }
 
 impl Clone for CountedActor {
-    /// Counts no start. Actors are cloned only by supervisors that restart them, and none of those is
-    /// counted.
+    /// Counts no start. Actors are cloned only by supervisors that restart them, and none of those
+    /// is counted.
     fn clone(&self) -> CountedActor {
         CountedActor(self.0.clone())
     }

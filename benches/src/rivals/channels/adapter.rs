@@ -2,11 +2,13 @@
 
 /// Adapts a channel: declares its subject and forwards every operation to the channel's own.
 ///
-/// The lines stand in a fixed order. `send` with `recv` makes a channel for tasks, `blocking_send`
-/// with `blocking_recv` one for threads; either pair may be absent, and so may a batch operation that
-/// the channel does not have. `self` is the channel's own sender or receiver. Calls are written with
-/// the full path (`kanal::Sender::try_send(self, item)`): `self.try_send(item)` would call the
-/// adapter's method, which takes `&mut self`, instead of the channel's.
+/// The lines have a fixed order. `send` and `recv` make it a channel for tasks, `blocking_send` and
+/// `blocking_recv` one for threads; either pair may be absent. The batch operations are optional:
+/// without them, a batch is sent or received message by message.
+///
+/// `self` is the channel's own sender or receiver. Write calls with the full path, as in
+/// `kanal::Sender::try_send(self, item)`: the adapter's method takes `&mut self`, so that
+/// `self.try_send(item)` would call it instead of the channel's.
 ///
 /// A result of `try_send` that matches neither pattern means that the receiver is gone.
 macro_rules! adapter {
@@ -99,8 +101,8 @@ macro_rules! adapter {
     };
 }
 
-/// Declares a subject and opens its channel; a second subject of a channel that is adapted already
-/// needs no more.
+/// Declares a subject and opens its channel. This is all that a second subject with the same sender
+/// and receiver types needs.
 macro_rules! subject {
     (
         $(#[$doc:meta])*

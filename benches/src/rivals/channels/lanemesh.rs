@@ -10,19 +10,19 @@ use crate::rivals::channels::traits::{
 use crate::rivals::subject::Subject;
 
 adapter! {
-    /// `lanemesh::channel`, whose lanes together have the slots of a peer's queue.
+    /// `lanemesh::channel` with as many slots in all lanes together as a peer has in its queue.
     Lanemesh = "lanemesh" (Ours),
     for<T> (Sender<T>, Receiver<T>);
     open(slots) => channel(slots.lane);
     try_send(self, item) => Sender::try_send(self, item),
         Ok(()) => Sent, Err(TrySendError::Full(_)) => Full;
     try_send_batch(self, batch) => {
-        // Messages for which there was no room stay in the batch, where the caller sees them.
+        // Messages that did not fit stay in the batch, where the caller sees them.
         let _ = self.try_send_vec(batch);
     }
     try_recv(self) => Receiver::try_recv(self).ok();
     try_recv_batch(self, into, limit) => {
-        // An empty channel leaves the batch empty, where the caller sees it.
+        // If the channel is empty, so is the batch, which the caller sees.
         let _ = self.try_recv_many(into, limit);
     }
     send(self, item) => Sender::send(self, item).await.is_ok();
@@ -32,7 +32,7 @@ adapter! {
 }
 
 subject! {
-    /// `lanemesh::channel`, each of whose lanes has the slots of a peer's queue.
+    /// `lanemesh::channel` with as many slots in every lane as a peer has in its queue.
     LanemeshLanes = "lanemesh-lanes" (Ours),
     for<T> (Sender<T>, Receiver<T>);
     open(slots) => channel(slots.total);

@@ -1,8 +1,8 @@
 //! Every channel behind one small family of traits, statically dispatched.
 //!
 //! `traits` has what a channel can do, `adapter` the macro that forwards it to a channel's own
-//! operations, `peers` the channels that lanemesh is compared with. An adapter only forwards: it adds
-//! no buffering, no retry and no batching that its channel lacks.
+//! operations, `peers` the channels that lanemesh is compared with. An adapter only forwards: it
+//! adds no buffering, no retry and no batching that its channel lacks.
 
 use bytes::Bytes;
 
@@ -23,15 +23,15 @@ pub use self::traits::{
     BlockingVisitor, Family, Slots, TryRx, TryTx, TryVisitor,
 };
 
-/// What some channels ask to be called once before they are used.
+/// Does the process-wide setup that some channels recommend; call it once before measuring.
 pub fn prepare(membarrier: bool) {
     crossfire::detect_backoff_cfg();
     if membarrier && let Err(error) = ::lanemesh::register_membarrier() {
-        eprintln!("lanemesh goes without membarrier: {error}");
+        eprintln!("lanemesh runs without membarrier: {error}");
     }
 }
 
-/// Shows every channel for tasks to a visitor.
+/// Calls the visitor for every channel for tasks.
 pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<Lanemesh>();
     visitor.visit::<TokioMpsc>();
@@ -44,7 +44,7 @@ pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<FuturesMpsc>();
 }
 
-/// Shows every channel for threads to a visitor.
+/// Calls the visitor for every channel for threads.
 pub fn visit_blocking(visitor: &mut impl BlockingVisitor) {
     visitor.visit::<Lanemesh>();
     visitor.visit::<StdMpsc>();
@@ -55,7 +55,7 @@ pub fn visit_blocking(visitor: &mut impl BlockingVisitor) {
     visitor.visit::<Rtrb>();
 }
 
-/// Shows every channel to a visitor, each once: those that serve tasks and threads as the former.
+/// Calls the visitor once for every channel: in its variant for tasks if it has one.
 pub fn visit_all(visitor: &mut impl TryVisitor) {
     struct Adapter<'a, V>(&'a mut V);
 

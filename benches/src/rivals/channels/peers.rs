@@ -78,7 +78,7 @@ adapter! {
 }
 
 adapter! {
-    /// `futures_channel::mpsc::channel`. It grants every producer one slot beyond its capacity.
+    /// `futures_channel::mpsc::channel`, which gives every producer one slot beyond its capacity.
     FuturesMpsc = "futures",
     for<T> (futures_channel::mpsc::Sender<T>, futures_channel::mpsc::Receiver<T>);
     open(slots) => futures_channel::mpsc::channel(slots.total);
@@ -164,7 +164,7 @@ adapter! {
         Ok(()) => Sent, Err(tokio::sync::mpsc::error::TrySendError::Full(_)) => Full;
     try_send_batch(self, batch) => {
         let room = self.capacity().min(batch.len());
-        // Messages for which there was no room stay in the batch, where the caller sees them.
+        // Messages that did not fit stay in the batch, where the caller sees them.
         if let Ok(permits) = self.try_reserve_many(room) {
             for (permit, item) in permits.zip(batch.drain(..room)) {
                 permit.send(item);

@@ -1,4 +1,4 @@
-//! rtrb, the ring that a lane is made of: one producer, no waiting, nobody woken. A floor, not a peer.
+//! rtrb, the ring inside a lane: one producer, no waiting and no wake-ups. A floor, not a peer.
 
 use std::hint;
 use std::thread;
@@ -11,14 +11,14 @@ use crate::rivals::channels::traits::{
 };
 use crate::rivals::subject::{Role, Subject};
 
-/// Rounds of spinning before a waiting end lets other threads run.
+/// Number of spins before a waiting end yields its thread.
 const SPINS: u32 = 128;
 
-/// A raw `rtrb::RingBuffer`, used message by message; waiting is spinning.
+/// A bare `rtrb::RingBuffer`, used message by message; waiting means spinning.
 #[derive(Debug)]
 pub struct Rtrb;
 
-/// A raw `rtrb::RingBuffer` whose batches are one chunk each.
+/// A bare `rtrb::RingBuffer` that moves each batch as one chunk.
 #[derive(Debug)]
 pub struct RtrbChunks;
 

@@ -7,17 +7,17 @@ use bytes::Bytes;
 
 use crate::rivals::subject::Subject;
 
-/// Room in a channel, told in both ways of counting.
+/// Capacity of a channel, for both kinds of channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
-    /// For a channel whose producers share one queue.
+    /// Slots of the queue, for a channel whose producers share one.
     pub total: usize,
-    /// For a channel whose producers have a queue each.
+    /// Slots of each lane, for a channel whose producers have a lane each.
     pub lane: usize,
 }
 
 impl Slots {
-    /// The same number of slots for both kinds: `total`, shared out and rounded up to whole slots.
+    /// `total` slots for either kind of channel, divided among the lanes and rounded up.
     pub fn split(total: usize, producers: usize) -> Slots {
         Slots {
             total,
@@ -25,7 +25,7 @@ impl Slots {
         }
     }
 
-    /// The same number of slots for both kinds: `lane` for each producer.
+    /// `lane` slots for each producer, for either kind of channel.
     pub fn per_lane(lane: usize, producers: usize) -> Slots {
         Slots {
             total: lane * producers,
@@ -34,19 +34,19 @@ impl Slots {
     }
 }
 
-/// What became of an attempt to send without waiting; a message that did not go is dropped.
+/// Result of sending without waiting. A message that was not sent is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// The channel has it.
+    /// The message is in the channel.
     Sent,
-    /// There was no room.
+    /// The channel was full.
     Full,
     /// The receiver is gone.
     Closed,
 }
 
 impl Attempt {
-    /// Whether the message went.
+    /// Whether the message was sent.
     #[inline]
     pub fn sent(self) -> bool {
         self == Attempt::Sent
@@ -60,11 +60,11 @@ pub trait Family<T>: Subject {
     /// The consumer.
     type Rx: TryRx<T>;
 
-    /// Opens a channel with as many producers as asked for.
+    /// Opens a channel with this many producers.
     fn open(slots: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
 }
 
-/// A producer that need not wait.
+/// A producer that can send without waiting.
 pub trait TryTx<T>: Send + 'static {
     /// Sends if there is room.
     fn try_send(&mut self, item: T) -> Attempt;
@@ -80,12 +80,12 @@ pub trait TryTx<T>: Send + 'static {
     }
 }
 
-/// A consumer that need not wait.
+/// A consumer that can receive without waiting.
 pub trait TryRx<T>: Send + 'static {
-    /// Takes a message if there is one.
+    /// Receives a message if there is one.
     fn try_recv(&mut self) -> Option<T>;
 
-    /// Takes up to `limit` messages, with the channel's own batch interface where it has one.
+    /// Receives up to `limit` messages, with the channel's own batch interface where it has one.
     fn try_recv_batch(&mut self, into: &mut Vec<T>, limit: usize) {
         while into.len() < limit {
             match self.try_recv() {
@@ -96,27 +96,27 @@ pub trait TryRx<T>: Send + 'static {
     }
 }
 
-/// A producer that waits for room as a task.
+/// A producer whose sends wait for room asynchronously.
 pub trait AsyncTx<T>: TryTx<T> {
-    /// Sends, waiting for room; false when the receiver is gone.
+    /// Sends a message, waiting for room; returns false if the receiver is gone.
     fn send(&mut self, item: T) -> impl Future<Output = bool> + Send;
 }
 
-/// A consumer that waits as a task.
+/// A consumer that waits for messages asynchronously.
 pub trait AsyncRx<T>: TryRx<T> {
-    /// The next message, or `None` when all producers are gone and the channel is drained.
+    /// The next message, or `None` once all producers are gone and the channel is empty.
     fn recv(&mut self) -> impl Future<Output = Option<T>> + Send;
 }
 
-/// A producer that waits for room as a thread.
+/// A producer whose sends block the thread until there is room.
 pub trait BlockingTx<T>: TryTx<T> {
-    /// Sends, waiting for room; false when the receiver is gone.
+    /// Sends a message, blocking until there is room; returns false if the receiver is gone.
     fn blocking_send(&mut self, item: T) -> bool;
 }
 
-/// A consumer that waits as a thread.
+/// A consumer that blocks the thread until a message arrives.
 pub trait BlockingRx<T>: TryRx<T> {
-    /// The next message, or `None` when all producers are gone and the channel is drained.
+    /// The next message, or `None` once all producers are gone and the channel is empty.
     fn blocking_recv(&mut self) -> Option<T>;
 }
 
@@ -130,25 +130,25 @@ pub trait BlockingFamily<T>: Family<T, Tx: BlockingTx<T>, Rx: BlockingRx<T>> {}
 
 impl<T, F: Family<T, Tx: BlockingTx<T>, Rx: BlockingRx<T>>> BlockingFamily<T> for F {}
 
-/// Does something with every channel for tasks.
+/// Visits every channel for tasks.
 pub trait AsyncVisitor {
     /// Called once for each kind.
     fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self);
 }
 
-/// Does something with every channel for threads.
+/// Visits every channel for threads.
 pub trait BlockingVisitor {
     /// Called once for each kind.
     fn visit<F: BlockingFamily<u64>>(&mut self);
 }
 
-/// Does something with every channel, without waiting on it.
+/// Visits every channel, to use it without waiting.
 pub trait TryVisitor {
     /// Called once for each kind.
     fn visit<F: Family<u64>>(&mut self);
 }
 
-/// As many handles as asked for, the given one among them.
+/// `count` clones of a producer, the original among them.
 pub(in crate::rivals) fn handles<H: Clone>(handle: H, count: usize) -> Vec<H> {
     iter::repeat_n(handle, count).collect()
 }
