@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::StunMessage;
 
+use super::actor::Tables;
 use crate::ids::{ParticipantId, ShardId};
 use crate::messages::{Control, Join, JoinError, Joined, LobbyMessage, Out};
 use crate::net::tcp::Arrived;
@@ -81,50 +82,8 @@ impl Lobby {
         }
     }
 
-    /// Takes a message and says what follows.
-    pub fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<Out>) {
-        match message {
-            LobbyMessage::Join(join, reply) => {
-                let _ = reply.send(self.join(now, *join));
-            }
-            LobbyMessage::Claim {
-                ufrag,
-                shard,
-                request,
-            } => {
-                self.claim(&ufrag, shard, &request, out);
-            }
-            LobbyMessage::Connect { ufrag, connection } => {
-                self.connect(now, &ufrag, connection, out);
-            }
-            LobbyMessage::Leave { resource, reply } => {
-                let found = self
-                    .guests
-                    .iter()
-                    .find(|(_, guest)| guest.resource == resource);
-                let found = found.map(|(ufrag, guest)| (ufrag.clone(), guest.id, &guest.place));
-                let _ = reply.send(found.is_some());
-                match found {
-                    Some((_, id, &Place::In(shard))) => out.push((shard, Control::Disconnect(id))),
-                    Some((ufrag, _, Place::Waiting(..))) => {
-                        self.guests.remove(&ufrag);
-                    }
-                    None => {}
-                }
-            }
-            LobbyMessage::Ended { ufrag } => {
-                self.guests.remove(&ufrag);
-            }
-            LobbyMessage::Drain => {
-                self.draining = true;
-                self.guests
-                    .retain(|_, guest| matches!(guest.place, Place::In(_)));
-            }
-        }
-    }
-
-    /// Forgets those who did not come, and gives those who came by TCP alone a shard.
-    pub fn tidy(&mut self, now: Instant, out: &mut Vec<Out>) {
+    /// Forgets guests who did not connect in time, and gives those who connected by TCP alone a shard.
+    fn forget_late(&mut self, now: Instant, out: &mut Vec<Out>) {
         let head_start = self.head_start();
         let mut late = Vec::new();
         self.guests.retain(|ufrag, guest| {
@@ -171,7 +130,7 @@ impl Lobby {
                 waiting.connections.push(*connection);
                 waiting.connected.get_or_insert(now);
                 if self.head_start().is_zero() {
-                    self.tidy(now, out);
+                    self.forget_late(now, out);
                 }
             }
             &mut Place::In(shard) => out.push((shard, Control::Connect(connection))),
@@ -261,6 +220,58 @@ impl Lobby {
             let connections = waiting.connections.into_iter().map(Box::new);
             out.extend(connections.map(|connection| (shard, Control::Connect(connection))));
         }
+    }
+}
+
+impl Tables for Lobby {
+    type Message = LobbyMessage;
+
+    const BURST: usize = 16;
+    const EXPIRY_INTERVAL: Option<Duration> = Some(Duration::from_millis(100));
+
+    fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<Out>) {
+        match message {
+            LobbyMessage::Join(join, reply) => {
+                let _ = reply.send(self.join(now, *join));
+            }
+            LobbyMessage::Claim {
+                ufrag,
+                shard,
+                request,
+            } => {
+                self.claim(&ufrag, shard, &request, out);
+            }
+            LobbyMessage::Connect { ufrag, connection } => {
+                self.connect(now, &ufrag, connection, out);
+            }
+            LobbyMessage::Leave { resource, reply } => {
+                let found = self
+                    .guests
+                    .iter()
+                    .find(|(_, guest)| guest.resource == resource);
+                let found = found.map(|(ufrag, guest)| (ufrag.clone(), guest.id, &guest.place));
+                let _ = reply.send(found.is_some());
+                match found {
+                    Some((_, id, &Place::In(shard))) => out.push((shard, Control::Disconnect(id))),
+                    Some((ufrag, _, Place::Waiting(..))) => {
+                        self.guests.remove(&ufrag);
+                    }
+                    None => {}
+                }
+            }
+            LobbyMessage::Ended { ufrag } => {
+                self.guests.remove(&ufrag);
+            }
+            LobbyMessage::Drain => {
+                self.draining = true;
+                self.guests
+                    .retain(|_, guest| matches!(guest.place, Place::In(_)));
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant, out: &mut Vec<Out>) {
+        self.forget_late(now, out);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::actor::Tables;
 use crate::ids::{ParticipantId, ShardId};
 use crate::media::{Source, TrackInfo};
 use crate::messages::{Control, Out, RoomMessage};
@@ -47,9 +48,12 @@ pub struct Rooms {
     where_is: HashMap<ParticipantId, Arc<str>>,
 }
 
-impl Rooms {
-    /// Takes a message and says what follows.
-    pub fn handle(&mut self, now: Instant, message: RoomMessage, out: &mut Vec<Out>) {
+impl Tables for Rooms {
+    type Message = RoomMessage;
+
+    const BURST: usize = 64;
+
+    fn handle(&mut self, now: Instant, message: RoomMessage, out: &mut Vec<Out>) {
         match message {
             RoomMessage::Joined {
                 id,
@@ -118,7 +122,9 @@ impl Rooms {
             }
         }
     }
+}
 
+impl Rooms {
     fn joined(
         &mut self,
         id: ParticipantId,

@@ -1,211 +1,129 @@
-//! The server's figures: as JSON for the page's panel, and as text for Prometheus.
+//! The server's figures as text for Prometheus.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use crate::stats::{ShardStats, Stats};
 
-/// The figures as Prometheus reads them.
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+
+/// A metric with a value for each shard: name without prefix, type, help, and where the value comes from.
+type ShardMetric = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&ShardStats) -> u64,
+);
+
+#[rustfmt::skip]
+const SHARD_METRICS: &[ShardMetric] = &[
+    ("peers", GAUGE, "Connected peers.", |s| s.peers as u64),
+    ("tracks", GAUGE, "Tracks with subscribers.", |s| s.tracks as u64),
+    ("datagrams_in_total", COUNTER, "Datagrams received.", |s| s.counters.datagrams_in),
+    ("datagrams_out_total", COUNTER, "Datagrams sent.", |s| s.counters.datagrams_out),
+    ("bytes_in_total", COUNTER, "Bytes received.", |s| s.counters.bytes_in),
+    ("bytes_out_total", COUNTER, "Bytes sent.", |s| s.counters.bytes_out),
+    ("media_in_total", COUNTER, "Media packets from publishers.", |s| s.counters.media_in),
+    ("media_out_total", COUNTER, "Media packets to subscribers.", |s| s.counters.media_out),
+    ("media_crossed_total", COUNTER, "Media packets to other shards.", |s| s.counters.media_crossed),
+    ("redirected_total", COUNTER, "Datagrams passed on to the shard of their peer.", |s| s.counters.redirected),
+    ("keyframes_asked_total", COUNTER, "Keyframe requests to publishers.", |s| s.counters.keyframes_asked),
+    ("panics_total", COUNTER, "Sessions ended by a panic in their code.", |s| s.counters.panics),
+    ("mailbox_high_depth", GAUGE, "Control messages in the mailbox.", |s| s.high_depth as u64),
+    ("mailbox_low_depth", GAUGE, "Media messages in the mailbox.", |s| s.low_depth as u64),
+    ("mailbox_sleeps_total", COUNTER, "Times the mailbox's receiver went to sleep.", |s| s.sleeps),
+    ("tcp_open", GAUGE, "TCP connections of peers.", |s| s.tcp.open),
+    ("tcp_accepted_total", COUNTER, "TCP connections that became a peer's.", |s| s.tcp.accepted),
+    ("tcp_strangers_total", COUNTER, "TCP connections whose first frame no peer had signed.", |s| s.tcp.strangers),
+    ("tcp_frames_in_total", COUNTER, "Frames received by TCP.", |s| s.tcp.frames_in),
+    ("tcp_frames_out_total", COUNTER, "Frames sent by TCP.", |s| s.tcp.frames_out),
+    ("tcp_dropped_total", COUNTER, "Frames dropped because a TCP reader was too slow.", |s| s.tcp.dropped),
+    ("tcp_stalled_total", COUNTER, "TCP connections closed because nothing could be written.", |s| s.tcp.stalled),
+    ("tcp_malformed_total", COUNTER, "TCP connections closed because of a malformed frame.", |s| s.tcp.malformed),
+];
+
+/// A metric of the server: name without prefix, type, help, and where the value comes from.
+type ServerMetric = (&'static str, &'static str, &'static str, fn(&Stats) -> u64);
+
+#[rustfmt::skip]
+const SERVER_METRICS: &[ServerMetric] = &[
+    ("tcp_connections_total", COUNTER, "TCP connections accepted.", |s| s.tcp.connections),
+    ("tcp_too_many_total", COUNTER, "TCP connections refused by a limit.", |s| s.tcp.too_many),
+    ("tcp_nameless_total", COUNTER, "TCP connections closed before their first frame named a peer.", |s| s.tcp.nameless),
+    ("rooms", GAUGE, "Rooms with participants.", |s| s.rooms.len() as u64),
+];
+
+/// The figures in the text format of Prometheus.
 #[must_use]
 pub(super) fn prometheus(stats: &Stats) -> String {
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, value: &dyn Fn(&ShardStats) -> u64| {
-        let _ = writeln!(text, "# HELP sfu_{name} {help}\n# TYPE sfu_{name} {kind}");
+    let mut text = Text(String::new());
+    for &(name, kind, help, value) in SHARD_METRICS {
+        text.family(name, kind, help);
         for shard in &stats.shards {
-            let _ = writeln!(
-                text,
-                "sfu_{name}{{shard=\"{}\"}} {}",
-                shard.shard,
-                value(shard)
-            );
+            text.sample(name, &[("shard", &shard.shard)], value(shard));
         }
-    };
-    let counter = "counter";
-    family("peers", "gauge", "Connected peers.", &|s| s.peers as u64);
-    family("tracks", "gauge", "Tracks that somebody wants.", &|s| {
-        s.tracks as u64
-    });
-    family("datagrams_in_total", counter, "Datagrams received.", &|s| {
-        s.counters.datagrams_in
-    });
-    family("datagrams_out_total", counter, "Datagrams sent.", &|s| {
-        s.counters.datagrams_out
-    });
-    family("bytes_in_total", counter, "Bytes received.", &|s| {
-        s.counters.bytes_in
-    });
-    family("bytes_out_total", counter, "Bytes sent.", &|s| {
-        s.counters.bytes_out
-    });
-    family(
-        "media_in_total",
-        counter,
-        "Media packets of publishers.",
-        &|s| s.counters.media_in,
-    );
-    family(
-        "media_out_total",
-        counter,
-        "Media packets to subscribers.",
-        &|s| s.counters.media_out,
-    );
-    family(
-        "media_crossed_total",
-        counter,
-        "Media packets to other shards.",
-        &|s| s.counters.media_crossed,
-    );
-    family(
-        "redirected_total",
-        counter,
-        "Datagrams passed on to their shard.",
-        &|s| s.counters.redirected,
-    );
-    family(
-        "keyframes_asked_total",
-        counter,
-        "Keyframe requests to publishers.",
-        &|s| s.counters.keyframes_asked,
-    );
-    family(
-        "panics_total",
-        counter,
-        "Sessions ended by a fault of their own.",
-        &|s| s.counters.panics,
-    );
-    family(
-        "mailbox_high_depth",
-        "gauge",
-        "Control messages that wait.",
-        &|s| s.high_depth as u64,
-    );
-    family(
-        "mailbox_low_depth",
-        "gauge",
-        "Media messages that wait.",
-        &|s| s.low_depth as u64,
-    );
-    family(
-        "mailbox_sleeps_total",
-        counter,
-        "Times the reader went to sleep.",
-        &|s| s.sleeps,
-    );
-    family("tcp_open", "gauge", "TCP connections of peers.", &|s| {
-        s.tcp.open
-    });
-    family(
-        "tcp_accepted_total",
-        counter,
-        "TCP connections that became a peer's.",
-        &|s| s.tcp.accepted,
-    );
-    family(
-        "tcp_strangers_total",
-        counter,
-        "TCP connections that no peer had signed.",
-        &|s| s.tcp.strangers,
-    );
-    family(
-        "tcp_frames_in_total",
-        counter,
-        "Frames received by TCP.",
-        &|s| s.tcp.frames_in,
-    );
-    family(
-        "tcp_frames_out_total",
-        counter,
-        "Frames sent by TCP.",
-        &|s| s.tcp.frames_out,
-    );
-    family(
-        "tcp_dropped_total",
-        counter,
-        "Frames that a slow TCP reader did not get.",
-        &|s| s.tcp.dropped,
-    );
-    family(
-        "tcp_stalled_total",
-        counter,
-        "TCP connections ended since nothing went out any more.",
-        &|s| s.tcp.stalled,
-    );
-    family(
-        "tcp_malformed_total",
-        counter,
-        "TCP connections ended since they sent what is no frame.",
-        &|s| s.tcp.malformed,
-    );
-    let mut single = |name: &str, kind: &str, help: &str, value: u64| {
-        let _ = writeln!(
-            text,
-            "# HELP sfu_{name} {help}\n# TYPE sfu_{name} {kind}\nsfu_{name} {value}"
-        );
-    };
-    single(
-        "tcp_connections_total",
-        counter,
-        "TCP connections that came in.",
-        stats.tcp.connections,
-    );
-    single(
-        "tcp_too_many_total",
-        counter,
-        "TCP connections that were too many.",
-        stats.tcp.too_many,
-    );
-    single(
-        "tcp_nameless_total",
-        counter,
-        "TCP connections that did not say whose they are.",
-        stats.tcp.nameless,
-    );
-    let name = "sfu_cpu_seconds_total";
-    let _ = writeln!(text, "# HELP {name} CPU time of the shard's thread.");
-    let _ = writeln!(text, "# TYPE {name} counter");
-    for shard in &stats.shards {
-        let _ = writeln!(
-            text,
-            "{name}{{shard=\"{}\"}} {}",
-            shard.shard,
-            shard.cpu.as_secs_f64()
-        );
     }
-    let name = "sfu_dropped_total";
-    let _ = writeln!(text, "# HELP {name} Datagrams not forwarded, by reason.");
-    let _ = writeln!(text, "# TYPE {name} counter");
+    for &(name, kind, help, value) in SERVER_METRICS {
+        text.family(name, kind, help);
+        text.sample(name, &[], value(stats));
+    }
+    text.family(
+        "cpu_seconds_total",
+        COUNTER,
+        "CPU time of the shard's thread.",
+    );
+    for shard in &stats.shards {
+        let labels: Labels<'_> = &[("shard", &shard.shard)];
+        text.sample("cpu_seconds_total", labels, shard.cpu.as_secs_f64());
+    }
+    text.family(
+        "dropped_total",
+        COUNTER,
+        "Datagrams not forwarded, by reason.",
+    );
     for shard in &stats.shards {
         for (reason, count) in shard.counters.drops.iter() {
-            let (shard, reason) = (shard.shard, reason.label());
-            let _ = writeln!(
-                text,
-                "{name}{{shard=\"{shard}\",reason=\"{reason}\"}} {count}"
-            );
+            let labels: Labels<'_> = &[("shard", &shard.shard), ("reason", &reason.label())];
+            text.sample("dropped_total", labels, count);
         }
     }
-    let name = "sfu_forward_latency_microseconds";
-    let _ = writeln!(
-        text,
-        "# HELP {name} From arrival to the call that sends, last 10 to 20 s."
+    let name = "forward_latency_microseconds";
+    text.family(
+        name,
+        GAUGE,
+        "From arrival to the send call, over the last 10 to 20 s.",
     );
-    let _ = writeln!(text, "# TYPE {name} gauge");
     for shard in &stats.shards {
         let latency = shard.latency;
-        for (quantile, value) in [
+        let quantiles = [
             ("0.5", latency.p50),
             ("0.99", latency.p99),
             ("0.999", latency.p999),
-        ] {
-            let shard = shard.shard;
-            let _ = writeln!(
-                text,
-                "{name}{{shard=\"{shard}\",quantile=\"{quantile}\"}} {value}"
-            );
+        ];
+        for (quantile, value) in quantiles {
+            let labels: Labels<'_> = &[("shard", &shard.shard), ("quantile", &quantile)];
+            text.sample(name, labels, value);
         }
     }
-    let _ = writeln!(
-        text,
-        "# HELP sfu_rooms Rooms with participants.\n# TYPE sfu_rooms gauge"
-    );
-    let _ = writeln!(text, "sfu_rooms {}", stats.rooms.len());
-    text
+    text.0
+}
+
+type Labels<'a> = &'a [(&'a str, &'a dyn Display)];
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP sfu_{name} {help}\n# TYPE sfu_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: Labels<'_>, value: impl Display) {
+        let _ = write!(self.0, "sfu_{name}");
+        for (index, (label, content)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{content}\"");
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{close} {value}");
+    }
 }

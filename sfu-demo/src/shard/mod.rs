@@ -17,6 +17,7 @@ use crate::net::udp::RecvBatch;
 use crate::session::{Session, SessionEvent};
 use crate::stats::{Drop, ShardStats};
 
+mod actor;
 pub mod demux;
 mod egress;
 mod ingress;
@@ -28,6 +29,7 @@ pub mod router;
 mod sockets;
 mod streams;
 
+pub(crate) use actor::ShardActor;
 use demux::Directory;
 use links::Links;
 pub use links::Wiring;

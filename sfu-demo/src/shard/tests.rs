@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use str0m::media::MediaKind;
 
 use super::*;
+use crate::control::Tables as _;
 use crate::control::rooms::Rooms;
 use crate::ids::TrackId;
 use crate::mailbox::mesh::Mesh;
