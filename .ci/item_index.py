@@ -2,12 +2,13 @@
 
 import re
 
-from rust_source import CLOSER, close, crates, tokens
+from rust_source import CLOSER, Crate, close, crates, tokens
 
 # Modules of std and tokio whose names ours may share: a path that begins with one of them is not judged.
 FOREIGN = set("alloc any cell error fmt future io mem net process ptr signal sync task thread time".split())
 # What a derive or a blanket implementation gives to a type.
 GIVEN = set("clone default eq ne fmt hash cmp partial_cmp to_string into from try_from try_into borrow".split())
+DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
 TYPES = {"struct", "enum", "union", "trait", "type"}
 NAME = r"[A-Za-z_]\w*"
 
@@ -21,31 +22,44 @@ class Index:
     def __init__(self, root, files, manifests):
         self.types, self.modules, self.anywhere, self.traits = {}, {}, set(), {}
         self.defined, self.real, self.trait_names, self.places = set(), set(), set(), {}
-        self.folders = [(root / folder) for folder in manifests]
+        self.folders = [root / folder for folder in manifests]
         for file in files:
             if file.suffix == ".rs":
                 self.places[file], self.scope = [], self.scopes(file)[0]
                 self._types(tokens(file.read_text(encoding="utf-8")), self.places[file])
-                self.modules.setdefault(file.parent.name if file.stem == "mod" else file.stem, set())
         traits = {}
         for scope, name in self.trait_names:
             traits.setdefault(name, set()).update(self.types[scope, name])
         for key, names in self.traits.items():
             self.types[key] |= {member for name in names for member in traits.get(name, ())}
-        self.crates = {manifest["package"]["name"].replace("-", "_") for manifest in manifests.values()}
-        self.foreign = FOREIGN | {
-            name.replace("-", "_")
-            for manifest in manifests.values()
-            for key in ("dependencies", "dev-dependencies")
-            for name in manifest.get(key, {})
-        } - self.crates
+        names = {manifest["package"]["name"].replace("-", "_"): root / folder for folder, manifest in manifests.items()}
+        self.crates, self.foreign, self.uses = names.keys(), set(FOREIGN), {}
         for folder, manifest in manifests.items():
-            for crate in crates(root / folder, manifest["package"]["name"], tests=True):
-                for module in crate.root.walk():
-                    names = self.modules.setdefault(module.name, set())
-                    names |= module.children.keys() | module.items.keys() | {use[0] for use in module.uses}
-                    if module is crate.root:
-                        self.modules.setdefault(manifest["package"]["name"].replace("-", "_"), set()).update(names)
+            used = {name.replace("-", "_") for key in DEPENDENCIES for name in manifest.get(key, {})}
+            self.uses[root / folder] = {root / folder} | {names[name] for name in used & self.crates}
+            self.foreign |= used - self.crates
+            trees = crates(root / folder, manifest["package"]["name"], tests=True)
+            for place in ("tests", "examples", "benches", "fuzz_targets"):
+                files = [*(root / folder / place).glob("*.rs"), *(root / folder / place).glob("*/main.rs")]
+                trees += [Crate(file, None, tests=True) for file in files]
+            for tree in trees:
+                for module in tree.root.walk():
+                    own = [module.file.parent.name if module.file.stem == "main" else module.file.stem]
+                    if module.file.name == "lib.rs":
+                        own = [manifest["package"]["name"].replace("-", "_")]
+                    for name in {module.name} if module.parent else own:
+                        items = self.modules.setdefault((root / folder, name), set())
+                        items |= module.children.keys() | module.items.keys() | {use[0] for use in module.uses}
+
+    def in_reach(self, package, file):
+        """Whether a document can mean names of the package: those of a package name what it depends on."""
+        own = self.scopes(file)[0][0]
+        return own is None or package in self.uses[own]
+
+    def module(self, name, file):
+        """The names in the modules of this name that the file can mean, or None if none is ours."""
+        found = [items for (package, other), items in self.modules.items() if other == name and self.in_reach(package, file)]
+        return set().union(*found) if found else None
 
     def scopes(self, file):
         """Where the names of a file are looked up first, as (package, whether in its sources)."""
@@ -56,7 +70,7 @@ class Index:
     def members(self, name, file):
         """The members of the type of this name that the file means, or None if it is not ours."""
         places = [scope for scope in self.scopes(file) if (scope, name) in self.defined][:1]
-        places = places or [scope for scope, other in self.defined if other == name and scope[1]]
+        places = places or [scope for scope, other in self.defined if other == name and scope[1] and self.in_reach(scope[0], file)]
         found = [
             self.types[scope, name] for scope in {(scope[0], source) for scope in places for source in (True, False)}
             if (scope, name) in self.types
@@ -134,13 +148,13 @@ class Index:
             ours = True
         if not parts or (not ours and parts[0] in self.foreign):
             return None
-        if ours and not any(parts[0] in names for names in self.modules.values()):
+        if ours and not any(parts[0] in items for items in self.modules.values()):
             return f"nothing is called {parts[0]}"
         for one, other in zip(parts, parts[1:]):
-            members, names = self.members(one, file), self.modules.get(one)
-            if members is None and names is None:
+            members, items = self.members(one, file), self.module(one, file)
+            if members is None and items is None:
                 return None
-            known = (members or set()) | (names or set())
+            known = (members or set()) | (items or set())
             if other not in known | self.anywhere | GIVEN and "*" not in known:
                 return f"{one} has no {other}"
         return None
