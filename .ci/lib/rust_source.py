@@ -172,7 +172,13 @@ class Crate:
                     module.root.uses.append((toks[at + 2][0], path, line, True))
                 macro_exported = False
                 at += 3
-            elif kind == "ident" and text in ITEMS and top and at + 1 < len(toks) and toks[at + 1][2] == "ident":
+            elif (
+                kind == "ident"
+                and text in ITEMS
+                and top
+                and at + 1 < len(toks)
+                and toks[at + 1][2] == "ident"
+            ):
                 if following not in ("fn", "unsafe", "extern", "async"):
                     module.items.setdefault(following, text)
                     at += 1

@@ -7,7 +7,9 @@ from rust_source import CLOSER, Crate, close, crates, tokens
 # Modules of std and tokio whose names ours may share: a path that begins with one of them is not judged.
 FOREIGN = set("alloc any cell error fmt future io mem net process ptr signal sync task thread time".split())
 # What a derive or a blanket implementation gives to a type.
-GIVEN = set("clone default eq ne fmt hash cmp partial_cmp to_string into from try_from try_into borrow".split())
+GIVEN = set(
+    "clone default eq ne fmt hash cmp partial_cmp to_string into from try_from try_into borrow".split()
+)
 DEPENDENCIES = ("dependencies", "dev-dependencies", "build-dependencies")
 TYPES = {"struct", "enum", "union", "trait", "type"}
 NAME = r"[A-Za-z_]\w*"
@@ -32,7 +34,10 @@ class Index:
             traits.setdefault(name, set()).update(self.types[scope, name])
         for key, names in self.traits.items():
             self.types[key] |= {member for name in names for member in traits.get(name, ())}
-        names = {manifest["package"]["name"].replace("-", "_"): root / folder for folder, manifest in manifests.items()}
+        names = {
+            manifest["package"]["name"].replace("-", "_"): root / folder
+            for folder, manifest in manifests.items()
+        }
         self.crates, self.foreign, self.uses = names.keys(), set(FOREIGN), {}
         for folder, manifest in manifests.items():
             used = {name.replace("-", "_") for key in DEPENDENCIES for name in manifest.get(key, {})}
@@ -49,7 +54,9 @@ class Index:
                         own = [manifest["package"]["name"].replace("-", "_")]
                     for name in {module.name} if module.parent else own:
                         items = self.modules.setdefault((root / folder, name), set())
-                        items |= module.children.keys() | module.items.keys() | {use[0] for use in module.uses}
+                        items |= (
+                            module.children.keys() | module.items.keys() | {use[0] for use in module.uses}
+                        )
 
     def in_reach(self, package, file):
         """Whether a document can mean names of the package: those of a package name what it depends on."""
@@ -58,7 +65,11 @@ class Index:
 
     def module(self, name, file):
         """The names in the modules of this name that the file can mean, or None if none is ours."""
-        found = [items for (package, other), items in self.modules.items() if other == name and self.in_reach(package, file)]
+        found = [
+            items
+            for (package, other), items in self.modules.items()
+            if other == name and self.in_reach(package, file)
+        ]
         return set().union(*found) if found else None
 
     def scopes(self, file):
@@ -70,11 +81,20 @@ class Index:
     def members(self, name, file):
         """The members of the type of this name that the file means, or None if it is not ours."""
         places = [scope for scope in self.scopes(file) if (scope, name) in self.defined][:1]
-        places = places or [scope for scope, other in self.defined if other == name and scope[1] and self.in_reach(scope[0], file)]
-        found = [
-            self.types[scope, name] for scope in {(scope[0], source) for scope in places for source in (True, False)}
-            if (scope, name) in self.types
-        ] if places else []
+        places = places or [
+            scope
+            for scope, other in self.defined
+            if other == name and scope[1] and self.in_reach(scope[0], file)
+        ]
+        found = (
+            [
+                self.types[scope, name]
+                for scope in {(scope[0], source) for scope in places for source in (True, False)}
+                if (scope, name) in self.types
+            ]
+            if places
+            else []
+        )
         members = set().union(*found)
         if any((scope, name) in self.real for scope in places):
             members.discard("*")
@@ -85,7 +105,9 @@ class Index:
         while at < len(toks):
             text, line, kind = toks[at]
             before = toks[at - 1][0] if at else "}"
-            if kind == "ident" and (text in TYPES or text == "impl" and before in ("}", ";", "{", "]", "unsafe")):
+            if kind == "ident" and (
+                text in TYPES or text == "impl" and before in ("}", ";", "{", "]", "unsafe")
+            ):
                 end, angle, words = at + 1, 0, []
                 stops = ("{", ";", "=", "}") if text in ("impl", "trait") else ("{", ";", "=", "}", "(")
                 while end < len(toks) and (toks[end][0] not in stops or angle > 0):
@@ -111,7 +133,9 @@ class Index:
             self.real.add((self.scope, name))
         if keyword == "trait":
             self.trait_names.add((self.scope, name))
-        members = self.types.setdefault((self.scope, name), set()) if re.fullmatch(NAME, name) else self.anywhere
+        members = (
+            self.types.setdefault((self.scope, name), set()) if re.fullmatch(NAME, name) else self.anywhere
+        )
         if keyword == "impl" and len(names) > 1 and members is not self.anywhere:
             self.traits.setdefault((self.scope, name), set()).add(names[0][-1])
         if keyword == "type" and at < len(toks) and toks[at][0] == "=":
