@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 #[repr(C)]
 pub(crate) struct Envelope<M> {
     /// When nobody wants it any more, as a [`stamp`](crate::util::timer::stamp), perhaps with the mark
-    /// [`QUESTION`]; 0 is never.
+    /// [`ASK`]; 0 is never.
     pub(crate) expires: u64,
     /// A raw reading of [`clock`] when it was sent; 0 when this one is not in the sample.
     pub(crate) sent: u64,
@@ -37,4 +37,4 @@ pub(crate) fn clock() -> &'static quanta::Clock {
 }
 
 /// Marks the expiry of a question: whoever sent it notices by itself that its time is up.
-pub(crate) const QUESTION: u64 = 1 << 63;
+pub(crate) const ASK: u64 = 1 << 63;

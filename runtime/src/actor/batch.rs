@@ -11,15 +11,16 @@ use std::{
 
 use crate::{
     actor::{Actor, context::Context},
+    envelope::Envelope,
     util::lock::lock,
 };
 
 /// Where the rest of a batch waits when its handler did not finish.
-pub(crate) type Home<L> = Arc<Mutex<Rest<L>>>;
+type Home<L> = Arc<Mutex<Rest<L>>>;
 
-pub(crate) struct Rest<L> {
-    pub(crate) items: VecDeque<L>,
-    pub(crate) taken: u64,
+struct Rest<L> {
+    items: VecDeque<L>,
+    taken: u64,
 }
 
 impl<L> Default for Rest<L> {
@@ -31,34 +32,96 @@ impl<L> Default for Rest<L> {
     }
 }
 
+/// The batches of one actor: the one that waits for its handler, and what is reused for the next.
+pub(crate) struct Batches<L> {
+    current: Option<Batch<L>>,
+    /// Where the rest of a batch goes that was dropped; made with the first batch.
+    home: Option<Home<L>>,
+    /// Envelopes on their way into a batch; empty between two calls.
+    scratch: Vec<Envelope<L>>,
+}
+
+impl<L> Default for Batches<L> {
+    fn default() -> Self {
+        Self {
+            current: None,
+            home: None,
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl<L> Batches<L> {
+    /// How many messages wait in the batch.
+    pub(crate) fn len(&self) -> usize {
+        self.current.as_ref().map_or(0, Batch::len)
+    }
+
+    /// The batch that waits, or a new one. A new one begins with what is left of a batch whose
+    /// handler did not finish; what that handler took is added to `handled`.
+    pub(crate) fn take(&mut self, handled: &mut u64) -> Batch<L> {
+        match self.current.take() {
+            Some(batch) => batch,
+            None => self.start(handled),
+        }
+    }
+
+    /// The batch that waits, if there is one.
+    pub(crate) fn take_current(&mut self) -> Option<Batch<L>> {
+        self.current.take()
+    }
+
+    pub(crate) fn put(&mut self, batch: Batch<L>) {
+        self.current = Some(batch);
+    }
+
+    /// After an incarnation: a batch that its handler did not give back waits for the next one.
+    pub(crate) fn recover(&mut self, handled: &mut u64) {
+        if self.current.is_none() && self.home.is_some() {
+            self.current = Some(self.start(handled));
+        }
+    }
+
+    pub(crate) fn take_scratch(&mut self) -> Vec<Envelope<L>> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(crate) fn put_scratch(&mut self, scratch: Vec<Envelope<L>>) {
+        self.scratch = scratch;
+    }
+
+    fn start(&mut self, handled: &mut u64) -> Batch<L> {
+        let home = self.home.get_or_insert_default().clone();
+        let rest = std::mem::take(&mut *lock(&home));
+        *handled += rest.taken;
+        Batch {
+            items: rest.items,
+            taken: 0,
+            home,
+        }
+    }
+}
+
 /// Low-priority messages, oldest first, taken from the mailbox at once.
 ///
 /// Take them one by one with [`next`](Self::next), which yields to urgent messages, or all at once
 /// with [`drain`](Self::drain), or work in place on [`as_mut_slice`](Self::as_mut_slice) and
 /// [`clear`](Self::clear) them.
 pub struct Batch<L> {
-    pub(crate) items: VecDeque<L>,
+    items: VecDeque<L>,
     /// Messages taken all at once since the last count.
-    pub(crate) taken: u64,
+    taken: u64,
     home: Home<L>,
 }
 
 impl<L> Batch<L> {
-    pub(crate) fn new(home: Home<L>) -> Self {
-        Self {
-            items: VecDeque::new(),
-            taken: 0,
-            home,
-        }
-    }
-
     /// The next message; none when the batch is empty, or when something urgent waits: a stop, an
     /// exit notice or a high-priority message. Then return from the handler: the rest comes again.
     pub fn next<A>(&mut self, ctx: &mut Context<A>) -> Option<L>
     where
         A: Actor<LowPriorityMsg = L>,
     {
-        ctx.settle();
+        ctx.release_held();
         if ctx.is_batch_over() {
             return None;
         }
@@ -66,6 +129,20 @@ impl<L> Batch<L> {
         ctx.counters.low += 1;
         ctx.hold_low(&item);
         Some(item)
+    }
+
+    /// Takes all messages out without counting them as handled.
+    pub(crate) fn into_messages(mut self) -> VecDeque<L> {
+        std::mem::take(&mut self.items)
+    }
+
+    pub(crate) fn push(&mut self, message: L) {
+        self.items.push_back(message);
+    }
+
+    /// How many messages were taken all at once since this was last asked.
+    pub(crate) fn take_count(&mut self) -> u64 {
+        std::mem::take(&mut self.taken)
     }
 
     /// Takes all messages. Urgent ones wait until the handler returns.

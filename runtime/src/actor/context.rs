@@ -1,9 +1,9 @@
-//! What an actor's hooks know and may do: the other end of the mailbox, children, peers.
+//! What an actor's hooks know and may do: the receiving end of the mailbox, children, peers.
 //!
-//! The context holds no strong handle to its own actor, so that "all handles are gone" ends the
-//! loop. How it waits and in which order it hands out is in [`turn`](crate::task::event_loop).
+//! The context holds no strong handle to its own actor, so that the loop ends when all handles are
+//! gone. What it looks at next, and in which order, is decided in `task/event_loop.rs`.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use lanemesh::MailboxReceiver;
 use tokio::time::Instant;
@@ -12,12 +12,14 @@ use crate::{
     actor::{
         Actor,
         batch::Batch,
+        event::AnyMessage,
         loop_state::LoopState,
         messages::{High, Low},
-        options::Options,
+        optional_state::OptionalState,
         policies::Policies,
     },
     cell::{Control, Counters, Members, Shared, Watcher},
+    crash::{AfterCrash, Ahead, Remaining, Undelivered},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     id::{ActorId, Phase},
     observe::ActorEvent,
@@ -25,26 +27,23 @@ use crate::{
         Supervision,
         group::{Group, Seat},
     },
-    util::{lock::lock, panic::catch_fn},
+    util::panic::catch_fn,
 };
 
 /// An actor's own view of itself. Every hook gets it.
 pub struct Context<A: Actor> {
     pub(crate) mailbox: MailboxReceiver<High<A>, Low<A>>,
+    pub(crate) ahead: Ahead<Low<A>>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) policies: Policies,
-    pub(crate) seat: Option<Seat>,
-    group: Option<Arc<Group>>,
-    pub(crate) turn: LoopState,
-    /// Low messages that were taken ahead of their turn, `ahead_limit` at most.
-    #[expect(
-        clippy::box_collection,
-        reason = "an actor that is never behind has none, and is to be small"
-    )]
-    pub(crate) ahead: Option<Box<VecDeque<Low<A>>>>,
-    pub(crate) ahead_limit: u8,
+    /// For the handles that the actor makes to itself.
+    policies: Policies,
+    /// The actor's membership in the group of its parent or system.
+    seat: Option<Seat>,
+    children: Option<Arc<Group>>,
+    pub(crate) state: LoopState,
+    /// Counted here, and published to the cell from time to time.
     pub(crate) counters: Counters,
-    pub(crate) options: Option<Box<Options<A>>>,
+    optional: Option<Box<OptionalState<A>>>,
 }
 
 impl<A: Actor> Context<A> {
@@ -55,19 +54,18 @@ impl<A: Actor> Context<A> {
         policies: Policies,
         ahead_limit: u8,
         seat: Option<Seat>,
-        options: Option<Box<Options<A>>>,
+        optional: Option<Box<OptionalState<A>>>,
     ) -> Self {
         Self {
             mailbox,
+            ahead: Ahead::new(ahead_limit),
             shared,
             policies,
             seat,
-            group: None,
-            turn: LoopState::default(),
-            ahead: None,
-            ahead_limit,
+            children: None,
+            state: LoopState::default(),
             counters: Counters::default(),
-            options,
+            optional,
         }
     }
 
@@ -81,40 +79,57 @@ impl<A: Actor> Context<A> {
         self.shared.name()
     }
 
-    /// Which incarnation this is, from 1.
+    /// The number of this incarnation, from 1.
     pub fn incarnation(&self) -> u32 {
         self.shared.incarnation()
     }
 
-    /// Ends this actor after the hook that runs now, as [`ExitReason::Stopped`].
+    /// Stops this actor after the hook that runs now, as [`ExitReason::Stopped`].
     pub fn stop(&mut self) {
         self.shared.stop_in_grace();
     }
 
-    /// When the actor that is asked to stop must have ended; none if nobody asked.
+    /// When the actor must have ended, if it was asked to stop.
     pub fn deadline(&self) -> Option<Instant> {
         self.shared.deadline()
     }
 
-    // --- children -----------------------------------------------------------------------------
-
-    /// Says how this actor's children are supervised. The default is [`Supervision::default`].
+    /// Sets how this actor's children are supervised. The default is [`Supervision::default`].
     ///
-    /// It holds for children that are running too, from their next failure on.
+    /// It also applies to children that are running, from their next failure on.
     pub fn supervise(&mut self, supervision: Supervision) {
         self.group_mut().supervise(supervision);
     }
 
     /// The identities of the living children, in the order of their start.
     pub fn children(&self) -> Vec<ActorId> {
-        self.group
+        self.children
             .as_ref()
             .map(|group| group.ids())
             .unwrap_or_default()
     }
 
+    // --- parts --------------------------------------------------------------------------------
+
+    pub(crate) fn policies(&self) -> Policies {
+        self.policies
+    }
+
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.seat.as_ref()
+    }
+
+    pub(crate) fn take_seat(&mut self) -> Option<Seat> {
+        self.seat.take()
+    }
+
+    /// The group of the children, if there were any in this incarnation.
+    pub(crate) fn group(&self) -> Option<&Arc<Group>> {
+        self.children.as_ref()
+    }
+
     pub(crate) fn group_mut(&mut self) -> &Arc<Group> {
-        self.group.get_or_insert_with(|| {
+        self.children.get_or_insert_with(|| {
             let group = Arc::new(Group::new(Some(&self.shared), Supervision::default()));
             let members: Arc<dyn Members> = group.clone();
             self.shared.set_children(Arc::downgrade(&members));
@@ -122,14 +137,26 @@ impl<A: Actor> Context<A> {
         })
     }
 
-    pub(crate) fn group(&self) -> Option<&Arc<Group>> {
-        self.group.as_ref()
+    #[inline]
+    pub(crate) fn optional(&self) -> Option<&OptionalState<A>> {
+        self.optional.as_deref()
     }
 
-    // --- peers --------------------------------------------------------------------------------
+    /// The optional state, if there is any.
+    #[inline]
+    pub(crate) fn optional_mut(&mut self) -> Option<&mut OptionalState<A>> {
+        self.optional.as_deref_mut()
+    }
 
-    pub(crate) fn watch_shared(&mut self, peer: &Arc<Shared>, policy: CrashPolicy) {
-        self.forget_watch(peer.id());
+    /// The optional state, made if there is none.
+    pub(crate) fn optional_or_default(&mut self) -> &mut OptionalState<A> {
+        self.optional.get_or_insert_default()
+    }
+
+    // --- watches ------------------------------------------------------------------------------
+
+    pub(crate) fn watch_cell(&mut self, peer: &Arc<Shared>, policy: CrashPolicy) {
+        self.end_watch(peer.id());
         let mut key = None;
         let watcher = Watcher::Actor(Arc::downgrade(&self.shared), policy);
         match peer.watch(&mut key, watcher) {
@@ -138,30 +165,25 @@ impl<A: Actor> Context<A> {
                 .post(Control::PeerExit(peer.notice(reason), policy)),
             None => {
                 if let Some(key) = key {
-                    self.rare()
-                        .watches
-                        .insert(peer.id(), (Arc::downgrade(peer), key));
+                    self.optional_or_default().watches.insert(peer, key);
                 }
             }
         }
     }
 
-    pub(crate) fn forget_watch(&mut self, id: ActorId) {
-        if let Some(options) = &mut self.options
-            && let Some((peer, key)) = options.watches.remove(&id)
-            && let Some(peer) = peer.upgrade()
-        {
-            peer.unwatch(key);
+    pub(crate) fn end_watch(&mut self, id: ActorId) {
+        if let Some(optional) = &mut self.optional {
+            optional.watches.end(id);
         }
     }
 
-    /// What a notice means for this actor: it fails, or its hook hears of it.
-    pub(crate) fn judge(&mut self, notice: &ExitNotice, policy: CrashPolicy) -> bool {
-        let options = self.rare();
-        options.watches.remove(&notice.id);
+    /// A watched peer has ended. Returns whether the hook is told; otherwise the incarnation fails.
+    pub(crate) fn peer_ended(&mut self, notice: &ExitNotice, policy: CrashPolicy) -> bool {
+        let optional = self.optional_or_default();
+        optional.watches.ended(notice.id);
         if policy == CrashPolicy::Fail && notice.reason.is_failure() {
             let cause = Arc::new(notice.reason.clone());
-            options.failure = Some(ExitReason::Linked {
+            optional.failure = Some(ExitReason::Linked {
                 peer: notice.id,
                 cause,
             });
@@ -172,72 +194,115 @@ impl<A: Actor> Context<A> {
 
     // --- incarnations -------------------------------------------------------------------------
 
-    pub(crate) fn running(&mut self) {
-        self.turn.started = true;
+    /// The `started` hook has finished.
+    pub(crate) fn started(&mut self) {
+        self.state.is_started = true;
         self.shared.set_phase(Phase::Running);
         if let Some(seat) = &self.seat {
             seat.group.phase_changed();
         }
     }
 
-    /// The box for what an idle actor does without.
-    pub(crate) fn rare(&mut self) -> &mut Options<A> {
-        self.options.get_or_insert_default()
-    }
-
-    /// An empty batch, or what is left of one whose handler did not finish.
-    pub(crate) fn batch_home(&mut self) -> Batch<A::LowPriorityMsg> {
-        let home = self.rare().home.get_or_insert_default().clone();
-        let rest = std::mem::take(&mut *lock(&home));
-        self.counters.low += rest.taken;
-        let mut batch = Batch::new(home);
-        batch.items = rest.items;
-        batch
-    }
-
-    /// Puts everything that belonged to the last incarnation away.
+    /// Drops what belonged to the last incarnation: children, watches, the state of the loop.
     pub(crate) fn reset(&mut self) {
-        self.group = None;
-        self.turn = LoopState::default();
-        let Some(options) = &mut self.options else {
-            return;
-        };
-        options.failure = None;
-        for (peer, key) in std::mem::take(&mut options.watches).into_values() {
-            if let Some(peer) = peer.upgrade() {
-                peer.unwatch(key);
-            }
+        self.children = None;
+        self.state = LoopState::default();
+        if let Some(optional) = &mut self.optional {
+            optional.failure = None;
+            optional.watches.end_all();
+            optional.batches.recover(&mut self.counters.low);
         }
-        if options.batch.is_none() && options.home.is_some() {
-            let batch = self.batch_home();
-            self.rare().batch = Some(batch);
-        }
+    }
+
+    // --- batches ------------------------------------------------------------------------------
+
+    /// The batch that waits, or a new one.
+    pub(crate) fn start_batch(&mut self) -> Batch<A::LowPriorityMsg> {
+        let optional = self.optional.get_or_insert_default();
+        optional.batches.take(&mut self.counters.low)
     }
 
     /// How many messages wait in the batch.
     pub(crate) fn batched(&self) -> usize {
-        let batch = self
-            .options
-            .as_ref()
-            .and_then(|options| options.batch.as_ref());
-        batch.map_or(0, Batch::len)
+        self.optional().map_or(0, |optional| optional.batches.len())
     }
 
-    /// How many messages were taken ahead of their turn.
+    // --- crashes ------------------------------------------------------------------------------
+
+    /// Holds a copy of the message that goes to its handler, if redelivery is on.
     #[inline]
-    pub(crate) fn ahead_len(&self) -> usize {
-        self.ahead.as_ref().map_or(0, |ahead| ahead.len())
+    pub(crate) fn hold_high(&mut self, message: &A::HighPriorityMsg) {
+        if let Some(optional) = &mut self.optional {
+            optional.redelivery.hold_high(message);
+        }
     }
 
-    /// The oldest of them.
+    /// As [`hold_high`](Self::hold_high), for a low message.
     #[inline]
-    pub(crate) fn next_ahead(&mut self) -> Option<Low<A>> {
-        self.ahead.as_mut()?.pop_front()
+    pub(crate) fn hold_low(&mut self, message: &A::LowPriorityMsg) {
+        if let Some(optional) = &mut self.optional {
+            optional.redelivery.hold_low(message);
+        }
     }
 
-    /// How many messages wait: in the mailbox and in the batch.
+    /// The handler has finished with its message.
+    #[inline]
+    pub(crate) fn release_held(&mut self) {
+        if let Some(optional) = &mut self.optional {
+            optional.redelivery.release();
+        }
+    }
+
+    /// After an incarnation: a message that was being handled is redelivered or a dead letter.
+    pub(crate) fn after_crash(&mut self) {
+        let Some(optional) = &mut self.optional else {
+            return;
+        };
+        match optional.redelivery.crash() {
+            AfterCrash::Nothing => {}
+            AfterCrash::Redeliver => self.counters.events().redelivered += 1,
+            AfterCrash::DeadLetter(message) => self.dead_letter(message, Undelivered::Crashed),
+        }
+    }
+
+    pub(crate) fn dead_letter(&mut self, message: AnyMessage<A>, why: Undelivered) {
+        if let Some(optional) = &mut self.optional
+            && let Some(dead_letters) = &mut optional.dead_letters
+            && dead_letters.send(&self.shared, message, why)
+        {
+            self.counters.events().dead_letters += 1;
+        }
+    }
+
+    /// At the end of the actor: closes the mailbox; the messages that remain are dead letters.
+    pub(crate) fn close_mailbox(&mut self) {
+        self.mailbox.close();
+        let Some(optional) = &mut self.optional else {
+            return;
+        };
+        let Some(dead_letters) = &mut optional.dead_letters else {
+            return;
+        };
+        let batch = optional.batches.take_current();
+        let remaining = Remaining {
+            redelivery: &mut optional.redelivery,
+            in_hand: optional.in_hand.take(),
+            batch: batch.into_iter().flat_map(Batch::into_messages).collect(),
+            ahead: &mut self.ahead,
+            mailbox: &mut self.mailbox,
+        };
+        remaining.drain(|message, why| {
+            if dead_letters.send(&self.shared, message, why) {
+                self.counters.events().dead_letters += 1;
+            }
+        });
+    }
+
+    // --- counters -----------------------------------------------------------------------------
+
+    /// How many messages wait: in the mailbox, taken ahead, and in the batch.
     pub(crate) fn depth(&self) -> usize {
-        self.mailbox.len() + self.ahead_len() + self.batched()
+        self.mailbox.len() + self.ahead.len() + self.batched()
     }
 
     pub(crate) fn publish(&mut self) {
@@ -246,24 +311,20 @@ impl<A: Actor> Context<A> {
     }
 
     pub(crate) fn publish_depth(&mut self, depth: usize) {
-        let depth = u32::try_from(depth).unwrap_or(u32::MAX);
-        self.counters.depth = depth;
-        self.counters.high_water = self.counters.high_water.max(depth);
+        self.counters.note_depth(depth);
         self.shared.publish(&self.counters);
     }
-}
 
-impl<A: Actor> Context<A> {
     #[inline]
     pub(crate) fn emit(&mut self, event: impl FnOnce() -> ActorEvent) {
         if A::EVENTS
-            && let Some(options) = &mut self.options
-            && let Some(monitor) = &mut options.monitor
+            && let Some(optional) = &mut self.optional
+            && let Some(monitor) = &mut optional.monitor
         {
             let id = self.shared.id();
             if let Err(panic) = catch_fn(|| monitor.event(id, event())) {
                 let reason = ExitReason::Panicked(panic);
-                tracing::warn!(actor = %id, %reason, "the event monitor failed");
+                tracing::warn!(actor = %id, %reason, "the event monitor panicked");
             }
         }
     }

@@ -2,41 +2,54 @@
 
 use std::fmt;
 
+use lanemesh::Message;
+
 use crate::{
-    actor::{Actor, options::Held},
+    actor::Actor,
     cell::Inspection,
     exit::{CrashPolicy, ExitNotice},
 };
 
-/// What an actor's loop is to do next; give it to [`Context::handle_event`](crate::Context::handle_event).
+/// A message of an actor, of either class.
+pub(crate) type AnyMessage<A> =
+    Message<<A as Actor>::HighPriorityMsg, <A as Actor>::LowPriorityMsg>;
+
+/// What an actor's loop does next; pass it to [`Context::handle_event`](crate::Context::handle_event).
 ///
-/// It is a note, not the message: one that is not handled comes again.
+/// It refers to a message but does not hold it: a message whose event is dropped comes again.
 pub struct Event<A: Actor>(pub(crate) Kind<A>);
 
 pub(crate) enum Kind<A: Actor> {
+    /// End the loop.
     Stop,
-    /// The context has the message in its hand.
+    /// Handle the high message that the context holds.
     High,
-    /// The context has the message in its hand.
+    /// Handle the low message that the context holds.
     Low,
+    /// Handle the batch that the context holds.
     Batch,
-    Turn,
-    /// In a box, so that the event, and the loop's future with it, stays small.
-    Rare(Box<ControlEvent<A>>),
+    /// There is nothing to handle: look again.
+    LookAgain,
+    /// Boxed, so that the event, and the loop's future with it, stays small.
+    Control(Box<ControlEvent<A>>),
 }
 
+/// What is handled beside the messages.
 pub(crate) enum ControlEvent<A: Actor> {
+    /// Fail: a child has failed for good.
     Fail,
-    Again(Held<A>),
+    /// Handle this message again, after a crash.
+    Redeliver(AnyMessage<A>),
     ChildExit(ExitNotice),
     PeerExit(ExitNotice, CrashPolicy),
     Inspect(Inspection),
+    /// Answer a health check.
     Health,
 }
 
 impl<A: Actor> Event<A> {
-    pub(crate) fn rare(rare: ControlEvent<A>) -> Self {
-        Self(Kind::Rare(Box::new(rare)))
+    pub(crate) fn control(event: ControlEvent<A>) -> Self {
+        Self(Kind::Control(Box::new(event)))
     }
 }
 
@@ -47,8 +60,8 @@ impl<A: Actor> fmt::Debug for Event<A> {
             Kind::High => "High",
             Kind::Low => "Low",
             Kind::Batch => "Batch",
-            Kind::Turn => "Turn",
-            Kind::Rare(_) => "Rare(..)",
+            Kind::LookAgain => "LookAgain",
+            Kind::Control(_) => "Control(..)",
         })
     }
 }

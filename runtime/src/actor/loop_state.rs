@@ -1,34 +1,55 @@
-//! What the loop of an incarnation remembers from one message to the next.
+//! What the event loop of an incarnation remembers from one message to the next.
 
+use crate::actor::{coop_budget::CoopBudget, fairness::Fairness};
+
+/// Messages between two publications of the counters.
+const PUBLISH_INTERVAL: u32 = 128;
+
+/// Reset at the start of each incarnation.
 #[derive(Debug, Default)]
 pub(crate) struct LoopState {
-    pub(crate) high: u32,
-    pub(crate) low: u32,
-    pub(crate) round: u32,
-    pub(crate) fired: u64,
-    /// Messages that are paid for with a unit of tokio's cooperative budget.
-    pub(crate) paid: u8,
-    pub(crate) grant: bool,
-    pub(crate) closed: bool,
+    pub(crate) fairness: Fairness,
+    pub(crate) budget: CoopBudget,
+    /// Messages since the counters were published; 0 when the loop was idle since.
+    pub(crate) since_publish: u32,
+    /// The next message of a batch is handed out whatever waits.
+    pub(crate) batch_grant: bool,
+    /// Whether all handles are gone and the mailbox is empty.
+    pub(crate) is_closed: bool,
     /// Whether the `started` hook has finished.
-    pub(crate) started: bool,
-    /// When the handling of a message began, if it is measured; 0 if not.
-    pub(crate) began: u64,
-    /// Whether the mailbox was empty when it was last looked at.
-    pub(crate) idle: bool,
+    pub(crate) is_started: bool,
+    /// When the handling of the current message began, as a raw reading of the clock; 0 if it is
+    /// not measured.
+    pub(crate) handling_since: u64,
+    /// Whether the mailbox was empty at the last look.
+    pub(crate) was_idle: bool,
 }
 
 impl LoopState {
     #[inline(always)]
     pub(crate) fn took_high(&mut self) {
-        self.high += 1;
-        self.paid = self.paid.saturating_sub(1);
+        self.fairness.took_high();
+        self.budget.spend();
     }
 
     #[inline(always)]
     pub(crate) fn took_low(&mut self) {
-        self.low = self.low.wrapping_add(1);
-        self.high = 0;
-        self.paid = self.paid.saturating_sub(1);
+        self.fairness.took_low();
+        self.budget.spend();
+    }
+
+    /// The loop did something that is not a message.
+    pub(crate) fn mark_busy(&mut self) {
+        self.since_publish = self.since_publish.max(1);
+    }
+
+    /// Counts a message. Returns whether the counters are due to be published.
+    pub(crate) fn count_message(&mut self) -> bool {
+        self.since_publish += 1;
+        let is_due = self.since_publish >= PUBLISH_INTERVAL;
+        if is_due {
+            self.since_publish = 1;
+        }
+        is_due
     }
 }

@@ -7,12 +7,15 @@
 
 mod batch;
 mod context;
+mod coop_budget;
 mod event;
+mod fairness;
 mod local;
 mod loop_state;
 mod messages;
-mod options;
+mod optional_state;
 mod policies;
+mod watches;
 
 use crate::{
     error::{ActorError, ActorResult},
@@ -26,9 +29,9 @@ pub use self::{
     local::{Local, LocalActor, LocalContext},
 };
 pub(crate) use self::{
-    event::{ControlEvent, Kind},
+    event::{AnyMessage, ControlEvent, Kind},
     messages::{High, Low},
-    options::{Held, Options, Redelivery},
+    optional_state::OptionalState,
     policies::Policies,
 };
 

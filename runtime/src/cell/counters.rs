@@ -10,11 +10,11 @@ pub(crate) struct Counters {
     pub(crate) depth: u32,
     pub(crate) high_water: u32,
     /// In a box, since most actors count none of them.
-    rare: Option<Box<RareCounters>>,
+    events: Option<Box<EventCounters>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RareCounters {
+pub(crate) struct EventCounters {
     pub(crate) batches: u64,
     pub(crate) extras: u64,
     pub(crate) notices: u64,
@@ -25,8 +25,15 @@ pub(crate) struct RareCounters {
 }
 
 impl Counters {
-    pub(crate) fn rare(&mut self) -> &mut RareCounters {
-        self.rare.get_or_insert_default()
+    pub(crate) fn events(&mut self) -> &mut EventCounters {
+        self.events.get_or_insert_default()
+    }
+
+    /// Notes how many messages wait now.
+    pub(crate) fn note_depth(&mut self, depth: usize) {
+        let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+        self.depth = depth;
+        self.high_water = self.high_water.max(depth);
     }
 
     /// Becomes a copy of the others, in the memory that is there.
@@ -35,8 +42,8 @@ impl Counters {
         self.low = others.low;
         self.depth = others.depth;
         self.high_water = self.high_water.max(others.high_water);
-        if let Some(rare) = &others.rare {
-            *self.rare() = **rare;
+        if let Some(events) = &others.events {
+            *self.events() = **events;
         }
     }
 }

@@ -1,14 +1,15 @@
-//! What becomes of messages that no handler will finish: redelivery and dead letters.
+//! Dead letters: messages that no handler will finish.
 //!
-//! Both are opt-in. By default the message that a handler had in hand at a crash is dropped, and
-//! its asker hears *crashed*; the messages behind it are kept.
+//! They are opt-in. By default the message that a handler had at a crash is dropped, and its asker
+//! gets [`AskError::Crashed`](crate::AskError::Crashed); the messages queued behind it stay.
 
 use std::{fmt, sync::Arc};
 
-use lanemesh::Message;
+use lanemesh::{MailboxReceiver, Message};
 
 use crate::{
-    actor::{Actor, Context, Held},
+    cell::Shared,
+    crash::{ahead::Ahead, redelivery::Redelivery},
     envelope::Envelope,
     id::ActorId,
 };
@@ -47,99 +48,59 @@ impl<H, L> fmt::Debug for DeadLetter<H, L> {
     }
 }
 
-impl<A: Actor> Context<A> {
-    /// Remembers a copy of the message that goes to its handler, if redelivery is on.
-    #[inline]
-    pub(crate) fn hold_high(&mut self, message: &A::HighPriorityMsg) {
-        if let Some(options) = &mut self.options {
-            options.hold_high(message);
-        }
+/// Where dead letters go. The function returns whether the letter was accepted.
+pub(crate) struct DeadLetters<H, L>(Box<dyn FnMut(DeadLetter<H, L>) -> bool + Send>);
+
+impl<H, L> DeadLetters<H, L> {
+    pub(crate) fn new(send: impl FnMut(DeadLetter<H, L>) -> bool + Send + 'static) -> Self {
+        Self(Box::new(send))
     }
 
-    /// As [`hold_high`](Self::hold_high), for a low message.
-    #[inline]
-    pub(crate) fn hold_low(&mut self, message: &A::LowPriorityMsg) {
-        if let Some(options) = &mut self.options {
-            options.hold_low(message);
-        }
+    /// Sends a message of `actor` as a dead letter. Returns whether it was accepted.
+    pub(crate) fn send(
+        &mut self,
+        actor: &Shared,
+        message: Message<H, L>,
+        why: Undelivered,
+    ) -> bool {
+        (self.0)(DeadLetter {
+            actor: actor.id(),
+            name: actor.name(),
+            message,
+            why,
+        })
     }
+}
 
-    /// The handler is done with the message.
-    #[inline]
-    pub(crate) fn settle(&mut self) {
-        if let Some(options) = &mut self.options {
-            options.settle();
-        }
-    }
+/// All messages that an actor still has when it ends for good.
+pub(crate) struct Remaining<'a, H, L> {
+    pub(crate) redelivery: &'a mut Redelivery<H, L>,
+    /// A message whose event was not handled.
+    pub(crate) in_hand: Option<Message<Envelope<H>, Envelope<L>>>,
+    /// The rest of a batch.
+    pub(crate) batch: Vec<L>,
+    pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
+    pub(crate) mailbox: &'a mut MailboxReceiver<Envelope<H>, Envelope<L>>,
+}
 
-    /// After a crash: the message in hand is handled again, or it is a dead letter.
-    pub(crate) fn after_crash(&mut self) {
-        let Some(options) = &mut self.options else {
-            return;
-        };
-        match options.crashed() {
-            None => {}
-            Some(None) => self.counters.rare().redelivered += 1,
-            Some(Some(held)) => self.dead_letter(held, Undelivered::Crashed),
+impl<H, L> Remaining<'_, H, L> {
+    /// Passes on every message, in the order in which they would have been handled.
+    pub(crate) fn drain(self, mut pass_on: impl FnMut(Message<H, L>, Undelivered)) {
+        if let Some(message) = self.redelivery.take_held() {
+            pass_on(message, Undelivered::Crashed);
         }
-    }
-
-    pub(crate) fn dead_letter(&mut self, message: Held<A>, why: Undelivered) {
-        let (actor, name) = (self.shared.id(), || self.shared.name());
-        let Some(recipient) = self
-            .options
-            .as_mut()
-            .and_then(|options| options.dead_letters.as_mut())
-        else {
-            return;
-        };
-        if recipient
-            .try_send(DeadLetter {
-                actor,
-                name: name(),
-                message,
-                why,
-            })
-            .is_ok()
-        {
-            self.counters.rare().dead_letters += 1;
+        let mut left = |message| pass_on(message, Undelivered::Left);
+        if let Some(message) = self.in_hand {
+            left(open(message));
         }
-    }
-
-    /// At the very end: what is still queued are dead letters.
-    pub(crate) fn bury(&mut self) {
-        self.mailbox.close();
-        if self
-            .options
-            .as_ref()
-            .is_none_or(|options| options.dead_letters.is_none())
-        {
-            return;
+        for message in self.batch {
+            left(Message::Low(message));
         }
-        if let Some(held) = self
-            .options
-            .as_mut()
-            .and_then(|options| options.take_held())
-        {
-            self.dead_letter(held, Undelivered::Crashed);
-        }
-        let hand = self
-            .options
-            .as_mut()
-            .and_then(|options| options.hand.take());
-        if let Some(message) = hand {
-            self.dead_letter(open(message), Undelivered::Left);
-        }
-        if let Some(mut batch) = self.rare().batch.take() {
-            for message in batch.drain() {
-                self.dead_letter(Message::Low(message), Undelivered::Left);
-            }
-        }
-        while let Some(envelope) = self.next_ahead() {
-            self.dead_letter(Message::Low(envelope.message), Undelivered::Left);
+        while let Some(envelope) = self.ahead.pop() {
+            left(Message::Low(envelope.message));
         }
         while let Ok(message) = self.mailbox.try_recv() {
-            self.dead_letter(open(message), Undelivered::Left);
+            left(open(message));
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     cell::Shared,
-    envelope::{Envelope, QUESTION},
+    envelope::{ASK, Envelope},
     error::{AskError, ReplyError, SendError},
     handle::{
         deadlock::wait_for_room,
@@ -186,7 +186,7 @@ impl Desk {
         let (reply, answer) = self.open();
         let envelope = Envelope {
             message: question(reply),
-            expires: stamp(deadline) | QUESTION,
+            expires: stamp(deadline) | ASK,
             sent,
         };
         send(lane, shared, policy, envelope, deadline).await?;

@@ -52,21 +52,21 @@ impl ActorStats {
     /// `queued` is how many messages the caller knows to be queued.
     pub(crate) fn of(shared: &Shared, queued: usize) -> Self {
         let mut counters = shared.counters(u32::try_from(queued).unwrap_or(u32::MAX));
-        let rare = *counters.rare();
+        let events = *counters.events();
         let times = shared.histograms.get();
         Self {
             high: counters.high,
             low: counters.low,
-            batches: rare.batches,
-            extras: rare.extras,
-            notices: rare.notices,
-            expired: rare.expired,
+            batches: events.batches,
+            extras: events.extras,
+            notices: events.notices,
+            expired: events.expired,
             // ORDERING: statistics, counted at the senders; no other data hangs on them.
             dropped: shared.dropped.load(Ordering::Relaxed),
             rejected: shared.rejected.load(Ordering::Relaxed),
-            redelivered: rare.redelivered,
-            dead_letters: rare.dead_letters,
-            failures: rare.failures,
+            redelivered: events.redelivered,
+            dead_letters: events.dead_letters,
+            failures: events.failures,
             restarts: u64::from(shared.incarnation().saturating_sub(1)),
             depth: if shared.phase() == Phase::Dead {
                 0

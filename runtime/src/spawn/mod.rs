@@ -10,9 +10,9 @@ use lanemesh::{MailboxBuilder, Overflow};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    actor::{Actor, Context, Local, LocalActor, Options, Policies, Redelivery},
+    actor::{Actor, Context, Local, LocalActor, OptionalState, Policies},
     cell::{Shared, Timing},
-    crash::DeadLetter,
+    crash::{DeadLetter, DeadLetters, RedeliveryRule},
     envelope::clock,
     error::SpawnError,
     handle::{ActorHandle, Child, Recipient},
@@ -117,7 +117,7 @@ pub struct Builder<A: Actor> {
     rules: Option<Box<Rules>>,
     keeps_running: bool,
     needs_worker_thread: bool,
-    options: Option<Box<Options<A>>>,
+    optional: Option<Box<OptionalState<A>>>,
 }
 
 impl<A: Actor> Builder<A> {
@@ -135,7 +135,7 @@ impl<A: Actor> Builder<A> {
             rules: None,
             keeps_running: false,
             needs_worker_thread: false,
-            options: None,
+            optional: None,
         }
     }
 
@@ -241,10 +241,10 @@ impl<A: Actor> Builder<A> {
         A::HighPriorityMsg: Clone,
         A::LowPriorityMsg: Clone,
     {
-        self.options.get_or_insert_default().redelivery = Some(Redelivery {
+        self.optional().redelivery.set_rule(RedeliveryRule {
             times,
-            high: Clone::clone,
-            low: Clone::clone,
+            copy_high: Clone::clone,
+            copy_low: Clone::clone,
         });
         self
     }
@@ -256,16 +256,18 @@ impl<A: Actor> Builder<A> {
     /// letter is dropped or the reply is sent, or the time is up.
     pub fn dead_letters(
         mut self,
-        recipient: impl Recipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
+        mut recipient: impl Recipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
     ) -> Self {
-        self.options.get_or_insert_default().dead_letters = Some(Box::new(recipient));
+        self.optional().dead_letters = Some(DeadLetters::new(move |letter| {
+            recipient.try_send(letter).is_ok()
+        }));
         self
     }
 
     /// Sets an event monitor. It does not compile unless the actor says [`Actor::EVENTS`].
     pub fn events(mut self, monitor: impl EventMonitor) -> Self {
         const { assert!(A::EVENTS, "an event monitor needs Actor::EVENTS to be true") };
-        self.options.get_or_insert_default().monitor = Some(Box::new(monitor));
+        self.optional().monitor = Some(Box::new(monitor));
         self
     }
 
@@ -288,6 +290,10 @@ impl<A: Actor> Builder<A> {
     /// See [`SpawnError`].
     pub fn try_spawn(self) -> Result<(ActorHandle<A>, Child), SpawnError> {
         self.try_spawn_in(None)
+    }
+
+    fn optional(&mut self) -> &mut OptionalState<A> {
+        self.optional.get_or_insert_default()
     }
 
     fn rules(&mut self) -> &mut Rules {
@@ -351,7 +357,7 @@ impl<A: Actor> Builder<A> {
             self.policies,
             (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
             seat,
-            self.options,
+            self.optional,
         );
         let life = Life {
             actor: self.actor,
@@ -361,7 +367,7 @@ impl<A: Actor> Builder<A> {
         };
         let mut task = Box::write(home, Task::new(ctx, for_task, life));
         if self.keeps_running {
-            task.ctx.rare().own = Some(tx.clone());
+            task.ctx.optional_or_default().own_sender = Some(tx.clone());
         }
         crate::util::executor::spawn_on(&runtime, live(task));
         let handle = ActorHandle::new(tx, for_handle, self.policies);

@@ -1,13 +1,13 @@
-//! Handing out: from an event to the hook that it is for, with the counts around it.
+//! From an event to its hook, with the counts and the time measurement around it.
 
 use lanemesh::Message;
 use tokio::time::Instant;
 
 use crate::{
-    actor::{Actor, Context, ControlEvent, Event, Held, High, Kind, Low},
+    actor::{Actor, AnyMessage, Context, ControlEvent, Event, High, Kind, Low},
     cell::{Histograms, signal},
     crash::Undelivered,
-    envelope::{QUESTION, clock},
+    envelope::{ASK, clock},
     error::{ActorError, ActorResult},
     exit::ExitReason,
     observe::ActorEvent,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl<A: Actor> Context<A> {
-    /// Hands an event to its hook. `false` means that the loop should end.
+    /// Passes an event to its hook. Returns `false` when the loop should end.
     ///
     /// # Errors
     ///
@@ -31,116 +31,114 @@ impl<A: Actor> Context<A> {
     ) -> Result<bool, ActorError> {
         match event.0 {
             Kind::High => {
-                if let Some(message) = self.take_high_message() {
+                if let Some(message) = self.open_high_in_hand() {
                     actor.on_high(message, self).await?;
-                    self.finish();
+                    self.finish_message();
                 }
             }
             Kind::Low => {
-                if let Some(message) = self.take_low_message() {
+                if let Some(message) = self.open_low_in_hand() {
                     actor.on_low(message, self).await?;
-                    self.finish();
+                    self.finish_message();
                 }
             }
             Kind::Batch => self.handle_batch(actor).await?,
             Kind::Stop => return Ok(false),
-            Kind::Turn => {}
-            Kind::Rare(rare) => return Box::pin(self.handle_rare(actor, *rare)).await,
+            Kind::LookAgain => {}
+            Kind::Control(event) => return Box::pin(self.handle_control(actor, *event)).await,
         }
         Ok(true)
     }
 
     async fn handle_batch(&mut self, actor: &mut A) -> ActorResult {
-        let Some(mut batch) = self.rare().batch.take() else {
+        let Some(mut batch) = self.optional_or_default().batches.take_current() else {
             return Ok(());
         };
         if batch.is_empty() {
-            self.rare().batch = Some(batch);
+            self.optional_or_default().batches.put(batch);
             return Ok(());
         }
-        self.counters.rare().batches += 1;
-        // One message at least: a stream of high ones must not starve the low ones.
-        self.turn.grant = true;
+        self.counters.events().batches += 1;
+        // At least one message: a stream of high ones must not starve the low ones.
+        self.state.batch_grant = true;
         let before = self.counters.low;
         self.begin_batch();
         let outcome = actor.on_low_batch(&mut batch, self).await;
-        self.counters.low += std::mem::take(&mut batch.taken);
-        self.turn.low = self
-            .turn
-            .low
-            .saturating_add((self.counters.low - before) as u32);
-        self.rare().batch = Some(batch);
+        self.counters.low += batch.take_count();
+        let handled = self.counters.low - before;
+        self.state.fairness.took_batch(handled);
+        self.optional_or_default().batches.put(batch);
         outcome?;
-        self.finish();
+        self.finish_message();
         Ok(())
     }
 
-    /// The high message in hand, unless its time is up.
-    fn take_high_message(&mut self) -> Option<A::HighPriorityMsg> {
-        match self.options.as_mut()?.hand.take()? {
+    /// Opens the high message in hand. None if it has expired.
+    fn open_high_in_hand(&mut self) -> Option<A::HighPriorityMsg> {
+        match self.optional_mut()?.in_hand.take()? {
             Message::High(envelope) => self.open_high(envelope),
-            Message::Low(_) => None, // not reached: the event tells which it is
+            Message::Low(_) => None, // unreachable: the event names the class
         }
     }
 
-    /// As [`take_high_message`](Self::take_high_message), for a low one.
-    fn take_low_message(&mut self) -> Option<A::LowPriorityMsg> {
-        match self.options.as_mut()?.hand.take()? {
+    /// As [`open_high_in_hand`](Self::open_high_in_hand), for a low message.
+    fn open_low_in_hand(&mut self) -> Option<A::LowPriorityMsg> {
+        match self.optional_mut()?.in_hand.take()? {
             Message::Low(envelope) => self.open_low(envelope),
             Message::High(_) => None,
         }
     }
 
-    /// What is to be done before a message is handled. None if its time is up.
+    /// Prepares a message for its hook. None if it has expired.
     #[inline(always)]
     pub(crate) fn open_high(&mut self, envelope: High<A>) -> Option<A::HighPriorityMsg> {
-        let is_first = std::mem::take(&mut self.turn.idle);
+        let is_first = std::mem::take(&mut self.state.was_idle);
         if envelope.expires != 0 && is_past(envelope.expires, is_first) {
             self.expire(Message::High(envelope.message));
             return None;
         }
         self.counters.high += 1;
         self.hold_high(&envelope.message);
-        self.begin(envelope.sent);
+        self.begin_message(envelope.sent);
         Some(envelope.message)
     }
 
-    /// As [`open_high`](Self::open_high), for a low one.
+    /// As [`open_high`](Self::open_high), for a low message.
     #[inline(always)]
     pub(crate) fn open_low(&mut self, envelope: Low<A>) -> Option<A::LowPriorityMsg> {
-        let is_first = std::mem::take(&mut self.turn.idle);
+        let is_first = std::mem::take(&mut self.state.was_idle);
         if envelope.expires != 0 && is_past(envelope.expires, is_first) {
             self.expire(Message::Low(envelope.message));
             return None;
         }
         self.counters.low += 1;
         self.hold_low(&envelope.message);
-        self.begin(envelope.sent);
+        self.begin_message(envelope.sent);
         Some(envelope.message)
     }
 
-    /// After a handler that has not failed.
+    /// After a hook that has not failed.
     #[inline]
-    pub(crate) fn finish(&mut self) {
-        self.end();
-        self.settle();
-        self.tick();
+    pub(crate) fn finish_message(&mut self) {
+        self.measure_handling();
+        self.release_held();
+        self.count_message();
     }
 
     #[cold]
-    async fn handle_rare(
+    async fn handle_control(
         &mut self,
         actor: &mut A,
         event: ControlEvent<A>,
     ) -> Result<bool, ActorError> {
         match event {
             ControlEvent::ChildExit(notice) => {
-                self.counters.rare().notices += 1;
+                self.counters.events().notices += 1;
                 actor.on_child_exit(notice, self).await?;
             }
             ControlEvent::PeerExit(notice, policy) => {
-                self.counters.rare().notices += 1;
-                if !self.judge(&notice, policy) {
+                self.counters.events().notices += 1;
+                if !self.peer_ended(&notice, policy) {
                     return Err(ActorError::msg("a linked actor failed"));
                 }
                 actor.on_peer_exit(notice, self).await?;
@@ -151,43 +149,44 @@ impl<A: Actor> Context<A> {
                 if outcome.is_ok() {
                     self.shared.clear(signal::HEALTH);
                 } else {
-                    self.rare().failure = Some(ExitReason::Unhealthy);
+                    self.optional_or_default().failure = Some(ExitReason::Unhealthy);
                 }
                 outcome?;
             }
-            ControlEvent::Again(Message::High(message)) => {
+            ControlEvent::Redeliver(Message::High(message)) => {
                 self.hold_high(&message);
                 actor.on_high(message, self).await?;
-                self.settle();
+                self.release_held();
             }
-            ControlEvent::Again(Message::Low(message)) => {
+            ControlEvent::Redeliver(Message::Low(message)) => {
                 self.hold_low(&message);
                 actor.on_low(message, self).await?;
-                self.settle();
+                self.release_held();
             }
             ControlEvent::Fail => return Err(ActorError::msg("a child failed for good")),
         }
-        self.turn.round = self.turn.round.max(1);
+        self.state.mark_busy();
         Ok(true)
     }
 
     #[cold]
-    pub(crate) fn expire(&mut self, held: Held<A>) {
-        self.counters.rare().expired += 1;
-        self.turn.round = self.turn.round.max(1);
+    pub(crate) fn expire(&mut self, message: AnyMessage<A>) {
+        self.counters.events().expired += 1;
+        self.state.mark_busy();
         self.emit(|| ActorEvent::Expired);
-        self.dead_letter(held, Undelivered::Expired);
+        self.dead_letter(message, Undelivered::Expired);
     }
 
     // --- timing -------------------------------------------------------------------------------
 
+    /// `sent` is the time at which the message was sent, if it is in the sample.
     #[inline]
-    fn begin(&mut self, sent: u64) {
+    fn begin_message(&mut self, sent: u64) {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handling);
         }
-        // A handler before this one that failed may have left its time.
-        self.turn.began = if sent == 0 {
+        // A hook that failed before this one may have left its time.
+        self.state.handling_since = if sent == 0 {
             0
         } else {
             self.record_queueing(sent)
@@ -210,7 +209,7 @@ impl<A: Actor> Context<A> {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handling);
         }
-        self.turn.began = if self.shared.sample == 0 {
+        self.state.handling_since = if self.shared.sample == 0 {
             0
         } else {
             clock().raw()
@@ -218,12 +217,12 @@ impl<A: Actor> Context<A> {
     }
 
     #[inline]
-    fn end(&mut self) {
+    fn measure_handling(&mut self) {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handled);
         }
-        if self.turn.began != 0 {
-            self.record_handling(self.turn.began);
+        if self.state.handling_since != 0 {
+            self.record_handling(self.state.handling_since);
         }
     }
 
@@ -238,14 +237,14 @@ impl<A: Actor> Context<A> {
     }
 }
 
-/// Whether a message's time is up.
+/// Whether a message has expired.
 ///
-/// A question that finds its actor idle has not waited, so the clock is not asked: to read it is a
-/// sizeable part of what a question costs. If its time is up all the same, nobody gets the answer.
+/// An ask that finds its actor idle has not waited, so the clock is not read: that is a sizeable
+/// part of what an ask costs. If it has expired all the same, nobody waits for the answer.
 #[inline]
 pub(crate) fn is_past(expires: u64, is_first: bool) -> bool {
-    if is_first && expires & QUESTION != 0 {
+    if is_first && expires & ASK != 0 {
         return false;
     }
-    stamp(Instant::now()) >= expires & !QUESTION
+    stamp(Instant::now()) >= expires & !ASK
 }

@@ -17,7 +17,6 @@ use std::{
 };
 
 use lanemesh::{Message, TryRecvError};
-use tokio::task::coop;
 
 use crate::{
     actor::{Actor, Context, ControlEvent, Event, High, Kind, Low},
@@ -26,14 +25,8 @@ use crate::{
     exit::ExitReason,
 };
 
-/// High messages in a row before anything else gets a turn.
-const HIGH_BURST: u32 = 64;
-/// Low messages in a row before the extra arms get a turn.
-const LOW_BURST: u32 = 32;
-/// Messages between two publications of counters.
-const ROUND: u32 = 128;
-/// Messages for a unit of tokio's cooperative budget: to take one costs more than a small handler.
-const UNIT: u8 = 8;
+/// Messages between two wake-ups of those who wait for room in the low lanes.
+const ROOM_INTERVAL: u32 = 16;
 
 /// What becomes of a message that was taken: the context keeps it until its event is handled, or it
 /// is handled at once.
@@ -51,7 +44,7 @@ impl<A: Actor> Step<A> for Event<A> {
 
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
         ctx.note_backlog();
-        ctx.rare().hand = Some(Message::High(envelope));
+        ctx.optional_or_default().in_hand = Some(Message::High(envelope));
         Event(Kind::High)
     }
 
@@ -59,10 +52,10 @@ impl<A: Actor> Step<A> for Event<A> {
         ctx.note_backlog();
         if A::BATCH > 1 {
             ctx.gather(envelope, A::BATCH);
-            ctx.turn.paid = 0;
+            ctx.state.budget.spend_all();
             return Event(Kind::Batch);
         }
-        ctx.rare().hand = Some(Message::Low(envelope));
+        ctx.optional_or_default().in_hand = Some(Message::Low(envelope));
         Event(Kind::Low)
     }
 
@@ -85,7 +78,7 @@ impl<A: Actor> Step<A> for Opened<A> {
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
         match ctx.open_high(envelope) {
             Some(message) => Self::High(message),
-            None => Self::Event(Event(Kind::Turn)),
+            None => Self::Event(Event(Kind::LookAgain)),
         }
     }
 
@@ -93,7 +86,7 @@ impl<A: Actor> Step<A> for Opened<A> {
     fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
         match ctx.open_low(envelope) {
             Some(message) => Self::Low(message),
-            None => Self::Event(Event(Kind::Turn)),
+            None => Self::Event(Event(Kind::LookAgain)),
         }
     }
 
@@ -108,8 +101,8 @@ enum Class {
     High,
     Low,
     Stop,
-    Nothing,
-    Rare,
+    LookAgain,
+    Control,
 }
 
 // What is taken moves out as a whole: what is borrowed or matched on is kept over an await.
@@ -120,8 +113,8 @@ impl<A: Actor> Opened<A> {
             Self::High(_) => Class::High,
             Self::Low(_) => Class::Low,
             Self::Event(Event(Kind::Stop)) => Class::Stop,
-            Self::Event(Event(Kind::Turn)) => Class::Nothing,
-            Self::Event(_) => Class::Rare,
+            Self::Event(Event(Kind::LookAgain)) => Class::LookAgain,
+            Self::Event(_) => Class::Control,
         }
     }
 
@@ -188,15 +181,15 @@ impl<A: Actor> Context<A> {
                 match class {
                     Class::Low => {
                         actor.on_low(opened.into_low(), self).await?;
-                        self.finish();
+                        self.finish_message();
                     }
                     Class::High => {
                         actor.on_high(opened.into_high(), self).await?;
-                        self.finish();
+                        self.finish_message();
                     }
                     Class::Stop => return Ok(()),
-                    Class::Nothing => {}
-                    Class::Rare => {
+                    Class::LookAgain => {}
+                    Class::Control => {
                         let event = opened.into_event();
                         if !Box::pin(self.handle_event(actor, event)).await? {
                             return Ok(());
@@ -232,12 +225,11 @@ impl<A: Actor> Context<A> {
         if let Some(taken) = self.on_hand(signals) {
             return Poll::Ready(taken);
         }
-        ready!(self.poll_budget(cx));
-        if self.turn.high >= HIGH_BURST {
-            self.turn.high = 0;
-            if let Some(taken) = self.take_low() {
-                return Poll::Ready(taken);
-            }
+        ready!(self.state.budget.poll(cx));
+        if self.state.fairness.end_high_burst()
+            && let Some(taken) = self.take_low()
+        {
+            return Poll::Ready(taken);
         }
         self.poll_mailbox(cx, signals)
     }
@@ -251,12 +243,12 @@ impl<A: Actor> Context<A> {
             if let Some(taken) = self.on_hand(signals) {
                 return Poll::Ready(Some(taken));
             }
-            ready!(self.poll_budget(cx));
+            ready!(self.state.budget.poll(cx));
             let mut taken = None;
-            if self.turn.high < HIGH_BURST {
+            if self.state.fairness.may_take_high() {
                 taken = self.take_high();
             }
-            if taken.is_none() && self.turn.low < LOW_BURST && self.turn.fired == 0 {
+            if taken.is_none() && self.state.fairness.may_take_low() {
                 taken = self.take_low();
             }
             Poll::Ready(taken)
@@ -272,16 +264,16 @@ impl<A: Actor> Context<A> {
             if let Some(taken) = self.on_hand(signals) {
                 return Poll::Ready(taken);
             }
-            ready!(self.poll_budget(cx));
-            let fired = std::mem::take(&mut self.turn.fired);
-            let burst_over = std::mem::take(&mut self.turn.high) >= HIGH_BURST;
-            self.turn.low = 0;
-            if burst_over && let Some(taken) = self.take_low() {
+            ready!(self.state.budget.poll(cx));
+            let round = self.state.fairness.end_round();
+            if round.is_high_burst_over
+                && let Some(taken) = self.take_low()
+            {
                 return Poll::Ready(taken);
             }
             match self.poll_mailbox(cx, signals) {
                 // The arms that had their turn were not looked at: look again with all of them.
-                Poll::Pending if fired != 0 => Poll::Ready(Event(Kind::Turn)),
+                Poll::Pending if round.any_arm_fired => Poll::Ready(Event(Kind::LookAgain)),
                 taken => taken,
             }
         })
@@ -291,36 +283,24 @@ impl<A: Actor> Context<A> {
     /// Whether the extra arm with this index may be looked at in this round.
     #[doc(hidden)]
     pub fn arm_open(&self, index: u32) -> bool {
-        self.turn.fired & (1 << (index & 63)) == 0
+        self.state.fairness.is_arm_open(index)
     }
 
     /// Notes that an extra arm had its turn.
     #[doc(hidden)]
     pub fn arm_fired(&mut self, index: u32) {
-        self.turn.fired |= 1 << (index & 63);
-        self.counters.rare().extras += 1;
-        self.turn.high = 0;
-        self.tick();
+        self.state.fairness.arm_fired(index);
+        self.counters.events().extras += 1;
+        self.count_message();
     }
 
     // --- taking -------------------------------------------------------------------------------
 
-    /// Takes part in tokio's cooperative budget. What was paid for and not used is for the next
-    /// messages, whenever they come.
-    #[inline(always)]
-    fn poll_budget(&mut self, cx: &mut PollContext<'_>) -> Poll<()> {
-        if self.turn.paid == 0 {
-            ready!(coop::poll_proceed(cx)).made_progress();
-            self.turn.paid = UNIT;
-        }
-        Poll::Ready(())
-    }
-
     #[inline(always)]
     fn poll_mailbox<S: Step<A>>(&mut self, cx: &mut PollContext<'_>, signals: u32) -> Poll<S> {
-        if self.options.is_some()
+        if self.optional().is_some()
             && !self.mailbox.has_high()
-            && let Some(event) = self.take_kept()
+            && let Some(event) = self.take_unfinished()
         {
             return Poll::Ready(S::event(event));
         }
@@ -329,27 +309,27 @@ impl<A: Actor> Context<A> {
         } else {
             self.shared.idle_ticket()
         };
-        if self.ahead_len() > 0
+        if self.ahead.len() > 0
             && !self.mailbox.has_high()
-            && let Some(envelope) = self.next_ahead()
+            && let Some(envelope) = self.ahead.pop()
         {
-            self.turn.took_low();
+            self.state.took_low();
             return Poll::Ready(S::low(self, envelope));
         }
         match self.mailbox.poll_recv(cx) {
             Poll::Ready(Some(Message::High(envelope))) => {
-                self.turn.took_high();
+                self.state.took_high();
                 Poll::Ready(S::high(self, envelope))
             }
             Poll::Ready(Some(Message::Low(envelope))) => {
-                self.turn.took_low();
-                if S::AHEAD && self.turn.round != 0 {
-                    self.look_ahead();
+                self.state.took_low();
+                if S::AHEAD && self.state.since_publish != 0 {
+                    self.take_ahead();
                 }
                 Poll::Ready(S::low(self, envelope))
             }
             Poll::Ready(None) => {
-                self.turn.closed = true;
+                self.state.is_closed = true;
                 Poll::Ready(S::event(Event(Kind::Stop)))
             }
             Poll::Pending => {
@@ -359,27 +339,23 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Takes low messages ahead of their turn, of which there seem to be many: to take them one by
-    /// one is dearer.
-    fn look_ahead(&mut self) {
-        let limit = usize::from(self.ahead_limit);
-        if limit > 1 && self.ahead_len() == 0 {
-            let ahead = self.ahead.get_or_insert_default();
-            let mut taken = Vec::from(std::mem::take(&mut **ahead));
-            // If there are none they are not missed.
-            let _ = self.mailbox.low().try_recv_many(&mut taken, limit);
-            let is_behind = taken.len() == limit && self.turn.round == 1;
-            **ahead = taken.into();
-            if is_behind {
-                self.publish();
-            }
+    /// Takes several low messages at once, of which there seem to be many: it costs less than one
+    /// by one.
+    fn take_ahead(&mut self) {
+        let mailbox = &mut self.mailbox;
+        let is_full = self.ahead.refill(|taken, limit| {
+            // Whether there were any does not matter.
+            let _ = mailbox.low().try_recv_many(taken, limit);
+        });
+        if is_full && self.state.since_publish == 1 {
+            self.publish();
         }
     }
 
     fn take_high<S: Step<A>>(&mut self) -> Option<S> {
         match self.mailbox.high().try_recv() {
             Ok(envelope) => {
-                self.turn.took_high();
+                self.state.took_high();
                 Some(S::high(self, envelope))
             }
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
@@ -387,33 +363,33 @@ impl<A: Actor> Context<A> {
     }
 
     fn take_low<S: Step<A>>(&mut self) -> Option<S> {
-        if let Some(event) = self.take_kept() {
+        if let Some(event) = self.take_unfinished() {
             return Some(S::event(event));
         }
-        if let Some(envelope) = self.next_ahead() {
-            self.turn.took_low();
+        if let Some(envelope) = self.ahead.pop() {
+            self.state.took_low();
             return Some(S::low(self, envelope));
         }
         match self.mailbox.low().try_recv() {
             Ok(envelope) => {
-                self.turn.took_low();
+                self.state.took_low();
                 Some(S::low(self, envelope))
             }
             Err(TryRecvError::Empty | TryRecvError::Closed) => None,
         }
     }
 
-    /// What is ours already: a message to handle again, and the rest of a batch.
-    fn take_kept(&mut self) -> Option<Event<A>> {
-        let options = self.options.as_mut()?;
-        if let Some(held) = options.take_redelivery() {
-            return Some(Event::rare(ControlEvent::Again(held)));
+    /// What was received before: a message to redeliver, or the rest of a batch.
+    fn take_unfinished(&mut self) -> Option<Event<A>> {
+        let optional = self.optional_mut()?;
+        if let Some(message) = optional.redelivery.take_due() {
+            return Some(Event::control(ControlEvent::Redeliver(message)));
         }
-        if options.batch.as_ref()?.is_empty() {
+        if optional.batches.len() == 0 {
             return None;
         }
-        self.turn.took_low();
-        self.turn.paid = 0;
+        self.state.took_low();
+        self.state.budget.spend_all();
         Some(Event(Kind::Batch))
     }
 
@@ -421,18 +397,18 @@ impl<A: Actor> Context<A> {
 
     /// Whether the next message of a batch has to wait.
     pub(crate) fn is_batch_over(&mut self) -> bool {
-        !std::mem::take(&mut self.turn.grant) && self.is_interrupted()
+        !std::mem::take(&mut self.state.batch_grant) && self.is_interrupted()
     }
 
     /// Whether anything that comes before low messages waits.
     pub(crate) fn is_interrupted(&self) -> bool {
         const URGENT: u32 = signal::STOP | signal::SUSPEND | signal::CONTROL | signal::HEALTH;
-        self.shared.signals() & URGENT != 0 || self.has_hand() || self.mailbox.has_high()
+        self.shared.signals() & URGENT != 0 || self.has_message_in_hand() || self.mailbox.has_high()
     }
 
-    fn has_hand(&self) -> bool {
-        let options = self.options.as_ref();
-        options.is_some_and(|options| options.hand.is_some())
+    fn has_message_in_hand(&self) -> bool {
+        self.optional()
+            .is_some_and(|optional| optional.in_hand.is_some())
     }
 
     /// What comes before a look at the mailbox: signals, and the message of an event that was not
@@ -444,9 +420,9 @@ impl<A: Actor> Context<A> {
         {
             return Some(S::event(event));
         }
-        Some(match self.options.as_mut()?.hand.take()? {
+        Some(match self.optional_mut()?.in_hand.take()? {
             Message::High(envelope) => {
-                self.turn.took_high();
+                self.state.took_high();
                 S::high(self, envelope)
             }
             Message::Low(envelope) => S::low(self, envelope),
@@ -461,24 +437,25 @@ impl<A: Actor> Context<A> {
         if signals & signal::CONTROL != 0
             && let Some(control) = self.shared.take_control()
         {
-            return Some(Event::rare(match control {
+            return Some(Event::control(match control {
                 Control::ChildExit(notice) => ControlEvent::ChildExit(notice),
                 Control::PeerExit(notice, policy) => ControlEvent::PeerExit(notice, policy),
                 Control::Inspect(inspection) => ControlEvent::Inspect(inspection),
                 Control::Escalate(child, reason) => {
                     let cause = Arc::new(reason);
-                    self.rare().failure = Some(ExitReason::Escalated { child, cause });
+                    self.optional_or_default().failure =
+                        Some(ExitReason::Escalated { child, cause });
                     ControlEvent::Fail
                 }
             }));
         }
         if signals & signal::HEALTH != 0 {
-            return Some(Event::rare(ControlEvent::Health));
+            return Some(Event::control(ControlEvent::Health));
         }
         if signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             self.mailbox.close();
         }
-        if signals & signal::ROOM != 0 && self.turn.round.is_multiple_of(16) {
+        if signals & signal::ROOM != 0 && self.state.since_publish.is_multiple_of(ROOM_INTERVAL) {
             self.shared.give_room();
         }
         None
@@ -487,18 +464,18 @@ impl<A: Actor> Context<A> {
     /// At the first message after an idle time: publishes how many more wait, if any do. The loop
     /// that handles at once does so when it looks ahead and finds many, which costs it nothing else.
     fn note_backlog(&mut self) {
-        if self.turn.round == 0 && self.depth() > 0 {
+        if self.state.since_publish == 0 && self.depth() > 0 {
             self.publish();
         }
     }
 
     /// There is nothing to do: say so to whom it concerns.
     pub(crate) fn on_idle(&mut self, signals: u32, ticket: u64) {
-        self.turn.idle = true;
-        if self.turn.round != 0 {
-            self.turn.round = 0;
+        self.state.was_idle = true;
+        if self.state.since_publish != 0 {
+            self.state.since_publish = 0;
             // The mailbox is empty, or its budget is used up and the next look corrects this.
-            self.publish_depth(self.ahead_len() + self.batched());
+            self.publish_depth(self.ahead.len() + self.batched());
         }
         if signals & signal::ROOM != 0 {
             self.shared.give_room();
@@ -509,11 +486,9 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// One message more: now and then, look up.
-    pub(crate) fn tick(&mut self) {
-        self.turn.round += 1;
-        if self.turn.round >= ROUND {
-            self.turn.round = 1;
+    /// Counts a message; publishes the counters if they are due.
+    pub(crate) fn count_message(&mut self) {
+        if self.state.count_message() {
             self.publish();
         }
     }

@@ -215,7 +215,7 @@ impl<A: Actor> Task<A> {
             match catch_fn(factory) {
                 Ok(actor) => self.life.actor = Some(actor),
                 Err(text) => {
-                    ctx.rare().failure = Some(ExitReason::Panicked(text));
+                    ctx.optional_or_default().failure = Some(ExitReason::Panicked(text));
                     return false;
                 }
             }
@@ -227,7 +227,7 @@ impl<A: Actor> Task<A> {
     fn ended(&mut self, reason: ExitReason) -> Option<Wait> {
         let Self { ctx, life, .. } = self;
         if reason.is_failure() {
-            ctx.counters.rare().failures += 1;
+            ctx.counters.events().failures += 1;
             tracing::warn!(
                 actor = %ctx.shared.name(),
                 incarnation = ctx.shared.incarnation(),
@@ -240,12 +240,12 @@ impl<A: Actor> Task<A> {
         if let Some(group) = ctx.group() {
             let late = group.take_late();
             if !late.is_empty()
-                && let Some(seat) = &ctx.seat
+                && let Some(seat) = ctx.seat()
             {
                 seat.group.add_late(late);
             }
         }
-        let closed = ctx.turn.closed && !reason.is_failure();
+        let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();
         shared.drop_control();
         let signals = shared.signals();
@@ -261,7 +261,7 @@ impl<A: Actor> Task<A> {
         }
         let decision = if suspended {
             Decision::Await
-        } else if let Some(seat) = &ctx.seat {
+        } else if let Some(seat) = ctx.seat() {
             child_failed(&seat.group, seat.order, &reason)
         } else {
             decide_alone(life, &shared)
@@ -278,7 +278,7 @@ impl<A: Actor> Task<A> {
             Decision::Await => {
                 shared.clear(signal::SUSPEND);
                 shared.set_phase(Phase::Waiting);
-                if let Some(seat) = &ctx.seat {
+                if let Some(seat) = ctx.seat() {
                     seat.group.phase_changed();
                 }
                 Some(Wait::Word)
@@ -288,7 +288,7 @@ impl<A: Actor> Task<A> {
 
     /// After the wait for the next incarnation, of which there may be none.
     fn waited(&mut self, is_stopped: bool) {
-        let seat = self.ctx.seat.as_ref();
+        let seat = self.ctx.seat();
         if let Some(reason) = seat.and_then(|seat| seat.group.take_spent(seat.order)) {
             self.end(ExitReason::RestartsSpent(Arc::new(reason)));
         } else if is_stopped {
@@ -318,9 +318,9 @@ impl<A: Actor> Task<A> {
         ctx.shared.set_phase(Phase::Stopping);
         ctx.reset();
         // The drop of a message may panic: those who wait for the end hear of it all the same.
-        let _ = catch_fn(|| ctx.bury());
+        let _ = catch_fn(|| ctx.close_mailbox());
         ctx.publish();
-        let seat = ctx.seat.take();
+        let seat = ctx.take_seat();
         ctx.shared.finish(reason.clone());
         if let Some(seat) = seat {
             seat.group.left(seat.order, &reason, late);
@@ -349,7 +349,7 @@ fn first_to_last<A: Actor>(
 ) -> impl Future<Output = ActorResult> + Send {
     async move {
         actor.started(ctx).await?;
-        ctx.running();
+        ctx.started();
         actor.run(ctx).await
     }
 }
@@ -400,9 +400,8 @@ async fn wind_up<A: Actor>(
 fn judge<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
     let signals = ctx.shared.signals();
     let failure = ctx
-        .options
-        .as_mut()
-        .and_then(|options| options.failure.take());
+        .optional_mut()
+        .and_then(|optional| optional.failure.take());
     match (failure, outcome) {
         (Some(failure), _) => failure,
         (None, Err(error)) => ExitReason::Failed(error),
@@ -447,7 +446,7 @@ async fn clean_up<A: Actor>(
         // A child that is reported as gone has posted its notice just before.
         hear_exits(ctx, actor, reason).await;
     }
-    if !ctx.turn.started {
+    if !ctx.state.is_started {
         return;
     }
     match catch(actor.stopped(reason, ctx)).await {
@@ -462,7 +461,7 @@ async fn hear_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut 
     while let Some(control) = ctx.shared.take_control() {
         let outcome = match control {
             Control::ChildExit(notice) => {
-                ctx.counters.rare().notices += 1;
+                ctx.counters.events().notices += 1;
                 catch(actor.on_child_exit(notice, ctx)).await
             }
             Control::Inspect(inspection) => catch_fn(|| inspection(actor)).map(Ok),

@@ -99,12 +99,12 @@ impl<A: Actor> Context<A> {
             if gathered >= input && !others_ready {
                 // Only what is urgent is taken while the others are waited for.
                 return match self.mailbox.high().poll_recv(cx) {
-                    Poll::Ready(Some(envelope)) => self.stash(envelope),
+                    Poll::Ready(Some(envelope)) => self.put_in_hand(envelope),
                     Poll::Ready(None) => Poll::Ready(false),
                     Poll::Pending => Poll::Pending,
                 };
             }
-            if let Some(envelope) = self.next_ahead() {
+            if let Some(envelope) = self.ahead.pop() {
                 self.gather(envelope, input - gathered);
                 continue;
             }
@@ -112,7 +112,7 @@ impl<A: Actor> Context<A> {
                 Poll::Ready(Some(Message::Low(envelope))) => {
                     self.gather(envelope, input - gathered);
                 }
-                Poll::Ready(Some(Message::High(envelope))) => return self.stash(envelope),
+                Poll::Ready(Some(Message::High(envelope))) => return self.put_in_hand(envelope),
                 Poll::Ready(None) => return Poll::Ready(false),
                 Poll::Pending => {
                     self.on_idle(signals, 0);
@@ -124,10 +124,10 @@ impl<A: Actor> Context<A> {
 
     /// Puts the message, and others that wait, into the batch, up to `limit` messages.
     pub(crate) fn gather(&mut self, first: Low<A>, limit: usize) {
-        let mut scratch = std::mem::take(&mut self.rare().scratch);
+        let mut scratch = self.optional_or_default().batches.take_scratch();
         scratch.push(first);
         while scratch.len() < limit
-            && let Some(envelope) = self.next_ahead()
+            && let Some(envelope) = self.ahead.pop()
         {
             scratch.push(envelope);
         }
@@ -135,10 +135,7 @@ impl<A: Actor> Context<A> {
             let left = limit - scratch.len();
             let _ = self.mailbox.low().try_recv_many(&mut scratch, left);
         }
-        let mut batch = match self.rare().batch.take() {
-            Some(batch) => batch,
-            None => self.batch_home(),
-        };
+        let mut batch = self.start_batch();
         for envelope in scratch.drain(..) {
             if envelope.expires != 0 && is_past(envelope.expires, false) {
                 self.expire(Message::Low(envelope.message));
@@ -147,32 +144,30 @@ impl<A: Actor> Context<A> {
             if envelope.sent != 0 {
                 self.record_queueing(envelope.sent);
             }
-            batch.items.push_back(envelope.message);
+            batch.push(envelope.message);
         }
-        self.rare().scratch = scratch;
-        self.rare().batch = Some(batch);
+        let batches = &mut self.optional_or_default().batches;
+        batches.put_scratch(scratch);
+        batches.put(batch);
     }
 
     /// Keeps a high message that `wait_all` came across for the next turn.
-    fn stash(&mut self, envelope: High<A>) -> Poll<bool> {
-        self.rare().hand = Some(Message::High(envelope));
+    fn put_in_hand(&mut self, envelope: High<A>) -> Poll<bool> {
+        self.optional_or_default().in_hand = Some(Message::High(envelope));
         Poll::Ready(false)
     }
 
     /// Takes the batch that [`wait_all`](Self::wait_all) has gathered. Give it back with
     /// [`put_batch`](Self::put_batch), or drop it: what is left in it is kept either way.
     pub fn take_batch(&mut self) -> Batch<A::LowPriorityMsg> {
-        match self.rare().batch.take() {
-            Some(batch) => batch,
-            None => self.batch_home(),
-        }
+        self.start_batch()
     }
 
     /// Gives a batch back, with what is left in it.
     pub fn put_batch(&mut self, mut batch: Batch<A::LowPriorityMsg>) {
-        self.counters.rare().batches += 1;
-        self.counters.low += std::mem::take(&mut batch.taken);
-        self.rare().batch = Some(batch);
-        self.tick();
+        self.counters.events().batches += 1;
+        self.counters.low += batch.take_count();
+        self.optional_or_default().batches.put(batch);
+        self.count_message();
     }
 }

@@ -199,7 +199,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         for participant in &self.participants {
             // The policy is applied by the hook below, which releases those who wait first.
-            ctx.watch_shared(participant.lane.shared(), CrashPolicy::Compensate);
+            ctx.watch_cell(participant.lane.shared(), CrashPolicy::Compensate);
         }
         Ok(())
     }

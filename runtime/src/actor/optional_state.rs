@@ -1,0 +1,47 @@
+//! The state of an actor that most actors do not need.
+
+use lanemesh::{MailboxSender, Message};
+
+use crate::{
+    actor::{
+        Actor,
+        batch::Batches,
+        messages::{High, Low},
+        watches::Watches,
+    },
+    crash::{DeadLetters, Redelivery},
+    exit::ExitReason,
+    observe::EventMonitor,
+};
+
+/// In one box, which is made when the first of its parts is needed: an idle actor has none.
+pub(crate) struct OptionalState<A: Actor> {
+    pub(crate) redelivery: Redelivery<A::HighPriorityMsg, A::LowPriorityMsg>,
+    pub(crate) dead_letters: Option<DeadLetters<A::HighPriorityMsg, A::LowPriorityMsg>>,
+    pub(crate) monitor: Option<Box<dyn EventMonitor>>,
+    /// The actor's own sender, which keeps its mailbox open without any handle
+    /// ([`Builder::keep_running`](crate::Builder::keep_running)).
+    pub(crate) own_sender: Option<MailboxSender<High<A>, Low<A>>>,
+    pub(crate) batches: Batches<A::LowPriorityMsg>,
+    pub(crate) watches: Watches,
+    /// A message that was received and not handled yet; there is an [`Event`](crate::actor::Event)
+    /// for it.
+    pub(crate) in_hand: Option<Message<High<A>, Low<A>>>,
+    /// Why the incarnation fails, unless by the error of a hook.
+    pub(crate) failure: Option<ExitReason>,
+}
+
+impl<A: Actor> Default for OptionalState<A> {
+    fn default() -> Self {
+        Self {
+            redelivery: Redelivery::default(),
+            dead_letters: None,
+            monitor: None,
+            own_sender: None,
+            batches: Batches::default(),
+            watches: Watches::default(),
+            in_hand: None,
+            failure: None,
+        }
+    }
+}
