@@ -49,9 +49,9 @@ impl Builder {
         })
     }
 
-    /// Messages that a lane's first ring holds; 16 unless set. A ring that is full is followed by one of
-    /// twice the size, up to the lane's capacity, so an idle lane stays small and a busy one allocates
-    /// no more. A size at or above the capacity means one ring from the start.
+    /// Sets how many messages a lane's first ring holds; 16 by default. A full ring is followed by
+    /// one of twice the size, up to the lane's capacity, so an idle lane stays small and a busy one
+    /// stops allocating. A size at or above the capacity means a single ring from the start.
     ///
     /// # Panics
     ///
@@ -66,7 +66,8 @@ impl Builder {
         self
     }
 
-    /// Messages that the receiver takes from one lane before it goes on to the next; 64 unless set.
+    /// Sets how many messages the receiver takes from one lane before it visits the next; 64 by
+    /// default.
     ///
     /// # Panics
     ///
@@ -82,13 +83,13 @@ impl Builder {
         self
     }
 
-    /// Messages that the receiver's async functions return without a pause before they yield to the executor
-    /// once, and that each sender's async functions send. The receiver of a mailbox has one budget for both
-    /// classes, that of the low class; its senders have one for each.
+    /// Sets how many messages the async functions of a receiver return, and those of each sender
+    /// send, without a pause before they yield to the executor once. The receiver of a mailbox has
+    /// one budget for both classes, that of the low class; its senders have one for each.
     ///
-    /// Unless this is set, it goes by the clock: 128 messages, or as many as the task handles in about 50 µs (a
-    /// receiver at most 4,160), so that quick messages do not cost a switch of tasks as often as slow ones. On
-    /// `wasm32-unknown-unknown`, which has no clock, it is 128 messages.
+    /// By default this depends on time: 128 messages, or as many as the task handles within about
+    /// 50 µs (a receiver at most 4,160), so that quick messages do not cost a task switch as often
+    /// as slow ones. On `wasm32-unknown-unknown`, which has no clock, it is 128 messages.
     ///
     /// # Panics
     ///
@@ -104,34 +105,38 @@ impl Builder {
         self
     }
 
-    /// Messages that the receiver takes without having slept in between, before it begins to poll its busy lanes,
-    /// so that their producers need not pass a memory fence for each message; 1024 unless set, `u32::MAX` for
-    /// never. Polling that does not pay waits for a longer run the next time, up to 16 million.
+    /// Sets after how many messages without a sleep the receiver lets the producers of busy lanes
+    /// send without a memory fence; 1024 by default, `u32::MAX` for never. If that does not pay, a
+    /// longer run is required the next time, up to 16 million messages.
     ///
-    /// Means something only after [`register_membarrier`](crate::register_membarrier). A receiver that polls and
-    /// finds nothing is polled again up to 16 times by its executor before it sleeps.
+    /// Takes effect only after [`register_membarrier`](crate::register_membarrier). A receiver with
+    /// such lanes that finds nothing asks its executor to poll it again, up to 16 times, before it
+    /// sleeps.
     #[cfg(any(feature = "membarrier", loom))]
     pub fn unfenced_after(mut self, messages: u32) -> Self {
         self.0.unfenced_after = messages;
         self
     }
 
-    /// Shared slots for messages of producers that send now and then; as many as fit 2 KiB, and at
-    /// most 62 of each of two sets, unless fewer are set. They spare such a producer a lane, and the receiver a look at it.
+    /// Sets how many slots the producers share for occasional messages, in each of two sets. The
+    /// default, and the maximum, is as many as fit into 2 KiB, at most 62 per set, and not more
+    /// than a lane holds messages. A shared slot spares such a producer its lane, and the receiver
+    /// a visit to it.
     ///
-    /// A message waits in one of them if nothing else of its producer's waits. With 0 every message goes
-    /// through its producer's lane. A set has no more slots than a lane holds messages.
+    /// A message takes a slot only if nothing of its producer waits in the lane. With 0, every
+    /// message takes its producer's lane.
     #[inline]
     pub fn shared_slots(mut self, slots: usize) -> Self {
         self.0.shared_slots = slots;
         self
     }
 
-    /// A channel of these settings.
+    /// Makes a channel with these settings.
     ///
     /// # Panics
     ///
-    /// Panics if the first ring of a lane would be larger than any allocation can be, `isize::MAX` bytes.
+    /// Panics if the first ring of a lane would be larger than any allocation can be, `isize::MAX`
+    /// bytes.
     #[track_caller]
     pub fn build<T>(self) -> (Sender<T>, Receiver<T>) {
         self.0.assert_allocatable::<T>();
@@ -194,18 +199,19 @@ impl MailboxBuilder {
         self
     }
 
-    /// What the senders' `send_low` does when the lane is full; to wait unless set. Each sender may
-    /// change it for itself.
+    /// Sets what `send_low` does if the lane is full; by default it waits. Each sender may change
+    /// this for itself.
     pub fn low_overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// A mailbox of these settings.
+    /// Makes a mailbox with these settings.
     ///
     /// # Panics
     ///
-    /// Panics if the first ring of a lane would be larger than any allocation can be, `isize::MAX` bytes.
+    /// Panics if the first ring of a lane would be larger than any allocation can be, `isize::MAX`
+    /// bytes.
     #[inline(always)]
     #[track_caller]
     pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {

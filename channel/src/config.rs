@@ -2,12 +2,14 @@
 
 use std::alloc::Layout;
 
-/// How the lanes of one class are laid out.
+/// The layout of the lanes of one class, and how the receiver serves them.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Config {
-    // What each send needs comes first, beside what else it needs of the fan_in.
-    /// One less than the largest power of two within half of the capacity, rounded up.
+    // What each send needs comes first, next to the other fields of the fan-in that a send reads.
+    /// Which messages carry the notify mark: those for which the sender's remaining credit, masked
+    /// with this, is zero. One less than the largest power of two that is not more than half of the
+    /// capacity, rounded up.
     pub(crate) notify_mask: u32,
     pub(crate) unfenced_after: u32,
     pub(crate) lane_capacity: usize,
@@ -18,8 +20,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Sees that a lane's first ring can be allocated. A larger ring follows only a full one, so it can be, too, as far
-    /// as memory goes.
+    /// Checks that a lane's first ring can be allocated. A larger ring follows only a full one, so
+    /// apart from a lack of memory it can be, too.
     #[track_caller]
     pub(crate) fn assert_allocatable<T>(&self) {
         let messages = self.first_ring.min(self.lane_capacity);
@@ -30,7 +32,7 @@ impl Config {
         );
     }
 
-    /// Half of a lane's capacity: as much room is worth going on for.
+    /// Half of a lane's capacity, at least 1: the room at which a waiting sender is woken.
     #[inline]
     pub(crate) fn half(&self) -> usize {
         (self.lane_capacity / 2).max(1)

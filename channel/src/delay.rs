@@ -1,14 +1,15 @@
-//! Queueing delay: a stamp when a lane is put on the ready list, read when the receiver comes to it.
+//! Queueing delay: a time stamp when a lane is pushed onto the ready list, read when the receiver
+//! visits the lane.
 //!
-//! One clock reading for each time that an idle lane becomes ready, and none for the messages that follow
-//! on its heels; nothing at all without the `quanta` feature.
+//! One clock reading each time that an idle lane becomes ready, none for the messages that follow
+//! it, and nothing at all without the `quanta` feature.
 
 #[cfg(feature = "quanta")]
 pub use self::clocked::DelayStats;
 #[cfg(feature = "quanta")]
 pub(crate) use self::clocked::Stamp;
 
-/// Without the `quanta` feature a stamp is nothing.
+/// An empty stamp, without the `quanta` feature.
 #[cfg(not(feature = "quanta"))]
 #[derive(Debug)]
 pub(crate) struct Stamp;
@@ -45,7 +46,7 @@ mod clocked {
 
         #[inline]
         pub(crate) fn set(&self) {
-            // ORDERING: Relaxed; what publishes the lane or the message publishes the stamp.
+            // ORDERING: Relaxed; whatever publishes the lane or the message publishes the stamp.
             self.0.store(CLOCK.raw(), Ordering::Relaxed);
         }
 
@@ -55,20 +56,21 @@ mod clocked {
         }
     }
 
-    /// How long lanes waited from becoming ready until the receiver came to them.
+    /// How long lanes waited from becoming ready until the receiver visited them.
     ///
-    /// A sample is taken of the message that makes an idle lane ready, or wakes the receiver: the one
-    /// that waits longest of those that follow it. Kept in buckets of powers of two nanoseconds.
+    /// A sample is taken of the message that makes an idle lane ready, or wakes the receiver: it
+    /// waits longer than those that follow it. Samples are counted in buckets of powers of two
+    /// nanoseconds.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub struct DelayStats {
-        /// Samples taken.
+        /// The number of samples.
         pub samples: u64,
         /// Sum of all samples, in nanoseconds.
         pub total_nanos: u64,
-        /// The longest, in nanoseconds.
+        /// The longest sample, in nanoseconds.
         pub max_nanos: u64,
-        /// `buckets[n]` counts samples of at least 2ⁿ and less than 2ⁿ⁺¹ ns; the first from 0, the last
-        /// without end.
+        /// `buckets[n]` counts samples of at least 2ⁿ and less than 2ⁿ⁺¹ ns; the first starts at 0,
+        /// and the last is unbounded.
         pub buckets: [u64; 32],
     }
 
@@ -81,8 +83,8 @@ mod clocked {
             self.buckets[(nanos.max(1).ilog2() as usize).min(31)] += 1;
         }
 
-        /// The delay that a share `quantile` (0 to 1) of the samples did not exceed, rounded up to the
-        /// end of its bucket; zero without samples.
+        /// The delay that a share `quantile` (0 to 1) of the samples did not exceed, rounded up to
+        /// the end of its bucket; zero without samples.
         pub fn quantile(&self, quantile: f64) -> Duration {
             let wanted = (self.samples as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64;
             let mut seen = 0;

@@ -1,33 +1,34 @@
-//! The errors of every operation. A failed send carries its message; none of them allocates on its own.
+//! The errors of all operations. A failed send returns its message; no error allocates.
 
 use std::{error::Error, fmt};
 
-/// The channel is closed; the message comes back in field 0.
+/// The channel is closed; field 0 is the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
-/// Why a `try_send` did not send; the message comes back.
+/// Why a `try_send` failed, with the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// The sender's lane holds as many messages as its capacity allows.
     Full(T),
-    /// The receiver has closed the channel or is gone.
+    /// The receiver has closed the channel or was dropped.
     Closed(T),
 }
 
-/// Why a `send_timeout` did not send; the message comes back.
+/// Why a `send_timeout` failed, with the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendTimeoutError<T> {
     /// The lane stayed full for the whole time.
     Timeout(T),
-    /// The receiver has closed the channel or is gone.
+    /// The receiver has closed the channel or was dropped.
     Closed(T),
 }
 
-/// The channel closed before all of a batch went.
+/// The channel closed before a whole batch was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendManyError<T> {
-    /// How many messages of the batch were accepted: the receiver sees them, or the drain at close does.
+    /// How many messages of the batch were accepted: the receiver gets them, or drops them when it
+    /// is dropped itself.
     pub sent: usize,
     /// The messages that were taken from the iterator but not accepted, in order.
     pub unsent: Vec<T>,
@@ -79,7 +80,7 @@ impl<T> TrySendError<T> {
         matches!(self, Self::Closed(_))
     }
 
-    /// The same error around another value, such as the message that was wrapped for sending.
+    /// The same error with another value, such as the message inside the one that was sent.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> TrySendError<U> {
         match self {
             Self::Full(message) => TrySendError::Full(f(message)),
@@ -97,7 +98,7 @@ impl<T> SendTimeoutError<T> {
     }
 }
 
-// Debug never asks `T: Debug`, so that `unwrap` and `?` work with any message.
+// `Debug` does not require `T: Debug`, so that `unwrap` and `?` work with any message.
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -174,7 +175,7 @@ impl fmt::Display for TryRecvError {
 impl fmt::Display for RecvTimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Timeout => "no message came until the timeout",
+            Self::Timeout => "no message came before the timeout",
             Self::Closed => "the channel is closed and drained",
         })
     }

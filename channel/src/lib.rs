@@ -1,8 +1,10 @@
-//! A multi-producer mailbox: a fan-in of one SPSC queue per producer, with a priority class that no flood can delay.
+//! A multi-producer mailbox: a fan-in of one SPSC queue per producer, with a priority class that no
+//! flood can delay.
 //!
-//! Each sender has a *lane* of its own, a bounded single-producer queue, so senders do not contend for a cache line.
-//! The receiver learns which lanes have messages from a lock-free *ready list*, so idle lanes cost it nothing. The
-//! crate needs no runtime: tasks of any executor and plain threads may send and receive, in any mix.
+//! Each sender has a *lane* of its own, a bounded single-producer queue, so senders do not contend
+//! for a cache line. The receiver learns which lanes have messages from a lock-free *ready list*,
+//! so idle lanes cost it nothing. The crate needs no runtime: tasks of any executor and plain
+//! threads may send and receive, in any mix.
 //!
 //! - [`channel`]: one class of messages, [`Sender`] and [`Receiver`].
 //! - [`mailbox`]: two classes, high and low priority, [`MailboxSender`] and [`MailboxReceiver`].
@@ -42,33 +44,36 @@
 //!
 //! # Promises
 //!
-//! 1. **Order**: messages of one producer and class arrive in the order in which they were sent. There is no order
-//!    between producers, nor between high and low.
-//! 2. **High first**: if a high-priority send has returned before a receive begins, that receive returns its message.
-//!    A batch that is already being received delays it by at most [`HIGH_LOOK_INTERVAL`] messages, however many
-//!    low-priority lanes become ready.
-//! 3. **`Ok` means delivered**: the receiver gets the message, or drops it when it is dropped itself. A failed send
-//!    returns the message.
+//! 1. **Order**: messages of one producer and class arrive in the order in which they were sent.
+//!    There is no order between producers, nor between high and low.
+//! 2. **High first**: if a high-priority send has returned before a receive begins, that receive
+//!    returns its message. A batch that is already being received delays it by at most
+//!    [`HIGH_LOOK_INTERVAL`] messages, however many low-priority lanes become ready.
+//! 3. **`Ok` means delivered**: the receiver gets the message, or drops it when it is dropped
+//!    itself. A failed send returns the message.
 //! 4. **No lost wake-up** of a receiver or of a waiting sender, whether a task or a thread.
-//! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's messages.
-//!    [`SharedSender`] and [`Sender::closed`] take short locks of their own. A receiver that meets a sender during the
-//!    few instructions in which it fills a shared slot stays awake until the slot is filled.
+//! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's
+//!    messages. [`SharedSender`] and [`Sender::closed`] take short locks of their own. A receiver
+//!    that meets a sender during the few instructions in which it fills a shared slot stays awake
+//!    until the slot is filled.
 //! 6. **Cost by active lanes**: 100,000 idle lanes add nothing to the cost of a receive.
-//! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy with the lane: a send
-//!    is a push to the lane's ring, one fence and one load. An occasional message goes through a
-//!    [shared slot](Builder::shared_slots) instead, with one exchange; a sender switches to its lane within 16
-//!    messages of a burst.
-//! 8. **No allocation per message** once a lane has grown to its size. An idle lane takes at most 1 KiB for messages
-//!    of 8 bytes: about 170 bytes as long as no two messages have met in it, 800 bytes with its first ring.
+//! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy
+//!    with the lane: a send is a push to the lane's ring, one fence and one load. An occasional
+//!    message goes through a [shared slot](Builder::shared_slots) instead, with one exchange; a
+//!    sender switches to its lane within 16 messages of a burst.
+//! 8. **No allocation per message** once a lane has grown to its size. An idle lane takes at most 1
+//!    KiB for messages of 8 bytes: about 170 bytes as long as no two messages have met in it, 800
+//!    bytes with its first ring.
 //! 9. **Each message is dropped once**, on every path, even if a message's own drop panics.
 //! 10. **`Send` and `Sync`** only for messages that are `Send`.
-//! 11. **Cooperative**: an async receiver that never finds its lanes empty, and an async sender that always finds
-//!     room, yield to their executors after [128 messages, or after about 50 µs](Builder::budget) if the messages are
-//!     quick.
+//! 11. **Cooperative**: an async receiver that never finds its lanes empty, and an async sender
+//!     that always finds room, yield to their executors after
+//!     [128 messages, or after about 50 µs](Builder::budget) if the messages are quick.
 //!
-//! Because of promise 11, one poll of an async function may return `Pending` although there is a message or room;
-//! its waker has then been woken. A caller that polls only once, as `now_or_never` does, should call a `try_`
-//! function instead: those have no budget, and neither do the blocking functions.
+//! Because of promise 11, one poll of an async function may return `Pending` although there is a
+//! message or room; its waker has then been woken. A caller that polls only once, as `now_or_never`
+//! does, should call a `try_` function instead: those have no budget, and neither do the blocking
+//! functions.
 //!
 //! # Closing and clean shutdown
 //!
@@ -80,9 +85,9 @@
 //! | [`Receiver::close`] | fail and get their messages back; [`Sender::closed`] resolves | takes what was accepted, then gets `None` |
 //! | the receiver is dropped | as above | drops what was accepted |
 //!
-//! To shut down without losing a message, close, then receive until `None`. To let the producers finish first, tell
-//! them to stop, drop your own senders and receive until `None`: the channel ends with the last clone. A
-//! [`WeakSender`] does not keep it open.
+//! To shut down without losing a message, close, then receive until `None`. To let the producers
+//! finish first, tell them to stop, drop your own senders and receive until `None`: the channel
+//! ends with the last clone. A [`WeakSender`] does not keep it open.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -99,11 +104,12 @@
 //!
 //! # Tasks and threads
 //!
-//! Both ends come in an async and a blocking form, and the two ends of one channel need not use the same. The blocking
-//! functions (`blocking_send`, `send_timeout`, `blocking_recv`, `recv_timeout`, [`Receiver::iter`]) spin for a moment
-//! and then park the thread, so they must not be called in async code: they would block the executor. The `try_`
-//! functions never wait and may be called anywhere. A future that is dropped loses no message that was already in
-//! the channel; each async function says under "Cancel safety" what becomes of the rest.
+//! Both ends come in an async and a blocking form, and the two ends of one channel need not use the
+//! same. The blocking functions (`blocking_send`, `send_timeout`, `blocking_recv`, `recv_timeout`,
+//! [`Receiver::iter`]) spin for a moment and then park the thread, so they must not be called in
+//! async code: they would block the executor. The `try_` functions never wait and may be called
+//! anywhere. A future that is dropped loses no message that was already in the channel; each async
+//! function says under "Cancel safety" what becomes of the rest.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -118,7 +124,8 @@
 //! # }
 //! ```
 //!
-//! Two tasks that each wait for room in a full lane to the other wait forever: let one of them use `try_send`.
+//! Two tasks that each wait for room in a full lane to the other wait forever: let one of them use
+//! `try_send`.
 //!
 //! # Which send to use
 //!
@@ -134,9 +141,9 @@
 //! | send through `&self`, from a server's shared state | [`shared`](Sender::shared) |
 //! | drop or refuse low-priority messages when the lane is full | [`MailboxSender::send_low`] with an [`Overflow`] |
 //!
-//! Give each producer a clone: a clone has a lane of its own, and shares nothing that would make it wait. A mailbox
-//! has the most common sends for both classes; the others are behind [`MailboxSender::high`] and
-//! [`MailboxSender::low`]:
+//! Give each producer a clone: a clone has a lane of its own, and shares nothing that would make it
+//! wait. A mailbox has the most common sends for both classes; the others are behind
+//! [`MailboxSender::high`] and [`MailboxSender::low`]:
 //!
 //! ```
 //! let (mut tx, mut rx) = lanemesh::mailbox::<&str, u64>(4, 64);
@@ -147,14 +154,14 @@
 //! assert_eq!(rx.low().try_recv(), Ok(1));
 //! ```
 //!
-//! A waiting sender is woken when about half of its capacity has been received, and at the latest when all has. So a
-//! receiver that takes a few messages and then stops leaves it waiting.
+//! A waiting sender is woken when about half of its capacity has been received, and at the latest
+//! when all has. So a receiver that takes a few messages and then stops leaves it waiting.
 //!
 //! # Several runtimes
 //!
-//! A channel belongs to no runtime: it stores the `Waker` of whoever waits, and calls it from the thread that sends,
-//! receives or closes. Sender and receiver may run in different runtimes, and a task may move from one to another
-//! between two polls.
+//! A channel belongs to no runtime: it stores the `Waker` of whoever waits, and calls it from the
+//! thread that sends, receives or closes. Sender and receiver may run in different runtimes, and a
+//! task may move from one to another between two polls.
 //!
 //! ```
 //! fn runtime() -> tokio::runtime::Runtime {
@@ -180,20 +187,21 @@
 //! sender.join().unwrap();
 //! ```
 //!
-//! A runtime that polls its tasks seldom, such as one that shares its thread with other work, delays its own
-//! messages only: nobody waits for a receiver except senders whose lanes are full.
+//! A runtime that polls its tasks seldom, such as one that shares its thread with other work,
+//! delays its own messages only: nobody waits for a receiver except senders whose lanes are full.
 //!
 //! # Memory
 //!
 //! A sender has no lane until it first sends. A lane starts without a ring; the first ring holds
-//! [16 messages](Builder::first_ring), and each full ring is followed by one of twice the size, up to the lane's
-//! capacity. A lane never shrinks while its sender lives. The lane of a dropped sender is reused by a new one, without
-//! its rings. All senders of a channel share the slots for occasional messages, at most 2 KiB, which the first
-//! message allocates.
+//! [16 messages](Builder::first_ring), and each full ring is followed by one of twice the size, up
+//! to the lane's capacity. A lane never shrinks while its sender lives. The lane of a dropped
+//! sender is reused by a new one, without its rings. All senders of a channel share the slots for
+//! occasional messages, at most 2 KiB, which the first message allocates.
 //!
-//! So the bound is the number of senders times the capacity times the size of a message, and what is really taken is
-//! what bursts have filled. For many producers that send little, choose a small first ring; for producers that must
-//! never allocate while they send, a first ring of the whole capacity:
+//! So the bound is the number of senders times the capacity times the size of a message, and what
+//! is really taken is what bursts have filled. For many producers that send little, choose a small
+//! first ring; for producers that must never allocate while they send, a first ring of the whole
+//! capacity:
 //!
 //! ```
 //! use lanemesh::Builder;
@@ -204,12 +212,13 @@
 //! busy.try_send(1).unwrap();
 //! ```
 //!
-//! Large messages are moved into the ring and out of it: box those that are much larger than a cache line.
+//! Large messages are moved into the ring and out of it: box those that are much larger than a
+//! cache line.
 //!
 //! # Coming from tokio's mpsc
 //!
-//! The names are the same where the meaning is. What differs most: the capacity counts per producer, not per channel;
-//! messages are ordered per producer only; and sends take `&mut self`.
+//! The names are the same where the meaning is. What differs most: the capacity counts per
+//! producer, not per channel; messages are ordered per producer only; and sends take `&mut self`.
 //!
 //! | `tokio::sync::mpsc` | here | what differs |
 //! |---|---|---|
@@ -249,8 +258,8 @@
 //! - `stream`: receivers implement `futures_core::Stream`.
 //! - `tracing`: events at level trace when lanes open and end, and when channels close.
 //! - `quanta`: queueing delay in the statistics.
-//! - `membarrier`: on Linux, once `register_membarrier` has been called, producers of busy lanes send without a memory
-//!   fence.
+//! - `membarrier`: on Linux, once `register_membarrier` has been called, producers of busy lanes
+//!   send without a memory fence.
 //!
 //! # What does not compile
 //!

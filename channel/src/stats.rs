@@ -1,28 +1,29 @@
-//! What a receiver can say of its channel: plain values, counted by the receiver itself or on rare paths.
+//! Statistics of a channel: plain values, counted by the receiver itself or on rare paths.
 
 #[cfg(feature = "quanta")]
 pub use crate::delay::DelayStats;
 
-/// Figures of one class of messages, copied out by `stats()`.
+/// Statistics of one class of messages, a copy made by `stats()`.
 ///
-/// All but `dropped`, `lanes_open` and `senders` are counted by the receiver as it goes, so that a send
-/// pays nothing for them.
+/// All except `dropped`, `lanes_open` and `senders` are counted by the receiver, so they add
+/// nothing to the cost of a send.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Producers alive.
+    /// Senders that exist, without weak ones.
     pub senders: usize,
-    /// Lanes open: of producers that have sent through a lane, and of dropped ones not yet drained.
+    /// Open lanes: of producers that have sent, and of dropped ones whose lanes are not drained
+    /// yet.
     pub lanes_open: usize,
-    /// Messages waiting now, in all lanes; a snapshot.
+    /// Messages in all lanes; a snapshot.
     pub depth: usize,
-    /// The most messages that the receiver has found waiting in one lane when it came to it.
+    /// The most messages that the receiver has found in a lane when it began to visit it.
     pub high_water: usize,
     /// Messages received so far.
     pub messages: u64,
-    /// Times that the receiver was woken from sleep and found something.
+    /// How often the receiver was woken from sleep and found something.
     pub wakeups: u64,
-    /// Messages dropped by senders because their lane was full, under [`Overflow::Drop`].
+    /// Messages that senders dropped because their lane was full, under [`Overflow::Drop`].
     ///
     /// [`Overflow::Drop`]: crate::Overflow::Drop
     pub dropped: u64,
@@ -31,7 +32,7 @@ pub struct Stats {
     pub delay: DelayStats,
 }
 
-/// Figures of both classes of a mailbox.
+/// Statistics of both classes of a mailbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MailboxStats {

@@ -1,24 +1,34 @@
-//! The word at the head of the ready list.
+//! The word at the head of the ready list: a lane or the receiver's sleep, and the claims of the
+//! open set of slots.
+//!
+//! ```text
+//!   63                                             7  6              1   0
+//!  +------------------------------------------------+-----------------+-----+
+//!  |  address of the lane on top (multiple of 128)  | claims, 0 to 63 | set |
+//!  +------------------------------------------------+-----------------+-----+
+//!    0: no lane, the receiver is awake
+//!    1: ARMED_FIRST   2: ARMED_SECOND   3: CLOSED
+//! ```
 
 use std::ptr::{self, NonNull};
 
 use super::{lane::Lane, shared_slots::Set};
 use crate::sync::wake_cell::WakerIndex;
 
-// The flags in the head, below the address of a lane, which is a multiple of 128.
-/// The second slot set is open, and not the first.
+// The bits below the address of a lane, which is a multiple of 128.
+/// Set if the second set of slots is open, clear if the first is.
 const SECOND_SET: usize = 1;
-/// Slots of the open set that are claimed.
+/// One claimed slot of the open set.
 const ONE_CLAIM: usize = 1 << 1;
 const CLAIMS: usize = 63 * ONE_CLAIM;
 const FLAGS: usize = (1 << 7) - 1;
 
-// In the place of a lane, where none can be: nothing is allocated at these addresses.
+// Values in place of a lane's address, where nothing is ever allocated.
 const ARMED_FIRST: usize = 1 << 7;
 const ARMED_SECOND: usize = 2 << 7;
 const CLOSED: usize = ARMED_FIRST | ARMED_SECOND;
 
-/// A value of the head.
+/// A value of the word.
 #[derive(Debug)]
 pub(super) struct Head<T>(pub(super) *mut Lane<T>);
 
@@ -31,14 +41,14 @@ impl<T> Clone for Head<T> {
 impl<T> Copy for Head<T> {}
 
 impl<T> Head<T> {
-    /// No lane, and a set of slots of which none is claimed, or none can be.
+    /// No lane, and the given set open with no claims, or shut: then no slot can be claimed.
     #[inline]
     pub(super) fn idle((set, shut): (Set, bool)) -> Self {
         let claims = usize::from(shut) * CLAIMS;
         Self(word(set as usize * SECOND_SET + claims))
     }
 
-    /// The receiver has closed the list.
+    /// The value of a list that the receiver has closed.
     #[inline]
     pub(super) fn closed() -> Self {
         Self(word(CLOSED))
@@ -50,14 +60,15 @@ impl<T> Head<T> {
         self.0.addr() & !SECOND_SET == 0
     }
 
-    /// Whether this differs from `idle` by more than being armed. It must not be closed.
+    /// Whether this differs from `idle` in more than being armed. Must not be called on a closed
+    /// head.
     #[inline]
     pub(super) fn differs_from_idle(self, idle: Self) -> bool {
         // A lane's address differs above the armed bits.
         (self.0.addr() ^ idle.0.addr()) & !(ARMED_FIRST | ARMED_SECOND) != 0
     }
 
-    /// The address of the lane on top, or what stands there for one.
+    /// The address of the lane on top, or the value in its place.
     #[inline]
     fn top(self) -> usize {
         self.0.addr() & !FLAGS
@@ -73,7 +84,7 @@ impl<T> Head<T> {
 
     #[inline]
     pub(super) fn armed(self) -> Option<WakerIndex> {
-        // As a quotient it is compared with small numbers.
+        // Dividing lets the compiler compare with 1 and 2.
         match self.0.addr() / ARMED_FIRST {
             1 => Some(WakerIndex::First),
             2 => Some(WakerIndex::Second),
@@ -100,7 +111,7 @@ impl<T> Head<T> {
         (self.0.addr() & CLAIMS) / ONE_CLAIM
     }
 
-    /// The same and awake.
+    /// The same value with the armed flag cleared.
     #[inline]
     pub(super) fn awake(self) -> Self {
         if self.top() <= CLOSED {
@@ -109,7 +120,7 @@ impl<T> Head<T> {
         self
     }
 
-    /// An idle head, armed.
+    /// An idle value with the armed flag set, naming the waker to wake.
     #[inline]
     pub(super) fn arming(self, slot: WakerIndex) -> Self {
         let flag = match slot {

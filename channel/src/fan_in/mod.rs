@@ -1,8 +1,10 @@
-//! What the producers and the receiver of one class share.
+//! What the producers and the receiver of one class share: the ready list, the shared slots,
+//! counts, and a pool of lanes.
 //!
-//! The first cache line is the ready list, written at every change between sleep and work; the second is
-//! read often and written never; the rest is for rare events. Lanes are not registered here: the receiver
-//! learns of one when it is put on the ready list.
+//! The first cache line holds the ready list, which is written whenever a lane or the receiver
+//! changes between idle and active; the second is read often and never written; the rest serves
+//! rare events. Lanes are not registered here: the receiver learns of a lane when it is pushed onto
+//! the ready list.
 
 mod head;
 pub(crate) mod lane;
@@ -23,7 +25,8 @@ use crate::{
     sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock, wake_all::WakeAll},
 };
 
-/// An event of the `tracing` feature, at level trace; nothing without it. ColdState paths only.
+/// Emits an event of the `tracing` feature at level trace, and nothing without it. Only for rare
+/// paths.
 macro_rules! trace {
     ($message:literal) => {
         #[cfg(feature = "tracing")]
@@ -31,7 +34,7 @@ macro_rules! trace {
     };
 }
 
-/// Lanes kept for the next producer when one has gone.
+/// Lanes kept for reuse after their producers were dropped.
 const POOL: usize = 32;
 
 #[repr(C, align(64))]
@@ -40,16 +43,16 @@ pub(crate) struct FanIn<T> {
     pub(crate) ready: ReadyList<T>,
     pub(crate) shared_slots: SharedSlots<T>,
     closed: AtomicBool,
-    /// The pool may have a lane.
+    /// A hint that `ColdState::pool` may hold a lane.
     has_pool: AtomicBool,
     pub(crate) config: Config,
     counts: Counts,
     cold: Mutex<Option<Box<ColdState<T>>>>,
 }
 
-/// What most channels never come to need.
+/// What most channels never need, allocated at first use.
 struct ColdState<T> {
-    /// Lanes of producers that have gone, as good as new.
+    /// Lanes of dropped producers, reset and ready for reuse; at most `POOL`.
     pool: Vec<Box<Lane<T>>>,
     close_waiters: CloseWaiters,
 }
@@ -78,7 +81,7 @@ struct CloseWaiters {
 }
 
 impl<T> FanIn<T> {
-    /// A fan-in with one sender, built where it is to stay.
+    /// A fan-in with one sender, constructed in place in its allocation.
     #[inline]
     pub(crate) fn shared(config: Config) -> Arc<Self> {
         #[cfg(loom)]
@@ -86,7 +89,8 @@ impl<T> FanIn<T> {
         #[cfg(not(loom))]
         {
             let place = Arc::into_raw(Arc::<Self>::new_uninit()).cast_mut();
-            // SAFETY: the place is for a fan-in, and nobody else knows it. Once written it holds one.
+            // SAFETY: the memory is laid out for a fan-in, and nobody else has the pointer. Once
+            // written, it holds one.
             unsafe {
                 (*place).write(Self::new(config));
                 Arc::from_raw(place.cast())
@@ -112,12 +116,12 @@ impl<T> FanIn<T> {
         }
     }
 
-    /// Sends a message by a shared slot; gives it back when none is free. With `notify` the receiver looks,
-    /// once it has taken the message, whether the producer waits for room.
+    /// Sends a message through a shared slot, or returns it if none is free. With `notify`, the
+    /// receiver that takes the message checks whether the producer waits for room.
     ///
     /// # Safety
     ///
-    /// `lane` must be the open lane of the caller, in this fan-in.
+    /// `lane` must be the caller's own open lane, in this fan-in.
     #[inline]
     pub(crate) unsafe fn try_shared_slot(
         &self,
@@ -130,7 +134,7 @@ impl<T> FanIn<T> {
         let Some(right) = self.ready.claim(self.shared_slots.limit()) else {
             return Err(message);
         };
-        // SAFETY: the right was won just now, from this list; the lane is the caller's.
+        // SAFETY: the claim was won just now, from this list; the lane is the caller's.
         unsafe { self.shared_slots.put(&right.claim, lane, notify, message) };
         history.sent_by_slot(&right.claim, right.alone);
         self.ready.wake_claimed(right);
@@ -139,19 +143,19 @@ impl<T> FanIn<T> {
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        // ORDERING: Acquire pairs with the Release in `set_closed`, for callers that then look at what
-        // the receiver left. A stale `false` is caught by the lane's or the list's own state.
+        // ORDERING: Acquire pairs with the Release in `set_closed`, for callers that then read what
+        // the receiver left. A stale `false` is caught by the state of the lane or of the list.
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Says that the channel is closed, to all who ask from now on.
+    /// Marks the channel as closed for `is_closed`.
     pub(crate) fn set_closed(&self) {
         trace!("closed by the receiver");
         // ORDERING: Release pairs with the Acquire in `is_closed`.
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Wakes the tasks that wait for the channel to close; it is closed by now.
+    /// Wakes the tasks that wait for the channel to close. The channel must be closed already.
     pub(crate) fn wake_close_waiters(&self) {
         let wakers = lock(&self.cold)
             .as_mut()
@@ -164,13 +168,14 @@ impl<T> FanIn<T> {
         all.done();
     }
 
-    /// Registers a task that waits for the channel to close under `key`, or under a new key that it
-    /// returns. `None` when the channel is closed.
+    /// Registers a task that waits for the channel to close, under `key` or under a new key, and
+    /// returns the key. `None` if the channel is closed.
     pub(crate) fn wait_closed(&self, key: Option<u64>, waker: &Waker) -> Option<u64> {
-        // Cloned before and dropped after the lock: both may run code of the executor.
+        // Cloned before the lock is taken and dropped after it is released: both may run code of
+        // the executor.
         let waker = waker.clone();
         let mut cold = lock(&self.cold);
-        // Looked at under the lock: whoever closes sets the flag before it takes the lock.
+        // Checked under the lock: whoever closes sets the flag before it takes the lock.
         if self.is_closed() {
             return None;
         }
@@ -192,11 +197,12 @@ impl<T> FanIn<T> {
         drop(waker);
     }
 
-    /// A lane for a producer that sends through one for the first time; `None` once the receiver has closed.
+    /// A lane for a producer that sends for the first time; `None` once the receiver has closed the
+    /// channel.
     ///
-    /// A lane that ends after the close may leave its name in a shared slot: a new one at the same address
-    /// would count that message as its own. (One that is opened in the very moment of the close may do so until the
-    /// receiver has taken it; nothing is sent by it.)
+    /// A lane that ends after the close may leave its id in a shared slot, and a new lane at the
+    /// same address would count that message as its own. (A lane opened at the very moment of the
+    /// close may do so until the receiver has taken the message; nothing is sent through it.)
     #[cold]
     pub(crate) fn open_lane(&self) -> Option<LaneTx<T>> {
         if self.is_closed() {
@@ -205,8 +211,9 @@ impl<T> FanIn<T> {
         trace!("lane opened");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_add(1, Ordering::Relaxed);
-        // A pool that somebody else has locked is passed by, so that nobody waits here.
-        // ORDERING: Relaxed; a hint, and the lock does the ordering. A model looks in any case, and has one state less.
+        // If somebody else has locked the pool, a new lane is made instead of waiting.
+        // ORDERING: Relaxed; a hint, and the lock does the ordering. A model always looks, which
+        // saves it a state.
         let pooled = if cfg!(loom) || self.has_pool.load(Ordering::Relaxed) {
             (self.cold.try_lock().ok()).and_then(|mut cold| cold.as_mut()?.pool.pop())
         } else {
@@ -215,13 +222,13 @@ impl<T> FanIn<T> {
         Some(LaneTx::new(pooled.unwrap_or_else(Lane::new)))
     }
 
-    /// Takes back a lane whose two halves are gone.
+    /// Puts a lane whose two halves were released into the pool, or frees it.
     #[cold]
     pub(crate) fn recycle(&self, lane: Box<Lane<T>>) {
         trace!("lane drained and recycled");
         // ORDERING: Relaxed; a count.
         self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
-        // After the last sender a lane is of use to nobody.
+        // Without senders nobody can reuse a lane.
         if self.senders() > 0
             && let Ok(mut cold) = self.cold.try_lock()
         {
@@ -241,9 +248,10 @@ impl<T> FanIn<T> {
         self.counts.senders.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds a sender if there is one; a channel without senders stays so.
+    /// Adds a sender if there is at least one; a channel whose last sender was dropped stays
+    /// without.
     pub(crate) fn try_add_sender(&self) -> bool {
-        // ORDERING: Relaxed; a count, and the exchange is enough to keep it.
+        // ORDERING: Relaxed; the exchange alone keeps the count right.
         let mut count = self.counts.senders.load(Ordering::Relaxed);
         while count > 0 {
             match self.counts.senders.compare_exchange_weak(
@@ -260,7 +268,7 @@ impl<T> FanIn<T> {
     }
 
     pub(crate) fn remove_sender(&self) {
-        // ORDERING: AcqRel: the last one sees what all others did, and hangs up after it.
+        // ORDERING: AcqRel: the last sender sees what all others did, and hangs up after it.
         if self.counts.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             trace!("last sender dropped");
             self.ready.hang_up();

@@ -1,10 +1,10 @@
-//! The ready list: what there is for the receiver, and the receiver's sleep, in one word.
+//! The ready list: which lanes have messages, and whether the receiver sleeps, in one word.
 //!
-//! An intrusive stack (Treiber's): a producer pushes a lane with one compare-and-swap, the receiver takes
-//! the whole stack with one swap, so there is no ABA and no window in which a stopped producer hides the
-//! lanes of others. Beside the lane on top the head has flags: *armed* (the receiver sleeps; whoever takes
-//! the flag down wakes it), *closed* (no push succeeds any more), and how many slots of the
-//! open slot set are claimed. This file does not look into lanes or slots.
+//! An intrusive Treiber stack: a producer pushes a lane with one compare-and-swap, the receiver
+//! takes the whole stack with one swap, so there is no ABA, and no window in which a stopped
+//! producer hides the lanes of others. Beside the lane on top, the head says whether the list is
+//! *armed* (the receiver sleeps; whoever clears the flag wakes it) or *closed* (every push fails),
+//! and how many slots of the open set are claimed. This file does not look into lanes or slots.
 
 use std::{ptr::NonNull, task::Waker};
 
@@ -25,39 +25,39 @@ use crate::sync::{
 #[repr(C)]
 pub(crate) struct ReadyList<T> {
     head: AtomicPtr<Lane<T>>,
-    /// The last sender has gone.
+    /// The last sender was dropped.
     hung_up: AtomicBool,
-    /// A producer has waited for room, or is about to.
+    /// Whether any producer has ever waited for room, or is about to.
     waiting: AtomicBool,
     wake: WakeCell,
 }
 
-/// What `arm` came to.
+/// The result of `arm`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arm {
     /// The next push wakes the waker.
     Armed,
-    /// There is something to take.
+    /// There is something to take: the receiver must not sleep.
     Ready,
-    /// Those who woke the receiver before are still reading its wakers: stay awake and try again.
+    /// Earlier wake-ups are still reading both wakers: stay awake and try again.
     Busy,
 }
 
-/// What the receiver got from the list.
+/// What the receiver took from the list.
 #[derive(Debug)]
 pub(crate) struct Taken<T> {
     pub(crate) chain: Chain<T>,
-    /// Slots of the set that was open that are claimed, unless it was shut.
+    /// Claimed slots of the set that was open; meaningless if it was shut.
     pub(crate) claimed: usize,
 }
 
-/// A slot that a producer has won. It must be filled, then rung.
+/// The right to fill one shared slot. It must be filled, then passed to `wake_claimed`.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Claim {
     pub(crate) claim: SlotIndex,
     wakes: Option<WakerIndex>,
-    /// Nothing else was there for a receiver that was awake.
+    /// The receiver was awake, and there was no lane and no other claim.
     pub(crate) alone: bool,
 }
 
@@ -71,7 +71,8 @@ impl<T> ReadyList<T> {
         }
     }
 
-    /// Replaces the head if it is still `old`; else says what it is. As a `mutant`, replaces it anyway.
+    /// Replaces the head if it is still `old`; otherwise returns what it is. As a `mutant`,
+    /// replaces it anyway.
     #[inline]
     fn replace(
         &self,
@@ -91,15 +92,15 @@ impl<T> ReadyList<T> {
             .map_err(Head)
     }
 
-    /// Wins a slot of the open set, of which `limit` may be claimed.
+    /// Claims a slot of the open set, unless `limit` are claimed already.
     #[inline]
     pub(crate) fn claim(&self, limit: usize) -> Option<Claim> {
         // ORDERING: Relaxed; the exchange below does the ordering.
         let mut head = Head(self.head.load(Ordering::Relaxed));
         while !head.is_closed() && head.claimed() < limit {
-            // ORDERING: Acquire pairs with the Release in `take`: the slots of the set are empty; and
-            // with that in `arm`, for the waker. Release keeps the order of this sender's earlier work
-            // for whoever takes the list.
+            // ORDERING: Acquire pairs with the Release in `take`: the slots of the set are empty;
+            // and with the Release in `arm`, for the waker. Release orders this sender's earlier
+            // work for whoever takes the list.
             let exchange = self.replace(
                 mutant("claim_exchange"),
                 head,
@@ -123,19 +124,19 @@ impl<T> ReadyList<T> {
         None
     }
 
-    /// Wakes the receiver if it slept when the slot was won, after the slot was filled.
+    /// Wakes the receiver if it slept when the slot was claimed. Called after the slot was filled.
     #[inline]
     pub(crate) fn wake_claimed(&self, right: Claim) {
         if let Some(slot) = right.wakes {
-            // SAFETY: the right was won by taking down the flag that named the slot.
+            // SAFETY: the claim cleared the flag that named the waker.
             unsafe { self.wake.wake(slot) };
         }
     }
 
-    /// Says that the last sender has gone, and wakes the receiver if it sleeps.
+    /// Records that the last sender was dropped, and wakes the receiver if it sleeps.
     pub(crate) fn hang_up(&self) {
-        // ORDERING: Release pairs with the Acquire in `is_hung_up`: all that any sender did is visible to
-        // the receiver that sees this.
+        // ORDERING: Release pairs with the Acquire in `is_hung_up`: all that any sender did is
+        // visible to the receiver that sees this.
         self.hung_up.store(true, Ordering::Release);
         // ORDERING: Relaxed; the exchange does the ordering.
         let mut head = Head(self.head.load(Ordering::Relaxed));
@@ -145,14 +146,14 @@ impl<T> ReadyList<T> {
             } else {
                 Ordering::AcqRel
             };
-            // An exchange also where it changes nothing: either the receiver arms after it, and then sees
-            // the flag, or this finds the receiver armed.
-            // ORDERING: Release pairs with the Acquire of `arm`, for the flag. Acquire for the waker, as
-            // in `push`.
+            // The exchange is made even if it changes nothing: either the receiver arms after it,
+            // and then sees the flag, or this finds the receiver armed.
+            // ORDERING: Release pairs with the Acquire of `arm`, for the flag. Acquire for the
+            // waker, as in `push`.
             match self.replace(false, head, head.awake(), release) {
                 Ok(_) => {
                     if let Some(slot) = head.armed() {
-                        // SAFETY: this exchange took down the flag that named the slot.
+                        // SAFETY: this exchange cleared the flag that named the waker.
                         unsafe { self.wake.wake(slot) };
                     }
                     return;
@@ -162,18 +163,18 @@ impl<T> ReadyList<T> {
         }
     }
 
-    /// Whether the last sender has gone: what there is now is all there will be.
+    /// Whether the last sender was dropped: no message will be added to those that are there.
     #[inline]
     pub(crate) fn is_hung_up(&self) -> bool {
         // ORDERING: Acquire pairs with the Release in `hang_up`.
         self.hung_up.load(Ordering::Acquire)
     }
 
-    /// A producer is about to wait for room. From now on the receiver looks at the lanes of those whose
-    /// messages it takes from shared slots.
+    /// Called by a producer that is about to wait for room. From then on the receiver checks the
+    /// lanes of those whose messages it takes from shared slots.
     pub(crate) fn expect_waiting(&self) {
-        // ORDERING: Relaxed; the fence with which the producer waits comes after, and pairs with the one
-        // that the receiver passes before it asks.
+        // ORDERING: Relaxed; the producer passes a fence after this and before it waits, which
+        // pairs with the one that the receiver passes before it calls `expects_waiting`.
         if !self.waiting.load(Ordering::Relaxed) {
             self.waiting.store(true, Ordering::Relaxed);
         }
@@ -186,16 +187,17 @@ impl<T> ReadyList<T> {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether `take` would bring something. Only the receiver calls this, and not after `close`.
+    /// Whether `take` would return anything. Only the receiver may call this, and not after
+    /// `close`.
     #[inline]
     pub(crate) fn has_news(&self, reader: &SlotReader) -> bool {
-        // ORDERING: Relaxed; a stale answer only delays, and whoever acts on a fresh one takes.
+        // ORDERING: Relaxed; a stale answer only delays, and `take` does the ordering.
         let head = Head(self.head.load(Ordering::Relaxed));
         head.differs_from_idle(Head::idle(reader.open()))
     }
 
-    /// Takes all that is in the list, and opens the other set of slots. Only the receiver calls this,
-    /// and not after `close`.
+    /// Takes everything in the list, and opens the other set of slots. Only the receiver may call
+    /// this, and not after `close`.
     #[inline]
     pub(crate) fn take(&self, reader: &mut SlotReader) -> Taken<T> {
         let order = if mutant("take_acquire") {
@@ -205,28 +207,29 @@ impl<T> ReadyList<T> {
         } else {
             Ordering::AcqRel
         };
-        // ORDERING: Acquire pairs with the Release of every push since the last take: each push is a
-        // read-modify-write, so all of them belong to one release sequence. Release: the slots of the set
-        // that this opens were emptied before the next producer's claim.
+        // ORDERING: Acquire pairs with the Release of every push since the last take: each push is
+        // a read-modify-write, so all of them belong to one release sequence. Release: the slots of
+        // the set that this opens were emptied before any producer's next claim.
         let taken = unpack(Head(self.head.swap(Head::idle(reader.next()).0, order)));
         reader.switch(taken.claimed);
         taken
     }
 
-    /// Lays the receiver to sleep, unless there is something to take.
+    /// Arms the head, so that the next push or claim wakes `waker`, unless there is something to
+    /// take.
     ///
     /// # Safety
     ///
-    /// Only the receiver may call this, after it has emptied and given up every lane and every slot, with
-    /// the open set not shut, and not after `close`.
+    /// Only the receiver may call this, after it has emptied every slot and given up every lane,
+    /// with the open set not shut, and not after `close`.
     #[inline]
     pub(crate) unsafe fn arm(&self, reader: &SlotReader, waker: &Waker) -> Arm {
         let idle = Head::idle(reader.open());
-        // ORDERING: Relaxed; only the receiver arms, so an armed head is its own store, and anything
-        // else is taken with Acquire.
+        // ORDERING: Relaxed; only the receiver arms, so an armed head is its own store, and any
+        // other value is followed by `take`, which acquires.
         let head = Head(self.head.load(Ordering::Relaxed));
         if let Some(slot) = head.armed() {
-            // SAFETY: the receiver prepared this slot when it armed.
+            // SAFETY: the receiver prepared this waker when it armed.
             if unsafe { self.wake.holds(slot, waker) } {
                 return Arm::Armed;
             }
@@ -246,9 +249,9 @@ impl<T> ReadyList<T> {
             self.head.store(armed.0, Ordering::Release);
             return Arm::Armed;
         }
-        // ORDERING: Release pairs with the Acquire of the exchange that takes the flag down: the waker
-        // and the empty slots. Acquire pairs with the Release in `hang_up`. A failure is followed by
-        // `take`.
+        // ORDERING: Release pairs with the Acquire of the exchange that clears the flag: the waker
+        // and the empty slots. Acquire pairs with the Release in `hang_up`. A failure is followed
+        // by `take`.
         match self.head.compare_exchange(
             idle.0,
             armed.0,
@@ -260,7 +263,8 @@ impl<T> ReadyList<T> {
             Ordering::Relaxed,
         ) {
             Ok(_) if self.is_hung_up() => {
-                // Nobody is left who would wake this receiver. If the one who hung up does, so be it.
+                // No sender is left to wake this receiver. If the last one is about to, that is
+                // harmless.
                 self.disarm(idle, slot);
                 Arm::Ready
             }
@@ -272,10 +276,10 @@ impl<T> ReadyList<T> {
         }
     }
 
-    /// Takes the receiver's own flag down. `false` when somebody was faster, and wakes.
+    /// Clears the receiver's own flag. `false` if a producer cleared it first, and wakes.
     fn disarm(&self, idle: Head<T>, slot: WakerIndex) -> bool {
-        // ORDERING: Relaxed; the flag is the receiver's own, an exchange keeps what the receiver released
-        // before, and on failure `take` follows.
+        // ORDERING: Relaxed; the flag is the receiver's own, the exchange continues the release
+        // sequence of what the receiver released before, and a failure is followed by `take`.
         let exchange = self.head.compare_exchange(
             idle.arming(slot).0,
             idle.0,
@@ -288,14 +292,15 @@ impl<T> ReadyList<T> {
         exchange.is_ok()
     }
 
-    /// Makes every later push fail, and takes what is there. Only the receiver calls this, once.
+    /// Makes every later push fail, and takes what is there. Only the receiver may call this, once.
     pub(crate) fn close(&self, reader: &mut SlotReader) -> Taken<T> {
-        // ORDERING: Acquire as in `take`; Release pairs with the Acquire of a push that finds *closed*.
+        // ORDERING: Acquire as in `take`; Release pairs with the Acquire of a push that finds
+        // *closed*.
         let head = Head(self.head.swap(Head::closed().0, Ordering::AcqRel));
         if let Some(slot) = head.armed() {
             self.wake.cancel(slot);
         }
-        // SAFETY: the receiver is here and awake, and the flag is down for good.
+        // SAFETY: the caller is the receiver, so it is awake, and the flag stays down from here on.
         unsafe { self.wake.clear() };
         let taken = unpack(head);
         reader.close(taken.claimed);
@@ -317,7 +322,8 @@ impl<T> ReadyQueue<T> for ReadyList<T> {
     #[inline]
     unsafe fn push(&self, lane: NonNull<Lane<T>>) -> Result<(), Closed> {
         // ORDERING: Acquire, for a head that is *closed*: what the receiver did before it closed is
-        // visible to the sender, which now owns the lane. A lane in the head is never looked into.
+        // visible to the sender, which now owns the lane. The lane in the head is never
+        // dereferenced here.
         let mut head = Head(self.head.load(Ordering::Acquire));
         loop {
             if head.is_closed() {
@@ -325,20 +331,22 @@ impl<T> ReadyQueue<T> for ReadyList<T> {
             }
             // SAFETY: the caller owns the lane's link until the exchange succeeds.
             unsafe { lane.as_ref() }.set_next(head.lane());
-            // A producer that stops here delays nobody: the list is whole before and after.
+            // A producer that stops here delays nobody: the list is consistent before and after the
+            // exchange.
             let release = if mutant("push_release") {
                 Ordering::Relaxed
             } else {
                 Ordering::AcqRel
             };
-            // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are written.
-            // Acquire, because the head may be *armed*: pairs with the Release in `arm`, for the waker.
+            // ORDERING: Release pairs with the Acquire of `take`: the lane and its message are
+            // written. Acquire, because the head may be *armed*: pairs with the Release in `arm`,
+            // for the waker.
             let exchange =
                 self.replace(mutant("push_exchange"), head, head.with_lane(lane), release);
             match exchange {
                 Ok(_) => {
                     if let Some(slot) = head.armed() {
-                        // SAFETY: this exchange took down the flag that named the slot.
+                        // SAFETY: this exchange cleared the flag that named the waker.
                         unsafe { self.wake.wake(slot) };
                     }
                     return Ok(());

@@ -5,28 +5,30 @@ use super::{
     shared_slots::{SharedSlots, SlotIndex},
 };
 
-/// Messages that a producer puts into one set, one after the other, before it takes to its lane.
+/// After so many messages in one set, each behind the one before, a producer uses its lane.
 #[cfg(not(loom))]
 const BURST: u8 = 16;
 #[cfg(loom)]
 const BURST: u8 = 2;
 
-/// Messages in a row that go by the slots to a receiver that is awake with nothing else to do.
+/// After so many messages in a row to a receiver that was awake with nothing else to do, a producer
+/// uses its lane.
 #[cfg(not(loom))]
 const STREAK: u8 = 8;
 #[cfg(loom)]
 const STREAK: u8 = 3;
 
-/// How a producer has fared with the slots of late, by which it chooses between them and its lane.
+/// What a producer's last sends met, from which it chooses between the shared slots and its lane.
 #[derive(Debug)]
 pub(crate) struct SendHistory {
-    /// Where the last message was put; `NONE` when there is none of this producer's in any slot.
+    /// The index of the slot of the last message; `NONE` if no slot holds a message of this
+    /// producer.
     last: u8,
-    /// Messages in a row that were put into one set, each behind the one before: meanwhile the receiver has
-    /// not come by.
+    /// Messages in a row that were put into one set, each behind the one before: the receiver has
+    /// not switched sets meanwhile.
     burst: u8,
-    /// Messages in a row that found the receiver awake with nothing else to do: it would linger over a
-    /// lane, and the ring is the cheaper way then.
+    /// Messages in a row that found the receiver awake with nothing else to do. It would linger
+    /// over a lane, whose ring is then the cheaper path.
     streak: u8,
 }
 
@@ -55,14 +57,14 @@ impl SendHistory {
         0
     }
 
-    /// Whether the next message should go by the lane, for it is cheaper for many.
+    /// Whether the next message should take the lane, which is cheaper for many messages.
     #[inline]
     pub(crate) fn prefers_lane(&self) -> bool {
         self.burst >= BURST || self.streak >= STREAK
     }
 
-    /// A message was put into the slot of `claim`; `alone` if the receiver was awake with nothing else to
-    /// do.
+    /// Records a message put into the slot `claim`; `alone` if the receiver was awake with nothing
+    /// else to do.
     #[inline]
     pub(crate) fn sent_by_slot(&mut self, claim: &SlotIndex, alone: bool) {
         let index = claim.index() as u8;
@@ -72,13 +74,13 @@ impl SendHistory {
         self.streak = if alone { self.streak + 1 } else { 0 };
     }
 
-    /// A message went by the lane.
+    /// Records a message sent through the lane.
     #[inline]
     pub(crate) fn sent_by_lane(&mut self) {
         (self.burst, self.streak) = (0, 0);
     }
 
-    /// The producer has to wait for room: its next message goes by the lane.
+    /// Records that the producer has to wait for room: its next message takes the lane.
     pub(crate) fn waited(&mut self) {
         self.streak = STREAK;
     }

@@ -1,10 +1,12 @@
-//! Slots in the shared part of the fan-in for messages of producers that send now and then.
+//! Slots for single messages, shared by all producers of a fan-in, for those that send only
+//! occasionally.
 //!
-//! A producer whose lane is empty wins a slot with the one compare-and-swap by which it would have listed
-//! the lane, writes its message there and touches no lane at all, so that sparse traffic of many producers
-//! stays within a few cache lines. The slots come in two sets: one is open to producers while the receiver
-//! empties the other. How many slots of the open set are claimed is counted in the head of the ready
-//! list, which decides who wins; this file keeps the messages, and what the receiver knows of them.
+//! A producer whose lane is empty claims a slot with the same single compare-and-swap that would
+//! have listed the lane, writes its message there and does not touch its lane, so that sparse
+//! traffic of many producers stays within a few cache lines. The slots come in two sets: one is
+//! open to producers while the receiver empties the other. The head of the ready list counts the
+//! claims of the open set, and so decides who wins; this file keeps the messages, and the
+//! receiver's view of the slots.
 
 use std::{
     mem::MaybeUninit,
@@ -18,17 +20,18 @@ use crate::{
     sync::{AtomicPtr, Ordering, UnsafeCell, mutant},
 };
 
-/// Slots of one set at most; the head of the ready list counts to 63, which is for a set that is shut.
+/// The most slots in a set. The head of the ready list can count to 63, which means that the set is
+/// shut.
 #[cfg(not(loom))]
 pub(crate) const MAX_SLOTS: usize = 62;
-/// Few, so that a model comes to the end of them.
+/// Few, so that a model can fill them.
 #[cfg(loom)]
 pub(crate) const MAX_SLOTS: usize = 2;
 
-/// Bytes that all slots together take at most, unless one message of each set is more.
+/// The most bytes that both sets take together, unless one slot of each takes more.
 const BYTES: usize = 2048;
 
-/// Which of the two sets.
+/// One of the two sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
     First = 0,
@@ -44,36 +47,38 @@ impl Set {
     }
 }
 
-/// In `owner`, beside a lane's address: whoever takes this message looks whether its producer waits.
+/// A bit beside the lane's address in `owner`: whoever takes this message checks whether its
+/// producer waits.
 const NOTIFY: usize = 1;
 
-/// One slot.
+/// A slot for one message.
 #[derive(Debug)]
 struct SharedSlot<T> {
-    /// The lane of the producer whose message is here, perhaps with `NOTIFY`; null when there is none.
+    /// The lane of the producer whose message is here, possibly with `NOTIFY`; null if the slot is
+    /// empty.
     owner: AtomicPtr<Lane<T>>,
     message: UnsafeCell<MaybeUninit<T>>,
-    /// When the message was put there.
+    /// When the message was written.
     stamp: Stamp,
 }
 
-/// All slots of a fan_in.
+/// All shared slots of a fan-in.
 #[derive(Debug)]
 pub(crate) struct SharedSlots<T> {
-    /// Slot `n` of a set beside slot `n` of the other: sparse traffic stays in front. Null until the
-    /// first message comes this way.
+    /// Slot `n` of one set lies beside slot `n` of the other, so that sparse traffic uses the first
+    /// few. Null until the first message needs a slot.
     slots: AtomicPtr<SharedSlot<T>>,
-    /// Slots of one set.
+    /// Slots per set; 0 turns shared slots off.
     limit: usize,
 }
 
-// SAFETY: a slot is written by the producer that won it and read by the receiver after, as `owner`
-// says; the message goes from one thread to the other, so it must be `Send`.
+// SAFETY: a slot is written by the producer that claimed it and read by the receiver afterwards, as
+// `owner` says; the message moves from one thread to the other, so it must be `Send`.
 unsafe impl<T: Send> Send for SharedSlots<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for SharedSlots<T> {}
 
-/// What the receiver has taken out of a slot.
+/// What the receiver took from a slot.
 #[derive(Debug)]
 pub(crate) struct Taken<'a, T> {
     pub(crate) message: T,
@@ -82,12 +87,13 @@ pub(crate) struct Taken<'a, T> {
         expect(dead_code, reason = "a stamp is nothing then")
     )]
     pub(crate) stamp: &'a Stamp,
-    /// The lane of the message's producer, which may be waiting for room. The producer, or else this class's
-    /// ready list, keeps it alive unless the channel is closed.
+    /// The lane of the message's producer, if the message is marked: the producer may be waiting
+    /// for room. The lane is kept alive by the producer or by this class's ready list, unless the
+    /// channel is closed.
     pub(crate) notify: Option<NonNull<Lane<T>>>,
 }
 
-/// A slot that a producer has won, for as long as it is the producer's or holds its message.
+/// Identifies a claimed slot, while it is the producer's or holds its message.
 #[derive(Debug)]
 pub(crate) struct SlotIndex {
     pub(crate) set: Set,
@@ -102,8 +108,8 @@ impl SlotIndex {
 }
 
 impl<T> SharedSlots<T> {
-    /// Room for `wanted` messages a set, or as many as the bounds allow, for producers that may have up to
-    /// `lane_capacity` messages waiting.
+    /// `wanted` slots per set, or fewer: as many as fit the bounds, and not more than
+    /// `lane_capacity`.
     pub(crate) fn new(wanted: usize, lane_capacity: usize) -> Self {
         let fit = (BYTES / 2 / size_of::<SharedSlot<T>>()).clamp(1, MAX_SLOTS);
         Self {
@@ -112,27 +118,27 @@ impl<T> SharedSlots<T> {
         }
     }
 
-    /// Slots of one set.
+    /// Slots per set.
     #[inline]
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// The slots, if there are any yet.
+    /// The slots; empty before `open`.
     #[inline]
     fn slots(&self) -> &[SharedSlot<T>] {
         // ORDERING: Acquire pairs with the Release in `allocate`.
         match NonNull::new(self.slots.load(Ordering::Acquire)) {
-            // SAFETY: `allocate` has made as many, which live as long as this.
+            // SAFETY: `allocate` has made `2 * limit` slots, which live as long as `self`.
             Some(first) => unsafe { slice::from_raw_parts(first.as_ptr(), 2 * self.limit) },
             None => &[],
         }
     }
 
-    /// Makes the slots, unless another producer is faster. To be called before a slot is claimed.
+    /// Allocates the slots if no producer has yet. Must be called before a slot is claimed.
     #[inline]
     pub(crate) fn open(&self) {
-        // ORDERING: Relaxed; who goes on to use the slots loads the pointer again.
+        // ORDERING: Relaxed; whoever uses the slots loads the pointer again, with Acquire.
         if self.slots.load(Ordering::Relaxed).is_null() {
             self.allocate();
         }
@@ -147,7 +153,8 @@ impl<T> SharedSlots<T> {
         };
         let slots: Box<[SharedSlot<T>]> = (0..2 * self.limit).map(slot).collect();
         let first = Box::into_raw(slots).cast();
-        // ORDERING: Release pairs with the Acquire in `slots`: they are all free.
+        // ORDERING: Release pairs with the Acquire in `slots`: all of them are initialised and
+        // empty.
         let exchange = self.slots.compare_exchange(
             ptr::null_mut(),
             first,
@@ -162,25 +169,25 @@ impl<T> SharedSlots<T> {
 
     /// # Safety
     ///
-    /// `first` must come from `allocate`, and nobody may use it any more.
+    /// `first` must come from `allocate`, and must not be used afterwards.
     unsafe fn free(&self, first: *mut SharedSlot<T>) {
         let slots = ptr::slice_from_raw_parts_mut(first, 2 * self.limit);
-        // SAFETY: a box of this length was made into the pointer.
+        // SAFETY: `allocate` made the pointer from a box of this length.
         drop(unsafe { Box::from_raw(slots) });
     }
 
-    /// Fills a slot with a message of the producer of `lane`. With `notify` the receiver looks, once it has taken
-    /// the message, whether that producer waits for room.
+    /// Fills a slot with a message of the producer of `lane`. With `notify`, the receiver that
+    /// takes the message checks whether that producer waits for room.
     ///
     /// # Safety
     ///
-    /// The caller must have won the claim from the ready list of the same fan-in, with at least Acquire, and
-    /// call this once for it. The lane must be open, and its own.
+    /// The caller must have won the claim from the ready list of the same fan-in, with at least
+    /// Acquire, and call this once per claim. The lane must be the caller's own, and open.
     #[inline]
     pub(crate) unsafe fn put(&self, claim: &SlotIndex, lane: LaneId<T>, notify: bool, message: T) {
         let slot = &self.slots()[claim.index()];
         slot.stamp.set();
-        // SAFETY: the caller alone may write here until the slot has an owner.
+        // SAFETY: only the claimant may write here until the slot has an owner.
         slot.message
             .with_mut(|cell| unsafe { (*cell).write(message) });
         let release = if mutant("slot_release") {
@@ -196,11 +203,13 @@ impl<T> SharedSlots<T> {
         slot.owner.store(owner, release);
     }
 
-    /// Messages of the producer of `lane` that the receiver has not taken. Exact if that producer asks.
+    /// Messages of the producer of `lane` that the receiver has not taken. Exact if that producer
+    /// asks.
     #[cold]
     pub(crate) fn count_of(&self, lane: LaneId<T>) -> usize {
         let lane = lane.get().as_ptr();
-        // ORDERING: Acquire pairs with the Release in `take`: what the caller does comes after.
+        // ORDERING: Acquire pairs with the Release in `take`: what the caller does next comes after
+        // the receiver's read.
         let owner =
             |slot: &SharedSlot<T>| slot.owner.load(Ordering::Acquire).map_addr(|a| a & !NOTIFY);
         self.slots()
@@ -209,7 +218,8 @@ impl<T> SharedSlots<T> {
             .count()
     }
 
-    /// Whether the slot of this index has a message of the producer of `lane`. Exact if that producer asks.
+    /// Whether the slot of this index has a message of the producer of `lane`. Exact if that
+    /// producer asks.
     #[inline]
     pub(super) fn is_owner(&self, lane: LaneId<T>, index: u8) -> bool {
         // ORDERING: Acquire as in `count_of`.
@@ -228,26 +238,27 @@ impl<T> SharedSlots<T> {
 }
 
 impl<T> SharedSlot<T> {
-    /// The lane of the producer whose message is here, perhaps with `NOTIFY`, if it is written.
+    /// The lane of the producer whose message is here, possibly with `NOTIFY`; `None` before it is
+    /// written.
     #[inline]
     fn owner(&self) -> Option<NonNull<Lane<T>>> {
         // ORDERING: Acquire pairs with the Release in `put`: the message is written.
         NonNull::new(self.owner.load(Ordering::Acquire))
     }
 
-    /// Takes the message out.
+    /// Takes the message.
     ///
     /// # Safety
     ///
-    /// Only the receiver may call this, after `owner` has said that this is the owner.
+    /// Only the receiver may call this, with what `owner` returned.
     #[inline]
     unsafe fn take(&self, owner: NonNull<Lane<T>>) -> Taken<'_, T> {
-        // SAFETY: the producer has written the message and given the slot to the receiver.
+        // SAFETY: the producer has written the message and passed the slot to the receiver.
         let message = self
             .message
             .with(|cell| unsafe { (*cell).assume_init_read() });
-        // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this slot comes
-        // by a claim, which acquires what the receiver released when it opened the set.
+        // ORDERING: Release pairs with the Acquire in `count_of`. The next producer of this slot
+        // gets it by a claim, which acquires what the receiver released when it opened the set.
         self.owner.store(ptr::null_mut(), Ordering::Release);
         let notifies = owner.addr().get() & NOTIFY != 0;
         let lane = NonNull::new(owner.as_ptr().map_addr(|a| a & !NOTIFY));
@@ -264,26 +275,26 @@ impl<T> Drop for SharedSlots<T> {
         // ORDERING: Relaxed; `&mut self` says that nobody else is here.
         let first = self.slots.load(Ordering::Relaxed);
         if !first.is_null() {
-            // SAFETY: nobody else is here. The receiver has taken what was in them.
+            // SAFETY: nobody else is here, and the receiver has taken all messages.
             unsafe { self.free(first) };
         }
     }
 }
 
-/// What the receiver knows of the slots.
+/// The receiver's view of the slots.
 #[derive(Debug)]
 pub(crate) struct SlotReader {
-    /// Slots of each set that were claimed and not yet emptied, a bit for each.
+    /// For each set, a bit for each slot that was claimed and not yet emptied.
     claimed: [u64; 2],
-    /// The set that producers claim from. Its claimed slots that are known here are from its turn before,
-    /// older than those of the other set.
+    /// The set that producers claim from. The claimed slots known here of that set date from when
+    /// it was open before, so they are older than those of the other set.
     open: Set,
-    /// None can be claimed before the next turn: a slot of the open set was not yet written when its turn
-    /// came.
+    /// The open set is shut: one of its slots had not been written when the set was to be opened,
+    /// so none can be claimed before the next switch.
     shut: bool,
 }
 
-/// A claimed slot that has a message.
+/// A claimed slot whose message has been written.
 struct Written<'a, T> {
     claim: SlotIndex,
     slot: &'a SharedSlot<T>,
@@ -310,14 +321,14 @@ impl SlotReader {
         self.shut
     }
 
-    /// The set to be opened next, and whether it must stay shut.
+    /// The set to open next, and whether it must be opened shut.
     #[inline]
     pub(crate) fn next(&self) -> (Set, bool) {
         let next = self.open.other();
         (next, self.claimed[next as usize] != 0)
     }
 
-    /// The open set was replaced by `next`, after `count` of its slots had been claimed.
+    /// Records that `next` was opened, after `count` slots of the set before it had been claimed.
     #[inline]
     pub(crate) fn switch(&mut self, count: usize) {
         let (next, shut) = self.next();
@@ -332,22 +343,22 @@ impl SlotReader {
         }
     }
 
-    /// The channel was closed, after `count` slots of the open set had been claimed.
+    /// Records that the channel was closed, after `count` slots of the open set had been claimed.
     pub(crate) fn close(&mut self, count: usize) {
         self.record_claims(count);
         if !self.shut {
-            // What is left of the other set is older.
+            // What is left of the other set is older, and so comes first.
             self.open = self.open.other();
         }
     }
 
-    /// Whether a claimed slot has not been emptied.
+    /// Whether a claimed slot has not been emptied yet.
     #[inline]
     pub(crate) fn has_claimed(&self) -> bool {
         self.claimed != [0; 2]
     }
 
-    /// A claimed slot whose message is written.
+    /// The first claimed slot whose message has been written.
     #[inline]
     fn written<'a, T>(&self, slots: &'a SharedSlots<T>) -> Option<Written<'a, T>> {
         if !self.has_claimed() {
@@ -369,12 +380,12 @@ impl SlotReader {
         None
     }
 
-    /// Whether one of the claimed slots is written.
+    /// Whether a claimed slot has been written.
     pub(crate) fn has_written<T>(&self, slots: &SharedSlots<T>) -> bool {
         self.written(slots).is_some()
     }
 
-    /// Takes one message out of the claimed slots, if one of them is written.
+    /// Takes one message from the claimed slots, if one of them has been written.
     ///
     /// # Safety
     ///

@@ -11,7 +11,8 @@ use crate::{
     receiver::{budget::CoopBudget, inbox::Inbox},
 };
 
-/// One class of a mailbox, borrowed from its receiver by [`MailboxReceiver::high`] or [`MailboxReceiver::low`].
+/// One class of a mailbox, borrowed from its receiver by [`MailboxReceiver::high`] or
+/// [`MailboxReceiver::low`].
 ///
 /// It receives from that class whatever waits in the other. Both classes count against one
 /// [budget](crate::Builder::budget).
@@ -43,8 +44,8 @@ impl<'a, T> ClassReceiver<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when this class is closed and
-    /// drained.
+    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when this class
+    /// is closed and drained.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         match self.inbox.try_next() {
@@ -78,8 +79,8 @@ impl<'a, T> ClassReceiver<'a, T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Waits for messages of this class, and appends up to `limit` of those that are there to `into`. Returns how
-    /// many: zero when the class is closed and drained, or `limit` is zero.
+    /// Waits for messages of this class, and appends up to `limit` of those that are there to
+    /// `into`. Returns how many: zero when the class is closed and drained, or `limit` is zero.
     ///
     /// # Cancel safety
     ///
@@ -88,8 +89,8 @@ impl<'a, T> ClassReceiver<'a, T> {
         poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
     }
 
-    /// Polls for a message of this class. With `Pending`, the waker of the last call is woken when there is one, or
-    /// the class closes.
+    /// Polls for a message of this class. With `Pending`, the waker of the last call is woken when
+    /// there is one, or the class closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.budget.poll(self.inbox, cx, Inbox::try_next, |_| 1)

@@ -1,4 +1,4 @@
-//! The two classes of a mailbox as its receiver looks at them: the high one first.
+//! The two classes of a mailbox as its receiver takes from them: high first.
 
 use std::task::Waker;
 
@@ -22,7 +22,8 @@ impl<High, Low> Classes<High, Low> {
             {
                 return Some(Message::High(message));
             }
-            // Many senders may have gone at once: their lanes are not given up all in one go.
+            // Many senders may have been dropped at once: do not release all of their lanes in one
+            // go.
             let mut patience = HIGH_LOOK_INTERVAL;
             if let Some(message) = self.low.try_next_within(&mut patience) {
                 return Some(Message::Low(message));

@@ -1,12 +1,12 @@
-//! The mailbox with two priorities: two fan-ins, a sender for both, and a receiver that looks at the high one
-//! first.
+//! The mailbox with two priorities: two fan-ins, a sender for both, and a receiver that takes from
+//! the high one first.
 
 pub(crate) mod class_receiver;
 mod classes;
 pub(crate) mod receiver;
 pub(crate) mod sender;
 
-/// Low-priority messages that a batch takes at most before it looks for high-priority ones again.
+/// The most low-priority messages that a batch takes before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;
 
 /// A message from a mailbox, with its priority.
@@ -24,18 +24,18 @@ pub enum Overflow {
     /// Waits for room.
     #[default]
     Wait,
-    /// Gives the message back as [`TrySendError::Full`](crate::TrySendError::Full).
+    /// Returns the message as [`TrySendError::Full`](crate::TrySendError::Full).
     Reject,
-    /// Drops the message that was to be sent, and counts it in [`Stats::dropped`].
+    /// Drops the new message, and counts it in [`Stats::dropped`].
     ///
     /// [`Stats::dropped`]: crate::Stats::dropped
     Drop,
 }
 
-/// What became of a message that `send_low` was given.
+/// What became of a message passed to `send_low`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// The receiver sees it, or drops it with the rest when it is dropped itself.
+    /// The receiver gets it, or drops it when it is dropped itself.
     Queued,
     /// It was dropped because the lane was full, under [`Overflow::Drop`].
     Dropped,

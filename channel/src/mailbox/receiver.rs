@@ -1,4 +1,4 @@
-//! Receiving from a mailbox: the high class first.
+//! Receiving from a mailbox, high priority first.
 
 use std::{
     fmt,
@@ -21,15 +21,17 @@ use crate::{
 
 /// The receiving side of a mailbox.
 ///
-/// A high-priority message whose send has returned before a receive begins is what that receive gives;
-/// a batch looks for them again at least every [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority messages. How many
-/// low-priority lanes are ready makes no difference. [`high`](Self::high) and [`low`](Self::low) receive from one
-/// class alone. Otherwise as [`Receiver`](crate::Receiver), also
-/// about the budget, which counts both classes.
+/// If a high-priority send has returned before a receive begins, that receive returns its message.
+/// A batch looks for high-priority messages again at least every
+/// [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority ones. The number of low-priority
+/// lanes that are ready makes no difference.
+///
+/// [`high`](Self::high) and [`low`](Self::low) receive from one class alone. In all else this is
+/// like [`Receiver`](crate::Receiver); both classes count against one budget.
 pub struct MailboxReceiver<High, Low> {
     classes: Classes<High, Low>,
     budget: CoopBudget,
-    /// What new senders do when their low lane is full.
+    /// Given to senders made by `weak_sender`.
     overflow: Overflow,
 }
 
@@ -62,12 +64,12 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    /// Takes a message if one is there, of high priority first.
+    /// Takes a message if there is one, high priority first.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when the mailbox is
-    /// closed, or all senders are gone, and all messages have been taken.
+    /// [`TryRecvError::Empty`] if there is none now, and [`TryRecvError::Closed`] if the mailbox is
+    /// closed or all senders were dropped, and all messages have been received.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Message<High, Low>, TryRecvError> {
         match self.classes.try_next() {
@@ -76,14 +78,14 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    /// Takes up to `limit` messages to the end of `into`, and says how many.
+    /// Appends up to `limit` messages to `into`, and returns how many.
     ///
     /// High-priority messages go first, and are looked for again at least every
     /// [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority ones.
     ///
     /// # Errors
     ///
-    /// As [`try_recv`](Self::try_recv), when there is none and `limit` is not zero.
+    /// As [`try_recv`](Self::try_recv), if there is none and `limit` is not zero.
     pub fn try_recv_many(
         &mut self,
         into: &mut Vec<Message<High, Low>>,
@@ -95,11 +97,11 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    /// Waits for a message. `None` when the mailbox is closed, or all senders are gone, and all messages
-    /// have been taken.
+    /// Waits for a message. `None` if the mailbox is closed or all senders were dropped, and all
+    /// messages have been received.
     ///
-    /// One poll may return `Pending` although there is a message, when the [budget](crate::Builder::budget) is
-    /// spent; [`try_recv`](Self::try_recv) has none.
+    /// One poll may return `Pending` although there is a message, when the
+    /// [budget](crate::Builder::budget) is spent; [`try_recv`](Self::try_recv) has none.
     ///
     /// # Cancel safety
     ///
@@ -110,8 +112,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
     }
 
     /// Waits for messages, and takes up to `limit` of those that are there as
-    /// [`try_recv_many`](Self::try_recv_many) does. Says how many: zero when the mailbox is closed and
-    /// drained, or `limit` is zero.
+    /// [`try_recv_many`](Self::try_recv_many) does. Returns how many: zero if the mailbox is closed
+    /// and drained, or if `limit` is zero.
     ///
     /// # Cancel safety
     ///
@@ -120,8 +122,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
         poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
     }
 
-    /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or the
-    /// mailbox closes; at once if only the [budget](crate::Builder::budget) is spent.
+    /// Polls for a message. After `Pending`, the waker of the last call is woken when there is one,
+    /// or when the mailbox closes; at once if only the [budget](crate::Builder::budget) is spent.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<High, Low>>> {
         self.budget
@@ -143,8 +145,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
         })
     }
 
-    /// Waits until a message is there, without taking it: `true`; or until the mailbox is closed and
-    /// drained: `false`.
+    /// Waits until there is a message, and leaves it in the mailbox: `true`; or until the mailbox
+    /// is closed and drained: `false`.
     ///
     /// # Cancel safety
     ///
@@ -162,25 +164,25 @@ impl<High, Low> MailboxReceiver<High, Low> {
         found.map(|found| found.is_some())
     }
 
-    /// The high class alone.
+    /// Receives from the high class alone.
     #[inline]
     pub fn high(&mut self) -> ClassReceiver<'_, High> {
         ClassReceiver::new(&mut self.classes.high, &mut self.budget)
     }
 
-    /// The low class alone, whatever waits in the high class.
+    /// Receives from the low class alone, whatever waits in the high class.
     #[inline]
     pub fn low(&mut self) -> ClassReceiver<'_, Low> {
         ClassReceiver::new(&mut self.classes.low, &mut self.budget)
     }
 
-    /// Whether a high-priority message is there; a snapshot.
+    /// Whether there is a high-priority message; a snapshot.
     pub fn has_high(&self) -> bool {
         self.classes.high.may_have_next() && self.classes.high.len() > 0
     }
 
-    /// Waits for a message, blocking the thread. `None` when the mailbox is closed, or all senders are
-    /// gone, and all messages have been taken.
+    /// Waits for a message, blocking the thread. `None` if the mailbox is closed or all senders
+    /// were dropped, and all messages have been received.
     pub fn blocking_recv(&mut self) -> Option<Message<High, Low>> {
         self.recv_until(None).ok()
     }
@@ -189,8 +191,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// # Errors
     ///
-    /// [`RecvTimeoutError::Timeout`] when none came in time, and [`RecvTimeoutError::Closed`] when the
-    /// mailbox is closed and drained.
+    /// [`RecvTimeoutError::Timeout`] if no message came in time, and [`RecvTimeoutError::Closed`]
+    /// if the mailbox is closed and drained.
     pub fn recv_timeout(
         &mut self,
         timeout: Duration,
@@ -214,8 +216,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
         )
     }
 
-    /// Closes the mailbox: every later send fails and gives its message back. Those accepted before can
-    /// still be received; then `recv` says `None`.
+    /// Closes the mailbox: every later send fails and returns its message. Messages accepted before
+    /// can still be received; then `recv` returns `None`.
     pub fn close(&mut self) {
         let mut all = WakeAll::default();
         all.run(|| self.classes.high.close());
@@ -223,8 +225,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
         all.done();
     }
 
-    /// Whether the mailbox is closed to new messages: by [`close`](Self::close), or because all senders
-    /// are gone. Messages may still be there.
+    /// Whether the mailbox is closed to new messages: by [`close`](Self::close), or because all
+    /// senders were dropped. There may still be messages in it.
     pub fn is_closed(&self) -> bool {
         self.classes.high.is_closed() && self.classes.low.is_closed()
     }
@@ -234,17 +236,19 @@ impl<High, Low> MailboxReceiver<High, Low> {
         self.len() == 0
     }
 
-    /// Messages in all lanes together; a snapshot. Costs a look at every lane that has messages.
+    /// The number of messages in all lanes; a snapshot. Visits each lane that has messages.
     pub fn len(&self) -> usize {
         self.classes.high.len() + self.classes.low.len()
     }
 
-    /// Senders of low-priority messages alive, each of them a producer.
+    /// The number of senders of low-priority messages, each of which is a producer. Weak senders
+    /// are not counted.
     pub fn sender_count(&self) -> usize {
         self.classes.low.fan_in().senders()
     }
 
-    /// A handle that makes senders for as long as there is one, and does not keep the mailbox open.
+    /// A handle that makes senders as long as at least one exists, and does not keep the mailbox
+    /// open.
     ///
     /// # Examples
     ///
@@ -263,7 +267,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    /// Figures of both classes, copied out.
+    /// A copy of the statistics of both classes.
     pub fn stats(&self) -> MailboxStats {
         MailboxStats {
             high: self.classes.high.stats(),
@@ -271,12 +275,13 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    /// Messages until the mailbox is closed and drained, blocking the thread for each.
+    /// Iterates over messages until the mailbox is closed and drained, blocking the thread for
+    /// each.
     pub fn iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
         std::iter::from_fn(|| self.blocking_recv())
     }
 
-    /// Messages that are there; ends when there is none.
+    /// Iterates over the messages that are there, without waiting.
     pub fn try_iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
         std::iter::from_fn(|| self.try_recv().ok())
     }

@@ -12,9 +12,9 @@ use crate::{
 
 /// The sending side of a mailbox. Each clone is a producer with two lanes of its own.
 ///
-/// A sender keeps the order of its messages within a class. There is no order between the classes, nor
-/// between senders. The methods here are those that are used most; all that [`Sender`] has (permits, timeouts,
-/// batches) is behind [`high`](Self::high) and [`low`](Self::low), for each class.
+/// A sender keeps the order of its messages within a class. There is no order between the classes,
+/// nor between senders. The methods here are the most common; all that [`Sender`] has (permits,
+/// timeouts, batches) is behind [`high`](Self::high) and [`low`](Self::low).
 pub struct MailboxSender<High, Low> {
     pub(super) high: Sender<High>,
     pub(super) low: Sender<Low>,
@@ -22,7 +22,7 @@ pub struct MailboxSender<High, Low> {
 }
 
 impl<High, Low> MailboxSender<High, Low> {
-    /// The first sender of both fan-ins, which has been counted.
+    /// The first sender of both fan-ins, which have counted it already.
     #[inline(always)]
     pub(crate) fn first(high: Arc<FanIn<High>>, low: Arc<FanIn<Low>>, overflow: Overflow) -> Self {
         Self {
@@ -60,7 +60,8 @@ impl<High, Low> MailboxSender<High, Low> {
     ///
     /// # Cancel safety
     ///
-    /// As [`Sender::send`]: a message whose future is dropped was not sent and is dropped.
+    /// As [`Sender::send`]: if the future is dropped, the message was not sent and is dropped with
+    /// it.
     pub async fn send_high(&mut self, message: High) -> Result<(), SendError<High>> {
         self.high.send(message).await
     }
@@ -84,16 +85,18 @@ impl<High, Low> MailboxSender<High, Low> {
         self.low.try_send(message)
     }
 
-    /// Sends a low-priority message; when the lane is full, does what this sender's [`Overflow`] says.
+    /// Sends a low-priority message; if the lane is full, does what this sender's [`Overflow`]
+    /// says.
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Closed`] when the channel is closed, and [`TrySendError::Full`] when the lane is
+    /// [`TrySendError::Closed`] if the channel is closed, and [`TrySendError::Full`] if the lane is
     /// full under [`Overflow::Reject`], both with the message.
     ///
     /// # Cancel safety
     ///
-    /// As [`Sender::send`]: a message whose future is dropped was not sent and is dropped.
+    /// As [`Sender::send`]: if the future is dropped, the message was not sent and is dropped with
+    /// it.
     pub async fn send_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
         match self.overflow {
             Overflow::Wait => self.low.send(message).await.map_err(TrySendError::from),
@@ -105,7 +108,7 @@ impl<High, Low> MailboxSender<High, Low> {
         .map(|()| Sent::Queued)
     }
 
-    /// Sends a low-priority message, blocking the thread while the lane is full; under
+    /// Sends a low-priority message, blocking the thread while the lane is full. Under
     /// [`Overflow::Reject`] and [`Overflow::Drop`] it does not wait.
     ///
     /// # Errors
@@ -119,7 +122,7 @@ impl<High, Low> MailboxSender<High, Low> {
         .map(|()| Sent::Queued)
     }
 
-    /// Sends without waiting, under a policy that says what to do instead.
+    /// Sends without waiting; if the lane is full, does what the policy says.
     fn offer_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
         match self.low.try_send(message) {
             Ok(()) => Ok(Sent::Queued),
@@ -132,7 +135,7 @@ impl<High, Low> MailboxSender<High, Low> {
         }
     }
 
-    /// What this sender does when its low lane is full. Clones made later inherit it.
+    /// Sets what this sender does when its low lane is full. Later clones inherit it.
     pub fn set_low_overflow(&mut self, overflow: Overflow) {
         self.overflow = overflow;
     }
@@ -151,13 +154,13 @@ impl<High, Low> MailboxSender<High, Low> {
         self.low.closed().await;
     }
 
-    /// Whether the receiver has closed the mailbox or is gone.
+    /// Whether the receiver has closed the mailbox or was dropped.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.low.is_closed()
     }
 
-    /// Messages of this sender in both classes that the receiver has not taken.
+    /// The number of this sender's messages in both classes that the receiver has not taken.
     pub fn len(&self) -> usize {
         self.high.len() + self.low.len()
     }
@@ -181,7 +184,7 @@ impl<High, Low> MailboxSender<High, Low> {
         }
     }
 
-    /// This producer, to be used through `&self`: each of its lanes behind a short lock of its own.
+    /// Turns this producer into one for `&self`: each of its lanes behind a short lock of its own.
     pub fn shared(self) -> SharedMailboxSender<High, Low> {
         let Self {
             high,
@@ -196,7 +199,7 @@ impl<High, Low> MailboxSender<High, Low> {
     }
 }
 
-/// Another producer, with two lanes of its own.
+/// Makes another producer, with two lanes of its own.
 impl<High, Low> Clone for MailboxSender<High, Low> {
     fn clone(&self) -> Self {
         Self {
@@ -225,7 +228,7 @@ pub struct WeakMailboxSender<High, Low> {
 }
 
 impl<High, Low> WeakMailboxSender<High, Low> {
-    /// A new producer, or `None` when the last sender of either class has been dropped.
+    /// Makes a new producer; `None` if the last sender of either class was dropped.
     pub fn upgrade(&self) -> Option<MailboxSender<High, Low>> {
         Some(MailboxSender {
             high: self.high.upgrade()?,
@@ -315,7 +318,7 @@ impl<High, Low> SharedMailboxSender<High, Low> {
         self.low.send(message).await
     }
 
-    /// Whether the receiver has closed the mailbox or is gone.
+    /// Whether the receiver has closed the mailbox or was dropped.
     pub fn is_closed(&self) -> bool {
         self.low.is_closed()
     }
@@ -330,7 +333,7 @@ impl<High, Low> SharedMailboxSender<High, Low> {
     }
 }
 
-/// Another producer, with two lanes of its own.
+/// Makes another producer, with two lanes of its own.
 impl<High, Low> Clone for SharedMailboxSender<High, Low> {
     fn clone(&self) -> Self {
         self.sender().shared()

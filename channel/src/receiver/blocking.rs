@@ -8,8 +8,8 @@ use std::{
 use super::standoff::Standoff;
 use crate::{error::RecvTimeoutError, sync::park};
 
-/// Receives from `from`, parking the thread when `attempt` gives nothing; `poll` says `None` when there will be
-/// nothing.
+/// Receives from `from`, parking the thread while `attempt` returns nothing; `poll` returns `None`
+/// if nothing will come.
 pub(crate) fn recv_blocking<S, R>(
     from: &mut S,
     deadline: Option<Instant>,
@@ -20,7 +20,7 @@ pub(crate) fn recv_blocking<S, R>(
     let mut own = *standoff(from);
     let spun = own.spin(|| attempt(from)).map(Some);
     let received = spun.or_else(|| park::block_on(deadline, |cx| poll(from, cx)));
-    // What the polls of a parked thread have learnt is of a task's ways.
+    // Polling while parked tuned this for tasks; restore the thread's own state.
     *standoff(from) = own;
     match received {
         Some(Some(message)) => Ok(message),

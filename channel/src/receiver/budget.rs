@@ -1,5 +1,5 @@
-//! The cooperative budget of an async receiver: how much it gives before it lets its executor run others, and when it goes to
-//! sleep.
+//! The cooperative budget of an async receiver: how many messages it returns before it yields to
+//! its executor.
 
 use std::{
     task::{Context, Poll, Waker},
@@ -12,20 +12,20 @@ use super::{
 };
 use crate::sync::clock;
 
-/// Messages without a pause, if they are slow.
+/// Messages before a yield, however slow they are.
 const MIN_MESSAGES: usize = 128;
-/// Messages without a pause at most, if they are quick.
+/// Messages before a yield at most, however quick they are.
 const MAX_MESSAGES: usize = 4096;
-/// How long a receiver of quick messages goes on without a pause, once it has begun to look at the clock.
+/// How long a receiver goes on after its first look at the clock, if its messages are quick.
 const TIME_SLICE: Duration = Duration::from_micros(50);
 
-/// What a receiver takes messages from, of one class or of two.
+/// What a receiver takes messages from: one class or two.
 pub(crate) trait Source {
-    /// Lays the receiver to sleep, after it has found nothing.
+    /// Puts the receiver to sleep, after it has found nothing.
     fn sleep(&mut self, waker: &Waker) -> Sleep;
     /// Whether the receiver lingers over an empty lane, after it has found nothing.
     fn lingers(&self) -> bool;
-    /// Whether something has come to that lane.
+    /// Whether a message has come to that lane.
     fn has_lingered_for(&self) -> bool;
 }
 
@@ -49,20 +49,21 @@ impl<T> Source for Inbox<T> {
 #[derive(Debug)]
 pub(crate) struct CoopBudget {
     limit: Limit,
-    /// Messages until the receiver pauses, or looks at the clock.
+    /// Messages until the receiver yields or looks at the clock.
     left: usize,
     pub(crate) standoff: Standoff,
 }
 
 #[derive(Debug)]
 enum Limit {
-    /// As many messages as that.
+    /// Exactly so many messages.
     Messages(usize),
-    /// [`MIN_MESSAGES`] messages, or as many up to [`MAX_MESSAGES`] as are handled within [`TIME_SLICE`].
+    /// [`MIN_MESSAGES`] messages, or up to [`MAX_MESSAGES`] if they are handled within
+    /// [`TIME_SLICE`].
     Time { clock: Option<Clock> },
 }
 
-/// What a receiver that has not paused for half of [`MIN_MESSAGES`] knows of its speed.
+/// The speed of a receiver that has returned at least half of [`MIN_MESSAGES`] without a pause.
 #[derive(Debug)]
 struct Clock {
     since: Instant,
@@ -78,7 +79,7 @@ impl Limit {
         }
     }
 
-    /// What may be given before the next look.
+    /// The number of messages before the first look at the clock.
     fn first(&self) -> usize {
         match self {
             Self::Messages(count) => *count,
@@ -86,7 +87,7 @@ impl Limit {
         }
     }
 
-    /// What may be given on top of all that was; zero when it is time to pause.
+    /// How many more messages may be returned; zero if it is time to yield.
     fn extend(&mut self) -> usize {
         let Self::Time { clock } = self else { return 0 };
         let now = Instant::now();
@@ -97,7 +98,7 @@ impl Limit {
             });
             return MIN_MESSAGES / 2;
         };
-        // As many again will take as long again.
+        // Assume that the next batch takes as long as this one.
         let quick =
             2 * now.duration_since(clock.since) <= TIME_SLICE && 2 * clock.given <= MAX_MESSAGES;
         let more = if quick { clock.given } else { 0 };
@@ -118,7 +119,7 @@ impl CoopBudget {
         }
     }
 
-    /// The task is going to pause: the budget is whole again.
+    /// Restores the whole budget, because the task pauses.
     #[inline]
     pub(crate) fn reset(&mut self) {
         self.left = self.limit.first();
@@ -127,7 +128,7 @@ impl CoopBudget {
         }
     }
 
-    /// Whether the budget has something left; if not, wakes the task for its next turn.
+    /// Whether some budget is left; if not, wakes the task, so that it is polled again.
     #[cold]
     fn extend_or_yield(&mut self, cx: &mut Context<'_>) -> bool {
         self.left = self.limit.extend();
@@ -139,8 +140,8 @@ impl CoopBudget {
         false
     }
 
-    /// Polls `source` with `take`; `weigh` says for how many messages it counts. `None` when the source is closed
-    /// and drained.
+    /// Polls `source` with `take`; `weigh` returns how many messages the result counts for. `None`
+    /// if the source is closed and drained.
     #[inline]
     pub(crate) fn poll<S: Source, R>(
         &mut self,
@@ -168,9 +169,9 @@ impl CoopBudget {
                 Sleep::Closed => return Poll::Ready(None),
                 Sleep::Asleep => break,
                 Sleep::Busy => {
-                    // Polled again soon.
+                    // Ask to be polled again soon.
                     cx.waker().wake_by_ref();
-                    // A model must be told that it is another thread's turn.
+                    // A model must be told to let another thread run.
                     #[cfg(loom)]
                     crate::sync::yield_now();
                     break;
@@ -181,8 +182,8 @@ impl CoopBudget {
         Poll::Pending
     }
 
-    /// Polls `source` with `take`, which appends messages somewhere and returns how many: zero when the source is
-    /// closed and drained.
+    /// Polls `source` with `take`, which appends messages to some vector and returns how many: zero
+    /// if the source is closed and drained.
     #[inline]
     pub(crate) fn poll_many<S: Source>(
         &mut self,

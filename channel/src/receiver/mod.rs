@@ -23,12 +23,13 @@ use crate::{
 
 /// The receiving side of a channel.
 ///
-/// It takes turns among the lanes that have messages; lanes without cost nothing. The async methods give
-/// at most a [budget](crate::Builder::budget) of messages without a pause, then yield to the executor
-/// once, so that a channel that is never empty does not keep other tasks from running; a batch counts with
-/// all its messages, but is not cut. A receiver that has emptied the lane of a steady producer may
-/// look again after some 300 ns instead of going to sleep, for as long as that pays. The blocking
-/// methods spin for a moment before they park the thread, and must not be called from async code.
+/// It visits the lanes that have messages in turn; idle lanes cost nothing. The async methods
+/// return at most a [budget](crate::Builder::budget) of messages without a pause, then yield to the
+/// executor once, so that a channel that is never empty does not keep other tasks from running. A
+/// batch counts with all of its messages, but is not cut short. A receiver that has emptied the
+/// lane of a steady producer may look again after about 300 ns instead of going to sleep, for as
+/// long as that pays. The blocking methods spin for a moment before they park the thread, and must
+/// not be called in async code.
 ///
 /// Dropping the receiver closes the channel and drops all messages in it.
 pub struct Receiver<T> {
@@ -45,12 +46,12 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes a message if one is there.
+    /// Takes a message if there is one.
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] when there is none now, and [`TryRecvError::Closed`] when the channel is
-    /// closed, or all senders are gone, and all messages have been taken.
+    /// [`TryRecvError::Empty`] if there is none now, and [`TryRecvError::Closed`] if the channel is
+    /// closed or all senders were dropped, and all messages have been received.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         match self.inbox.try_next() {
@@ -59,11 +60,11 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes up to `limit` messages to the end of `into`, and says how many.
+    /// Appends up to `limit` messages to `into`, and returns how many.
     ///
     /// # Errors
     ///
-    /// As [`try_recv`](Self::try_recv), when there is none and `limit` is not zero.
+    /// As [`try_recv`](Self::try_recv), if there is none and `limit` is not zero.
     pub fn try_recv_many(
         &mut self,
         into: &mut Vec<T>,
@@ -75,11 +76,11 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Waits for a message. `None` when the channel is closed, or all senders are gone, and all messages
-    /// have been taken.
+    /// Waits for a message. `None` if the channel is closed or all senders were dropped, and all
+    /// messages have been received.
     ///
-    /// One poll may return `Pending` although there is a message, when the [budget](crate::Builder::budget) is
-    /// spent; [`try_recv`](Self::try_recv) has none.
+    /// One poll may return `Pending` although there is a message, when the
+    /// [budget](crate::Builder::budget) is spent; [`try_recv`](Self::try_recv) has none.
     ///
     /// # Cancel safety
     ///
@@ -89,8 +90,8 @@ impl<T> Receiver<T> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Waits for messages, and takes up to `limit` of those that are there to the end of `into`. Says
-    /// how many: zero when the channel is closed and drained, or `limit` is zero.
+    /// Waits for messages, and appends up to `limit` of those that are there to `into`. Returns how
+    /// many: zero if the channel is closed and drained, or if `limit` is zero.
     ///
     /// # Cancel safety
     ///
@@ -99,8 +100,8 @@ impl<T> Receiver<T> {
         poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
     }
 
-    /// Polls for a message. With `Pending`, the waker of the last call is woken when there is one, or
-    /// the channel closes; at once if only the [budget](crate::Builder::budget) is spent.
+    /// Polls for a message. After `Pending`, the waker of the last call is woken when there is one,
+    /// or when the channel closes; at once if only the [budget](crate::Builder::budget) is spent.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.budget
@@ -122,8 +123,8 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Waits until a message is there, without taking it: `true`; or until the channel is closed and
-    /// drained: `false`.
+    /// Waits until there is a message, and leaves it in the channel: `true`; or until the channel
+    /// is closed and drained: `false`.
     ///
     /// # Cancel safety
     ///
@@ -139,21 +140,21 @@ impl<T> Receiver<T> {
         found.map(|found| found.is_some())
     }
 
-    /// Waits for a message, blocking the thread. `None` when the channel is closed, or all senders are
-    /// gone, and all messages have been taken.
+    /// Waits for a message, blocking the thread. `None` if the channel is closed or all senders
+    /// were dropped, and all messages have been received.
     pub fn blocking_recv(&mut self) -> Option<T> {
         self.recv_until(None).ok()
     }
 
     /// Waits for a message, blocking the thread for at most `timeout`.
     ///
-    /// This is the blocking form. In a task, put the executor's own timeout around [`recv`](Self::recv),
-    /// which loses nothing when it is dropped.
+    /// In a task, put the executor's own timeout around [`recv`](Self::recv) instead: it loses
+    /// nothing when it is dropped.
     ///
     /// # Errors
     ///
-    /// [`RecvTimeoutError::Timeout`] when none came in time, and [`RecvTimeoutError::Closed`] when the
-    /// channel is closed and drained.
+    /// [`RecvTimeoutError::Timeout`] if no message came in time, and [`RecvTimeoutError::Closed`]
+    /// if the channel is closed and drained.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         self.recv_until(Instant::now().checked_add(timeout))
     }
@@ -171,14 +172,14 @@ impl<T> Receiver<T> {
         )
     }
 
-    /// Closes the channel: every later send fails and gives its message back. Those accepted before can
-    /// still be received; then `recv` says `None`.
+    /// Closes the channel: every later send fails and returns its message. Messages accepted before
+    /// can still be received; then `recv` returns `None`.
     pub fn close(&mut self) {
         self.inbox.close();
     }
 
-    /// Whether the channel is closed to new messages: by [`close`](Self::close), or because all senders
-    /// are gone. Messages may still be there.
+    /// Whether the channel is closed to new messages: by [`close`](Self::close), or because all
+    /// senders were dropped. There may still be messages in it.
     pub fn is_closed(&self) -> bool {
         self.inbox.is_closed()
     }
@@ -188,17 +189,17 @@ impl<T> Receiver<T> {
         self.len() == 0
     }
 
-    /// Messages in all lanes together; a snapshot. Costs a look at every lane that has messages.
+    /// The number of messages in all lanes; a snapshot. Visits each lane that has messages.
     pub fn len(&self) -> usize {
         self.inbox.len()
     }
 
-    /// Senders alive, each of them a producer.
+    /// The number of senders, each of which is a producer. Weak senders are not counted.
     pub fn sender_count(&self) -> usize {
         self.inbox.fan_in().senders()
     }
 
-    /// Figures of this channel, copied out.
+    /// A copy of this channel's statistics.
     pub fn stats(&self) -> Stats {
         self.inbox.stats()
     }
@@ -208,12 +209,13 @@ impl<T> Receiver<T> {
         sender.is_of(self.inbox.fan_in())
     }
 
-    /// Messages until the channel is closed and drained, blocking the thread for each.
+    /// Iterates over messages until the channel is closed and drained, blocking the thread for
+    /// each.
     pub fn iter(&mut self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
 
-    /// Messages that are there; ends when there is none.
+    /// Iterates over the messages that are there, without waiting.
     pub fn try_iter(&mut self) -> TryIter<'_, T> {
         TryIter { receiver: self }
     }
@@ -239,7 +241,7 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// Blocks for each message; see [`Receiver::iter`].
+/// Iterator that blocks for each message; see [`Receiver::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     receiver: &'a mut Receiver<T>,
@@ -253,7 +255,7 @@ impl<T> Iterator for Iter<'_, T> {
     }
 }
 
-/// Takes what is there; see [`Receiver::try_iter`].
+/// Iterator over the messages that are there; see [`Receiver::try_iter`].
 #[derive(Debug)]
 pub struct TryIter<'a, T> {
     receiver: &'a mut Receiver<T>,
@@ -267,7 +269,7 @@ impl<T> Iterator for TryIter<'_, T> {
     }
 }
 
-/// Blocks for each message until the channel is closed and drained.
+/// Owning iterator that blocks for each message until the channel is closed and drained.
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,

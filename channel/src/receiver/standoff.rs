@@ -1,20 +1,21 @@
-//! When a receiver keeps away from its producers for a moment, although a look costs little.
+//! The standoff: when a receiver stays away from its producers' cache lines for a moment.
 //!
-//! One that looks again at once takes every message as it is written, and then both sides wait for the same
-//! cache lines with each: dear in a stream, while a message that comes alone is to be seen soon. The receiver
-//! finds out which it is: it keeps away now and then, and goes on to do so for as long as that pays.
+//! A receiver that looks again at once takes each message as it is written, and then both sides
+//! wait for the same cache lines at each message. That is expensive in a stream, while a single
+//! message should be seen soon. The receiver finds out which case it is in: it tries a standoff
+//! from time to time, and repeats it for as long as it pays.
 
 use crate::sync::{park, spin_loop};
 
-/// Pauses of a receiver that keeps away: some 300 ns.
+/// Spin-loop hints in one standoff: about 300 ns.
 const PAUSES: u32 = 24;
-/// Messages that must have come in that time, for a thread that would have gone on looking.
+/// Messages that must have come after a standoff for a spinning thread to repeat it.
 const WORTH_OF_A_SPIN: u32 = 2;
-/// The same for a task that would have gone to sleep.
+/// The same for a task, which would have gone to sleep instead.
 const WORTH_OF_A_WAKE_UP: u32 = 8;
-/// Waits before the first attempt: many receivers do not live to see more.
+/// Waits before the first attempt: many receivers are dropped before they get there.
 const FIRST_GAP: u32 = 16;
-/// Waits from one attempt that was not worth it to the next, at most.
+/// The most waits between two attempts.
 const MAX_GAP: u32 = 1024;
 
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +23,9 @@ pub(crate) struct Standoff {
     /// Messages since the last wait.
     run: u32,
     standing_off: bool,
-    /// Waits left until the next attempt.
+    /// Waits until the next attempt, 0 to `MAX_GAP`.
     gap: u32,
-    /// The gap after the next attempt that is not worth it.
+    /// The gap to follow the next attempt that does not pay; it doubles each time.
     next_gap: u32,
 }
 
@@ -39,7 +40,7 @@ impl Standoff {
         }
     }
 
-    /// Calls `attempt` as [`park::spin`] does.
+    /// Calls `attempt` as [`park::spin`] does, with a standoff first if that pays.
     #[inline]
     pub(crate) fn spin<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
         let first = attempt();
@@ -54,13 +55,14 @@ impl Standoff {
         park::spin(attempt)
     }
 
-    /// The receiver has taken messages, without a wait since the last.
+    /// Records messages received without a wait in between.
     #[inline]
     pub(crate) fn record(&mut self, messages: usize) {
         self.run = self.run.wrapping_add(messages as u32);
     }
 
-    /// Whether something came to the lane that a task lingers over, instead of going to sleep, while it kept away.
+    /// Stands off, for a task that lingers over a lane, and returns whether a message came to it
+    /// meanwhile.
     #[inline]
     pub(crate) fn outlasts(&mut self, has_come: impl FnOnce() -> bool) -> bool {
         self.decide(WORTH_OF_A_WAKE_UP);
@@ -85,7 +87,7 @@ impl Standoff {
         } else if self.gap > 0 {
             self.gap -= 1;
         } else {
-            // In a model nothing is gained by it.
+            // A model gains nothing from it.
             self.standing_off = !cfg!(loom);
         }
         self.run = 0;
@@ -100,7 +102,8 @@ fn pause() {
 mod tests {
     use super::{FIRST_GAP, MAX_GAP, Standoff, WORTH_OF_A_SPIN};
 
-    /// Whether the receiver keeps away at each of `waits` waits, after each of which `run` messages come at once.
+    /// In how many of `waits` waits the receiver stands off, if `run` messages come at once after
+    /// each.
     fn stood_off(standoff: &mut Standoff, waits: usize, run: u32) -> usize {
         let wait = |_: &usize| {
             let mut looked = false;
@@ -118,12 +121,12 @@ mod tests {
         let first = stood_off(&mut standoff, FIRST_GAP as usize, WORTH_OF_A_SPIN);
         assert_eq!(first, 0);
         assert_eq!(stood_off(&mut standoff, 100, WORTH_OF_A_SPIN), 100);
-        // Every gap is twice the one before.
+        // Each gap is twice the one before.
         let tries = stood_off(&mut standoff, 2 * MAX_GAP as usize, 0);
         assert!((8..=13).contains(&tries), "kept away {tries} times");
         let resting = stood_off(&mut standoff, 10 * MAX_GAP as usize, 0);
         assert!((8..=11).contains(&resting), "kept away {resting} times");
-        // The next attempt finds a stream, and so do all that follow.
+        // The next attempt finds a stream, and so do all after it.
         let stream = stood_off(&mut standoff, 2 * MAX_GAP as usize, WORTH_OF_A_SPIN);
         assert!(stream >= MAX_GAP as usize, "kept away {stream} times");
     }

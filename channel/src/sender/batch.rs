@@ -1,18 +1,19 @@
-//! Sending many messages with one doorbell: staged one by one, from an iterator, or from a vector.
+//! Sending many messages with one wake-up: staged one by one, from an iterator, or from a vector.
 
 use std::{future::poll_fn, mem};
 
 use super::{Path, Sender};
 use crate::error::{SendError, SendManyError, TrySendError};
 
-/// Messages of an iterator that are staged at a time.
+/// Messages of an iterator that are sent with one publication.
 const CHUNK: usize = 64;
 
 impl<T> Sender<T> {
-    /// Stages a message in this sender, if the lane has room for it beside those staged before. The
-    /// receiver sees none of them before [`flush`](Self::flush), or the next send.
+    /// Stages a message in this sender, if the lane has room for it in addition to those already
+    /// staged. The receiver sees none of them before [`flush`](Self::flush) or the next send.
     ///
-    /// A batch that is fed and flushed costs one handshake with the receiver instead of one a message.
+    /// A batch that is fed and flushed costs one handshake with the receiver instead of one per
+    /// message.
     ///
     /// # Errors
     ///
@@ -40,8 +41,8 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Stages a message as [`try_feed`](Self::try_feed) does; when the lane has no room, flushes what is
-    /// staged and waits.
+    /// Stages a message as [`try_feed`](Self::try_feed) does; if the lane has no room, flushes what
+    /// is staged and waits.
     ///
     /// # Errors
     ///
@@ -49,7 +50,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped before it is ready, the message is dropped with it. Those staged
+    /// If the future is dropped before it is ready, the message is dropped with it. Messages staged
     /// before are kept.
     pub async fn feed(&mut self, message: T) -> Result<(), SendError<T>> {
         self.cooperate(1).await;
@@ -66,11 +67,11 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends what is staged, with one doorbell. It always fits.
+    /// Sends what is staged, with one publication. There is always room for it.
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the messages that were not accepted, in order, when the channel is closed.
+    /// [`SendError`] with the messages that were not accepted, in order, if the channel is closed.
     pub fn flush(&mut self) -> Result<(), SendError<Vec<T>>> {
         if self.flush_staged() {
             return Ok(());
@@ -89,7 +90,7 @@ impl<T> Sender<T> {
         self.staged.get_or_insert_default().get()
     }
 
-    /// Sends what is staged; `false` when some of it was not accepted, and is still staged.
+    /// Sends what is staged; `false` if some of it was not accepted, and is still staged.
     pub(super) fn flush_staged(&mut self) -> bool {
         if self.path != Path::Staged {
             return true;
@@ -105,8 +106,8 @@ impl<T> Sender<T> {
         all
     }
 
-    /// Sends the first `count` of `items`, for which room has been counted, and removes those that went:
-    /// all, unless the channel is closed.
+    /// Sends the first `count` of `items`, for which room has been counted, and removes those that
+    /// were accepted: all of them, unless the channel is closed.
     fn send_front(&mut self, items: &mut Vec<T>, count: usize) -> usize {
         if count == 0 || self.fan_in.is_closed() {
             return 0;
@@ -122,13 +123,14 @@ impl<T> Sender<T> {
         })
     }
 
-    /// Sends as many messages of an iterator as the lane has room for, with one doorbell for each run of
-    /// up to 64, and says how many went. Only those are taken from the iterator: pass
+    /// Sends as many messages of an iterator as the lane has room for, with one publication per up
+    /// to 64, and returns how many. Takes only those from the iterator: pass
     /// [`by_ref`](Iterator::by_ref) to go on with the rest.
     ///
     /// # Errors
     ///
-    /// [`SendManyError`] when the channel is closed, with those that were taken and not accepted.
+    /// [`SendManyError`] if the channel is closed, with the messages that were taken from the
+    /// iterator but not accepted.
     pub fn try_send_many(
         &mut self,
         messages: impl IntoIterator<Item = T>,
@@ -138,7 +140,7 @@ impl<T> Sender<T> {
         Ok(sent)
     }
 
-    /// Sends from the iterator until the lane is full (`false`) or the iterator at its end (`true`).
+    /// Sends from the iterator until the lane is full (`false`) or the iterator ends (`true`).
     fn send_some(
         &mut self,
         messages: &mut impl Iterator<Item = T>,
@@ -171,19 +173,19 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends all messages of an iterator, waiting for room as needed, and says how many they were. An
-    /// iterator that does not say that it has ended ([`size_hint`](Iterator::size_hint)) is asked once
-    /// there is room again.
+    /// Sends all messages of an iterator, waiting for room as needed, and returns how many. An
+    /// iterator whose [`size_hint`](Iterator::size_hint) does not show that it has ended is asked
+    /// for the next message only once there is room.
     ///
     /// # Errors
     ///
-    /// [`SendManyError`] when the channel is closed, or closes while it waits, with those that were
-    /// taken from the iterator and not accepted.
+    /// [`SendManyError`] if the channel is closed, or closes while it waits, with the messages that
+    /// were taken from the iterator but not accepted.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, those that went are sent, and the rest is still in the iterator: pass
-    /// [`by_ref`](Iterator::by_ref) to keep it. None is in between.
+    /// If the future is dropped, messages taken from the iterator have been sent, and the rest is
+    /// still in the iterator: pass [`by_ref`](Iterator::by_ref) to keep it.
     pub async fn send_many(
         &mut self,
         messages: impl IntoIterator<Item = T>,
@@ -207,13 +209,13 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends as many messages from the front of `messages` as the lane has room for, with one doorbell,
-    /// removes them, and says how many they were.
+    /// Sends as many messages from the front of `messages` as the lane has room for, with one
+    /// publication, removes them, and returns how many.
     ///
     /// # Errors
     ///
-    /// [`SendError`] when the channel is closed, with the number that went before. The others stay in
-    /// `messages`.
+    /// [`SendError`] if the channel is closed, with the number of messages sent before. The others
+    /// stay in `messages`.
     pub fn try_send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
         if !self.flush_staged() || self.is_closed() {
             return Err(SendError(0));
@@ -228,17 +230,17 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Sends all of `messages`, waiting for room as needed, and says how many they were.
+    /// Sends all of `messages`, waiting for room as needed, and returns how many.
     ///
     /// # Errors
     ///
-    /// [`SendError`] when the channel is closed, or closes while it waits, with the number that went
-    /// before. The others stay in `messages`.
+    /// [`SendError`] if the channel is closed, or closes while it waits, with the number of
+    /// messages sent before. The others stay in `messages`.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, those that went have been removed from `messages`, and the rest is
-    /// still there.
+    /// If the future is dropped, messages that were sent have been removed from `messages`, and the
+    /// rest is still there.
     pub async fn send_vec(&mut self, messages: &mut Vec<T>) -> Result<usize, SendError<usize>> {
         let mut sent = 0;
         loop {

@@ -1,8 +1,8 @@
-//! The cooperative budget of a sender: how many messages its async functions send before they let the executor run
-//! other tasks.
+//! The cooperative budget of a sender: how many messages its async functions send before they let
+//! the executor run other tasks.
 //!
-//! It is counted by the handle and not by the task, so it needs no runtime. A pause comes before a message is sent,
-//! never after, so that a future that is dropped in it has sent nothing.
+//! It is counted by the handle and not by the task, so it needs no runtime. A pause comes before a
+//! message is sent, never after, so that a future that is dropped in it has sent nothing.
 
 use std::{
     future::poll_fn,
@@ -12,7 +12,8 @@ use std::{
 use super::Sender;
 use crate::sync::clock;
 
-/// Messages from one look at the clock to the next. Twice as many go without a pause, however slow they are.
+/// Messages from one look at the clock to the next. Twice as many go without a pause, however slow
+/// they are.
 const STEP: u32 = 64;
 /// How long a sender goes on without a pause from its first look at the clock, in microseconds.
 const TIME_SLICE: u32 = 50;
@@ -42,7 +43,8 @@ impl SendBudget {
         true
     }
 
-    /// The budget after it has been spent: `true` if there is more of it, `false` if it is time to pause.
+    /// The budget after it has been spent: `true` if there is more of it, `false` if it is time to
+    /// pause.
     fn extend(&mut self, messages: Option<usize>) -> bool {
         if messages.is_some() {
             return false;
@@ -63,7 +65,8 @@ impl SendBudget {
 }
 
 impl<T> Sender<T> {
-    /// Called by an async function before it sends `messages`; a batch is counted when it has been sent.
+    /// Called by an async function before it sends `messages`; a batch is counted when it has been
+    /// sent.
     #[inline]
     pub(crate) async fn cooperate(&mut self, messages: usize) {
         while !self.budget.spend(messages) {
@@ -71,8 +74,8 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Ready if something is left of the budget. If not, wakes the task for its next turn, for which the budget is
-    /// whole again.
+    /// Ready if something is left of the budget. If not, wakes the task for its next turn, for
+    /// which the budget is whole again.
     #[cold]
     fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.budget.left > 0 || self.budget.extend(self.fan_in.config.budget) {

@@ -21,33 +21,35 @@ use crate::{
 
 /// The sending side of a channel. Each clone is a producer of its own.
 ///
-/// A sender's lane is opened when it first sends, and is closed and used again after the
-/// sender was dropped and the receiver has taken what is in it. Sends take `&mut self`, so that no two
-/// threads write one lane; [`shared`](Self::shared) gives a sender for `&self`.
+/// A sender's lane is opened when it first sends. It ends when the sender was dropped and the
+/// receiver has taken what is in it, and is then reused by another sender. Sends take `&mut self`,
+/// so that no two threads write to one lane; [`shared`](Self::shared) gives a sender for `&self`.
 ///
-/// Messages of one sender arrive in the order in which they were sent. Between senders, clones included,
-/// there is no order.
+/// Messages of one sender arrive in the order in which they were sent. Between senders, clones
+/// included, there is no order.
 ///
-/// The async functions send at most a [budget](crate::Builder::budget) of messages without a pause, then yield to
-/// the executor once, so that a sender that always finds room does not keep other tasks from running. They yield
-/// before they send; a batch counts with all its messages, but is not cut.
+/// The async functions send at most a [budget](crate::Builder::budget) of messages without a pause,
+/// then yield to the executor once, so that a sender that always finds room does not keep other
+/// tasks from running. They yield before they send; a batch counts with all its messages, but is
+/// not cut short.
 pub struct Sender<T> {
     fan_in: Arc<FanIn<T>>,
-    /// From the first send on.
+    /// Opened by the first send.
     lane: Option<LaneTx<T>>,
-    /// Fed and not flushed. Counts against the lane's capacity.
+    /// Messages fed and not flushed. They count against the lane's capacity.
     staged: Option<Box<Exclusive<Vec<T>>>>,
-    /// Messages for which there is room, by the last count; there may be more.
+    /// The number of messages for which there is room, by the last count; there may be room for
+    /// more.
     credit: u32,
     path: Path,
     history: SendHistory,
     budget: SendBudget,
 }
 
-/// Where messages of a sender may be, besides the shared slots.
+/// Where messages of a sender may wait, besides the shared slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
-    /// Nowhere: the next one may go by a shared slot.
+    /// Nowhere else: the next one may take a shared slot.
     Slots,
     /// In the lane.
     Lane,
@@ -56,7 +58,7 @@ enum Path {
 }
 
 impl<T> Sender<T> {
-    /// The first sender of a fan-in, which has been counted.
+    /// The first sender of a fan-in, which has counted it already.
     pub(crate) fn first(fan_in: Arc<FanIn<T>>) -> Self {
         let budget = SendBudget::new(fan_in.config.budget);
         Self {
@@ -72,13 +74,14 @@ impl<T> Sender<T> {
 
     /// Sends a message if the lane has room.
     ///
-    /// Takes no lock and waits for nobody. A message staged by [`try_feed`](Self::try_feed) goes first.
+    /// Takes no lock and never waits. Messages staged by [`try_feed`](Self::try_feed) are sent
+    /// first.
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] when the lane holds [`capacity`](Self::capacity) messages, and
-    /// [`TrySendError::Closed`] when the channel is closed; both give the message back. `Ok` means that
-    /// the receiver sees the message, or drops it with the rest when it is dropped itself.
+    /// [`TrySendError::Full`] if the lane holds [`capacity`](Self::capacity) messages, and
+    /// [`TrySendError::Closed`] if the channel is closed; both return the message. `Ok` means that
+    /// the receiver gets the message, or drops it when it is dropped itself.
     #[inline]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
         if self.path == Path::Slots || self.is_clear() {
@@ -88,7 +91,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Whether nothing is left of what was sent through the lane.
+    /// Whether the receiver has taken all that was sent through the lane.
     #[inline]
     fn is_clear(&mut self) -> bool {
         let clear = self.path == Path::Lane
@@ -102,7 +105,7 @@ impl<T> Sender<T> {
         clear
     }
 
-    /// Sends a message while nothing of this sender's waits but in shared slots.
+    /// Sends a message when nothing of this sender's waits, except in shared slots.
     #[inline(never)]
     fn send_alone(&mut self, message: T) -> Result<(), TrySendError<T>> {
         if !self.has_room() {
@@ -114,8 +117,8 @@ impl<T> Sender<T> {
         self.credit -= 1;
         let message = match &self.lane {
             Some(lane) if self.fan_in.shared_slots.limit() > 0 && !self.history.prefers_lane() => {
-                // In any half of the capacity there is a message for which the receiver looks whether this
-                // sender waits.
+                // Each half of the capacity contains one message for which the receiver checks
+                // whether this sender waits.
                 let notify = self.credit & self.fan_in.config.notify_mask == 0;
                 // SAFETY: the lane is this sender's.
                 let sent = unsafe {
@@ -139,7 +142,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// A message for which there is no room.
+    /// The error for a message for which there is no room.
     #[cold]
     fn refused(&self, message: T) -> TrySendError<T> {
         if self.is_closed() {
@@ -169,7 +172,7 @@ impl<T> Sender<T> {
             .map_err(TrySendError::Closed)
     }
 
-    /// Sends what is staged, and one more message, for which there is room.
+    /// Sends what is staged and one more message, for which there is room.
     #[cold]
     fn send_staged(&mut self, message: T) -> Result<(), TrySendError<T>> {
         self.stage(message);
@@ -193,8 +196,8 @@ impl<T> Sender<T> {
         self.room_for(1) > 0
     }
 
-    /// Messages for which the lane has room now; what the receiver has taken is looked at only if what is
-    /// known does not leave room for `wanted`.
+    /// The number of messages for which the lane has room. Looks at what the receiver has taken
+    /// only if the known room is less than `wanted`.
     #[inline]
     fn room_for(&mut self, wanted: usize) -> usize {
         if (self.credit as usize) < wanted {
@@ -210,7 +213,7 @@ impl<T> Sender<T> {
             .lane
             .as_ref()
             .map_or(0, |lane| self.history.count(slots, lane.id()));
-        // Else there is nothing in the lane, which is then not looked at.
+        // Otherwise the lane is empty, and is not looked at.
         if self.path != Path::Slots {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
             used += self.staged.as_ref().map_or(0, |staged| staged.len());
@@ -221,20 +224,20 @@ impl<T> Sender<T> {
 
     /// Sends a message, waiting for room in the lane.
     ///
-    /// A waiting sender is woken when about half of what it may have waiting has been taken, and at the
+    /// A waiting sender is woken when about half of its capacity has been received, and at the
     /// latest when all has.
     ///
-    /// One poll may return `Pending` although there is room, when the [budget](crate::Builder::budget) is spent;
-    /// [`try_send`](Self::try_send) has none.
+    /// One poll may return `Pending` although there is room, when the
+    /// [budget](crate::Builder::budget) is spent; [`try_send`](Self::try_send) has none.
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
+    /// [`SendError`] with the message if the channel is closed, or closes while it waits.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped before it is ready, the message is dropped with it and was not sent.
-    /// To keep it, wait with [`reserve`](Self::reserve).
+    /// If the future is dropped before it is ready, the message was not sent and is dropped with
+    /// the future. To keep it, wait with [`reserve`](Self::reserve).
     pub async fn send(&mut self, message: T) -> Result<(), SendError<T>> {
         self.cooperate(1).await;
         let message = match self.try_send(message) {
@@ -262,13 +265,13 @@ impl<T> Sender<T> {
 
     /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
     ///
-    /// This is the blocking form. In a task, put the executor's own timeout around
-    /// [`reserve`](Self::reserve), which loses nothing when it is dropped.
+    /// In a task, put the executor's own timeout around [`reserve`](Self::reserve) instead: it
+    /// loses nothing when it is dropped.
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError::Timeout`] when there was no room in time, and [`SendTimeoutError::Closed`]
-    /// when the channel is closed, or closes while it waits; both give the message back.
+    /// [`SendTimeoutError::Timeout`] if there was no room in time, and [`SendTimeoutError::Closed`]
+    /// if the channel is closed, or closes while it waits; both return the message.
     pub fn send_timeout(
         &mut self,
         message: T,
@@ -287,10 +290,10 @@ impl<T> Sender<T> {
             Err(TrySendError::Closed(message)) => return Err(SendTimeoutError::Closed(message)),
             Err(TrySendError::Full(message)) => message,
         };
-        // A sender that goes on with the first free slot would find the lane full again at once, and fight with
-        // the receiver for its cache lines with every message.
+        // A sender that went on at the first free slot would find the lane full again at once, and
+        // would compete with the receiver for its cache lines at every message.
         let half = self.fan_in.config.half();
-        let room = park::spin_among(self.fan_in.senders(), || {
+        let room = park::spin_unless_oversubscribed(self.fan_in.senders(), || {
             (self.is_closed() || self.room_for(half) >= half).then_some(())
         });
         let ready = match room {
@@ -315,7 +318,8 @@ impl<T> Sender<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: there is no queue within a lane in which to lose a place.
+    /// Dropping the future loses nothing: a lane has one sender, so there is no place in a queue to
+    /// lose.
     ///
     /// # Examples
     ///
@@ -333,7 +337,7 @@ impl<T> Sender<T> {
         Ok(Permit { sender: self })
     }
 
-    /// Room in the lane, if there is any now.
+    /// Reserves room in the lane, if there is any now.
     ///
     /// # Errors
     ///
@@ -348,10 +352,11 @@ impl<T> Sender<T> {
         Ok(Permit { sender: self })
     }
 
-    /// Polls for room in the lane: after `Ready(Ok)` the next [`try_send`](Self::try_send) does not find
-    /// it full.
+    /// Polls for room in the lane. After `Ready(Ok)`, the next [`try_send`](Self::try_send) does
+    /// not find it full.
     ///
-    /// It returns `Pending` also when the [budget](crate::Builder::budget) is spent; the waker has been woken then.
+    /// It returns `Pending` also when the [budget](crate::Builder::budget) is spent; the waker has
+    /// been woken then.
     ///
     /// # Errors
     ///
@@ -387,7 +392,7 @@ impl<T> Sender<T> {
             self.history.waited();
             self.reset_budget();
             if !waits {
-                // The receiver is waking this sender at this moment, by another waker.
+                // The receiver is waking this sender at this moment, through an earlier waker.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -402,8 +407,9 @@ impl<T> Sender<T> {
         Poll::Ready(ready)
     }
 
-    /// Makes sure that the receiver knows the lane, though all that this sender waits for may be in shared
-    /// slots: by the lane it wakes who waits when it closes. `false` when the channel is closed.
+    /// Makes sure that the receiver knows the lane, because a close wakes only senders whose lanes
+    /// it knows, and all that this sender waits for may be in shared slots. `false` if the channel
+    /// is closed.
     fn list_lane(&mut self) -> bool {
         if self.path == Path::Lane && !self.is_clear() {
             return true;
@@ -413,7 +419,7 @@ impl<T> Sender<T> {
         self.lane.as_mut().is_some_and(|lane| lane.list(ready))
     }
 
-    /// The lane, opened if need be, but not in a channel that the receiver has closed.
+    /// The lane, opened if necessary; `None` if the receiver has closed the channel before that.
     #[inline]
     fn opened(&mut self) -> Option<&mut LaneTx<T>> {
         if self.lane.is_none() {
@@ -422,18 +428,18 @@ impl<T> Sender<T> {
         self.lane.as_mut()
     }
 
-    /// Whether the receiver has closed the channel or is gone.
+    /// Whether the receiver has closed the channel or was dropped.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.fan_in.is_closed()
     }
 
-    /// Messages that this sender's lane holds at most.
+    /// The number of messages that this sender's lane can hold.
     pub fn capacity(&self) -> usize {
         self.fan_in.config.lane_capacity
     }
 
-    /// Messages of this sender that the receiver has not taken; staged ones included.
+    /// The number of this sender's messages that the receiver has not taken, including staged ones.
     pub fn len(&self) -> usize {
         let slots = &self.fan_in.shared_slots;
         let lane = |lane: &LaneTx<T>| slots.count_of(lane.id()) + lane.count();
@@ -461,7 +467,7 @@ impl<T> Sender<T> {
     }
 }
 
-/// Another producer, with a lane of its own. What this one has staged stays with it.
+/// Makes another producer, with a lane of its own. Messages staged in this one stay here.
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.fan_in.add_sender();
@@ -469,10 +475,10 @@ impl<T> Clone for Sender<T> {
     }
 }
 
-/// Flushes what is staged, and ends the lane: the receiver still gets what is in it.
+/// Flushes what is staged and ends the lane; the receiver still gets what is in it.
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        /// Ends the lane even when a waker or dropping a message that was not accepted panics.
+        /// Ends the lane even if a waker panics, or the drop of a message that was not accepted.
         struct End<'a, T>(&'a mut Sender<T>);
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
@@ -499,18 +505,18 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
-/// Room for one message in a sender's lane; see [`Sender::reserve`].
+/// Reserved room for one message in a sender's lane; see [`Sender::reserve`].
 #[must_use = "a permit that is dropped sends nothing"]
 pub struct Permit<'a, T> {
     sender: &'a mut Sender<T>,
 }
 
 impl<T> Permit<'_, T> {
-    /// Sends a message into the room that was held for it.
+    /// Sends a message into the reserved room.
     ///
     /// # Errors
     ///
-    /// [`SendError`] with the message when the channel has been closed since.
+    /// [`SendError`] with the message if the channel was closed in the meantime.
     #[inline]
     pub fn send(self, message: T) -> Result<(), SendError<T>> {
         self.sender

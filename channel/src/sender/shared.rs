@@ -1,4 +1,5 @@
-//! A sender for `&self`, such as a web server's state needs: one producer's lane behind a short lock.
+//! A sender for `&self`, as a server's shared state needs it: one producer's lane behind a short
+//! lock.
 
 use std::{
     fmt,
@@ -15,7 +16,7 @@ use crate::{
 };
 
 impl<T> Sender<T> {
-    /// This producer, to be used through `&self`: its lane behind a short lock.
+    /// Turns this producer into one for `&self`: its lane behind a short lock.
     pub fn shared(self) -> SharedSender<T> {
         SharedSender::new(self)
     }
@@ -23,20 +24,21 @@ impl<T> Sender<T> {
 
 /// A [`Sender`] whose sends take `&self`.
 ///
-/// It is one producer with one lane; threads that send through the same `SharedSender` take turns at a
-/// lock that is held for a few instructions and never while waiting. A thread that is stopped inside it
-/// delays the others that use this `SharedSender`, and no other producer. Messages arrive in the order
-/// in which the sends were done; among sends that wait for room there is no order. A clone is a producer
-/// with a lane of its own; to share one lane, share a reference or an `Arc`.
+/// It is one producer with one lane. Threads that send through the same `SharedSender` take turns
+/// at a lock that is held for a few instructions and never while waiting. A thread that is stopped
+/// inside it delays the others that use this `SharedSender`, and no other producer. Messages arrive
+/// in the order in which the lock was taken; among sends that wait for room there is no order. A
+/// clone is a producer with a lane of its own; to share one lane, share a reference or an `Arc`.
 ///
-/// A send that finds the receiver asleep wakes it with the lock held. No executor's waker minds; one of your
-/// own that sends through this very `SharedSender` as it is woken would wait for itself for ever.
+/// A send that finds the receiver asleep calls its waker with the lock held. This is no problem for
+/// any executor; but a custom waker that sends through the same `SharedSender` when it is woken
+/// would deadlock.
 pub struct SharedSender<T> {
     sender: Mutex<Sender<T>>,
     waiters: Arc<Waiters>,
 }
 
-/// Those who wait for room in the one lane. The receiver wakes them all; each tries again.
+/// Those who wait for room in the lane. The receiver wakes all of them, and each tries again.
 #[derive(Debug, Default)]
 struct Waiters(Mutex<Vec<Waker>>);
 
@@ -89,7 +91,8 @@ impl<T> SharedSender<T> {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped before it is ready, the message is dropped with it and was not sent.
+    /// If the future is dropped before it is ready, the message was not sent and is dropped with
+    /// the future.
     pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
         let mut message = Some(message);
         poll_fn(|cx| self.poll_send(cx, &mut message)).await
@@ -139,7 +142,7 @@ impl<T> SharedSender<T> {
             Err(TrySendError::Closed(unsent)) => return Poll::Ready(Err(SendError(unsent))),
             Err(TrySendError::Full(unsent)) => *message = Some(unsent),
         }
-        // Known as waiting before the lane is asked, so that the wake-up finds this task.
+        // Registered before the lane is asked, so that the wake-up finds this task.
         self.waiters.add(cx.waker());
         let group = Waker::from(self.waiters.clone());
         match sender.poll_reserve(&mut Context::from_waker(&group)) {
@@ -150,7 +153,7 @@ impl<T> SharedSender<T> {
                 };
                 let result = sender.try_send(unsent);
                 drop(sender);
-                // Finding room took down the lane's flag, which others may have been waiting by.
+                // Finding room cleared the lane's waiting flag, on which others may depend.
                 if !mutant("shared_wake") {
                     self.waiters.wake_by_ref();
                 }
@@ -169,17 +172,17 @@ impl<T> SharedSender<T> {
         other.closed().await;
     }
 
-    /// Whether the receiver has closed the channel or is gone.
+    /// Whether the receiver has closed the channel or was dropped.
     pub fn is_closed(&self) -> bool {
         lock(&self.sender).is_closed()
     }
 
-    /// Messages that the lane holds at most.
+    /// The number of messages that the lane can hold.
     pub fn capacity(&self) -> usize {
         lock(&self.sender).capacity()
     }
 
-    /// Messages of this producer that the receiver has not taken.
+    /// The number of this producer's messages that the receiver has not taken.
     pub fn len(&self) -> usize {
         lock(&self.sender).len()
     }
@@ -200,7 +203,7 @@ impl<T> SharedSender<T> {
     }
 }
 
-/// Another producer, with a lane of its own.
+/// Makes another producer, with a lane of its own.
 impl<T> Clone for SharedSender<T> {
     fn clone(&self) -> Self {
         Self::new(self.sender())

@@ -1,4 +1,4 @@
-//! Handles that do not keep a channel open, and the wait for its close.
+//! Handles that do not keep a channel open, and the future that waits for its close.
 
 use std::{
     fmt,
@@ -36,7 +36,7 @@ impl<T> WeakSender<T> {
         Self { fan_in }
     }
 
-    /// A new producer, or `None` when the last sender has been dropped.
+    /// Makes a new producer; `None` if the last sender was dropped.
     pub fn upgrade(&self) -> Option<Sender<T>> {
         self.fan_in
             .try_add_sender()

@@ -1,27 +1,31 @@
-//! Asymmetric fences: a producer that sends often passes none, because the receiver, which needs the other side of
-//! it seldom, makes all threads of the process pass one (`membarrier` of Linux).
+//! Asymmetric fences: a producer that sends often passes none, because the receiver, which rarely
+//! needs the other side of the fence, makes all threads of the process pass one (Linux's
+//! `membarrier`).
 //!
-//! A pair of the two orders like two `store_load_fence!`s: either side's stores before it, or the other's, are
-//! seen by the loads after. The idea is that of folly's `asymmetric_thread_fence_light` and `_heavy` (C++ proposal
-//! P1202). The language's memory model does not know it.
+//! A light and a heavy fence together order like two `store_load_fence!`s: the stores before one of
+//! them are seen by the loads after the other. The idea is that of folly's
+//! `asymmetric_thread_fence_light` and `_heavy` (C++ proposal P1202). The memory model of the
+//! language does not know it.
 
 pub(crate) use system::{heavy_fence, is_available, is_possible, light_fence};
 
-/// Allows receivers to spare their busiest senders the memory fence of each message, where the system has
-/// `membarrier`: Linux since 4.14.
+/// Allows receivers to spare their busiest senders the memory fence of each message, where the
+/// system has `membarrier`: Linux since 4.14.
 ///
-/// From then on a receiver that finds messages in its lanes for long, without sleeping
-/// ([`Builder::unfenced_after`](crate::Builder::unfenced_after)), notifies those producers to leave the fence out, a third
-/// of what a send through a lane costs. Before it sleeps it makes all running threads of the process pass a fence,
-/// which costs it some microseconds, and interrupts them for a moment. It does so only while the one is worth
-/// several times the other, as it measures.
+/// From then on, a receiver that has received many messages without sleeping
+/// ([`Builder::unfenced_after`](crate::Builder::unfenced_after)) lets the producers of busy lanes
+/// leave out the fence, which is a third of the cost of a send through a lane. Before it sleeps, it
+/// makes all running threads of the process pass a fence, which costs it a few microseconds, and
+/// interrupts them for a moment. It measures this, and goes on only while it gains several times as
+/// much.
 ///
-/// To be called when the process starts, at best before it has other threads: the call itself may take tens of
-/// milliseconds later. To call it again does nothing.
+/// Call it when the process starts, preferably before it has other threads: later the call may take
+/// tens of milliseconds. Further calls do nothing.
 ///
 /// # Errors
 ///
-/// [`Unsupported`](std::io::ErrorKind::Unsupported) elsewhere, or what the system says. Everything works without.
+/// [`Unsupported`](std::io::ErrorKind::Unsupported) on other systems, or the system's own error.
+/// Channels work in any case.
 ///
 /// # Examples
 ///
@@ -56,7 +60,7 @@ mod system {
     pub(super) fn register() -> io::Result<()> {
         membarrier(MembarrierCommand::RegisterPrivateExpedited)
             .map_err(|errno| io::Error::from_raw_os_error(errno.raw_os_error()))?;
-        // ORDERING: Relaxed; what the system has registered it knows for all threads.
+        // ORDERING: Relaxed; the registration is the system's, which knows it for all threads.
         REGISTERED.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -68,24 +72,24 @@ mod system {
         REGISTERED.load(Ordering::Relaxed)
     }
 
-    /// Whether lanes may be unfenced at all, known when this is compiled.
+    /// Whether lanes can ever be unfenced; known at compile time.
     #[inline]
     pub(crate) fn is_possible() -> bool {
         true
     }
 
-    /// The producer's side: keeps the compiler from moving the load up before the store.
+    /// The producer's side: only keeps the compiler from moving the load before the store.
     #[inline]
     pub(crate) fn light_fence() {
         compiler_fence(Ordering::SeqCst);
     }
 
-    /// The receiver's side: all threads of the process have passed a fence when this returns.
+    /// The receiver's side: when this returns, all threads of the process have passed a fence.
     #[cold]
     pub(crate) fn heavy_fence() {
         if membarrier(MembarrierCommand::PrivateExpedited).is_err() {
-            // Forbidden since it was registered, by a filter of system calls. No processor keeps a store to
-            // itself for as long as this.
+            // A system-call filter has forbidden it since it was registered. No processor delays a
+            // store for as long as this.
             REGISTERED.store(false, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(10));
         }
@@ -122,8 +126,8 @@ mod system {
     pub(crate) fn heavy_fence() {}
 }
 
-/// A model has no fence that makes other threads pass one. Two read-modify-writes of one word order like the pair:
-/// the later of them sees what came before the earlier.
+/// In a model no fence can make other threads pass one. Two read-modify-writes of one word order
+/// like the pair: the later one sees what came before the earlier one.
 #[cfg(loom)]
 mod system {
     use std::cell::Cell;
@@ -135,7 +139,7 @@ mod system {
     }
 
     std::thread_local! {
-        /// A model runs on one thread. Those that do not ask for it are spared what it adds to them.
+        /// A model runs on one thread. Models that do not register are spared the extra states.
         static REGISTERED: Cell<bool> = const { Cell::new(false) };
     }
 
@@ -154,14 +158,14 @@ mod system {
 
     pub(crate) fn light_fence() {
         if !mutant("light_fence") {
-            // ORDERING: AcqRel, as said above.
+            // ORDERING: AcqRel, as explained above.
             PAIR.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     pub(crate) fn heavy_fence() {
         if !mutant("heavy_fence") {
-            // ORDERING: AcqRel, as said above.
+            // ORDERING: AcqRel, as explained above.
             PAIR.fetch_add(1, Ordering::AcqRel);
         }
     }

@@ -1,6 +1,7 @@
-//! The atomics, cells and locks that everything else is built from: std's, or loom's under `cfg(loom)`.
+//! Building blocks of the protocol, and the atomics, cells and locks below them: std's, or loom's
+//! under `cfg(loom)`.
 //!
-//! Nothing else in the crate names `std::sync::atomic` or `loom`.
+//! Outside of this folder nothing names `std::sync::atomic` or `loom`.
 
 pub(crate) mod clock;
 pub(crate) mod membarrier;
@@ -36,7 +37,7 @@ pub(crate) use std::{
     thread::yield_now,
 };
 
-/// std's `UnsafeCell` with loom's interface, which sees every access.
+/// std's `UnsafeCell` with the interface of loom's, which tracks every access.
 #[cfg(not(loom))]
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -58,15 +59,15 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// A value that is used through `&mut` only, and may then be shared whatever it is.
+/// A value that is used only through `&mut`, and so may be shared whatever it is.
 #[derive(Debug)]
 pub(crate) struct Exclusive<T>(T);
 
-// SAFETY: `&Exclusive<T>` gives no access to the value, except `Vec`'s length below.
+// SAFETY: `&Exclusive<T>` gives no access to the value, except to the length of a vector below.
 unsafe impl<T: Send> Sync for Exclusive<T> {}
 
 impl<T> Exclusive<Vec<T>> {
-    /// The length of a vector, for which no element is looked at.
+    /// The length of the vector, which is found without looking at an element.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -82,16 +83,16 @@ impl<T> Default for Exclusive<Vec<T>> {
     }
 }
 
-/// Locks, whether or not a thread panicked while it held the lock: every value that this crate keeps
-/// behind a lock is whole between any two statements.
+/// Locks, whether or not a thread panicked while it held the lock: every value that this crate
+/// keeps behind a lock is consistent between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Whether the models run with the code weakened at the place of this name, to see whether one fails for
-/// it: if `LANEMESH_MUTANT` says so.
+/// Whether the mutant `name` is on: a model then runs with weaker code at that point, to show that
+/// it fails. It is on if the environment variable `LANEMESH_MUTANT` names it.
 #[cfg(loom)]
 pub(crate) fn mutant(name: &str) -> bool {
     static CHOSEN: std::sync::LazyLock<Option<String>> =
@@ -99,7 +100,7 @@ pub(crate) fn mutant(name: &str) -> bool {
     CHOSEN.as_deref() == Some(name)
 }
 
-/// Whether the code is weakened at the place of this name: in models only.
+/// Whether the mutant `name` is on: only in models.
 #[cfg(not(loom))]
 #[inline(always)]
 pub(crate) const fn mutant(_name: &str) -> bool {
@@ -107,9 +108,10 @@ pub(crate) const fn mutant(_name: &str) -> bool {
 }
 
 /// Orders the stores before it against the loads after it (StoreLoad), for the pattern in which two
-/// threads each store one word and then look at the other's: at least one of them sees the other's store.
+/// threads each store one word and then load the other's: at least one of them sees the other's
+/// store.
 ///
-/// `mutant` names the place, so that a model can be run without this one fence.
+/// `mutant` names this fence, so that a model can run without it.
 macro_rules! store_load_fence {
     ($mutant:literal) => {
         if !$crate::sync::mutant($mutant) {

@@ -1,4 +1,4 @@
-//! Waiting as a thread: the same polls as a task's, with a waker that unparks.
+//! Waiting as a thread: polls as a task does, with a waker that unparks the thread.
 
 use std::{
     cell::RefCell,
@@ -23,20 +23,20 @@ impl Wake for Unpark {
     }
 }
 
-/// Looks before a thread gives way for the first time: what it waits for may have to run where it runs.
-const QUICK_LOOKS: usize = 3;
-/// Times that a thread gives way before it parks: some 10 us where nobody else has work, and less than two threads
-/// take to wake each other.
-const GIVING_WAY: usize = 32;
+/// Attempts before a thread first yields: whoever it waits for may need its processor.
+const SPINS: usize = 3;
+/// How often a thread yields before it parks: about 10 µs if nothing else runs, and less than two
+/// threads take to wake each other.
+const YIELDS: usize = 32;
 
 thread_local! {
-    /// One waker for a thread, so that it need not be cloned anew for every wait.
+    /// One waker per thread, so that it need not be made for every wait.
     static WAKER: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
 fn thread_waker() -> Waker {
     let new = || Waker::from(Arc::new(Unpark(thread::current())));
-    // A thread that is being torn down has no locals any more: a waker of its own does as well.
+    // A thread that is being destroyed has no thread-locals any more, and gets a new waker.
     WAKER
         .try_with(|cached| {
             cached
@@ -49,34 +49,38 @@ fn thread_waker() -> Waker {
         .unwrap_or_else(new)
 }
 
-/// Calls `attempt` until it gives something: at first in quick succession, then giving way to others.
-/// `None` when it is time to park.
+/// Calls `attempt` until it returns something: first in quick succession, then yielding in between.
+/// `None` if it is time to park.
 pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
     let backoff = Backoff::new();
-    for _ in 0..QUICK_LOOKS {
+    for _ in 0..SPINS {
         let result = attempt();
         if result.is_some() {
             return result;
         }
         backoff.spin();
     }
-    give_way(attempt)
+    spin_yielding(attempt)
 }
 
-/// The same for one of so many threads that wait for a last one. Where there are not processors for all of them,
-/// each gives way at once: to go on looking would take the time of the thread that it waits for.
-pub(crate) fn spin_among<R>(threads: usize, attempt: impl FnMut() -> Option<R>) -> Option<R> {
+/// As `spin`, for one of `threads` threads that wait for a last one. If there are not enough
+/// processors for all of them, each yields at once: spinning would take time from the thread that
+/// it waits for.
+pub(crate) fn spin_unless_oversubscribed<R>(
+    threads: usize,
+    attempt: impl FnMut() -> Option<R>,
+) -> Option<R> {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     let known = || thread::available_parallelism().map_or(1, NonZero::get);
     if threads < *PROCESSORS.get_or_init(known) {
         spin(attempt)
     } else {
-        give_way(attempt)
+        spin_yielding(attempt)
     }
 }
 
-fn give_way<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
-    for _ in 0..GIVING_WAY {
+fn spin_yielding<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
+    for _ in 0..YIELDS {
         let result = attempt();
         if result.is_some() {
             return result;
@@ -86,7 +90,7 @@ fn give_way<R>(mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
     None
 }
 
-/// Polls until ready, parking the thread in between; `None` when `deadline` has passed first.
+/// Polls until ready, parking the thread in between; `None` if `deadline` has passed.
 pub(crate) fn block_on<R>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>,

@@ -1,8 +1,9 @@
-//! The bounded SPSC ring in a lane: rtrb's, or under loom a stand-in (`ring_loom.rs`) with the same orderings.
+//! The bounded SPSC ring in a lane: rtrb's, or under loom a stand-in (`ring_loom.rs`) with the same
+//! orderings.
 //!
-//! It promises first in, first out between one producer and one consumer. It does not drop what it holds: slots are
-//! `MaybeUninit`, because when a channel closes it is the lane's protocol that decides which side owns the last
-//! messages.
+//! It promises first in, first out between one producer and one consumer. It does not drop what it
+//! holds: slots are `MaybeUninit`, because when a channel closes it is the lane's protocol that
+//! decides which side owns the last messages.
 
 use std::mem::MaybeUninit;
 
@@ -27,7 +28,7 @@ pub(crate) fn ring<T>(capacity: usize) -> (RingProducer<T>, RingConsumer<T>) {
 }
 
 impl<T> RingProducer<T> {
-    /// Pushes a message, or gives it back when the ring is full.
+    /// Pushes a message, or returns it if the ring is full.
     #[inline]
     pub(crate) fn push(&mut self, message: MaybeUninit<T>) -> Result<(), MaybeUninit<T>> {
         self.0
@@ -35,13 +36,13 @@ impl<T> RingProducer<T> {
             .map_err(|rtrb::PushError::Full(message)| message)
     }
 
-    /// Copies as many of the `count` messages at `source` as fit, in order, with one publication, and
-    /// says how many.
+    /// Copies as many of the `count` messages at `source` as fit, in order, with one publication,
+    /// and returns how many.
     ///
     /// # Safety
     ///
-    /// `source` must be valid for reads of `count` messages. The caller must treat those that went as
-    /// moved out of it.
+    /// `source` must be valid for reads of `count` messages. The caller must treat those that were
+    /// copied as moved out of it.
     #[inline]
     pub(crate) unsafe fn push_from(&mut self, source: *const T, count: usize) -> usize {
         let count = if self.0.cached_slots() >= count {
@@ -74,8 +75,8 @@ impl<T> RingProducer<T> {
             unreachable!("the ring has {count} free slots")
         };
         let (first, second) = chunk.as_mut_slices();
-        // SAFETY: the two slices have `count` places together, `source` holds as many messages by this
-        // function's contract, and the ring's memory is not the caller's.
+        // SAFETY: the two slices have room for `count` messages together, `source` holds as many by
+        // this function's contract, and it does not overlap with the ring's memory.
         unsafe {
             source.copy_to_nonoverlapping(first.as_mut_ptr().cast(), first.len());
             source
@@ -89,13 +90,14 @@ impl<T> RingProducer<T> {
         self.0.buffer().capacity()
     }
 
-    /// Messages inside, by the last known position of the consumer: never too few.
+    /// Messages inside, by the last known position of the consumer; may be more than there are, but
+    /// never fewer.
     #[inline]
     pub(crate) fn used_at_most(&self) -> usize {
         self.capacity() - self.0.cached_slots()
     }
 
-    /// Messages inside, after a look at the consumer's position.
+    /// Messages inside, by a new look at the consumer's position.
     #[inline]
     pub(crate) fn used(&self) -> usize {
         self.capacity() - self.0.slots()
@@ -105,23 +107,23 @@ impl<T> RingProducer<T> {
 impl<T> RingConsumer<T> {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        // SAFETY: a producer of this crate pushes initialised messages only, and the ring hands each
-        // out once.
+        // SAFETY: a producer of this crate pushes only initialised messages, and the ring returns
+        // each one once.
         self.0
             .pop()
             .ok()
             .map(|message| unsafe { message.assume_init() })
     }
 
-    /// Moves up to `limit` messages to the end of `into`, and says how many.
+    /// Appends up to `limit` messages to `into`, and returns how many.
     #[inline]
     pub(crate) fn pop_into(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
         let cached = self.0.cached_slots();
         let count = if cached > 0 { cached } else { self.0.slots() }.min(limit);
         into.reserve(count);
         #[cfg(loom)]
-        // SAFETY: the look above found `count` messages, each of which a producer initialised. There is room for them,
-        // so the push does not panic.
+        // SAFETY: `count` messages were found above, each of which a producer initialised. There is
+        // room for them in `into`, so the push does not panic.
         unsafe {
             self.0
                 .pop_chunk(count, |message| into.push(message.assume_init()));
@@ -131,7 +133,7 @@ impl<T> RingConsumer<T> {
         count
     }
 
-    /// Moves `count` messages, which the ring must have, to the end of `into`.
+    /// Appends `count` messages, which the ring must have, to `into`.
     #[cfg(not(loom))]
     #[inline]
     fn pop_chunk(&mut self, into: &mut Vec<T>, count: usize) {
@@ -154,7 +156,7 @@ impl<T> RingConsumer<T> {
         }
     }
 
-    /// Messages inside, after a look at the producer's position.
+    /// Messages inside, by a new look at the producer's position.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.slots()

@@ -1,8 +1,9 @@
 //! A stand-in for rtrb's ring whose atomics and cells loom can see.
 //!
-//! rtrb has no hook for loom, so the models run on this. `ring_tests.rs` runs one suite on both and compares every
-//! result, cached counts included, with a model: in `cargo test` on rtrb and on this with std's atomics, in
-//! `cargo loom` on this with loom's. What a suite cannot compare are the orderings; side by side they are:
+//! rtrb has no hook for loom, so the models run on this. `ring_tests.rs` runs one suite on both and
+//! compares every result, cached counts included, with a model: in `cargo test` on rtrb, and on
+//! this with std's atomics; in `cargo loom` on this with loom's. A suite cannot compare orderings,
+//! so here they are side by side:
 //!
 //! | step | rtrb 0.4.1 | here | equal because |
 //! |---|---|---|---|
@@ -17,8 +18,8 @@
 //! | drop of a half | `fetch_or(Release)` of a flag; the second half to go loads it with Acquire and frees | `Arc` | both order all that the first half did before the free |
 //! | drop of the consumer | stores `head` once more, with Release | no store | the value is already there: nobody can tell, and loom sees one synchronization less, not more |
 //!
-//! The ring is used with `MaybeUninit` only, so neither frees a message that is still inside. rtrb's `is_abandoned`
-//! is not here: a lane does not use it.
+//! The ring is used only with `MaybeUninit`, so neither ring drops a message that is still inside.
+//! rtrb's `is_abandoned` is not here, because lanes do not use it.
 
 use std::{cell::Cell, mem::MaybeUninit};
 
@@ -110,8 +111,8 @@ impl<T> Producer<T> {
 
     /// # Safety
     ///
-    /// `source` must hold `count` values, which are moved out of it. By the last look the ring must have `count` free
-    /// slots.
+    /// `source` must hold `count` values, which are moved out of it. By the last look the ring must
+    /// have `count` free slots.
     pub(super) unsafe fn push_chunk(&mut self, source: *const T, count: usize) {
         let tail = self.tail.get();
         for n in 0..count {
@@ -168,7 +169,8 @@ impl<T> Consumer<T> {
         let head = self.head.get();
         for n in 0..count {
             let slot = self.ring.slot(head + n);
-            // SAFETY: the producer has written the slot and moved `tail` past it, and this end has seen that.
+            // SAFETY: the producer has written the slot and moved `tail` past it, and this end has
+            // seen that.
             take(slot.with(|slot| unsafe { (*slot).assume_init_read() }));
         }
         self.head.set(head + count);

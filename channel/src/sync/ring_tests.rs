@@ -1,7 +1,8 @@
 //! One suite for the ring of a lane, run on rtrb and on the stand-in that loom sees.
 //!
-//! Every sequence of operations must give the results of [`Model`], which knows what each end may have cached. So two
-//! rings that pass are the same to a lane, and a model that holds on the stand-in says something about rtrb.
+//! Every sequence of operations must give the results of [`Model`], which knows what each end may
+//! have cached. So two rings that pass are the same to a lane, and a model that holds on the
+//! stand-in says something about rtrb.
 
 use std::{cell::Cell, collections::VecDeque, mem::MaybeUninit};
 
@@ -40,7 +41,8 @@ impl<T> Ring<T> for OfLane<T> {
 
     fn push_from(&mut self, messages: &mut Vec<T>) -> usize {
         let len = messages.len();
-        // SAFETY: the vector forgets all of its messages, then those that did not go are moved to its front.
+        // SAFETY: the vector forgets all of its messages, then those that did not go are moved to
+        // its front.
         unsafe {
             messages.set_len(0);
             let source = messages.as_mut_ptr();
@@ -115,7 +117,8 @@ mod stand_in {
                 count = count.min(self.0.slots());
             }
             let chunk: Vec<_> = messages.drain(..count).map(MaybeUninit::new).collect();
-            // SAFETY: there are so many free slots; the chunk does not drop what is moved out of it.
+            // SAFETY: there are so many free slots; the chunk does not drop what is moved out of
+            // it.
             unsafe { self.0.push_chunk(chunk.as_ptr(), count) };
             count
         }
@@ -233,7 +236,8 @@ fn run<R: Ring<u32>>(ring: &mut R, op: Op, next: &mut u32) -> Outcome {
     }
 }
 
-/// A queue, and how much of the other end's work each end knows of. `pushed` and `popped` are totals.
+/// A queue, and how much of the other end's work each end knows of. `pushed` and `popped` are
+/// totals.
 struct Model {
     queue: VecDeque<u32>,
     capacity: usize,
@@ -361,8 +365,8 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// What was popped is dropped by who popped it; what is still inside is nobody's to drop, in whichever order the two
-/// halves go.
+/// What was popped is dropped by who popped it; what is still inside is nobody's to drop, in
+/// whichever order the two halves go.
 fn messages_inside_are_not_dropped<'a, R: Ring<Counted<'a>>>(
     drops: &'a Cell<usize>,
     drop_ring: fn(R),
@@ -471,8 +475,8 @@ mod under_loom {
         });
     }
 
-    /// Every access to a slot is ordered with the one before it, also when the slot is used again; each end may go
-    /// first.
+    /// Every access to a slot is ordered with the one before it, also when the slot is used again;
+    /// each end may go first.
     #[test]
     fn ring_ends_in_two_threads() {
         model(|| {

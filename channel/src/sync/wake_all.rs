@@ -1,6 +1,7 @@
-//! Wake-ups of many, where a waker may panic: the others are woken all the same.
+//! Waking several wakers, of which some may panic: the others are woken all the same.
 //!
-//! It does not keep the panic from the caller. A task's waker is its executor's code, which this crate knows nothing of.
+//! The caller still gets the panic. A waker is code of an executor, of which this crate knows
+//! nothing.
 
 use std::{
     any::Any,
@@ -8,7 +9,8 @@ use std::{
     thread,
 };
 
-/// Wake-ups one after the other, or what contains some. The first panic goes on when all are done.
+/// Runs wake-ups, or code that contains some, one after the other. The first panic is resumed when
+/// all are done.
 #[derive(Debug, Default)]
 pub(crate) struct WakeAll {
     panic: Option<Box<dyn Any + Send>>,
@@ -21,7 +23,8 @@ impl WakeAll {
         }
     }
 
-    /// In a drop while the thread panics anyway, this panic ends here: it would abort the process.
+    /// Resumes the first panic. During another panic of this thread it is dropped, because it would
+    /// abort the process.
     pub(crate) fn done(self) {
         if let Some(panic) = self.panic
             && !thread::panicking()

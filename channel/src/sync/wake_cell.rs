@@ -1,15 +1,16 @@
-//! The cell that holds a sleeper's waker, for a sleeper who is told by a flag elsewhere.
+//! A cell for the waker of one sleeper, which is told of its wake-up by a flag elsewhere.
 //!
-//! The flag (an armed list head, a lane's `waiting` byte) carries the index of the slot to wake, so that
-//! whoever takes the flag down knows which waker is meant and needs no read-modify-write here. There are
-//! two slots, because the sleeper may be up, polled by another task, and on its way back to sleep, while
-//! the one that woke it is still inside `Waker::wake_by_ref`. This file does not decide when to sleep.
+//! The flag (an armed list head, a lane's `waiting` byte) carries the index of the waker, so that
+//! whoever clears the flag knows which waker is meant, and needs no read-modify-write here. There
+//! are two slots, because the sleeper may be awake, polled by another task, and about to sleep
+//! again, while whoever woke it is still inside `Waker::wake_by_ref`. This file does not decide
+//! when to sleep.
 
 use std::task::Waker;
 
 use crate::sync::{AtomicBool, Ordering, UnsafeCell, mutant};
 
-/// Which of the two slots a flag names.
+/// Which of the two wakers a flag names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WakerIndex {
     First = 0,
@@ -23,12 +24,12 @@ pub(crate) struct WakeCell {
 
 #[derive(Debug)]
 struct WakerSlot {
-    /// The flag names this slot, or somebody who took the flag down is still reading it.
+    /// The flag names this slot, or whoever cleared the flag is still reading it.
     busy: AtomicBool,
     waker: UnsafeCell<Option<Waker>>,
 }
 
-// SAFETY: a waker is `Send + Sync`; the cell that holds it is written by the sleeper alone, and only
+// SAFETY: a waker is `Send + Sync`; the cell that holds it is written only by the sleeper, and only
 // while `busy` says that nobody reads it.
 unsafe impl Send for WakeCell {}
 // SAFETY: as above.
@@ -45,12 +46,12 @@ impl WakeCell {
         }
     }
 
-    /// Puts `waker` into a free slot, to be named by the sleeper's flag next. `None` when both slots
-    /// are still read by those who woke the sleeper before: then the sleeper stays awake instead.
+    /// Puts `waker` into a free slot, which the sleeper's flag must name next. `None` if earlier
+    /// wake-ups are still reading both slots: then the sleeper must stay awake.
     ///
     /// # Safety
     ///
-    /// Only the sleeper may call this, and not while its flag is up.
+    /// Only the sleeper may call this, and not while its flag is set.
     #[inline]
     pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<WakerIndex> {
         // SAFETY: the slot is free, so nobody else writes, and the caller is the only sleeper.
@@ -60,10 +61,10 @@ impl WakeCell {
         } else if fits(WakerIndex::Second) {
             WakerIndex::Second
         } else {
-            // SAFETY: as this function's contract says.
+            // SAFETY: guaranteed by this function's contract.
             unsafe { self.fill(waker) }?
         };
-        // ORDERING: Relaxed; the operation that puts the flag up publishes it, and the waker.
+        // ORDERING: Relaxed; the operation that sets the flag publishes this and the waker.
         self.slots[index as usize]
             .busy
             .store(true, Ordering::Relaxed);
@@ -87,7 +88,8 @@ impl WakeCell {
             .into_iter()
             .find(|index| self.is_free(*index))?;
         let waker = waker.clone();
-        // SAFETY: the slot is free, so nobody else reads or writes, and the caller is the only sleeper.
+        // SAFETY: the slot is free, so nobody else reads or writes, and the caller is the only
+        // sleeper.
         let old = self.slots[index as usize]
             .waker
             .with_mut(|held| unsafe { (*held).replace(waker) });
@@ -95,23 +97,23 @@ impl WakeCell {
         Some(index)
     }
 
-    /// Whether the slot that the sleeper's flag names wakes the same task as `waker`.
+    /// Whether the given slot holds a waker that wakes the same task as `waker`.
     ///
     /// # Safety
     ///
     /// Only the sleeper may call this, with a slot that it last prepared or that is not busy.
     #[inline]
     pub(crate) unsafe fn holds(&self, index: WakerIndex, waker: &Waker) -> bool {
-        // SAFETY: only the sleeper writes the slot, and that is the caller; others read at most.
+        // SAFETY: only the sleeper writes the slot, and that is the caller; others at most read it.
         self.slots[index as usize]
             .waker
             .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
     }
 
-    /// Gives a prepared slot back: the sleeper's flag did not go up, or the sleeper took it down itself.
+    /// Frees a prepared slot: the sleeper's flag was not set, or the sleeper cleared it itself.
     #[inline]
     pub(crate) fn cancel(&self, index: WakerIndex) {
-        // ORDERING: Relaxed; only the sleeper looks at it next.
+        // ORDERING: Relaxed; the sleeper is the next to look at it.
         self.slots[index as usize]
             .busy
             .store(false, Ordering::Relaxed);
@@ -121,7 +123,7 @@ impl WakeCell {
     ///
     /// # Safety
     ///
-    /// The caller must have taken down the flag that named the slot, with at least Acquire.
+    /// The caller must have cleared the flag that named this waker, with at least Acquire.
     #[inline]
     pub(crate) unsafe fn wake(&self, index: WakerIndex) {
         struct Done<'a>(&'a AtomicBool);
@@ -134,17 +136,18 @@ impl WakeCell {
         }
         let slot = &self.slots[index as usize];
         let _done = Done(&slot.busy);
-        // SAFETY: the slot is busy on behalf of the flag that the caller took down, so the sleeper
+        // SAFETY: the slot is busy on behalf of the flag that the caller cleared, so the sleeper
         // does not write it until `_done` is dropped.
         slot.waker
             .with(|held| unsafe { (*held).as_ref().map(Waker::wake_by_ref) });
     }
 
-    /// Forgets the wakers that nobody is reading, so that a finished task is not kept alive by the cell.
+    /// Drops the wakers that nobody is reading, so that the cell does not keep a finished task
+    /// alive.
     ///
     /// # Safety
     ///
-    /// Only the sleeper may call this, and not while its flag is up.
+    /// Only the sleeper may call this, and not while its flag is set.
     pub(crate) unsafe fn clear(&self) {
         for slot in &self.slots {
             // ORDERING: Acquire pairs with the Release in `wake`.

@@ -4,20 +4,21 @@ use std::ptr::{self, NonNull};
 
 use super::Lane;
 
-/// The list on which a producer puts its lane to make it known to the receiver.
+/// The list onto which a producer pushes its lane to make it known to the receiver.
 ///
-/// The lane declares what it needs of the list, so that it does not depend on how the list is made.
+/// A trait, so that lanes do not depend on the list that links them.
 pub(crate) trait ReadyQueue<T> {
     /// Makes a lane known to the receiver, and wakes it if it sleeps.
     ///
     /// # Safety
     ///
-    /// The caller must own the lane's place in the list: it has turned its state from idle to queued, and
-    /// nobody else pushes it until the receiver has turned it back. With `Ok` the lane is the receiver's.
+    /// The caller must own the lane's link: it has changed the lane's state from idle to queued,
+    /// and nobody else pushes the lane until the receiver has changed it back. With `Ok` the lane
+    /// is the receiver's.
     unsafe fn push(&self, lane: NonNull<Lane<T>>) -> Result<(), Closed>;
 }
 
-/// The push came too late: the receiver has closed the list.
+/// The push failed because the receiver has closed the list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
@@ -28,7 +29,7 @@ pub(crate) struct Chain<T> {
 }
 
 impl<T> Chain<T> {
-    /// The lanes linked from `first` on, which may be null.
+    /// The lanes from `first` on, which may be null.
     #[inline]
     pub(in crate::fan_in) fn from_first(first: *mut Lane<T>) -> Self {
         Self { first }
@@ -45,22 +46,22 @@ impl<T> Chain<T> {
         self.first.is_null()
     }
 
-    /// The next lane, whose link is the receiver's from now on.
+    /// The next lane. Its link is the receiver's to use from then on.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<NonNull<Lane<T>>> {
         let lane = NonNull::new(self.first)?;
-        // SAFETY: a lane that the receiver has taken is its own until it marks it idle.
+        // SAFETY: a lane that the receiver has taken is its own until it marks the lane idle.
         self.first = unsafe { lane.as_ref() }.next();
         Some(lane)
     }
 
-    /// The same lanes once more, to look at without taking them.
+    /// A second view of the same lanes, to look at them without taking them.
     pub(crate) fn again(&self) -> Self {
         Self { first: self.first }
     }
 }
 
-/// A queue of lanes that are the receiver's, linked through the lanes themselves.
+/// A queue of lanes owned by the receiver, linked through the lanes themselves.
 #[derive(Debug)]
 pub(crate) struct LaneQueue<T> {
     first: *mut Lane<T>,
@@ -82,7 +83,7 @@ impl<T> LaneQueue<T> {
         self.first.is_null()
     }
 
-    /// Lanes in it; the memory would not hold as many as this counts.
+    /// Lanes in the queue. More than `u32::MAX` would not fit in memory.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.len
@@ -106,7 +107,7 @@ impl<T> LaneQueue<T> {
         self.len += 1;
     }
 
-    /// All of it, in order.
+    /// Takes all lanes, in order.
     #[inline]
     pub(crate) fn take(&mut self) -> Chain<T> {
         let first = self.first;
@@ -114,7 +115,7 @@ impl<T> LaneQueue<T> {
         Chain { first }
     }
 
-    /// The same lanes, to look at without taking them.
+    /// A view of the lanes, to look at them without taking them.
     pub(crate) fn peek(&self) -> Chain<T> {
         Chain { first: self.first }
     }

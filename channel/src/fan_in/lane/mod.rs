@@ -1,17 +1,18 @@
-//! One producer's lane: a slot for a message that comes alone, a ring for those that come in numbers, and
-//! the handshake by which its two ends agree on who looks next.
+//! One producer's lane: a slot for a single message, rings for more, and the handshake by which its
+//! two ends agree on who looks next.
 //!
-//! A lane promises each message to exactly one end: once a send has said `Ok` it is the receiver's, once
-//! it has said `Closed` it is the sender's. It knows nothing of other lanes; the ready list links it.
+//! A lane gives each message to exactly one end: once a send has returned `Ok` it is the
+//! receiver's, once it has returned `Closed` it is the sender's. It knows nothing of other lanes,
+//! except for the link by which lists chain it.
 //!
 //! | state | the lane is | who may change it, and to what |
 //! |---|---|---|
 //! | `IDLE` | the producer's; the slot is empty | producer: `QUEUED_SLOT`; either by CAS: `QUEUED` |
 //! | `QUEUED_SLOT` | listed or the receiver's; a message is in the slot | receiver: `QUEUED` |
 //! | `QUEUED` | listed or the receiver's; the slot is empty | receiver: `IDLE`, `CLOSING`, `UNFENCED` |
-//! | `UNFENCED` | the receiver's, which looks into it again and again; the slot is empty | receiver: `QUEUED` |
-//! | `CLOSING` | the receiver's, which looks a last time | receiver by CAS: `QUEUED`, `SEALED`; producer by CAS: `SEALED_ALL` |
-//! | `SEALED` | done: what is still in the ring is the producer's | nobody |
+//! | `UNFENCED` | the receiver's, which keeps visiting it; the slot is empty | receiver: `QUEUED` |
+//! | `CLOSING` | the receiver's, which looks for the last time | receiver by CAS: `QUEUED`, `SEALED`; producer by CAS: `SEALED_ALL` |
+//! | `SEALED` | ended: what is still in the ring is the producer's | nobody |
 //! | `SEALED_ALL` | the receiver's: all that is in the ring was accepted | nobody |
 
 pub(crate) mod list;
@@ -43,35 +44,38 @@ const SEALED: u8 = 4;
 const SEALED_ALL: u8 = 5;
 const UNFENCED: u8 = 6;
 
-/// The shared segment of a lane. The first cache line is all that sparse traffic touches.
+/// The shared part of a lane. Sparse traffic touches only its first cache line.
 #[repr(C, align(128))]
 pub(crate) struct Lane<T> {
-    /// The link in the ready list or in the receiver's own lists; belongs to whom the state says.
+    /// The link in the ready list or in the receiver's own lists; whoever owns the lane by its
+    /// state may use it.
     next: AtomicPtr<Lane<T>>,
-    /// The ring that the receiver reads now; null until the producer opens the first.
+    /// The ring that the receiver reads; null until the producer opens the first one.
     ring: AtomicPtr<RingSegment<T>>,
     state: AtomicU8,
     /// The producer has been dropped and will send no more.
     gone: AtomicBool,
-    /// Which slot of `wake` the receiver is to wake when there is room, plus one; 0 is none.
+    /// The index in `wake` of the waker to call when there is room, plus one; 0 if the producer
+    /// does not wait.
     waiting: AtomicU8,
-    /// Halves that still hold the lane: the producer's and the receiver's. The last one frees it.
+    /// Halves that still hold the lane, the producer's and the receiver's: 0 to 2. The last one
+    /// frees it.
     halves: AtomicU8,
-    /// When the lane was last put on the ready list.
+    /// When the lane was last pushed onto the ready list.
     stamp: Stamp,
-    /// The message that comes with the lane when it is put on the ready list.
+    /// The message that comes with the lane when it is pushed onto the ready list.
     slot: UnsafeCell<MaybeUninit<T>>,
     /// The producer's waker, while it waits for room.
     wake: WakeCell,
 }
 
-/// One of the rings that a lane has had: each new one is larger, and linked to the one before.
+/// One of the rings of a lane. Each is larger than the one before, which links it.
 pub(crate) struct RingSegment<T> {
     consumer: UnsafeCell<RingConsumer<T>>,
     next: AtomicPtr<RingSegment<T>>,
 }
 
-/// A lane's address, by which its producer is known. It gives no access to the lane.
+/// A lane's address, which identifies its producer. It gives no access to the lane.
 #[derive(Debug)]
 pub(crate) struct LaneId<T>(NonNull<Lane<T>>);
 
@@ -90,19 +94,19 @@ impl<T> Clone for LaneId<T> {
 
 impl<T> Copy for LaneId<T> {}
 
-// SAFETY: an address.
+// SAFETY: only an address, which gives no access.
 unsafe impl<T> Send for LaneId<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for LaneId<T> {}
 
-// SAFETY: the slot and the consumer are used by one end at a time, as the state says; a `T` that goes
-// from one thread to another through them is `Send`.
+// SAFETY: the slot and the consumers are used by one end at a time, as the state says; a `T` that
+// moves from one thread to another through them is `Send`.
 unsafe impl<T: Send> Send for Lane<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Lane<T> {}
 
 impl<T> Lane<T> {
-    /// A new lane, idle, held by both halves.
+    /// A new idle lane, held by both halves.
     pub(crate) fn new() -> Box<Self> {
         Box::new(Self {
             next: AtomicPtr::new(ptr::null_mut()),
@@ -129,36 +133,36 @@ impl<T> Lane<T> {
         self.next.store(next, Ordering::Relaxed);
     }
 
-    /// Gives up one half. `Some` for the last one: the lane as good as new, to be used again or freed.
+    /// Releases one half. `Some` for the last one: the lane, reset, to be reused or freed.
     ///
     /// # Safety
     ///
-    /// The caller must hold a half, and not use the lane afterwards. Both halves are done with the
-    /// messages in it: what the ring still holds is not dropped.
+    /// The caller must hold a half, and must not use the lane afterwards. Both halves must be done
+    /// with its messages: what the rings still hold is not dropped.
     pub(crate) unsafe fn release(lane: NonNull<Self>) -> Option<Box<Self>> {
-        // SAFETY: the caller's half keeps the lane alive until here.
+        // SAFETY: the caller's half keeps the lane alive up to here.
         let halves = unsafe { &lane.as_ref().halves };
         let order = if mutant("release_halves") {
             Ordering::Relaxed
         } else {
             Ordering::AcqRel
         };
-        // ORDERING: AcqRel: what the first half did is done before the last one frees.
+        // ORDERING: AcqRel: what the first half did happens before the last one frees the lane.
         if halves.fetch_sub(1, order) != 1 {
             return None;
         }
-        // SAFETY: no half is left, and lanes come from a box.
+        // SAFETY: no half is left, and all lanes come from a box.
         let mut lane = unsafe { Box::from_raw(lane.as_ptr()) };
         lane.free_segments();
         lane.reset();
         Some(lane)
     }
 
-    /// Wakes the producer if it waits for room, and says whether it did.
+    /// Wakes the producer if it waits for room, and returns whether it did.
     ///
-    /// The caller has just made room, or closed, and then passed a fence.
+    /// The caller must have made room, or closed the channel, and then passed a fence.
     pub(crate) fn wake_waiting(&self) -> bool {
-        // ORDERING: Relaxed is enough to look, after the caller's fence, which pairs with the
+        // ORDERING: Relaxed is enough to look after the caller's fence, which pairs with the
         // producer's; the swap below does the ordering.
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return false;
@@ -169,7 +173,7 @@ impl<T> Lane<T> {
             1 => WakerIndex::First,
             _ => WakerIndex::Second,
         };
-        // SAFETY: the swap took down the flag that named the slot.
+        // SAFETY: the swap cleared the flag that named the waker.
         unsafe { self.wake.wake(slot) };
         true
     }
@@ -192,7 +196,8 @@ impl<T> Lane<T> {
         self.waiting.store(0, Ordering::Relaxed);
         self.halves.store(2, Ordering::Relaxed);
         self.wake = WakeCell::new();
-        // Holds nothing; a model sees by this write whether the other half was done with the slot.
+        // Stores nothing. In a model, this write shows whether the other half was done with the
+        // slot.
         // SAFETY: nobody else is here.
         self.slot
             .with_mut(|slot| unsafe { *slot = MaybeUninit::uninit() });

@@ -7,43 +7,45 @@ use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALE
 use crate::delay::Stamp;
 use crate::sync::{Ordering, mutant, store_load_fence};
 
-/// A lane that the receiver holds: taken from the ready list, and not yet given up.
+/// A lane that the receiver holds: taken from the ready list, and not given up yet.
 pub(crate) struct LaneRx<T> {
     lane: NonNull<Lane<T>>,
     /// A message is in the slot; it comes before those in the ring.
     has_slot: bool,
     /// The producer sends without a fence.
     unfenced: bool,
-    /// The producer has declared that all it pushed is the receiver's, though the channel closed.
+    /// The producer has claimed for the receiver all that it pushed, although the channel closed.
     sealed_all: bool,
-    /// The producer waited for room, and was woken.
+    /// The producer waited for room and was woken, since `take_woken`.
     woken: bool,
-    /// Messages taken since the producer was last looked at, whether it waits for room.
+    /// Messages received since the receiver last checked whether the producer waits for room.
     taken: usize,
 }
 
 /// What became of a lane that was found empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Emptied {
-    /// Given up: the producer makes it known when it sends again. Wake it if it waits, and use the lane no more.
+    /// Given up: the producer lists it when it sends again. Wake the producer if it waits, and do
+    /// not use the lane.
     Idle,
-    /// Something came meanwhile: it is still the receiver's.
+    /// A message came meanwhile: the lane is still the receiver's.
     Kept,
-    /// Nothing will ever come: the receiver gives up its half.
+    /// Ended, with nothing more to come: the receiver must release its half.
     Finished,
 }
 
 impl<T> LaneRx<T> {
-    /// Takes a lane up.
+    /// Takes a lane from a list.
     ///
     /// # Safety
     ///
-    /// The lane must come from the ready list, or from the receiver's own lists, and be held by nobody
-    /// else of the receiver's.
+    /// The lane must come from the ready list or from one of the receiver's own lists, and no other
+    /// `LaneRx` may be in use for it.
     #[inline]
     pub(crate) unsafe fn new(lane: NonNull<Lane<T>>) -> Self {
-        // SAFETY: the list hands out valid lanes.
-        // ORDERING: Relaxed; taking the list acquired it, and only the receiver changes it from there.
+        // SAFETY: the lists contain valid lanes.
+        // ORDERING: Relaxed; taking the list acquired it, and from there only the receiver changes
+        // it.
         let state = unsafe { lane.as_ref() }.state.load(Ordering::Relaxed);
         Self {
             lane,
@@ -57,7 +59,7 @@ impl<T> LaneRx<T> {
 
     #[inline]
     fn lane(&self) -> &Lane<T> {
-        // SAFETY: the receiver holds its half while it holds this.
+        // SAFETY: the receiver holds its half as long as it has this.
         unsafe { self.lane.as_ref() }
     }
 
@@ -67,13 +69,13 @@ impl<T> LaneRx<T> {
         self.lane
     }
 
-    /// When it was put on the ready list.
+    /// When the lane was pushed onto the ready list.
     #[cfg(feature = "quanta")]
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.lane().stamp
     }
 
-    /// The oldest message.
+    /// Pops the oldest message.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         match self.pop_slot() {
@@ -82,7 +84,7 @@ impl<T> LaneRx<T> {
         }
     }
 
-    /// Moves up to `limit` of the oldest messages to the end of `into`, and says how many.
+    /// Appends up to `limit` of the oldest messages to `into`, and returns how many.
     #[inline]
     pub(crate) fn pop_into(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
         let mut count = 0;
@@ -111,12 +113,12 @@ impl<T> LaneRx<T> {
         }
         self.has_slot = false;
         // SAFETY: the state was `QUEUED_SLOT` when the receiver took the lane, so the producer has
-        // written the slot and leaves it alone until the lane is idle.
+        // written the slot, and leaves it alone until the lane is idle.
         let message = self
             .lane()
             .slot
             .with(|slot| unsafe { (*slot).assume_init_read() });
-        // ORDERING: Release: the slot has been read. The producer counts it as free from here.
+        // ORDERING: Release: the slot has been read. From here the producer counts it as free.
         self.lane().state.store(QUEUED, Ordering::Release);
         Some(message)
     }
@@ -138,7 +140,7 @@ impl<T> LaneRx<T> {
         }
     }
 
-    /// The ring that is read now.
+    /// The ring that is being read.
     #[inline]
     fn segment(&self) -> Option<&RingSegment<T>> {
         // ORDERING: Acquire pairs with the Release by which the producer opens the first ring.
@@ -146,8 +148,8 @@ impl<T> LaneRx<T> {
         unsafe { self.lane().ring.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Goes on to the larger ring, once the one before is empty and will stay so. `false` when there is
-    /// none; `true` also when the present one turns out to have a message after all.
+    /// Moves on to the next larger ring, once the present one is empty for good. `false` if there
+    /// is none; `true` also if the present ring turns out to have a message after all.
     #[cold]
     fn advance(&mut self) -> bool {
         let Some(segment) = self.segment() else {
@@ -158,8 +160,8 @@ impl<T> LaneRx<T> {
         } else {
             Ordering::Acquire
         };
-        // ORDERING: Acquire pairs with the Release by which the producer links the next ring: what it
-        // pushed to this one before is visible, so one more look decides.
+        // ORDERING: Acquire pairs with the Release by which the producer links the next ring: all
+        // that it pushed to this ring before is visible, so one more look decides.
         let next = segment.next.load(acquire);
         if next.is_null() {
             return false;
@@ -170,25 +172,27 @@ impl<T> LaneRx<T> {
         }
         // ORDERING: Relaxed; the producer reads `ring` only to open the first.
         let old = self.lane().ring.swap(next, Ordering::Relaxed);
-        // SAFETY: segments come from boxes; the producer left this one when it linked the next.
+        // SAFETY: segments come from boxes; the producer stopped using this one when it linked the
+        // next.
         drop(unsafe { Box::from_raw(old) });
         true
     }
 
-    /// Messages inside, by a look at the producer's position.
+    /// Messages in the lane, by a look at the producer's position.
     pub(crate) fn backlog(&self) -> usize {
         let mut count = usize::from(self.has_slot);
         let mut segment = self.segment();
         while let Some(ring) = segment {
             // SAFETY: the receiver holds the lane, and with it the consumers of all its rings.
             count += ring.consumer.with(|ring| unsafe { (*ring).len() });
-            // ORDERING: Acquire as in `advance`. SAFETY: linked segments live until the receiver comes by.
+            // ORDERING: Acquire as in `advance`. SAFETY: linked segments live until the receiver
+            // moves past them.
             segment = unsafe { ring.next.load(Ordering::Acquire).as_ref() };
         }
         count
     }
 
-    /// Whether something is in the rings, or may be.
+    /// Whether there is, or may be, a message in the rings.
     pub(crate) fn has_more(&self) -> bool {
         let Some(segment) = self.segment() else {
             return false;
@@ -198,13 +202,14 @@ impl<T> LaneRx<T> {
             || !segment.next.load(Ordering::Acquire).is_null()
     }
 
-    /// So many messages were taken.
+    /// Records that `messages` were received.
     #[inline]
     pub(crate) fn took(&mut self, messages: usize) {
         self.taken += messages;
     }
 
-    /// How many more are to be taken until `enough` were taken since the last look, or since the one that is due.
+    /// How many more messages to receive before the next check at `enough` messages; if that check
+    /// is due, before the one after it.
     #[inline]
     pub(crate) fn until_room(&self, enough: usize) -> usize {
         match enough.saturating_sub(self.taken) {
@@ -213,9 +218,11 @@ impl<T> LaneRx<T> {
         }
     }
 
-    /// Wakes a producer that waits for room, if `enough` messages were taken since the last look.
+    /// Wakes a producer that waits for room, if at least `enough` messages were received since the
+    /// last check.
     ///
-    /// A waker may panic: the lane is to be where it belongs before this, as before `wake_waiting`.
+    /// A waker may panic, so the lane must be where it belongs before this is called; likewise for
+    /// `wake_waiting`.
     #[inline]
     pub(crate) fn make_room(&mut self, enough: usize) {
         if self.taken < enough {
@@ -228,19 +235,19 @@ impl<T> LaneRx<T> {
         self.woken |= self.lane().wake_waiting();
     }
 
-    /// Whether the producer was woken since the last time that this was asked.
+    /// Whether the producer was woken since the last call.
     pub(crate) fn take_woken(&mut self) -> bool {
         mem::take(&mut self.woken)
     }
 
-    /// Wakes the producer if it waits for room, and says whether it did.
+    /// Wakes the producer if it waits for room, and returns whether it did.
     ///
-    /// The caller has just given the lane up, or closed the channel, and then passed a fence.
+    /// The caller must have given the lane up, or closed the channel, and then passed a fence.
     pub(crate) fn wake_waiting(&self) -> bool {
         self.lane().wake_waiting()
     }
 
-    /// Tells the producer to send without a fence. `false` if it cannot be told now.
+    /// Lets the producer send without a fence. `false` if that is not possible now.
     pub(crate) fn set_unfenced(&mut self) -> bool {
         if self.has_slot || self.sealed_all || self.unfenced {
             return false;
@@ -256,19 +263,20 @@ impl<T> LaneRx<T> {
         self.unfenced
     }
 
-    /// Tells the producer to pass its fences again. It is known to do so after a heavy fence.
+    /// Makes the producer pass its fences again. It is certain to do so only after a heavy fence.
     pub(crate) fn set_fenced(&mut self) {
         if self.unfenced {
             self.unfenced = false;
-            // ORDERING: Relaxed; the heavy fence comes after.
+            // ORDERING: Relaxed; the heavy fence comes after it.
             self.lane().state.store(QUEUED, Ordering::Relaxed);
         }
     }
 
-    /// What becomes of an empty lane if its producer has gone.
+    /// What becomes of an empty lane if its producer is gone; `None` if it is not.
     #[inline]
     pub(crate) fn ended(&self) -> Option<Emptied> {
-        // ORDERING: Acquire pairs with the Release in `LaneTx::close`: all that was pushed is visible.
+        // ORDERING: Acquire pairs with the Release in `LaneTx::close`: all that was pushed is
+        // visible.
         if !self.lane().gone.load(Ordering::Acquire) {
             return None;
         }
@@ -279,12 +287,12 @@ impl<T> LaneRx<T> {
         })
     }
 
-    /// Gives up an empty lane, so that the producer says when it sends again.
+    /// Gives up an empty lane, so that the producer lists it when it sends again.
     ///
     /// # Safety
     ///
-    /// With `Idle` the lane is not the receiver's any more, with `Finished` its half must be released. Unless
-    /// it has gone, the producer is to be woken if it waits.
+    /// With `Idle` the lane is no longer the receiver's, and the producer must be woken if it
+    /// waits. With `Finished` the receiver's half must be released.
     #[inline]
     pub(crate) unsafe fn retire(&mut self) -> Emptied {
         debug_assert!(!self.has_slot);
@@ -295,11 +303,11 @@ impl<T> LaneRx<T> {
         debug_assert!(!self.unfenced);
         let lane = self.lane();
         // ORDERING: Release: the slot and the ring have been read; pairs with the Acquire in
-        // `LaneTx::is_clear` and in the look after a push.
+        // `LaneTx::clear` and in `LaneTx::publish`.
         lane.state.store(IDLE, Ordering::Release);
-        // From here the lane may be on the ready list again at any moment. The receiver still reads its
-        // atomics, and the rings' consumers, which are its own whatever the state is; nobody frees the
-        // lane before it comes back to the receiver.
+        // From here the lane may be on the ready list again at any moment. The receiver still reads
+        // its atomics, and the consumers of its rings, which are the receiver's whatever the state
+        // is; nobody frees the lane before it comes back to the receiver.
         //
         // Pairs with the fences in `LaneTx::publish` and `LaneTx::close`: either the producer sees
         // *idle*, or this sees what it pushed.
@@ -312,7 +320,8 @@ impl<T> LaneRx<T> {
         // The producer may have seen *idle* too: the exchange decides who goes on.
         if mutant("retire_exchange") {
             lane.state.store(QUEUED, Ordering::Relaxed);
-            // ORDERING: Relaxed is enough to win: what the receiver then reads it acquires elsewhere.
+            // ORDERING: Relaxed is enough to win; what the receiver then reads, it acquires
+            // elsewhere.
         } else if lane
             .state
             .compare_exchange(IDLE, QUEUED, Ordering::Relaxed, Ordering::Relaxed)
@@ -327,7 +336,7 @@ impl<T> LaneRx<T> {
         }
     }
 
-    /// Ends an empty lane of a closed channel, or finds that something was accepted meanwhile.
+    /// Ends an empty lane of a closed channel, or finds that a message was accepted meanwhile.
     ///
     /// # Safety
     ///
@@ -340,8 +349,8 @@ impl<T> LaneRx<T> {
         let lane = self.lane();
         // ORDERING: Release: the ring has been read, and the channel was closed before.
         lane.state.store(CLOSING, Ordering::Release);
-        // Pairs with the fence in `LaneTx::publish`: either the producer sees *closing*, or this sees
-        // what it pushed.
+        // Pairs with the fence in `LaneTx::publish`: either the producer sees *closing*, or this
+        // sees what it pushed.
         store_load_fence!("seal_fence");
         let more = self.has_more();
         let next = if more { QUEUED } else { SEALED };
@@ -353,8 +362,9 @@ impl<T> LaneRx<T> {
                 Emptied::Finished
             };
         }
-        // ORDERING: Release: the receiver touches the ring no more if this seals. Acquire, on failure:
-        // pairs with the producer's Release exchange, so that all it pushed is visible.
+        // ORDERING: Release: the receiver does not touch the ring after it has sealed. Acquire, on
+        // failure: pairs with the producer's Release exchange, so that all that it pushed is
+        // visible.
         match lane
             .state
             .compare_exchange(CLOSING, next, Ordering::AcqRel, Ordering::Acquire)

@@ -19,7 +19,7 @@ use crate::sync::{
     wake_cell::WakerIndex,
 };
 
-/// The half of a lane that sends. It must be closed before it is forgotten.
+/// The producer's half of a lane. It must be closed before it is dropped.
 pub(crate) struct LaneTx<T> {
     lane: NonNull<Lane<T>>,
     rings: Option<Box<Rings<T>>>,
@@ -28,18 +28,18 @@ pub(crate) struct LaneTx<T> {
 /// The rings of a lane as the producer sees them.
 struct Rings<T> {
     current: RingProducer<T>,
-    /// Smaller ones that the receiver may not have emptied yet.
+    /// Smaller rings that the receiver may not have emptied yet.
     older: Vec<RingProducer<T>>,
     /// The receiver's end of `current`.
     segment: NonNull<RingSegment<T>>,
     /// Something was pushed since the rings were last known to be empty.
     dirty: bool,
-    /// Held to count from `&self`: the count refreshes positions that are not atomic.
+    /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
     count: Mutex<()>,
 }
 
-// SAFETY: the lane's shared segment is `Send + Sync` for `T: Send`; the rest is used through `&mut self`, or
-// under the lock.
+// SAFETY: the shared part of the lane is `Send + Sync` for `T: Send`; the rest is used through
+// `&mut self`, or under the lock.
 unsafe impl<T: Send> Send for LaneTx<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for LaneTx<T> {}
@@ -62,11 +62,11 @@ impl<T> LaneTx<T> {
         unsafe { self.lane.as_ref() }
     }
 
-    /// The right to send a message with the lane itself: when the receiver has taken all that was sent and
-    /// given the lane up.
+    /// The right to send a message in the lane's slot: given if the receiver has taken all that was
+    /// sent, and has given the lane up.
     #[inline]
     pub(crate) fn clear(&mut self) -> Option<ClearLane<'_, T>> {
-        // ORDERING: Relaxed; only saves the look at the rings.
+        // ORDERING: Relaxed; this only saves the look at the rings.
         if self.lane().state.load(Ordering::Relaxed) != IDLE {
             return None;
         }
@@ -77,8 +77,8 @@ impl<T> LaneTx<T> {
                 return None;
             }
             rings.dirty = false;
-            // The rings were looked at first: having seen them empty, this cannot see an *idle* from
-            // before the receiver came back to empty them.
+            // The rings were looked at first: having seen them empty, this cannot read an *idle*
+            // from before the receiver came back to empty them.
         }
         // ORDERING: Acquire pairs with the Release of *idle*: the slot has been read.
         (self.lane().state.load(Ordering::Acquire) == IDLE).then_some(ClearLane(self))
@@ -89,7 +89,7 @@ impl<T> LaneTx<T> {
         self.rings.as_mut().map_or(0, |rings| rings.used()) + self.used_slot()
     }
 
-    /// The same, from a shared reference.
+    /// As `used`, through a shared reference.
     pub(crate) fn count(&self) -> usize {
         let rings = self.rings.as_ref().map_or(0, |rings| {
             let _guard = lock(&rings.count);
@@ -104,9 +104,10 @@ impl<T> LaneTx<T> {
         usize::from(self.lane().state.load(Ordering::Acquire) == QUEUED_SLOT)
     }
 
-    /// Sends a message through the ring. Gives it back when the channel is closed.
+    /// Sends a message through the ring, or returns it if the channel is closed.
     ///
-    /// The lane must have room for it. `first` and `limit` are the sizes of the smallest and largest ring.
+    /// The lane must have room for it. `first` and `limit` are the sizes of the smallest and the
+    /// largest ring.
     #[inline]
     pub(crate) fn send_ring(
         &mut self,
@@ -118,7 +119,8 @@ impl<T> LaneTx<T> {
         // Before the message is copied: if this panics, it is dropped.
         let rings = self.rings_or_open(first, limit);
         let message = MaybeUninit::new(message);
-        // SAFETY: a bitwise copy; only one of the two is used as a message, as `publish` says.
+        // SAFETY: a bitwise copy; only one of the two is used as a message, as the result of
+        // `publish` says.
         let mut copy = unsafe { ptr::read(&message) };
         loop {
             match rings.current.push(copy) {
@@ -132,17 +134,19 @@ impl<T> LaneTx<T> {
         if self.publish(ready, 1) == 1 {
             Ok(())
         } else {
-            // SAFETY: the message was not accepted: nobody reads the copy in the ring, which is dead.
+            // SAFETY: the message was not accepted, so nobody reads the copy in the ring.
             Err(unsafe { message.assume_init() })
         }
     }
 
-    /// Sends the first `count` messages of `items` through the ring, all in one publication if the ring
-    /// has grown to it, and removes those that were accepted from `items`: all, unless the channel closed.
+    /// Sends the first `count` messages of `items` through the ring, with one publication if the
+    /// ring is large enough, and removes those that were accepted from `items`: all of them, unless
+    /// the channel is closed.
     ///
-    /// If a ring cannot be allocated, those that were pushed before are sent, and the others are still in `items`.
+    /// If a ring cannot be allocated, those that were pushed before are sent, and the others are
+    /// still in `items`.
     ///
-    /// The lane must have room for them, and `items` at least as many.
+    /// The lane must have room for them, and `items` must hold at least `count`.
     pub(crate) fn send_ring_vec(
         &mut self,
         ready: &impl ReadyQueue<T>,
@@ -154,9 +158,9 @@ impl<T> LaneTx<T> {
         let len = items.len();
         assert!(count <= len, "a batch of {count} from {len} messages");
         let source = items.as_mut_ptr();
-        // SAFETY: shrinks; `rest` makes up for it.
+        // SAFETY: zero is not more than the length; `rest` restores the others.
         unsafe { items.set_len(0) };
-        // A waker may panic once the messages are the receiver's: the others are still here.
+        // A waker may panic after the messages were published: the others must survive that.
         let mut rest = Rest {
             items,
             len,
@@ -165,7 +169,8 @@ impl<T> LaneTx<T> {
         let mut pushed = 0;
         while pushed < count {
             let rings = self.rings_or_open(first, limit);
-            // SAFETY: `source` has `count` messages, of which `pushed` are spoken for.
+            // SAFETY: `source` has `count` messages, of which the first `pushed` are in the ring
+            // already.
             let went = unsafe { rings.current.push_from(source.add(pushed), count - pushed) };
             pushed += went;
             rest.accepted = pushed;
@@ -212,12 +217,12 @@ impl<T> LaneTx<T> {
         }));
     }
 
-    /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring, and says
-    /// how many it accepted: all, unless the channel closed.
+    /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring,
+    /// and returns how many it accepted: all of them, unless the channel is closed.
     #[inline]
     fn publish(&mut self, ready: &impl ReadyQueue<T>, count: usize) -> usize {
-        // Pairs with the heavy fence by which the receiver fences its lanes again: either this sees the state that it
-        // left before that, or the receiver sees the messages after it.
+        // Pairs with the heavy fence after which the receiver's lanes are fenced again: either this
+        // sees the state stored before that fence, or the receiver sees the messages after it.
         if membarrier::is_possible() {
             membarrier::light_fence();
             // ORDERING: Acquire as below.
@@ -225,11 +230,11 @@ impl<T> LaneTx<T> {
                 return count;
             }
         }
-        // Pairs with the fences in `LaneRx::retire` and `LaneRx::seal`: either this sees the state that
-        // the receiver left, or the receiver sees the messages.
+        // Pairs with the fences in `LaneRx::retire` and `LaneRx::seal`: either this sees the state
+        // that the receiver stored, or the receiver sees the messages.
         store_load_fence!("send_fence");
-        // ORDERING: Acquire pairs with the Release of *idle*, *closing* and *sealed*, so that the ring's
-        // positions below are those that the receiver left.
+        // ORDERING: Acquire pairs with the Release of *idle*, *closing* and *sealed*, so that the
+        // ring's positions below are those that the receiver left.
         match self.lane().state.load(Ordering::Acquire) {
             QUEUED | QUEUED_SLOT | UNFENCED => count,
             _ => self.publish_unseen(ready, count),
@@ -244,9 +249,9 @@ impl<T> LaneTx<T> {
         // ORDERING: Acquire as in `publish`.
         match lane.state.load(Ordering::Acquire) {
             IDLE => {
-                // Messages from before these were accepted because the receiver was sure to see them:
-                // it has not popped them, so it is about to take the lane back, and will see these too
-                // when it next gives the lane up.
+                // Messages from before these were accepted because the receiver was certain to see
+                // them. It has not popped them, so it is about to take the lane back, and will see
+                // these too when it next gives the lane up.
                 if !mutant("requeue_rule") && self.rings_used() > count {
                     return count;
                 }
@@ -261,8 +266,8 @@ impl<T> LaneTx<T> {
                 count
             }
             CLOSING => {
-                // ORDERING: Release pairs with the receiver's failed exchange: all that was pushed is
-                // visible to it. Acquire, on failure, for the positions of a sealed ring.
+                // ORDERING: Release pairs with the receiver's failed exchange: all that was pushed
+                // is visible to it. Acquire, on failure, for the positions of a sealed ring.
                 match lane.state.compare_exchange(
                     CLOSING,
                     SEALED_ALL,
@@ -278,8 +283,8 @@ impl<T> LaneTx<T> {
         }
     }
 
-    /// How many of the last `count` messages the receiver has taken from a lane that it will not look into
-    /// again. The others are the sender's, and the rings with them are dead.
+    /// How many of the last `count` messages the receiver has taken from a lane that it will not
+    /// look into again. The others are the sender's, and the rings that hold them are discarded.
     fn accepted_of(&mut self, count: usize) -> usize {
         let refused = self.rings_used().min(count);
         if refused > 0 {
@@ -292,14 +297,15 @@ impl<T> LaneTx<T> {
         self.rings.as_mut().map_or(0, |rings| rings.used())
     }
 
-    /// Puts a clear lane on the ready list with nothing in it. `false` when the channel is closed.
+    /// Pushes a clear lane onto the ready list with no message in it. `false` if the channel is
+    /// closed.
     #[cold]
     pub(crate) fn list(&mut self, ready: &impl ReadyQueue<T>) -> bool {
         self.requeue(ready)
     }
 
-    /// Puts an idle lane on the ready list, unless the receiver takes it back first. `false` when the
-    /// channel is closed, and the lane with all that is in it the producer's.
+    /// Pushes an idle lane onto the ready list, unless the receiver takes it back first. `false` if
+    /// the channel is closed: then the lane and all that is in it are the producer's.
     fn requeue(&mut self, ready: &impl ReadyQueue<T>) -> bool {
         let lane = self.lane();
         if mutant("requeue_exchange") {
@@ -313,7 +319,7 @@ impl<T> LaneTx<T> {
             return true;
         }
         lane.stamp.set();
-        // SAFETY: the exchange turned the state from idle to queued.
+        // SAFETY: the exchange changed the state from idle to queued.
         let pushed = unsafe { ready.push(self.lane) }.is_ok();
         if !pushed {
             // ORDERING: Relaxed; the receiver has closed and does not know the lane.
@@ -322,10 +328,10 @@ impl<T> LaneTx<T> {
         pushed
     }
 
-    /// Asks to be woken when there is room, or the channel closes. `false` when the receiver is just
-    /// waking this producer: it should try again.
+    /// Asks to be woken when there is room, or when the channel closes. `false` if the receiver is
+    /// waking this producer at this moment: try again.
     ///
-    /// The caller looks for room, and whether the channel is closed, again afterwards.
+    /// Afterwards the caller must check again for room, and whether the channel is closed.
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         self.stop_waiting();
         let lane = self.lane();
@@ -335,21 +341,21 @@ impl<T> LaneTx<T> {
         };
         // ORDERING: Release pairs with the Acquire of the receiver's swap: the waker is written.
         lane.waiting.store(slot as u8 + 1, Ordering::Release);
-        // Pairs with the fences in `LaneRx::make_room`, `LaneRx::retire` and `Inbox::close`: either the
-        // receiver sees that this producer waits, or the producer sees the room.
+        // Pairs with the fences in `LaneRx::make_room`, `LaneRx::retire` and `Inbox::close`: either
+        // the receiver sees that this producer waits, or the producer sees the room.
         store_load_fence!("room_fence_tx");
         true
     }
 
-    /// Takes the waiting flag down, if the receiver has not.
+    /// Clears the waiting flag, unless the receiver has.
     #[inline]
     pub(crate) fn stop_waiting(&mut self) {
         let lane = self.lane();
-        // ORDERING: Relaxed; only the producer puts the flag up.
+        // ORDERING: Relaxed; only the producer sets the flag.
         if lane.waiting.load(Ordering::Relaxed) == 0 {
             return;
         }
-        // ORDERING: Relaxed; the flag is the producer's own, and who takes it down wakes.
+        // ORDERING: Relaxed; the flag is the producer's own, and whoever clears it wakes.
         match lane.waiting.swap(0, Ordering::Relaxed) {
             0 => {}
             1 => lane.wake.cancel(WakerIndex::First),
@@ -357,41 +363,42 @@ impl<T> LaneTx<T> {
         }
     }
 
-    /// Ends the lane: the receiver takes what is left in it, then frees it. `Some` when it can be freed
-    /// right away.
+    /// Ends the lane: the receiver takes what is left in it, then frees it. `Some` if it can be
+    /// freed at once.
     pub(crate) fn close(mut self, ready: &impl ReadyQueue<T>) -> Option<Box<Lane<T>>> {
         self.stop_waiting();
         let lane = self.lane();
-        // ORDERING: Release pairs with the Acquire in `LaneRx::retire`: all that was pushed is visible.
+        // ORDERING: Release pairs with the Acquire in `LaneRx::retire`: all that was pushed is
+        // visible.
         lane.gone.store(true, Ordering::Release);
-        // Pairs with the fence in `LaneRx::retire`: either this sees *idle*, or the receiver sees that
-        // the producer has gone.
+        // Pairs with the fence in `LaneRx::retire`: either this sees *idle*, or the receiver sees
+        // that the producer is gone.
         store_load_fence!("gone_fence");
         // ORDERING: Acquire as in `publish`.
         let idle = lane.state.load(Ordering::Acquire) == IDLE;
         let (known, lane) = (
-            // The receiver is about to take a lane back that has accepted messages in it.
+            // If it is idle with messages in its rings, the receiver is about to take it back.
             !idle || self.rings_used() > 0 || self.requeue(ready),
             self.lane,
         );
         if !known {
-            // The receiver has closed without knowing of this lane: its half is nobody's.
+            // The receiver closed without knowing this lane, so nobody else will release its half.
             // SAFETY: the producer acts for both halves here, and this is the receiver's.
             let freed = unsafe { Lane::release(lane) };
             debug_assert!(freed.is_none());
         }
-        // SAFETY: the producer's half; `self` is gone after this.
+        // SAFETY: the producer's half; `self` is not used after this.
         unsafe { Lane::release(lane) }
     }
 }
 
-/// What is left of a batch: moves it to the front of the vector.
+/// Restores the vector of a batch: moves what was not accepted to its front.
 struct Rest<'a, T> {
-    /// Of length zero meanwhile.
+    /// The vector, of length zero until the drop.
     items: &'a mut Vec<T>,
-    /// Messages before the send.
+    /// Its length before the send.
     len: usize,
-    /// So many from the front are the receiver's.
+    /// How many messages from the front are the receiver's.
     accepted: usize,
 }
 
@@ -400,7 +407,7 @@ impl<T> Drop for Rest<'_, T> {
     fn drop(&mut self) {
         let source = self.items.as_mut_ptr();
         let left = self.len - self.accepted;
-        // SAFETY: the vector had `len` messages, and all but the first `accepted` are still there.
+        // SAFETY: the vector held `len` messages, and all but the first `accepted` are still in it.
         unsafe {
             source.copy_from(source.add(self.accepted), left);
             self.items.set_len(left);
@@ -408,21 +415,21 @@ impl<T> Drop for Rest<'_, T> {
     }
 }
 
-/// A lane that nothing is in, and that the receiver does not know; see [`LaneTx::clear`].
+/// A lane with nothing in it, which the receiver does not know; see [`LaneTx::clear`].
 pub(crate) struct ClearLane<'a, T>(&'a mut LaneTx<T>);
 
 impl<T> ClearLane<'_, T> {
-    /// Sends the one message with the lane. Gives it back when the channel is closed.
+    /// Sends one message in the lane's slot, or returns it if the channel is closed.
     #[inline]
     pub(crate) fn send(self, ready: &impl ReadyQueue<T>, message: T) -> Result<(), T> {
         let lane = self.0.lane();
-        // SAFETY: the lane is idle and its rings are empty, so the receiver has no business in it.
+        // SAFETY: the lane is idle and its rings are empty, so the receiver does not touch it.
         lane.slot.with_mut(|slot| unsafe { (*slot).write(message) });
-        // ORDERING: Relaxed; the push publishes it. No exchange is needed: the receiver turns *idle*
-        // back only for what is in the rings.
+        // ORDERING: Relaxed; the push publishes it. No exchange is needed: the receiver takes an
+        // *idle* lane back only for what is in the rings.
         lane.state.store(QUEUED_SLOT, Ordering::Relaxed);
         lane.stamp.set();
-        // SAFETY: the state has just been turned from idle to queued by the only one who may.
+        // SAFETY: the state was just changed from idle to queued by the only one who may.
         if unsafe { ready.push(self.0.lane) }.is_ok() {
             return Ok(());
         }
@@ -433,7 +440,7 @@ impl<T> ClearLane<'_, T> {
 }
 
 impl<T> Rings<T> {
-    /// Messages in all rings, and forgets rings that are empty for good.
+    /// Messages in all rings. Discards older rings that are empty.
     fn used(&mut self) -> usize {
         if !self.older.is_empty() {
             self.older.retain(|ring| ring.used() > 0);
@@ -446,12 +453,12 @@ impl<T> Rings<T> {
                 .sum::<usize>()
     }
 
-    /// [`grow`](Self::grow) for a message that the ring has refused, and gives the message back; drops it if this
-    /// panics.
+    /// Calls [`grow`](Self::grow) for a message that the ring has refused, and returns the message;
+    /// drops it if this panics.
     ///
     /// # Safety
     ///
-    /// `message` must be initialised, and no other copy of it used if this panics.
+    /// `message` must be initialised, and no other copy of it may be used if this panics.
     #[cold]
     unsafe fn grow_for(&mut self, limit: usize, message: MaybeUninit<T>) -> MaybeUninit<T> {
         // SAFETY: initialised by this function's contract.
@@ -460,7 +467,7 @@ impl<T> Rings<T> {
         MaybeUninit::new(message)
     }
 
-    /// Opens a ring of twice the size, up to `limit`, for what comes next.
+    /// Opens a ring of twice the size, up to `limit`, for the messages that follow.
     #[cold]
     fn grow(&mut self, limit: usize) {
         let size = (self.current.capacity() * 2).min(limit);

@@ -1,4 +1,4 @@
-//! How the receiver closes the channel, and what it does with what is left.
+//! Closing the channel, and draining what is left in it.
 
 use super::Inbox;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl<T> Inbox<T> {
-    /// Closes the channel: later sends fail, what was accepted can still be received.
+    /// Closes the channel: later sends fail, and accepted messages can still be received.
     pub(crate) fn close(&mut self) {
         if self.closed {
             return;
@@ -16,12 +16,13 @@ impl<T> Inbox<T> {
             self.fence_all();
         }
         self.closed = true;
-        // The list first: a sender that was refused because of the flag finds the list closed too.
+        // The list comes first: a sender that is refused because of the flag must find the list
+        // closed too.
         let taken = self.fan_in.ready.close(&mut self.slots);
         self.fan_in.set_closed();
         self.late = taken.chain;
-        // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that the
-        // channel is closed, or this sees that it waits.
+        // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that
+        // the channel is closed, or this sees that it waits.
         store_load_fence!("close_fence");
         let mut all = WakeAll::default();
         if let Some(lane) = &self.current {
@@ -29,7 +30,7 @@ impl<T> Inbox<T> {
         }
         for mut chain in [self.chain.again(), self.again.peek(), self.late.again()] {
             while let Some(lane) = chain.next() {
-                // SAFETY: all of them are the receiver's now, and are only looked at.
+                // SAFETY: all of these lanes are the receiver's now, and are only looked at.
                 all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());
             }
         }
@@ -37,7 +38,7 @@ impl<T> Inbox<T> {
         all.done();
     }
 
-    /// Drops all that was accepted. The channel is closed.
+    /// Drops all that was accepted. The channel must be closed.
     fn drain(&mut self) {
         let mut spins = 0;
         loop {
@@ -47,7 +48,7 @@ impl<T> Inbox<T> {
             if !self.slots.has_claimed() {
                 return;
             }
-            // A producer is between winning a shared slot and filling it.
+            // A producer is between claiming a shared slot and filling it.
             spins += 1;
             if spins < 64 && !cfg!(loom) {
                 spin_loop()
@@ -60,7 +61,7 @@ impl<T> Inbox<T> {
 
 impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
-        /// Goes on with the rest when a sender's waker or the drop of one message panics.
+        /// Drains the rest even if a sender's waker or the drop of one message panics.
         struct Rest<'a, T>(&'a mut Inbox<T>);
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {

@@ -1,47 +1,50 @@
-//! When a receiver polls its busy lanes, instead of giving them up whenever they are empty.
+//! When busy lanes go unfenced: the receiver keeps visiting them, instead of giving them up
+//! whenever they are empty.
 //!
-//! The producer of an unfenced lane sends without a fence. In return the receiver must make all threads pass one
-//! (`sync/membarrier.rs`) before it may give the lane up or sleep, which costs as much as thousands of messages' fences.
-//! So lanes are unfenced only after a long time without a sleep, and while that pays.
+//! The producer of an unfenced lane sends without a fence. In return the receiver must make all
+//! threads pass one (`sync/membarrier.rs`) before it may give the lane up or sleep, which costs as
+//! much as the fences of thousands of messages. So lanes are unfenced only after a long run without
+//! a sleep, and only while that pays.
 
 use std::time::Instant;
 
 use crate::sync::membarrier;
 
-/// Messages of one turn that make a lane worth unfencing.
+/// Messages that a lane must give of one quota to be unfenced.
 pub(crate) const WORTH_UNFENCING: usize = if cfg!(loom) { 1 } else { 8 };
-/// Times that a receiver with unfenced lanes is polled again by its executor, before it sleeps.
+/// How often a receiver with unfenced lanes asks to be polled again before it sleeps.
 const IDLE_POLLS: u8 = if cfg!(loom) { 0 } else { 16 };
-/// Visits to empty lanes that are always forgiven.
+/// Visits to empty lanes that are not held against unfenced lanes.
 const FREE_EMPTY_VISITS: u32 = 1024;
-/// Visits to empty lanes that cost nothing when there is nothing else to do.
+/// Visits to empty lanes that are forgiven each time that there was nothing else to do.
 const FORGIVEN_VISITS: u32 = 4;
-/// Messages without a sleep that may at most be asked for.
+/// The longest run of messages without a sleep that may be required.
 const MAX_RUN: u32 = 1 << 24;
 
 #[derive(Debug)]
 pub(crate) struct FencePolicy {
-    /// Unfenced lanes: all of them are the receiver's.
+    /// The number of unfenced lanes. All of them are the receiver's.
     lanes: u32,
-    /// Messages received when the receiver last slept, or fenced its lanes; wrapping, as all these counts.
+    /// Messages received when the receiver last slept or fenced its lanes. Counts of messages wrap.
     last_slept: u32,
-    /// Messages received when it began to poll.
+    /// Messages received when the first lane was unfenced.
     began: u32,
-    /// Messages without a sleep after which it begins to poll: the least, and now.
+    /// The run of messages without a sleep after which lanes are unfenced: the minimum, and the
+    /// present value.
     min_run: u32,
     run: u32,
-    /// Visits to empty lanes since it began to poll.
+    /// Visits to empty lanes since the first lane was unfenced.
     empty_visits: u32,
-    /// Visits in a streak without a message in between, and how many messages had been received by then.
+    /// Visits in a row that found no message, and the messages received by then.
     streak: (u32, u32),
-    /// Times in a streak that it has found nothing at all, and how many messages had been received by then.
+    /// Polls in a row that found nothing at all, and the messages received by then.
     idle_polls: (u8, u32),
 }
 
 impl FencePolicy {
     #[inline(always)]
     pub(crate) fn new(min_run: u32) -> Self {
-        // After a heavy fence at least one message must come before the next.
+        // At least one message must come between two heavy fences.
         let min_run = min_run.max(1);
         Self {
             lanes: 0,
@@ -55,13 +58,13 @@ impl FencePolicy {
         }
     }
 
-    /// Whether a busy lane may be unfenced from now on.
+    /// Whether a busy lane may be unfenced now.
     #[inline]
     pub(crate) fn may_unfence(&self, messages: u64) -> bool {
         (messages as u32).wrapping_sub(self.last_slept) >= self.run && membarrier::is_available()
     }
 
-    /// A lane is unfenced from now on.
+    /// Records that a lane is unfenced.
     pub(crate) fn add_lane(&mut self, messages: u64) {
         if self.lanes == 0 {
             self.began = messages as u32;
@@ -70,7 +73,7 @@ impl FencePolicy {
         self.lanes += 1;
     }
 
-    /// An unfenced lane has ended.
+    /// Records that an unfenced lane has ended.
     pub(crate) fn remove_lane(&mut self) {
         self.lanes -= 1;
     }
@@ -85,7 +88,7 @@ impl FencePolicy {
         self.lanes > 0
     }
 
-    /// An unfenced lane was visited, and is empty. `gave` says whether it was not before.
+    /// Records a visit that left an unfenced lane empty. `gave` says whether it had messages.
     #[inline]
     pub(crate) fn record_visit(&mut self, gave: bool, messages: u64) {
         if !gave {
@@ -97,27 +100,28 @@ impl FencePolicy {
         self.streak.0 += 1;
     }
 
-    /// Whether all unfenced lanes were visited without a message in between.
+    /// Whether all unfenced lanes were visited since the last message.
     #[inline]
     pub(crate) fn has_visited_all(&self) -> bool {
         self.streak.0 >= self.lanes
     }
 
-    /// The receiver has found nothing: the next look is another streak of visits.
+    /// Called when the receiver has found nothing: the next look starts a new row of visits.
     pub(crate) fn forgive(&mut self) {
         let free = self.streak.0.min(FORGIVEN_VISITS);
         self.empty_visits = self.empty_visits.saturating_sub(free);
         self.streak.0 = 0;
     }
 
-    /// Whether most visits are in vain.
+    /// Whether too many visits find nothing.
     #[inline]
     pub(crate) fn is_unprofitable(&self, messages: u64) -> bool {
         let gained = (messages as u32).wrapping_sub(self.began);
         self.empty_visits > FREE_EMPTY_VISITS.saturating_add(gained / 4)
     }
 
-    /// Whether a receiver that has found nothing should look again soon, before it fences its lanes again.
+    /// Whether a receiver that has found nothing should look again soon, before it fences its
+    /// lanes.
     pub(crate) fn stays_awake(&mut self, messages: u64) -> bool {
         if self.idle_polls.1 != messages as u32 {
             self.idle_polls = (0, messages as u32);
@@ -126,22 +130,22 @@ impl FencePolicy {
         self.idle_polls.0 <= IDLE_POLLS
     }
 
-    /// The receiver sleeps.
+    /// Records that the receiver sleeps.
     #[inline]
     pub(crate) fn slept(&mut self, messages: u64) {
         self.last_slept = messages as u32;
     }
 
-    /// Passes the heavy fence for all lanes, none of which is unfenced from here on, and learns whether it was
-    /// worth that.
+    /// Passes the heavy fence for all lanes, after which none is unfenced, and adjusts the required
+    /// run by whether this paid.
     #[cold]
     pub(crate) fn fence_all(&mut self, messages: u64) {
         let gained = (messages as u32).wrapping_sub(self.began);
-        // In a model time means nothing.
+        // Time means nothing in a model.
         let start = (!cfg!(loom)).then(Instant::now);
         membarrier::heavy_fence();
         let cost = start.map_or(0, |start| start.elapsed().as_nanos() as u32);
-        // Each message was spared some nanoseconds, and may cost one.
+        // Each message was spared a few nanoseconds; assume one.
         self.run = if gained < cost {
             self.run.saturating_mul(2).min(MAX_RUN.max(self.min_run))
         } else {

@@ -1,7 +1,7 @@
-//! The receiving half of one fan_in: which lane is looked at next, and when the receiver may sleep.
+//! The receiving half of one fan-in: which lane is visited next, and when the receiver may sleep.
 //!
-//! It promises to find every message whose send has said `Ok`, each lane in its order, and to come to
-//! every lane that has messages within one round. It does not choose between priorities.
+//! It promises to find every message whose send has returned `Ok`, in the order of each lane, and
+//! to visit every lane that has messages within one round. It does not choose between priorities.
 
 mod close;
 mod fence_policy;
@@ -31,27 +31,27 @@ use crate::{
 
 pub(crate) struct Inbox<T> {
     fan_in: Arc<FanIn<T>>,
-    /// The lane that is being emptied, or, when there is nothing else to do, the last one that was: it
-    /// is given up only when the receiver goes to sleep or elsewhere.
+    /// The lane that is being emptied; or, if there is nothing else to do, the last one that was,
+    /// which is given up only when the receiver goes to sleep or finds other work.
     current: Option<LaneRx<T>>,
     quota: Quota,
-    /// Lanes yet to be come to in this round.
+    /// Lanes still to be visited in this round.
     chain: Chain<T>,
-    /// Lanes that had more than their turn allowed.
+    /// Lanes that had more messages than their quota.
     again: LaneQueue<T>,
-    /// The chain was made of these.
+    /// Whether `chain` was taken from `again`.
     in_again: bool,
-    /// Lanes that were on the list when it was closed.
+    /// Lanes that were on the ready list when it was closed.
     late: Chain<T>,
     slots: SlotReader,
     closed: bool,
     hung_up: bool,
     asleep: bool,
-    /// Producers that waited for room were woken since the receiver last stayed awake for them.
+    /// A waiting producer was woken since the receiver last stayed awake for one.
     woke: bool,
     counted: Counted,
     fences: FencePolicy,
-    /// Held to count from `&self`: the count refreshes positions that are not atomic.
+    /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
     count: Mutex<()>,
 }
 
@@ -64,27 +64,27 @@ struct Counted {
     delay: crate::delay::DelayStats,
 }
 
-/// What an attempt to sleep came to.
+/// The result of an attempt to sleep.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sleep {
     /// The next message wakes the waker.
     Asleep,
-    /// There may be something: look again.
+    /// There may be a message: look again.
     Ready,
-    /// A producer is in the middle of waking this receiver, or messages are expected: stay awake and look again
-    /// soon.
+    /// A producer is waking this receiver at this moment, or messages are expected: stay awake and
+    /// look again soon.
     Busy,
-    /// Closed and drained: nothing will ever come.
+    /// Closed and drained: nothing will come.
     Closed,
 }
 
 enum Found {
-    /// A lane to take from, or claimed slots to look at.
+    /// A lane to take from, or claimed slots to check.
     Something,
     Nothing,
 }
 
-// SAFETY: the lanes that the raw pointers lead to are the receiver's, and `Send + Sync` for `T: Send`.
+// SAFETY: the raw pointers lead to lanes that are the receiver's, and `Send + Sync` for `T: Send`.
 unsafe impl<T: Send> Send for Inbox<T> {}
 // SAFETY: as above; what `&self` offers counts under the lock.
 unsafe impl<T: Send> Sync for Inbox<T> {}
@@ -116,15 +116,15 @@ impl<T> Inbox<T> {
         &self.fan_in
     }
 
-    /// The next message, if there is one.
+    /// Takes the next message, if there is one.
     #[inline]
     pub(crate) fn try_next(&mut self) -> Option<T> {
         let mut patience = usize::MAX;
         self.try_next_within(&mut patience)
     }
 
-    /// The next message, if one is found before the receiver has gone on to as many lanes as `patience` says,
-    /// which is what is left of it then: with none left there may be more.
+    /// Takes the next message, if one is found before the receiver has moved on `patience` times.
+    /// `patience` is left with the moves not made: if none are left, there may be more messages.
     #[inline]
     pub(crate) fn try_next_within(&mut self, patience: &mut usize) -> Option<T> {
         loop {
@@ -152,7 +152,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Moves up to `limit` messages to the end of `into`, and says how many.
+    /// Appends up to `limit` messages to `into`, and returns how many.
     pub(crate) fn try_next_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
         let mut count = 0;
         while count < limit {
@@ -181,7 +181,8 @@ impl<T> Inbox<T> {
         count
     }
 
-    /// Counts what the current lane has given, and makes it known to its producer if that is much.
+    /// Accounts for what the current lane has given since the last checkpoint, and wakes its
+    /// producer if there is much room.
     #[inline]
     fn checkpoint(&mut self) {
         let given = self.quota.checkpoint();
@@ -197,7 +198,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Lingers over an empty lane. All that was taken from it is made known to its producer.
+    /// Lingers over an empty lane, after waking its producer if that waits for room.
     #[inline]
     fn linger(&mut self, lane: LaneRx<T>) -> Found {
         let lane = self.current.insert(lane);
@@ -206,7 +207,7 @@ impl<T> Inbox<T> {
         Found::Nothing
     }
 
-    /// Puts a lane off until the next round. All that was taken from it is made known to its producer.
+    /// Puts a lane off until the next round, after waking its producer if that waits for room.
     #[inline]
     fn requeue(&mut self, mut lane: LaneRx<T>) {
         // SAFETY: the lane is the receiver's, and in no list.
@@ -215,14 +216,14 @@ impl<T> Inbox<T> {
         self.woke |= lane.take_woken();
     }
 
-    /// Makes a lane the current one.
+    /// Makes a lane the current one, with a whole quota.
     fn start_lane(&mut self, lane: LaneRx<T>) {
         self.current = Some(lane);
         self.quota.start(self.fan_in.config.burst);
         self.quota.checkpoint_after(self.fan_in.config.half());
     }
 
-    /// Goes on to what comes next. A receiver that has nothing to go on with looks at the list alone.
+    /// Moves on. A receiver without lanes of its own looks only at the ready list.
     #[inline]
     fn look(&mut self) -> Found {
         if self.current.is_some() || !self.chain.is_empty() || !self.again.is_empty() || self.closed
@@ -236,7 +237,7 @@ impl<T> Inbox<T> {
         Found::Nothing
     }
 
-    /// Goes on from a lane that is empty or has had its turn.
+    /// Moves on from a lane that is empty or has used up its quota.
     #[inline(never)]
     fn find(&mut self) -> Found {
         self.checkpoint();
@@ -258,7 +259,7 @@ impl<T> Inbox<T> {
             } else if lane.is_unfenced() {
                 return self.revisit(lane, gave > 0);
             } else if self.has_other_work() {
-                // SAFETY: what it says is done in `keep_or_release`.
+                // SAFETY: `keep_or_release` does what the contract asks for.
                 let emptied = unsafe { lane.retire() };
                 if self.keep_or_release(lane, emptied) {
                     return Found::Something;
@@ -281,7 +282,7 @@ impl<T> Inbox<T> {
             || (!self.closed && self.fan_in.ready.has_news(&self.slots))
     }
 
-    /// Keeps or gives up a lane that was found empty. `true` when it is the current one again.
+    /// Keeps or releases a lane that was found empty. `true` if it is the current one again.
     fn keep_or_release(&mut self, mut lane: LaneRx<T>, emptied: Emptied) -> bool {
         self.woke |= lane.take_woken();
         match emptied {
@@ -300,7 +301,7 @@ impl<T> Inbox<T> {
                 if lane.is_unfenced() {
                     self.fences.remove_lane();
                 }
-                // SAFETY: the receiver's half; the lane is in none of its lists.
+                // SAFETY: this is the receiver's half, and the lane is in none of its lists.
                 if let Some(lane) = unsafe { Lane::release(lane.as_lane()) } {
                     self.fan_in.recycle(lane);
                 }
@@ -312,7 +313,7 @@ impl<T> Inbox<T> {
     fn next_lane(&mut self) -> Found {
         loop {
             if let Some(lane) = self.chain.next() {
-                // SAFETY: from the ready list, or from the receiver's own lists.
+                // SAFETY: the chain comes from the ready list or from the receiver's own lists.
                 self.begin(unsafe { LaneRx::new(lane) });
                 return Found::Something;
             }
@@ -329,8 +330,8 @@ impl<T> Inbox<T> {
                 }
             } else if self.fan_in.ready.has_news(&self.slots) {
                 self.take_list();
-                // A producer whose lane was taken just now may have sent its message before by an
-                // shared slot: those come first.
+                // A producer whose lane was just taken may have sent its message before that
+                // through a shared slot: those come first.
                 return Found::Something;
             }
             if self.again.is_empty() {
@@ -348,7 +349,7 @@ impl<T> Inbox<T> {
         self.start_lane(lane);
     }
 
-    /// A message from a claimed slot, if one is written.
+    /// Takes a message from a claimed slot, if one has been written.
     #[inline]
     fn take_shared(&mut self) -> Option<T> {
         if !self.slots.has_claimed() {
@@ -362,20 +363,20 @@ impl<T> Inbox<T> {
         if let Some(lane) = taken.notify
             && !self.closed
         {
-            // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this sees that
-            // it waits.
+            // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this
+            // sees that it waits.
             store_load_fence!("room_fence_slot");
             if self.fan_in.ready.expects_waiting() {
-                // SAFETY: the lane outlives its producer's messages: the receiver gives up its half of it when
-                // it comes to the lane behind them. Once the channel is closed the half may be given up for it,
-                // but those who wait have been woken by then.
+                // SAFETY: the lane outlives its producer's messages: the receiver releases its half
+                // only when it visits the lane, after them. Once the channel is closed the half may
+                // be released in its place, but by then those who wait have been woken.
                 self.woke |= unsafe { lane.as_ref() }.wake_waiting();
             }
         }
         Some(taken.message)
     }
 
-    /// Takes the ready list.
+    /// Takes all that the ready list has.
     fn take_list(&mut self) {
         let taken = self.fan_in.ready.take(&mut self.slots);
         self.chain = taken.chain;
@@ -384,7 +385,7 @@ impl<T> Inbox<T> {
         self.asleep = false;
     }
 
-    /// Lays the receiver to sleep, after `try_next` has found nothing.
+    /// Puts the receiver to sleep, after `try_next` has found nothing.
     #[inline]
     pub(crate) fn sleep(&mut self, waker: &Waker) -> Sleep {
         if self.fences.is_active() {
@@ -395,8 +396,9 @@ impl<T> Inbox<T> {
             return Sleep::Ready;
         }
         if mem::take(&mut self.woke) && !cfg!(loom) {
-            // They are about to send. Those of one executor all do before the receiver is polled again, and none
-            // of them has to wake it; it would run between any two of them.
+            // The woken producers are about to send. Those on this executor all do so before the
+            // receiver is polled again, and none of them has to wake it; asleep, it would run
+            // between any two of them.
             return Sleep::Busy;
         }
         if self.give_up_current() {
@@ -409,16 +411,17 @@ impl<T> Inbox<T> {
             return Sleep::Closed;
         }
         if self.fan_in.ready.is_hung_up() {
-            // One more look: what was sent before is to be seen now.
+            // Look once more: what was sent before the hang-up must be visible now.
             self.hung_up = true;
             return Sleep::Ready;
         }
         if self.slots.is_shut() {
-            // All slots are empty by now: open a set again.
+            // All slots are empty: open a set again.
             self.take_list();
             return Sleep::Ready;
         }
-        // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is open.
+        // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is
+        // open.
         match unsafe { self.fan_in.ready.arm(&self.slots, waker) } {
             Arm::Armed => {
                 self.asleep = true;
@@ -436,13 +439,13 @@ impl<T> Inbox<T> {
         self.current.is_some()
     }
 
-    /// Whether something came to the lane that the receiver lingers over.
+    /// Whether a message has come to the lane that the receiver lingers over.
     pub(crate) fn has_lingered_for(&self) -> bool {
         self.current.as_ref().is_some_and(LaneRx::has_more)
     }
 
-    /// Gives up the lane that the receiver lingers over. `true` when something came meanwhile, and it is
-    /// the current one again.
+    /// Gives up the lane that the receiver lingers over. `true` if a message came meanwhile, and
+    /// the lane is the current one again.
     #[inline]
     fn give_up_current(&mut self) -> bool {
         if self.current.is_none() {
@@ -452,8 +455,8 @@ impl<T> Inbox<T> {
         let Some(mut lane) = self.current.take() else {
             return false;
         };
-        // SAFETY: what it says is done in `keep_or_release`. A closed channel does not linger, so this is an
-        // open one.
+        // SAFETY: `keep_or_release` does what the contract asks for. A closed channel does not
+        // linger, so this one is open.
         let emptied = unsafe { lane.retire() };
         self.keep_or_release(lane, emptied)
     }
@@ -464,13 +467,13 @@ impl<T> Inbox<T> {
             if !self.fan_in.ready.is_hung_up() {
                 return false;
             }
-            // One more look: what was sent before is to be seen now.
+            // Look once more: what was sent before the hang-up must be visible now.
             self.hung_up = true;
             if self.has_next() {
                 return false;
             }
         }
-        // A lane that the receiver lingers over, and whose producer has gone, ends here.
+        // A lane that the receiver lingers over, and whose producer is gone, ends here.
         if self.give_up_current() {
             return false;
         }
@@ -487,7 +490,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Whether a message is there, without taking it. May move lanes about.
+    /// Whether there is a message, without taking it. May move lanes between lists.
     pub(crate) fn has_next(&mut self) -> bool {
         loop {
             if self.quota.left() > 0
@@ -510,7 +513,8 @@ impl<T> Inbox<T> {
         self.closed || self.fan_in.senders() == 0
     }
 
-    /// Whether the high class has something that a mailbox should look at, by one load.
+    /// Whether there may be a message; costs one load if there is none. A mailbox asks this of its
+    /// high class.
     #[inline]
     pub(crate) fn may_have_next(&self) -> bool {
         self.current.is_some() || self.has_other_work()
@@ -524,7 +528,7 @@ impl<T> Inbox<T> {
         let listed = if self.closed {
             Chain::empty()
         } else {
-            // SAFETY: this is the receiver, which looks and does not take.
+            // SAFETY: this is the receiver, which only looks.
             unsafe { self.fan_in.ready.peek() }
         };
         for mut chain in [

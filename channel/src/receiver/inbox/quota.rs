@@ -1,26 +1,26 @@
-//! How many messages the current lane may still give, counted down by one word; all that follows from what was
-//! given is booked once in a while.
+//! How many messages the current lane may still give. The receive path counts down one word; the
+//! rest is brought up to date at checkpoints.
 
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
-    /// Messages that may be given before the books are done.
+    /// Messages until the next checkpoint.
     left: u32,
-    /// What `left` was when they were last done.
+    /// The value of `left` at the last checkpoint.
     left_at_checkpoint: u32,
-    /// Messages until it is another lane's turn, as of then.
+    /// Messages of the quota that were left at the last checkpoint.
     remaining: u32,
-    /// Messages of the whole turn.
+    /// Messages of the whole quota.
     total: u32,
 }
 
 impl Quota {
-    /// A lane's turn of so many messages begins. The books must be done.
+    /// Starts a quota of `messages` for a lane. Must follow a checkpoint.
     pub(crate) fn start(&mut self, messages: usize) {
         self.total = u32::try_from(messages).unwrap_or(u32::MAX);
         self.remaining = self.total;
     }
 
-    /// Books are to be done after at most so many messages from here.
+    /// Sets the next checkpoint after at most `messages` messages.
     pub(crate) fn checkpoint_after(&mut self, messages: usize) {
         self.left = messages.min(self.remaining as usize) as u32;
         self.left_at_checkpoint = self.left;
@@ -31,20 +31,20 @@ impl Quota {
         self.left as usize
     }
 
-    /// The lane has given so many. `true` when the books are to be done.
+    /// Counts messages that the lane gave. `true` if a checkpoint is due.
     #[inline]
     pub(crate) fn consume(&mut self, messages: usize) -> bool {
         self.left -= messages as u32;
         self.left == 0
     }
 
-    /// Messages that were given and not booked.
+    /// Messages given since the last checkpoint.
     #[inline]
     pub(crate) fn since_checkpoint(&self) -> usize {
         (self.left_at_checkpoint - self.left) as usize
     }
 
-    /// Does the books: says how many were given since they were last done.
+    /// Makes a checkpoint, and returns how many messages were given since the last one.
     #[inline]
     pub(crate) fn checkpoint(&mut self) -> usize {
         let given = self.since_checkpoint();
@@ -53,7 +53,7 @@ impl Quota {
         given
     }
 
-    /// Messages of this turn so far, and whether that is all of it. The books must be done.
+    /// Messages given of this quota, and whether that is all of it. Must follow a checkpoint.
     #[inline]
     pub(crate) fn used(&self) -> (usize, bool) {
         ((self.total - self.remaining) as usize, self.remaining == 0)

@@ -1,5 +1,5 @@
-//! A sender's waker panics where the receiver wakes it. That a sender waits while its lane is empty, as it does here,
-//! takes a race in earnest.
+//! A sender's waker panics where the receiver wakes it. Here a sender waits while its lane is
+//! empty, which outside of tests takes a race.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,7 +23,7 @@ impl Wake for Panics {
 
 type Message = Arc<u32>;
 
-/// An inbox, and what its messages are made of.
+/// An inbox, and the token that its messages hold.
 struct Receiving {
     inbox: Inbox<Message>,
     messages: Vec<Message>,
@@ -52,7 +52,7 @@ impl Receiving {
         self.inbox.try_next().map(|message| *message)
     }
 
-    /// Runs `f`, in which the waker is woken that `lane` waits with from here.
+    /// Makes `lane` wait, then runs `f`, which must wake its waker.
     #[track_caller]
     fn panics<R>(&mut self, lane: &mut LaneTx<Message>, f: impl FnOnce(&mut Inbox<Message>) -> R) {
         assert!(lane.wait(&Waker::from(Arc::new(Panics))));
@@ -60,7 +60,7 @@ impl Receiving {
         assert!(result.is_err(), "the panic comes through");
     }
 
-    /// Sees that the lane still works, and that each message was dropped.
+    /// Checks that the lane still works, and that each message was dropped.
     #[track_caller]
     fn end(mut self, mut lane: LaneTx<Message>) {
         self.send(&mut lane, 8..9);
@@ -79,7 +79,7 @@ impl Receiving {
     }
 }
 
-/// Until it sleeps, or is closed; messages that it finds meanwhile are left.
+/// Sleeps or finds the channel closed; messages found meanwhile are left.
 fn sleep(inbox: &mut Inbox<Message>) -> Sleep {
     for _ in 0..100 {
         let sleep = inbox.sleep(Waker::noop());
@@ -99,7 +99,7 @@ fn where_half_of_the_lane_was_taken() {
         (rx.next(), rx.next(), rx.next()),
         (Some(0), Some(1), Some(2))
     );
-    // The one that was just taken goes with the panic.
+    // The message that was just taken is lost in the panic.
     rx.panics(&mut lane, Inbox::try_next);
     assert_eq!(rx.inbox.stats().messages, 4);
     for n in 4..8 {
@@ -164,7 +164,7 @@ fn where_the_receiver_gives_a_lane_up_to_sleep() {
     rx.end(lane);
 }
 
-/// The message came between the receiver's last look and its giving up.
+/// The message came between the receiver's last look and its giving the lane up.
 #[test]
 fn where_the_receiver_takes_a_lane_back_that_it_gave_up_to_sleep() {
     let mut rx = Receiving::new(Builder::new(8));
@@ -198,7 +198,7 @@ fn where_the_receiver_gives_a_lane_up_for_another() {
 fn where_the_channel_closes() {
     let mut rx = Receiving::new(Builder::new(8).burst(1));
     let mut lanes = [rx.lane(), rx.lane(), rx.lane(), rx.lane()];
-    // One that was put off, one whose turn it is, one whose turn it will be, one on the list.
+    // One lane was put off, one is current, one is next, and one is on the list.
     for (n, lane) in lanes.iter_mut().enumerate() {
         if n == 3 {
             assert_eq!((rx.next(), rx.next()), (Some(4), Some(2)));
@@ -224,7 +224,7 @@ fn where_the_channel_closes() {
     }
 }
 
-/// Unfenced lanes are looked at by other ways.
+/// Unfenced lanes take other paths.
 #[cfg(all(
     feature = "membarrier",
     any(target_os = "linux", target_os = "android"),
@@ -233,7 +233,7 @@ fn where_the_channel_closes() {
 mod unfenced {
     use super::*;
 
-    /// An inbox that polls a lane from which it has taken messages.
+    /// An inbox with an unfenced lane from which it has taken messages.
     fn unfenced(capacity: usize) -> (Receiving, LaneTx<Message>) {
         crate::register_membarrier().unwrap();
         let mut rx = Receiving::new(Builder::new(capacity).burst(2).unfenced_after(1));

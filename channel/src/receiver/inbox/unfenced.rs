@@ -1,10 +1,11 @@
-//! Unfenced lanes: when they begin, what becomes of an empty one, and how they are fenced again.
+//! Unfenced lanes: when a lane becomes one, what happens when it is empty, and how all are fenced
+//! again.
 
 use super::{Found, Inbox, fence_policy::WORTH_UNFENCING};
 use crate::fan_in::lane::rx::LaneRx;
 
 impl<T> Inbox<T> {
-    /// Goes on from an unfenced lane that is empty.
+    /// Moves on from an unfenced lane that is empty.
     pub(super) fn revisit(&mut self, lane: LaneRx<T>, gave: bool) -> Found {
         if let Some(emptied) = lane.ended() {
             if self.keep_or_release(lane, emptied) {
@@ -32,7 +33,8 @@ impl<T> Inbox<T> {
         self.next_lane()
     }
 
-    /// Begins to poll a lane, if what it gave in its turn shows that it is worth it.
+    /// Lets the producer of a lane send without a fence, if what the lane gave of its quota shows
+    /// that this pays.
     #[inline]
     pub(super) fn unfence_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
         if gave >= WORTH_UNFENCING.min(self.fan_in.config.burst)
@@ -44,7 +46,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Makes all lanes such that their producers pass a fence again.
+    /// Makes the producers of all lanes pass a fence again.
     #[cold]
     pub(super) fn fence_all(&mut self) {
         if let Some(lane) = &mut self.current {
@@ -52,7 +54,8 @@ impl<T> Inbox<T> {
         }
         for mut chain in [self.chain.again(), self.again.peek()] {
             while let Some(lane) = chain.next() {
-                // SAFETY: all of them are the receiver's, and no other view of them is in use.
+                // SAFETY: all of these lanes are the receiver's, and no other `LaneRx` is in use
+                // for them.
                 unsafe { LaneRx::new(lane) }.set_fenced();
             }
         }
