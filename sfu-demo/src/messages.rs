@@ -68,8 +68,8 @@ pub type ShardSender<M> = <M as Mailbox>::Sender<Control, Media>;
 pub type ShardReceiver<M> = <M as Mailbox>::Receiver<Control, Media>;
 /// A sender of the room's mailbox.
 pub type RoomSender<M> = <M as Mailbox>::Sender<RoomMessage, Infallible>;
-/// A sender of the lobby's mailbox.
-pub type LobbySender<M> = <M as Mailbox>::Sender<LobbyMessage, Infallible>;
+/// A sender of the mailbox of admission.
+pub type AdmissionSender<M> = <M as Mailbox>::Sender<AdmissionMessage, Infallible>;
 
 /// Control for a shard.
 pub type Out = (ShardId, Control);
@@ -141,9 +141,9 @@ pub enum RoomMessage {
     Observe(oneshot::Sender<Vec<RoomStats>>),
 }
 
-/// What the lobby is told.
+/// What admission is told.
 #[derive(Debug)]
-pub enum LobbyMessage {
+pub enum AdmissionMessage {
     /// Somebody wants to join.
     Join(Box<Join>, oneshot::Sender<Result<Joined, JoinError>>),
     /// A shard got a STUN message for a user name that it does not know.

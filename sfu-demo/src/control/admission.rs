@@ -10,7 +10,7 @@ use str0m::ice::StunMessage;
 
 use super::actor::Tables;
 use crate::ids::{ParticipantId, ShardId};
-use crate::messages::{Control, Join, JoinError, Joined, LobbyMessage, Out};
+use crate::messages::{AdmissionMessage, Control, Join, JoinError, Joined, Out};
 use crate::net::tcp::Arrived;
 use crate::session::Session;
 use crate::session::build::{Refusal, Setup, Who};
@@ -57,7 +57,7 @@ struct Waiting {
 
 /// The actor.
 #[derive(Debug)]
-pub struct Lobby {
+pub struct Admission {
     setup: Setup,
     limits: Limits,
     shards: usize,
@@ -67,8 +67,8 @@ pub struct Lobby {
     draining: bool,
 }
 
-impl Lobby {
-    /// An empty lobby of a server with `shards` shards.
+impl Admission {
+    /// Admission without guests, of a server with `shards` shards.
     #[must_use]
     pub fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
         Self {
@@ -223,28 +223,28 @@ impl Lobby {
     }
 }
 
-impl Tables for Lobby {
-    type Message = LobbyMessage;
+impl Tables for Admission {
+    type Message = AdmissionMessage;
 
     const BURST: usize = 16;
     const EXPIRY_INTERVAL: Option<Duration> = Some(Duration::from_millis(100));
 
-    fn handle(&mut self, now: Instant, message: LobbyMessage, out: &mut Vec<Out>) {
+    fn handle(&mut self, now: Instant, message: AdmissionMessage, out: &mut Vec<Out>) {
         match message {
-            LobbyMessage::Join(join, reply) => {
+            AdmissionMessage::Join(join, reply) => {
                 let _ = reply.send(self.join(now, *join));
             }
-            LobbyMessage::Claim {
+            AdmissionMessage::Claim {
                 ufrag,
                 shard,
                 request,
             } => {
                 self.claim(&ufrag, shard, &request, out);
             }
-            LobbyMessage::Connect { ufrag, connection } => {
+            AdmissionMessage::Connect { ufrag, connection } => {
                 self.connect(now, &ufrag, connection, out);
             }
-            LobbyMessage::Leave { resource, reply } => {
+            AdmissionMessage::Leave { resource, reply } => {
                 let found = self
                     .guests
                     .iter()
@@ -259,10 +259,10 @@ impl Tables for Lobby {
                     None => {}
                 }
             }
-            LobbyMessage::Ended { ufrag } => {
+            AdmissionMessage::Ended { ufrag } => {
                 self.guests.remove(&ufrag);
             }
-            LobbyMessage::Drain => {
+            AdmissionMessage::Drain => {
                 self.draining = true;
                 self.guests
                     .retain(|_, guest| matches!(guest.place, Place::In(_)));

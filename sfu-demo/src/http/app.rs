@@ -12,7 +12,7 @@ use super::limit::RateLimit;
 use super::token::{Denied, Keys};
 use crate::mailbox::{Mailbox, Sender, send_high};
 use crate::messages::{
-    Control, Join, Joined, LobbyMessage, LobbySender, RoomMessage, RoomSender, ShardSender,
+    AdmissionMessage, AdmissionSender, Control, Join, Joined, RoomMessage, RoomSender, ShardSender,
 };
 use crate::net::gate::Gate;
 use crate::session::Role;
@@ -32,8 +32,8 @@ pub struct App<M: Mailbox> {
 
 /// Senders to the actors.
 pub struct Mailboxes<M: Mailbox> {
-    /// The lobby's.
-    pub lobby: LobbySender<M>,
+    /// The admission's.
+    pub admission: AdmissionSender<M>,
     /// The room's.
     pub room: RoomSender<M>,
     /// The shards'.
@@ -72,10 +72,10 @@ impl<M: Mailbox> App<M> {
 
     /// Lets nobody join any more; the health check says so.
     pub async fn refuse(&self) {
-        // ORDERING: a flag for the health check alone; the lobby is told by its mailbox.
+        // ORDERING: a flag for the health check alone; admission is told by its mailbox.
         self.draining.store(true, Ordering::Relaxed);
-        let mut lobby = self.lock().lobby.clone();
-        send_high(&mut lobby, LobbyMessage::Drain).await;
+        let mut admission = self.lock().admission.clone();
+        send_high(&mut admission, AdmissionMessage::Drain).await;
     }
 
     /// Tells the shards to say goodbye to everybody, and to end then.
@@ -98,9 +98,9 @@ impl<M: Mailbox> App<M> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_lobby(&self, message: LobbyMessage) -> bool {
+    fn tell_admission(&self, message: AdmissionMessage) -> bool {
         let mut mailboxes = self.lock();
-        mailboxes.lobby.try_send_high(message).is_ok()
+        mailboxes.admission.try_send_high(message).is_ok()
     }
 
     pub(super) fn allow(&self, address: SocketAddr) -> Result<(), Error> {
@@ -133,7 +133,7 @@ impl<M: Mailbox> App<M> {
 
     pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
         let (reply, answer) = oneshot::channel();
-        if !self.tell_lobby(LobbyMessage::Join(Box::new(join), reply)) {
+        if !self.tell_admission(AdmissionMessage::Join(Box::new(join), reply)) {
             return Err(Error::Busy);
         }
         match tokio::time::timeout(ANSWER, answer).await {
@@ -144,7 +144,7 @@ impl<M: Mailbox> App<M> {
 
     pub(super) async fn leave(&self, resource: String) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        if !self.tell_lobby(LobbyMessage::Leave { resource, reply }) {
+        if !self.tell_admission(AdmissionMessage::Leave { resource, reply }) {
             return Err(Error::Busy);
         }
         match tokio::time::timeout(ANSWER, answer).await {

@@ -1,6 +1,6 @@
 //! HTTP: the page, joining, WHIP (RFC 9725), WHEP, health and figures.
 //!
-//! It checks tokens and rates, and leaves the rest to the lobby. No media passes through it.
+//! It checks tokens and rates, and leaves the rest to admission. No media passes through it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -11,15 +11,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::mailbox::{Mailbox, Sender};
-use crate::messages::{LobbyMessage, LobbySender};
+use crate::messages::{AdmissionMessage, AdmissionSender};
 use crate::net::gate::{Gate, Permit};
 use crate::net::tcp::{Arrived, Inbox};
 
-/// Accepts connections until it is dropped, and brings each to the lobby.
+/// Accepts connections until it is dropped, and brings each to admission.
 pub(super) async fn serve<M: Mailbox>(
     listener: TcpListener,
     gate: Arc<Gate>,
-    lobby: LobbySender<M>,
+    admission: AdmissionSender<M>,
 ) {
     let Ok(local) = listener.local_addr() else {
         return;
@@ -39,14 +39,15 @@ pub(super) async fn serve<M: Mailbox>(
         let Some(permit) = gate.enter(remote.ip()) else {
             continue;
         };
-        let (gate, mut lobby) = (Arc::clone(&gate), lobby.clone());
+        let (gate, mut admission) = (Arc::clone(&gate), admission.clone());
         greetings.spawn(async move {
             let greeting = greet(stream, remote, local, permit);
             match tokio::time::timeout(gate.first_frame(), greeting).await {
                 Ok(Ok((ufrag, connection))) => {
                     let connection = Box::new(connection);
-                    // Whoever floods the lobby loses the connection; a peer tries again.
-                    let _ = lobby.try_send_high(LobbyMessage::Connect { ufrag, connection });
+                    // Whoever floods admission loses the connection; a peer tries again.
+                    let _ =
+                        admission.try_send_high(AdmissionMessage::Connect { ufrag, connection });
                 }
                 _ => gate.nameless(),
             }

@@ -1,4 +1,4 @@
-//! The server's actors: shards, each on a worker thread of its own, the rooms and the lobby.
+//! The server's actors: shards, each on a worker thread of its own, the rooms and admission.
 //!
 //! Each receives from the mailbox that `--mailbox` names in an extra arm of its loop, beside sockets and timers.
 //! The runtime adds placement, stopping, supervision, and the tree that shows them. None is restarted: a shard
@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use lanemesh_runtime::{Actor, Builder, Child, Restart, System, WorkerThread, builder};
 
-use crate::control::admission::Lobby;
+use crate::control::admission::Admission;
 use crate::control::rooms::Rooms;
 use crate::control::{ControlActor, Tables};
 use crate::http::Mailboxes;
@@ -24,14 +24,14 @@ const HIGH: usize = 1024;
 /// Media messages that a mailbox holds.
 const LOW: usize = 2048;
 
-/// Spawns a shard for each element of `sockets`, the rooms and the lobby. Returns senders to all, and the shards.
+/// Spawns a shard for each element of `sockets`, the rooms and admission. Returns senders to all, and the shards.
 pub(super) fn spawn<M: Mailbox>(
     system: &System,
     sockets: Vec<Vec<UdpSocket>>,
-    lobby: Lobby,
+    admission: Admission,
 ) -> io::Result<(Mailboxes<M>, Vec<Child>)> {
     let (room_tx, room_rx) = M::mailbox(HIGH, 1);
-    let (lobby_tx, lobby_rx) = M::mailbox(HIGH, 1);
+    let (admission_tx, admission_rx) = M::mailbox(HIGH, 1);
     let (shard_txs, shard_rxs): (Vec<_>, Vec<_>) =
         sockets.iter().map(|_| M::mailbox(HIGH, LOW)).unzip();
     let count = sockets.len();
@@ -43,7 +43,7 @@ pub(super) fn spawn<M: Mailbox>(
             mailbox,
             shards: shard_txs.clone(),
             room: room_tx.clone(),
-            lobby: lobby_tx.clone(),
+            admission: admission_tx.clone(),
         };
         // More shards than cores are placed by the system.
         let name = format!("shard-{here}");
@@ -56,10 +56,10 @@ pub(super) fn spawn<M: Mailbox>(
     }
     let room = control::<M, _>("room", Rooms::default(), room_rx, shard_txs.clone());
     start(system, room)?.detach();
-    let lobby = control::<M, _>("lobby", lobby, lobby_rx, shard_txs.clone());
-    start(system, lobby)?.detach();
+    let admission = control::<M, _>("admission", admission, admission_rx, shard_txs.clone());
+    start(system, admission)?.detach();
     let mailboxes = Mailboxes {
-        lobby: lobby_tx,
+        admission: admission_tx,
         room: room_tx,
         shards: shard_txs,
     };

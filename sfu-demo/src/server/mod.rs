@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::control::admission::Lobby;
+use crate::control::admission::Admission;
 use crate::http::limit::RateLimit;
 use crate::http::token::Keys;
 use crate::http::{self, App};
@@ -80,14 +80,14 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
         estimate: options.estimate,
     };
     let system = System::new("sfu");
-    let lobby = Lobby::new(setup, options.limits, shards);
-    let (mailboxes, shards) = actors::spawn::<M>(&system, bound.sockets, lobby)?;
+    let admission = Admission::new(setup, options.limits, shards);
+    let (mailboxes, shards) = actors::spawn::<M>(&system, bound.sockets, admission)?;
 
     let gate = Gate::new(options.tcp_limits);
     let mut accepting = JoinSet::new();
     for listener in bound.listeners {
-        let (gate, lobby) = (Arc::clone(&gate), mailboxes.lobby.clone());
-        accepting.spawn(accept::serve::<M>(listener, gate, lobby));
+        let (gate, admission) = (Arc::clone(&gate), mailboxes.admission.clone());
+        accepting.spawn(accept::serve::<M>(listener, gate, admission));
     }
     let keys = options.secret.as_deref().map(Keys::new);
     let joins = RateLimit::new(options.join_rate.0, options.join_rate.1);

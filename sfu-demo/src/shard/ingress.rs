@@ -9,7 +9,7 @@ use super::demux::Route;
 use super::streams::Addresses;
 use crate::ids::{PeerKey, ShardId};
 use crate::mailbox::Mailbox;
-use crate::messages::{LobbyMessage, Media};
+use crate::messages::{AdmissionMessage, Media};
 use crate::net::origin::Origin;
 use crate::net::tcp::{Arrived, Connection};
 use crate::net::udp::RecvBatch;
@@ -70,9 +70,9 @@ impl<M: Mailbox> Shard<M> {
                 self.redirect(shard, origin, destination, bytes);
             }
             Route::NamesUnknown(ufrag) => {
-                // The lobby knows those who have been answered and not been heard of yet. Whoever
+                // The admission knows those who have been answered and not been heard of yet. Whoever
                 // floods it loses the datagram; a peer asks again.
-                let claim = LobbyMessage::Claim {
+                let claim = AdmissionMessage::Claim {
                     ufrag,
                     shard: self.here,
                     request: bytes.into(),

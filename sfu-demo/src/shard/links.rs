@@ -8,7 +8,8 @@ use crate::ids::{ShardId, TrackId};
 use crate::mailbox::{Mailbox, Sender};
 use crate::media::Layer;
 use crate::messages::{
-    Control, LobbyMessage, LobbySender, Media, RoomMessage, RoomSender, ShardReceiver, ShardSender,
+    AdmissionMessage, AdmissionSender, Control, Media, RoomMessage, RoomSender, ShardReceiver,
+    ShardSender,
 };
 use crate::stats::{Counters, Drop};
 
@@ -22,8 +23,8 @@ pub struct Wiring<M: Mailbox> {
     pub shards: Vec<ShardSender<M>>,
     /// The room's mailbox.
     pub room: RoomSender<M>,
-    /// The lobby's mailbox.
-    pub lobby: LobbySender<M>,
+    /// The admission's mailbox.
+    pub admission: AdmissionSender<M>,
 }
 
 impl<M: Mailbox> std::fmt::Debug for Wiring<M> {
@@ -38,7 +39,7 @@ pub(super) struct Links<M: Mailbox> {
     here: ShardId,
     shards: Vec<Outbox<Control, Media, ShardSender<M>>>,
     room: Outbox<RoomMessage, Infallible, RoomSender<M>>,
-    lobby: Outbox<LobbyMessage, Infallible, LobbySender<M>>,
+    admission: Outbox<AdmissionMessage, Infallible, AdmissionSender<M>>,
 }
 
 impl<M: Mailbox> Links<M> {
@@ -46,13 +47,13 @@ impl<M: Mailbox> Links<M> {
         here: ShardId,
         shards: Vec<ShardSender<M>>,
         room: RoomSender<M>,
-        lobby: LobbySender<M>,
+        admission: AdmissionSender<M>,
     ) -> Self {
         Self {
             here,
             shards: shards.into_iter().map(Outbox::new).collect(),
             room: Outbox::new(room),
-            lobby: Outbox::new(lobby),
+            admission: Outbox::new(admission),
         }
     }
 
@@ -60,13 +61,13 @@ impl<M: Mailbox> Links<M> {
         self.room.control(message);
     }
 
-    pub(super) fn lobby(&mut self, message: LobbyMessage) {
-        self.lobby.control(message);
+    pub(super) fn admission(&mut self, message: AdmissionMessage) {
+        self.admission.control(message);
     }
 
-    /// Passes a claim to the lobby if it has room now: a peer that exists asks again.
-    pub(super) fn try_claim(&mut self, claim: LobbyMessage) -> bool {
-        self.lobby.sender.try_send_high(claim).is_ok()
+    /// Passes a claim to admission if it has room now: a peer that exists asks again.
+    pub(super) fn try_claim(&mut self, claim: AdmissionMessage) -> bool {
+        self.admission.sender.try_send_high(claim).is_ok()
     }
 
     /// Stages media for another shard. It leaves with the next flush.
@@ -102,7 +103,7 @@ impl<M: Mailbox> Links<M> {
 
     /// Whether a full mailbox keeps something waiting.
     pub(super) fn waits(&self) -> bool {
-        self.room.waits() || self.lobby.waits() || self.shards.iter().any(Outbox::waits)
+        self.room.waits() || self.admission.waits() || self.shards.iter().any(Outbox::waits)
     }
 
     /// Sends what is staged, as far as there is room for it.
@@ -111,6 +112,6 @@ impl<M: Mailbox> Links<M> {
             counters.drops.add(Drop::Lane, shard.flush());
         }
         self.room.flush_control();
-        self.lobby.flush_control();
+        self.admission.flush_control();
     }
 }

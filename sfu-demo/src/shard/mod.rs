@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::cpu_time;
 use crate::ids::{ParticipantId, PeerKey, ShardId};
 use crate::mailbox::{Mailbox, Message, Receiver};
-use crate::messages::{Control, LobbyMessage, Media, RoomMessage, ShardReceiver};
+use crate::messages::{AdmissionMessage, Control, Media, RoomMessage, ShardReceiver};
 use crate::net::origin::Transport;
 use crate::net::udp::RecvBatch;
 use crate::session::{Session, SessionEvent};
@@ -90,7 +90,7 @@ impl<M: Mailbox> Shard<M> {
             batch: RecvBatch::new(SOCKET_BURST),
             sockets: Sockets::new(sockets)?,
             streams: Streams::default(),
-            links: Links::new(wiring.here, wiring.shards, wiring.room, wiring.lobby),
+            links: Links::new(wiring.here, wiring.shards, wiring.room, wiring.admission),
             peers: Peers::default(),
             directory: Directory::new(),
             router: Router::new(wiring.here),
@@ -248,7 +248,7 @@ impl<M: Mailbox> Shard<M> {
         for track in tracks {
             self.router.remove_track(track);
         }
-        self.links.lobby(LobbyMessage::Ended {
+        self.links.admission(AdmissionMessage::Ended {
             ufrag: ufrag.to_owned(),
         });
         self.links.room(RoomMessage::Left { participant: id });

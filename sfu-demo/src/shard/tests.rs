@@ -27,7 +27,7 @@ struct Rig {
     shard: Shard<Mesh>,
     control: ShardSender<Mesh>,
     room: <Mesh as Mailbox>::Receiver<RoomMessage, Infallible>,
-    lobby: <Mesh as Mailbox>::Receiver<LobbyMessage, Infallible>,
+    admission: <Mesh as Mailbox>::Receiver<AdmissionMessage, Infallible>,
     rooms: Rooms,
     setup: Setup,
     ended: usize,
@@ -47,19 +47,19 @@ impl Rig {
         };
         let (control, mailbox) = Mesh::mailbox(64, 64);
         let (room_tx, room) = Mesh::mailbox(1024, 1);
-        let (lobby_tx, lobby) = Mesh::mailbox(1024, 1);
+        let (admission_tx, admission) = Mesh::mailbox(1024, 1);
         let wiring = Wiring {
             here: 0,
             mailbox,
             shards: vec![control.clone()],
             room: room_tx,
-            lobby: lobby_tx,
+            admission: admission_tx,
         };
         Self {
             shard: Shard::new(wiring, vec![socket]).unwrap(),
             control,
             room,
-            lobby,
+            admission,
             rooms: Rooms::default(),
             setup,
             ended: 0,
@@ -132,9 +132,10 @@ impl Rig {
             self.control.try_send_high(control).unwrap();
         }
         let mut messages = Vec::new();
-        let _ = self.lobby.try_recv_many(&mut messages, 1024);
-        let ended =
-            |message: &Message<_, _>| matches!(message, Message::High(LobbyMessage::Ended { .. }));
+        let _ = self.admission.try_recv_many(&mut messages, 1024);
+        let ended = |message: &Message<_, _>| {
+            matches!(message, Message::High(AdmissionMessage::Ended { .. }))
+        };
         self.ended += messages.iter().filter(|message| ended(message)).count();
     }
 
@@ -189,7 +190,7 @@ async fn fault_in_the_code_of_one_peer_ends_that_peer_alone() {
         .await;
         assert_eq!(rig.shard.meter.counters.panics, 1);
         assert!(rig.shard.peers.key_of(other).is_some());
-        assert_eq!(rig.ended, 1, "the lobby has been told");
+        assert_eq!(rig.ended, 1, "admission has been told");
         assert_eq!(rig.rooms()[0].participants, 2, "and the room");
     }
 }

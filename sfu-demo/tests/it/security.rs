@@ -507,7 +507,7 @@ fn strangers_get_nothing_back() {
     for bytes in &tries {
         stranger.send(bytes).unwrap();
     }
-    // Once the lobby has refused the claims, a guest with a right signature is still let in.
+    // Once admission has refused the claims, a guest with a right signature is still let in.
     until("all of it has been dropped", || {
         let stats = server.stats();
         let counters = &stats["shards"][0]["counters"];
