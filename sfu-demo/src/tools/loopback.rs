@@ -33,12 +33,12 @@ pub(crate) const SOUND: Codec = Codec {
 };
 
 /// A server on loopback, with its executor.
-pub(crate) struct Stage {
+pub(crate) struct Loopback {
     runtime: tokio::runtime::Runtime,
     server: Server,
 }
 
-impl Stage {
+impl Loopback {
     /// Starts a server on mailbox `M` for so many people in each of so many rooms. Unless `paced`, nothing
     /// is held back for the sake of a network that is not there.
     pub(crate) fn open<M: Mailbox>(

@@ -16,34 +16,34 @@ use crate::mailbox::Mailbox;
 use crate::net::udp::RecvBatch;
 use crate::session::Role;
 use crate::tools::client::Client;
-use crate::tools::loopback::{SOUND, Stage, gather};
+use crate::tools::loopback::{Loopback, SOUND, gather};
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let placed = Placed::here();
     placed.go(Part::Forwarding);
     let people = load.publishers + load.subscribers;
-    let stage = Stage::open::<M>(load.shards, load.rooms, people, load.paced)?;
+    let loopback = Loopback::open::<M>(load.shards, load.rooms, people, load.paced)?;
     placed.go(Part::Load);
-    let outcome = drive(&load, &stage);
-    stage.close()?;
+    let outcome = drive(&load, &loopback);
+    loopback.close()?;
     outcome
 }
 
-fn drive(load: &Load, stage: &Stage) -> io::Result<Run> {
+fn drive(load: &Load, loopback: &Loopback) -> io::Result<Run> {
     let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
     for room in 0..load.rooms {
         for _ in 0..load.publishers {
-            publishers.push(stage.join(room, Role::Publish, &[MediaKind::Audio])?);
+            publishers.push(loopback.join(room, Role::Publish, &[MediaKind::Audio])?);
         }
         for _ in 0..load.subscribers {
             let kinds = vec![MediaKind::Audio; load.publishers];
-            subscribers.push(stage.join(room, Role::Subscribe, &kinds)?);
+            subscribers.push(loopback.join(room, Role::Subscribe, &kinds)?);
         }
     }
     let mut batch = RecvBatch::new(64);
     let sequence = gather(&mut publishers, &mut subscribers, &mut batch)?;
 
-    let before = stage.observe();
+    let before = loopback.observe();
     let mut payload = vec![0; load.size];
     let mut run = Run::new();
     let epoch = Instant::now();
@@ -92,7 +92,7 @@ fn drive(load: &Load, stage: &Stage) -> io::Result<Run> {
     }
     run.took = load.duration;
     run.threads = load.shards;
-    let after = stage.observe();
+    let after = loopback.observe();
     for (before, after) in before.shards.iter().zip(&after.shards) {
         run.cpu += after.cpu.saturating_sub(before.cpu);
         for (reason, count) in after.counters.drops.iter() {

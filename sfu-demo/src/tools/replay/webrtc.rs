@@ -17,7 +17,7 @@ use crate::net::udp::RecvBatch;
 use crate::session::Role;
 use crate::tools::capture;
 use crate::tools::client::Client;
-use crate::tools::loopback::{Stage, TICK, gather};
+use crate::tools::loopback::{Loopback, TICK, gather};
 
 /// A packet of the capture.
 struct Picture {
@@ -58,18 +58,18 @@ pub fn play<M: Mailbox>(
         .ok_or(ReplayError::NoKeyframe(codec))?;
     pictures.drain(..first);
 
-    let stage = Stage::open::<M>(options.shards, 1, options.receivers + 1, false)?;
+    let loopback = Loopback::open::<M>(options.shards, 1, options.receivers + 1, false)?;
     let start = Instant::now();
     let mut delivered = 0;
-    let played = Players::gather(&stage, options.receivers).and_then(|mut players| {
+    let played = Players::gather(&loopback, options.receivers).and_then(|mut players| {
         players.play(&pictures, codec, options.speed, |done| {
             delivered = done;
             progress(done, pictures.len());
         })
     });
     let took = start.elapsed();
-    let server = stage.observe().shards;
-    stage.close()?;
+    let server = loopback.observe().shards;
+    loopback.close()?;
     Ok(Report {
         packets: pictures.len(),
         bytes: pictures.iter().map(|picture| picture.payload.len()).sum(),
@@ -96,11 +96,11 @@ fn picture(packet: &capture::Recorded) -> Option<Picture> {
 
 impl Players {
     /// Lets all join, and waits until each has heard something.
-    fn gather(stage: &Stage, receivers: usize) -> io::Result<Self> {
+    fn gather(loopback: &Loopback, receivers: usize) -> io::Result<Self> {
         let kinds = [MediaKind::Audio, MediaKind::Video];
-        let mut publisher = [stage.join(0, Role::Publish, &kinds)?];
+        let mut publisher = [loopback.join(0, Role::Publish, &kinds)?];
         let mut receivers: Vec<_> = (0..receivers)
-            .map(|_| stage.join(0, Role::Subscribe, &kinds))
+            .map(|_| loopback.join(0, Role::Subscribe, &kinds))
             .collect::<io::Result<_>>()?;
         let mut batch = RecvBatch::new(64);
         gather(&mut publisher, &mut receivers, &mut batch)?;
