@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// Why a packet was not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drop {
+pub enum DropReason {
     /// It came from an address that has not authenticated itself.
     Stranger,
     /// It is not a packet of any kind that is known.
@@ -27,7 +27,7 @@ pub enum Drop {
     Refused,
 }
 
-impl Drop {
+impl DropReason {
     /// Every reason.
     pub const ALL: [Self; 8] = [
         Self::Stranger,
@@ -58,17 +58,17 @@ impl Drop {
 
 /// Counts by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drops([u64; Drop::ALL.len()]);
+pub struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
     /// Counts `n` more.
-    pub fn add(&mut self, reason: Drop, n: usize) {
+    pub fn add(&mut self, reason: DropReason, n: usize) {
         self.0[reason as usize] += n as u64;
     }
 
     /// The count of one reason.
     #[must_use]
-    pub fn of(&self, reason: Drop) -> u64 {
+    pub fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }
 
@@ -79,8 +79,8 @@ impl Drops {
     }
 
     /// Reasons and counts.
-    pub fn iter(&self) -> impl Iterator<Item = (Drop, u64)> + '_ {
-        Drop::ALL
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL
             .into_iter()
             .map(|reason| (reason, self.of(reason)))
     }

@@ -14,7 +14,7 @@ use crate::net::origin::Origin;
 use crate::net::tcp::{Arrived, Connection};
 use crate::net::udp::RecvBatch;
 use crate::session::Taken;
-use crate::stats::Drop;
+use crate::stats::DropReason;
 
 impl<M: Mailbox> Shard<M> {
     pub(super) fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<()> {
@@ -28,7 +28,7 @@ impl<M: Mailbox> Shard<M> {
                 self.meter.counters.datagrams_in += 1;
                 self.meter.counters.bytes_in += datagram.bytes.len() as u64;
                 if datagram.bytes.is_empty() {
-                    self.meter.counters.drops.add(Drop::Oversized, 1);
+                    self.meter.counters.drops.add(DropReason::Oversized, 1);
                     continue;
                 }
                 let origin = Origin::udp(datagram.source);
@@ -61,7 +61,7 @@ impl<M: Mailbox> Shard<M> {
                     self.directory.learn(key, origin);
                     self.input(now, key, origin, destination, bytes);
                 } else {
-                    self.meter.counters.drops.add(Drop::Stranger, 1);
+                    self.meter.counters.drops.add(DropReason::Stranger, 1);
                 }
             }
             Route::Elsewhere(shard) => self.redirect(shard, origin, destination, bytes),
@@ -78,11 +78,11 @@ impl<M: Mailbox> Shard<M> {
                     request: bytes.into(),
                 };
                 if !self.links.try_claim(claim) {
-                    self.meter.counters.drops.add(Drop::Stranger, 1);
+                    self.meter.counters.drops.add(DropReason::Stranger, 1);
                 }
             }
-            Route::Stranger => self.meter.counters.drops.add(Drop::Stranger, 1),
-            Route::Malformed => self.meter.counters.drops.add(Drop::Malformed, 1),
+            Route::Stranger => self.meter.counters.drops.add(DropReason::Stranger, 1),
+            Route::Malformed => self.meter.counters.drops.add(DropReason::Malformed, 1),
         }
     }
 
@@ -110,8 +110,8 @@ impl<M: Mailbox> Shard<M> {
         });
         match taken {
             Some(Taken::Yes) => self.pump(now, key, false),
-            Some(Taken::No) => self.meter.counters.drops.add(Drop::Malformed, 1),
-            Some(Taken::TooManySources) => self.meter.counters.drops.add(Drop::Sources, 1),
+            Some(Taken::No) => self.meter.counters.drops.add(DropReason::Malformed, 1),
+            Some(Taken::TooManySources) => self.meter.counters.drops.add(DropReason::Sources, 1),
             None => {}
         }
     }

@@ -11,7 +11,7 @@ use crate::messages::{
     AdmissionMessage, AdmissionSender, Control, Media, RoomMessage, RoomSender, ShardReceiver,
     ShardSender,
 };
-use crate::stats::{Counters, Drop};
+use crate::stats::{Counters, DropReason};
 
 /// What a shard is connected to when it starts.
 pub struct Wiring<M: Mailbox> {
@@ -109,7 +109,7 @@ impl<M: Mailbox> Links<M> {
     /// Sends what is staged, as far as there is room for it.
     pub(super) fn flush(&mut self, counters: &mut Counters) {
         for shard in &mut self.shards {
-            counters.drops.add(Drop::Lane, shard.flush());
+            counters.drops.add(DropReason::Lane, shard.flush());
         }
         self.room.flush_control();
         self.admission.flush_control();

@@ -15,7 +15,7 @@ use crate::messages::{AdmissionMessage, Control, Media, RoomMessage, ShardReceiv
 use crate::net::origin::Transport;
 use crate::net::udp::RecvBatch;
 use crate::session::{Session, SessionEvent};
-use crate::stats::{Drop, ShardStats};
+use crate::stats::{DropReason, ShardStats};
 
 mod actor;
 pub mod demux;
@@ -155,7 +155,7 @@ impl<M: Mailbox> Shard<M> {
             Message::High(control) => self.control(now, control),
             Message::Low(Media::Packet(packet)) => {
                 if now.saturating_duration_since(packet.arrived) > MAX_AGE {
-                    self.meter.counters.drops.add(Drop::Aged, 1);
+                    self.meter.counters.drops.add(DropReason::Aged, 1);
                 } else {
                     self.deliver(now, &packet);
                 }

@@ -9,7 +9,7 @@ use str0m::net::Transmit;
 
 use super::outbox::MAX_STAGED;
 use crate::net::udp::{RecvBatch, SendBatch, Socket};
-use crate::stats::{Counters, Drop};
+use crate::stats::{Counters, DropReason};
 
 pub(super) struct Sockets(Vec<(Socket, SendBatch)>);
 
@@ -77,9 +77,9 @@ impl Sockets {
             let flushed = socket.try_send(batch)?;
             counters.datagrams_out += flushed.sent as u64;
             counters.send_calls += flushed.calls as u64;
-            counters.drops.add(Drop::Refused, flushed.refused);
+            counters.drops.add(DropReason::Refused, flushed.refused);
             if flushed.blocked && batch.len() > 4 * MAX_STAGED {
-                counters.drops.add(Drop::Socket, batch.len());
+                counters.drops.add(DropReason::Socket, batch.len());
                 batch.clear();
             }
         }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use str0m::net::Transmit;
 
 use crate::net::tcp::{Connection, Ended};
-use crate::stats::{Counters, Drop, TcpCounters};
+use crate::stats::{Counters, DropReason, TcpCounters};
 
 /// Connections, by their place and by their other end.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Streams {
                 let dropped = connection.push(now, &transmit.contents);
                 self.counters.dropped += dropped as u64;
             }
-            None => counters.drops.add(Drop::Refused, 1),
+            None => counters.drops.add(DropReason::Refused, 1),
         }
     }
 

@@ -271,7 +271,7 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
     };
     let counted = |rig: &Rig| {
         let counters = &rig.shard.meter.counters;
-        (counters.drops.of(Drop::Aged), counters.media_out)
+        (counters.drops.of(DropReason::Aged), counters.media_out)
     };
     let before = counted(&rig);
     rig.shard

@@ -18,7 +18,7 @@ use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
 use crate::net::rtp;
 use crate::net::udp::{Bind, RecvBatch, SendBatch, Socket, Stored};
-use crate::stats::{Drop, Drops, Latency, LatencySummary};
+use crate::stats::{DropReason, Drops, Latency, LatencySummary};
 
 /// Datagrams taken from the port at once.
 const BATCH: usize = 64;
@@ -288,7 +288,7 @@ impl<M: Mailbox> Shard<M> {
             if self.stats.received.read(datagram.bytes).is_some() {
                 self.stored.push(self.outgoing.store(datagram.bytes));
             } else {
-                self.stats.drops.add(Drop::Malformed, 1);
+                self.stats.drops.add(DropReason::Malformed, 1);
             }
         }
         self.cross(arrived);
@@ -312,7 +312,7 @@ impl<M: Mailbox> Shard<M> {
                     }
                 }
                 None => {
-                    self.stats.drops.add(Drop::Lane, self.stored.len());
+                    self.stats.drops.add(DropReason::Lane, self.stored.len());
                     continue;
                 }
             };
@@ -324,7 +324,7 @@ impl<M: Mailbox> Shard<M> {
                 bundle.ends.push(bundle.bytes.len());
             }
             if let Err(refused) = self.lanes[shard].try_send_low(Crossing::Full(bundle)) {
-                self.stats.drops.add(Drop::Lane, self.stored.len());
+                self.stats.drops.add(DropReason::Lane, self.stored.len());
                 if let Crossing::Full(bundle) = refused.into_inner() {
                     self.spare.push(bundle);
                 }
@@ -361,9 +361,11 @@ impl<M: Mailbox> Shard<M> {
         let flushed = self.egress.try_send(&mut self.outgoing)?;
         self.stats.sent += flushed.sent as u64;
         self.stats.send_calls += flushed.calls as u64;
-        self.stats.drops.add(Drop::Refused, flushed.refused);
+        self.stats.drops.add(DropReason::Refused, flushed.refused);
         if flushed.blocked {
-            self.stats.drops.add(Drop::Socket, self.outgoing.len());
+            self.stats
+                .drops
+                .add(DropReason::Socket, self.outgoing.len());
         }
         self.outgoing.clear();
         if packets > 0 {

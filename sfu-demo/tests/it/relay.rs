@@ -9,7 +9,7 @@ use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::peers::Flume;
 use sfu_demo::mailbox::{Kind, Mailbox};
-use sfu_demo::stats::Drop;
+use sfu_demo::stats::DropReason;
 use sfu_demo::tools::relay::{self, Options, Relay};
 use sfu_demo::tools::replay;
 
@@ -135,7 +135,7 @@ fn malformed_packets_are_dropped_and_counted() {
     let stats = relay.stop().unwrap();
     assert_eq!(stats[0].received.rtp, 1);
     assert_eq!(stats[0].received.malformed, 4);
-    assert_eq!(stats[0].drops.of(Drop::Malformed), 4);
+    assert_eq!(stats[0].drops.of(DropReason::Malformed), 4);
 }
 
 #[test]
