@@ -36,11 +36,11 @@ struct Guest {
     id: ParticipantId,
     room: Arc<str>,
     resource: String,
-    place: Place,
+    state: GuestState,
 }
 
 #[derive(Debug)]
-enum Place {
+enum GuestState {
     Waiting(Box<Waiting>),
     In(ShardId),
 }
@@ -87,7 +87,7 @@ impl Admission {
         let head_start = self.head_start();
         let mut late = Vec::new();
         self.guests.retain(|ufrag, guest| {
-            let Place::Waiting(waiting) = &guest.place else {
+            let GuestState::Waiting(waiting) = &guest.state else {
                 return true;
             };
             let since = |since: Instant| now.saturating_duration_since(since);
@@ -118,8 +118,8 @@ impl Admission {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
-        match &mut guest.place {
-            Place::Waiting(waiting) => {
+        match &mut guest.state {
+            GuestState::Waiting(waiting) => {
                 let signed = connection.inbox.peek().ok().flatten().is_some_and(|frame| {
                     let message = StunMessage::parse(frame);
                     message.is_ok_and(|message| waiting.session.verifies(&message))
@@ -133,7 +133,7 @@ impl Admission {
                     self.forget_late(now, out);
                 }
             }
-            &mut Place::In(shard) => out.push((shard, Control::Connect(connection))),
+            &mut GuestState::In(shard) => out.push((shard, Control::Connect(connection))),
         }
     }
 
@@ -173,7 +173,7 @@ impl Admission {
             id,
             room: join.room,
             resource: resource.clone(),
-            place: Place::Waiting(Box::new(Waiting {
+            state: GuestState::Waiting(Box::new(Waiting {
                 session,
                 since: now,
                 connections: Vec::new(),
@@ -193,14 +193,14 @@ impl Admission {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
-        match &guest.place {
-            Place::Waiting(waiting) => {
+        match &guest.state {
+            GuestState::Waiting(waiting) => {
                 let request = StunMessage::parse(request);
                 if !request.is_ok_and(|request| waiting.session.verifies(&request)) {
                     return;
                 }
             }
-            &Place::In(there) => {
+            &GuestState::In(there) => {
                 if there != shard {
                     out.push((shard, Control::Redirect(ufrag.to_owned(), there)));
                 }
@@ -215,7 +215,9 @@ impl Admission {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
-        if let Place::Waiting(waiting) = std::mem::replace(&mut guest.place, Place::In(shard)) {
+        if let GuestState::Waiting(waiting) =
+            std::mem::replace(&mut guest.state, GuestState::In(shard))
+        {
             out.push((shard, Control::Adopt(Box::new(waiting.session))));
             let connections = waiting.connections.into_iter().map(Box::new);
             out.extend(connections.map(|connection| (shard, Control::Connect(connection))));
@@ -249,11 +251,13 @@ impl Tables for Admission {
                     .guests
                     .iter()
                     .find(|(_, guest)| guest.resource == resource);
-                let found = found.map(|(ufrag, guest)| (ufrag.clone(), guest.id, &guest.place));
+                let found = found.map(|(ufrag, guest)| (ufrag.clone(), guest.id, &guest.state));
                 let _ = reply.send(found.is_some());
                 match found {
-                    Some((_, id, &Place::In(shard))) => out.push((shard, Control::Disconnect(id))),
-                    Some((ufrag, _, Place::Waiting(..))) => {
+                    Some((_, id, &GuestState::In(shard))) => {
+                        out.push((shard, Control::Disconnect(id)))
+                    }
+                    Some((ufrag, _, GuestState::Waiting(..))) => {
                         self.guests.remove(&ufrag);
                     }
                     None => {}
@@ -265,7 +269,7 @@ impl Tables for Admission {
             AdmissionMessage::Drain => {
                 self.draining = true;
                 self.guests
-                    .retain(|_, guest| matches!(guest.place, Place::In(_)));
+                    .retain(|_, guest| matches!(guest.state, GuestState::In(_)));
             }
         }
     }

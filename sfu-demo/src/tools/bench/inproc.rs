@@ -10,8 +10,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use quanta::Instant;
 
+use super::affinity::{Affinity, Cores};
 use super::load::{Load, Run, histogram};
-use super::place::{Part, Placed};
 use super::schedule::{Schedule, wait_until};
 use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
@@ -49,20 +49,20 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let (txs, rxs): (Vec<_>, Vec<_>) = (0..load.shards)
         .map(|_| M::mailbox::<Instant, Packet>(256, low))
         .unzip();
-    let placed = Placed::here();
-    placed.go(Part::Forwarding);
+    let affinity = Affinity::current();
+    affinity.restrict(Cores::Forwarding);
     let forwarding: Vec<_> = rxs
         .into_iter()
         .map(|rx| thread::spawn(move || shard::<M>(rx)))
         .collect();
 
-    placed.go(Part::Load);
+    affinity.restrict(Cores::Load);
     let start = Instant::now() + Duration::from_millis(20);
     let publishing = {
         let stop = Arc::clone(&stop);
         thread::spawn(move || publish::<M>(load, start, txs, &stop))
     };
-    drop(placed);
+    drop(affinity);
     thread::sleep(load.duration + Duration::from_millis(20));
     // ORDERING: a flag alone; the threads' results come by joining them.
     stop.store(true, Ordering::Relaxed);

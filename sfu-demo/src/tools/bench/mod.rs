@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::mailbox::kind::OnMailbox;
 use crate::mailbox::{Kind, Mailbox};
 
+mod affinity;
 mod inproc;
 mod load;
-mod place;
 mod plot;
 mod report;
 mod schedule;

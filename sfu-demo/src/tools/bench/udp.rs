@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use quanta::Instant;
 
+use super::affinity::{Affinity, Cores};
 use super::load::{Load, Run};
-use super::place::{Part, Placed};
 use super::schedule::{Schedule, age, stamp, wait_until};
 use crate::cpu_time;
 use crate::mailbox::Mailbox;
@@ -28,8 +28,8 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let placed = Placed::here();
-    placed.go(Part::Forwarding);
+    let affinity = Affinity::current();
+    affinity.restrict(Cores::Forwarding);
     let mut relays = Vec::new();
     for sinks in sinks.chunks(load.subscribers.max(1)) {
         let options = relay::Options {
@@ -45,7 +45,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
         relays.push(runtime.block_on(relay::start::<M>(options))?);
     }
     let targets: Vec<_> = relays.iter().map(|relay| relay.listen).collect();
-    placed.go(Part::Load);
+    affinity.restrict(Cores::Load);
     let mut run = drive(&load, sinks, &targets)?;
     run.threads = relays.len() * load.shards;
     for relay in relays {
@@ -65,8 +65,8 @@ pub(super) fn bare(load: Load) -> io::Result<Run> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut targets = Vec::new();
     let mut loops = Vec::new();
-    let placed = Placed::here();
-    placed.go(Part::Forwarding);
+    let affinity = Affinity::current();
+    affinity.restrict(Cores::Forwarding);
     for sinks in sinks.chunks(load.subscribers.max(1)) {
         let to: Vec<_> = sinks
             .iter()
@@ -79,7 +79,7 @@ pub(super) fn bare(load: Load) -> io::Result<Run> {
         let stop = Arc::clone(&stop);
         loops.push(thread::spawn(move || bare_loop(&ingress, &to, &stop)));
     }
-    placed.go(Part::Load);
+    affinity.restrict(Cores::Load);
     let mut run = drive(&load, sinks, &targets)?;
     run.threads = loops.len();
     // ORDERING: a flag alone.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use quanta::Instant;
 use str0m::media::MediaKind;
 
+use super::affinity::{Affinity, Cores};
 use super::load::{Load, Run};
-use super::place::{Part, Placed};
 use super::schedule::{Schedule, age, stamp};
 use crate::mailbox::Mailbox;
 use crate::net::udp::RecvBatch;
@@ -19,11 +19,11 @@ use crate::tools::client::Client;
 use crate::tools::loopback::{Loopback, SOUND, gather};
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
-    let placed = Placed::here();
-    placed.go(Part::Forwarding);
+    let affinity = Affinity::current();
+    affinity.restrict(Cores::Forwarding);
     let people = load.publishers + load.subscribers;
     let loopback = Loopback::open::<M>(load.shards, load.rooms, people, load.paced)?;
-    placed.go(Part::Load);
+    affinity.restrict(Cores::Load);
     let outcome = drive(&load, &loopback);
     loopback.close()?;
     outcome

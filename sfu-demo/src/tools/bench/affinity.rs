@@ -5,14 +5,14 @@
 
 /// Puts the calling thread back where it was when this is dropped.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(super) struct Affinity {
     #[cfg(target_os = "linux")]
     before: Option<nix::sched::CpuSet>,
 }
 
 /// A part of the cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Cores {
     /// All but those that make load.
     Forwarding,
     /// One in two, or at most two: load is made and received on these.
@@ -20,9 +20,9 @@ pub(super) enum Part {
 }
 
 #[cfg(target_os = "linux")]
-impl Placed {
+impl Affinity {
     /// Remembers the calling thread's place.
-    pub(super) fn here() -> Self {
+    pub(super) fn current() -> Self {
         // Timers that are grouped with others come up to 50 µs late, which would be most of what a
         // mailbox's latency seems to be.
         let _ = nix::sys::prctl::set_timerslack(1);
@@ -32,13 +32,13 @@ impl Placed {
     }
 
     /// Moves the calling thread, and those that it starts from now on.
-    pub(super) fn go(&self, part: Part) {
+    pub(super) fn restrict(&self, to: Cores) {
         let Some(before) = &self.before else { return };
         let allowed: Vec<usize> = (0..nix::sched::CpuSet::count())
             .filter(|cpu| before.is_set(*cpu).unwrap_or(false))
             .collect();
         let mut set = nix::sched::CpuSet::new();
-        for &cpu in cores(&allowed, part) {
+        for &cpu in cores(&allowed, to) {
             let _ = set.set(cpu);
         }
         let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set);
@@ -46,7 +46,7 @@ impl Placed {
 }
 
 #[cfg(target_os = "linux")]
-impl Drop for Placed {
+impl Drop for Affinity {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), before);
@@ -55,24 +55,24 @@ impl Drop for Placed {
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Placed {
-    pub(super) fn here() -> Self {
+impl Affinity {
+    pub(super) fn current() -> Self {
         Self {}
     }
 
-    pub(super) fn go(&self, _: Part) {}
+    pub(super) fn restrict(&self, _: Cores) {}
 }
 
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-fn cores(allowed: &[usize], part: Part) -> &[usize] {
+fn cores(allowed: &[usize], to: Cores) -> &[usize] {
     if allowed.len() < 2 {
         return allowed;
     }
     let load = (allowed.len() / 2).min(2);
     let (forwarding, loading) = allowed.split_at(allowed.len() - load);
-    match part {
-        Part::Forwarding => forwarding,
-        Part::Load => loading,
+    match to {
+        Cores::Forwarding => forwarding,
+        Cores::Load => loading,
     }
 }
 
@@ -84,11 +84,11 @@ mod tests {
     fn load_and_forwarding_share_no_core_unless_there_is_one() {
         for count in 2..20 {
             let all: Vec<_> = (0..count).collect();
-            let both = [cores(&all, Part::Forwarding), cores(&all, Part::Load)];
+            let both = [cores(&all, Cores::Forwarding), cores(&all, Cores::Load)];
             assert!(both.iter().all(|part| !part.is_empty()));
             assert_eq!(both.concat(), all);
         }
-        assert_eq!(cores(&[3], Part::Load), [3]);
-        assert_eq!(cores(&[3], Part::Forwarding), [3]);
+        assert_eq!(cores(&[3], Cores::Load), [3]);
+        assert_eq!(cores(&[3], Cores::Forwarding), [3]);
     }
 }
