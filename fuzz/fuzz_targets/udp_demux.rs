@@ -12,7 +12,7 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use sfu_demo::ids::ParticipantId;
 use sfu_demo::media::codec::{Codec, Name, PayloadTypes};
-use sfu_demo::net::classify::{Kind, kind};
+use sfu_demo::net::classify::{PacketKind, classify};
 use sfu_demo::net::origin::Origin;
 use sfu_demo::session::{Role, Session, SessionEvent, crypto};
 use sfu_demo::session::build::{Setup, Who};
@@ -174,7 +174,7 @@ impl World {
     /// A datagram comes in, as at a shard.
     fn arrive(&mut self, from: SocketAddr, bytes: &[u8]) {
         let origin = Origin::udp(from);
-        let kind = kind(bytes);
+        let kind = classify(bytes);
         let known = from == client();
         let mine = match self.directory.route(origin, bytes, false) {
             Route::Malformed => {
@@ -182,7 +182,7 @@ impl World {
                 false
             }
             Route::Peer(key) => {
-                assert!(key == PEER && known && kind != Some(Kind::Stun));
+                assert!(key == PEER && known && kind != Some(PacketKind::Stun));
                 true
             }
             Route::IfSigned(key, message) => {

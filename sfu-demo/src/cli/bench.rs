@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sfu_demo::mailbox::Kind;
+use sfu_demo::mailbox::MailboxKind;
 use sfu_demo::tools::bench::{self, Load, Transport};
 
 use super::failure::Failure;
@@ -55,14 +55,14 @@ pub(super) struct BenchArgs {
 }
 
 #[derive(Debug, Clone)]
-struct Mailboxes(Vec<Kind>);
+struct Mailboxes(Vec<MailboxKind>);
 
 fn mailboxes(text: &str) -> Result<Mailboxes, String> {
     if text == "all" {
-        return Ok(Mailboxes(Kind::ALL.to_vec()));
+        return Ok(Mailboxes(MailboxKind::ALL.to_vec()));
     }
-    let names = || Kind::ALL.map(Kind::name).join(", ");
-    let kind = <Kind as clap::ValueEnum>::from_str(text, true);
+    let names = || MailboxKind::ALL.map(MailboxKind::name).join(", ");
+    let kind = <MailboxKind as clap::ValueEnum>::from_str(text, true);
     kind.map(|kind| Mailboxes(vec![kind]))
         .map_err(|_| format!("it is none of {}, all", names()))
 }
@@ -77,7 +77,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: BenchArgs) -> Result<(), Failure> {
-    let mut kinds: Vec<Kind> = Vec::new();
+    let mut kinds: Vec<MailboxKind> = Vec::new();
     for kind in args.mailbox.into_iter().flat_map(|mailboxes| mailboxes.0) {
         if !kinds.contains(&kind) {
             kinds.push(kind);

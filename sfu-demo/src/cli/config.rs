@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use sfu_demo::control::admission::Limits;
-use sfu_demo::mailbox::Kind;
+use sfu_demo::mailbox::MailboxKind;
 use sfu_demo::server::Options;
 
 /// What `serve` can be told.
@@ -48,7 +48,7 @@ pub(super) struct ServeArgs {
     /// Which mailbox the actors have [default: mesh]
     #[arg(long, env = "SFU_MAILBOX", value_enum)]
     #[serde(skip)]
-    pub(super) mailbox: Option<Kind>,
+    pub(super) mailbox: Option<MailboxKind>,
 
     /// The secret of room tokens, at least 32 bytes; without it everybody on this machine may join
     /// every room, and the server refuses to listen for others
@@ -145,7 +145,7 @@ impl ServeArgs {
         let mailbox = match table.remove("mailbox") {
             None => None,
             Some(toml::Value::String(name)) => Some(
-                <Kind as clap::ValueEnum>::from_str(&name, true)
+                <MailboxKind as clap::ValueEnum>::from_str(&name, true)
                     .map_err(|_| wrong(format!("there is no mailbox {name:?}")))?,
             ),
             Some(_) => return Err(wrong("mailbox is not a name".to_owned())),
@@ -164,8 +164,8 @@ impl ServeArgs {
     }
 
     /// Which mailbox.
-    pub(super) fn mailbox(&self) -> Kind {
-        self.mailbox.unwrap_or(Kind::DEFAULT)
+    pub(super) fn mailbox(&self) -> MailboxKind {
+        self.mailbox.unwrap_or(MailboxKind::DEFAULT)
     }
 
     /// The server's options.
@@ -216,7 +216,7 @@ mod tests {
         let args = flags.with_file().unwrap();
         assert_eq!(args.shards, Some(2), "a flag wins");
         assert_eq!(args.listen, Some("127.0.0.1:1".parse().unwrap()));
-        assert_eq!(args.mailbox(), Kind::Flume);
+        assert_eq!(args.mailbox(), MailboxKind::Flume);
         assert_eq!(args.options().shards, 2);
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::tools::relay;
 
 use super::failure::Failure;
@@ -27,8 +27,8 @@ pub(super) struct RelayArgs {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
     /// Which mailbox packets cross shards by
-    #[arg(long, value_enum, default_value_t = Kind::DEFAULT)]
-    mailbox: Kind,
+    #[arg(long, value_enum, default_value_t = MailboxKind::DEFAULT)]
+    mailbox: MailboxKind,
     /// Allow addresses of other machines, although plain RTP is not encrypted
     #[arg(long)]
     allow_remote: bool,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::media::codec::Name;
 use sfu_demo::tools::replay;
 
@@ -34,8 +34,8 @@ pub(super) struct ReplayArgs {
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
     /// Which mailbox packets cross shards by
-    #[arg(long, value_enum, default_value_t = Kind::DEFAULT)]
-    mailbox: Kind,
+    #[arg(long, value_enum, default_value_t = MailboxKind::DEFAULT)]
+    mailbox: MailboxKind,
     /// Say what came of it as JSON
     #[arg(long)]
     json: bool,

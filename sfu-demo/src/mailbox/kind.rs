@@ -10,7 +10,7 @@ use super::peers::{Crossbeam, Crossfire, Flume, Kanal, Tachyonix, Tokio};
 
 /// Which mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
-pub enum Kind {
+pub enum MailboxKind {
     /// lanemesh: lanes with a priority class
     Mesh,
     /// tokio's bounded mpsc, one channel a class
@@ -36,7 +36,7 @@ pub trait OnMailbox {
     fn run<M: Mailbox>(self) -> Self::Output;
 }
 
-impl Kind {
+impl MailboxKind {
     /// The kind that the server runs on unless told otherwise.
     pub const DEFAULT: Self = Self::Mesh;
 
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MailboxKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

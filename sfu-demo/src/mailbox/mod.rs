@@ -15,7 +15,7 @@ pub mod mesh;
 pub mod pair;
 pub mod peers;
 
-pub use kind::Kind;
+pub use kind::MailboxKind;
 /// A message, by class: control (join, leave, keyframe request, layer, disconnect) is high, media low.
 pub use lanemesh::Message;
 

@@ -2,7 +2,7 @@
 
 /// What a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PacketKind {
     /// A message about connectivity.
     Stun,
     /// Handshake, or data channels.
@@ -16,13 +16,13 @@ pub enum Kind {
 /// What a datagram is, as far as its first bytes tell (RFC 7983, RFC 5761); none if it is of no kind
 /// that a peer may send.
 #[must_use]
-pub fn kind(bytes: &[u8]) -> Option<Kind> {
+pub fn classify(bytes: &[u8]) -> Option<PacketKind> {
     match *bytes.first()? {
-        0..=3 => Some(Kind::Stun),
-        20..=63 => Some(Kind::Dtls),
+        0..=3 => Some(PacketKind::Stun),
+        20..=63 => Some(PacketKind::Dtls),
         128..=191 => match bytes.get(1)? {
-            192..=223 => Some(Kind::Rtcp),
-            _ => Some(Kind::Rtp),
+            192..=223 => Some(PacketKind::Rtcp),
+            _ => Some(PacketKind::Rtp),
         },
         _ => None,
     }

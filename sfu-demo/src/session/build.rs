@@ -40,7 +40,7 @@ pub enum Refusal {
     /// It has no fingerprint, or one that is none.
     Fingerprint,
     /// It has a section that is neither audio nor video nor a data channel.
-    Kind,
+    SectionKind,
     /// It is not SDP, or not of a kind that can be answered.
     Malformed,
 }
@@ -51,7 +51,7 @@ impl fmt::Display for Refusal {
             Self::TooLong => "the SDP is longer than 64 KiB",
             Self::TooMuch => "the SDP has more sections, candidates or streams than are allowed",
             Self::Fingerprint => "the SDP has no usable certificate fingerprint",
-            Self::Kind => "the SDP has a section other than audio, video or application",
+            Self::SectionKind => "the SDP has a section other than audio, video or application",
             Self::Malformed => "the SDP cannot be understood",
         })
     }
@@ -109,7 +109,7 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
     // A section of another kind would go unanswered, and the sections of an answer go by their order.
     let mut sections = sdp.lines().filter_map(|line| line.strip_prefix("m="));
     if !sections.all(is_known_kind) {
-        return Err(Refusal::Kind);
+        return Err(Refusal::SectionKind);
     }
     // Two sections of one name would be answered by one.
     let mut names: Vec<_> = sdp

@@ -18,7 +18,7 @@ use str0m::{Event, IceConnectionState, IceCreds, Input, Output, Rtc};
 use crate::ids::{ParticipantId, TrackId};
 use crate::media::codec::{self, PayloadTypes};
 use crate::media::{Layer, MediaPacket};
-use crate::net::classify::{Kind, kind};
+use crate::net::classify::{PacketKind, classify};
 use crate::net::origin::{Origin, Transport};
 
 pub mod build;
@@ -124,7 +124,7 @@ impl Session {
         bytes: &[u8],
     ) -> Taken {
         self.passes("receive");
-        if kind(bytes) == Some(Kind::Rtp)
+        if classify(bytes) == Some(PacketKind::Rtp)
             && ssrcs::of(bytes).is_some_and(|ssrc| !self.ssrcs.admit(now, ssrc))
         {
             return Taken::TooManySources;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use str0m::ice::StunMessage;
 
 use crate::ids::{PeerKey, ShardId};
-use crate::net::classify::{Kind, kind};
+use crate::net::classify::{PacketKind, classify};
 use crate::net::origin::Origin;
 
 /// How many addresses of one peer are remembered; the oldest goes first.
@@ -142,10 +142,10 @@ impl Directory {
     /// Whose a datagram is. One that another shard has passed on goes no further from here.
     #[must_use]
     pub fn route<'a>(&self, origin: Origin, bytes: &'a [u8], passed_on: bool) -> Route<'a> {
-        match kind(bytes) {
+        match classify(bytes) {
             None => return Route::Malformed,
-            Some(Kind::Stun) => return self.stun(bytes, passed_on),
-            Some(Kind::Dtls | Kind::Rtp | Kind::Rtcp) => {}
+            Some(PacketKind::Stun) => return self.stun(bytes, passed_on),
+            Some(PacketKind::Dtls | PacketKind::Rtp | PacketKind::Rtcp) => {}
         }
         if let Some(&key) = self.by_origin.get(&origin) {
             return Route::Peer(key);
@@ -208,17 +208,17 @@ mod tests {
         for first in 0..=255u8 {
             for second in [0, 96, 191, 192, 200, 223, 224, 255] {
                 let expected = match first {
-                    0..=3 => Some(Kind::Stun),
-                    20..=63 => Some(Kind::Dtls),
-                    128..=191 if (192..=223).contains(&second) => Some(Kind::Rtcp),
-                    128..=191 => Some(Kind::Rtp),
+                    0..=3 => Some(PacketKind::Stun),
+                    20..=63 => Some(PacketKind::Dtls),
+                    128..=191 if (192..=223).contains(&second) => Some(PacketKind::Rtcp),
+                    128..=191 => Some(PacketKind::Rtp),
                     _ => None,
                 };
-                assert_eq!(kind(&[first, second]), expected, "{first} {second}");
+                assert_eq!(classify(&[first, second]), expected, "{first} {second}");
             }
         }
-        assert_eq!(kind(&[]), None);
-        assert_eq!(kind(&[0x80]), None, "too short to say");
+        assert_eq!(classify(&[]), None);
+        assert_eq!(classify(&[0x80]), None, "too short to say");
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::{Kind, Mailbox, Message, Receiver, Refused, Sender};
+use sfu_demo::mailbox::{Mailbox, MailboxKind, Message, Receiver, Refused, Sender};
 
 fn on_each(job: impl OnMailbox<Output = ()> + Copy) {
-    for kind in Kind::ALL {
+    for kind in MailboxKind::ALL {
         println!("{kind}");
         kind.with(job);
     }

@@ -74,6 +74,6 @@ fn section_of_an_unknown_kind_is_refused() {
     for kind in ["text", "message", "viSdeo"] {
         let unknown = offer.replace("m=video", &format!("m={kind}"));
         assert_ne!(unknown, offer);
-        assert_eq!(answer(&unknown), Err(Refusal::Kind), "{kind}");
+        assert_eq!(answer(&unknown), Err(Refusal::SectionKind), "{kind}");
     }
 }

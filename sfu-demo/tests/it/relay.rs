@@ -8,7 +8,7 @@ use std::time::Duration;
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::peers::Flume;
-use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::stats::DropReason;
 use sfu_demo::tools::relay::{self, Options, Relay};
 use sfu_demo::tools::replay;
@@ -67,7 +67,7 @@ fn every_capture_arrives_byte_for_byte_on_every_mailbox() {
             replay::play::<M>(&path, options, |_, _| {}).unwrap()
         }
     }
-    for kind in Kind::ALL {
+    for kind in MailboxKind::ALL {
         for name in ["vp8.pcap", "h264.pcap", "vp9.pcap", "av1.pcap"] {
             let report = kind.with(Job(name));
             assert_eq!(report.difference, None, "{kind} {name}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::peers::Flume;
-use sfu_demo::mailbox::{Kind, Mailbox};
+use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::net::rtp;
 use sfu_demo::net::udp::RecvBatch;
@@ -243,7 +243,7 @@ fn every_mailbox_carries_a_room_across_shards() {
             played::<M>(2, "h264.pcap");
         }
     }
-    for kind in Kind::ALL {
+    for kind in MailboxKind::ALL {
         kind.with(Job);
     }
 }

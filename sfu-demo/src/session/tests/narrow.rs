@@ -132,7 +132,7 @@ impl World {
             self.film();
         }
         while let Some(bytes) = self.up.leave(self.now) {
-            if kind(&bytes) == Some(Kind::Stun) {
+            if classify(&bytes) == Some(PacketKind::Stun) {
                 self.session.consent(self.now);
             }
             let origin = Origin::udp(PEER);

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::mailbox::kind::OnMailbox;
-use crate::mailbox::{Kind, Mailbox};
+use crate::mailbox::{Mailbox, MailboxKind};
 
 mod affinity;
 mod inproc;
@@ -48,7 +48,7 @@ impl OnMailbox for Once {
 /// If sockets fail, or the load makes no sense.
 pub fn compare(
     load: Load,
-    kinds: &[Kind],
+    kinds: &[MailboxKind],
     rounds: usize,
     mut progress: impl FnMut(&str),
 ) -> io::Result<Report> {
@@ -93,7 +93,7 @@ pub fn compare(
 /// forwarding that is at its limit.
 pub fn rate_for(
     load: Load,
-    kind: Kind,
+    kind: MailboxKind,
     busy: f64,
     mut progress: impl FnMut(&str),
 ) -> io::Result<u64> {
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn every_transport_delivers_on_every_mailbox() {
         for transport in [Transport::Inproc, Transport::Udp, Transport::Webrtc] {
-            let report = compare(load(transport), &Kind::ALL, 1, |_| {}).unwrap();
+            let report = compare(load(transport), &MailboxKind::ALL, 1, |_| {}).unwrap();
             for line in &report.lines {
                 assert!(line.delivered > 0.0, "{transport:?} {line:?}");
                 assert!(
@@ -181,7 +181,7 @@ mod tests {
                     "{transport:?} {line:?}"
                 );
             }
-            assert!(report.table().lines().count() >= 2 + Kind::ALL.len());
+            assert!(report.table().lines().count() >= 2 + MailboxKind::ALL.len());
             let svg = svg(&report);
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         }
@@ -193,7 +193,7 @@ mod tests {
             paced: true,
             ..load(Transport::Webrtc)
         };
-        let report = compare(load, &[Kind::Mesh], 1, |_| {}).unwrap();
+        let report = compare(load, &[MailboxKind::Mesh], 1, |_| {}).unwrap();
         assert!(report.lines[0].delivered > 0.9, "{:?}", report.lines);
     }
 
@@ -203,14 +203,14 @@ mod tests {
             rate: 0,
             ..load(Transport::Inproc)
         };
-        let report = compare(flood, &[Kind::Tokio], 1, |_| {}).unwrap();
+        let report = compare(flood, &[MailboxKind::Tokio], 1, |_| {}).unwrap();
         assert!(report.lines[0].per_second > 0.0);
         assert!(report.lines[0].control.count > 0);
         let flood = Load {
             rate: 0,
             ..load(Transport::Udp)
         };
-        assert!(compare(flood, &[Kind::Tokio], 1, |_| {}).is_err());
+        assert!(compare(flood, &[MailboxKind::Tokio], 1, |_| {}).is_err());
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
                 "only webrtc is paced",
             ),
         ] {
-            let error = compare(load, &[Kind::Tokio], 1, |_| {}).unwrap_err();
+            let error = compare(load, &[MailboxKind::Tokio], 1, |_| {}).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             assert!(error.to_string().contains(why), "{error}");
         }

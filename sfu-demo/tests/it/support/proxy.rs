@@ -28,7 +28,7 @@ fn socket() -> UdpSocket {
 
 /// Whether a datagram is RTP, and not RTCP.
 pub fn is_rtp(bytes: &[u8]) -> bool {
-    sfu_demo::net::classify::kind(bytes) == Some(sfu_demo::net::classify::Kind::Rtp)
+    sfu_demo::net::classify::classify(bytes) == Some(sfu_demo::net::classify::PacketKind::Rtp)
 }
 
 impl Proxy {
