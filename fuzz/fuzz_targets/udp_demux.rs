@@ -16,7 +16,7 @@ use sfu_demo::net::classify::{PacketKind, classify};
 use sfu_demo::net::origin::Origin;
 use sfu_demo::session::{Role, Session, SessionEvent, crypto};
 use sfu_demo::session::build::{Setup, Who};
-use sfu_demo::shard::demux::{Directory, Route};
+use sfu_demo::shard::demux::{Directory, Lookup};
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
     channel::ChannelId,
@@ -176,16 +176,16 @@ impl World {
         let origin = Origin::udp(from);
         let kind = classify(bytes);
         let known = from == client();
-        let mine = match self.directory.route(origin, bytes, false) {
-            Route::Malformed => {
+        let mine = match self.directory.lookup(origin, bytes, false) {
+            Lookup::Malformed => {
                 assert!(kind.is_none() || StunMessage::parse(bytes).is_err());
                 false
             }
-            Route::Peer(key) => {
+            Lookup::Peer(key) => {
                 assert!(key == PEER && known && kind != Some(PacketKind::Stun));
                 true
             }
-            Route::IfSigned(key, message) => {
+            Lookup::IfSigned(key, message) => {
                 assert_eq!(key, PEER);
                 let signed = self.session.verifies(&message);
                 assert!(!signed || message.split_username().is_some_and(|(to, _)| to == self.name));
@@ -196,20 +196,20 @@ impl World {
                 }
                 signed
             }
-            Route::Elsewhere(shard) | Route::NamesElsewhere(_, shard) => {
+            Lookup::Elsewhere(shard) | Lookup::NamesElsewhere(_, shard) => {
                 assert_eq!(shard, ELSEWHERE);
                 false
             }
-            Route::NamesUnknown(name) => {
+            Lookup::NamesUnknown(name) => {
                 assert!(name != self.name && name != NAMED_ELSEWHERE);
                 false
             }
-            Route::Stranger => false,
+            Lookup::Stranger => false,
         };
         // What was passed on once goes no further.
         assert!(!matches!(
-            self.directory.route(origin, bytes, true),
-            Route::Elsewhere(_) | Route::NamesElsewhere(..) | Route::NamesUnknown(_)
+            self.directory.lookup(origin, bytes, true),
+            Lookup::Elsewhere(_) | Lookup::NamesElsewhere(..) | Lookup::NamesUnknown(_)
         ));
         if mine && from == client() {
             self.session.receive(self.now, origin, server(), bytes);

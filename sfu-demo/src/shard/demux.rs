@@ -24,7 +24,7 @@ const MAX_ELSEWHERE: usize = 4096;
     clippy::large_enum_variant,
     reason = "it is matched at once and never kept"
 )]
-pub enum Route<'a> {
+pub enum Lookup<'a> {
     /// It is from an address of this peer's.
     Peer(PeerKey),
     /// It names this peer, and is its own if it is signed with its password.
@@ -141,37 +141,37 @@ impl Directory {
 
     /// Whose a datagram is. One that another shard has passed on goes no further from here.
     #[must_use]
-    pub fn route<'a>(&self, origin: Origin, bytes: &'a [u8], passed_on: bool) -> Route<'a> {
+    pub fn lookup<'a>(&self, origin: Origin, bytes: &'a [u8], passed_on: bool) -> Lookup<'a> {
         match classify(bytes) {
-            None => return Route::Malformed,
+            None => return Lookup::Malformed,
             Some(PacketKind::Stun) => return self.stun(bytes, passed_on),
             Some(PacketKind::Dtls | PacketKind::Rtp | PacketKind::Rtcp) => {}
         }
         if let Some(&key) = self.by_origin.get(&origin) {
-            return Route::Peer(key);
+            return Lookup::Peer(key);
         }
         match self.elsewhere_by_origin.get(&origin) {
-            Some(&(_, shard)) if !passed_on => Route::Elsewhere(shard),
-            _ => Route::Stranger,
+            Some(&(_, shard)) if !passed_on => Lookup::Elsewhere(shard),
+            _ => Lookup::Stranger,
         }
     }
 
-    fn stun<'a>(&self, bytes: &'a [u8], passed_on: bool) -> Route<'a> {
+    fn stun<'a>(&self, bytes: &'a [u8], passed_on: bool) -> Lookup<'a> {
         let Ok(message) = StunMessage::parse(bytes) else {
-            return Route::Malformed;
+            return Lookup::Malformed;
         };
         let Some((ufrag, _)) = message.split_username() else {
-            return Route::Stranger;
+            return Lookup::Stranger;
         };
         if let Some(&key) = self.by_ufrag.get(ufrag) {
-            return Route::IfSigned(key, message);
+            return Lookup::IfSigned(key, message);
         }
         if passed_on {
-            return Route::Stranger;
+            return Lookup::Stranger;
         }
         match self.elsewhere.get_key_value(ufrag) {
-            Some((ufrag, &shard)) => Route::NamesElsewhere(Arc::clone(ufrag), shard),
-            None => Route::NamesUnknown(ufrag.to_owned()),
+            Some((ufrag, &shard)) => Lookup::NamesElsewhere(Arc::clone(ufrag), shard),
+            None => Lookup::NamesUnknown(ufrag.to_owned()),
         }
     }
 }
@@ -226,22 +226,25 @@ mod tests {
         let mut directory = Directory::new();
         directory.insert("ann", 3);
         let media = [0x80, 96, 0, 1];
-        let route = |directory: &Directory| directory.route(origin(1), &media, false);
-        assert!(matches!(route(&directory), Route::Stranger));
+        let lookup = |directory: &Directory| directory.lookup(origin(1), &media, false);
+        assert!(matches!(lookup(&directory), Lookup::Stranger));
         let named = request("ann");
-        let Route::IfSigned(3, _) = directory.route(origin(1), &named, false) else {
+        let Lookup::IfSigned(3, _) = directory.lookup(origin(1), &named, false) else {
             panic!("it names a peer");
         };
-        assert!(matches!(route(&directory), Route::Stranger), "not by name");
+        assert!(
+            matches!(lookup(&directory), Lookup::Stranger),
+            "not by name"
+        );
         directory.learn(3, origin(1));
-        assert!(matches!(route(&directory), Route::Peer(3)));
+        assert!(matches!(lookup(&directory), Lookup::Peer(3)));
         let tcp = Origin::tcp(origin(1).address);
         assert!(matches!(
-            directory.route(tcp, &media, false),
-            Route::Stranger
+            directory.lookup(tcp, &media, false),
+            Lookup::Stranger
         ));
         directory.unlearn(origin(1));
-        assert!(matches!(route(&directory), Route::Stranger));
+        assert!(matches!(lookup(&directory), Lookup::Stranger));
     }
 
     #[test]
@@ -252,8 +255,8 @@ mod tests {
         directory.learn(1, origin(1));
         directory.learn(2, origin(1));
         directory.remove("ann", 1);
-        let route = directory.route(origin(1), &[0x80, 96], false);
-        assert!(matches!(route, Route::Peer(2)), "{route:?}");
+        let lookup = directory.lookup(origin(1), &[0x80, 96], false);
+        assert!(matches!(lookup, Lookup::Peer(2)), "{lookup:?}");
         directory.remove("ben", 2);
         assert!(directory.is_empty());
     }
@@ -266,9 +269,9 @@ mod tests {
             directory.learn(1, origin(port));
         }
         assert_eq!(directory.by_origin.len(), MAX_ADDRESSES);
-        let route = |port| directory.route(origin(port), &[22, 0], false);
-        assert!(matches!(route(1000), Route::Peer(1)));
-        assert!(matches!(route(1), Route::Stranger));
+        let lookup = |port| directory.lookup(origin(port), &[22, 0], false);
+        assert!(matches!(lookup(1000), Lookup::Peer(1)));
+        assert!(matches!(lookup(1), Lookup::Stranger));
         directory.remove("ann", 1);
         assert!(directory.is_empty());
     }
@@ -278,22 +281,22 @@ mod tests {
         let mut directory = Directory::new();
         directory.insert_elsewhere("cat", 7);
         let named = request("cat");
-        let Route::NamesElsewhere(ufrag, 7) = directory.route(origin(1), &named, false) else {
+        let Lookup::NamesElsewhere(ufrag, 7) = directory.lookup(origin(1), &named, false) else {
             panic!("it names a peer of another shard");
         };
         directory.learn_elsewhere(&ufrag, 7, origin(1));
         let media = [0x80, 96];
-        let route = directory.route(origin(1), &media, false);
-        assert!(matches!(route, Route::Elsewhere(7)), "{route:?}");
+        let lookup = directory.lookup(origin(1), &media, false);
+        assert!(matches!(lookup, Lookup::Elsewhere(7)), "{lookup:?}");
         for bytes in [&named[..], &media[..]] {
-            let route = directory.route(origin(1), bytes, true);
-            assert!(matches!(route, Route::Stranger), "{route:?}");
+            let lookup = directory.lookup(origin(1), bytes, true);
+            assert!(matches!(lookup, Lookup::Stranger), "{lookup:?}");
         }
         directory.remove_elsewhere("cat");
-        let route = directory.route(origin(1), &named, false);
+        let lookup = directory.lookup(origin(1), &named, false);
         assert!(
-            matches!(&route, Route::NamesUnknown(name) if name == "cat"),
-            "{route:?}"
+            matches!(&lookup, Lookup::NamesUnknown(name) if name == "cat"),
+            "{lookup:?}"
         );
         assert!(directory.is_empty());
         for n in 0..2 * MAX_ELSEWHERE {

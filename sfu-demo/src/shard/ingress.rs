@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Shard;
-use super::demux::Route;
+use super::demux::Lookup;
 use super::streams::Addresses;
 use crate::ids::{PeerKey, ShardId};
 use crate::mailbox::Mailbox;
@@ -47,9 +47,9 @@ impl<M: Mailbox> Shard<M> {
         bytes: &[u8],
         passed_on: bool,
     ) {
-        match self.directory.route(origin, bytes, passed_on) {
-            Route::Peer(key) => self.input(now, key, origin, destination, bytes),
-            Route::IfSigned(key, message) => {
+        match self.directory.lookup(origin, bytes, passed_on) {
+            Lookup::Peer(key) => self.input(now, key, origin, destination, bytes),
+            Lookup::IfSigned(key, message) => {
                 let valid = self.isolated(key, |session| {
                     let valid = session.verifies(&message);
                     if valid {
@@ -64,12 +64,12 @@ impl<M: Mailbox> Shard<M> {
                     self.meter.counters.drops.add(DropReason::Stranger, 1);
                 }
             }
-            Route::Elsewhere(shard) => self.redirect(shard, origin, destination, bytes),
-            Route::NamesElsewhere(ufrag, shard) => {
+            Lookup::Elsewhere(shard) => self.redirect(shard, origin, destination, bytes),
+            Lookup::NamesElsewhere(ufrag, shard) => {
                 self.directory.learn_elsewhere(&ufrag, shard, origin);
                 self.redirect(shard, origin, destination, bytes);
             }
-            Route::NamesUnknown(ufrag) => {
+            Lookup::NamesUnknown(ufrag) => {
                 // The admission knows those who have been answered and not been heard of yet. Whoever
                 // floods it loses the datagram; a peer asks again.
                 let claim = AdmissionMessage::Claim {
@@ -81,8 +81,8 @@ impl<M: Mailbox> Shard<M> {
                     self.meter.counters.drops.add(DropReason::Stranger, 1);
                 }
             }
-            Route::Stranger => self.meter.counters.drops.add(DropReason::Stranger, 1),
-            Route::Malformed => self.meter.counters.drops.add(DropReason::Malformed, 1),
+            Lookup::Stranger => self.meter.counters.drops.add(DropReason::Stranger, 1),
+            Lookup::Malformed => self.meter.counters.drops.add(DropReason::Malformed, 1),
         }
     }
 
