@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::tools::relay::{self, Options};
+use sfu_demo::tools::relay::{self, RelayConfig};
 
 struct Counting;
 
@@ -54,7 +54,7 @@ fn warm_relay_allocates_nothing_for_a_packet() {
         .build()
         .unwrap();
     let relay = runtime
-        .block_on(relay::start::<Mesh>(Options {
+        .block_on(relay::start::<Mesh>(RelayConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
             to: receivers
                 .iter()

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use sfu_demo::control::admission::Limits;
 use sfu_demo::mailbox::MailboxKind;
-use sfu_demo::server::Options;
+use sfu_demo::server::ServerConfig;
 
 /// What `serve` can be told.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -168,11 +168,11 @@ impl ServeArgs {
         self.mailbox.unwrap_or(MailboxKind::DEFAULT)
     }
 
-    /// The server's options.
-    pub(super) fn options(&self) -> Options {
-        let default = Options::default();
+    /// The server's configuration.
+    pub(super) fn config(&self) -> ServerConfig {
+        let default = ServerConfig::default();
         let burst = self.join_burst.unwrap_or(default.join_rate.0);
-        Options {
+        ServerConfig {
             http: self.listen.unwrap_or(default.http),
             media: self.media_address.clone(),
             media_port: self.media_port.unwrap_or(default.media_port),
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(args.shards, Some(2), "a flag wins");
         assert_eq!(args.listen, Some("127.0.0.1:1".parse().unwrap()));
         assert_eq!(args.mailbox(), MailboxKind::Flume);
-        assert_eq!(args.options().shards, 2);
+        assert_eq!(args.config().shards, 2);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl OnMailbox for RunRelay {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let options = relay::Options {
+        let options = relay::RelayConfig {
             listen: args.listen,
             to: args.to,
             shards: args.shards.into(),

@@ -86,7 +86,7 @@ impl OnMailbox for RunReplay {
 
     fn run<M: Mailbox>(self) -> Self::Output {
         let args = self.0;
-        let options = replay::Options {
+        let options = replay::ReplayConfig {
             receivers: args.receivers.into(),
             speed: args.speed,
             shards: args.shards.into(),

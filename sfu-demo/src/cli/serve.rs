@@ -29,10 +29,10 @@ impl OnMailbox for Serve {
             .build()?;
         runtime.block_on(async {
             let mut stop = Stop::new()?;
-            let options = self.0.options();
+            let config = self.0.config();
             let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
-            let shards = options.shards;
-            let server = server::start::<M>(options).await?;
+            let shards = config.shards;
+            let server = server::start::<M>(config).await?;
             let url = format!("http://{}/", server.http);
             println!("Open {url} in two browser tabs.");
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 
-use super::options::Options;
+use super::config::ServerConfig;
 use crate::net::udp::{self, Bind};
 
 /// Where media comes in.
@@ -18,22 +18,22 @@ pub(super) struct MediaSockets {
 }
 
 impl MediaSockets {
-    pub(super) fn bind(options: &Options, shards: usize) -> io::Result<Self> {
+    pub(super) fn bind(config: &ServerConfig, shards: usize) -> io::Result<Self> {
         /// How often another port is tried when the one that UDP got is taken by TCP.
         const TRIES: usize = 16;
-        let mut addresses = options.media.clone();
+        let mut addresses = config.media.clone();
         if addresses.is_empty() {
             addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
             addresses.extend(udp::host_address());
         }
         for _ in 1..TRIES {
-            match bind_media(options, &addresses, shards) {
+            match bind_media(config, &addresses, shards) {
                 Err(error)
-                    if options.media_port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                    if config.media_port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
                 outcome => return outcome,
             }
         }
-        bind_media(options, &addresses, shards)
+        bind_media(config, &addresses, shards)
     }
 
     /// The addresses for UDP and for TCP.
@@ -47,8 +47,12 @@ impl MediaSockets {
     }
 }
 
-fn bind_media(options: &Options, addresses: &[IpAddr], shards: usize) -> io::Result<MediaSockets> {
-    let mut port = options.media_port;
+fn bind_media(
+    config: &ServerConfig,
+    addresses: &[IpAddr],
+    shards: usize,
+) -> io::Result<MediaSockets> {
+    let mut port = config.media_port;
     let named = |error: io::Error, what: &str, address: SocketAddr| {
         io::Error::new(
             error.kind(),
@@ -60,14 +64,14 @@ fn bind_media(options: &Options, addresses: &[IpAddr], shards: usize) -> io::Res
         listeners: Vec::new(),
     };
     for &address in addresses {
-        for shard in media.sockets.iter_mut().filter(|_| options.udp) {
+        for shard in media.sockets.iter_mut().filter(|_| config.udp) {
             let at = SocketAddr::new(address, port);
             let socket = Bind::new(at).shared().open();
             let socket = socket.map_err(|error| named(error, "UDP", at))?;
             port = socket.local_addr()?.port();
             shard.push(socket);
         }
-        if options.tcp {
+        if config.tcp {
             let at = SocketAddr::new(address, port);
             let listener = std::net::TcpListener::bind(at);
             let listener = listener.map_err(|error| named(error, "TCP", at))?;

@@ -23,11 +23,11 @@ use crate::stats::Stats;
 
 mod accept;
 mod actors;
+mod config;
 mod media;
-mod options;
 
+pub use config::ServerConfig;
 use media::MediaSockets;
-pub use options::Options;
 
 type Answer<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 type JoinFn = Box<dyn Fn(Join) -> Answer<Option<Joined>> + Send + Sync>;
@@ -67,30 +67,30 @@ pub struct Server {
 ///
 /// If an address cannot be bound, or everybody could join a server that is not only for this
 /// machine.
-pub async fn start<M: Mailbox>(options: Options) -> io::Result<Server> {
-    options.check()?;
-    let listener = TcpListener::bind(options.http).await?;
+pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
+    config.check()?;
+    let listener = TcpListener::bind(config.http).await?;
     let http = listener.local_addr()?;
-    let shards = options.shards.max(1);
-    let bound = MediaSockets::bind(&options, shards)?;
+    let shards = config.shards.max(1);
+    let bound = MediaSockets::bind(&config, shards)?;
     let (media, media_tcp) = bound.addresses()?;
     let setup = Setup {
         udp: media.clone(),
         tcp: media_tcp.clone(),
-        estimate: options.estimate,
+        estimate: config.estimate,
     };
     let system = System::new("sfu");
-    let admission = Admission::new(setup, options.limits, shards);
+    let admission = Admission::new(setup, config.limits, shards);
     let (mailboxes, shards) = actors::spawn::<M>(&system, bound.sockets, admission)?;
 
-    let gate = Gate::new(options.tcp_limits);
+    let gate = Gate::new(config.tcp_limits);
     let mut accepting = JoinSet::new();
     for listener in bound.listeners {
         let (gate, admission) = (Arc::clone(&gate), mailboxes.admission.clone());
         accepting.spawn(accept::serve::<M>(listener, gate, admission));
     }
-    let keys = options.secret.as_deref().map(Keys::new);
-    let joins = RateLimit::new(options.join_rate.0, options.join_rate.1);
+    let keys = config.secret.as_deref().map(Keys::new);
+    let joins = RateLimit::new(config.join_rate.0, config.join_rate.1);
     let app = App::<M>::new(mailboxes, keys, joins, gate);
 
     let (phase, phases) = watch::channel(Phase::Open);

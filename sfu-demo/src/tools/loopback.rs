@@ -14,7 +14,7 @@ use crate::mailbox::Mailbox;
 use crate::media::codec::{Codec, Name};
 use crate::messages::Join;
 use crate::net::udp::RecvBatch;
-use crate::server::{self, Options, Server};
+use crate::server::{self, Server, ServerConfig};
 use crate::session::Role;
 use crate::stats::Stats;
 use crate::tools::client::Client;
@@ -51,7 +51,7 @@ impl Loopback {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let server = runtime.block_on(server::start::<M>(Options {
+        let server = runtime.block_on(server::start::<M>(ServerConfig {
             http: SocketAddr::from((HERE, 0)),
             media: vec![HERE],
             shards,
@@ -60,7 +60,7 @@ impl Loopback {
                 server: people * rooms,
             },
             estimate: paced,
-            ..Options::default()
+            ..ServerConfig::default()
         }))?;
         Ok(Self { runtime, server })
     }

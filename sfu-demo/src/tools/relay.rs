@@ -27,7 +27,7 @@ const BUNDLES: usize = 64;
 
 /// How a relay is to be.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct RelayConfig {
     /// Where RTP comes in.
     pub listen: SocketAddr,
     /// Where it goes.
@@ -92,17 +92,17 @@ type LaneEnd<M> = <M as Mailbox>::Receiver<std::convert::Infallible, Crossing>;
 /// # Errors
 ///
 /// If an address is not allowed or cannot be bound.
-pub async fn start<M: Mailbox>(options: Options) -> io::Result<Relay> {
-    check(&options)?;
-    let ingress = Bind::new(options.listen).open()?;
+pub async fn start<M: Mailbox>(config: RelayConfig) -> io::Result<Relay> {
+    check(&config)?;
+    let ingress = Bind::new(config.listen).open()?;
     let listen = ingress.local_addr()?;
-    let count = options.shards.max(1);
+    let count = config.shards.max(1);
     let (lanes, ends): (Vec<_>, Vec<_>) = (0..count).map(|_| M::mailbox(1, 2 * BUNDLES)).unzip();
     let stop = Arc::new(AtomicBool::new(false));
     let mut ingress = Some(ingress);
     let mut shards = Vec::new();
     for (here, end) in ends.into_iter().enumerate() {
-        let subscribers: Vec<_> = options
+        let subscribers: Vec<_> = config
             .to
             .iter()
             .copied()
@@ -112,7 +112,7 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Relay> {
         let lanes: Vec<Lane<M>> = lanes.clone();
         let ingress = ingress.take();
         let stop = Arc::clone(&stop);
-        let burst = options.burst;
+        let burst = config.burst;
         let (ready, is_ready) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name(format!("relay-{here}"))
@@ -146,13 +146,13 @@ pub async fn start<M: Mailbox>(options: Options) -> io::Result<Relay> {
     })
 }
 
-fn check(options: &Options) -> io::Result<()> {
-    let addresses = std::iter::once(&options.listen).chain(&options.to);
+fn check(config: &RelayConfig) -> io::Result<()> {
+    let addresses = std::iter::once(&config.listen).chain(&config.to);
     let remote = addresses
         .into_iter()
         .find(|address| !address.ip().to_canonical().is_loopback());
     match remote {
-        Some(address) if !options.allow_remote => Err(io::Error::new(
+        Some(address) if !config.allow_remote => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
                 "{address} is not on this machine, and plain RTP is not encrypted; \

@@ -4,13 +4,13 @@ use std::process::{Command, Stdio};
 
 use sfu_demo::mailbox::mesh::Mesh;
 
-use crate::support::{Killed, Running, options, python, real_time};
+use crate::support::{Killed, Running, config, python, real_time};
 
 #[test]
 fn aiortc_publishes_and_another_aiortc_decodes_it() {
     let Some(python) = python() else { return };
     let _turn = real_time();
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/aiortc_client.py");
     let publisher = Killed(
         Command::new(&python)

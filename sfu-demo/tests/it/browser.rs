@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::server::Options;
+use sfu_demo::server::ServerConfig;
 
 use crate::support::browser::Browser;
-use crate::support::{Running, options, real_time, until_or};
+use crate::support::{Running, config, real_time, until_or};
 
 /// Opens the page in a tab and joins by its form.
 fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
@@ -81,7 +81,7 @@ fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let _ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
     let ben = join(&browser, &server, "one", "Ben", "&source=none");
     let eve = join(&browser, &server, "two", "Eve", "&source=none");
@@ -133,7 +133,7 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
     let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
     decodes(&browser, &server, &ann, "Ben");
@@ -199,7 +199,7 @@ fn page_says_what_failed_and_lets_one_try_again() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let tab = browser.open(&format!("{}/r/one?name=Ann", server.http));
     let problem = |text: &str| {
         format!(
@@ -245,7 +245,7 @@ fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let ann = join(&browser, &server, "one", "Ann", "");
     let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
     decodes(&browser, &server, &ann, "Ben");
@@ -273,9 +273,9 @@ fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         udp: false,
-        ..options(2)
+        ..config(2)
     });
     let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
     let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");

@@ -3,11 +3,11 @@
 use sfu_demo::mailbox::mesh::Mesh;
 
 use crate::support::client::agent;
-use crate::support::{Running, options};
+use crate::support::{Running, config};
 
 #[test]
 fn figures_and_health_are_there() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let get = |path: &str| {
         let mut response = agent()
             .get(format!("{}{path}", server.http))

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::net::udp::RecvBatch;
-use sfu_demo::server::Options;
+use sfu_demo::server::ServerConfig;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 
 use crate::support::client::{client, join, post};
 use crate::support::proxy::{Proxy, Way, is_rtp};
-use crate::support::{Running, options, real_time, until_or};
+use crate::support::{Running, config, real_time, until_or};
 
 const VIDEO: [MediaKind; 1] = [MediaKind::Video];
 const H264: Codec = Codec {
@@ -74,9 +74,9 @@ fn what_is_lost_on_either_way_is_sent_again() {
     const PACE: Duration = Duration::from_millis(4);
     const NTH: u32 = 13;
     let _turn = real_time();
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         tcp: false,
-        ..options(2)
+        ..config(2)
     });
     let (client, mut before) = join_by_proxy(&server, "/whip/film", true, 1);
     let (mut player, mut behind) = join_by_proxy(&server, "/whep/film", false, 1);
@@ -127,9 +127,9 @@ fn what_is_lost_on_either_way_is_sent_again() {
 #[test]
 fn peer_whose_datagrams_come_to_every_shard_lives_in_one() {
     const PICTURES: u32 = 300;
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         tcp: false,
-        ..options(3)
+        ..config(3)
     });
     let (client, mut proxy) = join_by_proxy(&server, "/whip/film", true, 16);
     let (mut player, _) = join(&server, "/whep/film", false, &VIDEO);
@@ -175,7 +175,7 @@ fn peer_whose_datagrams_come_to_every_shard_lives_in_one() {
 
 #[test]
 fn late_joiners_start_with_a_keyframe_that_was_asked_for() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let (client, _) = join(&server, "/whip/film", true, &VIDEO);
     let mut camera = Camera {
         client,

@@ -10,13 +10,13 @@ use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::peers::Flume;
 use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::stats::DropReason;
-use sfu_demo::tools::relay::{self, Options, Relay};
+use sfu_demo::tools::relay::{self, Relay, RelayConfig};
 use sfu_demo::tools::replay;
 
 use crate::support::{Killed, installed, real_time, until};
 
 fn start<M: Mailbox>(to: Vec<std::net::SocketAddr>, shards: usize) -> Relay {
-    let options = Options {
+    let config = RelayConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         to,
         shards,
@@ -27,7 +27,7 @@ fn start<M: Mailbox>(to: Vec<std::net::SocketAddr>, shards: usize) -> Relay {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(relay::start::<M>(options)).unwrap()
+    runtime.block_on(relay::start::<M>(config)).unwrap()
 }
 
 fn receivers(count: usize) -> Vec<UdpSocket> {
@@ -59,12 +59,12 @@ fn every_capture_arrives_byte_for_byte_on_every_mailbox() {
             let path = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("captures")
                 .join(self.0);
-            let options = replay::Options {
+            let config = replay::ReplayConfig {
                 receivers: 3,
                 speed: 0.0,
                 shards: 2,
             };
-            replay::play::<M>(&path, options, |_, _| {}).unwrap()
+            replay::play::<M>(&path, config, |_, _| {}).unwrap()
         }
     }
     for kind in MailboxKind::ALL {
@@ -165,14 +165,14 @@ fn plain_rtp_stays_on_this_machine_unless_told_otherwise() {
         .build()
         .unwrap();
     for (listen, to) in [("0.0.0.0:0", "127.0.0.1:9"), ("127.0.0.1:0", "192.0.2.1:9")] {
-        let options = Options {
+        let config = RelayConfig {
             listen: listen.parse().unwrap(),
             to: vec![to.parse().unwrap()],
             shards: 1,
             allow_remote: false,
             burst: 8,
         };
-        let error = runtime.block_on(relay::start::<Mesh>(options)).unwrap_err();
+        let error = runtime.block_on(relay::start::<Mesh>(config)).unwrap_err();
         assert!(error.to_string().contains("--allow-remote"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::net::udp::RecvBatch;
-use sfu_demo::server::Options;
+use sfu_demo::server::ServerConfig;
 use sfu_demo::session::MAX_PUBLISHED;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
@@ -16,13 +16,13 @@ use str0m::media::MediaKind;
 use crate::support::client::{
     OPUS, agent, client, drive_until, join, post, unsigned_request, value_of,
 };
-use crate::support::{Running, options, until};
+use crate::support::{Running, config, until};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 #[test]
 fn wrong_fingerprint_is_not_connected() {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     let (mut client, offer) = client(true, &[MediaKind::Audio]);
     let at = offer.find("a=fingerprint:sha-256 ").unwrap() + 22;
     let digit = if &offer[at..=at] == "A" { "B" } else { "A" };
@@ -51,7 +51,7 @@ fn wrong_fingerprint_is_not_connected() {
 
 #[test]
 fn server_that_is_not_who_the_answer_says_is_not_connected() {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     let (mut client, offer) = client(true, &[MediaKind::Audio]);
     let answer = post(
         &format!("{}/whip/a", server.http),
@@ -73,7 +73,7 @@ fn server_that_is_not_who_the_answer_says_is_not_connected() {
 
 #[test]
 fn offers_beyond_what_is_allowed_are_refused() {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     let url = format!("{}/whip/a", server.http);
     let (_, offer) = client(true, &[MediaKind::Audio]);
     let sdp = "application/sdp";
@@ -158,7 +158,7 @@ fn offers_beyond_what_is_allowed_are_refused() {
 
 #[test]
 fn peer_may_send_and_receive_only_so_many_tracks() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let kinds = [MediaKind::Audio; 7];
     let (mut greedy, _) = join(&server, "/whip/a", true, &kinds);
     let (mut player, _) = join(&server, "/whep/a", false, &kinds);
@@ -229,7 +229,7 @@ fn talk(
 #[test]
 fn peer_that_begins_anew_from_other_sources_goes_on_being_heard() {
     const SOURCES: usize = 40;
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio; 2]);
     let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
     // More often than it may have tracks with layers, each after some of the last have been heard.
@@ -259,7 +259,7 @@ fn peer_that_begins_anew_from_other_sources_goes_on_being_heard() {
 
 #[test]
 fn sources_beyond_what_a_peer_may_have_are_dropped_and_it_goes_on() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio; 2]);
     let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
     let dropped = || {
@@ -298,7 +298,7 @@ fn sources_beyond_what_a_peer_may_have_are_dropped_and_it_goes_on() {
 #[test]
 fn plain_rtp_in_a_peers_name_is_not_forwarded() {
     const PLAIN: &[u8] = b"in plain words, whoever sent it";
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let (mut publisher, offer) = client(true, &[MediaKind::Audio; 2]);
     let url = format!("{}/whip/a", server.http);
     let answer = post(&url, "application/sdp", None, &offer);
@@ -334,7 +334,7 @@ fn plain_rtp_in_a_peers_name_is_not_forwarded() {
 /// RFC 9725 lets a server do without trickle ICE and restarts, if it says so.
 #[test]
 fn patch_of_a_session_is_refused_and_leaves_it_alone() {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     for (path, sends) in [("/whip/a", true), ("/whep/a", false)] {
         let (mut peer, resource) = join(&server, path, sends, &[MediaKind::Audio]);
         let fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
@@ -357,9 +357,9 @@ fn patch_of_a_session_is_refused_and_leaves_it_alone() {
 
 #[test]
 fn tokens_guard_rooms() {
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         secret: Some(SECRET.into()),
-        ..options(1)
+        ..config(1)
     });
     let keys = Keys::new(SECRET.as_bytes());
     let (_, offer) = client(true, &[MediaKind::Audio]);
@@ -410,12 +410,12 @@ fn public_address_without_a_secret_is_refused() {
         .build()
         .unwrap();
     let start = |secret: Option<&str>| {
-        let options = Options {
+        let config = ServerConfig {
             http: "0.0.0.0:0".parse().unwrap(),
             secret: secret.map(|secret| secret.as_bytes().to_vec()),
-            ..options(1)
+            ..config(1)
         };
-        runtime.block_on(sfu_demo::server::start::<Mesh>(options))
+        runtime.block_on(sfu_demo::server::start::<Mesh>(config))
     };
     assert!(start(None).unwrap_err().to_string().contains("secret"));
     assert!(start(Some("short")).unwrap_err().to_string().contains("32"));
@@ -425,9 +425,9 @@ fn public_address_without_a_secret_is_refused() {
 
 #[test]
 fn flood_of_joins_is_refused_and_rooms_are_bounded() {
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         join_rate: (5, 0.01),
-        ..options(1)
+        ..config(1)
     });
     let (_, offer) = client(true, &[MediaKind::Audio]);
     let answers: Vec<_> = (0..20)
@@ -452,9 +452,9 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
     server.stop();
 
     let limits = sfu_demo::control::admission::Limits { room: 2, server: 3 };
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         limits,
-        ..options(1)
+        ..config(1)
     });
     let status = |room: &str| {
         post(
@@ -472,7 +472,7 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
 
 #[test]
 fn strangers_get_nothing_back() {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     // A guest who has been answered but does not come, so that there is a name to try.
     let (_, offer) = client(true, &[MediaKind::Audio]);
     let answer = post(
@@ -529,7 +529,7 @@ fn strangers_get_nothing_back() {
 
 #[test]
 fn datagrams_of_any_kind_do_no_harm() {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     let audio = [MediaKind::Audio];
     let (mut publisher, _) = join(&server, "/whip/a", true, &audio);
     drive_until(

@@ -7,12 +7,12 @@ use std::time::Duration;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::net::gate::TcpLimits;
 use sfu_demo::net::udp::RecvBatch;
-use sfu_demo::server::Options;
+use sfu_demo::server::ServerConfig;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 
 use crate::support::client::{OPUS, client, join, join_tcp, post, unsigned_request, value_of};
-use crate::support::{Running, options, until, until_or};
+use crate::support::{Running, config, until, until_or};
 
 const AUDIO: [MediaKind; 1] = [MediaKind::Audio];
 
@@ -69,7 +69,7 @@ fn hear(
 
 #[test]
 fn peers_by_tcp_and_by_udp_hear_each_other() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let mut publisher = join_tcp(&server, "/whip/stage", true, &AUDIO);
     let mut players = vec![
         join_tcp(&server, "/whep/stage", false, &AUDIO),
@@ -98,8 +98,8 @@ fn peers_by_tcp_and_by_udp_hear_each_other() {
 
 #[test]
 fn server_without_udp_offers_tcp_alone_and_the_other_way_round() {
-    let candidates = |options: Options| {
-        let server = Running::start::<Mesh>(options);
+    let candidates = |config: ServerConfig| {
+        let server = Running::start::<Mesh>(config);
         let (_, offer) = client(true, &AUDIO);
         let url = format!("{}/whip/a", server.http);
         let answer = post(&url, "application/sdp", None, &offer).body;
@@ -111,24 +111,24 @@ fn server_without_udp_offers_tcp_alone_and_the_other_way_round() {
             .map(|line| line.split(' ').nth(2).unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let only_tcp = Options {
+    let only_tcp = ServerConfig {
         udp: false,
-        ..options(2)
+        ..config(2)
     };
     assert_eq!(candidates(only_tcp), ["tcp"]);
-    let only_udp = Options {
+    let only_udp = ServerConfig {
         tcp: false,
-        ..options(2)
+        ..config(2)
     };
     assert_eq!(candidates(only_udp), ["udp"]);
-    assert_eq!(candidates(options(1)), ["udp", "tcp"]);
+    assert_eq!(candidates(config(1)), ["udp", "tcp"]);
 }
 
 #[test]
 fn peers_meet_on_a_server_without_udp() {
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         udp: false,
-        ..options(3)
+        ..config(3)
     });
     let mut publisher = join_tcp(&server, "/whip/stage", true, &AUDIO);
     let mut players: Vec<_> = (0..5)
@@ -168,12 +168,12 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn strangers_are_hung_up_on_and_told_nothing() {
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         tcp_limits: TcpLimits {
             first_frame: Duration::from_millis(200),
             ..TcpLimits::default()
         },
-        ..options(1)
+        ..config(1)
     });
     // A guest who has been answered and has not come, and one who is in a shard.
     let (_, offer) = client(true, &AUDIO);
@@ -220,13 +220,13 @@ fn strangers_are_hung_up_on_and_told_nothing() {
 
 #[test]
 fn connections_are_bounded_by_address() {
-    let server = Running::start::<Mesh>(Options {
+    let server = Running::start::<Mesh>(ServerConfig {
         tcp_limits: TcpLimits {
             address: 3,
             first_frame: Duration::from_secs(600),
             ..TcpLimits::default()
         },
-        ..options(1)
+        ..config(1)
     });
     let mut held: Vec<_> = (0..3).map(|_| connect(&server)).collect();
     for _ in 0..5 {
@@ -257,7 +257,7 @@ fn join_tcp_when_there_is_room(server: &Running) -> Client {
 /// A server, a publisher by TCP, two players by TCP that have heard it, and the number of its next
 /// sound.
 fn three_by_tcp() -> (Running, Client, Vec<Client>, u64) {
-    let server = Running::start::<Mesh>(options(1));
+    let server = Running::start::<Mesh>(config(1));
     let mut publisher = join_tcp(&server, "/whip/a", true, &AUDIO);
     let mut players = vec![
         join_tcp(&server, "/whep/a", false, &AUDIO),

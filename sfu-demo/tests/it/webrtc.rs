@@ -11,17 +11,17 @@ use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::net::rtp;
 use sfu_demo::net::udp::RecvBatch;
-use sfu_demo::server::Options;
+use sfu_demo::server::ServerConfig;
 use sfu_demo::tools::capture;
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 
 use crate::support::client::{OPUS, delete, drive_until, join};
-use crate::support::{Running, options, until, until_or};
+use crate::support::{Running, config, until, until_or};
 
 #[test]
 fn whip_publishes_whep_plays_and_delete_ends_it() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let audio = [MediaKind::Audio];
     let (mut publisher, resource) = join(&server, "/whip/stage", true, &audio);
     let (mut player, _) = join(&server, "/whep/stage", false, &audio);
@@ -102,9 +102,9 @@ fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
         .join("captures")
         .join(name);
     let packets: Vec<_> = capture::read(&path).unwrap();
-    let server = Running::start::<M>(Options {
+    let server = Running::start::<M>(ServerConfig {
         estimate: false,
-        ..options(shards)
+        ..config(shards)
     });
     let codec = match name {
         "vp8.pcap" => Codec {
@@ -250,7 +250,7 @@ fn every_mailbox_carries_a_room_across_shards() {
 
 #[test]
 fn player_that_dies_at_full_rate_does_not_disturb_the_others() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let audio = [MediaKind::Audio];
     let (mut publisher, _) = join(&server, "/whip/stage", true, &audio);
     let mut players: Vec<_> = (0..3)
@@ -292,7 +292,7 @@ fn player_that_dies_at_full_rate_does_not_disturb_the_others() {
 
 #[test]
 fn drain_says_goodbye_and_ends() {
-    let server = Running::start::<Mesh>(options(2));
+    let server = Running::start::<Mesh>(config(2));
     let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio]);
     drive_until(
         "it is connected",

@@ -32,7 +32,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     affinity.restrict(Cores::Forwarding);
     let mut relays = Vec::new();
     for sinks in sinks.chunks(load.subscribers.max(1)) {
-        let options = relay::Options {
+        let options = relay::RelayConfig {
             listen: nowhere(),
             to: sinks
                 .iter()

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a capture is to be played.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct ReplayConfig {
     /// To how many.
     pub receivers: usize,
     /// How much faster than it was recorded; 0 is as fast as receivers keep up.
@@ -91,12 +91,12 @@ impl From<io::Error> for ReplayError {
 /// If the capture cannot be used or a socket fails. A difference is no error but in the report.
 pub fn play<M: Mailbox>(
     path: &Path,
-    options: Options,
+    config: ReplayConfig,
     progress: impl Fn(usize, usize),
 ) -> Result<Report, ReplayError> {
     let packets = capture::read(path).map_err(ReplayError::Capture)?;
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let receivers: Vec<UdpSocket> = (0..options.receivers)
+    let receivers: Vec<UdpSocket> = (0..config.receivers)
         .map(|_| Bind::new(nowhere).open())
         .collect::<io::Result<_>>()?;
     for receiver in &receivers {
@@ -110,10 +110,10 @@ pub fn play<M: Mailbox>(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let relay = runtime.block_on(relay::start::<M>(relay::Options {
+    let relay = runtime.block_on(relay::start::<M>(relay::RelayConfig {
         listen: nowhere,
         to,
-        shards: options.shards,
+        shards: config.shards,
         allow_remote: false,
         burst: SendBatch::BURST,
     }))?;
@@ -125,8 +125,8 @@ pub fn play<M: Mailbox>(
     // Receivers read in step with the sender, so that no buffer on the way can overflow and what
     // is missing has been lost by the relay.
     'packets: for (index, packet) in packets.iter().enumerate() {
-        if options.speed > 0.0 {
-            let due = start + packet.at.div_f64(options.speed);
+        if config.speed > 0.0 {
+            let due = start + packet.at.div_f64(config.speed);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         sender.send_to(&packet.bytes, relay.listen)?;
@@ -147,7 +147,7 @@ pub fn play<M: Mailbox>(
     Ok(Report {
         packets: packets.len(),
         bytes: packets.iter().map(|packet| packet.bytes.len()).sum(),
-        receivers: options.receivers,
+        receivers: config.receivers,
         delivered,
         difference,
         took,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use str0m::media::MediaKind;
 
-use super::{Options, PATIENCE, ReplayError, Report};
+use super::{PATIENCE, ReplayConfig, ReplayError, Report};
 use crate::mailbox::Mailbox;
 use crate::media::codec::{self, Codec, Name};
 use crate::net::rtp;
@@ -47,7 +47,7 @@ struct Players {
 pub fn play<M: Mailbox>(
     path: &Path,
     codec: Name,
-    options: Options,
+    config: ReplayConfig,
     progress: impl Fn(usize, usize),
 ) -> Result<Report, ReplayError> {
     let packets = capture::read(path).map_err(ReplayError::Capture)?;
@@ -58,11 +58,11 @@ pub fn play<M: Mailbox>(
         .ok_or(ReplayError::NoKeyframe(codec))?;
     pictures.drain(..first);
 
-    let loopback = Loopback::open::<M>(options.shards, 1, options.receivers + 1, false)?;
+    let loopback = Loopback::open::<M>(config.shards, 1, config.receivers + 1, false)?;
     let start = Instant::now();
     let mut delivered = 0;
-    let played = Players::gather(&loopback, options.receivers).and_then(|mut players| {
-        players.play(&pictures, codec, options.speed, |done| {
+    let played = Players::gather(&loopback, config.receivers).and_then(|mut players| {
+        players.play(&pictures, codec, config.speed, |done| {
             delivered = done;
             progress(done, pictures.len());
         })
@@ -73,7 +73,7 @@ pub fn play<M: Mailbox>(
     Ok(Report {
         packets: pictures.len(),
         bytes: pictures.iter().map(|picture| picture.payload.len()).sum(),
-        receivers: options.receivers,
+        receivers: config.receivers,
         delivered,
         difference: played?,
         took,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sfu_demo::mailbox::Mailbox;
-use sfu_demo::server::{self, Options, Server};
+use sfu_demo::server::{self, Server, ServerConfig};
 
 pub mod browser;
 pub mod client;
@@ -31,7 +31,7 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start<M: Mailbox>(options: Options) -> Self {
+    pub fn start<M: Mailbox>(config: ServerConfig) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_env("SFU_LOG"))
             .with_test_writer()
@@ -41,7 +41,7 @@ impl Running {
             .enable_all()
             .build()
             .unwrap();
-        let server = runtime.block_on(server::start::<M>(options)).unwrap();
+        let server = runtime.block_on(server::start::<M>(config)).unwrap();
         Self {
             http: format!("http://{}", server.http),
             server: Some(server),
@@ -62,14 +62,14 @@ impl Running {
     }
 }
 
-/// Options for a test: any port, loopback only, no limit that a test would meet by accident.
-pub fn options(shards: usize) -> Options {
-    Options {
+/// The configuration of a server for a test: any port, loopback only, no limit that a test would meet by accident.
+pub fn config(shards: usize) -> ServerConfig {
+    ServerConfig {
         http: "127.0.0.1:0".parse().unwrap(),
         media: vec!["127.0.0.1".parse().unwrap()],
         shards,
         join_rate: (10_000, 10_000.0),
-        ..Options::default()
+        ..ServerConfig::default()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::net::gate::TcpLimits;
 
 /// How a server is to be.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ServerConfig {
     /// Where HTTP listens.
     pub http: SocketAddr,
     /// Addresses of this host for media; empty means loopback and the address that others use.
@@ -34,7 +34,7 @@ pub struct Options {
     pub estimate: bool,
 }
 
-impl Options {
+impl ServerConfig {
     /// What can be refused before anything is opened.
     pub(super) fn check(&self) -> io::Result<()> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -60,7 +60,7 @@ impl Options {
     }
 }
 
-impl Default for Options {
+impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
