@@ -190,7 +190,7 @@ impl<T> ReadyList<T> {
     /// Whether `take` would return anything. Only the receiver may call this, and not after
     /// `close`.
     #[inline]
-    pub(crate) fn has_news(&self, reader: &SlotReader) -> bool {
+    pub(crate) fn has_something(&self, reader: &SlotReader) -> bool {
         // ORDERING: Relaxed; a stale answer only delays, and `take` does the ordering.
         let head = Head(self.head.load(Ordering::Relaxed));
         head.differs_from_idle(Head::idle(reader.open()))
@@ -312,7 +312,7 @@ impl<T> ReadyList<T> {
     /// # Safety
     ///
     /// Only the receiver may call this: nobody else takes lanes out, so they stay valid meanwhile.
-    pub(crate) unsafe fn peek(&self) -> Chain<T> {
+    pub(crate) unsafe fn view(&self) -> Chain<T> {
         // ORDERING: Acquire, as in `take`.
         unpack(Head(self.head.load(Ordering::Acquire))).chain
     }

@@ -24,11 +24,11 @@ impl<High, Low> Classes<High, Low> {
             }
             // Many senders may have been dropped at once: do not release all of their lanes in one
             // go.
-            let mut patience = HIGH_LOOK_INTERVAL;
-            if let Some(message) = self.low.try_next_within(&mut patience) {
+            let mut moves = HIGH_LOOK_INTERVAL;
+            if let Some(message) = self.low.try_next_within(&mut moves) {
                 return Some(Message::Low(message));
             }
-            if patience > 0 {
+            if moves > 0 {
                 return None;
             }
         }
@@ -49,9 +49,9 @@ impl<High, Low> Classes<High, Low> {
                 count += 1;
             }
             for _ in 0..HIGH_LOOK_INTERVAL.min(limit - count) {
-                let mut patience = HIGH_LOOK_INTERVAL;
-                let Some(message) = self.low.try_next_within(&mut patience) else {
-                    if patience > 0 {
+                let mut moves = HIGH_LOOK_INTERVAL;
+                let Some(message) = self.low.try_next_within(&mut moves) else {
+                    if moves > 0 {
                         break 'all;
                     }
                     break;

@@ -206,7 +206,7 @@ impl<T> Receiver<T> {
 
     /// Whether `sender` sends to this receiver.
     pub fn is_fed_by(&self, sender: &Sender<T>) -> bool {
-        sender.is_of(self.inbox.fan_in())
+        sender.sends_into(self.inbox.fan_in())
     }
 
     /// Iterates over messages until the channel is closed and drained, blocking the thread for

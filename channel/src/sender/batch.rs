@@ -114,7 +114,7 @@ impl<T> Sender<T> {
         }
         let (first, limit) = self.ring_sizes();
         self.path = Path::Lane;
-        if self.opened().is_none() {
+        if self.lane_or_open().is_none() {
             return 0;
         }
         let (lane, ready) = (self.lane.as_mut(), &self.fan_in.ready);

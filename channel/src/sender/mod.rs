@@ -85,7 +85,7 @@ impl<T> Sender<T> {
     #[inline]
     pub fn try_send(&mut self, message: T) -> Result<(), TrySendError<T>> {
         if self.path == Path::Slots || self.is_clear() {
-            self.send_alone(message)
+            self.send_clear(message)
         } else {
             self.send_ring(message)
         }
@@ -107,11 +107,11 @@ impl<T> Sender<T> {
 
     /// Sends a message when nothing of this sender's waits, except in shared slots.
     #[inline(never)]
-    fn send_alone(&mut self, message: T) -> Result<(), TrySendError<T>> {
+    fn send_clear(&mut self, message: T) -> Result<(), TrySendError<T>> {
         if !self.has_room() {
             return Err(self.refused(message));
         }
-        if self.opened().is_none() {
+        if self.lane_or_open().is_none() {
             return Err(TrySendError::Closed(message));
         }
         self.credit -= 1;
@@ -380,7 +380,7 @@ impl<T> Sender<T> {
             return Poll::Ready(Err(SendError(())));
         }
         self.fan_in.ready.expect_waiting();
-        let Some(lane) = self.opened() else {
+        let Some(lane) = self.lane_or_open() else {
             return Poll::Ready(Err(SendError(())));
         };
         let waits = lane.wait(cx.waker());
@@ -416,12 +416,14 @@ impl<T> Sender<T> {
         }
         self.path = Path::Lane;
         let ready = &self.fan_in.ready;
-        self.lane.as_mut().is_some_and(|lane| lane.list(ready))
+        self.lane
+            .as_mut()
+            .is_some_and(|lane| lane.push_empty(ready))
     }
 
     /// The lane, opened if necessary; `None` if the receiver has closed the channel before that.
     #[inline]
-    fn opened(&mut self) -> Option<&mut LaneTx<T>> {
+    fn lane_or_open(&mut self) -> Option<&mut LaneTx<T>> {
         if self.lane.is_none() {
             self.lane = self.fan_in.open_lane();
         }
@@ -457,7 +459,7 @@ impl<T> Sender<T> {
     }
 
     /// Whether this sends into `fan_in`.
-    pub(crate) fn is_of(&self, fan_in: &Arc<FanIn<T>>) -> bool {
+    pub(crate) fn sends_into(&self, fan_in: &Arc<FanIn<T>>) -> bool {
         Arc::ptr_eq(&self.fan_in, fan_in)
     }
 

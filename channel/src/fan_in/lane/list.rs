@@ -56,7 +56,7 @@ impl<T> Chain<T> {
     }
 
     /// A second view of the same lanes, to look at them without taking them.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn view(&self) -> Self {
         Self { first: self.first }
     }
 }
@@ -116,7 +116,7 @@ impl<T> LaneQueue<T> {
     }
 
     /// A view of the lanes, to look at them without taking them.
-    pub(crate) fn peek(&self) -> Chain<T> {
+    pub(crate) fn view(&self) -> Chain<T> {
         Chain { first: self.first }
     }
 }

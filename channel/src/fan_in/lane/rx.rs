@@ -204,14 +204,14 @@ impl<T> LaneRx<T> {
 
     /// Records that `messages` were received.
     #[inline]
-    pub(crate) fn took(&mut self, messages: usize) {
+    pub(crate) fn record_taken(&mut self, messages: usize) {
         self.taken += messages;
     }
 
     /// How many more messages to receive before the next check at `enough` messages; if that check
     /// is due, before the one after it.
     #[inline]
-    pub(crate) fn until_room(&self, enough: usize) -> usize {
+    pub(crate) fn until_check(&self, enough: usize) -> usize {
         match enough.saturating_sub(self.taken) {
             0 => enough,
             more => more,
@@ -224,7 +224,7 @@ impl<T> LaneRx<T> {
     /// A waker may panic, so the lane must be where it belongs before this is called; likewise for
     /// `wake_waiting`.
     #[inline]
-    pub(crate) fn make_room(&mut self, enough: usize) {
+    pub(crate) fn wake_if_room(&mut self, enough: usize) {
         if self.taken < enough {
             return;
         }

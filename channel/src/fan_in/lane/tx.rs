@@ -300,7 +300,7 @@ impl<T> LaneTx<T> {
     /// Pushes a clear lane onto the ready list with no message in it. `false` if the channel is
     /// closed.
     #[cold]
-    pub(crate) fn list(&mut self, ready: &impl ReadyQueue<T>) -> bool {
+    pub(crate) fn push_empty(&mut self, ready: &impl ReadyQueue<T>) -> bool {
         self.requeue(ready)
     }
 
@@ -341,7 +341,7 @@ impl<T> LaneTx<T> {
         };
         // ORDERING: Release pairs with the Acquire of the receiver's swap: the waker is written.
         lane.waiting.store(slot as u8 + 1, Ordering::Release);
-        // Pairs with the fences in `LaneRx::make_room`, `LaneRx::retire` and `Inbox::close`: either
+        // Pairs with the fences in `LaneRx::wake_if_room`, `LaneRx::retire` and `Inbox::close`: either
         // the receiver sees that this producer waits, or the producer sees the room.
         store_load_fence!("room_fence_tx");
         true

@@ -20,7 +20,7 @@ impl<T> Inbox<T> {
         // closed too.
         let taken = self.fan_in.ready.close(&mut self.slots);
         self.fan_in.set_closed();
-        self.late = taken.chain;
+        self.listed_at_close = taken.chain;
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that
         // the channel is closed, or this sees that it waits.
         store_load_fence!("close_fence");
@@ -28,7 +28,11 @@ impl<T> Inbox<T> {
         if let Some(lane) = &self.current {
             all.run(|| lane.wake_waiting());
         }
-        for mut chain in [self.chain.again(), self.again.peek(), self.late.again()] {
+        for mut chain in [
+            self.chain.view(),
+            self.next_round.view(),
+            self.listed_at_close.view(),
+        ] {
             while let Some(lane) = chain.next() {
                 // SAFETY: all of these lanes are the receiver's now, and are only looked at.
                 all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());

@@ -38,17 +38,17 @@ pub(crate) struct Inbox<T> {
     /// Lanes still to be visited in this round.
     chain: Chain<T>,
     /// Lanes that had more messages than their quota.
-    again: LaneQueue<T>,
-    /// Whether `chain` was taken from `again`.
-    in_again: bool,
+    next_round: LaneQueue<T>,
+    /// Whether `chain` was taken from `next_round`.
+    is_revisiting: bool,
     /// Lanes that were on the ready list when it was closed.
-    late: Chain<T>,
+    listed_at_close: Chain<T>,
     slots: SlotReader,
     closed: bool,
     hung_up: bool,
     asleep: bool,
     /// A waiting producer was woken since the receiver last stayed awake for one.
-    woke: bool,
+    has_woken: bool,
     counted: Counted,
     fences: FencePolicy,
     /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
@@ -98,14 +98,14 @@ impl<T> Inbox<T> {
             current: None,
             quota: Quota::default(),
             chain: Chain::empty(),
-            again: LaneQueue::new(),
-            in_again: false,
-            late: Chain::empty(),
+            next_round: LaneQueue::new(),
+            is_revisiting: false,
+            listed_at_close: Chain::empty(),
             slots: SlotReader::new(),
             closed: false,
             hung_up: false,
             asleep: false,
-            woke: false,
+            has_woken: false,
             counted: Counted::default(),
             fences: FencePolicy::new(unfenced_after),
             count: Mutex::new(()),
@@ -119,14 +119,14 @@ impl<T> Inbox<T> {
     /// Takes the next message, if there is one.
     #[inline]
     pub(crate) fn try_next(&mut self) -> Option<T> {
-        let mut patience = usize::MAX;
-        self.try_next_within(&mut patience)
+        let mut moves = usize::MAX;
+        self.try_next_within(&mut moves)
     }
 
-    /// Takes the next message, if one is found before the receiver has moved on `patience` times.
-    /// `patience` is left with the moves not made: if none are left, there may be more messages.
+    /// Takes the next message, if one is found before the receiver has moved on `moves` times.
+    /// `moves` is left with the moves not made: if none are left, there may be more messages.
     #[inline]
-    pub(crate) fn try_next_within(&mut self, patience: &mut usize) -> Option<T> {
+    pub(crate) fn try_next_within(&mut self, moves: &mut usize) -> Option<T> {
         loop {
             if self.quota.left() > 0
                 && let Some(lane) = &mut self.current
@@ -140,10 +140,10 @@ impl<T> Inbox<T> {
             if let Some(message) = self.take_shared() {
                 return Some(message);
             }
-            match self.look() {
+            match self.move_on() {
                 Found::Something => {
-                    *patience -= 1;
-                    if *patience == 0 {
+                    *moves -= 1;
+                    if *moves == 0 {
                         return None;
                     }
                 }
@@ -173,7 +173,7 @@ impl<T> Inbox<T> {
                 count += 1;
                 continue;
             }
-            match self.look() {
+            match self.move_on() {
                 Found::Something => {}
                 Found::Nothing => break,
             }
@@ -191,10 +191,10 @@ impl<T> Inbox<T> {
         }
         self.counted.messages += given as u64;
         if let Some(lane) = &mut self.current {
-            lane.took(given);
+            lane.record_taken(given);
             let half = self.fan_in.config.half();
-            self.quota.checkpoint_after(lane.until_room(half));
-            lane.make_room(half);
+            self.quota.checkpoint_after(lane.until_check(half));
+            lane.wake_if_room(half);
         }
     }
 
@@ -202,8 +202,8 @@ impl<T> Inbox<T> {
     #[inline]
     fn linger(&mut self, lane: LaneRx<T>) -> Found {
         let lane = self.current.insert(lane);
-        lane.make_room(1);
-        self.woke |= lane.take_woken();
+        lane.wake_if_room(1);
+        self.has_woken |= lane.take_woken();
         Found::Nothing
     }
 
@@ -211,9 +211,9 @@ impl<T> Inbox<T> {
     #[inline]
     fn requeue(&mut self, mut lane: LaneRx<T>) {
         // SAFETY: the lane is the receiver's, and in no list.
-        unsafe { self.again.push(lane.as_lane()) };
-        lane.make_room(1);
-        self.woke |= lane.take_woken();
+        unsafe { self.next_round.push(lane.as_lane()) };
+        lane.wake_if_room(1);
+        self.has_woken |= lane.take_woken();
     }
 
     /// Makes a lane the current one, with a whole quota.
@@ -225,12 +225,15 @@ impl<T> Inbox<T> {
 
     /// Moves on. A receiver without lanes of its own looks only at the ready list.
     #[inline]
-    fn look(&mut self) -> Found {
-        if self.current.is_some() || !self.chain.is_empty() || !self.again.is_empty() || self.closed
+    fn move_on(&mut self) -> Found {
+        if self.current.is_some()
+            || !self.chain.is_empty()
+            || !self.next_round.is_empty()
+            || self.closed
         {
-            return self.find();
+            return self.move_on_from_current();
         }
-        if self.fan_in.ready.has_news(&self.slots) {
+        if self.fan_in.ready.has_something(&self.slots) {
             self.take_list();
             return Found::Something;
         }
@@ -239,7 +242,7 @@ impl<T> Inbox<T> {
 
     /// Moves on from a lane that is empty or has used up its quota.
     #[inline(never)]
-    fn find(&mut self) -> Found {
+    fn move_on_from_current(&mut self) -> Found {
         self.checkpoint();
         if let Some(mut lane) = self.current.take() {
             let (gave, all) = self.quota.used();
@@ -276,24 +279,24 @@ impl<T> Inbox<T> {
     #[inline]
     fn has_other_work(&self) -> bool {
         !self.chain.is_empty()
-            || !self.again.is_empty()
-            || !self.late.is_empty()
+            || !self.next_round.is_empty()
+            || !self.listed_at_close.is_empty()
             || self.slots.has_claimed()
-            || (!self.closed && self.fan_in.ready.has_news(&self.slots))
+            || (!self.closed && self.fan_in.ready.has_something(&self.slots))
     }
 
     /// Keeps or releases a lane that was found empty. `true` if it is the current one again.
     fn keep_or_release(&mut self, mut lane: LaneRx<T>, emptied: Emptied) -> bool {
-        self.woke |= lane.take_woken();
+        self.has_woken |= lane.take_woken();
         match emptied {
             Emptied::Idle => {
-                self.woke |= lane.wake_waiting();
+                self.has_woken |= lane.wake_waiting();
                 false
             }
             Emptied::Kept => {
                 self.start_lane(lane);
                 if let Some(lane) = &self.current {
-                    self.woke |= lane.wake_waiting();
+                    self.has_woken |= lane.wake_waiting();
                 }
                 true
             }
@@ -314,35 +317,35 @@ impl<T> Inbox<T> {
         loop {
             if let Some(lane) = self.chain.next() {
                 // SAFETY: the chain comes from the ready list or from the receiver's own lists.
-                self.begin(unsafe { LaneRx::new(lane) });
+                self.visit(unsafe { LaneRx::new(lane) });
                 return Found::Something;
             }
-            if !self.in_again && !self.again.is_empty() {
-                self.chain = self.again.take();
-                self.in_again = true;
+            if !self.is_revisiting && !self.next_round.is_empty() {
+                self.chain = self.next_round.take();
+                self.is_revisiting = true;
                 continue;
             }
-            self.in_again = false;
+            self.is_revisiting = false;
             if self.closed {
-                if !self.late.is_empty() {
-                    self.chain = std::mem::replace(&mut self.late, Chain::empty());
+                if !self.listed_at_close.is_empty() {
+                    self.chain = std::mem::replace(&mut self.listed_at_close, Chain::empty());
                     continue;
                 }
-            } else if self.fan_in.ready.has_news(&self.slots) {
+            } else if self.fan_in.ready.has_something(&self.slots) {
                 self.take_list();
                 // A producer whose lane was just taken may have sent its message before that
                 // through a shared slot: those come first.
                 return Found::Something;
             }
-            if self.again.is_empty() {
+            if self.next_round.is_empty() {
                 return Found::Nothing;
             }
         }
     }
 
-    fn begin(&mut self, lane: LaneRx<T>) {
+    fn visit(&mut self, lane: LaneRx<T>) {
         #[cfg(feature = "quanta")]
-        if !self.in_again {
+        if !self.is_revisiting {
             self.counted.delay.record(lane.stamp().elapsed());
         }
         self.counted.high_water = self.counted.high_water.max(lane.backlog());
@@ -370,7 +373,7 @@ impl<T> Inbox<T> {
                 // SAFETY: the lane outlives its producer's messages: the receiver releases its half
                 // only when it visits the lane, after them. Once the channel is closed the half may
                 // be released in its place, but by then those who wait have been woken.
-                self.woke |= unsafe { lane.as_ref() }.wake_waiting();
+                self.has_woken |= unsafe { lane.as_ref() }.wake_waiting();
             }
         }
         Some(taken.message)
@@ -380,7 +383,7 @@ impl<T> Inbox<T> {
     fn take_list(&mut self) {
         let taken = self.fan_in.ready.take(&mut self.slots);
         self.chain = taken.chain;
-        self.in_again = false;
+        self.is_revisiting = false;
         self.counted.wakeups += u64::from(self.asleep);
         self.asleep = false;
     }
@@ -395,7 +398,7 @@ impl<T> Inbox<T> {
             self.fence_all();
             return Sleep::Ready;
         }
-        if mem::take(&mut self.woke) && !cfg!(loom) {
+        if mem::take(&mut self.has_woken) && !cfg!(loom) {
             // The woken producers are about to send. Those on this executor all do so before the
             // receiver is polled again, and none of them has to wake it; asleep, it would run
             // between any two of them.
@@ -502,7 +505,7 @@ impl<T> Inbox<T> {
             if self.slots.has_written(&self.fan_in.shared_slots) {
                 return true;
             }
-            match self.look() {
+            match self.move_on() {
                 Found::Something => {}
                 Found::Nothing => return false,
             }
@@ -529,12 +532,12 @@ impl<T> Inbox<T> {
             Chain::empty()
         } else {
             // SAFETY: this is the receiver, which only looks.
-            unsafe { self.fan_in.ready.peek() }
+            unsafe { self.fan_in.ready.view() }
         };
         for mut chain in [
-            self.chain.again(),
-            self.again.peek(),
-            self.late.again(),
+            self.chain.view(),
+            self.next_round.view(),
+            self.listed_at_close.view(),
             listed,
         ] {
             while let Some(lane) = chain.next() {

@@ -22,10 +22,10 @@ impl<T> Inbox<T> {
         if self.fences.is_unprofitable(messages) {
             self.fence_all();
         } else if self.fences.has_visited_all()
-            && self.again.len() == self.fences.lanes()
+            && self.next_round.len() == self.fences.lanes()
             && self.chain.is_empty()
             && !self.slots.has_claimed()
-            && !self.fan_in.ready.has_news(&self.slots)
+            && !self.fan_in.ready.has_something(&self.slots)
         {
             self.fences.forgive();
             return Found::Nothing;
@@ -52,7 +52,7 @@ impl<T> Inbox<T> {
         if let Some(lane) = &mut self.current {
             lane.set_fenced();
         }
-        for mut chain in [self.chain.again(), self.again.peek()] {
+        for mut chain in [self.chain.view(), self.next_round.view()] {
             while let Some(lane) = chain.next() {
                 // SAFETY: all of these lanes are the receiver's, and no other `LaneRx` is in use
                 // for them.
