@@ -1,4 +1,4 @@
-//! Batches: one doorbell for many messages, on both sides.
+//! Batches: one wake-up for many messages, on both sides.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ fn main() {
 
     let (mut tx, mut rx) = lanemesh::channel(1024);
     let producer = thread::spawn(move || {
-        // A Vec that is drained as far as there is room.
+        // From a `Vec`, which is drained as far as there is room.
         let mut batch: Vec<u32> = (0..100).collect();
         assert_eq!(tx.try_send_vec(&mut batch), Ok(100));
         assert!(batch.is_empty());
@@ -19,7 +19,7 @@ fn main() {
                 .expect("the receiver is there");
         }
 
-        // One by one, and made known together.
+        // One by one, then published together.
         for n in 1000..MESSAGES {
             if tx.try_feed(n).is_err() {
                 tx.flush().expect("the receiver is there");
@@ -32,7 +32,7 @@ fn main() {
     let (mut got, mut next, mut batches) = (Vec::with_capacity(512), 0, 0);
     while let Some(first) = rx.blocking_recv() {
         got.push(first);
-        // Nothing more may be there yet.
+        // Perhaps nothing more is there yet.
         let _ = rx.try_recv_many(&mut got, 511);
         batches += 1;
         for n in got.drain(..) {

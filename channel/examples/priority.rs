@@ -28,7 +28,7 @@ fn main() {
     assert_eq!(rx.try_recv(), Ok(Message::High(Command::Mute)));
     assert_eq!(rx.try_recv(), Ok(Message::Low(0)));
 
-    // Also within a batch: a command goes before the packets that wait.
+    // Also within a batch: a command is received before the packets that wait.
     tx.try_send_high(Command::Leave).expect("room for commands");
     let mut batch = Vec::new();
     let count = rx.try_recv_many(&mut batch, 10).expect("messages wait");

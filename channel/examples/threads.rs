@@ -18,7 +18,7 @@ fn main() {
                 }
             });
         }
-        // The channel ends when the last sender is gone.
+        // The channel ends when the last sender is dropped.
         drop(tx);
 
         let mut next = [0; PRODUCERS];

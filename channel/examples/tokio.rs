@@ -1,4 +1,4 @@
-//! Tasks: an actor that owns its state, asked through its mailbox by many tasks.
+//! Tasks: an actor that owns its state, which many tasks query through its mailbox.
 
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ async fn main() {
         while let Some(ask) = rx.recv().await {
             match ask {
                 Ask::Add(n) => total += n,
-                // Whoever asked may have gone meanwhile.
+                // The task that asked may have been dropped meanwhile.
                 Ask::Total(answer) => drop(answer.send(total)),
             }
         }
@@ -29,7 +29,7 @@ async fn main() {
                 tx.send(Ask::Add(n)).await.expect("the actor runs");
                 let (answer, asked) = oneshot::channel();
                 tx.send(Ask::Total(answer)).await.expect("the actor runs");
-                // In order: what this task added is in the total that it is told.
+                // Messages are in order: the total includes what this task has added.
                 assert!(asked.await.expect("the actor answers") >= n);
             })
         })

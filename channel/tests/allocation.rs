@@ -1,8 +1,9 @@
-//! Promise 8: no allocation per message once a lane is at its size, and what an idle lane takes in memory;
-//! and promise 6 as far as memory shows it: idle lanes are not registered anywhere.
+//! Promise 8: no allocation per message once a lane has grown to its size, and how much memory an
+//! idle lane takes; and promise 6 as far as memory shows it: idle lanes are not registered
+//! anywhere.
 //!
-//! A counting allocator measures; the counts are those of the test's own thread. In a binary of its own for the
-//! sake of that allocator.
+//! A counting allocator measures; the counts are those of the test's own thread. It is why this is
+//! a binary of its own.
 #![cfg(not(loom))]
 
 mod common;
@@ -21,7 +22,7 @@ struct Counting;
 thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
     static BYTES: Cell<isize> = const { Cell::new(0) };
-    /// Run once at the next allocation.
+    /// Called once, at the next allocation.
     static HOOK: Cell<Option<fn()>> = const { Cell::new(None) };
     static HOOKED: Cell<Option<Receiver<u64>>> = const { Cell::new(None) };
 }
@@ -48,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Allocations, and bytes held more than before, in a call.
+/// The allocations in a call, and by how many bytes more are held after it.
 fn count<R>(f: impl FnOnce() -> R) -> (R, usize, isize) {
     let (calls, bytes) = (CALLS.get(), BYTES.get());
     let result = f();
@@ -57,7 +58,8 @@ fn count<R>(f: impl FnOnce() -> R) -> (R, usize, isize) {
 
 const MESSAGES: u64 = if cfg!(miri) { 40 } else { 10_000 };
 
-/// Fills the lane and empties it, and sleeps in between, with all single sends and receives.
+/// Fills and empties the lane, and sleeps in between, with all functions that send or receive one
+/// message.
 fn run(tx: &mut Sender<u64>, rx: &mut Receiver<u64>, messages: u64) {
     for n in 0..messages {
         assert!(common::poll(pin!(rx.recv()), Waker::noop()).is_pending());
@@ -127,17 +129,18 @@ fn no_allocation_for_messages_that_come_one_by_one() {
         }
         assert_eq!(rx.try_iter().count(), 10);
     };
-    // The lane that the receiver comes to last uses its ring: by then each has been the last.
+    // The lane that the receiver visits last uses its ring: by then each lane has been the last.
     (0..100).for_each(&mut round);
     let ((), calls, _) = count(|| (0..MESSAGES / 10).for_each(&mut round));
     assert_eq!(calls, 0);
 }
 
-/// Bytes for each of many idle producers of 8-byte messages, after `use_it`, the sender itself included.
+/// Bytes per idle producer of 8-byte messages, out of many, after `use_it`; includes the sender
+/// itself.
 fn bytes_per_idle_lane(capacity: usize, use_it: fn(&mut Sender<u64>, &mut Receiver<u64>)) -> usize {
     const LANES: usize = if cfg!(miri) { 10 } else { 1_000 };
     let (tx, mut rx) = channel::<u64>(capacity);
-    // What all of them share is not of a lane: the shared slots, which the first message opens.
+    // The shared slots, which the first message allocates, belong to no lane.
     let mut first = tx.clone();
     use_it(&mut first, &mut rx);
     let mut senders = Vec::with_capacity(LANES);
@@ -161,7 +164,7 @@ fn a_lane_that_never_sent_takes_its_sender_only() {
     assert!(bytes <= 64, "{bytes} bytes");
 }
 
-/// As the crate's documentation has it.
+/// As the crate's documentation says.
 #[test]
 fn a_lane_that_sent_now_and_then_takes_about_170_bytes() {
     let bytes = bytes_per_idle_lane(1024, |tx, rx| {
@@ -197,7 +200,7 @@ fn a_lane_that_opened_its_ring_takes_at_most_1_kib() {
             assert_eq!(rx.try_iter().count(), 10);
         }
     });
-    // As the crate's documentation has it: about 800.
+    // As the crate's documentation says: about 800.
     assert!((750..850).contains(&bytes), "{bytes} bytes");
     assert!(bytes <= LIMIT, "{bytes} bytes");
 }
@@ -229,7 +232,7 @@ fn lanes_of_senders_that_come_and_go_are_used_again() {
     assert_eq!(bytes, 0);
 }
 
-/// Crowds of senders, more than are kept for the next, whose lanes have rings that have grown.
+/// Many senders, more than the pool keeps lanes for, whose lanes have rings that have grown.
 #[test]
 fn crowds_of_senders_that_come_and_go_leave_nothing_behind() {
     const CROWD: usize = if cfg!(miri) { 36 } else { 2_000 };
@@ -252,7 +255,7 @@ fn crowds_of_senders_that_come_and_go_leave_nothing_behind() {
             } else {
                 assert!(rx.try_recv().is_err());
             }
-            // Awake, it stays with the lane that was last.
+            // Awake, it lingers over the lane that was last.
             assert!(rx.stats().lanes_open <= usize::from(!asleep));
         };
         round(3, true);
@@ -285,8 +288,8 @@ fn a_channel_gives_all_its_memory_back() {
     }
 }
 
-/// The receiver goes between a sender's look at whether the channel is closed and its push: the message is
-/// given back, and the lane, which no receiver will ever come to, is freed with its sender.
+/// The receiver is dropped between a sender's check whether the channel is closed and its push: the
+/// message is returned, and the lane, which no receiver will ever visit, is freed with its sender.
 #[test]
 fn a_lane_that_found_the_list_closed_is_freed_with_its_sender() {
     let ((), _, bytes) = count(|| {

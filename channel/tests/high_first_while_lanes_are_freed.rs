@@ -1,5 +1,5 @@
-//! Promise 2, where many low-priority senders have gone at once: their lanes are given up, and freed, a few
-//! at a time, and a high-priority message in between.
+//! Promise 2, after many low-priority senders were dropped at once: their lanes are given up and
+//! freed a few at a time, and a high-priority message comes in between.
 //!
 //! In a binary of its own: its global allocator sends a message when something is freed.
 #![cfg(not(loom))]
@@ -12,20 +12,20 @@ use std::{
 use lanemesh::{MailboxBuilder, MailboxSender, Message};
 
 const GONE: usize = if cfg!(miri) { 300 } else { 10_000 };
-/// Frees of one lane, at most, times the lanes between two looks at the high class.
+/// The most frees per lane, times the lanes between two looks at the high class.
 const BOUND: usize = 8 * 4;
 
 thread_local! {
     /// Sends a high-priority message at the next free.
     static ARMED: RefCell<Option<MailboxSender<u32, u32>>> = const { RefCell::new(None) };
-    /// The sender that has sent it: dropped here, it would free something.
+    /// The sender that has sent it, kept because dropping it here would free something.
     static FIRED: Cell<Option<MailboxSender<u32, u32>>> = const { Cell::new(None) };
     static FREES: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Allocator;
 
-// SAFETY: hands everything on to the system's allocator.
+// SAFETY: passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of this function, which is the same.

@@ -1,4 +1,4 @@
-//! What the tests share: wakers that count, payloads that count their drops, polling by hand.
+//! What the tests share: wakers that count, messages that count their drops, polling by hand.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
@@ -80,14 +80,14 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Makes messages and sees that each is dropped exactly once.
+/// Makes messages and checks that each is dropped exactly once.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     drops: Arc<[AtomicU8]>,
     made: Arc<AtomicUsize>,
 }
 
-/// A message with a number, entered in a ledger.
+/// A numbered message, recorded in a ledger.
 #[derive(Debug)]
 pub(crate) struct Parcel {
     pub(crate) n: usize,
@@ -124,9 +124,9 @@ impl Ledger {
             .count()
     }
 
-    /// Sees that every message made was dropped, and only once.
+    /// Checks that every message made was dropped, and only once.
     #[track_caller]
-    pub(crate) fn settle(&self) {
+    pub(crate) fn check(&self) {
         for n in 0..self.made() {
             let drops = self.drops[n].load(Ordering::SeqCst);
             assert_eq!(drops, 1, "message {n} was dropped {drops} times");

@@ -1,5 +1,5 @@
-//! Every future of the interface, dropped after any number of polls, with the event that it waits for before,
-//! between or after them: nothing is lost, and the next wait is woken.
+//! Every future of the interface, dropped after any number of polls, with the event that it waits
+//! for before, between or after them: nothing is lost, and the next wait is woken.
 
 use std::{future::Future, pin::pin, task::Poll};
 
@@ -11,9 +11,9 @@ use crate::common::{self, Ledger, Wakes, now, poll};
 
 const POLLS: usize = 4;
 
-/// Polls a future `polls` times, each time with another waker, lets `event` happen after `before` of them,
-/// and drops it. Says whether it was ready; if it was not, the waker of its last poll was woken if the
-/// event came after that.
+/// Polls a future `polls` times, each time with another waker, lets `event` happen after `before`
+/// of them, and drops the future. Returns whether it was ready; if it was not, checks that the
+/// waker of its last poll was woken if the event came after that.
 fn cancelled<F: Future>(
     future: F,
     polls: usize,
@@ -44,7 +44,7 @@ fn cancelled<F: Future>(
     None
 }
 
-/// All numbers of polls, and all places of the event among them.
+/// Runs `check` with every number of polls, and every position of the event among them.
 fn at_every_poll(mut check: impl FnMut(usize, usize)) {
     for polls in 0..POLLS {
         for before in 0..=polls {
@@ -53,9 +53,10 @@ fn at_every_poll(mut check: impl FnMut(usize, usize)) {
     }
 }
 
-// Receiving: the event is a message, which arrives by the shared slot, by the slot and by the ring.
+// Receiving: the event is a message, which arrives through a shared slot, the lane's slot or the
+// ring.
 
-/// Channels whose next message goes by one way or another.
+/// Channels whose next message takes one path or another.
 fn channels() -> impl Iterator<Item = (Sender<u32>, Receiver<u32>)> {
     [(1, 0), (1, 1), (8, 0), (8, 1), (8, 5)]
         .into_iter()
@@ -77,7 +78,7 @@ fn recv_dropped_after_any_poll_loses_nothing() {
                 rx.stats().messages,
                 rx.try_iter().count() as u64 + rx.stats().messages
             );
-            // And the one after it is woken.
+            // And it is woken for the message after that.
             assert_eq!(cancelled(rx.recv(), 1, 1, || tx.try_send(8).unwrap()), None);
             assert_eq!(now(rx.recv()), Some(8));
         }
@@ -125,7 +126,7 @@ fn recv_dropped_after_any_poll_leaves_the_end_to_the_next() {
 
 type Mailbox = (MailboxSender<u32, u32>, MailboxReceiver<u32, u32>);
 
-/// One future of a mailbox, cancelled, and then what there is.
+/// Cancels one future of a mailbox, then receives what is there.
 fn mailbox_keeps(
     high: bool,
     run: impl Fn(&mut Mailbox, usize, usize, fn(&mut MailboxSender<u32, u32>)) -> bool,
@@ -178,8 +179,8 @@ fn every_future_of_a_mailbox_dropped_after_any_poll_loses_nothing() {
 
 // Sending: the event is room in the lane, or the end of the channel.
 
-/// Runs a future of a full sender, cancelled, with room made meanwhile. The messages that were accepted
-/// are those that come out, in order, and the sender that waits next is woken.
+/// Cancels a future of a full sender, with room made meanwhile. The messages that were accepted are
+/// those that come out, in order, and the sender that waits next is woken.
 fn sender_keeps(
     run: impl Fn(&mut Sender<common::Parcel>, &Ledger, usize, usize, &mut dyn FnMut()),
 ) {
@@ -196,14 +197,14 @@ fn sender_keeps(
                 got.extend(rx.try_iter().map(|parcel| parcel.n));
             });
             got.extend(rx.try_iter().map(|parcel| parcel.n));
-            // Nothing is held back, and the lane has its whole capacity.
+            // No room is held back: the lane has its whole capacity.
             assert_eq!(tx.len(), 0);
             (0..capacity).for_each(|_| tx.try_send(ledger.parcel()).unwrap());
             let room = || got.extend(rx.try_iter().map(|parcel| parcel.n));
             assert!(cancelled(tx.reserve(), 1, 1, room).is_none(), "it was full");
             assert!(got.is_sorted());
             drop((tx, rx));
-            ledger.settle();
+            ledger.check();
         }
     });
 }

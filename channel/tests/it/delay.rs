@@ -22,7 +22,7 @@ fn the_first_message_of_a_lane_is_sampled_and_those_behind_it_are_not() {
     for round in 1..=3 {
         tx.try_send_many(0..10).unwrap();
         assert_eq!(take_all(&mut rx), 10);
-        // Asleep, so that the lane is given up.
+        // Goes to sleep, so that the lane is given up.
         assert!(poll(pin!(rx.recv()), Waker::noop()).is_pending());
         assert_eq!(samples(&rx), round);
     }
@@ -44,13 +44,13 @@ fn a_sample_is_as_long_as_the_message_waited() {
     sleep(Duration::from_millis(5));
     assert_eq!(rx.try_recv(), Ok(1));
     let delay = rx.stats().delay;
-    // The clock is calibrated to some parts in a thousand.
+    // The clock is calibrated to a few parts in a thousand.
     assert!(delay.quantile(1.0) >= Duration::from_millis(4), "{delay:?}");
     assert!(delay.total_nanos >= delay.max_nanos);
 }
 
-/// Lanes that come again since they had more than their turn allowed have not become ready anew, but what is on the
-/// list after a sleep has.
+/// Lanes that are visited again because they had more than their quota have not become ready again;
+/// but what is on the list after a sleep has.
 #[test]
 fn lanes_that_come_again_are_not_sampled_and_the_next_list_is() {
     let (mut one, mut rx) = Builder::new(16).shared_slots(0).burst(1).build();

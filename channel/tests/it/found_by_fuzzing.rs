@@ -1,4 +1,4 @@
-//! Sequences that fuzzing found, made small.
+//! Sequences found by fuzzing, reduced.
 
 use lanemesh::{TrySendError, channel};
 

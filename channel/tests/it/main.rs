@@ -1,8 +1,9 @@
 //! The integration tests, in one binary, so that they link once.
 //!
-//! Not here, because something global to the process forbids it: `allocation`, `high_first_while_lanes_are_freed`
-//! and `memory_access`, each with a global allocator of its own; `membarrier`, which registers the process for the
-//! system call of that name and so changes how every channel in it sends; and `loom`, which is built with `cfg(loom)`.
+//! Not here, because something global to the process forbids it: `allocation`,
+//! `high_first_while_lanes_are_freed` and `memory_access`, each with a global allocator of its own;
+//! `membarrier`, which registers the process for the system call of that name and so changes how
+//! every channel in it sends; and `loom`, which is built with `cfg(loom)`.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

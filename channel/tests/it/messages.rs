@@ -1,4 +1,4 @@
-//! Messages of every size and alignment, by every way that a message can take.
+//! Messages of every size and alignment, on every path that a message can take.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,8 @@ use crate::common::{self, now};
 
 const ROUNDS: usize = if cfg!(miri) { 1 } else { 20 };
 
-/// Sends by the shared slot, the slot, rings that grow, and in batches, and compares what arrives.
+/// Sends through the shared slot, the lane's slot, growing rings, and in batches, and compares what
+/// arrives.
 fn by_every_way<T: Debug + PartialEq>(message: impl Fn(usize) -> T) {
     for (capacity, first_ring) in [(1, 1), (2, 1), (9, 1), (9, 4), (9, 9)] {
         let (mut tx, mut rx) = Builder::new(capacity)
@@ -81,7 +82,7 @@ fn of_one_byte_and_of_odd_sizes() {
 
 #[test]
 fn of_64_kib() {
-    // Unoptimised, each call on the way has copies of its own, and the test above has dozens.
+    // Unoptimised, each call on the path has copies of its own, and the test above has dozens.
     let thread = std::thread::Builder::new().stack_size(64 << 20);
     let test = thread.spawn(|| by_every_way(|n| [n as u8; 64 << 10]));
     test.unwrap().join().unwrap();

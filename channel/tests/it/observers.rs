@@ -1,5 +1,5 @@
-//! Figures that are read from other threads while messages come and go: `len`, `is_empty`, `stats` and
-//! `sender_count` take `&self`, and handles are `Sync`.
+//! Statistics that other threads read while messages are sent and received: `len`, `is_empty`,
+//! `stats` and `sender_count` take `&self`, and handles are `Sync`.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -76,7 +76,7 @@ fn the_length_seen_at_a_sender_shrinks_as_messages_are_received() {
     }
 }
 
-/// Both ends at work, and others that only look: no figure is ever out of bounds.
+/// Both ends at work, while others look: no value is ever out of bounds.
 #[test]
 fn figures_stay_within_bounds_while_both_ends_are_at_work() {
     let (tx, mut rx) = MailboxBuilder::new(2, CAPACITY).build::<usize, usize>();
@@ -128,7 +128,7 @@ fn the_count_of_senders_is_that_of_those_alive() {
                 for _ in 0..ROUNDS {
                     let one = tx.clone();
                     let other = weak.upgrade().unwrap().shared();
-                    // Its own two, and up to three of each of the others, and the first.
+                    // Two of its own, up to three of each of the others, and the first.
                     assert!((3..=9).contains(&rx.sender_count()));
                     drop((one, other.clone(), other));
                 }

@@ -1,5 +1,6 @@
-//! Senders' wakers that panic inside a receive, a close or a drop of the receiver: nothing is lost but the message that
-//! the receive was about to return, nobody else sleeps on, and the channel goes on.
+//! Senders' wakers that panic inside a receive, a close or a drop of the receiver: nothing is lost
+//! except the message that the receive was about to return, nobody else misses a wake-up, and the
+//! channel still works.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -54,7 +55,7 @@ fn fill_and_wait(tx: &mut Sender<Parcel>, ledger: &Ledger, waker: &Waker) {
 
 type Receive = fn(&mut Receiver<Parcel>, &mut Vec<Parcel>) -> bool;
 
-/// What each way of receiving takes goes to the vector; `true` if there was something.
+/// A way to receive: it appends what it takes to the vector; `true` if there was something.
 const WAYS: [Receive; 6] = [
     |rx, got| rx.try_recv().map(|parcel| got.push(parcel)).is_ok(),
     |rx, got| match poll(pin!(rx.recv()), Waker::noop()) {
@@ -68,13 +69,14 @@ const WAYS: [Receive; 6] = [
     |rx, got| rx.try_recv_many(got, 3).is_ok(),
     |rx, got| rx.try_recv_many(got, 100).is_ok(),
     |rx, got| {
-        // As a select that looks, and then takes.
+        // As a select does that looks, and then takes.
         let readable = poll(pin!(rx.readable()), Waker::noop()).is_ready();
         readable && rx.try_recv_many(got, 1).is_ok()
     },
 ];
 
-/// However the messages are laid out and received: in order, and each received or dropped.
+/// However large the messages are and however they are received: they arrive in order, and each is
+/// received or dropped.
 #[test]
 fn a_senders_waker_panics_in_a_receive() {
     const ROUNDS: usize = if cfg!(miri) { 2 } else { 3 };
@@ -90,7 +92,7 @@ fn a_senders_waker_panics_in_a_receive() {
     }
 }
 
-/// Fills the lanes, waits, and receives all, so many times.
+/// Fills the lanes, waits, and receives all, `rounds` times.
 fn receive_all(
     receive: Receive,
     capacity: usize,
@@ -122,7 +124,7 @@ fn receive_all(
                 Ok(true) => {}
                 Ok(false) if rx.is_empty() => break,
                 Ok(false) => {
-                    // A receiver that has woken somebody may ask to be polled again, once.
+                    // A receiver that has woken a sender may ask to be polled again, once.
                     assert!(receive(&mut rx, &mut got), "overlooked: {what}");
                 }
                 Err(_) => {
@@ -139,7 +141,7 @@ fn receive_all(
         );
         assert_eq!(got.len() + lost, ledger.made(), "{what}");
     }
-    // Each sender's in its order: it filled its lane in one go, with numbers that count up.
+    // Those of each sender in order: it filled its lane in one go, with ascending numbers.
     for sender in 0..senders {
         let own = |n: usize| n / capacity % senders == sender;
         let numbers: Vec<_> = got
@@ -155,10 +157,10 @@ fn receive_all(
     drop((got, txs));
     assert_eq!(rx.try_recv().err(), Some(TryRecvError::Closed));
     assert_eq!(rx.stats().lanes_open, 0, "{what}");
-    ledger.settle();
+    ledger.check();
 }
 
-/// Those of them that wait in shared slots, whose sender the receiver looks at once it has taken one.
+/// The same for messages in shared slots: the receiver checks their sender after it has taken one.
 #[test]
 fn a_senders_waker_panics_in_a_receive_from_a_shared_slot() {
     let ledger = Ledger::new(16);
@@ -177,7 +179,7 @@ fn a_senders_waker_panics_in_a_receive_from_a_shared_slot() {
         taken as u64,
         "the lost one was taken, too"
     );
-    // There is room, by whatever way the next ones go.
+    // There is room, whichever path the next messages take.
     for _ in 0..taken {
         tx.try_send(ledger.parcel()).unwrap();
     }
@@ -185,12 +187,12 @@ fn a_senders_waker_panics_in_a_receive_from_a_shared_slot() {
     assert!(got.is_sorted(), "{got:?}");
     assert_eq!(got.len(), 7 + taken);
     drop((tx, rx));
-    ledger.settle();
+    ledger.check();
 }
 
 // Closing.
 
-/// Senders that wait, some with wakers that panic, and those that count how often the others were woken.
+/// Waiting senders, some with wakers that panic, and counters of how often the others were woken.
 fn waiting(tx: &Sender<Parcel>, ledger: &Ledger) -> (Vec<Sender<Parcel>>, Arc<Panics>, Arc<Wakes>) {
     let (panics, bad) = panics();
     let (wakes, good) = Wakes::new();
@@ -235,7 +237,7 @@ fn wakers_panic_when_the_channel_closes() {
         drop(tx);
         assert_eq!(rx.stats().lanes_open, 0);
         drop(rx);
-        ledger.settle();
+        ledger.check();
     }
 }
 
@@ -249,11 +251,11 @@ fn wakers_panic_when_the_receiver_is_dropped() {
         assert_eq!((panics.0.load(SeqCst), wakes.count()), (2, 4));
         assert_eq!(ledger.dropped(), 6 * capacity);
         drop(senders);
-        ledger.settle();
+        ledger.check();
     }
 }
 
-/// A panic of a drop in a thread that panics would end the process.
+/// A panic of a drop in a thread that is already panicking would end the process.
 #[test]
 fn wakers_panic_when_the_receiver_is_dropped_by_a_panic() {
     let ledger = Ledger::new(32);
@@ -265,7 +267,7 @@ fn wakers_panic_when_the_receiver_is_dropped_by_a_panic() {
     }));
     assert_eq!((panics.0.load(SeqCst), wakes.count()), (2, 4));
     drop(senders);
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! The matrix of races: {drop sender, drop receiver, close, cancel recv, cancel send} against {try_send, a
-//! waiting send, try_recv, a waiting recv}. Threads race many times over; every payload counts its drops, and
-//! what was accepted is what was received or drained.
+//! The matrix of races: {drop sender, drop receiver, close, cancel recv, cancel send} against
+//! {try_send, a waiting send, try_recv, a waiting recv}. Threads race many times over; every
+//! payload counts its drops, and what was accepted is what was received or drained.
 
 use std::{
     hint,
@@ -20,7 +20,7 @@ use crate::common::{self, Ledger, Parcel, block_on, poll};
 const ROUNDS: usize = if cfg!(miri) { 10 } else { 1_500 };
 const SEVERAL: usize = 3;
 
-/// Lets two threads go at the same moment: each waits until both are there.
+/// Starts two threads at the same moment: each waits until both are there.
 #[derive(Debug, Default)]
 struct Start(AtomicUsize);
 
@@ -69,18 +69,18 @@ fn race<A: Send, B: Send>(
             (a.join().unwrap(), b)
         });
         check(a, b, before);
-        ledger.settle();
+        ledger.check();
     }
 }
 
-/// Sends a few without waiting, and says how many were accepted.
+/// Sends a few messages without waiting, and returns how many were accepted.
 fn try_send_several(mut tx: Sender<Parcel>, ledger: &Ledger) -> usize {
     (0..SEVERAL)
         .filter(|_| tx.try_send(ledger.parcel()).is_ok())
         .count()
 }
 
-/// Sends a few, waiting for room, and says how many were accepted.
+/// Sends a few messages, waiting for room, and returns how many were accepted.
 fn send_several(mut tx: Sender<Parcel>, ledger: &Ledger) -> usize {
     (0..SEVERAL)
         .filter(|_| block_on(tx.send(ledger.parcel())).is_ok())
@@ -328,7 +328,7 @@ fn rx_close_against_tx_drop() {
 
 // Cancel recv.
 
-/// Receives to the end by waits that are cancelled as often as not.
+/// Receives to the end, with every other wait cancelled on average.
 fn recv_and_cancel_to_the_end(mut rx: Receiver<Parcel>) -> usize {
     let mut count = 0;
     loop {
@@ -372,7 +372,7 @@ fn recv_cancelled_then_try_recv() {
     );
 }
 
-/// A wake-up that is under way for the cancelled wait must not be missing to the next.
+/// A wake-up that is under way for a cancelled wait must not be lost to the next one.
 #[test]
 fn recv_cancelled_then_recv_by_another_waker() {
     struct Other(thread::Thread);
@@ -432,7 +432,7 @@ fn recv_many_cancelled_takes_nothing() {
 
 // Cancel send.
 
-/// Sends by waits that are cancelled as often as not; what a cancelled one was given is gone.
+/// Sends, with every other wait cancelled on average; the message of a cancelled send is lost.
 fn send_and_cancel(mut tx: Sender<Parcel>, ledger: &Ledger) -> usize {
     let mut accepted = 0;
     for _ in 0..SEVERAL {

@@ -1,5 +1,5 @@
-//! Foreign code that runs inside a send, a receive or a drop, and turns to the same channel: wakers that are
-//! woken, cloned and dropped, and messages that are dropped.
+//! Foreign code that runs inside a send, a receive or a drop, and uses the same channel: wakers
+//! that are woken, cloned and dropped, and messages that are dropped.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,7 +25,7 @@ impl<F: FnMut() + Send + 'static> Wake for OnWake<F> {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.1.fetch_add(1, SeqCst);
-        // Woken while it runs: once is enough.
+        // If it is woken while it runs, once is enough.
         if let Ok(mut f) = self.0.try_lock() {
             f();
         }
@@ -37,8 +37,8 @@ fn on_wake<F: FnMut() + Send + 'static>(f: F) -> (Arc<OnWake<F>>, Waker) {
     (wakes.clone(), Waker::from(wakes))
 }
 
-/// On a new lane, on one that goes by its slot, and on one whose ring is open; with the shared slot and,
-/// at capacity 1, without.
+/// With a new lane, with one that uses its slot, and with one whose ring is open; with shared slots
+/// and, at capacity 1, without.
 fn at_every_stage(mut check: impl FnMut(Sender<u32>, Receiver<u32>)) {
     for capacity in [1, 2, 8] {
         for before in 0..4.min(capacity + 1) {
@@ -65,7 +65,7 @@ fn a_receivers_waker_sends() {
     });
 }
 
-/// As an executor does that runs a task within its wake-up.
+/// As an executor does that runs a task inside the wake-up.
 #[test]
 fn a_receivers_waker_receives() {
     at_every_stage(|mut tx, rx| {
@@ -91,7 +91,7 @@ fn a_receivers_waker_receives() {
     });
 }
 
-/// Goes to sleep again while it is being woken, and is woken by the next send all the same.
+/// Goes to sleep again while it is being woken; the next send wakes it all the same.
 #[test]
 fn a_receivers_waker_polls_it_again() {
     at_every_stage(|mut tx, rx| {
@@ -141,7 +141,7 @@ fn a_receivers_waker_drops_the_receiver() {
                 .as_mut()
                 .map(|rx| poll(pin!(rx.recv()), &waker).is_pending());
             assert_eq!(polled, Some(true));
-            // The receiver had it, and was dropped with it.
+            // The receiver had the message, and it was dropped with the receiver.
             assert!(tx.try_send(ledger.parcel()).is_ok());
             assert_eq!(ledger.dropped(), before + 1);
             assert!(
@@ -149,7 +149,7 @@ fn a_receivers_waker_drops_the_receiver() {
                     .is_err_and(|error| error.is_closed())
             );
             drop(tx);
-            ledger.settle();
+            ledger.check();
         }
     }
 }
@@ -193,7 +193,7 @@ fn a_receivers_waker_drops_the_last_other_sender() {
     });
 }
 
-/// The send has done its work when the waker panics: the message was accepted, and counts.
+/// By the time the waker panics the send is done: the message was accepted, and counts.
 #[test]
 fn a_receivers_waker_panics() {
     type Send = fn(&mut Sender<Parcel>, &Ledger);
@@ -220,12 +220,12 @@ fn a_receivers_waker_panics() {
             assert_eq!(rx.len(), capacity, "the capacity is exact");
             assert_eq!(rx.try_iter().count(), capacity);
             drop((tx, rx));
-            ledger.settle();
+            ledger.check();
         }
     }
 }
 
-/// Those of a batch for which there was no room are still the sender's then.
+/// Messages of a batch for which there was no room stay with the sender.
 #[test]
 fn a_receivers_waker_panics_at_a_batch_that_does_not_fit() {
     for capacity in 1..4 {
@@ -245,13 +245,13 @@ fn a_receivers_waker_panics_at_a_batch_that_does_not_fit() {
         }
         assert_eq!(numbers(&got), [0, 1, 2, 3, 4]);
         drop((got, batch));
-        ledger.settle();
+        ledger.check();
     }
 }
 
 // A sender's waker. The lane holds it, and so it holds the sender weakly.
 
-/// Fills the lane of a sender, lets it wait with `waker`, and hands both ends out.
+/// Fills the lane of a sender, makes it wait with `waker`, and returns both ends.
 fn full(capacity: usize, waker: &Waker) -> (Sender<u32>, Receiver<u32>) {
     let (mut tx, rx) = Builder::new(capacity).first_ring(1).build();
     assert_eq!(tx.try_send_many(0..2 * capacity as u32), Ok(capacity));
@@ -264,7 +264,7 @@ fn full(capacity: usize, waker: &Waker) -> (Sender<u32>, Receiver<u32>) {
 
 type Ends = Arc<Mutex<Option<Sender<u32>>>>;
 
-/// A waiting sender that its waker can get at, and what the waker does with it.
+/// A waiting sender within reach of its waker, and what the waker does with it.
 fn waits(
     capacity: usize,
     mut f: impl FnMut(&mut Option<Sender<u32>>) + Send + 'static,
@@ -323,7 +323,7 @@ fn a_senders_waker_drops_the_sender_when_the_channel_closes() {
     }
 }
 
-// What a waker does when it is dropped.
+// Wakers that send when they are dropped.
 
 /// Sends when the last of its wakers is dropped.
 struct SendsAtDrop(Mutex<Sender<u32>>);
@@ -344,7 +344,8 @@ fn a_replaced_waker_sends_when_it_is_dropped() {
     let mut got = 0;
     for _ in 0..10 {
         let waker = Waker::from(Arc::new(SendsAtDrop(Mutex::new(tx.clone()))));
-        // The poll that goes to sleep with this waker drops one before it, and finds what that sends.
+        // The poll that goes to sleep with this waker drops an earlier one, and finds what that
+        // sends.
         if let Poll::Ready(message) = poll(pin!(rx.recv()), &waker) {
             assert_eq!(message, Some(9));
             got += 1;
@@ -356,7 +357,8 @@ fn a_replaced_waker_sends_when_it_is_dropped() {
         assert_eq!(message, Some(9));
         got += 1;
     }
-    // The receiver sleeps now with a waker that is none of those, which have been dropped but for one.
+    // The receiver sleeps now with a waker that is none of those, all but one of which have been
+    // dropped.
     assert!((8..=10).contains(&got), "{got}");
     assert_eq!(wakes.count(), 0);
     drop(rx);
@@ -365,7 +367,7 @@ fn a_replaced_waker_sends_when_it_is_dropped() {
 
 // Messages that are dropped.
 
-/// A message that owns a sender of its own channel, and sends by it when it is dropped.
+/// A message that owns a sender of its own channel, and sends through it when it is dropped.
 struct Loop {
     tx: Option<Sender<Loop>>,
     drops: Arc<AtomicUsize>,
@@ -401,7 +403,8 @@ fn a_message_sends_on_its_own_channel_when_it_is_dropped() {
             assert!(sender.try_send(message).is_ok());
         }
         drop((tx, senders));
-        // One dropped by its taker arrives once more; those dropped with the receiver come back closed.
+        // One dropped by whoever received it sends once more; those dropped with the receiver find
+        // the channel closed.
         drop(rx.try_recv().unwrap_or_else(|_| panic!("there are three")));
         assert_eq!((drops.load(SeqCst), rx.len()), (1, 3));
         drop(rx);
@@ -409,7 +412,7 @@ fn a_message_sends_on_its_own_channel_when_it_is_dropped() {
     }
 }
 
-/// The channel keeps itself open through the message in it, until its receiver goes.
+/// The channel keeps itself open through the message in it, until its receiver is dropped.
 #[test]
 fn a_message_that_owns_its_receivers_last_sender_ends_with_the_receiver() {
     let alive = Arc::new(());
@@ -455,12 +458,12 @@ fn an_iterator_closes_the_channel_that_it_is_sent_to() {
             ledger.parcel()
         });
         let error = tx.try_send_many(parcels.by_ref()).unwrap_err();
-        // In runs of up to 64: what was taken and not accepted comes back, and no more was taken.
+        // In runs of up to 64: what was taken and not accepted is returned, and no more was taken.
         assert_eq!(error.sent + error.unsent.len() + parcels.len(), 100);
         assert_eq!(error.sent, stop / 64 * 64);
         assert_eq!(ledger.dropped(), error.sent);
         drop((error, tx));
-        ledger.settle();
+        ledger.check();
     }
 }
 

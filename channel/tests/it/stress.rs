@@ -1,4 +1,5 @@
-//! Many producers at once, on threads and on tokio: every message arrives once, in its producer's order.
+//! Many producers at once, on threads and on tokio: every message arrives once, in its producer's
+//! order.
 
 use std::{collections::HashMap, thread};
 

@@ -1,11 +1,11 @@
-//! Close against send: accepted = received + given back.
+//! Close against send: accepted = received + returned.
 
 use lanemesh::{Receiver, Sender, TrySendError, channel};
 use loom::{future::block_on, thread};
 
 use crate::{Payload, lanes, model, payload};
 
-/// Sends `range`, and says which were accepted: a prefix, each other one given back.
+/// Sends `range`, and returns which messages were accepted: a prefix; each other one was returned.
 fn send_all(tx: &mut Sender<Payload>, range: std::ops::RangeInclusive<u32>) -> u32 {
     let (mut accepted, mut closed) = (0, false);
     for n in range {
@@ -24,7 +24,8 @@ fn send_all(tx: &mut Sender<Payload>, range: std::ops::RangeInclusive<u32>) -> u
     accepted
 }
 
-/// Closes and takes the rest, which must go on in order after `received` messages; says how many in all.
+/// Closes and takes the rest, which must continue in order after `received` messages; returns how
+/// many in all.
 fn close_and_drain(rx: &mut Receiver<Payload>, mut received: u32) -> u32 {
     rx.close();
     while let Some(message) = block_on(rx.recv()) {
@@ -44,7 +45,8 @@ fn close_against_first_send() {
     });
 }
 
-/// The receiver sleeps when the producer comes, then closes: the shared slot may be won and not filled.
+/// The receiver sleeps when the producer comes, then closes: the shared slot may be claimed and not
+/// filled.
 #[test]
 fn close_against_shared_slot() {
     model(3, || {
@@ -78,7 +80,7 @@ fn close_against_requeue() {
         let producer = thread::spawn(move || 1 + send_all(&mut tx, 2..=3));
         assert_eq!(rx.try_recv().unwrap().0, 1);
         let mut received = 1;
-        // Gives the lane up if nothing is there.
+        // Gives the lane up if there is nothing.
         if let std::task::Poll::Ready(message) =
             crate::poll_once(rx.recv(), std::task::Waker::noop())
         {
@@ -90,8 +92,8 @@ fn close_against_requeue() {
     });
 }
 
-/// As above, when a message that was accepted while the receiver still held the lane is in the ring: the
-/// producer of the next one must leave the lane to the receiver.
+/// As above, when a message that was accepted while the receiver still held the lane is in the
+/// ring: the producer of the next one must leave the lane to the receiver.
 #[test]
 fn close_against_requeue_of_an_accepted_message() {
     model(4, || {
@@ -136,7 +138,8 @@ fn close_against_batch() {
     });
 }
 
-/// Dropping the receiver drops what was accepted, and only that; loom sees each message's end.
+/// Dropping the receiver drops what was accepted, and only that; loom tracks the end of each
+/// message.
 #[test]
 fn receiver_drop_against_send() {
     model(3, || {
@@ -170,7 +173,7 @@ fn close_against_waiting_send() {
     });
 }
 
-/// The close itself wakes the sender that waits, not only what is received afterwards.
+/// The close itself wakes the waiting sender, not only what is received afterwards.
 #[test]
 fn close_alone_wakes_a_waiting_send() {
     model(3, || {

@@ -54,7 +54,8 @@ fn two_producers_on_the_ready_list() {
     });
 }
 
-/// One wins the only shared slot, the other pushes its lane on top of it, or the other way about.
+/// One producer claims the only shared slot, the other pushes its lane on top of it, or in the
+/// opposite order.
 #[test]
 fn shared_slot_against_push() {
     model(2, || {
@@ -70,7 +71,7 @@ fn shared_slot_against_push() {
     });
 }
 
-/// A producer's message in the shared slot comes before its next one, which goes by a lane.
+/// A producer's message in the shared slot comes before its next one, which takes the lane.
 #[test]
 fn shared_slot_keeps_its_place_in_the_order() {
     model(2, || {
@@ -130,7 +131,7 @@ fn cancelled_recv_against_push() {
                 assert_eq!(rx.try_recv().unwrap().0, 1);
             }
         }
-        // What the cancelled wait left behind hinders nobody.
+        // What the cancelled wait left behind must not matter.
         tx.try_send(payload(2)).unwrap();
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
     });
@@ -159,7 +160,7 @@ fn waker_changed_against_wake() {
     });
 }
 
-/// The last waker that a poll left is woken, whatever wakers came before.
+/// The waker of the last poll is woken, whatever wakers came before.
 #[test]
 fn the_last_waker_is_woken() {
     model(3, || {

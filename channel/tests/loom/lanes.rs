@@ -59,7 +59,7 @@ fn growth() {
     });
 }
 
-/// The producer goes while the receiver empties its lane and looks a last time.
+/// The producer is dropped while the receiver empties its lane and looks for the last time.
 #[test]
 fn sender_drop_against_retire() {
     model(3, || {
@@ -72,7 +72,7 @@ fn sender_drop_against_retire() {
         });
         assert_eq!(block_on(rx.recv()).unwrap().0, 1);
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
-        // Gives the lane up while the producer goes.
+        // Gives the lane up while the producer is dropped.
         assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
         producer.join().unwrap();
         drop(keep);

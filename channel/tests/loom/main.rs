@@ -1,7 +1,8 @@
-//! The protocol under loom: every interleaving, and every value that a load may return, of small cases.
+//! The protocol under loom: every interleaving, and every value that a load may return, of small
+//! cases.
 //!
-//! `cargo loom` runs them; `.ci/mutants` shows that each fence and exchange is needed, by weakening them
-//! one at a time. Each model has two or three threads, and a count of messages that cannot be wrong.
+//! `cargo loom` runs them; `.ci/mutants` shows that each fence and exchange is needed, by weakening
+//! them one at a time. Each model has two or three threads, and counts messages exactly.
 #![cfg(loom)]
 
 mod close;
@@ -23,7 +24,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-/// Runs a model with at most `preemptions` switches away from a thread that could go on.
+/// Runs a model with at most `preemptions` switches away from a thread that could continue.
 fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -31,12 +32,12 @@ fn model(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     builder.check(f);
 }
 
-/// A channel where every message goes by its producer's lane.
+/// A channel where every message takes its producer's lane.
 fn lanes(capacity: usize) -> lanemesh::Builder {
     lanemesh::Builder::new(capacity).shared_slots(0)
 }
 
-/// A message that loom sees: a leak or a second drop fails the model.
+/// A message that loom tracks: a leak or a second drop fails the model.
 #[derive(Debug)]
 struct Payload(
     u32,

@@ -1,4 +1,4 @@
-//! A sender that several share: the lane's one wake-up is everybody's.
+//! A sender that several share: each wake-up of the lane must reach all of them.
 
 use std::{
     pin::pin,
@@ -21,7 +21,7 @@ macro_rules! waits {
     };
 }
 
-/// One finds room by luck, after it has taken the place of another that waits: that one is still woken.
+/// One send finds room by chance, after another has registered to wait: that one is still woken.
 #[test]
 fn shared_send_that_finds_room_leaves_the_others_their_wake_up() {
     model(3, || {
@@ -38,7 +38,7 @@ fn shared_send_that_finds_room_leaves_the_others_their_wake_up() {
             let tx = tx.clone();
             move || poll_once(tx.send(payload(5)), Waker::noop()).is_ready()
         });
-        // Less than the half of which a waiting sender is told.
+        // Less than the half at which a waiting sender is woken.
         assert_eq!(rx.try_recv().unwrap().0, 0);
         let lucky = second.join().unwrap();
         while rx.try_recv().is_ok() {}
@@ -49,7 +49,7 @@ fn shared_send_that_finds_room_leaves_the_others_their_wake_up() {
     });
 }
 
-/// A wait that is cancelled while the receiver wakes all who wait.
+/// A wait that is cancelled while the receiver wakes all that wait.
 #[test]
 fn shared_send_cancelled_against_room() {
     model(1, || {

@@ -1,4 +1,4 @@
-//! The shared slots: who wins them, when they are emptied, and when they are used again.
+//! The shared slots: who claims them, when they are emptied, and when they are used again.
 
 use std::task::Waker;
 
@@ -7,7 +7,7 @@ use loom::{future::block_on, thread};
 
 use crate::{model, payload, poll_once};
 
-/// Two producers win slots of one set, in any order, and fill them in any order.
+/// Two producers claim slots of one set, in any order, and fill them in any order.
 #[test]
 fn shared_slots_of_two_producers() {
     model(2, || {
@@ -29,8 +29,8 @@ fn shared_slots_of_two_producers() {
     });
 }
 
-/// Every set has one slot, so each is won again once it has been emptied, and what does not find one free
-/// goes by the lane.
+/// Each set has one slot, so it is claimed again once it has been emptied; a message that finds
+/// none free takes the lane.
 #[test]
 fn shared_slots_are_used_again() {
     model(2, || {
@@ -48,7 +48,8 @@ fn shared_slots_are_used_again() {
     });
 }
 
-/// A slot is won again when its set is opened again, by a receiver that never sleeps in between.
+/// A slot is claimed again when its set is opened again, by a receiver that never sleeps in
+/// between.
 #[test]
 fn shared_slot_given_out_again() {
     model(3, || {
@@ -73,7 +74,8 @@ fn shared_slot_given_out_again() {
     });
 }
 
-/// A producer that is slow to fill its slot holds up nobody, and keeps its set from being opened.
+/// A producer that is slow to fill its slot delays nobody else, and keeps its set from being
+/// opened.
 #[test]
 fn shared_slot_that_is_filled_late() {
     model(1, || {
@@ -99,7 +101,8 @@ fn shared_slot_that_is_filled_late() {
     });
 }
 
-/// The receiver takes what is there, goes to sleep, and takes again, while a producer uses its slots.
+/// The receiver takes what is there, goes to sleep, and takes again, while a producer uses the
+/// slots.
 #[test]
 fn shared_slot_against_sleep() {
     model(3, || {

@@ -1,4 +1,4 @@
-//! Lanes whose producers send without a fence, until the receiver has made them pass one.
+//! Lanes whose producers send without a fence, until the receiver's heavy fence.
 
 use std::task::Waker;
 
@@ -16,7 +16,7 @@ fn unfenced(capacity: usize) -> Builder {
         .unfenced_after(1)
 }
 
-/// The same, with the two messages in it that let the lane be unfenced.
+/// The same with two messages sent, so that the lane is unfenced at the next look.
 fn begun(capacity: usize) -> (Sender<Payload>, Receiver<Payload>) {
     let (mut tx, rx) = unfenced(capacity).build();
     for n in 0..2 {
@@ -32,7 +32,7 @@ fn receive_to(rx: &mut Receiver<Payload>, last: u32) {
     }
 }
 
-/// The receiver polls the lane, gives it up to sleep, and is sent to meanwhile.
+/// The receiver gives the unfenced lane up and goes to sleep, while the producer sends.
 #[test]
 fn unfenced_handshake() {
     model(2, || {
@@ -47,7 +47,7 @@ fn unfenced_handshake() {
     });
 }
 
-/// The producer of a unfenced lane goes.
+/// The producer of an unfenced lane is dropped.
 #[test]
 fn unfenced_sender_drop() {
     model(2, || {
@@ -61,7 +61,7 @@ fn unfenced_sender_drop() {
     });
 }
 
-/// The receiver closes while it polls: every message is received or given back.
+/// The receiver closes while its lane is unfenced: every message is received or returned.
 #[test]
 fn unfenced_close() {
     model(2, || {
@@ -92,8 +92,8 @@ fn unfenced_close() {
     });
 }
 
-/// Two producers, one of them unfenced and idle while the other sends: a message that was sent before a look is
-/// found by it.
+/// Two producers with unfenced lanes, one of them idle while the other sends: a look finds a
+/// message that was sent before it.
 #[test]
 fn unfenced_lanes_are_all_looked_at() {
     model(2, || {
@@ -121,7 +121,7 @@ fn unfenced_lanes_are_all_looked_at() {
     });
 }
 
-/// A producer that waits for room in a unfenced lane is woken.
+/// A producer that waits for room in an unfenced lane is woken.
 #[test]
 fn unfenced_waiting() {
     model(2, || {

@@ -23,7 +23,7 @@ fn full_lane_against_wake() {
     });
 }
 
-/// The lane has a ring, and room is made message by message.
+/// The lane has a ring, and room appears message by message.
 #[test]
 fn full_ring_against_wake() {
     model(2, || {
@@ -40,7 +40,7 @@ fn full_ring_against_wake() {
 
 type Ends = (Sender<Payload>, Receiver<Payload>);
 
-/// The receiver takes one message, and does not look again before the producer has gone on.
+/// The receiver takes one message, and looks again only after the producer has moved on.
 fn full_against_try_recv(open: fn() -> Ends) {
     model(3, move || {
         let (mut tx, mut rx) = open();
@@ -72,7 +72,7 @@ fn cancelled_against_room(open: fn() -> Ends) {
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
-            // The cancelled wait must not swallow the wake-up of the next one.
+            // The cancelled wait must not consume the wake-up of the next one.
             block_on(tx.reserve()).unwrap().send(payload(3)).unwrap();
             sent
         });
@@ -152,7 +152,7 @@ fn full_slots_against_wake() {
     });
 }
 
-/// The close wakes the sender, whose lane has nothing in it.
+/// The close wakes the sender, although nothing is in its lane.
 #[test]
 fn close_alone_wakes_a_send_that_waits_for_a_shared_slot() {
     model(3, || {

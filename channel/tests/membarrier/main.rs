@@ -1,6 +1,7 @@
 //! Tests that register the process for `membarrier`.
 //!
-//! In a binary of their own: the registration is global to the process, and changes how all channels in it send.
+//! In a binary of their own: the registration is global to the process, and changes how all
+//! channels in it send.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,5 @@
-//! Sequences of operations on the public interface against a `VecDeque` for each producer and class.
+//! Sequences of operations on the public interface against a `VecDeque` for each producer and
+//! class.
 
 use std::{collections::VecDeque, pin::pin, task::Poll};
 
@@ -47,7 +48,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What one producer has under way: `(producer, number)` for each message.
+/// The messages of one producer that are in the channel: `(producer, number)` each.
 #[derive(Default)]
 struct Producer {
     tx: Option<MailboxSender<(usize, u32), (usize, u32)>>,

@@ -1,4 +1,5 @@
-//! Unfenced lanes, after `register_membarrier`: a producer that passes no fence is seen all the same.
+//! Unfenced lanes, after `register_membarrier`: messages of a producer that passes no fence are
+//! found all the same.
 
 use std::{thread, time::Duration};
 
@@ -10,7 +11,8 @@ fn unfenced() -> Builder {
     Builder::new(64).shared_slots(0).burst(1).unfenced_after(1)
 }
 
-/// The receiver gives the lane up over and over while its producer sends: what was sent is found, or wakes it.
+/// The receiver gives the lane up over and over while its producer sends: each message is found, or
+/// wakes the receiver.
 #[test]
 fn nothing_is_overlooked_when_the_receiver_sleeps() {
     const ROUNDS: u32 = 20_000;
@@ -18,7 +20,8 @@ fn nothing_is_overlooked_when_the_receiver_sleeps() {
     let (mut ack_tx, mut ack_rx) = Builder::new(4).build();
     let producer = thread::spawn(move || {
         for n in 0..ROUNDS {
-            // The first two let the lane be unfenced, the third meets the receiver that goes to sleep.
+            // After the first two the lane is unfenced; the third meets a receiver that goes to
+            // sleep.
             for part in 0..3 {
                 tx.blocking_send((n, part)).unwrap();
                 for _ in 0..n % 256 {
@@ -42,7 +45,7 @@ fn nothing_is_overlooked_when_the_receiver_sleeps() {
     );
 }
 
-/// Accepted = received + given back, also of lanes that were unfenced when the channel closed.
+/// Accepted = received + returned, also for lanes that were unfenced when the channel closed.
 #[test]
 fn close_while_lanes_are_unfenced() {
     for round in 0..300 {
@@ -79,7 +82,8 @@ fn close_while_lanes_are_unfenced() {
     }
 }
 
-/// `Ok` means seen: by a look that begins after it, whichever of many unfenced lanes it went to.
+/// `Ok` means delivered: by a look that begins after it, whichever of many unfenced lanes it was
+/// sent through.
 #[test]
 fn every_look_goes_to_every_unfenced_lane() {
     let (first, mut rx) = unfenced().build();

@@ -1,9 +1,10 @@
-//! Promise 7: a send to a busy receiver makes no read-modify-write on a line that another thread writes.
+//! Promise 7: a send to a busy receiver makes no read-modify-write on a line that another thread
+//! writes.
 //!
-//! Shown by more than is promised: the doorbell, the lane and all else that the two sides share, but for
-//! the ring, are on pages that are closed to writes meanwhile, and a read-modify-write is a write to the
-//! processor, also one that fails. The ring has none: see rtrb's `push`, and the model in `loom/busy_send`,
-//! which counts them in every interleaving.
+//! The tests show more than is promised. The fan-in, the lane and all else that the two sides
+//! share, except for the ring, are on pages that are write-protected meanwhile, and to the
+//! processor a read-modify-write is a write, even if it fails. The ring has none: see rtrb's
+//! `push`.
 
 use std::{pin::pin, task::Waker, thread};
 
@@ -14,13 +15,14 @@ use crate::pages::{Access, Pages, is_stopped, is_trespasser};
 
 const CAPACITY: usize = 64;
 const MESSAGES: usize = 100_000;
-/// As many as make a sender take to its lane.
+/// So many messages that a sender switches to its lane.
 const WARM_UP: usize = 40;
 
-/// A channel whose receiver is busy with the sender's lane, all of it but the ring on `pages`.
+/// A channel whose receiver is busy with the sender's lane, with everything except the ring on
+/// `pages`.
 fn busy(pages: &Pages) -> (Sender<usize>, Receiver<usize>) {
     let (mut tx, mut rx) = pages.hold(|| Builder::new(CAPACITY).first_ring(CAPACITY).build());
-    // The lane of one who has gone is used again, and is all of its memory that is.
+    // The lane of a dropped sender is reused, and is all that is reused of its memory.
     pages.hold(|| {
         let mut gone = tx.clone();
         (0..WARM_UP).for_each(|n| gone.try_send(n).unwrap());
@@ -116,7 +118,8 @@ fn sends_of_both_classes_to_a_busy_mailbox_write_to_their_rings_alone() {
     });
 }
 
-/// The other way about: to a receiver that sleeps a send does write what is shared, and is noticed here.
+/// The opposite: a send to a sleeping receiver does write to shared memory, and that is detected
+/// here.
 #[test]
 fn a_send_to_a_sleeping_receiver_is_noticed() {
     if !is_trespasser() {

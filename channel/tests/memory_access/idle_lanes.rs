@@ -1,7 +1,9 @@
-//! Promise 6: the receiver's cost grows with the lanes that have messages, not with those that exist.
+//! Promise 6: the receiver's cost grows with the lanes that have messages, not with those that
+//! exist.
 //!
-//! Counted, not timed: wake-ups, lanes open, and, in `allocation`, memory. And the idle lanes lie on
-//! pages that are closed to any look while the receiver works, so that a single one ends the process.
+//! Counted, not timed: wake-ups, open lanes, and, in `allocation`, memory. Also, the idle lanes lie
+//! on pages that allow no access while the receiver works, so that a single access ends the
+//! process.
 
 use lanemesh::{Builder, Receiver, Sender};
 
@@ -26,7 +28,7 @@ fn idle_lanes() -> (Vec<Sender<usize>>, Receiver<usize>) {
 fn idle_lanes_are_not_looked_at() {
     let (mut senders, mut rx) = idle_lanes();
     let before = rx.stats();
-    // As many messages as there are lanes: a walk over the lanes for each would be 10¹⁰ steps.
+    // As many messages as there are lanes: visiting all lanes for each would take 10¹⁰ steps.
     for n in 0..LANES {
         let sender = &mut senders[n % 3];
         sender.try_send(n).unwrap();
@@ -72,7 +74,8 @@ fn senders_that_never_sent_have_no_lane() {
     assert_eq!((rx.stats().lanes_open, rx.sender_count()), (0, 1));
 }
 
-/// Idle lanes, some with a ring, on pages of their own; and a receiver that is awake, with nothing to do.
+/// Idle lanes, some with a ring, on pages of their own; and a receiver that is awake, with nothing
+/// to do.
 #[cfg(all(unix, not(miri)))]
 fn idle_lanes_on(pages: &crate::pages::Pages) -> (Vec<Sender<usize>>, Receiver<usize>) {
     let (tx, mut rx) = Builder::new(64).shared_slots(0).build();
@@ -122,7 +125,7 @@ fn not_one_byte_of_an_idle_lane_is_looked_at() {
     });
 }
 
-/// The other way about: a lane that is not idle is looked at, and that is noticed.
+/// The opposite: a lane that is not idle is accessed, and that is detected.
 #[cfg(all(unix, not(miri)))]
 #[test]
 fn a_look_at_an_idle_lane_is_noticed() {

@@ -1,6 +1,6 @@
 //! Which memory a send and a receive touch.
 //!
-//! In a binary of its own: its global allocator puts what is watched on pages of its own.
+//! In a binary of its own: its global allocator puts the watched values on pages of their own.
 #![cfg(not(loom))]
 
 #[path = "../common/mod.rs"]

@@ -1,5 +1,5 @@
-//! An allocator that puts what it is told to on pages of their own, which can then be closed to writes or
-//! to any look: who touches them nevertheless ends the process by a signal.
+//! An allocator that can put values on pages of their own, which can then be protected against
+//! writes or all access: a signal ends any process that accesses them nevertheless.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -13,14 +13,14 @@ use std::{
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 
-/// A stretch of pages from which the thread that holds it open allocates; never given back.
+/// A range of pages from which the thread that holds it open allocates; never freed.
 pub(crate) struct Pages {
     start: *mut u8,
     size: usize,
     used: AtomicUsize,
 }
 
-/// What may still be done with closed pages.
+/// What protected pages still allow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Access {
     /// Reads; a write ends the process.
@@ -30,18 +30,18 @@ pub(crate) enum Access {
 }
 
 thread_local! {
-    /// From where this thread allocates; null is the system's allocator.
+    /// The pages from which this thread allocates; null for the system's allocator.
     static OPEN: Cell<*const Pages> = const { Cell::new(ptr::null()) };
 }
 
-/// All pages of all tests of the process, so that `dealloc` knows them.
+/// The address space of all pages of all tests of the process, so that `dealloc` recognises them.
 const SPAN: usize = 1 << 31;
 const MOST: usize = 8;
 static SPAN_START: AtomicUsize = AtomicUsize::new(0);
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 impl Pages {
-    /// Pages for allocations of up to 256 MiB together; memory is taken only for what is used.
+    /// Pages for allocations of up to 256 MiB in all; memory is committed only when it is used.
     pub(crate) fn new() -> Self {
         let number = TAKEN.fetch_add(1, SeqCst);
         assert!(number < MOST, "more pages than were provided for");
@@ -70,7 +70,7 @@ impl Pages {
         }
     }
 
-    /// Puts all that this thread allocates in `f` on these pages.
+    /// Runs `f`, during which this thread allocates from these pages.
     pub(crate) fn hold<R>(&self, f: impl FnOnce() -> R) -> R {
         struct Shut;
         impl Drop for Shut {
@@ -83,7 +83,7 @@ impl Pages {
         f()
     }
 
-    /// Runs `f`, in whatever thread, while the pages are closed to all but `access`.
+    /// Runs `f`, on any thread, while the pages allow only `access`.
     pub(crate) fn closed<R>(&self, access: Access, f: impl FnOnce() -> R) -> R {
         struct Reopen<'a>(&'a Pages);
         impl Drop for Reopen<'_> {
@@ -101,12 +101,12 @@ impl Pages {
     }
 
     fn protect(&self, flags: MprotectFlags) {
-        // SAFETY: the pages are this allocator's own. That they are closed to others is what is tested.
+        // SAFETY: the pages are this allocator's own. That nobody accesses them is what is tested.
         unsafe { mprotect(self.start.cast(), self.size, flags) }.unwrap();
     }
 
     fn take(&self, layout: Layout) -> *mut u8 {
-        // No two values share a line: what lies beside another's is not what is tested.
+        // No two values share a cache line, because access to a neighbour is not what is tested.
         let align = layout.align().max(128);
         let size = layout.size().next_multiple_of(128) + align;
         let from = self.used.fetch_add(size, SeqCst);
@@ -118,10 +118,11 @@ impl Pages {
     }
 }
 
-/// Allocates from the pages that the thread holds open, and otherwise as the system does.
+/// Allocates from the pages that the thread holds open, and from the system otherwise.
 pub(crate) struct Allocator;
 
-// SAFETY: the system's allocator, but for memory from pages, which is handed out once and never again.
+// SAFETY: the system's allocator, except for memory from pages, which is handed out once and never
+// reused.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: `hold` keeps the pages while they are open.
@@ -135,14 +136,14 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         let span = SPAN_START.load(SeqCst);
         if span == 0 || !(span..span + SPAN).contains(&memory.addr()) {
-            // SAFETY: not from pages, so the system gave it.
+            // SAFETY: it is not from pages, so it came from the system.
             unsafe { System.dealloc(memory, layout) }
         }
     }
 }
 
-/// Whether the test `name` of this binary, with its module, run in a process of its own with `LANEMESH_TRESPASS` set, is
-/// ended by a signal: that a trespass does not go unnoticed.
+/// Whether a signal ends the test `name` of this binary (with its module), run in a process of its
+/// own with `LANEMESH_TRESPASS` set: that is, whether a forbidden access is detected.
 pub(crate) fn is_stopped(name: &str) -> bool {
     let status = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--test-threads=1"])
@@ -154,7 +155,7 @@ pub(crate) fn is_stopped(name: &str) -> bool {
     status.signal().is_some()
 }
 
-/// Whether this process is to trespass.
+/// Whether this process shall make the forbidden access.
 pub(crate) fn is_trespasser() -> bool {
     env::var_os("LANEMESH_TRESPASS").is_some()
 }

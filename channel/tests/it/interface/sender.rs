@@ -115,7 +115,7 @@ fn a_first_ring_of_a_mailbox_that_cannot_be_allocated_panics() {
         .build::<u8, u64>();
 }
 
-/// A ring is as large as the lane at most, and one of messages without a size takes no memory.
+/// A ring is at most as large as the lane, and one for messages of size zero takes no memory.
 #[test]
 fn first_rings_that_can_be_allocated_do_not_panic() {
     let (mut tx, mut rx) = Builder::new(2).first_ring(usize::MAX).build();

@@ -1,4 +1,4 @@
-//! Promise 11: a receiver that is never empty still lets its executor run others.
+//! Promise 11: a receiver that never finds its lanes empty still lets its executor run other tasks.
 
 use std::{
     cell::Cell,
@@ -13,8 +13,8 @@ use lanemesh::{Builder, MailboxBuilder};
 
 use crate::common::{Wakes, poll};
 
-/// Messages that a receiver gives, polled over and over with its lane kept full, before it first says
-/// `Pending`; and whether it has woken its task by then.
+/// How many messages a receiver returns, polled over and over with its lane kept full, before it
+/// first returns `Pending`; and whether it has woken its task by then.
 fn messages_in_a_row(builder: Builder, mut handle: impl FnMut()) -> usize {
     let (mut tx, mut rx) = builder.build();
     let (wakes, waker) = Wakes::new();
@@ -117,7 +117,7 @@ fn try_recv_has_no_budget() {
     assert_eq!(rx.try_iter().count(), 100);
 }
 
-/// The receiving task keeps its own channel full, so that it would never give way by itself.
+/// The receiving task keeps its own channel full, so that it would never yield by itself.
 #[test]
 fn a_never_empty_channel_lets_another_task_run() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -141,7 +141,7 @@ fn a_never_empty_channel_lets_another_task_run() {
     });
 }
 
-/// Such senders are about to send: between them and the receiver no message costs a wake-up.
+/// Woken senders are about to send: between them and the receiver no message costs a wake-up.
 #[test]
 fn a_receiver_that_woke_senders_is_polled_once_more_before_it_sleeps() {
     for slots in [0, 1] {

@@ -1,4 +1,5 @@
-//! Promise 9: each message is dropped exactly once, on every path, also when a message's `Drop` panics.
+//! Promise 9: each message is dropped exactly once, on every path, even if a message's `Drop`
+//! panics.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -26,7 +27,7 @@ fn received_messages_are_dropped_by_their_taker() {
     drop((tx, rx));
     assert_eq!(ledger.dropped(), 12);
     drop(kept);
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn messages_left_in_every_place_are_dropped_with_the_receiver() {
         let (tx, mut rx) = Builder::new(8).first_ring(1).burst(3).build();
         common::start_and_cancel(rx.recv());
         let mut senders: Vec<_> = (0..4).map(|_| tx.clone()).collect();
-        // By a shared slot, in a slot, and in rings that have grown.
+        // Through a shared slot, in the lane's slot, and in rings that have grown.
         for sender in &mut senders {
             for _ in 0..6 {
                 sender.try_send(ledger.parcel()).unwrap();
@@ -50,9 +51,9 @@ fn messages_left_in_every_place_are_dropped_with_the_receiver() {
         }
         senders.truncate(2);
         drop(rx);
-        ledger.settle();
+        ledger.check();
         drop(senders);
-        ledger.settle();
+        ledger.check();
     }
 }
 
@@ -66,7 +67,7 @@ fn messages_left_by_dropped_senders_are_dropped_with_the_receiver() {
     drop(tx);
     assert_eq!(ledger.dropped(), 0);
     drop(rx);
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn staged_messages_are_sent_by_their_senders_drop() {
     tx.try_feed(ledger.parcel()).unwrap();
     drop(tx);
     assert_eq!(rx.iter().map(|parcel| parcel.n).collect::<Vec<_>>(), [0, 1]);
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn staged_messages_of_a_closed_channel_are_dropped_with_their_sender() {
     drop(rx);
     assert_eq!(ledger.dropped(), 0);
     drop(tx);
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_cancelled_send_drops_its_message() {
     common::start_and_cancel(tx.feed(ledger.parcel()));
     assert_eq!(ledger.dropped(), 2);
     drop((tx, rx));
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_cancelled_batch_keeps_what_did_not_go() {
     common::start_and_cancel(tx.send_many(iter.by_ref()));
     assert_eq!(iter.map(|p| p.n).collect::<Vec<_>>(), [6, 7, 8, 9]);
     drop((tx, rx));
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn messages_that_overflow_are_dropped_and_counted() {
     assert_eq!(sent[2..], [Sent::Queued, Sent::Dropped, Sent::Dropped]);
     assert_eq!((ledger.dropped(), rx.stats().low.dropped), (2, 2));
     drop(rx);
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn an_iterator_that_panics_leaves_nothing_in_between() {
     tx.try_send(ledger.parcel()).unwrap();
     assert_eq!(rx.try_recv().unwrap().n, 3);
     drop((tx, rx));
-    ledger.settle();
+    ledger.check();
 }
 
 /// A message whose drop panics, after it has been counted.
@@ -167,7 +168,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Drops of ten messages, the fourth of which panics, in what `f` does with the channel.
+/// Counts the drops of ten messages, the fourth of which panics, for what `f` does with the
+/// channel.
 fn drops_with_a_bomb(
     f: impl FnOnce(lanemesh::Sender<Bomb>, lanemesh::Receiver<Bomb>, Vec<Bomb>),
 ) -> usize {

@@ -61,7 +61,7 @@ fn ten_thousand_ready_low_lanes_do_not_delay_a_high_message() {
     }
     tx.try_send_high(1).unwrap();
     assert_eq!(now(rx.recv()), Some(Message::High(1)));
-    // All lanes are looked at in the end, and only once for each message.
+    // In the end all lanes are visited, and only once per message.
     assert_eq!(rx.try_iter().count(), 2 * LANES - 1);
 }
 
@@ -83,7 +83,7 @@ fn recv_many_gives_high_messages_first() {
     assert_eq!(got[2..], (0..20).map(Message::Low).collect::<Vec<_>>());
 }
 
-/// Runs something each time that it is woken, with the number of times that it was woken before.
+/// Runs something each time it is woken, with the number of earlier wake-ups.
 struct OnWake<F>(Mutex<F>, AtomicUsize);
 
 impl<F: FnMut(usize) + Send + 'static> Wake for OnWake<F> {
@@ -93,10 +93,10 @@ impl<F: FnMut(usize) + Send + 'static> Wake for OnWake<F> {
     }
 }
 
-/// Low-priority messages that a batch takes after a high one was sent, when `taken` had been taken, and
-/// before it gives the high one. While the batch is under way a lane with room for one message wakes its
-/// sender for each message taken, and that is when the high one is sent, after `ready` more low lanes have
-/// become ready.
+/// How many low-priority messages a batch takes between the send of a high one, after `taken` had
+/// been taken, and the high one itself. While the batch is under way, a lane with room for one
+/// message wakes its sender at each message; the high one is sent in such a wake-up, after `ready`
+/// more low lanes have become ready.
 fn delay_in_a_batch(taken: usize, ready: usize) -> usize {
     const WAITING: usize = 40;
     let (mut tx, mut rx) = mailbox::<(), usize>(1, 1);
@@ -134,7 +134,8 @@ fn recv_many_is_delayed_by_at_most_the_stated_number_of_items() {
         delays.iter().all(|&delay| delay <= HIGH_LOOK_INTERVAL),
         "{delays:?}"
     );
-    // It is looked for now and then only, so some do wait: the high ones were sent within a batch.
+    // High priority is looked for only at intervals, so some messages do wait: the high ones were
+    // sent within a batch.
     assert!(delays.iter().any(|&delay| delay > 0));
 }
 
@@ -145,7 +146,8 @@ fn ten_thousand_lanes_that_become_ready_within_a_batch_do_not_add_to_its_delay()
     }
 }
 
-/// A second thread sends a high message at any moment of a batch: it comes after a whole number of looks.
+/// A second thread sends a high message at any moment of a batch: it follows a whole number of
+/// intervals.
 #[test]
 fn a_high_message_from_another_thread_comes_at_a_look() {
     const ROUNDS: usize = if cfg!(miri) { 5 } else { 2_000 };

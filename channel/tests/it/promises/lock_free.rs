@@ -1,8 +1,8 @@
 //! Promise 5: a producer that is stopped at any instruction delays no other producer's messages.
 //!
-//! Stopping a thread between two given instructions is what the loom models do, each with every other
-//! thread going on. Here a producer is stopped for real at the one place of a send that runs foreign
-//! code: inside the waker.
+//! The loom models stop a thread between any two instructions, with every other thread running on.
+//! Here a producer is stopped for real, at the one point of a send that runs foreign code: inside
+//! the waker.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use std::{
 
 use lanemesh::{Message, channel, mailbox};
 
-/// A waker that says that it was called, then keeps its caller until it may go.
+/// A waker that reports that it was called, then blocks its caller until it is released.
 struct Stop {
     stopped: mpsc::Sender<()>,
     go: std::sync::Mutex<mpsc::Receiver<()>>,
@@ -68,7 +68,8 @@ fn a_producer_stopped_while_it_wakes_delays_no_other_producer() {
             received.sort_unstable();
             assert_eq!(received, [0, 1]);
 
-            // The receiver sleeps anew, and is woken by the other, all while the first is stopped.
+            // The receiver sleeps again and is woken by the other sender, all while the first is
+            // stopped.
             let count = Arc::new(Count::default());
             let waker = Waker::from(count.clone());
             assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
@@ -94,7 +95,8 @@ fn a_producer_stopped_while_it_wakes_delays_no_high_priority_message() {
         is_stopped.recv().unwrap();
 
         let mut other = tx.clone();
-        // The high class is armed with the waker that keeps its caller, so another one comes first.
+        // The high class is armed with the waker that blocks its caller, so another one comes
+        // first.
         assert_eq!(rx.try_recv(), Ok(Message::Low(0)));
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());

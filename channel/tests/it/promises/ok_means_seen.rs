@@ -1,5 +1,5 @@
-//! Promise 3: `Ok` means that the receiver sees the message, or drops it at close; a failed send gives it
-//! back. Accepted = received + drained, at every moment at which a channel may close.
+//! Promise 3: `Ok` means that the receiver gets the message, or drops it at close; a failed send
+//! returns it. Accepted = received + drained, at every moment at which a channel may close.
 
 use std::thread;
 
@@ -66,7 +66,7 @@ fn flush_after_close_gives_the_staged_messages_back_in_order() {
     assert_eq!(tx.flush(), Ok(()));
 }
 
-/// Accepted = received, while the channel closes at an unforeseen moment.
+/// Accepted = received, while the channel closes at an arbitrary moment.
 fn close_while(
     capacity: usize,
     send: impl Fn(&mut lanemesh::Sender<Parcel>, &Ledger) -> usize + Sync,
@@ -93,7 +93,7 @@ fn close_while(
         });
         assert_eq!(accepted, received);
         drop((tx, rx));
-        ledger.settle();
+        ledger.check();
     }
 }
 

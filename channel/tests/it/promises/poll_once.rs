@@ -1,5 +1,5 @@
-//! What a caller that polls only once can rely on: a `try_` function never says that there is nothing, or no room,
-//! because of a budget.
+//! What a caller that polls only once can rely on: a `try_` function never reports that there is
+//! nothing, or no room, because of a budget.
 
 use std::{pin::pin, task::Waker};
 
@@ -16,7 +16,7 @@ fn try_recv_gives_what_is_there_when_the_budget_is_spent() {
     let mut next = 0;
     while next < MESSAGES {
         assert_eq!(now(rx.recv()), Some(next));
-        // Spent, and it stays so however often this asks.
+        // The budget is spent, and stays so however often this asks.
         assert_eq!(rx.try_recv(), Ok(next + 1));
         let mut got = Vec::new();
         assert_eq!(rx.try_recv_many(&mut got, 1), Ok(1));

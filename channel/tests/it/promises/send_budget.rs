@@ -43,7 +43,7 @@ const WAYS: [(&str, Send1); 6] = [
     }),
 ];
 
-/// Messages that go without a pause to a receiver that keeps the lane empty.
+/// How many messages are sent without a pause to a receiver that keeps the lane empty.
 fn sent_in_a_row(
     (mut tx, mut rx): (Sender<u32>, Receiver<u32>),
     way: Send1,
@@ -98,7 +98,7 @@ fn a_batch_counts_with_all_its_messages_and_is_not_cut() {
 
 type SendClass = fn(&mut MailboxSender<u32, u32>, &Waker) -> Poll<()>;
 
-/// A message that is dropped for want of room counts like one that is sent.
+/// A message that is dropped because the lane is full counts like one that is sent.
 #[test]
 fn sends_of_a_mailbox_pause_whatever_the_overflow() {
     let high: SendClass = |tx, waker| poll(pin!(tx.send_high(1)), waker).map(Result::unwrap);
@@ -130,7 +130,7 @@ fn sends_of_a_mailbox_pause_whatever_the_overflow() {
     }
 }
 
-/// The future keeps the message while it pauses: polled again it sends it, dropped it drops it.
+/// The future keeps the message while it pauses: polled again, it sends it; dropped, it drops it.
 #[test]
 fn a_pause_keeps_the_message() {
     let ledger = Ledger::new(3);
@@ -148,7 +148,7 @@ fn a_pause_keeps_the_message() {
         rx.try_iter().map(|parcel| parcel.n).collect::<Vec<_>>(),
         [0, 1]
     );
-    ledger.settle();
+    ledger.check();
 }
 
 /// A sender that has waited for room has paused.

@@ -1,5 +1,5 @@
-//! Promise 10: everything is `Send` and `Sync` for messages that are `Send`. That nothing is for others is
-//! shown by the crate's `compile_fail` examples.
+//! Promise 10: everything is `Send` and `Sync` for messages that are `Send`. The crate's
+//! `compile_fail` examples show that nothing is for other messages.
 
 use std::cell::Cell;
 
@@ -9,7 +9,7 @@ use lanemesh::{
     TrySendError, WeakMailboxSender, WeakSender,
 };
 
-/// `Send` and not `Sync`: the least that a message must be.
+/// `Send` and not `Sync`: the minimum for a message.
 type Least = Cell<u8>;
 
 const fn send_and_sync<T: Send + Sync>() {}

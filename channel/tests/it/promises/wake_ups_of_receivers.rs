@@ -1,7 +1,8 @@
-//! Promise 4: no wake-up is lost, whoever waits and whatever happens meanwhile; here those who receive.
+//! Promise 4: no wake-up is lost, whoever waits and whatever happens meanwhile; here, of those who
+//! receive.
 //!
-//! Wakers count. A waiter that has been told `Pending` is woken by the event that it waits for; that it is
-//! woken needlessly now and then is allowed, where it is not ruled out below.
+//! Wakers count. A waiter that got `Pending` is woken by the event that it waits for. Spurious
+//! wake-ups are allowed, except where a test rules them out.
 
 use std::{
     pin::pin,
@@ -51,7 +52,7 @@ fn recv_is_woken_by_each_way_to_send() {
         |tx| assert_eq!(now(tx.send_vec(&mut vec![1])), Ok(1)),
         |tx| tx.clone().shared().try_send(1).unwrap(),
     ];
-    // On a new lane, on one that has sent by its slot, and on one that has used its ring.
+    // With a new lane, with one that has used its slot, and with one that has used its ring.
     for way in ways {
         for before in 0..4 {
             let (mut tx, mut rx) = channel(8);
@@ -252,7 +253,7 @@ fn one_class_alone_is_woken_after_the_whole_mailbox_was_waited_for() {
     assert_eq!(poll(high, &waker), Poll::Ready(Some(2)));
 }
 
-// Threads: a wake-up that is lost hangs the test.
+// Threads: a lost wake-up hangs the test.
 
 #[test]
 fn a_receiver_whose_waker_changes_all_the_time_is_woken() {

@@ -1,8 +1,8 @@
-//! Promise 4: no wake-up is lost, whoever waits and whatever happens meanwhile; here those who send, or wait for
-//! the end.
+//! Promise 4: no wake-up is lost, whoever waits and whatever happens meanwhile; here, of those who
+//! send, or wait for the close.
 //!
-//! Wakers count. A waiter that has been told `Pending` is woken by the event that it waits for; that it is
-//! woken needlessly now and then is allowed, where it is not ruled out below.
+//! Wakers count. A waiter that got `Pending` is woken by the event that it waits for. Spurious
+//! wake-ups are allowed, except where a test rules them out.
 
 use std::{
     future::Future,
@@ -50,7 +50,7 @@ fn send_is_woken_when_the_lane_has_run_dry() {
 
 #[test]
 fn send_is_woken_whatever_the_message_that_filled_the_lane_rode_on() {
-    // The first message goes by the place of the one that wakes the receiver.
+    // The first message takes the slot of the one that wakes the receiver.
     for capacity in 1..5 {
         let (mut tx, mut rx) = channel(capacity);
         common::start_and_cancel(rx.recv());
@@ -244,7 +244,8 @@ fn cancelling_one_wait_at_a_shared_sender_leaves_the_others_wake_up() {
     assert!(poll(kept, &waker).is_ready());
 }
 
-/// One who finds room by luck must not take away the wake-up of another who waits at the same lane.
+/// A send that finds room by chance must not take the wake-up of another that waits at the same
+/// lane.
 #[test]
 fn a_send_that_found_room_leaves_the_others_of_a_shared_sender_their_wake_up() {
     const TRIES: usize = if cfg!(miri) { 30 } else { 10_000 };
@@ -268,7 +269,7 @@ fn a_send_that_found_room_leaves_the_others_of_a_shared_sender_their_wake_up() {
             barrier.wait();
             rx.try_recv().unwrap();
             barrier.wait();
-            // The lane runs dry.
+            // The lane becomes empty.
             rx.try_iter().for_each(drop);
             forgotten += usize::from(wakes.count() == 0);
         }
@@ -305,7 +306,8 @@ fn closed_is_woken_by_close_and_by_drop_for_all_who_wait() {
     }
 }
 
-/// A waker may own a task that itself waits for the channel to close: dropping the waker drops that wait.
+/// A waker may own a task that itself waits for the channel to close: dropping the waker drops that
+/// wait.
 #[test]
 fn closed_drops_a_replaced_waker_outside_its_lock() {
     #[expect(dead_code, reason = "only its drop matters")]
@@ -328,7 +330,7 @@ fn closed_drops_a_replaced_waker_outside_its_lock() {
     assert!(poll(closed, Waker::noop()).is_ready());
 }
 
-// Threads: a wake-up that is lost hangs the test.
+// Threads: a lost wake-up hangs the test.
 
 #[test]
 fn threads_that_block_on_both_ends_are_woken() {
