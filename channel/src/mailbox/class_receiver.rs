@@ -48,10 +48,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     /// is closed and drained.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        match self.inbox.try_next() {
-            Some(message) => Ok(message),
-            None => Err(self.inbox.why_nothing()),
-        }
+        self.inbox.try_recv()
     }
 
     /// Appends up to `limit` messages of this class to `into`, and returns how many.
@@ -64,10 +61,7 @@ impl<'a, T> ClassReceiver<'a, T> {
         into: &mut Vec<T>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        match self.inbox.try_next_many(into, limit) {
-            0 if limit > 0 => Err(self.inbox.why_nothing()),
-            count => Ok(count),
-        }
+        self.inbox.try_recv_many(into, limit)
     }
 
     /// Waits for a message of this class; `None` when the class is closed and drained.

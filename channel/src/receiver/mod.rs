@@ -54,10 +54,7 @@ impl<T> Receiver<T> {
     /// closed or all senders were dropped, and all messages have been received.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        match self.inbox.try_next() {
-            Some(message) => Ok(message),
-            None => Err(self.inbox.why_nothing()),
-        }
+        self.inbox.try_recv()
     }
 
     /// Appends up to `limit` messages to `into`, and returns how many.
@@ -70,10 +67,7 @@ impl<T> Receiver<T> {
         into: &mut Vec<T>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        match self.inbox.try_next_many(into, limit) {
-            0 if limit > 0 => Err(self.inbox.why_nothing()),
-            count => Ok(count),
-        }
+        self.inbox.try_recv_many(into, limit)
     }
 
     /// Waits for a message. `None` if the channel is closed or all senders were dropped, and all

@@ -483,9 +483,31 @@ impl<T> Inbox<T> {
         !self.slots.has_claimed()
     }
 
+    /// As `try_next`, with the reason if there is none.
+    #[inline]
+    pub(crate) fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.try_next() {
+            Some(message) => Ok(message),
+            None => Err(self.why_nothing()),
+        }
+    }
+
+    /// As `try_next_many`, with the reason if there is none and `limit` is not zero.
+    #[inline]
+    pub(crate) fn try_recv_many(
+        &mut self,
+        into: &mut Vec<T>,
+        limit: usize,
+    ) -> Result<usize, TryRecvError> {
+        match self.try_next_many(into, limit) {
+            0 if limit > 0 => Err(self.why_nothing()),
+            count => Ok(count),
+        }
+    }
+
     /// Why `try_next` has found nothing.
     #[cold]
-    pub(crate) fn why_nothing(&mut self) -> TryRecvError {
+    fn why_nothing(&mut self) -> TryRecvError {
         if self.is_finished() {
             TryRecvError::Closed
         } else {
