@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use super::Mailbox;
 use super::mesh::Mesh;
-use super::peers::{Crossbeam, Crossfire, Flume, Kanal, Tachyonix, Tokio};
+use super::rivals::{Crossbeam, Crossfire, Flume, Kanal, Tachyonix, Tokio};
 
 /// Which mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::mailbox::peers::Flume;
+use sfu_demo::mailbox::rivals::Flume;
 use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::stats::DropReason;
 use sfu_demo::tools::relay::{self, Relay, RelayConfig};

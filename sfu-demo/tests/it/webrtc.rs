@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::mailbox::peers::Flume;
+use sfu_demo::mailbox::rivals::Flume;
 use sfu_demo::mailbox::{Mailbox, MailboxKind};
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::net::rtp;

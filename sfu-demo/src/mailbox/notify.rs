@@ -20,46 +20,46 @@ struct Shared {
 
 /// The sender's side; rings when the last one goes, so that the receiver sees the end.
 #[derive(Debug)]
-pub struct Ringer(Arc<Shared>);
+pub struct Notifier(Arc<Shared>);
 
 /// The receiver's side.
 #[derive(Debug)]
-pub struct Bell(Arc<Shared>);
+pub struct Notified(Arc<Shared>);
 
-/// Makes a doorbell with one ringer.
+/// Makes a doorbell with one notifier.
 #[must_use]
-pub fn bell() -> (Ringer, Bell) {
+pub fn notifier() -> (Notifier, Notified) {
     let shared = Arc::new(Shared::default());
     shared.senders.store(1, Ordering::Relaxed); // ORDERING: nobody else sees it yet.
-    (Ringer(Arc::clone(&shared)), Bell(shared))
+    (Notifier(Arc::clone(&shared)), Notified(shared))
 }
 
-impl Ringer {
+impl Notifier {
     /// Wakes the receiver, if it sleeps. To be called after the message is in the channel.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.0.waker.wake();
     }
 }
 
-impl Clone for Ringer {
+impl Clone for Notifier {
     fn clone(&self) -> Self {
-        // ORDERING: a clone is made from a living ringer, so the count cannot reach 0 meanwhile.
+        // ORDERING: a clone is made from a living notifier, so the count cannot reach 0 meanwhile.
         self.0.senders.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
     }
 }
 
-impl Drop for Ringer {
+impl Drop for Notifier {
     fn drop(&mut self) {
-        // ORDERING: pairs with the Acquire load in `Bell::wait`: what was sent before is seen.
+        // ORDERING: pairs with the Acquire load in `Notified::wait`: what was sent before is seen.
         if self.0.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.waker.wake();
         }
     }
 }
 
-impl Bell {
-    /// Waits until `take` finds a message; `None` when every ringer is gone and it finds none.
+impl Notified {
+    /// Waits until `take` finds a message; `None` when every notifier is gone and it finds none.
     ///
     /// # Cancel safety
     ///
@@ -70,7 +70,7 @@ impl Bell {
                 return Poll::Ready(Some(message));
             }
             self.0.waker.register(cx.waker());
-            // ORDERING: pairs with the release of the last ringer's drop. The count is read before
+            // ORDERING: pairs with the release of the last notifier's drop. The count is read before
             // the last look into the channel, so that no message is left behind.
             let gone = self.0.senders.load(Ordering::Acquire) == 0;
             match take() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bell::{Bell, Ringer, bell};
+use super::notify::{Notified, Notifier, notifier};
 use super::pair::{self, Channel, Nothing, PairReceiver, PairSender, Rx, Tx};
 use super::{Mailbox, Refused};
 
@@ -172,54 +172,54 @@ impl<T: Send + 'static> Rx<T> for flume::Receiver<T> {
 
 /// A sender with a doorbell.
 #[derive(Debug)]
-pub struct Ringing<S> {
-    // Dropped before the bell rings for the last time.
+pub struct NotifyingTx<S> {
+    // Dropped before the notified rings for the last time.
     sender: Arc<S>,
-    ringer: Ringer,
+    notifier: Notifier,
 }
 
 /// A receiver with a doorbell.
 #[derive(Debug)]
-pub struct Belled<R> {
+pub struct AwaitableRx<R> {
     receiver: R,
-    bell: Bell,
+    notified: Notified,
 }
 
-impl<S> Clone for Ringing<S> {
+impl<S> Clone for NotifyingTx<S> {
     fn clone(&self) -> Self {
         Self {
             sender: Arc::clone(&self.sender),
-            ringer: self.ringer.clone(),
+            notifier: self.notifier.clone(),
         }
     }
 }
 
-fn belled<S, R>((sender, receiver): (S, R)) -> (Ringing<S>, Belled<R>) {
-    let (ringer, bell) = bell();
+fn awaitable<S, R>((sender, receiver): (S, R)) -> (NotifyingTx<S>, AwaitableRx<R>) {
+    let (notifier, notified) = notifier();
     (
-        Ringing {
+        NotifyingTx {
             sender: Arc::new(sender),
-            ringer,
+            notifier,
         },
-        Belled { receiver, bell },
+        AwaitableRx { receiver, notified },
     )
 }
 
 impl Channel for Crossbeam {
-    type Tx<T: Send + 'static> = Ringing<crossbeam_channel::Sender<T>>;
-    type Rx<T: Send + 'static> = Belled<crossbeam_channel::Receiver<T>>;
+    type Tx<T: Send + 'static> = NotifyingTx<crossbeam_channel::Sender<T>>;
+    type Rx<T: Send + 'static> = AwaitableRx<crossbeam_channel::Receiver<T>>;
 
     fn channel<T: Send + 'static>(capacity: usize) -> (Self::Tx<T>, Self::Rx<T>) {
-        belled(crossbeam_channel::bounded(capacity))
+        awaitable(crossbeam_channel::bounded(capacity))
     }
 }
 
-impl<T: Send + 'static> Tx<T> for Ringing<crossbeam_channel::Sender<T>> {
+impl<T: Send + 'static> Tx<T> for NotifyingTx<crossbeam_channel::Sender<T>> {
     fn try_send(&mut self, message: T) -> Result<(), Refused<T>> {
         use crossbeam_channel::TrySendError;
         match self.sender.try_send(message) {
             Ok(()) => {
-                self.ringer.ring();
+                self.notifier.notify();
                 Ok(())
             }
             Err(TrySendError::Full(message)) => Err(Refused::Full(message)),
@@ -228,7 +228,7 @@ impl<T: Send + 'static> Tx<T> for Ringing<crossbeam_channel::Sender<T>> {
     }
 }
 
-fn take_crossbeam<T>(receiver: &crossbeam_channel::Receiver<T>) -> Result<T, Nothing> {
+fn try_recv_crossbeam<T>(receiver: &crossbeam_channel::Receiver<T>) -> Result<T, Nothing> {
     use crossbeam_channel::TryRecvError;
     receiver.try_recv().map_err(|error| match error {
         TryRecvError::Empty => Nothing::Empty,
@@ -236,13 +236,15 @@ fn take_crossbeam<T>(receiver: &crossbeam_channel::Receiver<T>) -> Result<T, Not
     })
 }
 
-impl<T: Send + 'static> Rx<T> for Belled<crossbeam_channel::Receiver<T>> {
+impl<T: Send + 'static> Rx<T> for AwaitableRx<crossbeam_channel::Receiver<T>> {
     fn try_recv(&mut self) -> Result<T, Nothing> {
-        take_crossbeam(&self.receiver)
+        try_recv_crossbeam(&self.receiver)
     }
 
     async fn recv(&mut self) -> Option<T> {
-        self.bell.wait(|| take_crossbeam(&self.receiver)).await
+        self.notified
+            .wait(|| try_recv_crossbeam(&self.receiver))
+            .await
     }
 
     fn depth(&self) -> usize {
@@ -251,15 +253,15 @@ impl<T: Send + 'static> Rx<T> for Belled<crossbeam_channel::Receiver<T>> {
 }
 
 impl Channel for Kanal {
-    type Tx<T: Send + 'static> = Ringing<kanal::Sender<T>>;
-    type Rx<T: Send + 'static> = Belled<kanal::Receiver<T>>;
+    type Tx<T: Send + 'static> = NotifyingTx<kanal::Sender<T>>;
+    type Rx<T: Send + 'static> = AwaitableRx<kanal::Receiver<T>>;
 
     fn channel<T: Send + 'static>(capacity: usize) -> (Self::Tx<T>, Self::Rx<T>) {
-        belled(kanal::bounded(capacity))
+        awaitable(kanal::bounded(capacity))
     }
 }
 
-impl<T: Send + 'static> Tx<T> for Ringing<kanal::Sender<T>> {
+impl<T: Send + 'static> Tx<T> for NotifyingTx<kanal::Sender<T>> {
     fn try_send(&mut self, message: T) -> Result<(), Refused<T>> {
         let mut message = Some(message);
         let sent = self.sender.try_send_option(&mut message);
@@ -267,14 +269,14 @@ impl<T: Send + 'static> Tx<T> for Ringing<kanal::Sender<T>> {
             (Err(_), Some(message)) => Err(Refused::Closed(message)),
             (_, Some(message)) => Err(Refused::Full(message)),
             (_, None) => {
-                self.ringer.ring();
+                self.notifier.notify();
                 Ok(())
             }
         }
     }
 }
 
-fn take_kanal<T>(receiver: &kanal::Receiver<T>) -> Result<T, Nothing> {
+fn try_recv_kanal<T>(receiver: &kanal::Receiver<T>) -> Result<T, Nothing> {
     match receiver.try_recv() {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err(Nothing::Empty),
@@ -282,13 +284,13 @@ fn take_kanal<T>(receiver: &kanal::Receiver<T>) -> Result<T, Nothing> {
     }
 }
 
-impl<T: Send + 'static> Rx<T> for Belled<kanal::Receiver<T>> {
+impl<T: Send + 'static> Rx<T> for AwaitableRx<kanal::Receiver<T>> {
     fn try_recv(&mut self) -> Result<T, Nothing> {
-        take_kanal(&self.receiver)
+        try_recv_kanal(&self.receiver)
     }
 
     async fn recv(&mut self) -> Option<T> {
-        self.bell.wait(|| take_kanal(&self.receiver)).await
+        self.notified.wait(|| try_recv_kanal(&self.receiver)).await
     }
 
     fn depth(&self) -> usize {
