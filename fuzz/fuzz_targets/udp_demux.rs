@@ -15,7 +15,7 @@ use sfu_demo::media::codec::{Codec, Name, PayloadTypes};
 use sfu_demo::net::classify::{PacketKind, classify};
 use sfu_demo::net::origin::Origin;
 use sfu_demo::session::{Role, Session, SessionEvent, crypto};
-use sfu_demo::session::build::{Setup, Who};
+use sfu_demo::session::build::{Setup, Identity};
 use sfu_demo::shard::demux::{Directory, Lookup};
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
@@ -79,7 +79,7 @@ impl World {
         let video = change.add_media(MediaKind::Video, Direction::SendRecv, None, None, None);
         change.add_channel("page".to_owned());
         let (offer, pending) = change.apply().unwrap();
-        let who = Who {
+        let identity = Identity {
             id: ParticipantId(1),
             room: "room".into(),
             name: "name".into(),
@@ -88,7 +88,7 @@ impl World {
         let setup = Setup { udp: vec![server()], tcp: vec![server()], estimate: true };
         let offer = offer.to_sdp_string();
         let (session, answer) =
-            Session::answer_to(&setup, who, &offer, Vec::new(), now).expect("a good offer");
+            Session::answer_to(&setup, identity, &offer, Vec::new(), now).expect("a good offer");
         let mut types = PayloadTypes::default();
         types.learn(&answer);
         let parsed = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();

@@ -7,7 +7,7 @@ use std::{sync::LazyLock, time::Instant};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use sfu_demo::ids::ParticipantId;
 use sfu_demo::session::{Role, Session};
-use sfu_demo::session::build::{MAX_SDP, Refusal, Setup, Who, check_offer};
+use sfu_demo::session::build::{MAX_SDP, Refusal, Setup, Identity, check_offer};
 use str0m::change::{SdpAnswer, SdpOffer};
 
 static SETUP: LazyLock<Setup> = LazyLock::new(|| Setup {
@@ -21,10 +21,10 @@ fn lines<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 fn answered(offer: &str, role: Role) {
-    let who = Who { id: ParticipantId(1), room: "room".into(), name: "name".into(), role };
+    let identity = Identity { id: ParticipantId(1), room: "room".into(), name: "name".into(), role };
     let now = Instant::now();
     let checked = check_offer(offer);
-    let (mut session, answer) = match Session::answer_to(&SETUP, who, offer, Vec::new(), now) {
+    let (mut session, answer) = match Session::answer_to(&SETUP, identity, offer, Vec::new(), now) {
         Ok(both) => both,
         Err(refusal) => {
             assert!(checked.is_ok_and(|()| refusal == Refusal::Malformed) || checked == Err(refusal));

@@ -13,7 +13,7 @@ use crate::ids::{ParticipantId, ShardId};
 use crate::messages::{AdmissionMessage, Control, Join, JoinError, Joined, Out};
 use crate::net::tcp::Arrived;
 use crate::session::Session;
-use crate::session::build::{Refusal, Setup, Who};
+use crate::session::build::{Identity, Refusal, Setup};
 
 /// How long an answered peer may take to come.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -154,7 +154,7 @@ impl Admission {
             return Err(JoinError::RoomFull);
         }
         let id = ParticipantId(self.next);
-        let who = Who {
+        let identity = Identity {
             id,
             room: Arc::clone(&join.room),
             name: join.name,
@@ -162,7 +162,7 @@ impl Admission {
         };
         let setup = &self.setup;
         let answered = catch_unwind(AssertUnwindSafe(|| {
-            Session::answer_to(setup, who, &join.offer, join.sources, now)
+            Session::answer_to(setup, identity, &join.offer, join.sources, now)
         }));
         let (session, answer) = answered
             .unwrap_or(Err(Refusal::Malformed))

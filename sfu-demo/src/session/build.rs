@@ -72,7 +72,7 @@ pub struct Setup {
 
 /// Who is to be in the session.
 #[derive(Debug, Clone)]
-pub struct Who {
+pub struct Identity {
     /// The participant.
     pub id: ParticipantId,
     /// The room.
@@ -153,7 +153,7 @@ impl Session {
     /// If the offer is refused.
     pub fn answer_to(
         setup: &Setup,
-        who: Who,
+        identity: Identity,
         offer: &str,
         sources: Vec<SourceOf>,
         now: Instant,
@@ -191,19 +191,19 @@ impl Session {
         let answer = answer.to_sdp_string();
         let mut types = PayloadTypes::default();
         types.learn(&answer);
-        let mut publications = Publications::new(who.id, Arc::clone(&who.name));
+        let mut publications = Publications::new(identity.id, Arc::clone(&identity.name));
         publications.hint(sources.into_iter().map(|of| (of.mid, of.source)));
         let session = Self {
-            id: who.id,
-            room: who.room,
-            name: who.name,
-            role: who.role,
+            id: identity.id,
+            room: identity.room,
+            name: identity.name,
+            role: identity.role,
             rtc,
             credentials,
             types,
             ssrcs: Ssrcs::default(),
             publications,
-            subscriptions: Subscriptions::new(who.id),
+            subscriptions: Subscriptions::new(identity.id),
             estimate: Estimate::default(),
             page: Page::new(now),
             liveness: Liveness::new(now),

@@ -16,12 +16,12 @@ pub enum Role {
 
 /// What became of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It was taken, if only to be thrown away for want of authenticity.
-    Yes,
-    /// It is not for the session.
-    No,
-    /// It is of one source more than a peer may have.
+pub enum Received {
+    /// The stack got it. Whether it was authentic is not known here.
+    Accepted,
+    /// It is not for this session.
+    Rejected,
+    /// Its source (SSRC) is one more than a peer may have at a time.
     TooManySources,
 }
 

@@ -34,7 +34,7 @@ mod ssrcs;
 mod subscriptions;
 
 pub use crypto::crypto;
-pub use event::{Role, SessionEvent, Taken};
+pub use event::{Received, Role, SessionEvent};
 use layers::Estimate;
 use liveness::{CONSENT, Liveness};
 pub use publications::MAX_PUBLISHED;
@@ -122,29 +122,29 @@ impl Session {
         origin: Origin,
         destination: SocketAddr,
         bytes: &[u8],
-    ) -> Taken {
+    ) -> Received {
         self.passes("receive");
         if classify(bytes) == Some(PacketKind::Rtp)
             && ssrcs::of(bytes).is_some_and(|ssrc| !self.ssrcs.admit(now, ssrc))
         {
-            return Taken::TooManySources;
+            return Received::TooManySources;
         }
         let protocol = match origin.transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
         };
         let Ok(receive) = Receive::new(protocol, origin.address, destination, bytes) else {
-            return Taken::No;
+            return Received::Rejected;
         };
         let input = Input::Receive(now, receive);
         if !self.rtc.accepts(&input) {
-            return Taken::No;
+            return Received::Rejected;
         }
         if let Err(error) = self.rtc.handle_input(input) {
             tracing::debug!(participant = self.id.0, %error, "input refused");
             self.close_for("protocol error");
         }
-        Taken::Yes
+        Received::Accepted
     }
 
     /// Notes that the peer has just proved that it is there.

@@ -11,7 +11,7 @@ use super::*;
 use crate::ids::TrackId;
 use crate::media::codec::{Codec, Name};
 use crate::media::{Source, TrackInfo};
-use crate::session::build::{Setup, Who};
+use crate::session::build::{Identity, Setup};
 use crate::session::signal::FromPage;
 use crate::tools::client::Client;
 
@@ -26,13 +26,13 @@ fn answer_to(offer: &str, role: Role, udp: SocketAddr, now: Instant) -> (Session
         tcp: Vec::new(),
         estimate: true,
     };
-    let who = Who {
+    let identity = Identity {
         id: ParticipantId(9),
         room: "room".into(),
         name: "name".into(),
         role,
     };
-    Session::answer_to(&setup, who, offer, Vec::new(), now).unwrap()
+    Session::answer_to(&setup, identity, offer, Vec::new(), now).unwrap()
 }
 
 /// A video of another participant.

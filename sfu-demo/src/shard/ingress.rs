@@ -13,7 +13,7 @@ use crate::messages::{AdmissionMessage, Media};
 use crate::net::origin::Origin;
 use crate::net::tcp::{Arrived, Connection};
 use crate::net::udp::RecvBatch;
-use crate::session::Taken;
+use crate::session::Received;
 use crate::stats::DropReason;
 
 impl<M: Mailbox> Shard<M> {
@@ -109,9 +109,9 @@ impl<M: Mailbox> Shard<M> {
             session.receive(now, origin, destination, bytes)
         });
         match taken {
-            Some(Taken::Yes) => self.pump(now, key, false),
-            Some(Taken::No) => self.meter.counters.drops.add(DropReason::Malformed, 1),
-            Some(Taken::TooManySources) => self.meter.counters.drops.add(DropReason::Sources, 1),
+            Some(Received::Accepted) => self.pump(now, key, false),
+            Some(Received::Rejected) => self.meter.counters.drops.add(DropReason::Malformed, 1),
+            Some(Received::TooManySources) => self.meter.counters.drops.add(DropReason::Sources, 1),
             None => {}
         }
     }

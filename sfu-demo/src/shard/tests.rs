@@ -15,7 +15,7 @@ use crate::media::codec::{Codec, Name};
 use crate::messages::ShardSender;
 use crate::net::udp::Bind;
 use crate::session::Role;
-use crate::session::build::{Setup, Who};
+use crate::session::build::{Identity, Setup};
 use crate::stats::RoomStats;
 use crate::tools::client::Client;
 
@@ -80,7 +80,7 @@ impl Rig {
         } else {
             Role::Subscribe
         };
-        let who = Who {
+        let identity = Identity {
             id,
             room: "room".into(),
             name: "name".into(),
@@ -88,7 +88,7 @@ impl Rig {
         };
         let now = self.shard.now();
         let (session, answer) =
-            Session::answer_to(&self.setup, who, &offer, Vec::new(), now).unwrap();
+            Session::answer_to(&self.setup, identity, &offer, Vec::new(), now).unwrap();
         client.accept(&answer).unwrap();
         self.control
             .try_send_high(Control::Adopt(Box::new(session)))

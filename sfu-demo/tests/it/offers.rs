@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sfu_demo::ids::ParticipantId;
-use sfu_demo::session::build::{Refusal, Setup, Who, check_offer};
+use sfu_demo::session::build::{Identity, Refusal, Setup, check_offer};
 use sfu_demo::session::{Role, Session};
 
 /// Offers of real browsers and stacks; the first byte says what the participant does.
@@ -21,13 +21,14 @@ fn answer(offer: &str) -> Result<String, Refusal> {
         tcp: Vec::new(),
         estimate: true,
     };
-    let who = Who {
+    let identity = Identity {
         id: ParticipantId(1),
         room: "room".into(),
         name: "name".into(),
         role: Role::Page,
     };
-    Session::answer_to(&setup, who, offer, Vec::new(), Instant::now()).map(|(_, answer)| answer)
+    Session::answer_to(&setup, identity, offer, Vec::new(), Instant::now())
+        .map(|(_, answer)| answer)
 }
 
 fn sections(sdp: &str) -> Vec<&str> {
