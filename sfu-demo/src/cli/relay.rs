@@ -64,7 +64,7 @@ impl OnMailbox for RunRelay {
             let mut stop = Stop::new()?;
             let relay = relay::start::<M>(options).await?;
             println!("RTP to {} goes to {subscribers} subscribers.", relay.listen);
-            stop.asked().await?;
+            stop.received().await?;
             relay.stop()
         })?;
         println!("{}", serde_json::to_string_pretty(&stats)?);

@@ -36,7 +36,7 @@ impl OnMailbox for Serve {
             let url = format!("http://{}/", server.http);
             println!("Open {url} in two browser tabs.");
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");
-            stop.asked().await?;
+            stop.received().await?;
             if !drain.is_zero() {
                 tracing::info!(
                     seconds = drain.as_secs(),
@@ -46,7 +46,7 @@ impl OnMailbox for Serve {
                     outcome = tokio::time::timeout(drain, server.drain()) => {
                         tracing::info!(all_left = outcome.is_ok(), "drained");
                     }
-                    asked = stop.asked() => asked?,
+                    asked = stop.received() => asked?,
                 }
             }
             tracing::info!("stopping: everybody is told goodbye");

@@ -21,7 +21,7 @@ impl Stop {
     }
 
     /// Waits for the next.
-    pub(super) async fn asked(&mut self) -> std::io::Result<()> {
+    pub(super) async fn received(&mut self) -> std::io::Result<()> {
         #[cfg(unix)]
         {
             tokio::select! {

@@ -98,7 +98,7 @@ impl Admission {
         });
         for ufrag in late {
             self.next_shard = (self.next_shard + 1) % self.shards;
-            self.settle(&ufrag, self.next_shard, out);
+            self.hand_over(&ufrag, self.next_shard, out);
         }
     }
 
@@ -207,11 +207,11 @@ impl Admission {
                 return;
             }
         }
-        self.settle(ufrag, shard, out);
+        self.hand_over(ufrag, shard, out);
     }
 
     /// Sends a guest and its connections to a shard.
-    fn settle(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<Out>) {
+    fn hand_over(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };

@@ -209,7 +209,7 @@ impl Rooms {
         };
         if speaker != room.speaker {
             room.speaker = speaker;
-            tell_all(
+            broadcast(
                 room,
                 &json!({"type": "speaker", "id": speaker}).to_string(),
                 out,
@@ -231,7 +231,7 @@ impl Rooms {
             return;
         }
         let said = json!({"type": "chat", "from": member.id, "name": member.name, "text": text});
-        tell_all(room, &said.to_string(), out);
+        broadcast(room, &said.to_string(), out);
     }
 
     fn find(&mut self, participant: ParticipantId) -> Option<(&mut Room, usize)> {
@@ -271,10 +271,10 @@ fn roster(room: &Room, out: &mut Vec<Out>) {
         .filter(|member| member.role == Role::Subscribe)
         .count();
     let text = json!({"type": "roster", "participants": participants, "watching": watching});
-    tell_all(room, &text.to_string(), out);
+    broadcast(room, &text.to_string(), out);
 }
 
-fn tell_all(room: &Room, text: &str, out: &mut Vec<Out>) {
+fn broadcast(room: &Room, text: &str, out: &mut Vec<Out>) {
     let text: Arc<str> = text.into();
     for member in room
         .members

@@ -71,7 +71,7 @@ impl<M: Mailbox> App<M> {
     }
 
     /// Lets nobody join any more; the health check says so.
-    pub async fn refuse(&self) {
+    pub async fn drain(&self) {
         // ORDERING: a flag for the health check alone; admission is told by its mailbox.
         self.draining.store(true, Ordering::Relaxed);
         let mut admission = self.lock().admission.clone();
@@ -79,7 +79,7 @@ impl<M: Mailbox> App<M> {
     }
 
     /// Tells the shards to say goodbye to everybody, and to end then.
-    pub async fn goodbye(&self) {
+    pub async fn close_sessions(&self) {
         let mut shards = self.lock().shards.clone();
         for shard in &mut shards {
             send_high(shard, Control::Drain).await;
@@ -88,7 +88,7 @@ impl<M: Mailbox> App<M> {
 
     /// Whether it is about to stop.
     pub(super) fn is_draining(&self) -> bool {
-        // ORDERING: a flag alone, see `refuse`.
+        // ORDERING: a flag alone, see `drain`.
         self.draining.load(Ordering::Relaxed)
     }
 
@@ -98,15 +98,15 @@ impl<M: Mailbox> App<M> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell_admission(&self, message: AdmissionMessage) -> bool {
+    fn send_to_admission(&self, message: AdmissionMessage) -> bool {
         let mut mailboxes = self.lock();
         mailboxes.admission.try_send_high(message).is_ok()
     }
 
-    pub(super) fn allow(&self, address: SocketAddr) -> Result<(), Error> {
+    pub(super) fn check_rate(&self, address: SocketAddr) -> Result<(), Error> {
         let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
         joins
-            .ask(Instant::now(), address.ip())
+            .try_acquire(Instant::now(), address.ip())
             .map_err(Error::TooOften)
     }
 
@@ -118,7 +118,11 @@ impl<M: Mailbox> App<M> {
     }
 
     /// The figures are for those on this machine, and for bearers of an operator's token.
-    pub(super) fn operator(&self, address: SocketAddr, token: Option<&str>) -> Result<(), Error> {
+    pub(super) fn require_operator(
+        &self,
+        address: SocketAddr,
+        token: Option<&str>,
+    ) -> Result<(), Error> {
         if address.ip().to_canonical().is_loopback() {
             return Ok(());
         }
@@ -133,7 +137,7 @@ impl<M: Mailbox> App<M> {
 
     pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
         let (reply, answer) = oneshot::channel();
-        if !self.tell_admission(AdmissionMessage::Join(Box::new(join), reply)) {
+        if !self.send_to_admission(AdmissionMessage::Join(Box::new(join), reply)) {
             return Err(Error::Busy);
         }
         match tokio::time::timeout(ANSWER, answer).await {
@@ -144,7 +148,7 @@ impl<M: Mailbox> App<M> {
 
     pub(super) async fn leave(&self, resource: String) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        if !self.tell_admission(AdmissionMessage::Leave { resource, reply }) {
+        if !self.send_to_admission(AdmissionMessage::Leave { resource, reply }) {
             return Err(Error::Busy);
         }
         match tokio::time::timeout(ANSWER, answer).await {

@@ -31,7 +31,7 @@ impl RateLimit {
     /// # Errors
     ///
     /// How long it has to wait.
-    pub fn ask(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
+    pub fn try_acquire(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
         if self.buckets.len() >= MAX_ADDRESSES {
             let full = Duration::from_secs_f64(self.burst / self.per_second);
             self.buckets
@@ -73,20 +73,37 @@ mod tests {
         let mut limit = RateLimit::new(5, 2.0);
         let now = Instant::now();
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let allowed = (0..100).filter(|_| limit.ask(now, a).is_ok()).count();
+        let allowed = (0..100)
+            .filter(|_| limit.try_acquire(now, a).is_ok())
+            .count();
         assert_eq!(allowed, 5);
-        assert_eq!(limit.ask(now, b), Ok(()));
-        assert_eq!(limit.ask(now, a), Err(Duration::from_millis(500)));
-        assert_eq!(limit.ask(now + Duration::from_millis(501), a), Ok(()));
+        assert_eq!(limit.try_acquire(now, b), Ok(()));
+        assert_eq!(limit.try_acquire(now, a), Err(Duration::from_millis(500)));
+        assert_eq!(
+            limit.try_acquire(now + Duration::from_millis(501), a),
+            Ok(())
+        );
     }
 
     #[test]
     fn addresses_of_one_network_share_a_bucket() {
         let mut limit = RateLimit::new(1, 1.0);
         let now = Instant::now();
-        assert!(limit.ask(now, "2001:db8::1".parse().unwrap()).is_ok());
-        assert!(limit.ask(now, "2001:db8::ffff:2".parse().unwrap()).is_err());
-        assert!(limit.ask(now, "2001:db8:0:1::1".parse().unwrap()).is_ok());
+        assert!(
+            limit
+                .try_acquire(now, "2001:db8::1".parse().unwrap())
+                .is_ok()
+        );
+        assert!(
+            limit
+                .try_acquire(now, "2001:db8::ffff:2".parse().unwrap())
+                .is_err()
+        );
+        assert!(
+            limit
+                .try_acquire(now, "2001:db8:0:1::1".parse().unwrap())
+                .is_ok()
+        );
     }
 
     #[test]
@@ -94,12 +111,12 @@ mod tests {
         let mut limit = RateLimit::new(1, 1.0);
         let now = Instant::now();
         for n in 0..2 * MAX_ADDRESSES as u32 {
-            let _ = limit.ask(now, IpAddr::from(n.to_be_bytes()));
+            let _ = limit.try_acquire(now, IpAddr::from(n.to_be_bytes()));
         }
         assert_eq!(limit.buckets.len(), MAX_ADDRESSES);
         assert!(
             limit
-                .ask(now + Duration::from_secs(2), IpAddr::from([255; 4]))
+                .try_acquire(now + Duration::from_secs(2), IpAddr::from([255; 4]))
                 .is_ok()
         );
         assert_eq!(limit.buckets.len(), 1);

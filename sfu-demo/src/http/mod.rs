@@ -35,7 +35,7 @@ use error::Error;
 use metrics::prometheus;
 use page::{icon, page, panel, script, style};
 use request::{TokenQuery, bearer, display_name, room_name};
-use whip::{gone, no_trickle, offers, whep, whip};
+use whip::{end, no_trickle, offers, whep, whip};
 
 /// The routes.
 pub fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
@@ -50,16 +50,16 @@ pub fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
         .route("/metrics", get(metrics::<M>))
         .route("/api/stats", get(stats::<M>))
         .route("/api/rooms/{room}/join", post(join::<M>))
-        .route("/api/leave/{resource}", post(left::<M>))
+        .route("/api/leave/{resource}", post(leave::<M>))
         .route("/whip/{room}", post(whip::<M>).options(offers))
         .route(
             "/whip/{room}/{resource}",
-            delete(gone::<M>).patch(no_trickle),
+            delete(end::<M>).patch(no_trickle),
         )
         .route("/whep/{room}", post(whep::<M>).options(offers))
         .route(
             "/whep/{room}/{resource}",
-            delete(gone::<M>).patch(no_trickle),
+            delete(end::<M>).patch(no_trickle),
         )
         .layer(DefaultBodyLimit::max(2 * MAX_SDP))
         .with_state(app)
@@ -88,7 +88,7 @@ async fn join<M: Mailbox>(
     Path(room): Path<String>,
     Json(body): Json<JoinBody>,
 ) -> Result<Response, Error> {
-    app.allow(from)?;
+    app.check_rate(from)?;
     let room = room_name(&room)?;
     app.admit(body.token.as_deref(), &room, Role::Page)?;
     let join = Join {
@@ -106,7 +106,7 @@ async fn join<M: Mailbox>(
 }
 
 /// What a page says when its tab closes, too late for the data channel.
-async fn left<M: Mailbox>(
+async fn leave<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path(resource): Path<String>,
 ) -> Result<StatusCode, Error> {
@@ -120,7 +120,7 @@ async fn stats<M: Mailbox>(
     Query(query): Query<TokenQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Stats>, Error> {
-    app.operator(from, bearer(&headers, &query))?;
+    app.require_operator(from, bearer(&headers, &query))?;
     Ok(Json(app.observe().await))
 }
 
@@ -130,7 +130,7 @@ async fn metrics<M: Mailbox>(
     Query(query): Query<TokenQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    app.operator(from, bearer(&headers, &query))?;
+    app.require_operator(from, bearer(&headers, &query))?;
     let text = prometheus(&app.observe().await);
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

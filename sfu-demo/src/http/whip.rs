@@ -56,7 +56,7 @@ async fn offer<M: Mailbox>(
     body: &[u8],
     role: Role,
 ) -> Result<Response, Error> {
-    app.allow(from)?;
+    app.check_rate(from)?;
     let room = room_name(room)?;
     app.admit(bearer(headers, query), &room, role)?;
     let kind = headers
@@ -107,7 +107,7 @@ pub(super) async fn no_trickle() -> Response {
         .into_response()
 }
 
-pub(super) async fn gone<M: Mailbox>(
+pub(super) async fn end<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path((_, resource)): Path<(String, String)>,
 ) -> Result<StatusCode, Error> {

@@ -24,7 +24,7 @@ pub(super) async fn serve<M: Mailbox>(
     let Ok(local) = listener.local_addr() else {
         return;
     };
-    let mut greetings = JoinSet::new();
+    let mut handshakes = JoinSet::new();
     loop {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -35,14 +35,14 @@ pub(super) async fn serve<M: Mailbox>(
                 continue;
             }
         };
-        while greetings.try_join_next().is_some() {}
+        while handshakes.try_join_next().is_some() {}
         let Some(permit) = gate.enter(remote.ip()) else {
             continue;
         };
         let (gate, mut admission) = (Arc::clone(&gate), admission.clone());
-        greetings.spawn(async move {
-            let greeting = greet(stream, remote, local, permit);
-            match tokio::time::timeout(gate.first_frame(), greeting).await {
+        handshakes.spawn(async move {
+            let first_frame = read_first_frame(stream, remote, local, permit);
+            match tokio::time::timeout(gate.first_frame(), first_frame).await {
                 Ok(Ok((ufrag, connection))) => {
                     let connection = Box::new(connection);
                     // Whoever floods admission loses the connection; a peer tries again.
@@ -56,7 +56,7 @@ pub(super) async fn serve<M: Mailbox>(
 }
 
 /// Reads until the first frame is whole, and says whom it names.
-async fn greet(
+async fn read_first_frame(
     mut stream: TcpStream,
     remote: SocketAddr,
     local: SocketAddr,

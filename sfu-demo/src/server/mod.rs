@@ -148,10 +148,10 @@ async fn wind_down<M: Mailbox>(
     mut phases: watch::Receiver<Phase>,
 ) {
     let _ = phases.wait_for(|phase| *phase >= Phase::Refusing).await;
-    app.refuse().await;
+    app.drain().await;
     let _ = phases.wait_for(|phase| *phase >= Phase::Leaving).await;
     drop(accepting);
-    app.goodbye().await;
+    app.close_sessions().await;
 }
 
 impl std::fmt::Debug for Server {

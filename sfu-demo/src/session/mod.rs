@@ -103,7 +103,7 @@ impl Session {
     }
 
     /// A place where the code of a session may turn out to be wrong.
-    fn passes(&self, _place: &'static str) {
+    fn fault_point(&self, _place: &'static str) {
         #[cfg(test)]
         assert_ne!(self.fault, Some(_place), "a fault in one peer's code");
     }
@@ -123,7 +123,7 @@ impl Session {
         destination: SocketAddr,
         bytes: &[u8],
     ) -> Received {
-        self.passes("receive");
+        self.fault_point("receive");
         if classify(bytes) == Some(PacketKind::Rtp)
             && ssrcs::of(bytes).is_some_and(|ssrc| !self.ssrcs.admit(now, ssrc))
         {
@@ -154,7 +154,7 @@ impl Session {
 
     /// Drives time.
     pub fn tick(&mut self, now: Instant) {
-        self.passes("tick");
+        self.fault_point("tick");
         if self.liveness.is_silent(now) {
             self.close_for("gone silent");
         }
@@ -175,7 +175,7 @@ impl Session {
         mut send: impl FnMut(Transmit),
         events: &mut Vec<SessionEvent>,
     ) {
-        self.passes("poll");
+        self.fault_point("poll");
         self.negotiate();
         let (mut clock, mut sent) = (now, false);
         loop {
@@ -216,7 +216,7 @@ impl Session {
     /// Sends a packet of a track to which this peer is subscribed, if its layer is the chosen one.
     /// It leaves with the next [`Session::poll`].
     pub fn deliver(&mut self, now: Instant, packet: &MediaPacket) -> bool {
-        self.passes("deliver");
+        self.fault_point("deliver");
         if self.subscriptions.record(packet) {
             self.choose_layers(packet.arrived);
         }
@@ -224,7 +224,7 @@ impl Session {
         if let Some(layer) = switched
             && packet.codec.name != codec::Name::Opus
         {
-            self.tell(&ToPage::Layer {
+            self.send_to_page(&ToPage::Layer {
                 track: packet.track.to_string(),
                 layer: layer.0,
             });
@@ -319,7 +319,7 @@ impl Session {
                 let events = &mut self.events;
                 let learnt = self.publications.receive(now, packet, rtc, types, events);
                 if let Some(ssrc) = learnt {
-                    self.ssrcs.heard(*ssrc);
+                    self.ssrcs.confirm(*ssrc);
                 }
             }
             Event::MediaAdded(media) if media.direction.is_receiving() => {
@@ -349,7 +349,7 @@ impl Session {
                 let changed = self.estimate.record(rate);
                 self.choose_layers(now);
                 if changed {
-                    self.tell(&ToPage::Bandwidth { estimate: rate });
+                    self.send_to_page(&ToPage::Bandwidth { estimate: rate });
                 }
             }
             Event::ChannelOpen(id, _) if self.page.channel.is_none() => {
@@ -360,14 +360,14 @@ impl Session {
             Event::ChannelData(data)
                 if Some(data.id) == self.page.channel && data.data.len() <= MAX_MESSAGE =>
             {
-                self.said(now, &data.data);
+                self.page_message(now, &data.data);
             }
             Event::Closed => self.close_for("left"),
             _ => {}
         }
     }
 
-    fn said(&mut self, now: Instant, text: &[u8]) {
+    fn page_message(&mut self, now: Instant, text: &[u8]) {
         let message = match serde_json::from_slice(text) {
             Ok(message) => message,
             Err(error) => {
@@ -414,7 +414,7 @@ impl Session {
             .choose_layers(now, &self.estimate, &mut self.events);
     }
 
-    fn tell(&mut self, message: &ToPage<'_>) {
+    fn send_to_page(&mut self, message: &ToPage<'_>) {
         let text = serde_json::to_string(message).expect("plain data");
         self.send_text(&text);
     }

@@ -14,7 +14,7 @@ use crate::media::TrackInfo;
 impl Session {
     /// Offers the peer a track of another participant. `owner` is the shard of its publisher.
     pub fn add_track(&mut self, info: TrackInfo, owner: ShardId) {
-        self.passes("add_track");
+        self.fault_point("add_track");
         let wanted = self.role != Role::Publish && info.participant != self.id;
         if wanted && self.subscriptions.add(info, owner) {
             self.assign();
@@ -49,7 +49,7 @@ impl Session {
         self.subscriptions.withdrawn();
         let sdp = answer.to_sdp_string();
         self.types.learn(&sdp);
-        self.tell(&ToPage::Answer { sdp });
+        self.send_to_page(&ToPage::Answer { sdp });
     }
 
     /// The page answers the last offer.

@@ -12,7 +12,7 @@ pub(super) const MAX_SSRCS: usize = 64;
 /// How long a source counts after its last packet, if a track has been heard from it.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// How long any other does: what is sent again, or is not the peer's at all.
-pub(super) const UNHEARD: Duration = Duration::from_secs(1);
+pub(super) const UNCONFIRMED: Duration = Duration::from_secs(1);
 
 /// The sources that a peer has sent from lately.
 #[derive(Debug, Default)]
@@ -22,12 +22,12 @@ pub(super) struct Ssrcs(Vec<Source>);
 struct Source {
     ssrc: u32,
     last: Instant,
-    heard: bool,
+    confirmed: bool,
 }
 
 impl Source {
     fn counts(&self, now: Instant) -> bool {
-        let idle = if self.heard { IDLE } else { UNHEARD };
+        let idle = if self.confirmed { IDLE } else { UNCONFIRMED };
         now.saturating_duration_since(self.last) < idle
     }
 }
@@ -47,16 +47,16 @@ impl Ssrcs {
             self.0.push(Source {
                 ssrc,
                 last: now,
-                heard: false,
+                confirmed: false,
             });
         }
         room
     }
 
     /// Notes that an authentic packet of a track has come from a source.
-    pub(super) fn heard(&mut self, ssrc: u32) {
+    pub(super) fn confirm(&mut self, ssrc: u32) {
         if let Some(source) = self.0.iter_mut().find(|source| source.ssrc == ssrc) {
-            source.heard = true;
+            source.confirmed = true;
         }
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         let most = MAX_SSRCS as u32;
         for ssrc in 0..most {
             assert!(ssrcs.admit(start, ssrc));
-            ssrcs.heard(ssrc);
+            ssrcs.confirm(ssrc);
         }
         assert!((most..1_000_000).all(|ssrc| !ssrcs.admit(start, ssrc)));
         assert_eq!(ssrcs.0.len(), MAX_SSRCS);
@@ -96,12 +96,12 @@ mod tests {
         let start = Instant::now();
         let mut ssrcs = Ssrcs::default();
         assert!(ssrcs.admit(start, 7));
-        ssrcs.heard(7);
+        ssrcs.confirm(7);
         let junk = 100..100 + MAX_SSRCS as u32;
         assert!(!junk.clone().all(|ssrc| ssrcs.admit(start, ssrc)));
         assert!(ssrcs.admit(start, 7), "it goes on");
         assert!(!ssrcs.admit(start, 8));
-        assert!(ssrcs.admit(start + UNHEARD, 8));
+        assert!(ssrcs.admit(start + UNCONFIRMED, 8));
         assert_eq!(ssrcs.0.len(), 2);
     }
 

@@ -145,7 +145,7 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
     let heard = |session: &mut Session, now, times| {
         session.events.clear();
         for _ in 0..times {
-            session.said(now, mute);
+            session.page_message(now, mute);
         }
         session.events.len()
     };
@@ -153,7 +153,7 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
     assert_eq!(heard(&mut session, now, 1000), 0);
     let later = now + Duration::from_secs(1);
     assert_eq!(heard(&mut session, later, 1000), 10);
-    session.said(later, br#"{"type":"leave"}"#);
+    session.page_message(later, br#"{"type":"leave"}"#);
     let left = |event: &SessionEvent| matches!(event, SessionEvent::Closed("left"));
     assert!(session.events.iter().any(left), "it may always go");
 }

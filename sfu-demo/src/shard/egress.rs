@@ -19,16 +19,16 @@ use crate::session::SessionEvent;
 impl<M: Mailbox> Shard<M> {
     /// Lets every session that has been touched say and send what it has, until all is quiet; then
     /// hands the datagrams to the sockets.
-    pub(super) fn settle(&mut self) -> io::Result<()> {
+    pub(super) fn poll_marked(&mut self) -> io::Result<()> {
         let now = self.now();
         while let Some(key) = self.peers.next_marked() {
-            self.pump(now, key, true);
+            self.poll_session(now, key, true);
         }
         self.flush()
     }
 
     /// Lets one session say and send what it has; before that, drives its time if `tick`.
-    pub(super) fn pump(&mut self, now: Instant, key: PeerKey, tick: bool) {
+    pub(super) fn poll_session(&mut self, now: Instant, key: PeerKey, tick: bool) {
         let Some(session) = self.peers.session(key) else {
             return;
         };

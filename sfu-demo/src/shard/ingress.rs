@@ -109,7 +109,7 @@ impl<M: Mailbox> Shard<M> {
             session.receive(now, origin, destination, bytes)
         });
         match taken {
-            Some(Received::Accepted) => self.pump(now, key, false),
+            Some(Received::Accepted) => self.poll_session(now, key, false),
             Some(Received::Rejected) => self.meter.counters.drops.add(DropReason::Malformed, 1),
             Some(Received::TooManySources) => self.meter.counters.drops.add(DropReason::Sources, 1),
             None => {}
@@ -122,13 +122,13 @@ impl<M: Mailbox> Shard<M> {
             return;
         };
         let remote = connection.remote();
-        self.hang_up(now, remote);
+        self.disconnect(now, remote);
         let at = self.streams.insert(connection);
         self.frames(now, at);
         let signed = self.directory.knows(Origin::tcp(remote));
         self.streams.count_first_frame(signed);
         if !signed {
-            self.hang_up(now, remote);
+            self.disconnect(now, remote);
         }
     }
 
@@ -137,7 +137,7 @@ impl<M: Mailbox> Shard<M> {
         for at in self.streams.slots() {
             match self.streams.read(at) {
                 Some(Ok(())) => self.frames(now, at),
-                Some(Err(remote)) => self.hang_up(now, remote),
+                Some(Err(remote)) => self.disconnect(now, remote),
                 None => {}
             }
         }
@@ -145,12 +145,12 @@ impl<M: Mailbox> Shard<M> {
 
     /// Handles each whole frame that has been read from a connection as a datagram.
     fn frames(&mut self, now: Instant, at: usize) {
-        let mut frame = self.streams.take_frame();
+        let mut frame = self.streams.take_frame_buffer();
         while let Some(next) = self.streams.next_frame(at, &mut frame) {
             let Addresses { remote, local } = match next {
                 Ok(addresses) => addresses,
                 Err(remote) => {
-                    self.hang_up(now, remote);
+                    self.disconnect(now, remote);
                     break;
                 }
             };
@@ -159,11 +159,11 @@ impl<M: Mailbox> Shard<M> {
             // The connection was brought to the shard of the peer that it names: its frames go to no other.
             self.datagram(now, Origin::tcp(remote), local, &frame, true);
         }
-        self.streams.give_back_frame(frame);
+        self.streams.return_frame_buffer(frame);
     }
 
     /// Ends a connection, whose address is nobody's from then on.
-    pub(super) fn hang_up(&mut self, now: Instant, remote: SocketAddr) {
+    pub(super) fn disconnect(&mut self, now: Instant, remote: SocketAddr) {
         self.streams.close(now, remote);
         self.directory.unlearn(Origin::tcp(remote));
     }

@@ -136,7 +136,7 @@ impl<M: Mailbox> Shard<M> {
         received?;
         self.receive_streams(self.now());
         self.peers.mark_due(self.now());
-        self.settle()?;
+        self.poll_marked()?;
         Ok(!self.draining || !self.peers.is_empty())
     }
 

@@ -147,11 +147,11 @@ impl Streams {
     }
 
     /// The buffer for a frame, to be given back.
-    pub(super) fn take_frame(&mut self) -> Vec<u8> {
+    pub(super) fn take_frame_buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.frame)
     }
 
-    pub(super) fn give_back_frame(&mut self, frame: Vec<u8>) {
+    pub(super) fn return_frame_buffer(&mut self, frame: Vec<u8>) {
         self.frame = frame;
     }
 

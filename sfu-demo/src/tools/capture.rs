@@ -77,7 +77,7 @@ fn read_from(source: impl std::io::Read + Send + 'static) -> Result<Vec<Recorded
                             u64::from(packet.ts_usec) * if nanoseconds { 1 } else { 1000 },
                         );
                         let at = Duration::from_secs(packet.ts_sec.into()) + fraction;
-                        take(links[0].0, packet.data, at, &mut packets)?;
+                        push_rtp(links[0].0, packet.data, at, &mut packets)?;
                     }
                     PcapBlockOwned::NG(pcap_parser::Block::SectionHeader(_)) => links.clear(),
                     PcapBlockOwned::NG(pcap_parser::Block::InterfaceDescription(interface)) => {
@@ -98,7 +98,7 @@ fn read_from(source: impl std::io::Read + Send + 'static) -> Result<Vec<Recorded
                             10u64.saturating_pow(u32::from(resolution.min(9))),
                         );
                         let at = Duration::try_from_secs_f64(unit).unwrap_or_default();
-                        take(link, packet.data, at, &mut packets)?;
+                        push_rtp(link, packet.data, at, &mut packets)?;
                     }
                     PcapBlockOwned::NG(_) => {}
                 }
@@ -124,7 +124,7 @@ fn read_from(source: impl std::io::Read + Send + 'static) -> Result<Vec<Recorded
     Ok(packets)
 }
 
-fn take(
+fn push_rtp(
     link: Linktype,
     frame: &[u8],
     at: Duration,

@@ -99,7 +99,7 @@ impl Loopback {
 
 /// Lets every publisher say [`TICK`] on its first track until every player has heard something. Says
 /// what number the next packet on that track has.
-pub(crate) fn gather(
+pub(crate) fn connect_all(
     publishers: &mut [Client],
     players: &mut [Client],
     batch: &mut RecvBatch,

@@ -121,7 +121,7 @@ impl Run {
     }
 
     /// What those who forward do not know of: full buffers of the sender's and receivers' sockets.
-    pub(super) fn account(&mut self) {
+    pub(super) fn count_unseen(&mut self) {
         let known: u64 = self.drops.iter().map(|drop| drop.1).sum();
         let missing = self.offered.saturating_sub(self.delivered + known);
         self.drop("not_seen", missing);

@@ -35,7 +35,7 @@ impl OnMailbox for Once {
             Transport::Udp => udp::run::<M>(self.0),
             Transport::Webrtc => webrtc::run::<M>(self.0),
         }?;
-        run.account();
+        run.count_unseen();
         Ok(run)
     }
 }
@@ -65,7 +65,7 @@ pub fn compare(
         if load.transport == Transport::Udp {
             progress(&format!("bare loop, round {} of {rounds}", round + 1));
             let mut run = udp::bare(load)?;
-            run.account();
+            run.count_unseen();
             bare.push(run);
         }
     }
@@ -285,7 +285,7 @@ mod tests {
         let mut run = Run::new();
         (run.offered, run.delivered) = (100, 80);
         run.drop("lane_full", 5);
-        run.account();
+        run.count_unseen();
         assert_eq!(run.drops, [("lane_full", 5), ("not_seen", 15)]);
     }
 }

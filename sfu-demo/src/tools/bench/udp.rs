@@ -19,7 +19,7 @@ use crate::tools::relay;
 
 const HEADER: usize = 12;
 
-fn nowhere() -> SocketAddr {
+fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
@@ -33,7 +33,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let mut relays = Vec::new();
     for sinks in sinks.chunks(load.subscribers.max(1)) {
         let options = relay::RelayConfig {
-            listen: nowhere(),
+            listen: any_port(),
             to: sinks
                 .iter()
                 .map(UdpSocket::local_addr)
@@ -72,7 +72,7 @@ pub(super) fn bare(load: Load) -> io::Result<Run> {
             .iter()
             .map(UdpSocket::local_addr)
             .collect::<io::Result<_>>()?;
-        let ingress = Bind::new(nowhere()).open()?;
+        let ingress = Bind::new(any_port()).open()?;
         ingress.set_nonblocking(false)?;
         ingress.set_read_timeout(Some(Duration::from_millis(50)))?;
         targets.push(ingress.local_addr()?);
@@ -93,7 +93,7 @@ pub(super) fn bare(load: Load) -> io::Result<Run> {
 }
 
 fn bare_loop(ingress: &UdpSocket, to: &[SocketAddr], stop: &AtomicBool) -> io::Result<Duration> {
-    let egress = Bind::new(nowhere()).open()?;
+    let egress = Bind::new(any_port()).open()?;
     let mut incoming = RecvBatch::new(64);
     let mut outgoing = SendBatch::new();
     let mut stored = Vec::new();
@@ -128,7 +128,7 @@ fn bare_loop(ingress: &UdpSocket, to: &[SocketAddr], stop: &AtomicBool) -> io::R
 
 fn sinks(load: &Load) -> io::Result<Vec<UdpSocket>> {
     (0..load.rooms * load.subscribers)
-        .map(|_| Bind::new(nowhere()).open())
+        .map(|_| Bind::new(any_port()).open())
         .collect()
 }
 
@@ -140,7 +140,7 @@ fn drive(load: &Load, sinks: Vec<UdpSocket>, targets: &[SocketAddr]) -> io::Resu
         let stop = Arc::clone(&stop);
         thread::spawn(move || count(&sinks, epoch, &stop))
     };
-    let sender = Bind::new(nowhere()).open()?;
+    let sender = Bind::new(any_port()).open()?;
     let mut schedules = vec![
         (
             Schedule::new(epoch + Duration::from_millis(20), load.rate),

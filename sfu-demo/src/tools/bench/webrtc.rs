@@ -16,7 +16,7 @@ use crate::mailbox::Mailbox;
 use crate::net::udp::RecvBatch;
 use crate::session::Role;
 use crate::tools::client::Client;
-use crate::tools::loopback::{Loopback, SOUND, gather};
+use crate::tools::loopback::{Loopback, SOUND, connect_all};
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let affinity = Affinity::current();
@@ -41,7 +41,7 @@ fn drive(load: &Load, loopback: &Loopback) -> io::Result<Run> {
         }
     }
     let mut batch = RecvBatch::new(64);
-    let sequence = gather(&mut publishers, &mut subscribers, &mut batch)?;
+    let sequence = connect_all(&mut publishers, &mut subscribers, &mut batch)?;
 
     let before = loopback.observe();
     let mut payload = vec![0; load.size];

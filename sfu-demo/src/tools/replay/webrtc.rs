@@ -17,7 +17,7 @@ use crate::net::udp::RecvBatch;
 use crate::session::Role;
 use crate::tools::capture;
 use crate::tools::client::Client;
-use crate::tools::loopback::{Loopback, TICK, gather};
+use crate::tools::loopback::{Loopback, TICK, connect_all};
 
 /// A packet of the capture.
 struct Picture {
@@ -61,7 +61,7 @@ pub fn play<M: Mailbox>(
     let loopback = Loopback::open::<M>(config.shards, 1, config.receivers + 1, false)?;
     let start = Instant::now();
     let mut delivered = 0;
-    let played = Players::gather(&loopback, config.receivers).and_then(|mut players| {
+    let played = Players::connect_all(&loopback, config.receivers).and_then(|mut players| {
         players.play(&pictures, codec, config.speed, |done| {
             delivered = done;
             progress(done, pictures.len());
@@ -96,14 +96,14 @@ fn picture(packet: &capture::Recorded) -> Option<Picture> {
 
 impl Players {
     /// Lets all join, and waits until each has heard something.
-    fn gather(loopback: &Loopback, receivers: usize) -> io::Result<Self> {
+    fn connect_all(loopback: &Loopback, receivers: usize) -> io::Result<Self> {
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let mut publisher = [loopback.join(0, Role::Publish, &kinds)?];
         let mut receivers: Vec<_> = (0..receivers)
             .map(|_| loopback.join(0, Role::Subscribe, &kinds))
             .collect::<io::Result<_>>()?;
         let mut batch = RecvBatch::new(64);
-        gather(&mut publisher, &mut receivers, &mut batch)?;
+        connect_all(&mut publisher, &mut receivers, &mut batch)?;
         let [publisher] = publisher;
         Ok(Self {
             publisher,
