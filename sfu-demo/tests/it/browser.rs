@@ -4,25 +4,8 @@ use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::server::ServerConfig;
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, join};
 use crate::support::{Running, config, real_time, until_or};
-
-/// Opens the page in a tab and joins by its form.
-fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
-    let tab = browser.open(&format!("{}/r/{room}?name={name}{query}", server.http));
-    browser.wait(
-        &tab,
-        "the form is there",
-        "return !!document.querySelector('#join .primary')",
-    );
-    browser.click(&tab, "#join .primary");
-    browser.wait(
-        &tab,
-        &format!("{name} is connected"),
-        "return window.sfu.pc?.connectionState === 'connected'",
-    );
-    tab
-}
 
 /// How many frames and audio samples of another's tile have been decoded.
 fn decoded(browser: &Browser, tab: &str, name: &str) -> (u64, u64) {
@@ -235,7 +218,7 @@ fn save(browser: &Browser, tab: &str, dir: &std::ffi::OsStr, name: &str, width: 
         "the page has its size",
         "return document.readyState === 'complete'",
     );
-    let path = std::path::Path::new(dir).join(format!("{name}.png.base64"));
+    let path = std::path::Path::new(dir).join(format!("{name}.png"));
     std::fs::write(path, browser.screenshot(tab)).unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Killed, installed, until};
+use super::{Killed, Running, installed, until};
 
 /// A browser with a profile of its own.
 pub struct Browser {
@@ -147,14 +147,12 @@ impl Browser {
         self.post("window/rect", &json!({"width": width, "height": height}));
     }
 
-    /// A picture of a tab, as PNG in base64.
-    pub fn screenshot(&self, tab: &str) -> String {
+    /// A picture of a tab, as PNG.
+    pub fn screenshot(&self, tab: &str) -> Vec<u8> {
         self.to(tab);
         let url = format!("{}/screenshot", self.session);
-        call(&self.agent, "GET", &url, &Value::Null)
-            .as_str()
-            .unwrap()
-            .to_owned()
+        let png = call(&self.agent, "GET", &url, &Value::Null);
+        from_base64(png.as_str().unwrap())
     }
 
     /// Waits until a function body says something true.
@@ -205,4 +203,44 @@ fn call(agent: &ureq::Agent, method: &str, url: &str, body: &Value) -> Value {
         .unwrap();
     assert!(ok, "{method} {url}: {answer}");
     answer["value"].take()
+}
+
+/// Decodes standard base64.
+fn from_base64(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => panic!("no digit of base64: {byte}"),
+    };
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u32, 0);
+    for byte in text.bytes().filter(|byte| *byte != b'=') {
+        bits = bits << 6 | u32::from(digit(byte));
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    bytes
+}
+
+/// Opens the page in a tab and joins by its form.
+pub fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
+    let tab = browser.open(&format!("{}/r/{room}?name={name}{query}", server.http));
+    browser.wait(
+        &tab,
+        "the form is there",
+        "return !!document.querySelector('#join .primary')",
+    );
+    browser.click(&tab, "#join .primary");
+    browser.wait(
+        &tab,
+        &format!("{name} is connected"),
+        "return window.sfu.pc?.connectionState === 'connected'",
+    );
+    tab
 }
