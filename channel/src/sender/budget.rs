@@ -1,26 +1,20 @@
-//! The cooperative budget of a sender: how many messages its async functions send before they let
-//! the executor run other tasks.
+//! The cooperative budget of a sender: how many messages its async functions send before they yield
+//! to their executor.
 //!
-//! It is counted by the handle and not by the task, so it needs no runtime. A pause comes before a
-//! message is sent, never after, so that a future that is dropped in it has sent nothing.
+//! The handle counts it, not the task, so that it needs no runtime.
 
-use std::{
-    future::poll_fn,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
-use super::Sender;
 use crate::sync::clock;
 
-/// Messages from one look at the clock to the next. Twice as many go without a pause, however slow
-/// they are.
+/// Messages between two looks at the clock. A sender sends at least twice as many before it yields.
 const STEP: u32 = 64;
-/// How long a sender goes on without a pause from its first look at the clock, in microseconds.
+/// How long a sender goes on after its first look at the clock, in microseconds.
 const TIME_SLICE: u32 = 50;
 
 #[derive(Debug)]
 pub(super) struct SendBudget {
-    /// Messages until the sender pauses, or looks at the clock.
+    /// Messages until the sender yields or looks at the clock.
     left: u32,
     /// When the time slice ends, by [`clock::micros`]; 0 before the first look at the clock.
     until: u32,
@@ -43,8 +37,8 @@ impl SendBudget {
         true
     }
 
-    /// The budget after it has been spent: `true` if there is more of it, `false` if it is time to
-    /// pause.
+    /// Extends a spent budget, of the setting `messages`: `true` if there is more of it, `false` if
+    /// it is time to yield.
     fn extend(&mut self, messages: Option<usize>) -> bool {
         if messages.is_some() {
             return false;
@@ -52,55 +46,27 @@ impl SendBudget {
         let until = self.until;
         match (clock::micros(), until) {
             (now, 0) => {
-                // 0 stands for no look yet.
+                // 0 means that there was no look yet.
                 self.until = now.map_or(1, |now| now.wrapping_add(TIME_SLICE).max(1));
             }
-            // More than a slice before its end is after it.
+            // A remainder of more than a slice means that the end has passed.
             (Some(now), _) if until.wrapping_sub(now) <= TIME_SLICE => {}
             _ => return false,
         }
         self.left = STEP;
         true
     }
-}
 
-impl<T> Sender<T> {
-    /// Called by an async function before it sends `messages`; a batch is counted when it has been
-    /// sent.
-    #[inline]
-    pub(crate) async fn cooperate(&mut self, messages: usize) {
-        while !self.budget.spend(messages) {
-            poll_fn(|cx| self.poll_budget(cx)).await;
-        }
-    }
-
-    /// Ready if something is left of the budget. If not, wakes the task for its next turn, for
-    /// which the budget is whole again.
+    /// Ready if something is left of the budget, of the setting `messages`. If not, restores it and
+    /// wakes the task, so that it is polled again.
     #[cold]
-    fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.budget.left > 0 || self.budget.extend(self.fan_in.config.budget) {
+    pub(super) fn poll(&mut self, messages: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.left > 0 || self.extend(messages) {
             return Poll::Ready(());
         }
-        self.reset_budget();
+        *self = Self::new(messages);
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// The same for a poll function, which sends one message once it is ready.
-    #[inline]
-    pub(super) fn poll_cooperate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.budget.spend(1) {
-            if self.poll_budget(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.budget.spend(1);
-        }
-        Poll::Ready(())
-    }
-
-    /// The task pauses in any case.
-    pub(super) fn reset_budget(&mut self) {
-        self.budget = SendBudget::new(self.fan_in.config.budget);
     }
 }
 

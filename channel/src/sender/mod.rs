@@ -2,6 +2,7 @@
 
 mod batch;
 mod budget;
+mod cooperate;
 pub(crate) mod shared;
 pub(crate) mod weak;
 
