@@ -1,4 +1,5 @@
-//! A system that ends by a signal to its process. Alone in its program, since a signal is for all.
+//! A system that ends by a signal to its process. A binary of its own: a signal reaches the whole
+//! process.
 #![cfg(unix)]
 
 mod common;

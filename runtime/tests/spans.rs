@@ -1,5 +1,5 @@
-//! Spans. Alone in its program, since `tracing` remembers for the whole process whether anybody
-//! listens to a place in the code, and other tests come to the same places without a listener.
+//! Spans. A binary of its own: `tracing` caches for the whole process whether anybody listens to a
+//! place in the code, and other tests pass the same places without a listener.
 
 mod common;
 

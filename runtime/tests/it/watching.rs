@@ -1,10 +1,7 @@
 //! Counters, histograms, trees, events, metrics.
 
-mod common;
-
 use std::fmt::Write as _;
 
-use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorId, ActorResult, Context, ExitReason, Restart, System,
     actor::Batch,
@@ -16,6 +13,8 @@ use lanemesh_runtime::{
 };
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::oneshot;
+
+use crate::common::{Control, Log, POISON, SECOND, Worker, hush};
 
 fn at_once() -> Supervision {
     Supervision::new(Strategy::OneForOne)

@@ -1,10 +1,7 @@
 //! Every value is dropped exactly once, whatever becomes of it on its way.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Counted, Ledger, Log, SECOND, hush};
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Context, ExitReason, Message, Reply, Restart, SendError,
     actor::Batch,
@@ -15,6 +12,8 @@ use lanemesh_runtime::{
     testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
+
+use crate::common::{Counted, Ledger, Log, SECOND, hush};
 
 fn at_once() -> Supervision {
     Supervision::new(Strategy::OneForOne)

@@ -1,7 +1,5 @@
 //! Conversations, topics, pools, routes and worker threads.
 
-mod common;
-
 use std::{
     cell::Cell,
     collections::HashSet,
@@ -14,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitReason, LocalActor,
     LocalContext, Restart, SendError, SpawnError, System, WorkerThread,
@@ -26,6 +23,8 @@ use lanemesh_runtime::{
     testing::Sink,
 };
 use tokio::{sync::oneshot, time::Instant};
+
+use crate::common::{Control, Log, POISON, SECOND, Worker, hush};
 
 /// Answers with its number, panics at 13, keeps 0 without an answer.
 struct Participant {

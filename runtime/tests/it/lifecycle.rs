@@ -1,7 +1,5 @@
 //! Ownership, stops, exit notices, links, systems.
 
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -11,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice, ExitReason,
     IntoBuilder, Restart, SendError, System, builder,
@@ -19,6 +16,8 @@ use lanemesh_runtime::{
     spawn,
     testing::Sink,
 };
+
+use crate::common::{Control, Log, SECOND, Worker, hush};
 
 /// A node of a tree, with `width` children on each of `depth` levels below it.
 struct Node {

@@ -1,10 +1,7 @@
 //! Hooks that panic or return an error.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{SECOND, hush};
 use lanemesh_runtime::{
     Actor, ActorError, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice,
     ExitReason, Restart,
@@ -13,6 +10,8 @@ use lanemesh_runtime::{
     supervision::{Backoff, Health, Supervision},
     testing::Sink,
 };
+
+use crate::common::{SECOND, hush};
 
 /// Fails in the hooks that it is told, in its first incarnation.
 struct Fragile<const BATCH: usize> {

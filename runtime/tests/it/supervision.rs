@@ -1,7 +1,5 @@
 //! Strategies, budgets, escalation, health, and what outlives a restart.
 
-mod common;
-
 use std::{
     sync::{
         Arc,
@@ -10,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Builder, Child, Context, ExitNotice, ExitReason, Overflow,
     Phase, Restart, System, builder,
@@ -18,6 +15,8 @@ use lanemesh_runtime::{
     spawn,
     supervision::{Backoff, Health, Strategy, Supervision},
 };
+
+use crate::common::{Control, Counted, Ledger, Log, POISON, SECOND, Worker, hush};
 
 type Share = Arc<std::sync::Mutex<Vec<ActorHandle<Worker>>>>;
 

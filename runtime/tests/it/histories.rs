@@ -1,7 +1,5 @@
 //! Bugs that other actor systems had, each as the test that would have caught it.
 
-mod common;
-
 use std::{
     sync::{
         Arc, Mutex,
@@ -10,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use common::{Control, Log, POISON, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorId, ActorResult, AskError, Context, ExitReason, Restart, SendError,
     builder, spawn,
     supervision::{Backoff, Strategy, Supervision},
 };
 use tokio::time::timeout;
+
+use crate::common::{Control, Log, POISON, SECOND, Worker, hush};
 
 fn at_once() -> Supervision {
     Supervision::new(Strategy::OneForOne)

@@ -1,18 +1,17 @@
 //! Stops and drains by one deadline: grace periods, clean-up, who is late.
 
-mod common;
-
 use std::{
     sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
-use common::{Log, SECOND, Worker};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, IntoBuilder, SpawnError,
     System, WorkerThread, builder, spawn,
 };
 use tokio::sync::oneshot;
+
+use crate::common::{Log, SECOND, Worker};
 
 /// Does not stop when asked.
 struct Stubborn;

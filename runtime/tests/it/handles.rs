@@ -1,10 +1,7 @@
 //! Handles: policies, expiry, deadlines, questions, and bad input.
 
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
-use common::{Control, Log, SECOND, Worker, hush};
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, Restart,
     SendError, Sent, SpawnError, builder,
@@ -17,6 +14,8 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout},
 };
+
+use crate::common::{Control, Log, SECOND, Worker, hush};
 
 /// A worker that stands still until the gate opens.
 async fn blocked(

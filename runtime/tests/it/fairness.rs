@@ -1,10 +1,7 @@
 //! The order of the loop, and that nobody starves.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Log, SECOND};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Context, ExitNotice, ExitReason, Reply,
     actor::Batch,
@@ -12,6 +9,8 @@ use lanemesh_runtime::{
     testing::{Sink, simulate},
 };
 use tokio::sync::{mpsc, oneshot};
+
+use crate::common::{Log, SECOND};
 
 /// Writes down what it gets; a gate holds its first message up so that a queue builds.
 struct Scribe {

@@ -1,0 +1,20 @@
+//! The integration tests, in one binary, so that they link once.
+//!
+//! Not here, because something global to the process forbids it: `allocations`, which has a global
+//! allocator that counts; `signals`, which sends signals to its process; and `spans`, since
+//! `tracing` caches for the whole process whether anybody listens to a place in the code.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod drops;
+mod fairness;
+mod handles;
+mod histories;
+mod hooks;
+mod lifecycle;
+mod panics;
+mod patterns;
+mod stopping;
+mod supervision;
+mod watching;
