@@ -29,6 +29,40 @@ impl<M> Envelope<M> {
     }
 }
 
+/// Which messages of a handle are in the sample: every n-th one.
+#[derive(Clone)]
+pub(crate) struct Sampler {
+    /// Messages up to the next one in the sample, that one included.
+    remaining: u32,
+}
+
+impl Sampler {
+    /// `interval` is the n; with 0 the sample is empty.
+    pub(crate) fn new(interval: u32) -> Self {
+        Self {
+            remaining: interval,
+        }
+    }
+
+    /// Counts a message. Returns whether it is in the sample; then [`stamp`](Self::stamp) follows.
+    #[inline]
+    pub(crate) fn count(&mut self) -> bool {
+        self.remaining = self.remaining.wrapping_sub(1);
+        self.remaining == 0
+    }
+
+    /// The time, for a message that is in the sample. The next sample is `interval` messages later.
+    #[cold]
+    pub(crate) fn stamp(&mut self, interval: u32) -> u64 {
+        self.remaining = interval;
+        // With an empty sample this is reached once in 2^32 messages.
+        if interval == 0 {
+            return 0;
+        }
+        clock().raw().max(1)
+    }
+}
+
 /// The time-stamp counter behind the histograms. Reading its calibration once is not a registry:
 /// it is a property of the machine.
 pub(crate) fn clock() -> &'static quanta::Clock {

@@ -82,8 +82,8 @@ pub(crate) struct Shared {
     inner: Mutex<Inner>,
     exit: OnceLock<ExitReason>,
     pub(crate) histograms: OnceLock<Box<Histograms>>,
-    pub(crate) dropped: AtomicU64,
-    pub(crate) rejected: AtomicU64,
+    dropped: AtomicU64,
+    rejected: AtomicU64,
 }
 
 impl Shared {
@@ -322,6 +322,23 @@ impl Shared {
 
     pub(crate) fn publish(&self, counters: &Counters) {
         lock(&self.inner).counters.copy(counters);
+    }
+
+    pub(crate) fn count_rejected(&self) {
+        // ORDERING: a statistic; no other data depends on it.
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_dropped(&self) {
+        // ORDERING: a statistic; no other data depends on it.
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many messages were dropped and how many sends were refused at full lanes.
+    pub(crate) fn lane_losses(&self) -> (u64, u64) {
+        // ORDERING: statistics; no other data depends on them.
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.dropped), load(&self.rejected))
     }
 
     /// A copy of the counters, with `queued` messages that the caller knows to be queued now.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     actor::{Actor, High, Low, Policies},
     cell::{Shared, signal},
-    envelope::{Envelope, clock},
+    envelope::{Envelope, Sampler},
     error::SendError,
     exit::ExitReason,
     handle::{monitor::Monitor, reply::Desk},
@@ -44,8 +44,7 @@ pub struct ActorHandle<A: Actor> {
     pub(crate) tx: MailboxSender<High<A>, Low<A>>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) policies: Policies,
-    /// Messages up to the next one that is in the sample, that one included.
-    unsampled: u32,
+    sampler: Sampler,
     pub(crate) desk: Desk,
 }
 
@@ -57,7 +56,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Self {
         Self {
             tx,
-            unsampled: shared.sample,
+            sampler: Sampler::new(shared.sample),
             shared,
             policies,
             desk: Desk::default(),
@@ -154,20 +153,20 @@ impl<A: Actor> ActorHandle<A> {
     #[inline]
     pub(crate) fn wrap<M>(&mut self, message: M) -> Envelope<M> {
         let mut envelope = Envelope::plain(message);
-        self.unsampled = self.unsampled.wrapping_sub(1);
-        if self.unsampled == 0 || self.policies.expiry != 0 {
-            self.mark(&mut envelope);
+        let is_sampled = self.sampler.count();
+        if is_sampled || self.policies.expiry != 0 {
+            self.mark(&mut envelope, is_sampled);
         }
         envelope
     }
 
-    /// What most messages do without.
+    /// Sets what most messages do not have.
     #[cold]
     #[inline(never)]
-    fn mark<M>(&mut self, envelope: &mut Envelope<M>) {
+    fn mark<M>(&mut self, envelope: &mut Envelope<M>, is_sampled: bool) {
         envelope.expires = self.expiry();
-        if self.unsampled == 0 {
-            envelope.sent = self.stamp_sample();
+        if is_sampled {
+            envelope.sent = self.sampler.stamp(self.shared.sample);
         }
     }
 
@@ -190,22 +189,11 @@ impl<A: Actor> ActorHandle<A> {
     /// The time, for a message that is in the sample; 0 for the others.
     #[inline]
     pub(crate) fn stamp(&mut self) -> u64 {
-        self.unsampled = self.unsampled.wrapping_sub(1);
-        if self.unsampled == 0 {
-            self.stamp_sample()
+        if self.sampler.count() {
+            self.sampler.stamp(self.shared.sample)
         } else {
             0
         }
-    }
-
-    #[cold]
-    fn stamp_sample(&mut self) -> u64 {
-        self.unsampled = self.shared.sample;
-        // Without a sample this is come to once in four thousand million messages.
-        if self.unsampled == 0 {
-            return 0;
-        }
-        clock().raw().max(1)
     }
 
     #[inline]
@@ -223,7 +211,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
             tx: self.tx.clone(),
             shared: self.shared.clone(),
             policies: self.policies,
-            unsampled: self.unsampled,
+            sampler: self.sampler.clone(),
             desk: Desk::default(),
         }
     }

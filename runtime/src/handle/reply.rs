@@ -6,7 +6,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -265,30 +265,24 @@ async fn send<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
     shared: &Arc<Shared>,
     policy: Overflow,
-    envelope: Envelope<M>,
+    mut envelope: Envelope<M>,
     deadline: Instant,
 ) -> Result<(), AskError> {
-    let mut envelope = match lane.try_send(envelope) {
-        Ok(()) => return Ok(()),
-        Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
-        Err(TrySendError::Full(back)) => back,
-    };
-    if policy != Overflow::Wait {
-        // A question that is dropped silently is a question without an answer: refuse it.
-        // ORDERING: a statistic; no other data hangs on it.
-        shared.rejected.fetch_add(1, Ordering::Relaxed);
-        return Err(AskError::Full);
-    }
     loop {
-        match timeout_at(deadline, wait_for_room(lane, shared)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(SendError::Closed(()))) => return Err(AskError::Closed),
-            Ok(Err(_)) | Err(_) => return Err(AskError::Full),
-        }
         envelope = match lane.try_send(envelope) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
             Err(TrySendError::Full(back)) => back,
         };
+        if policy != Overflow::Wait {
+            // Also under `Overflow::Drop`: an ask that is dropped silently would time out.
+            shared.count_rejected();
+            return Err(AskError::Full);
+        }
+        match timeout_at(deadline, wait_for_room(lane, shared)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(SendError::Closed(()))) => return Err(AskError::Closed),
+            Ok(Err(_)) | Err(_) => return Err(AskError::Full),
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, atomic::Ordering},
+    ops::ControlFlow,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,6 +18,21 @@ use crate::{
     handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
     util::timer::unstamp,
 };
+
+/// Sends an envelope through one of a handle's lanes, by its policy. A macro, since an async
+/// function would copy the envelope into a future of its own.
+macro_rules! send_through {
+    ($handle:expr, $class:ident, $envelope:expr) => {
+        match $handle.tx.$class().try_send($envelope) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
+            Err(TrySendError::Full(envelope)) => {
+                let policy = $handle.policies.$class;
+                overflow($handle.tx.$class(), &$handle.shared, policy, envelope).await
+            }
+        }
+    };
+}
 
 impl<A: Actor> ActorHandle<A> {
     // --- high ---------------------------------------------------------------------------------
@@ -37,13 +53,7 @@ impl<A: Actor> ActorHandle<A> {
         message: A::HighPriorityMsg,
     ) -> Result<Sent, SendError<A::HighPriorityMsg>> {
         let envelope = self.wrap(message);
-        match self.tx.high().try_send(envelope) {
-            Ok(()) => Ok(Sent::Queued),
-            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
-            Err(TrySendError::Full(envelope)) => {
-                overflow(self.tx.high(), &self.shared, self.policies.high, envelope).await
-            }
-        }
+        send_through!(self, high, envelope)
     }
 
     /// Sends an urgent message without waiting.
@@ -75,13 +85,7 @@ impl<A: Actor> ActorHandle<A> {
         deadline: Instant,
     ) -> Result<Sent, SendError<A::HighPriorityMsg>> {
         let envelope = self.wrap_by(message, deadline)?;
-        match self.tx.high().try_send(envelope) {
-            Ok(()) => Ok(Sent::Queued),
-            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
-            Err(TrySendError::Full(envelope)) => {
-                overflow(self.tx.high(), &self.shared, self.policies.high, envelope).await
-            }
-        }
+        send_through!(self, high, envelope)
     }
 
     /// Waits for room for an urgent message. A cycle of full lanes is not diagnosed.
@@ -125,13 +129,7 @@ impl<A: Actor> ActorHandle<A> {
         message: A::LowPriorityMsg,
     ) -> Result<Sent, SendError<A::LowPriorityMsg>> {
         let envelope = self.wrap(message);
-        match self.tx.low().try_send(envelope) {
-            Ok(()) => Ok(Sent::Queued),
-            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
-            Err(TrySendError::Full(envelope)) => {
-                overflow(self.tx.low(), &self.shared, self.policies.low, envelope).await
-            }
-        }
+        send_through!(self, low, envelope)
     }
 
     /// Sends a low-priority message without waiting.
@@ -163,13 +161,7 @@ impl<A: Actor> ActorHandle<A> {
         deadline: Instant,
     ) -> Result<Sent, SendError<A::LowPriorityMsg>> {
         let envelope = self.wrap_by(message, deadline)?;
-        match self.tx.low().try_send(envelope) {
-            Ok(()) => Ok(Sent::Queued),
-            Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
-            Err(TrySendError::Full(envelope)) => {
-                overflow(self.tx.low(), &self.shared, self.policies.low, envelope).await
-            }
-        }
+        send_through!(self, low, envelope)
     }
 
     /// Waits for room for a low-priority message. A cycle of full lanes is not diagnosed.
@@ -229,7 +221,7 @@ impl<A: Actor> ActorHandle<A> {
         message: A::HighPriorityMsg,
     ) -> Result<(), SendError<A::HighPriorityMsg>> {
         let envelope = self.wrap(message);
-        give_back(self.tx.high().try_send(envelope))
+        without_envelope(self.tx.high().try_send(envelope))
     }
 
     pub(crate) fn offer_high_by(
@@ -238,7 +230,7 @@ impl<A: Actor> ActorHandle<A> {
         deadline: Instant,
     ) -> Result<(), SendError<A::HighPriorityMsg>> {
         let envelope = self.wrap_by(message, deadline)?;
-        give_back(self.tx.high().try_send(envelope))
+        without_envelope(self.tx.high().try_send(envelope))
     }
 
     pub(crate) fn offer_low(
@@ -246,44 +238,58 @@ impl<A: Actor> ActorHandle<A> {
         message: A::LowPriorityMsg,
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         let envelope = self.wrap(message);
-        give_back(self.tx.low().try_send(envelope))
+        without_envelope(self.tx.low().try_send(envelope))
     }
 }
 
-/// A full lane, as its policy says.
+/// The lane is full: rejects, drops, or waits for room, by the policy.
 #[cold]
 async fn overflow<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
     shared: &Arc<Shared>,
     policy: Overflow,
-    mut envelope: Envelope<M>,
+    envelope: Envelope<M>,
 ) -> Result<Sent, SendError<M>> {
+    let mut envelope = match on_full(shared, policy, envelope) {
+        ControlFlow::Continue(envelope) => envelope,
+        ControlFlow::Break(outcome) => {
+            return outcome.map_err(|error| error.map(|envelope| envelope.message));
+        }
+    };
+    loop {
+        let room = if envelope.expires == 0 {
+            wait_for_room(lane, shared).await
+        } else {
+            // Boxed, so that sends without a deadline are no larger.
+            Box::pin(wait_until(unstamp(envelope.expires), lane, shared)).await
+        };
+        if let Err(error) = room {
+            return Err(error.map(|()| envelope.message));
+        }
+        envelope = match lane.try_send(envelope) {
+            Ok(()) => return Ok(Sent::Queued),
+            Err(TrySendError::Closed(back)) => return Err(SendError::Closed(back.message)),
+            Err(TrySendError::Full(back)) => back,
+        };
+    }
+}
+
+/// What becomes of a message that finds its lane full; to continue is to wait for room.
+pub(super) fn on_full<M>(
+    shared: &Shared,
+    policy: Overflow,
+    message: M,
+) -> ControlFlow<Result<Sent, SendError<M>>, M> {
     match policy {
+        Overflow::Wait => ControlFlow::Continue(message),
         Overflow::Reject => {
-            // ORDERING: statistics, here and below; no other data hangs on them.
-            shared.rejected.fetch_add(1, Ordering::Relaxed);
-            Err(SendError::Full(envelope.message))
+            shared.count_rejected();
+            ControlFlow::Break(Err(SendError::Full(message)))
         }
         Overflow::Drop => {
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
-            Ok(Sent::Dropped)
+            shared.count_dropped();
+            ControlFlow::Break(Ok(Sent::Dropped))
         }
-        Overflow::Wait => loop {
-            let room = if envelope.expires == 0 {
-                wait_for_room(lane, shared).await
-            } else {
-                // In a box, so that sends without a deadline are no larger.
-                Box::pin(wait_until(unstamp(envelope.expires), lane, shared)).await
-            };
-            if let Err(error) = room {
-                return Err(error.map(|()| envelope.message));
-            }
-            envelope = match lane.try_send(envelope) {
-                Ok(()) => return Ok(Sent::Queued),
-                Err(TrySendError::Closed(back)) => return Err(SendError::Closed(back.message)),
-                Err(TrySendError::Full(back)) => back,
-            };
-        },
     }
 }
 
@@ -307,14 +313,13 @@ fn refuse<M>(
     outcome: Result<(), TrySendError<Envelope<M>>>,
 ) -> Result<(), SendError<M>> {
     if let Err(TrySendError::Full(_)) = &outcome {
-        // ORDERING: a statistic; no other data hangs on it.
-        shared.rejected.fetch_add(1, Ordering::Relaxed);
+        shared.count_rejected();
     }
-    give_back(outcome)
+    without_envelope(outcome)
 }
 
 #[inline]
-fn give_back<M>(outcome: Result<(), TrySendError<Envelope<M>>>) -> Result<(), SendError<M>> {
+fn without_envelope<M>(outcome: Result<(), TrySendError<Envelope<M>>>) -> Result<(), SendError<M>> {
     outcome.map_err(|error| match error {
         TrySendError::Closed(envelope) => SendError::Closed(envelope.message),
         TrySendError::Full(envelope) => SendError::Full(envelope.message),

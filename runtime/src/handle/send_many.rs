@@ -2,8 +2,6 @@
 //!
 //! A batch is sent from the front of a vector, and what does not go stays in it, in order.
 
-use std::sync::atomic::Ordering;
-
 use lanemesh::{MailboxSender, Sender};
 
 use crate::{
@@ -97,8 +95,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<usize, SendError<usize>> {
         let sent = self.offer_vec(lane, messages)?;
         if !messages.is_empty() {
-            // ORDERING: a statistic; no other data hangs on it.
-            self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+            self.shared.count_rejected();
         }
         Ok(sent)
     }

@@ -3,7 +3,8 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, atomic::Ordering},
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use crate::{
     handle::{
         actor_handle::ActorHandle,
         reply::{Desk, Reply},
+        send::on_full,
     },
     id::ActorId,
     util::{lock::lock, timer::from_now},
@@ -236,18 +238,10 @@ impl<A: Actor> SharedHandle<A> {
             Err(error) => return Err(error),
         };
         let shared = lock(&self.inner.handle).shared.clone();
-        // ORDERING: statistics, here and below; no other data hangs on them.
-        match policy {
-            Overflow::Wait => {}
-            Overflow::Drop => {
-                shared.dropped.fetch_add(1, Ordering::Relaxed);
-                return Ok(Sent::Dropped);
-            }
-            Overflow::Reject => {
-                shared.rejected.fetch_add(1, Ordering::Relaxed);
-                return Err(SendError::Full(message));
-            }
-        }
+        message = match on_full(&shared, policy, message) {
+            ControlFlow::Continue(message) => message,
+            ControlFlow::Break(outcome) => return outcome,
+        };
         // A lane wakes one waiting sender: the others wait for their turn to be that one.
         let _turn = self.inner.turn.lock().await;
         loop {

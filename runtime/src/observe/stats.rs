@@ -5,8 +5,6 @@
 //! does not while a handler waits: a handle then adds what it knows of its own lanes. There is no table
 //! of all actors: ask a handle, or walk the [`Tree`](crate::observe::Tree).
 
-use std::sync::atomic::Ordering;
-
 use crate::{cell::Shared, id::Phase, util::histogram::Histogram};
 
 /// A copy of an actor's counters. Counts go on over restarts.
@@ -53,6 +51,7 @@ impl ActorStats {
     pub(crate) fn of(shared: &Shared, queued: usize) -> Self {
         let mut counters = shared.counters(u32::try_from(queued).unwrap_or(u32::MAX));
         let events = *counters.events();
+        let (dropped, rejected) = shared.lane_losses();
         let times = shared.histograms.get();
         Self {
             high: counters.high,
@@ -61,9 +60,8 @@ impl ActorStats {
             extras: events.extras,
             notices: events.notices,
             expired: events.expired,
-            // ORDERING: statistics, counted at the senders; no other data hangs on them.
-            dropped: shared.dropped.load(Ordering::Relaxed),
-            rejected: shared.rejected.load(Ordering::Relaxed),
+            dropped,
+            rejected,
             redelivered: events.redelivered,
             dead_letters: events.dead_letters,
             failures: events.failures,

@@ -7,7 +7,7 @@ use std::{
     fmt,
     future::poll_fn,
     hash::{BuildHasher, Hash},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::Poll,
 };
 
@@ -150,9 +150,7 @@ impl<A: Actor> Pool<A> {
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         let outcome = self.offer_low(job);
         if let Err(SendError::Full(_)) = &outcome {
-            // ORDERING: a statistic; no other data hangs on it.
-            let shared = self.workers[self.next].shared();
-            shared.rejected.fetch_add(1, Ordering::Relaxed);
+            self.workers[self.next].shared().count_rejected();
         }
         outcome
     }

@@ -4,9 +4,10 @@
 //! messages survive a restart, and two incarnations never overlap.
 
 mod actor_loop;
-pub(crate) mod dispatch;
-pub(crate) mod event_loop;
-pub(crate) mod guard;
+mod dispatch;
+mod event_loop;
+mod guard;
+mod incarnation;
 mod wait_all;
 
 use std::{
@@ -22,19 +23,20 @@ use tracing::Span;
 
 use crate::{
     actor::{Actor, Context},
-    cell::{Control, Shared, poll_as, signal},
-    error::ActorResult,
+    cell::{Shared, poll_as, signal},
     exit::ExitReason,
     id::Phase,
     observe::ActorEvent,
-    shutdown::share,
     supervision::{Health, Restart, Supervision, Window, group::Decision, round::child_failed},
-    task::guard::{Cut, Guard},
+    task::{
+        guard::{Cut, Guard},
+        incarnation::{end_incarnation, exit_reason, run_incarnation},
+    },
     util::{
         executor::RuntimeThread,
-        panic::{catch, catch_fn, poll_caught},
+        panic::{catch_fn, poll_caught},
         random::seed,
-        timer::{Alarm, from_now, later, pause},
+        timer::pause,
     },
 };
 
@@ -78,13 +80,17 @@ pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()>
                 && let Some(actor) = &mut task.life.actor
             {
                 let outcome = {
-                    let mut run = pin!(first_to_last(actor, &mut task.ctx));
+                    let mut run = pin!(run_incarnation(actor, &mut task.ctx));
                     poll_fn(|cx| task.frame.guard(cx, run.as_mut())).await
                 };
-                let mut end = Box::pin(wind_up(&mut task.ctx, &mut task.life.actor, outcome));
+                let mut end = Box::pin(end_incarnation(
+                    &mut task.ctx,
+                    &mut task.life.actor,
+                    outcome,
+                ));
                 poll_fn(|cx| task.frame.attend(cx, end.as_mut())).await
             } else {
-                judge(&mut task.ctx, Ok(()))
+                exit_reason(&mut task.ctx, Ok(()))
             };
             if let Some(until) = task.ended(ended) {
                 let is_stopped = {
@@ -334,143 +340,6 @@ impl<A: Actor> Drop for Task<A> {
             // The executor goes away. The actor's drop may panic: the end is reported all the same.
             let _ = catch_fn(|| drop(self.life.actor.take()));
             self.end(ExitReason::Killed);
-        }
-    }
-}
-
-/// An incarnation from its start to the end of its loop.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an `async fn` keeps its arguments twice"
-)]
-fn first_to_last<A: Actor>(
-    actor: &mut A,
-    ctx: &mut Context<A>,
-) -> impl Future<Output = ActorResult> + Send {
-    async move {
-        actor.started(ctx).await?;
-        ctx.started();
-        actor.run(ctx).await
-    }
-}
-
-/// The end of an incarnation: children first, then its own clean-up, by one deadline.
-async fn wind_up<A: Actor>(
-    ctx: &mut Context<A>,
-    actor: &mut Option<A>,
-    outcome: Result<ActorResult, Cut>,
-) -> ExitReason {
-    let shared = ctx.shared.clone();
-    let (mut reason, mut killed) = match outcome {
-        Ok(outcome) => (judge(ctx, outcome), false),
-        Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
-        Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
-        Err(Cut::Killed) => (ExitReason::Killed, true),
-    };
-    shared.set_phase(Phase::Stopping);
-    shared.clear(signal::HEALTH);
-    ctx.after_crash();
-    ctx.publish();
-    if !killed && let Some(actor) = actor {
-        let deadline = shared
-            .deadline()
-            .unwrap_or_else(|| from_now(shared.grace()));
-        let mut guard = Guard::default();
-        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, deadline));
-        killed = poll_fn(|cx| guard.poll(&shared, Some(deadline), cx, clean_up.as_mut()))
-            .await
-            .is_err();
-    }
-    if killed {
-        reason = ExitReason::Killed;
-        if let Some(group) = ctx.group() {
-            group.kill();
-            group.count_as_late();
-        }
-    }
-    let reason = catch_fn(|| drop(actor.take()))
-        .err()
-        .map_or(reason, ExitReason::Panicked);
-    ctx.emit(|| ActorEvent::Ended {
-        reason: reason.clone(),
-    });
-    reason
-}
-
-fn judge<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
-    let signals = ctx.shared.signals();
-    let failure = ctx
-        .optional_mut()
-        .and_then(|optional| optional.failure.take());
-    match (failure, outcome) {
-        (Some(failure), _) => failure,
-        (None, Err(error)) => ExitReason::Failed(error),
-        (None, Ok(())) if signals & (signal::STOP | signal::DRAIN) != 0 => ExitReason::Stopped,
-        (None, Ok(())) if signals & signal::SUSPEND != 0 => ExitReason::Restarted,
-        (None, Ok(())) => ExitReason::Normal,
-    }
-}
-
-/// Stops the children in reverse order of their start, then runs the `stopped` hook.
-async fn clean_up<A: Actor>(
-    ctx: &mut Context<A>,
-    actor: &mut A,
-    reason: &mut ExitReason,
-    deadline: Instant,
-) {
-    if let Some(group) = ctx.group().cloned() {
-        group.close();
-        // What drains has its children drain too; a stop stops them.
-        let draining = ctx.shared.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
-        let how = if draining {
-            signal::DRAIN
-        } else {
-            signal::STOP
-        };
-        let mut alarm = Alarm::default();
-        let mut order = u64::MAX;
-        while let Some((found, child)) = group.last_before(order) {
-            order = found;
-            let now = Instant::now();
-            // A slice of what is left stays with the parent, for its own clean-up.
-            let left = deadline.saturating_duration_since(now);
-            let own = later(now, share(&child, left - left / 8, how));
-            child.request_stop(own, how);
-            // One that is not gone by then blocks its thread: nothing can end it from outside.
-            let limit = later(own, left / 16);
-            alarm.before(limit, group.gone(order)).await;
-            hear_exits(ctx, actor, reason).await;
-        }
-        group.count_as_late();
-        group.kill();
-        // A child that is reported as gone has posted its notice just before.
-        hear_exits(ctx, actor, reason).await;
-    }
-    if !ctx.state.is_started {
-        return;
-    }
-    match catch(actor.stopped(reason, ctx)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => *reason = ExitReason::Failed(error),
-        Err(text) => *reason = ExitReason::Panicked(text),
-    }
-}
-
-/// The parent hears of exits while it stops.
-async fn hear_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut ExitReason) {
-    while let Some(control) = ctx.shared.take_control() {
-        let outcome = match control {
-            Control::ChildExit(notice) => {
-                ctx.counters.events().notices += 1;
-                catch(actor.on_child_exit(notice, ctx)).await
-            }
-            Control::Inspect(inspection) => catch_fn(|| inspection(actor)).map(Ok),
-            Control::PeerExit(..) | Control::Escalate(..) => continue,
-        };
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => *reason = ExitReason::Failed(error),
-            Err(text) => *reason = ExitReason::Panicked(text),
         }
     }
 }

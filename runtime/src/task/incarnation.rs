@@ -1,0 +1,145 @@
+//! One incarnation of an actor, from `started` to `stopped`.
+
+use std::{future::poll_fn, pin::pin};
+
+use tokio::time::Instant;
+
+use crate::{
+    actor::{Actor, Context},
+    cell::{Control, signal},
+    error::ActorResult,
+    exit::ExitReason,
+    id::Phase,
+    observe::ActorEvent,
+    shutdown::StopChildren,
+    task::guard::{Cut, Guard},
+    util::{
+        panic::{catch, catch_fn},
+        timer::from_now,
+    },
+};
+
+/// An incarnation from its start to the end of its loop.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+pub(super) fn run_incarnation<A: Actor>(
+    actor: &mut A,
+    ctx: &mut Context<A>,
+) -> impl Future<Output = ActorResult> + Send {
+    async move {
+        actor.started(ctx).await?;
+        ctx.started();
+        actor.run(ctx).await
+    }
+}
+
+/// The end of an incarnation: children first, then its own clean-up, by one deadline.
+pub(super) async fn end_incarnation<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut Option<A>,
+    outcome: Result<ActorResult, Cut>,
+) -> ExitReason {
+    let shared = ctx.shared.clone();
+    let (mut reason, mut killed) = match outcome {
+        Ok(outcome) => (exit_reason(ctx, outcome), false),
+        Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
+        Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
+        Err(Cut::Killed) => (ExitReason::Killed, true),
+    };
+    shared.set_phase(Phase::Stopping);
+    shared.clear(signal::HEALTH);
+    ctx.after_crash();
+    ctx.publish();
+    if !killed && let Some(actor) = actor {
+        let deadline = shared
+            .deadline()
+            .unwrap_or_else(|| from_now(shared.grace()));
+        let mut guard = Guard::default();
+        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, deadline));
+        killed = poll_fn(|cx| guard.poll(&shared, Some(deadline), cx, clean_up.as_mut()))
+            .await
+            .is_err();
+    }
+    if killed {
+        reason = ExitReason::Killed;
+        if let Some(group) = ctx.group() {
+            group.kill();
+            group.count_as_late();
+        }
+    }
+    let reason = catch_fn(|| drop(actor.take()))
+        .err()
+        .map_or(reason, ExitReason::Panicked);
+    ctx.emit(|| ActorEvent::Ended {
+        reason: reason.clone(),
+    });
+    reason
+}
+
+pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
+    let signals = ctx.shared.signals();
+    let failure = ctx
+        .optional_mut()
+        .and_then(|optional| optional.failure.take());
+    match (failure, outcome) {
+        (Some(failure), _) => failure,
+        (None, Err(error)) => ExitReason::Failed(error),
+        (None, Ok(())) if signals & (signal::STOP | signal::DRAIN) != 0 => ExitReason::Stopped,
+        (None, Ok(())) if signals & signal::SUSPEND != 0 => ExitReason::Restarted,
+        (None, Ok(())) => ExitReason::Normal,
+    }
+}
+
+/// Stops the children in reverse order of their start, then runs the `stopped` hook.
+async fn clean_up<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut A,
+    reason: &mut ExitReason,
+    deadline: Instant,
+) {
+    if let Some(group) = ctx.group().cloned() {
+        // A drain drains the children too; a stop stops them.
+        let draining = ctx.shared.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
+        let how = if draining {
+            signal::DRAIN
+        } else {
+            signal::STOP
+        };
+        let mut children = StopChildren::new(group, deadline, how);
+        while children.stop_next().await {
+            handle_exits(ctx, actor, reason).await;
+        }
+        children.finish();
+        // A child that is reported as gone has posted its notice just before.
+        handle_exits(ctx, actor, reason).await;
+    }
+    if !ctx.state.is_started {
+        return;
+    }
+    match catch(actor.stopped(reason, ctx)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => *reason = ExitReason::Failed(error),
+        Err(text) => *reason = ExitReason::Panicked(text),
+    }
+}
+
+/// Passes the exits of children to the hook of a parent that stops.
+async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut ExitReason) {
+    while let Some(control) = ctx.shared.take_control() {
+        let outcome = match control {
+            Control::ChildExit(notice) => {
+                ctx.counters.events().notices += 1;
+                catch(actor.on_child_exit(notice, ctx)).await
+            }
+            Control::Inspect(inspection) => catch_fn(|| inspection(actor)).map(Ok),
+            Control::PeerExit(..) | Control::Escalate(..) => continue,
+        };
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => *reason = ExitReason::Failed(error),
+            Err(text) => *reason = ExitReason::Panicked(text),
+        }
+    }
+}
