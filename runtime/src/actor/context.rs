@@ -18,7 +18,7 @@ use crate::{
         optional_state::OptionalState,
         policies::Policies,
     },
-    cell::{Control, Counters, Members, Shared, Watcher},
+    cell::{ActorCell, Control, Counters, Members, Watcher},
     crash::{AfterCrash, Ahead, Remaining, Undelivered},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     id::{ActorId, Phase},
@@ -34,7 +34,7 @@ use crate::{
 pub struct Context<A: Actor> {
     pub(crate) mailbox: MailboxReceiver<High<A>, Low<A>>,
     pub(crate) ahead: Ahead<Low<A>>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) cell: Arc<ActorCell>,
     /// For the handles that the actor makes to itself.
     policies: Policies,
     /// The actor's membership in the group of its parent or system.
@@ -50,7 +50,7 @@ impl<A: Actor> Context<A> {
     #[inline(always)]
     pub(crate) fn new(
         mailbox: MailboxReceiver<High<A>, Low<A>>,
-        shared: Arc<Shared>,
+        cell: Arc<ActorCell>,
         policies: Policies,
         ahead_limit: u8,
         seat: Option<Seat>,
@@ -59,7 +59,7 @@ impl<A: Actor> Context<A> {
         Self {
             mailbox,
             ahead: Ahead::new(ahead_limit),
-            shared,
+            cell,
             policies,
             seat,
             children: None,
@@ -71,27 +71,27 @@ impl<A: Actor> Context<A> {
 
     /// The actor's identity, the same for all its incarnations.
     pub fn id(&self) -> ActorId {
-        self.shared.id()
+        self.cell.id()
     }
 
     /// The actor's name: as given to the builder, or made of its type and identity.
     pub fn name(&self) -> Arc<str> {
-        self.shared.name()
+        self.cell.name()
     }
 
     /// The number of this incarnation, from 1.
     pub fn incarnation(&self) -> u32 {
-        self.shared.incarnation()
+        self.cell.incarnation()
     }
 
     /// Stops this actor after the hook that runs now, as [`ExitReason::Stopped`].
     pub fn stop(&mut self) {
-        self.shared.stop_in_grace();
+        self.cell.stop_in_grace();
     }
 
     /// When the actor must have ended, if it was asked to stop.
     pub fn deadline(&self) -> Option<Instant> {
-        self.shared.deadline()
+        self.cell.deadline()
     }
 
     /// Sets how this actor's children are supervised. The default is [`Supervision::default`].
@@ -130,9 +130,9 @@ impl<A: Actor> Context<A> {
 
     pub(crate) fn group_mut(&mut self) -> &Arc<Group> {
         self.children.get_or_insert_with(|| {
-            let group = Arc::new(Group::new(Some(&self.shared), Supervision::default()));
+            let group = Arc::new(Group::new(Some(&self.cell), Supervision::default()));
             let members: Arc<dyn Members> = group.clone();
-            self.shared.set_children(Arc::downgrade(&members));
+            self.cell.set_children(Arc::downgrade(&members));
             group
         })
     }
@@ -155,13 +155,13 @@ impl<A: Actor> Context<A> {
 
     // --- watches ------------------------------------------------------------------------------
 
-    pub(crate) fn watch_cell(&mut self, peer: &Arc<Shared>, policy: CrashPolicy) {
+    pub(crate) fn watch_cell(&mut self, peer: &Arc<ActorCell>, policy: CrashPolicy) {
         self.end_watch(peer.id());
         let mut key = None;
-        let watcher = Watcher::Actor(Arc::downgrade(&self.shared), policy);
+        let watcher = Watcher::Actor(Arc::downgrade(&self.cell), policy);
         match peer.watch(&mut key, watcher) {
             Some(reason) => self
-                .shared
+                .cell
                 .post(Control::PeerExit(peer.notice(reason), policy)),
             None => {
                 if let Some(key) = key {
@@ -197,7 +197,7 @@ impl<A: Actor> Context<A> {
     /// The `started` hook has finished.
     pub(crate) fn started(&mut self) {
         self.state.is_started = true;
-        self.shared.set_phase(Phase::Running);
+        self.cell.set_phase(Phase::Running);
         if let Some(seat) = &self.seat {
             seat.group.phase_changed();
         }
@@ -268,7 +268,7 @@ impl<A: Actor> Context<A> {
     pub(crate) fn dead_letter(&mut self, message: AnyMessage<A>, why: Undelivered) {
         if let Some(optional) = &mut self.optional
             && let Some(dead_letters) = &mut optional.dead_letters
-            && dead_letters.send(&self.shared, message, why)
+            && dead_letters.send(&self.cell, message, why)
         {
             self.counters.events().dead_letters += 1;
         }
@@ -292,7 +292,7 @@ impl<A: Actor> Context<A> {
             mailbox: &mut self.mailbox,
         };
         remaining.drain(|message, why| {
-            if dead_letters.send(&self.shared, message, why) {
+            if dead_letters.send(&self.cell, message, why) {
                 self.counters.events().dead_letters += 1;
             }
         });
@@ -312,7 +312,7 @@ impl<A: Actor> Context<A> {
 
     pub(crate) fn publish_depth(&mut self, depth: usize) {
         self.counters.note_depth(depth);
-        self.shared.publish(&self.counters);
+        self.cell.publish(&self.counters);
     }
 
     #[inline]
@@ -321,7 +321,7 @@ impl<A: Actor> Context<A> {
             && let Some(optional) = &mut self.optional
             && let Some(monitor) = &mut optional.monitor
         {
-            let id = self.shared.id();
+            let id = self.cell.id();
             if let Err(panic) = catch_fn(|| monitor.event(id, event())) {
                 let reason = ExitReason::Panicked(panic);
                 tracing::warn!(actor = %id, %reason, "the event monitor panicked");
@@ -333,7 +333,7 @@ impl<A: Actor> Context<A> {
 impl<A: Actor> fmt::Debug for Context<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("actor", &self.shared)
+            .field("actor", &self.cell)
             .field("incarnation", &self.incarnation())
             .finish_non_exhaustive()
     }

@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use crate::{cell::Shared, id::ActorId};
+use crate::{cell::ActorCell, id::ActorId};
 
 /// For each watched peer, its cell and the key of the watch in it.
 #[derive(Default)]
-pub(crate) struct Watches(BTreeMap<ActorId, (Weak<Shared>, u64)>);
+pub(crate) struct Watches(BTreeMap<ActorId, (Weak<ActorCell>, u64)>);
 
 impl Watches {
-    pub(crate) fn insert(&mut self, peer: &Arc<Shared>, key: u64) {
+    pub(crate) fn insert(&mut self, peer: &Arc<ActorCell>, key: u64) {
         self.0.insert(peer.id(), (Arc::downgrade(peer), key));
     }
 
@@ -34,7 +34,7 @@ impl Watches {
     }
 }
 
-fn unwatch((peer, key): (Weak<Shared>, u64)) {
+fn unwatch((peer, key): (Weak<ActorCell>, u64)) {
     if let Some(peer) = peer.upgrade() {
         peer.unwatch(key);
     }

@@ -42,7 +42,7 @@ mod watchers;
 /// The children of an actor, as far as its cell knows them.
 pub(crate) trait Members: Send + Sync {
     /// The living children, in the order of their start.
-    fn members(&self) -> Vec<Arc<Shared>>;
+    fn members(&self) -> Vec<Arc<ActorCell>>;
 }
 
 /// What a lock guards. An idle actor has the waker and the counters only.
@@ -69,7 +69,7 @@ impl Inner {
     }
 }
 
-pub(crate) struct Shared {
+pub(crate) struct ActorCell {
     id: ActorId,
     name: Option<Arc<str>>,
     type_name: fn() -> &'static str,
@@ -86,7 +86,7 @@ pub(crate) struct Shared {
     rejected: AtomicU64,
 }
 
-impl Shared {
+impl ActorCell {
     #[inline(always)]
     pub(crate) fn new(
         name: Option<Arc<str>>,
@@ -352,9 +352,9 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for ActorCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
+        f.debug_struct("ActorCell")
             .field("id", &self.id)
             .field("name", &self.name())
             .field("phase", &self.phase())
@@ -364,21 +364,21 @@ impl fmt::Debug for Shared {
 
 thread_local! {
     /// The actor whose task this thread polls. It is what tells a cycle of full lanes.
-    static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<ActorCell>>> = const { RefCell::new(None) };
 }
 
 /// The actor whose task this thread polls at the moment.
-pub(crate) fn current() -> Option<Arc<Shared>> {
+pub(crate) fn current() -> Option<Arc<ActorCell>> {
     CURRENT.with(|current| current.borrow().clone())
 }
 
 /// Polls with `shared` as the current actor. The reference moves in and out: no count is touched.
 pub(crate) fn poll_as<T>(
-    slot: &mut Option<Arc<Shared>>,
+    slot: &mut Option<Arc<ActorCell>>,
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    struct Back<'a>(&'a mut Option<Arc<Shared>>);
+    struct Back<'a>(&'a mut Option<Arc<ActorCell>>);
     impl Drop for Back<'_> {
         fn drop(&mut self) {
             CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), self.0));

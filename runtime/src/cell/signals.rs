@@ -24,7 +24,7 @@ pub(crate) mod signal {
     pub(crate) const IDLE: u32 = 1 << 8;
 }
 
-/// The signal word itself. Whoever sets a bit also wakes the task: see `Shared::raise`.
+/// The signal word itself. Whoever sets a bit also wakes the task: see `ActorCell::raise`.
 #[derive(Default)]
 pub(super) struct Signals(AtomicU32);
 

@@ -5,12 +5,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{Shared, signals::signal};
+use super::{ActorCell, signals::signal};
 use crate::{id::ActorId, util::lock::lock};
 
 #[derive(Default)]
 pub(super) struct Waits {
-    waiting_on: Option<(Weak<Shared>, u64)>,
+    waiting_on: Option<(Weak<ActorCell>, u64)>,
     /// The number of the last wait for another actor.
     epoch: u64,
     room: Vec<Waker>,
@@ -27,7 +27,7 @@ impl Waits {
     }
 }
 
-impl Shared {
+impl ActorCell {
     // --- room in the lanes --------------------------------------------------------------------
 
     /// Asks to be woken when the task has taken something out of its low lanes.
@@ -96,7 +96,7 @@ impl Shared {
     // --- who waits for whom -------------------------------------------------------------------
 
     /// Notes that this actor's handler waits for room in `target`.
-    pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<Shared>) -> WaitEdge {
+    pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<ActorCell>) -> WaitEdge {
         let mut inner = lock(&self.inner);
         let waits = &mut inner.rare().waits;
         waits.epoch += 1;
@@ -131,7 +131,7 @@ impl Shared {
 
 /// The note that an actor waits for another; dropping it takes the note back.
 pub(crate) struct WaitEdge {
-    actor: Arc<Shared>,
+    actor: Arc<ActorCell>,
     epoch: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Weak, task::Waker};
 
-use super::{Shared, control::Control};
+use super::{ActorCell, control::Control};
 use crate::exit::{CrashPolicy, ExitReason};
 
 /// Who hears of an actor's end.
@@ -10,7 +10,7 @@ pub(crate) enum Watcher {
     /// A task that polls a monitor.
     Task(Waker),
     /// An actor that watches with this policy.
-    Actor(Weak<Shared>, CrashPolicy),
+    Actor(Weak<ActorCell>, CrashPolicy),
 }
 
 /// The watchers of one actor, each under a key that is never reused.
@@ -39,7 +39,7 @@ impl Watchers {
     }
 
     /// Tells every watcher that `actor` has ended for `reason`.
-    pub(super) fn notify(self, actor: &Shared, reason: &ExitReason) {
+    pub(super) fn notify(self, actor: &ActorCell, reason: &ExitReason) {
         for watcher in self.by_key.into_values() {
             match watcher {
                 Watcher::Task(waker) => waker.wake(),

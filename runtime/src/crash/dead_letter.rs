@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use lanemesh::{MailboxReceiver, Message};
 
 use crate::{
-    cell::Shared,
+    cell::ActorCell,
     crash::{ahead::Ahead, redelivery::Redelivery},
     envelope::Envelope,
     id::ActorId,
@@ -59,7 +59,7 @@ impl<H, L> DeadLetters<H, L> {
     /// Sends a message of `actor` as a dead letter. Returns whether it was accepted.
     pub(crate) fn send(
         &mut self,
-        actor: &Shared,
+        actor: &ActorCell,
         message: Message<H, L>,
         why: Undelivered,
     ) -> bool {

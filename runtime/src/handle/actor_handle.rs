@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     actor::{Actor, High, Low, Policies},
-    cell::{Shared, signal},
+    cell::{ActorCell, signal},
     envelope::{Envelope, Sampler},
     error::SendError,
     exit::ExitReason,
@@ -42,7 +42,7 @@ use crate::{
 /// ```
 pub struct ActorHandle<A: Actor> {
     pub(crate) tx: MailboxSender<High<A>, Low<A>>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) cell: Arc<ActorCell>,
     pub(crate) policies: Policies,
     sampler: Sampler,
     pub(crate) desk: Desk,
@@ -51,13 +51,13 @@ pub struct ActorHandle<A: Actor> {
 impl<A: Actor> ActorHandle<A> {
     pub(crate) fn new(
         tx: MailboxSender<High<A>, Low<A>>,
-        shared: Arc<Shared>,
+        cell: Arc<ActorCell>,
         policies: Policies,
     ) -> Self {
         Self {
             tx,
-            sampler: Sampler::new(shared.sample),
-            shared,
+            sampler: Sampler::new(cell.sample),
+            cell,
             policies,
             desk: Desk::default(),
         }
@@ -84,17 +84,17 @@ impl<A: Actor> ActorHandle<A> {
 
     /// The actor's identity.
     pub fn id(&self) -> ActorId {
-        self.shared.id()
+        self.cell.id()
     }
 
     /// The actor's name.
     pub fn name(&self) -> Arc<str> {
-        self.shared.name()
+        self.cell.name()
     }
 
     /// Whether the actor has not ended for good. It may be waiting for a restart.
     pub fn is_alive(&self) -> bool {
-        self.shared.is_alive()
+        self.cell.is_alive()
     }
 
     /// Whether the actor takes no more messages.
@@ -104,48 +104,48 @@ impl<A: Actor> ActorHandle<A> {
 
     /// In which part of its life the actor is.
     pub fn phase(&self) -> Phase {
-        self.shared.phase()
+        self.cell.phase()
     }
 
     /// Which incarnation runs, from 1; 0 when none has begun.
     pub fn incarnation(&self) -> u32 {
-        self.shared.incarnation()
+        self.cell.incarnation()
     }
 
     /// A future of the actor's exit reason, ready at once if it is dead already.
     pub fn monitor(&self) -> Monitor {
-        Monitor::new(self.shared.clone())
+        Monitor::new(self.cell.clone())
     }
 
     /// How many monitors and watches are set on the actor now.
     pub fn watchers(&self) -> usize {
-        self.shared.watcher_count()
+        self.cell.watcher_count()
     }
 
     /// The exit reason, if the actor is dead.
     pub fn exit_reason(&self) -> Option<ExitReason> {
-        self.shared.exit_reason().cloned()
+        self.cell.exit_reason().cloned()
     }
 
     /// Asks the actor to stop after the message that it handles now. What is queued is dropped.
     ///
     /// An actor that was stopped is not restarted, whatever its policy.
     pub fn stop(&self) {
-        self.shared.stop_in_grace();
+        self.cell.stop_in_grace();
     }
 
     /// Asks the actor to take no more messages, handle those that are queued, and stop.
     pub fn drain(&self) {
-        self.shared.raise(signal::DRAIN);
+        self.cell.raise(signal::DRAIN);
     }
 
     /// A copy of the actor's counters.
     pub fn stats(&self) -> ActorStats {
-        ActorStats::of(&self.shared, self.tx.len())
+        ActorStats::of(&self.cell, self.tx.len())
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn cell(&self) -> &Arc<ActorCell> {
+        &self.cell
     }
 
     // --- envelopes ----------------------------------------------------------------------------
@@ -166,7 +166,7 @@ impl<A: Actor> ActorHandle<A> {
     fn mark<M>(&mut self, envelope: &mut Envelope<M>, is_sampled: bool) {
         envelope.expires = self.expiry();
         if is_sampled {
-            envelope.sent = self.sampler.stamp(self.shared.sample);
+            envelope.sent = self.sampler.stamp(self.cell.sample);
         }
     }
 
@@ -190,7 +190,7 @@ impl<A: Actor> ActorHandle<A> {
     #[inline]
     pub(crate) fn stamp(&mut self) -> u64 {
         if self.sampler.count() {
-            self.sampler.stamp(self.shared.sample)
+            self.sampler.stamp(self.cell.sample)
         } else {
             0
         }
@@ -209,7 +209,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         Self {
             tx: self.tx.clone(),
-            shared: self.shared.clone(),
+            cell: self.cell.clone(),
             policies: self.policies,
             sampler: self.sampler.clone(),
             desk: Desk::default(),

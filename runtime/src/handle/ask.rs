@@ -34,14 +34,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<R, AskError> {
         let (policy, sent) = (self.policies.high, self.stamp());
         self.desk
-            .ask(
-                self.tx.high(),
-                &self.shared,
-                policy,
-                sent,
-                question,
-                timeout,
-            )
+            .ask(self.tx.high(), &self.cell, policy, sent, question, timeout)
             .await
     }
 
@@ -61,7 +54,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<R, AskError> {
         let (policy, sent) = (self.policies.low, self.stamp());
         self.desk
-            .ask(self.tx.low(), &self.shared, policy, sent, question, timeout)
+            .ask(self.tx.low(), &self.cell, policy, sent, question, timeout)
             .await
     }
 
@@ -81,18 +74,18 @@ impl<A: Actor> ActorHandle<A> {
         look: impl FnOnce(&mut A) -> R + Send + 'static,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        if !self.shared.is_alive() {
+        if !self.cell.is_alive() {
             return Err(AskError::Closed);
         }
         let (reply, answer) = Reply::pair();
-        self.shared.post(Control::Inspect(Box::new(move |actor| {
+        self.cell.post(Control::Inspect(Box::new(move |actor| {
             if let Some(actor) = actor.downcast_mut::<A>() {
                 // Whoever asked may have gone.
                 let _ = reply.send(look(actor));
             }
         })));
         answer
-            .wait(&self.shared, from_now(timeout), &mut AskAlarm::default())
+            .wait(&self.cell, from_now(timeout), &mut AskAlarm::default())
             .await
     }
 
@@ -120,6 +113,6 @@ impl<A: Actor> ActorHandle<A> {
     /// Nothing is lost.
     pub async fn idle(&self) {
         let mut since = None;
-        poll_fn(|cx| self.shared.poll_idle(&mut since, cx)).await;
+        poll_fn(|cx| self.cell.poll_idle(&mut since, cx)).await;
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    cell::{Shared, signal},
+    cell::{ActorCell, signal},
     exit::ExitReason,
     handle::monitor::Monitor,
     id::{ActorId, Phase},
@@ -44,41 +44,41 @@ pub struct Child {
 }
 
 impl Child {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(cell: Arc<ActorCell>) -> Self {
         Self {
-            monitor: Monitor::new(shared),
+            monitor: Monitor::new(cell),
             owned: true,
         }
     }
 
     /// The actor's identity.
     pub fn id(&self) -> ActorId {
-        self.shared().id()
+        self.cell().id()
     }
 
     /// The actor's name.
     pub fn name(&self) -> Arc<str> {
-        self.shared().name()
+        self.cell().name()
     }
 
     /// Whether the actor has not ended for good.
     pub fn is_alive(&self) -> bool {
-        self.shared().is_alive()
+        self.cell().is_alive()
     }
 
     /// In which part of its life the actor is.
     pub fn phase(&self) -> Phase {
-        self.shared().phase()
+        self.cell().phase()
     }
 
     /// A copy of the actor's counters.
     pub fn stats(&self) -> ActorStats {
-        ActorStats::of(self.shared(), 0)
+        ActorStats::of(self.cell(), 0)
     }
 
     /// The actor and all below it, as data.
     pub fn tree(&self) -> Tree {
-        Tree::of(self.shared())
+        Tree::of(self.cell())
     }
 
     /// Stops the actor and waits for its end, for its own grace period at most.
@@ -87,7 +87,7 @@ impl Child {
     ///
     /// The stop is on its way in any case.
     pub async fn stop(self) -> ExitReason {
-        let grace = self.shared().grace();
+        let grace = self.cell().grace();
         self.stop_within(grace).await
     }
 
@@ -98,7 +98,7 @@ impl Child {
     ///
     /// The stop is on its way in any case.
     pub async fn stop_within(mut self, grace: Duration) -> ExitReason {
-        self.shared().request_stop(from_now(grace), signal::STOP);
+        self.cell().request_stop(from_now(grace), signal::STOP);
         self.owned = false;
         (&mut self.monitor).await
     }
@@ -109,7 +109,7 @@ impl Child {
     ///
     /// The drain is on its way in any case, and the owner's drop turns it into a stop.
     pub async fn drain(mut self) -> ExitReason {
-        self.shared().raise(signal::DRAIN);
+        self.cell().raise(signal::DRAIN);
         let reason = (&mut self.monitor).await;
         self.owned = false;
         reason
@@ -121,8 +121,8 @@ impl Child {
         self.owned = false;
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        self.monitor.shared()
+    fn cell(&self) -> &Arc<ActorCell> {
+        self.monitor.cell()
     }
 }
 
@@ -137,7 +137,7 @@ impl Future for Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.owned && self.is_alive() {
-            self.shared().stop_in_grace();
+            self.cell().stop_in_grace();
         }
     }
 }
@@ -145,7 +145,7 @@ impl Drop for Child {
 impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Child")
-            .field("actor", self.shared())
+            .field("actor", self.cell())
             .finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use lanemesh::Sender;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    cell::{Shared, current},
+    cell::{ActorCell, current},
     error::SendError,
     id::ActorId,
 };
@@ -22,7 +22,7 @@ const STILL: Duration = Duration::from_millis(250);
 
 pub(crate) async fn wait_for_room<M: Send + 'static>(
     lane: &mut Sender<M>,
-    target: &Arc<Shared>,
+    target: &Arc<ActorCell>,
 ) -> Result<(), SendError<()>> {
     let Some(sender) = current() else {
         return poll_fn(|cx| lane.poll_reserve(cx))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    cell::{Shared, Watcher},
+    cell::{ActorCell, Watcher},
     exit::ExitReason,
     id::ActorId,
 };
@@ -36,27 +36,27 @@ use crate::{
 /// ```
 #[must_use = "a monitor does nothing unless it is waited on"]
 pub struct Monitor {
-    shared: Arc<Shared>,
+    cell: Arc<ActorCell>,
     key: Option<u64>,
 }
 
 impl Monitor {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, key: None }
+    pub(crate) fn new(cell: Arc<ActorCell>) -> Self {
+        Self { cell, key: None }
     }
 
     /// The actor that this waits for.
     pub fn id(&self) -> ActorId {
-        self.shared.id()
+        self.cell.id()
     }
 
     /// The reason, if the actor is dead already.
     pub fn try_reason(&self) -> Option<ExitReason> {
-        self.shared.exit_reason().cloned()
+        self.cell.exit_reason().cloned()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn cell(&self) -> &Arc<ActorCell> {
+        &self.cell
     }
 }
 
@@ -66,7 +66,7 @@ impl Future for Monitor {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReason> {
         let this = &mut *self;
         match this
-            .shared
+            .cell
             .watch(&mut this.key, Watcher::Task(cx.waker().clone()))
         {
             Some(reason) => Poll::Ready(reason),
@@ -78,7 +78,7 @@ impl Future for Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.shared.unwatch(key);
+            self.cell.unwatch(key);
         }
     }
 }
@@ -86,7 +86,7 @@ impl Drop for Monitor {
 impl fmt::Debug for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Monitor")
-            .field("id", &self.shared.id())
+            .field("id", &self.cell.id())
             .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ impl<A: Actor> Context<A> {
     /// A handle that an actor keeps to itself keeps its loop from ending by itself.
     pub fn handle(&self) -> Option<ActorHandle<A>> {
         let tx = self.mailbox.weak_sender().upgrade()?;
-        Some(ActorHandle::new(tx, self.shared.clone(), self.policies()))
+        Some(ActorHandle::new(tx, self.cell.clone(), self.policies()))
     }
 
     /// Watches another actor; `policy` says what its failure means.
@@ -21,7 +21,7 @@ impl<A: Actor> Context<A> {
     /// Watching again replaces the policy. The watch ends with this incarnation. It hears of the
     /// end for good: an incarnation that ends and is followed by another is not reported.
     pub fn watch<B: Actor>(&mut self, peer: &ActorHandle<B>, policy: CrashPolicy) {
-        self.watch_cell(peer.shared(), policy);
+        self.watch_cell(peer.cell(), policy);
     }
 
     /// Watches the other actor with [`CrashPolicy::Fail`]: if it fails for good, this one fails too.

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    cell::Shared,
+    cell::ActorCell,
     envelope::{ASK, Envelope},
     error::{AskError, ReplyError, SendError},
     handle::{
@@ -128,13 +128,13 @@ impl<R> Answer<R> {
     /// Waits for the answer of the actor `shared`.
     pub(crate) async fn wait(
         &self,
-        shared: &Shared,
+        cell: &ActorCell,
         deadline: Instant,
         alarm: &mut AskAlarm,
     ) -> Result<R, AskError> {
         poll_fn(|cx| {
             if let Poll::Ready(answer) = self.poll(cx) {
-                return Poll::Ready(answer.ok_or_else(|| unanswered(shared, deadline)));
+                return Poll::Ready(answer.ok_or_else(|| unanswered(cell, deadline)));
             }
             alarm.poll(deadline, cx).map(|()| Err(AskError::Timeout))
         })
@@ -173,7 +173,7 @@ impl Desk {
     pub(crate) async fn ask<M: Send + 'static, R: Send + 'static>(
         &mut self,
         lane: &mut Sender<Envelope<M>>,
-        shared: &Arc<Shared>,
+        cell: &Arc<ActorCell>,
         policy: Overflow,
         sent: u64,
         question: impl FnOnce(Reply<R>) -> M,
@@ -189,8 +189,8 @@ impl Desk {
             expires: stamp(deadline) | ASK,
             sent,
         };
-        send(lane, shared, policy, envelope, deadline).await?;
-        self.wait(answer, shared, deadline).await
+        send(lane, cell, policy, envelope, deadline).await?;
+        self.wait(answer, cell, deadline).await
     }
 
     /// The two ends of a question.
@@ -202,10 +202,10 @@ impl Desk {
     pub(crate) async fn wait<R: Send + 'static>(
         &mut self,
         mut answer: Answer<R>,
-        shared: &Shared,
+        cell: &ActorCell,
         deadline: Instant,
     ) -> Result<R, AskError> {
-        let outcome = answer.wait(shared, deadline, &mut self.alarm).await;
+        let outcome = answer.wait(cell, deadline, &mut self.alarm).await;
         if outcome.is_ok()
             && let Some(slot) = answer.0.take()
         {
@@ -250,11 +250,11 @@ impl AskAlarm {
 }
 
 /// The slot was dropped without an answer: why?
-fn unanswered(shared: &Shared, deadline: Instant) -> AskError {
+fn unanswered(cell: &ActorCell, deadline: Instant) -> AskError {
     if Instant::now() >= deadline {
         return AskError::Timeout; // the actor skipped a question whose time was up
     }
-    match shared.exit_reason() {
+    match cell.exit_reason() {
         Some(reason) if !reason.is_failure() => AskError::Closed,
         _ => AskError::Crashed,
     }
@@ -263,7 +263,7 @@ fn unanswered(shared: &Shared, deadline: Instant) -> AskError {
 /// Sends a question, waiting for room until `deadline` if the policy is to wait.
 async fn send<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
-    shared: &Arc<Shared>,
+    cell: &Arc<ActorCell>,
     policy: Overflow,
     mut envelope: Envelope<M>,
     deadline: Instant,
@@ -276,10 +276,10 @@ async fn send<M: Send + 'static>(
         };
         if policy != Overflow::Wait {
             // Also under `Overflow::Drop`: an ask that is dropped silently would time out.
-            shared.count_rejected();
+            cell.count_rejected();
             return Err(AskError::Full);
         }
-        match timeout_at(deadline, wait_for_room(lane, shared)).await {
+        match timeout_at(deadline, wait_for_room(lane, cell)).await {
             Ok(Ok(())) => {}
             Ok(Err(SendError::Closed(()))) => return Err(AskError::Closed),
             Ok(Err(_)) | Err(_) => return Err(AskError::Full),

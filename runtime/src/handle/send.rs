@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     actor::{Actor, Low},
-    cell::Shared,
+    cell::ActorCell,
     envelope::Envelope,
     error::SendError,
     handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
@@ -28,7 +28,7 @@ macro_rules! send_through {
             Err(TrySendError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
             Err(TrySendError::Full(envelope)) => {
                 let policy = $handle.policies.$class;
-                overflow($handle.tx.$class(), &$handle.shared, policy, envelope).await
+                overflow($handle.tx.$class(), &$handle.cell, policy, envelope).await
             }
         }
     };
@@ -66,7 +66,7 @@ impl<A: Actor> ActorHandle<A> {
         message: A::HighPriorityMsg,
     ) -> Result<(), SendError<A::HighPriorityMsg>> {
         let envelope = self.wrap(message);
-        refuse(&self.shared, self.tx.high().try_send(envelope))
+        refuse(&self.cell, self.tx.high().try_send(envelope))
     }
 
     /// Sends an urgent message that nobody wants after `deadline`.
@@ -142,7 +142,7 @@ impl<A: Actor> ActorHandle<A> {
         message: A::LowPriorityMsg,
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         let envelope = self.wrap(message);
-        refuse(&self.shared, self.tx.low().try_send(envelope))
+        refuse(&self.cell, self.tx.low().try_send(envelope))
     }
 
     /// Sends a low-priority message that nobody wants after `deadline`.
@@ -200,10 +200,10 @@ impl<A: Actor> ActorHandle<A> {
             let has_room = |lane: &Sender<Low<A>>| {
                 lane.is_closed() || lane.capacity() - lane.len().min(lane.capacity()) >= wanted
             };
-            if has_room(self.tx.low()) || !self.shared.is_alive() {
+            if has_room(self.tx.low()) || !self.cell.is_alive() {
                 return Poll::Ready(());
             }
-            self.shared.want_room(cx.waker());
+            self.cell.want_room(cx.waker());
             if has_room(self.tx.low()) {
                 Poll::Ready(())
             } else {
@@ -246,11 +246,11 @@ impl<A: Actor> ActorHandle<A> {
 #[cold]
 async fn overflow<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
-    shared: &Arc<Shared>,
+    cell: &Arc<ActorCell>,
     policy: Overflow,
     envelope: Envelope<M>,
 ) -> Result<Sent, SendError<M>> {
-    let mut envelope = match on_full(shared, policy, envelope) {
+    let mut envelope = match on_full(cell, policy, envelope) {
         ControlFlow::Continue(envelope) => envelope,
         ControlFlow::Break(outcome) => {
             return outcome.map_err(|error| error.map(|envelope| envelope.message));
@@ -258,10 +258,10 @@ async fn overflow<M: Send + 'static>(
     };
     loop {
         let room = if envelope.expires == 0 {
-            wait_for_room(lane, shared).await
+            wait_for_room(lane, cell).await
         } else {
             // Boxed, so that sends without a deadline are no larger.
-            Box::pin(wait_until(unstamp(envelope.expires), lane, shared)).await
+            Box::pin(wait_until(unstamp(envelope.expires), lane, cell)).await
         };
         if let Err(error) = room {
             return Err(error.map(|()| envelope.message));
@@ -276,18 +276,18 @@ async fn overflow<M: Send + 'static>(
 
 /// What becomes of a message that finds its lane full; to continue is to wait for room.
 pub(super) fn on_full<M>(
-    shared: &Shared,
+    cell: &ActorCell,
     policy: Overflow,
     message: M,
 ) -> ControlFlow<Result<Sent, SendError<M>>, M> {
     match policy {
         Overflow::Wait => ControlFlow::Continue(message),
         Overflow::Reject => {
-            shared.count_rejected();
+            cell.count_rejected();
             ControlFlow::Break(Err(SendError::Full(message)))
         }
         Overflow::Drop => {
-            shared.count_dropped();
+            cell.count_dropped();
             ControlFlow::Break(Ok(Sent::Dropped))
         }
     }
@@ -297,9 +297,9 @@ pub(super) fn on_full<M>(
 async fn wait_until<M: Send + 'static>(
     deadline: Instant,
     lane: &mut Sender<Envelope<M>>,
-    shared: &Arc<Shared>,
+    cell: &Arc<ActorCell>,
 ) -> Result<(), SendError<()>> {
-    let room = timeout_at(deadline, wait_for_room(lane, shared)).await;
+    let room = timeout_at(deadline, wait_for_room(lane, cell)).await;
     match room {
         Ok(Ok(())) if deadline <= Instant::now() => Err(SendError::Expired(())),
         Ok(room) => room,
@@ -309,11 +309,11 @@ async fn wait_until<M: Send + 'static>(
 
 #[inline]
 fn refuse<M>(
-    shared: &Shared,
+    cell: &ActorCell,
     outcome: Result<(), TrySendError<Envelope<M>>>,
 ) -> Result<(), SendError<M>> {
     if let Err(TrySendError::Full(_)) = &outcome {
-        shared.count_rejected();
+        cell.count_rejected();
     }
     without_envelope(outcome)
 }

@@ -95,7 +95,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<usize, SendError<usize>> {
         let sent = self.offer_vec(lane, messages)?;
         if !messages.is_empty() {
-            self.shared.count_rejected();
+            self.cell.count_rejected();
         }
         Ok(sent)
     }
@@ -126,7 +126,7 @@ impl<A: Actor> ActorHandle<A> {
             if messages.is_empty() {
                 return Ok(sent);
             }
-            let room = wait_for_room(lane(&mut self.tx), &self.shared).await;
+            let room = wait_for_room(lane(&mut self.tx), &self.cell).await;
             room.map_err(|error| error.map(|()| sent))?;
         }
     }

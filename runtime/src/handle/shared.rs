@@ -192,9 +192,9 @@ impl<A: Actor> SharedHandle<A> {
         timeout: Duration,
     ) -> Result<R, AskError> {
         let deadline = from_now(timeout);
-        let (shared, policy) = {
+        let (cell, policy) = {
             let handle = lock(&self.inner.handle);
-            (handle.shared.clone(), handle.policies.high)
+            (handle.cell.clone(), handle.policies.high)
         };
         // A question that is dropped silently is a question without an answer: refuse it.
         let policy = if policy == Overflow::Drop {
@@ -207,7 +207,7 @@ impl<A: Actor> SharedHandle<A> {
         let offer = |handle: &mut ActorHandle<A>, message| handle.offer_high_by(message, deadline);
         let send = self.push(policy, question(reply), offer, ActorHandle::poll_ready_high);
         let outcome = match timeout_at(deadline, send).await {
-            Ok(Ok(_)) => desk.wait(answer, &shared, deadline).await,
+            Ok(Ok(_)) => desk.wait(answer, &cell, deadline).await,
             Ok(Err(SendError::Closed(_))) => Err(AskError::Closed),
             Ok(Err(SendError::Expired(_))) => Err(AskError::Timeout),
             Ok(Err(_)) | Err(_) => Err(AskError::Full),
@@ -237,8 +237,8 @@ impl<A: Actor> SharedHandle<A> {
             Err(SendError::Full(back)) => back,
             Err(error) => return Err(error),
         };
-        let shared = lock(&self.inner.handle).shared.clone();
-        message = match on_full(&shared, policy, message) {
+        let cell = lock(&self.inner.handle).cell.clone();
+        message = match on_full(&cell, policy, message) {
             ControlFlow::Continue(message) => message,
             ControlFlow::Break(outcome) => return outcome,
         };

@@ -5,7 +5,7 @@
 //! does not while a handler waits: a handle then adds what it knows of its own lanes. There is no table
 //! of all actors: ask a handle, or walk the [`Tree`](crate::observe::Tree).
 
-use crate::{cell::Shared, id::Phase, util::histogram::Histogram};
+use crate::{cell::ActorCell, id::Phase, util::histogram::Histogram};
 
 /// A copy of an actor's counters. Counts go on over restarts.
 #[derive(Clone, Debug, Default)]
@@ -48,11 +48,11 @@ pub struct ActorStats {
 
 impl ActorStats {
     /// `queued` is how many messages the caller knows to be queued.
-    pub(crate) fn of(shared: &Shared, queued: usize) -> Self {
-        let mut counters = shared.counters(u32::try_from(queued).unwrap_or(u32::MAX));
+    pub(crate) fn of(cell: &ActorCell, queued: usize) -> Self {
+        let mut counters = cell.counters(u32::try_from(queued).unwrap_or(u32::MAX));
         let events = *counters.events();
-        let (dropped, rejected) = shared.lane_losses();
-        let times = shared.histograms.get();
+        let (dropped, rejected) = cell.lane_losses();
+        let times = cell.histograms.get();
         Self {
             high: counters.high,
             low: counters.low,
@@ -65,8 +65,8 @@ impl ActorStats {
             redelivered: events.redelivered,
             dead_letters: events.dead_letters,
             failures: events.failures,
-            restarts: u64::from(shared.incarnation().saturating_sub(1)),
-            depth: if shared.phase() == Phase::Dead {
+            restarts: u64::from(cell.incarnation().saturating_sub(1)),
+            depth: if cell.phase() == Phase::Dead {
                 0
             } else {
                 counters.depth as usize

@@ -6,7 +6,7 @@
 use std::{fmt, fmt::Write as _, sync::Arc};
 
 use crate::{
-    cell::{Shared, short_type_name},
+    cell::{ActorCell, short_type_name},
     id::{ActorId, Phase},
     observe::stats::ActorStats,
 };
@@ -47,23 +47,23 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
-        let members = shared
+    pub(crate) fn of(cell: &Arc<ActorCell>) -> Self {
+        let members = cell
             .children()
             .map(|group| group.members())
             .unwrap_or_default();
         Self {
-            id: Some(shared.id()),
-            name: shared.name(),
-            kind: short_type_name(shared.type_name()),
-            phase: shared.phase(),
-            incarnation: shared.incarnation(),
-            stats: ActorStats::of(shared, 0),
+            id: Some(cell.id()),
+            name: cell.name(),
+            kind: short_type_name(cell.type_name()),
+            phase: cell.phase(),
+            incarnation: cell.incarnation(),
+            stats: ActorStats::of(cell, 0),
             children: members.iter().map(Tree::of).collect(),
         }
     }
 
-    pub(crate) fn root(name: Arc<str>, members: &[Arc<Shared>]) -> Self {
+    pub(crate) fn root(name: Arc<str>, members: &[Arc<ActorCell>]) -> Self {
         Self {
             id: None,
             name,

@@ -150,7 +150,7 @@ impl<A: Actor> Pool<A> {
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         let outcome = self.offer_low(job);
         if let Err(SendError::Full(_)) = &outcome {
-            self.workers[self.next].shared().count_rejected();
+            self.workers[self.next].cell().count_rejected();
         }
         outcome
     }

@@ -34,7 +34,7 @@ impl<A: Actor> Context<A> {
         child: impl IntoBuilder<B>,
     ) -> Result<(ActorHandle<B>, Child), SpawnError> {
         // Nobody would stop a child that is started after the others have ended.
-        if self.shared.phase() == Phase::Stopping {
+        if self.cell.phase() == Phase::Stopping {
             return Err(SpawnError::Closing);
         }
         let group = self.group_mut().clone();

@@ -11,7 +11,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
     actor::{Actor, Context, Local, LocalActor, OptionalState, Policies},
-    cell::{Shared, Timing},
+    cell::{ActorCell, Timing},
     crash::{DeadLetter, DeadLetters, RedeliveryRule},
     envelope::clock,
     error::SpawnError,
@@ -327,18 +327,14 @@ impl<A: Actor> Builder<A> {
             // To calibrate it takes a part of a millisecond: better here than at a message.
             clock();
         }
-        let shared = Arc::new(Shared::new(
+        let cell = Arc::new(ActorCell::new(
             self.name,
             std::any::type_name::<A>,
             self.grace,
             self.timing.interval(),
         ));
         let seat = match &group {
-            Some(group) => Some(
-                group
-                    .join(&shared, self.restart)
-                    .ok_or(SpawnError::Closing)?,
-            ),
+            Some(group) => Some(group.join(&cell, self.restart).ok_or(SpawnError::Closing)?),
             None => None,
         };
         // Made before the mailbox: nothing fails once that is there, so it can be built in its place.
@@ -350,10 +346,10 @@ impl<A: Actor> Builder<A> {
             .low(|low| low.shared_slots(2).budget(BUDGET))
             .build();
         // Counted before the task is written: a count would wait until its memory is there.
-        let (for_handle, for_task) = (shared.clone(), shared.clone());
+        let (for_handle, for_task) = (cell.clone(), cell.clone());
         let ctx = Context::new(
             rx,
-            shared.clone(),
+            cell.clone(),
             self.policies,
             (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
             seat,
@@ -371,7 +367,7 @@ impl<A: Actor> Builder<A> {
         }
         crate::util::executor::spawn_on(&runtime, live(task));
         let handle = ActorHandle::new(tx, for_handle, self.policies);
-        Ok((handle, Child::new(shared)))
+        Ok((handle, Child::new(cell)))
     }
 }
 

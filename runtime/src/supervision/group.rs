@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    cell::{Control, Members, Shared, signal},
+    cell::{ActorCell, Control, Members, signal},
     exit::ExitReason,
     id::ActorId,
     supervision::{
@@ -61,7 +61,7 @@ pub(super) enum RoundEnd {
 }
 
 struct Member {
-    shared: Arc<Shared>,
+    cell: Arc<ActorCell>,
     restart: Restart,
     /// Why it failed when the restarts were used up in a round: it is to end for good.
     spent: Option<ExitReason>,
@@ -82,13 +82,13 @@ struct State {
 }
 
 pub(crate) struct Group {
-    owner: Option<Weak<Shared>>,
+    owner: Option<Weak<ActorCell>>,
     state: Mutex<State>,
     changed: Notify,
 }
 
 impl Group {
-    pub(crate) fn new(owner: Option<&Arc<Shared>>, supervision: Supervision) -> Self {
+    pub(crate) fn new(owner: Option<&Arc<ActorCell>>, supervision: Supervision) -> Self {
         Self {
             owner: owner.map(Arc::downgrade),
             state: Mutex::new(State {
@@ -104,7 +104,7 @@ impl Group {
     }
 
     /// Takes a child in. None if the group is closing.
-    pub(crate) fn join(self: &Arc<Self>, shared: &Arc<Shared>, restart: Restart) -> Option<Seat> {
+    pub(crate) fn join(self: &Arc<Self>, cell: &Arc<ActorCell>, restart: Restart) -> Option<Seat> {
         let mut state = lock(&self.state);
         if state.closing {
             return None;
@@ -114,7 +114,7 @@ impl Group {
         state.members.insert(
             order,
             Member {
-                shared: shared.clone(),
+                cell: cell.clone(),
                 restart,
                 spent: None,
             },
@@ -129,7 +129,7 @@ impl Group {
         lock(&self.state)
             .members
             .values()
-            .map(|member| member.shared.id())
+            .map(|member| member.cell.id())
             .collect()
     }
 
@@ -222,7 +222,7 @@ impl Group {
 
     fn escalate(&self, order: u64, reason: &ExitReason) {
         let mut state = lock(&self.state);
-        let Some(id) = state.members.get(&order).map(|member| member.shared.id()) else {
+        let Some(id) = state.members.get(&order).map(|member| member.cell.id()) else {
             return;
         };
         let cause = ExitReason::RestartsSpent(Arc::new(reason.clone()));
@@ -249,15 +249,15 @@ impl Group {
         for (order, reason) in &down {
             if let Some(member) = state.members.get_mut(order) {
                 member.spent = Some(reason.clone());
-                spent.push(member.shared.clone());
+                spent.push(member.cell.clone());
             }
         }
         drop(state);
         if let Some((order, reason)) = down.first_key_value() {
             self.escalate(*order, reason);
         }
-        for shared in spent {
-            shared.raise(signal::RESUME);
+        for cell in spent {
+            cell.raise(signal::RESUME);
         }
         down
     }
@@ -282,10 +282,10 @@ impl Group {
         if matches!(reason, ExitReason::Killed) {
             lock(&self.state)
                 .late
-                .insert(member.shared.id(), member.shared.name());
+                .insert(member.cell.id(), member.cell.name());
         }
         if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
-            owner.post(Control::ChildExit(member.shared.notice(reason.clone())));
+            owner.post(Control::ChildExit(member.cell.notice(reason.clone())));
         }
         self.changed.notify_waiters();
     }
@@ -297,13 +297,13 @@ impl Group {
     }
 
     /// The child that was started last among those that live and were started before `order`.
-    pub(crate) fn last_before(&self, order: u64) -> Option<(u64, Arc<Shared>)> {
+    pub(crate) fn last_before(&self, order: u64) -> Option<(u64, Arc<ActorCell>)> {
         let state = lock(&self.state);
         state
             .members
             .range(..order)
             .next_back()
-            .map(|(order, member)| (*order, member.shared.clone()))
+            .map(|(order, member)| (*order, member.cell.clone()))
     }
 
     /// Waits until the member has left.
@@ -337,7 +337,7 @@ impl Group {
         let left: Vec<_> = state
             .members
             .values()
-            .map(|member| (member.shared.id(), member.shared.name()))
+            .map(|member| (member.cell.id(), member.cell.name()))
             .collect();
         state.late.extend(left);
     }
@@ -346,7 +346,7 @@ impl Group {
         lock(&self.state).closing
     }
 
-    pub(super) fn affected(&self, trigger: u64) -> Vec<(u64, Arc<Shared>, Restart)> {
+    pub(super) fn affected(&self, trigger: u64) -> Vec<(u64, Arc<ActorCell>, Restart)> {
         let state = lock(&self.state);
         let from = match state.supervision.strategy {
             Strategy::OneForOne | Strategy::RestForOne => trigger,
@@ -355,17 +355,17 @@ impl Group {
         state
             .members
             .range(from..)
-            .map(|(order, member)| (*order, member.shared.clone(), member.restart))
+            .map(|(order, member)| (*order, member.cell.clone(), member.restart))
             .collect()
     }
 }
 
 impl Members for Group {
-    fn members(&self) -> Vec<Arc<Shared>> {
+    fn members(&self) -> Vec<Arc<ActorCell>> {
         lock(&self.state)
             .members
             .values()
-            .map(|member| member.shared.clone())
+            .map(|member| member.cell.clone())
             .collect()
     }
 }

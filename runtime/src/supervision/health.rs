@@ -5,7 +5,7 @@ use std::{pin::Pin, task::Context, time::Duration};
 use tokio::time::{Sleep, sleep};
 
 use crate::{
-    cell::{Shared, signal},
+    cell::{ActorCell, signal},
     util::timer::from_now,
 };
 
@@ -60,10 +60,10 @@ impl Pulse {
     }
 
     /// Whether the actor has failed its check.
-    pub(crate) fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll(&mut self, cell: &ActorCell, cx: &mut Context<'_>) -> bool {
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.asked {
-                if shared.signals() & signal::HEALTH != 0 {
+                if cell.signals() & signal::HEALTH != 0 {
                     return true;
                 }
                 self.asked = false;
@@ -71,7 +71,7 @@ impl Pulse {
                 self.ring_in(rest.max(Duration::from_millis(1)));
             } else {
                 // The task is being polled: its loop sees the bit in this very poll.
-                shared.raise(signal::HEALTH);
+                cell.raise(signal::HEALTH);
                 self.asked = true;
                 self.ring_in(self.health.timeout);
             }

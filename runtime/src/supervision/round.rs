@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    cell::{Shared, signal},
+    cell::{ActorCell, signal},
     exit::ExitReason,
     id::Phase,
     supervision::{
@@ -29,8 +29,8 @@ pub(crate) fn child_failed(group: &Arc<Group>, order: u64, reason: &ExitReason) 
 async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
     loop {
         let mut affected = group.affected(trigger);
-        for (_, shared, restart) in affected.iter().rev() {
-            suspend(&group, shared, *restart).await;
+        for (_, cell, restart) in affected.iter().rev() {
+            suspend(&group, cell, *restart).await;
         }
         if sleep_unless_closing(&group, delay).await {
             return;
@@ -47,10 +47,9 @@ async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
                     delay = next_delay;
                     break;
                 }
-                RoundEnd::Spent(spent) => affected.retain(|(order, shared, _)| {
+                RoundEnd::Spent(spent) => affected.retain(|(order, cell, _)| {
                     !spent.contains_key(order)
-                        && (shared.phase() == Phase::Waiting
-                            || shared.signals() & signal::SUSPEND != 0)
+                        && (cell.phase() == Phase::Waiting || cell.signals() & signal::SUSPEND != 0)
                 }),
             }
         }
@@ -59,44 +58,44 @@ async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
 
 /// Starts the members in order, until one fails again: the next round takes it and those behind
 /// it.
-async fn resume_all(group: &Group, members: &[(u64, Arc<Shared>, Restart)]) {
-    for (order, shared, restart) in members {
+async fn resume_all(group: &Group, members: &[(u64, Arc<ActorCell>, Restart)]) {
+    for (order, cell, restart) in members {
         if *restart == Restart::Temporary {
             continue;
         }
         // From here on it is down only if it fails again.
         group.is_up(*order);
-        resume(group, shared).await;
-        if group.is_closing() || shared.phase() == Phase::Waiting {
+        resume(group, cell).await;
+        if group.is_closing() || cell.phase() == Phase::Waiting {
             return;
         }
     }
 }
 
 /// Ends an incarnation, by force after the child's grace period.
-async fn suspend(group: &Group, shared: &Arc<Shared>, restart: Restart) {
-    let deadline = from_now(shared.grace());
+async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) {
+    let deadline = from_now(cell.grace());
     let bit = if restart == Restart::Temporary {
         signal::STOP
     } else {
         signal::SUSPEND
     };
-    if shared.phase() != Phase::Waiting {
-        shared.request_stop(deadline, bit);
+    if cell.phase() != Phase::Waiting {
+        cell.request_stop(deadline, bit);
     }
-    let down = || !shared.is_alive() || shared.phase() == Phase::Waiting || group.is_closing();
+    let down = || !cell.is_alive() || cell.phase() == Phase::Waiting || group.is_closing();
     let wait = group.wait_until(down);
     let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
 }
 
 /// Starts the next incarnation and waits until it runs, fails or ends.
-async fn resume(group: &Group, shared: &Arc<Shared>) {
-    let before = shared.incarnation();
-    shared.raise(signal::RESUME);
+async fn resume(group: &Group, cell: &Arc<ActorCell>) {
+    let before = cell.incarnation();
+    cell.raise(signal::RESUME);
     group
         .wait_until(|| {
-            let phase = shared.phase();
-            let begun = shared.incarnation() > before && phase != Phase::Starting;
+            let phase = cell.phase();
+            let begun = cell.incarnation() > before && phase != Phase::Starting;
             begun || phase == Phase::Dead || group.is_closing()
         })
         .await;

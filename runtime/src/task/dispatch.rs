@@ -147,7 +147,7 @@ impl<A: Actor> Context<A> {
             ControlEvent::Health => {
                 let outcome = actor.healthy(self).await;
                 if outcome.is_ok() {
-                    self.shared.clear(signal::HEALTH);
+                    self.cell.clear(signal::HEALTH);
                 } else {
                     self.optional_or_default().failure = Some(ExitReason::Unhealthy);
                 }
@@ -197,7 +197,7 @@ impl<A: Actor> Context<A> {
     pub(crate) fn record_queueing(&mut self, sent: u64) -> u64 {
         let now = clock().raw();
         let nanos = clock().delta_as_nanos(sent, now);
-        self.shared
+        self.cell
             .histograms
             .get_or_init(Histograms::new)
             .queueing
@@ -209,7 +209,7 @@ impl<A: Actor> Context<A> {
         if A::EVENTS {
             self.emit(|| ActorEvent::Handling);
         }
-        self.state.handling_since = if self.shared.sample == 0 {
+        self.state.handling_since = if self.cell.sample == 0 {
             0
         } else {
             clock().raw()
@@ -229,7 +229,7 @@ impl<A: Actor> Context<A> {
     #[cold]
     fn record_handling(&mut self, started: u64) {
         let nanos = clock().delta_as_nanos(started, clock().raw());
-        self.shared
+        self.cell
             .histograms
             .get_or_init(Histograms::new)
             .handling

@@ -221,7 +221,7 @@ impl<A: Actor> Context<A> {
     /// Takes whatever comes next.
     #[inline(always)]
     fn poll_step<S: Step<A>>(&mut self, cx: &mut PollContext<'_>) -> Poll<S> {
-        let signals = self.shared.signals();
+        let signals = self.cell.signals();
         if let Some(taken) = self.on_hand(signals) {
             return Poll::Ready(taken);
         }
@@ -239,7 +239,7 @@ impl<A: Actor> Context<A> {
     #[doc(hidden)]
     pub async fn urgent(&mut self) -> Option<Event<A>> {
         poll_fn(|cx| {
-            let signals = self.shared.signals();
+            let signals = self.cell.signals();
             if let Some(taken) = self.on_hand(signals) {
                 return Poll::Ready(Some(taken));
             }
@@ -260,7 +260,7 @@ impl<A: Actor> Context<A> {
     #[doc(hidden)]
     pub async fn rest(&mut self) -> Event<A> {
         poll_fn(|cx| {
-            let signals = self.shared.signals();
+            let signals = self.cell.signals();
             if let Some(taken) = self.on_hand(signals) {
                 return Poll::Ready(taken);
             }
@@ -307,7 +307,7 @@ impl<A: Actor> Context<A> {
         let ticket = if signals & signal::IDLE == 0 {
             0
         } else {
-            self.shared.idle_ticket()
+            self.cell.idle_ticket()
         };
         if self.ahead.len() > 0
             && !self.mailbox.has_high()
@@ -403,7 +403,7 @@ impl<A: Actor> Context<A> {
     /// Whether anything that comes before low messages waits.
     pub(crate) fn is_interrupted(&self) -> bool {
         const URGENT: u32 = signal::STOP | signal::SUSPEND | signal::CONTROL | signal::HEALTH;
-        self.shared.signals() & URGENT != 0 || self.has_message_in_hand() || self.mailbox.has_high()
+        self.cell.signals() & URGENT != 0 || self.has_message_in_hand() || self.mailbox.has_high()
     }
 
     fn has_message_in_hand(&self) -> bool {
@@ -435,7 +435,7 @@ impl<A: Actor> Context<A> {
             return Some(Event(Kind::Stop));
         }
         if signals & signal::CONTROL != 0
-            && let Some(control) = self.shared.take_control()
+            && let Some(control) = self.cell.take_control()
         {
             return Some(Event::control(match control {
                 Control::ChildExit(notice) => ControlEvent::ChildExit(notice),
@@ -456,7 +456,7 @@ impl<A: Actor> Context<A> {
             self.mailbox.close();
         }
         if signals & signal::ROOM != 0 && self.state.since_publish.is_multiple_of(ROOM_INTERVAL) {
-            self.shared.give_room();
+            self.cell.give_room();
         }
         None
     }
@@ -478,11 +478,11 @@ impl<A: Actor> Context<A> {
             self.publish_depth(self.ahead.len() + self.batched());
         }
         if signals & signal::ROOM != 0 {
-            self.shared.give_room();
+            self.cell.give_room();
         }
         // The receiver also says "not now" when its budget is used up.
         if signals & signal::IDLE != 0 && self.depth() == 0 {
-            self.shared.give_idle(ticket);
+            self.cell.give_idle(ticket);
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
-    cell::{Shared, signal},
+    cell::{ActorCell, signal},
     supervision::{Health, Pulse},
     util::panic::{PanicText, poll_caught},
 };
@@ -43,24 +43,24 @@ impl Guard {
     #[inline]
     pub(crate) fn poll<F: Future>(
         &mut self,
-        shared: &Shared,
+        cell: &ActorCell,
         fallback: Option<Instant>,
         cx: &mut Context<'_>,
         mut future: Pin<&mut F>,
     ) -> Poll<Result<F::Output, Cut>> {
-        let signals = shared.signals();
-        if let Some(cut) = self.cut_before(shared, signals, cx) {
+        let signals = cell.signals();
+        if let Some(cut) = self.cut_before(cell, signals, cx) {
             return Poll::Ready(Err(cut));
         }
         let poll = poll_caught(future.as_mut(), cx).map_err(Cut::Panicked);
-        self.bound(shared, signals, fallback, cx, poll)
+        self.bound(cell, signals, fallback, cx, poll)
     }
 
     /// Why the hook is not to be polled at all, by the `signals` of now.
     #[inline]
     pub(crate) fn cut_before(
         &mut self,
-        shared: &Shared,
+        cell: &ActorCell,
         signals: u32,
         cx: &mut Context<'_>,
     ) -> Option<Cut> {
@@ -68,7 +68,7 @@ impl Guard {
             return Some(Cut::Killed);
         }
         if let Some(pulse) = &mut self.pulse
-            && pulse.poll(shared, cx)
+            && pulse.poll(cell, cx)
         {
             return Some(Cut::Unhealthy);
         }
@@ -79,7 +79,7 @@ impl Guard {
     #[inline]
     pub(crate) fn bound<T>(
         &mut self,
-        shared: &Shared,
+        cell: &ActorCell,
         signals: u32,
         fallback: Option<Instant>,
         cx: &mut Context<'_>,
@@ -89,7 +89,7 @@ impl Guard {
         if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
             return poll;
         }
-        self.poll_limit(shared.deadline().or(fallback), cx)
+        self.poll_limit(cell.deadline().or(fallback), cx)
     }
 
     #[cold]

@@ -41,24 +41,22 @@ pub(super) async fn end_incarnation<A: Actor>(
     actor: &mut Option<A>,
     outcome: Result<ActorResult, Cut>,
 ) -> ExitReason {
-    let shared = ctx.shared.clone();
+    let cell = ctx.cell.clone();
     let (mut reason, mut killed) = match outcome {
         Ok(outcome) => (exit_reason(ctx, outcome), false),
         Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
         Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
         Err(Cut::Killed) => (ExitReason::Killed, true),
     };
-    shared.set_phase(Phase::Stopping);
-    shared.clear(signal::HEALTH);
+    cell.set_phase(Phase::Stopping);
+    cell.clear(signal::HEALTH);
     ctx.after_crash();
     ctx.publish();
     if !killed && let Some(actor) = actor {
-        let deadline = shared
-            .deadline()
-            .unwrap_or_else(|| from_now(shared.grace()));
+        let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
         let mut guard = Guard::default();
         let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, deadline));
-        killed = poll_fn(|cx| guard.poll(&shared, Some(deadline), cx, clean_up.as_mut()))
+        killed = poll_fn(|cx| guard.poll(&cell, Some(deadline), cx, clean_up.as_mut()))
             .await
             .is_err();
     }
@@ -79,7 +77,7 @@ pub(super) async fn end_incarnation<A: Actor>(
 }
 
 pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
-    let signals = ctx.shared.signals();
+    let signals = ctx.cell.signals();
     let failure = ctx
         .optional_mut()
         .and_then(|optional| optional.failure.take());
@@ -101,7 +99,7 @@ async fn clean_up<A: Actor>(
 ) {
     if let Some(group) = ctx.group().cloned() {
         // A drain drains the children too; a stop stops them.
-        let draining = ctx.shared.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
+        let draining = ctx.cell.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
         let how = if draining {
             signal::DRAIN
         } else {
@@ -127,7 +125,7 @@ async fn clean_up<A: Actor>(
 
 /// Passes the exits of children to the hook of a parent that stops.
 async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut ExitReason) {
-    while let Some(control) = ctx.shared.take_control() {
+    while let Some(control) = ctx.cell.take_control() {
         let outcome = match control {
             Control::ChildExit(notice) => {
                 ctx.counters.events().notices += 1;

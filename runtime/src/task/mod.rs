@@ -23,7 +23,7 @@ use tracing::Span;
 
 use crate::{
     actor::{Actor, Context},
-    cell::{Shared, poll_as, signal},
+    cell::{ActorCell, poll_as, signal},
     exit::ExitReason,
     id::Phase,
     observe::ActorEvent,
@@ -94,7 +94,7 @@ pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()>
             };
             if let Some(until) = task.ended(ended) {
                 let is_stopped = {
-                    let mut wait = Box::pin(wait(&task.ctx.shared, until));
+                    let mut wait = Box::pin(wait(&task.ctx.cell, until));
                     poll_fn(|cx| task.frame.attend(cx, wait.as_mut())).await
                 };
                 task.waited(is_stopped);
@@ -119,7 +119,7 @@ pub(crate) struct Task<A: Actor> {
 /// What is around every poll of an actor's task.
 struct Frame {
     /// None while a hook is polled: then it is the current actor of the thread.
-    slot: Option<Arc<Shared>>,
+    slot: Option<Arc<ActorCell>>,
     is_registered: bool,
     guard: Guard,
     /// The incarnation's, if anybody listens.
@@ -135,9 +135,9 @@ enum Wait {
 
 impl Frame {
     #[inline(always)]
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(cell: Arc<ActorCell>) -> Self {
         Self {
-            slot: Some(shared),
+            slot: Some(cell),
             is_registered: false,
             guard: Guard::default(),
             span: None,
@@ -152,18 +152,18 @@ impl Frame {
     ) -> Poll<Result<F::Output, Cut>> {
         self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
-        let Some(shared) = &self.slot else {
+        let Some(cell) = &self.slot else {
             unreachable!("a hook does not poll its own task")
         };
-        let signals = shared.signals();
-        if let Some(cut) = self.guard.cut_before(shared, signals, cx) {
+        let signals = cell.signals();
+        if let Some(cut) = self.guard.cut_before(cell, signals, cx) {
             return Poll::Ready(Err(cut));
         }
         let poll = poll_as(&mut self.slot, cx, |cx| poll_caught(run, cx)).map_err(Cut::Panicked);
-        let Some(shared) = &self.slot else {
+        let Some(cell) = &self.slot else {
             unreachable!("it has come back")
         };
-        self.guard.bound(shared, signals, None, cx, poll)
+        self.guard.bound(cell, signals, None, cx, poll)
     }
 
     /// Polls something else of the actor's.
@@ -181,8 +181,8 @@ impl Frame {
     fn register(&mut self, cx: &PollContext<'_>) {
         if !self.is_registered {
             self.is_registered = true;
-            if let Some(shared) = &self.slot {
-                shared.register(cx.waker());
+            if let Some(cell) = &self.slot {
+                cell.register(cx.waker());
             }
         }
     }
@@ -190,9 +190,9 @@ impl Frame {
 
 impl<A: Actor> Task<A> {
     #[inline(always)]
-    pub(crate) fn new(ctx: Context<A>, shared: Arc<Shared>, life: Life<A>) -> Self {
+    pub(crate) fn new(ctx: Context<A>, cell: Arc<ActorCell>, life: Life<A>) -> Self {
         Self {
-            frame: Frame::new(shared),
+            frame: Frame::new(cell),
             ctx,
             life,
             is_over: false,
@@ -202,15 +202,15 @@ impl<A: Actor> Task<A> {
     /// Makes the next incarnation. If it cannot, the context knows why.
     fn begin(&mut self) -> bool {
         let ctx = &mut self.ctx;
-        let incarnation = ctx.shared.begin_incarnation();
+        let incarnation = ctx.cell.begin_incarnation();
         let span = tracing::info_span!(
             "actor",
-            id = ctx.shared.id().as_u64(),
+            id = ctx.cell.id().as_u64(),
             name = tracing::field::Empty,
             incarnation,
         );
         if !span.is_disabled() {
-            span.record("name", &*ctx.shared.name());
+            span.record("name", &*ctx.cell.name());
             self.frame.span = Some(Box::new(span));
         }
         let health = self.life.rules.as_ref().and_then(|rules| rules.health);
@@ -235,14 +235,14 @@ impl<A: Actor> Task<A> {
         if reason.is_failure() {
             ctx.counters.events().failures += 1;
             tracing::warn!(
-                actor = %ctx.shared.name(),
-                incarnation = ctx.shared.incarnation(),
+                actor = %ctx.cell.name(),
+                incarnation = ctx.cell.incarnation(),
                 %reason,
                 "incarnation failed",
             );
         }
         self.frame.span = None;
-        let shared = ctx.shared.clone();
+        let cell = ctx.cell.clone();
         if let Some(group) = ctx.group() {
             let late = group.take_late();
             if !late.is_empty()
@@ -253,8 +253,8 @@ impl<A: Actor> Task<A> {
         }
         let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();
-        shared.drop_control();
-        let signals = shared.signals();
+        cell.drop_control();
+        let signals = cell.signals();
         if signals & END != 0 {
             self.end(reason);
             return None;
@@ -270,7 +270,7 @@ impl<A: Actor> Task<A> {
         } else if let Some(seat) = ctx.seat() {
             child_failed(&seat.group, seat.order, &reason)
         } else {
-            decide_alone(life, &shared)
+            decide_alone(life, &cell)
         };
         match decision {
             Decision::Spent => {
@@ -278,12 +278,12 @@ impl<A: Actor> Task<A> {
                 None
             }
             Decision::Restart(delay) => {
-                shared.set_phase(Phase::Waiting);
+                cell.set_phase(Phase::Waiting);
                 Some(Wait::Backoff(delay))
             }
             Decision::Await => {
-                shared.clear(signal::SUSPEND);
-                shared.set_phase(Phase::Waiting);
+                cell.clear(signal::SUSPEND);
+                cell.set_phase(Phase::Waiting);
                 if let Some(seat) = ctx.seat() {
                     seat.group.phase_changed();
                 }
@@ -304,9 +304,9 @@ impl<A: Actor> Task<A> {
 
     /// Before the next incarnation: what the last one was asked for is forgotten.
     fn again(&mut self) {
-        let shared = &self.ctx.shared;
-        shared.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
-        shared.forget_deadline();
+        let cell = &self.ctx.cell;
+        cell.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
+        cell.forget_deadline();
     }
 }
 
@@ -321,13 +321,13 @@ impl<A: Actor> Task<A> {
             group.kill();
             late = group.take_late();
         }
-        ctx.shared.set_phase(Phase::Stopping);
+        ctx.cell.set_phase(Phase::Stopping);
         ctx.reset();
         // The drop of a message may panic: those who wait for the end hear of it all the same.
         let _ = catch_fn(|| ctx.close_mailbox());
         ctx.publish();
         let seat = ctx.take_seat();
-        ctx.shared.finish(reason.clone());
+        ctx.cell.finish(reason.clone());
         if let Some(seat) = seat {
             seat.group.left(seat.order, &reason, late);
         }
@@ -344,12 +344,10 @@ impl<A: Actor> Drop for Task<A> {
     }
 }
 
-fn decide_alone<A>(life: &mut Life<A>, shared: &Shared) -> Decision {
+fn decide_alone<A>(life: &mut Life<A>, cell: &ActorCell) -> Decision {
     let (rules, window) = &mut life.rules.get_or_insert_default().alone;
     match window.admit(Instant::now(), rules) {
-        Some(attempt) => {
-            Decision::Restart(rules.backoff.delay(attempt, seed(shared.id().as_u64())))
-        }
+        Some(attempt) => Decision::Restart(rules.backoff.delay(attempt, seed(cell.id().as_u64()))),
         None => Decision::Spent,
     }
 }
@@ -358,13 +356,13 @@ fn decide_alone<A>(life: &mut Life<A>, shared: &Shared) -> Decision {
 const END: u32 = signal::STOP | signal::KILL;
 
 /// Waits for the next incarnation. Whether a stop came first.
-async fn wait(shared: &Shared, wait: Wait) -> bool {
+async fn wait(cell: &ActorCell, wait: Wait) -> bool {
     let mut timer = pin!(match wait {
         Wait::Backoff(delay) => Some(pause(delay)),
         Wait::Word => None,
     });
     poll_fn(|cx| {
-        let signals = shared.signals();
+        let signals = cell.signals();
         if signals & END != 0 {
             return Poll::Ready(true);
         }

@@ -87,7 +87,7 @@ impl<A: Actor> Context<A> {
         input: usize,
         others_ready: bool,
     ) -> Poll<bool> {
-        let signals = self.shared.signals();
+        let signals = self.cell.signals();
         if self.is_interrupted() || signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             return Poll::Ready(false);
         }

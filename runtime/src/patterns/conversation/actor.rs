@@ -51,7 +51,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         let count = self.participants.len();
         let alive = (tries..count)
             .map(|step| (at + step - tries) % count)
-            .find(|at| self.participants[*at].lane.shared().is_alive());
+            .find(|at| self.participants[*at].lane.cell().is_alive());
         let Some(at) = alive else {
             return self.deliver(Err(ConversationError::NoParticipant), reply);
         };
@@ -138,7 +138,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
             return Ok(());
         }
         let participant = &self.participants[pending.at];
-        let id = participant.lane.shared().id();
+        let id = participant.lane.cell().id();
         let error = pending
             .error
             .unwrap_or(ConversationError::ParticipantCrashed(id));
@@ -168,7 +168,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
 
     /// Whether no participant is left.
     fn is_deserted(&self) -> bool {
-        !self.participants.iter().any(|p| p.lane.shared().is_alive())
+        !self.participants.iter().any(|p| p.lane.cell().is_alive())
     }
 
     /// Releases those who wait for a reply if none can come: nobody is left, and nobody has passed
@@ -199,7 +199,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         for participant in &self.participants {
             // The policy is applied by the hook below, which releases those who wait first.
-            ctx.watch_cell(participant.lane.shared(), CrashPolicy::Compensate);
+            ctx.watch_cell(participant.lane.cell(), CrashPolicy::Compensate);
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
             }
             Talk::Request(body, reply) => self.forward(body, Some(reply), 0, 0),
             Talk::State(reply) => {
-                let alive = |participant: &&Participant<Q, R>| participant.lane.shared().is_alive();
+                let alive = |participant: &&Participant<Q, R>| participant.lane.cell().is_alive();
                 let _ = reply.send(ConversationState {
                     participants: self.participants.iter().filter(alive).count(),
                     pending: self.pending.len(),
@@ -248,7 +248,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
         // What it has answered, or dropped, comes before its end.
         self.catch_up()?;
         let fails = self.participants.iter().any(|participant| {
-            participant.policy == CrashPolicy::Fail && participant.lane.shared().id() == notice.id
+            participant.policy == CrashPolicy::Fail && participant.lane.cell().id() == notice.id
         });
         if notice.reason.is_failure() && (fails || self.is_deserted()) {
             let error = ConversationError::ParticipantCrashed(notice.id);

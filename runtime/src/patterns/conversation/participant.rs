@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     actor::Actor,
-    cell::Shared,
+    cell::ActorCell,
     error::SendError,
     exit::CrashPolicy,
     handle::ActorHandle,
@@ -14,7 +14,7 @@ use crate::{
 /// A participant whose type is not known.
 pub(super) trait Forward<Q, R>: Send {
     fn forward(&mut self, request: Request<Q, R>) -> Result<(), ConversationError>;
-    fn shared(&self) -> &Arc<Shared>;
+    fn cell(&self) -> &Arc<ActorCell>;
     fn boxed_clone(&self) -> Box<dyn Forward<Q, R>>;
 }
 
@@ -32,8 +32,8 @@ where
             })
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        ActorHandle::shared(self)
+    fn cell(&self) -> &Arc<ActorCell> {
+        ActorHandle::cell(self)
     }
 
     fn boxed_clone(&self) -> Box<dyn Forward<Q, R>> {
