@@ -131,7 +131,7 @@ impl ActorCell {
         Duration::from_nanos(self.grace)
     }
 
-    // --- the life of the actor, written by its task -------------------------------------------
+    // --- the lifecycle, written by the task -------------------------------------------
 
     pub(crate) fn phase(&self) -> Phase {
         // ORDERING: a hint for people and tests; whoever needs the exit reads the OnceLock.

@@ -102,7 +102,7 @@ impl<A: Actor> ActorHandle<A> {
         self.tx.is_closed()
     }
 
-    /// In which part of its life the actor is.
+    /// The phase of the actor.
     pub fn phase(&self) -> Phase {
         self.cell.phase()
     }

@@ -66,7 +66,7 @@ impl Child {
         self.cell().is_alive()
     }
 
-    /// In which part of its life the actor is.
+    /// The phase of the actor.
     pub fn phase(&self) -> Phase {
         self.cell().phase()
     }

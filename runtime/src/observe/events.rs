@@ -1,4 +1,4 @@
-//! An event monitor: a callback per message and per turn of an actor's life.
+//! An event monitor: a callback per message and per turn of an actor's lifecycle.
 //!
 //! It costs nothing unless it is asked for twice: the actor says [`Actor::EVENTS`], a constant,
 //! and the builder brings the monitor. Without the first the calls are compiled out. For counts

@@ -36,7 +36,7 @@ pub struct Tree {
     pub name: Arc<str>,
     /// Its type, without the path; empty for the root of a system.
     pub kind: &'static str,
-    /// In which part of its life it is.
+    /// Its phase.
     pub phase: Phase,
     /// Its incarnation, from 1.
     pub incarnation: u32,

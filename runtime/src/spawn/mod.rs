@@ -18,7 +18,7 @@ use crate::{
     handle::{ActorHandle, Child, Recipient},
     observe::EventMonitor,
     supervision::{Health, Restart, Supervision, group::Group},
-    task::{Factory, Life, Rules, Task, live},
+    task::{Factory, Lifecycle, Rules, Task, run_lifecycle},
 };
 
 pub use self::{system::System, worker_threads::WorkerThread};
@@ -355,17 +355,17 @@ impl<A: Actor> Builder<A> {
             seat,
             self.optional,
         );
-        let life = Life {
+        let lifecycle = Lifecycle {
             actor: self.actor,
             factory: self.factory,
             restart: self.restart,
             rules: self.rules,
         };
-        let mut task = Box::write(home, Task::new(ctx, for_task, life));
+        let mut task = Box::write(home, Task::new(ctx, for_task, lifecycle));
         if self.keeps_running {
             task.ctx.optional_or_default().own_sender = Some(tx.clone());
         }
-        crate::util::executor::spawn_on(&runtime, live(task));
+        crate::util::executor::spawn_on(&runtime, run_lifecycle(task));
         let handle = ActorHandle::new(tx, for_handle, self.policies);
         Ok((handle, Child::new(cell)))
     }

@@ -44,7 +44,7 @@ use crate::{
 pub(crate) type Factory<A> = Box<dyn FnMut() -> A + Send>;
 
 /// What the task of an actor needs besides the context.
-pub(crate) struct Life<A> {
+pub(crate) struct Lifecycle<A> {
     /// The incarnation that lives, or is about to.
     pub(crate) actor: Option<A>,
     /// None for an actor that was given by value: it cannot be made again.
@@ -63,7 +63,7 @@ pub(crate) struct Rules {
     pub(crate) worker_thread: Option<RuntimeThread>,
 }
 
-/// The whole life, as the future that is spawned. It must stay small: it is what an idle actor
+/// The whole lifecycle, as the future that is spawned. It must stay small: it is what an idle actor
 /// costs. So what is needed at the end of an incarnation only is boxed, and no future is moved
 /// into another. The task's state is in a box of its own: the executor moves the future several
 /// times on its way to the heap, and asks there for an alignment that is dear for large blocks.
@@ -73,11 +73,11 @@ pub(crate) struct Rules {
     clippy::manual_async_fn,
     reason = "an `async fn` keeps its arguments twice"
 )]
-pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()> + Send {
+pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()> + Send {
     async move {
         loop {
             let ended = if task.begin()
-                && let Some(actor) = &mut task.life.actor
+                && let Some(actor) = &mut task.lifecycle.actor
             {
                 let outcome = {
                     let mut run = pin!(run_incarnation(actor, &mut task.ctx));
@@ -85,7 +85,7 @@ pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()>
                 };
                 let mut end = Box::pin(end_incarnation(
                     &mut task.ctx,
-                    &mut task.life.actor,
+                    &mut task.lifecycle.actor,
                     outcome,
                 ));
                 poll_fn(|cx| task.frame.attend(cx, end.as_mut())).await
@@ -111,7 +111,7 @@ pub(crate) fn live<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()>
 pub(crate) struct Task<A: Actor> {
     frame: Frame,
     pub(crate) ctx: Context<A>,
-    life: Life<A>,
+    lifecycle: Lifecycle<A>,
     /// The end has been reported.
     is_over: bool,
 }
@@ -177,7 +177,7 @@ impl Frame {
         poll_as(&mut self.slot, cx, |cx| future.poll(cx))
     }
 
-    /// Once is enough: a task that is spawned has one waker for all its life.
+    /// Once is enough: a task that is spawned has one waker for all its lifecycle.
     fn register(&mut self, cx: &PollContext<'_>) {
         if !self.is_registered {
             self.is_registered = true;
@@ -190,11 +190,11 @@ impl Frame {
 
 impl<A: Actor> Task<A> {
     #[inline(always)]
-    pub(crate) fn new(ctx: Context<A>, cell: Arc<ActorCell>, life: Life<A>) -> Self {
+    pub(crate) fn new(ctx: Context<A>, cell: Arc<ActorCell>, lifecycle: Lifecycle<A>) -> Self {
         Self {
             frame: Frame::new(cell),
             ctx,
-            life,
+            lifecycle,
             is_over: false,
         }
     }
@@ -213,13 +213,13 @@ impl<A: Actor> Task<A> {
             span.record("name", &*ctx.cell.name());
             self.frame.span = Some(Box::new(span));
         }
-        let health = self.life.rules.as_ref().and_then(|rules| rules.health);
+        let health = self.lifecycle.rules.as_ref().and_then(|rules| rules.health);
         self.frame.guard = Guard::new(health);
         let _entered = self.frame.span.as_deref().map(Span::enter);
         ctx.emit(|| ActorEvent::Starting { incarnation });
-        if let Some(factory) = &mut self.life.factory {
+        if let Some(factory) = &mut self.lifecycle.factory {
             match catch_fn(factory) {
-                Ok(actor) => self.life.actor = Some(actor),
+                Ok(actor) => self.lifecycle.actor = Some(actor),
                 Err(text) => {
                     ctx.optional_or_default().failure = Some(ExitReason::Panicked(text));
                     return false;
@@ -231,7 +231,7 @@ impl<A: Actor> Task<A> {
 
     /// After an incarnation: what the next one waits for, if there is to be one.
     fn ended(&mut self, reason: ExitReason) -> Option<Wait> {
-        let Self { ctx, life, .. } = self;
+        let Self { ctx, lifecycle, .. } = self;
         if reason.is_failure() {
             ctx.counters.events().failures += 1;
             tracing::warn!(
@@ -259,8 +259,9 @@ impl<A: Actor> Task<A> {
             self.end(reason);
             return None;
         }
-        let suspended = signals & signal::SUSPEND != 0 && life.restart != Restart::Temporary;
-        let restarts = life.factory.is_some() && (suspended || life.restart.applies(&reason));
+        let suspended = signals & signal::SUSPEND != 0 && lifecycle.restart != Restart::Temporary;
+        let restarts =
+            lifecycle.factory.is_some() && (suspended || lifecycle.restart.applies(&reason));
         if closed || !restarts {
             self.end(reason);
             return None;
@@ -270,7 +271,7 @@ impl<A: Actor> Task<A> {
         } else if let Some(seat) = ctx.seat() {
             child_failed(&seat.group, seat.order, &reason)
         } else {
-            decide_alone(life, &cell)
+            decide_alone(lifecycle, &cell)
         };
         match decision {
             Decision::Spent => {
@@ -338,14 +339,14 @@ impl<A: Actor> Drop for Task<A> {
     fn drop(&mut self) {
         if !self.is_over {
             // The executor goes away. The actor's drop may panic: the end is reported all the same.
-            let _ = catch_fn(|| drop(self.life.actor.take()));
+            let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
             self.end(ExitReason::Killed);
         }
     }
 }
 
-fn decide_alone<A>(life: &mut Life<A>, cell: &ActorCell) -> Decision {
-    let (rules, window) = &mut life.rules.get_or_insert_default().alone;
+fn decide_alone<A>(lifecycle: &mut Lifecycle<A>, cell: &ActorCell) -> Decision {
+    let (rules, window) = &mut lifecycle.rules.get_or_insert_default().alone;
     match window.admit(Instant::now(), rules) {
         Some(attempt) => Decision::Restart(rules.backoff.delay(attempt, seed(cell.id().as_u64()))),
         None => Decision::Spent,
