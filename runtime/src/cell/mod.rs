@@ -374,18 +374,18 @@ pub(crate) fn current() -> Option<Arc<ActorCell>> {
 
 /// Polls with `shared` as the current actor. The reference moves in and out: no count is touched.
 pub(crate) fn poll_as<T>(
-    slot: &mut Option<Arc<ActorCell>>,
+    cell: &mut Option<Arc<ActorCell>>,
     cx: &mut Context<'_>,
     poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    struct Back<'a>(&'a mut Option<Arc<ActorCell>>);
-    impl Drop for Back<'_> {
+    struct Restore<'a>(&'a mut Option<Arc<ActorCell>>);
+    impl Drop for Restore<'_> {
         fn drop(&mut self) {
             CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), self.0));
         }
     }
-    CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), slot));
-    let _back = Back(slot);
+    CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), cell));
+    let _restore = Restore(cell);
     poll(cx)
 }
 

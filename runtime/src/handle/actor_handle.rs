@@ -16,7 +16,7 @@ use crate::{
     envelope::{Envelope, Sampler},
     error::SendError,
     exit::ExitReason,
-    handle::{monitor::Monitor, reply::Desk},
+    handle::{monitor::Monitor, reply::AskState},
     id::{ActorId, Phase},
     observe::ActorStats,
     util::timer::stamp,
@@ -45,7 +45,7 @@ pub struct ActorHandle<A: Actor> {
     pub(crate) cell: Arc<ActorCell>,
     pub(crate) policies: Policies,
     sampler: Sampler,
-    pub(crate) desk: Desk,
+    pub(crate) ask_state: AskState,
 }
 
 impl<A: Actor> ActorHandle<A> {
@@ -59,7 +59,7 @@ impl<A: Actor> ActorHandle<A> {
             sampler: Sampler::new(cell.sample),
             cell,
             policies,
-            desk: Desk::default(),
+            ask_state: AskState::default(),
         }
     }
 
@@ -212,7 +212,7 @@ impl<A: Actor> Clone for ActorHandle<A> {
             cell: self.cell.clone(),
             policies: self.policies,
             sampler: self.sampler.clone(),
-            desk: Desk::default(),
+            ask_state: AskState::default(),
         }
     }
 }

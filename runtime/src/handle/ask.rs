@@ -8,7 +8,7 @@ use crate::{
     error::AskError,
     handle::{
         actor_handle::ActorHandle,
-        reply::{AskAlarm, Reply},
+        reply::{AskTimer, Reply},
     },
     util::timer::from_now,
 };
@@ -33,7 +33,7 @@ impl<A: Actor> ActorHandle<A> {
         timeout: Duration,
     ) -> Result<R, AskError> {
         let (policy, sent) = (self.policies.high, self.stamp());
-        self.desk
+        self.ask_state
             .ask(self.tx.high(), &self.cell, policy, sent, question, timeout)
             .await
     }
@@ -53,7 +53,7 @@ impl<A: Actor> ActorHandle<A> {
         timeout: Duration,
     ) -> Result<R, AskError> {
         let (policy, sent) = (self.policies.low, self.stamp());
-        self.desk
+        self.ask_state
             .ask(self.tx.low(), &self.cell, policy, sent, question, timeout)
             .await
     }
@@ -85,7 +85,7 @@ impl<A: Actor> ActorHandle<A> {
             }
         })));
         answer
-            .wait(&self.cell, from_now(timeout), &mut AskAlarm::default())
+            .wait(&self.cell, from_now(timeout), &mut AskTimer::default())
             .await
     }
 

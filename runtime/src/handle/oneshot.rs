@@ -1,6 +1,6 @@
 //! Where one answer passes from one task to another.
 //!
-//! A slot is used again for the next question once the other side has let it go, so that a stream
+//! A oneshot is used again for the next question once the other side has let it go, so that a stream
 //! of questions does not allocate. It holds one answer and one waker, and knows nothing of time.
 
 use std::{
@@ -21,7 +21,7 @@ const CLOSED: u8 = 1;
 /// Nobody waits for the answer.
 const ABANDONED: u8 = 2;
 
-pub(crate) struct Slot<R> {
+pub(crate) struct Oneshot<R> {
     /// Written under the lock, so that it is what is inside that counts.
     state: AtomicU8,
     inside: Mutex<Inside<R>>,
@@ -32,7 +32,7 @@ struct Inside<R> {
     waker: Option<Waker>,
 }
 
-impl<R> Default for Slot<R> {
+impl<R> Default for Oneshot<R> {
     fn default() -> Self {
         Self {
             state: AtomicU8::new(OPEN),
@@ -44,7 +44,7 @@ impl<R> Default for Slot<R> {
     }
 }
 
-impl<R> Slot<R> {
+impl<R> Oneshot<R> {
     fn state(&self) -> u8 {
         // ORDERING: Acquire pairs with the Release in `close`; what is inside is read under the
         // lock in any case.
@@ -57,7 +57,7 @@ impl<R> Slot<R> {
 
     /// Puts the answer in, or says that there is none; gives it back when nobody waits for it.
     ///
-    /// It takes the slot itself, so that the asker, once woken, has the slot alone.
+    /// It takes the oneshot itself, so that the asker, once woken, has the oneshot alone.
     pub(crate) fn put(self: Arc<Self>, answer: Option<R>) -> Option<R> {
         let waker = {
             let mut inside = lock(&self.inside);
@@ -94,7 +94,7 @@ impl<R> Slot<R> {
     /// Nobody waits any more. An answer that has come meanwhile is dropped.
     pub(crate) fn abandon(&self) {
         if self.state() == CLOSED {
-            // The answer was taken, or is dropped with the slot.
+            // The answer was taken, or is dropped with the oneshot.
             return;
         }
         let waker = {
@@ -109,28 +109,28 @@ impl<R> Slot<R> {
     }
 }
 
-/// The slot of the last question, for the next one of the same type.
+/// The oneshot of the last question, for the next one of the same type.
 #[derive(Default)]
-pub(crate) struct Spare(Option<Arc<dyn Any + Send + Sync>>);
+pub(crate) struct SpareOneshot(Option<Arc<dyn Any + Send + Sync>>);
 
-impl Spare {
-    /// A slot that nobody else has.
-    pub(crate) fn take<R: Send + 'static>(&mut self) -> Arc<Slot<R>> {
-        let mut slot = match self.0.take().map(Arc::downcast::<Slot<R>>) {
-            Some(Ok(slot)) => slot,
+impl SpareOneshot {
+    /// A oneshot that nobody else has.
+    pub(crate) fn take<R: Send + 'static>(&mut self) -> Arc<Oneshot<R>> {
+        let mut oneshot = match self.0.take().map(Arc::downcast::<Oneshot<R>>) {
+            Some(Ok(oneshot)) => oneshot,
             _ => return Arc::default(),
         };
-        match Arc::get_mut(&mut slot) {
+        match Arc::get_mut(&mut oneshot) {
             Some(alone) => {
                 *alone.state.get_mut() = OPEN;
-                slot
+                oneshot
             }
             None => Arc::default(), // the other side still has it
         }
     }
 
-    /// Keeps a slot whose question is over.
-    pub(crate) fn keep<R: Send + 'static>(&mut self, slot: Arc<Slot<R>>) {
-        self.0 = Some(slot);
+    /// Keeps a oneshot whose question is over.
+    pub(crate) fn keep<R: Send + 'static>(&mut self, oneshot: Arc<Oneshot<R>>) {
+        self.0 = Some(oneshot);
     }
 }

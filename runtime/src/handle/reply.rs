@@ -1,6 +1,6 @@
-//! Questions: a message with a slot for the answer.
+//! Questions: a message with a oneshot for the answer.
 //!
-//! The slot exists before the question leaves. Every way in which no answer comes is told apart,
+//! The oneshot exists before the question leaves. Every way in which no answer comes is told apart,
 //! see [`AskError`].
 
 use std::{
@@ -24,19 +24,19 @@ use crate::{
     error::{AskError, ReplyError, SendError},
     handle::{
         deadlock::wait_for_room,
-        oneshot::{Slot, Spare},
+        oneshot::{Oneshot, SpareOneshot},
     },
-    util::timer::{Alarm, from_now, stamp},
+    util::timer::{ReusableTimer, from_now, stamp},
 };
 
 /// Where an actor puts the answer to a question. It may be kept and answered later.
 ///
 /// Dropping it without an answer tells the asker at once.
 #[must_use = "dropping a reply tells the asker that there is no answer"]
-pub struct Reply<R>(Option<Arc<Slot<R>>>);
+pub struct Reply<R>(Option<Arc<Oneshot<R>>>);
 
 impl<R> Reply<R> {
-    /// Makes a slot by hand, for a message that is not sent by `ask`.
+    /// Makes a oneshot by hand, for a message that is not sent by `ask`.
     ///
     /// # Examples
     ///
@@ -67,23 +67,23 @@ impl<R> Reply<R> {
     /// actor's: to pass it on with `?` would fail the actor since somebody else was in a hurry.
     pub fn send(mut self, answer: R) -> Result<(), ReplyError<R>> {
         match self.0.take() {
-            Some(slot) => slot
+            Some(oneshot) => oneshot
                 .put(Some(answer))
                 .map_or(Ok(()), |answer| Err(ReplyError(answer))),
-            None => unreachable!("only this and the drop take the slot"),
+            None => unreachable!("only this and the drop take the oneshot"),
         }
     }
 
     /// Whether nobody waits for the answer any more.
     pub fn is_closed(&self) -> bool {
-        self.0.as_ref().is_none_or(|slot| slot.is_abandoned())
+        self.0.as_ref().is_none_or(|oneshot| oneshot.is_abandoned())
     }
 }
 
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
-        if let Some(slot) = self.0.take() {
-            slot.put(None);
+        if let Some(oneshot) = self.0.take() {
+            oneshot.put(None);
         }
     }
 }
@@ -97,7 +97,7 @@ impl<R> fmt::Debug for Reply<R> {
 }
 
 /// Where the answer to a [`Reply`] made by [`Reply::pair`] appears.
-pub struct Answer<R>(Option<Arc<Slot<R>>>);
+pub struct Answer<R>(Option<Arc<Oneshot<R>>>);
 
 impl<R> Answer<R> {
     /// Waits for the answer.
@@ -120,7 +120,7 @@ impl<R> Answer<R> {
     /// The answer, or that there will be none.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         match &self.0 {
-            Some(slot) => slot.poll(cx),
+            Some(oneshot) => oneshot.poll(cx),
             None => Poll::Ready(None),
         }
     }
@@ -130,13 +130,13 @@ impl<R> Answer<R> {
         &self,
         cell: &ActorCell,
         deadline: Instant,
-        alarm: &mut AskAlarm,
+        timer: &mut AskTimer,
     ) -> Result<R, AskError> {
         poll_fn(|cx| {
             if let Poll::Ready(answer) = self.poll(cx) {
                 return Poll::Ready(answer.ok_or_else(|| unanswered(cell, deadline)));
             }
-            alarm.poll(deadline, cx).map(|()| Err(AskError::Timeout))
+            timer.poll(deadline, cx).map(|()| Err(AskError::Timeout))
         })
         .await
     }
@@ -144,8 +144,8 @@ impl<R> Answer<R> {
 
 impl<R> Drop for Answer<R> {
     fn drop(&mut self) {
-        if let Some(slot) = &self.0 {
-            slot.abandon();
+        if let Some(oneshot) = &self.0 {
+            oneshot.abandon();
         }
     }
 }
@@ -156,19 +156,19 @@ impl<R> fmt::Debug for Answer<R> {
     }
 }
 
-/// The two ends of a slot that nobody else has.
-pub(crate) fn pair<R>(slot: Arc<Slot<R>>) -> (Reply<R>, Answer<R>) {
-    (Reply(Some(slot.clone())), Answer(Some(slot)))
+/// The two ends of a oneshot that nobody else has.
+pub(crate) fn pair<R>(oneshot: Arc<Oneshot<R>>) -> (Reply<R>, Answer<R>) {
+    (Reply(Some(oneshot.clone())), Answer(Some(oneshot)))
 }
 
 /// What one question of a handle leaves for the next.
 #[derive(Default)]
-pub(crate) struct Desk {
-    alarm: AskAlarm,
-    spare: Spare,
+pub(crate) struct AskState {
+    timer: AskTimer,
+    spare: SpareOneshot,
 }
 
-impl Desk {
+impl AskState {
     /// Sends a question through a lane, and waits for the answer.
     pub(crate) async fn ask<M: Send + 'static, R: Send + 'static>(
         &mut self,
@@ -205,11 +205,11 @@ impl Desk {
         cell: &ActorCell,
         deadline: Instant,
     ) -> Result<R, AskError> {
-        let outcome = answer.wait(cell, deadline, &mut self.alarm).await;
+        let outcome = answer.wait(cell, deadline, &mut self.timer).await;
         if outcome.is_ok()
-            && let Some(slot) = answer.0.take()
+            && let Some(oneshot) = answer.0.take()
         {
-            self.spare.keep(slot);
+            self.spare.keep(oneshot);
         }
         outcome
     }
@@ -217,8 +217,8 @@ impl Desk {
 
 /// A timer belongs to a runtime, and a handle may move to another.
 #[derive(Default)]
-pub(crate) struct AskAlarm {
-    alarm: Alarm,
+pub(crate) struct AskTimer {
+    timer: ReusableTimer,
     asker: Option<Asker>,
 }
 
@@ -238,18 +238,18 @@ impl Asker {
     }
 }
 
-impl AskAlarm {
+impl AskTimer {
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let asker = Some(Asker::current());
         if asker != self.asker {
-            self.alarm = Alarm::default();
+            self.timer = ReusableTimer::default();
             self.asker = asker;
         }
-        self.alarm.poll(deadline, cx)
+        self.timer.poll(deadline, cx)
     }
 }
 
-/// The slot was dropped without an answer: why?
+/// The oneshot was dropped without an answer: why?
 fn unanswered(cell: &ActorCell, deadline: Instant) -> AskError {
     if Instant::now() >= deadline {
         return AskError::Timeout; // the actor skipped a question whose time was up

@@ -17,7 +17,7 @@ use crate::{
     error::{AskError, SendError},
     handle::{
         actor_handle::ActorHandle,
-        reply::{Desk, Reply},
+        reply::{AskState, Reply},
         send::on_full,
     },
     id::ActorId,
@@ -61,12 +61,12 @@ pub struct SharedHandle<A: Actor> {
 struct Inner<A: Actor> {
     handle: Mutex<ActorHandle<A>>,
     turn: tokio::sync::Mutex<()>,
-    /// What answered questions leave for the next ones, [`DESKS`] at most.
-    desks: Mutex<Vec<Desk>>,
+    /// What answered questions leave for the next ones, [`ASK_STATES`] at most.
+    ask_states: Mutex<Vec<AskState>>,
 }
 
-/// How many questions at a time find a desk that was used before.
-const DESKS: usize = 32;
+/// How many questions at a time find a ask_state that was used before.
+const ASK_STATES: usize = 32;
 
 impl<A: Actor> ActorHandle<A> {
     /// A handle to the same actor that sends through `&self`, for shared state.
@@ -81,7 +81,7 @@ impl<A: Actor> SharedHandle<A> {
         let inner = Inner {
             handle: Mutex::new(handle),
             turn: tokio::sync::Mutex::new(()),
-            desks: Mutex::default(),
+            ask_states: Mutex::default(),
         };
         Self {
             id,
@@ -202,25 +202,25 @@ impl<A: Actor> SharedHandle<A> {
         } else {
             policy
         };
-        let mut desk = lock(&self.inner.desks).pop().unwrap_or_default();
-        let (reply, answer) = desk.open();
+        let mut ask_state = lock(&self.inner.ask_states).pop().unwrap_or_default();
+        let (reply, answer) = ask_state.open();
         let offer = |handle: &mut ActorHandle<A>, message| handle.offer_high_by(message, deadline);
         let send = self.push(policy, question(reply), offer, ActorHandle::poll_ready_high);
         let outcome = match timeout_at(deadline, send).await {
-            Ok(Ok(_)) => desk.wait(answer, &cell, deadline).await,
+            Ok(Ok(_)) => ask_state.wait(answer, &cell, deadline).await,
             Ok(Err(SendError::Closed(_))) => Err(AskError::Closed),
             Ok(Err(SendError::Expired(_))) => Err(AskError::Timeout),
             Ok(Err(_)) | Err(_) => Err(AskError::Full),
         };
-        self.keep(desk);
+        self.keep(ask_state);
         outcome
     }
 
-    /// Keeps a desk for the next question.
-    fn keep(&self, desk: Desk) {
-        let mut desks = lock(&self.inner.desks);
-        if desks.len() < DESKS {
-            desks.push(desk);
+    /// Keeps a ask_state for the next question.
+    fn keep(&self, ask_state: AskState) {
+        let mut ask_states = lock(&self.inner.ask_states);
+        if ask_states.len() < ASK_STATES {
+            ask_states.push(ask_state);
         }
     }
 

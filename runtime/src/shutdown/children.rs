@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     shutdown::grace::share,
     supervision::group::Group,
-    util::timer::{Alarm, later},
+    util::timer::{ReusableTimer, later},
 };
 
 /// Stops the children of one actor one after the other.
@@ -19,7 +19,7 @@ pub(crate) struct StopChildren {
     how: u32,
     /// The order of the child that was stopped last.
     order: u64,
-    timer: Alarm,
+    timer: ReusableTimer,
 }
 
 impl StopChildren {
@@ -31,7 +31,7 @@ impl StopChildren {
             deadline,
             how,
             order: u64::MAX,
-            timer: Alarm::default(),
+            timer: ReusableTimer::default(),
         }
     }
 

@@ -119,7 +119,7 @@ pub(crate) struct Task<A: Actor> {
 /// What is around every poll of an actor's task.
 struct Frame {
     /// None while a hook is polled: then it is the current actor of the thread.
-    slot: Option<Arc<ActorCell>>,
+    cell: Option<Arc<ActorCell>>,
     is_registered: bool,
     guard: Guard,
     /// The incarnation's, if anybody listens.
@@ -137,7 +137,7 @@ impl Frame {
     #[inline(always)]
     fn new(cell: Arc<ActorCell>) -> Self {
         Self {
-            slot: Some(cell),
+            cell: Some(cell),
             is_registered: false,
             guard: Guard::default(),
             span: None,
@@ -152,15 +152,15 @@ impl Frame {
     ) -> Poll<Result<F::Output, Cut>> {
         self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
-        let Some(cell) = &self.slot else {
+        let Some(cell) = &self.cell else {
             unreachable!("a hook does not poll its own task")
         };
         let signals = cell.signals();
         if let Some(cut) = self.guard.cut_before(cell, signals, cx) {
             return Poll::Ready(Err(cut));
         }
-        let poll = poll_as(&mut self.slot, cx, |cx| poll_caught(run, cx)).map_err(Cut::Panicked);
-        let Some(cell) = &self.slot else {
+        let poll = poll_as(&mut self.cell, cx, |cx| poll_caught(run, cx)).map_err(Cut::Panicked);
+        let Some(cell) = &self.cell else {
             unreachable!("it has come back")
         };
         self.guard.bound(cell, signals, None, cx, poll)
@@ -174,14 +174,14 @@ impl Frame {
     ) -> Poll<F::Output> {
         self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
-        poll_as(&mut self.slot, cx, |cx| future.poll(cx))
+        poll_as(&mut self.cell, cx, |cx| future.poll(cx))
     }
 
     /// Once is enough: a task that is spawned has one waker for all its lifecycle.
     fn register(&mut self, cx: &PollContext<'_>) {
         if !self.is_registered {
             self.is_registered = true;
-            if let Some(cell) = &self.slot {
+            if let Some(cell) = &self.cell {
                 cell.register(cx.waker());
             }
         }

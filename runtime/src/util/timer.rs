@@ -63,9 +63,9 @@ pub(crate) async fn pause(duration: Duration) {
 /// To arm a timer is dear. So the timer of the last wait is left as it is when it rings before the
 /// deadline of this one, and armed again only if it rings.
 #[derive(Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(crate) struct ReusableTimer(Option<Pin<Box<Sleep>>>);
 
-impl Alarm {
+impl ReusableTimer {
     /// Ready at the deadline.
     pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self
