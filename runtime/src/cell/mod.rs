@@ -51,12 +51,12 @@ struct Inner {
     waker: Option<Waker>,
     deadline: Option<Instant>,
     counters: Counters,
-    rare: Option<Box<Rare>>,
+    coordination: Option<Box<Coordination>>,
 }
 
 /// What most actors never have.
 #[derive(Default)]
-struct Rare {
+struct Coordination {
     control: ControlQueue,
     watchers: Watchers,
     children: Option<Weak<dyn Members>>,
@@ -64,8 +64,8 @@ struct Rare {
 }
 
 impl Inner {
-    fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    fn coordination(&mut self) -> &mut Coordination {
+        self.coordination.get_or_insert_default()
     }
 }
 
@@ -167,7 +167,7 @@ impl ActorCell {
 
     /// Records the end and tells every watcher. Only the first call counts.
     pub(crate) fn finish(&self, reason: ExitReason) {
-        let (rare, waker) = {
+        let (coordination, waker) = {
             let mut inner = lock(&self.inner);
             // Under the lock, so that a watcher is either in the list or sees the reason.
             if self.exit.set(reason.clone()).is_err() {
@@ -175,12 +175,14 @@ impl ActorCell {
             }
             self.set_phase(Phase::Dead);
             // The waker would keep the memory of the task for as long as there are handles.
-            (inner.rare.take(), inner.waker.take())
+            (inner.coordination.take(), inner.waker.take())
         };
         drop(waker);
-        let Some(rare) = rare else { return };
-        rare.watchers.notify(self, &reason);
-        rare.waits.release();
+        let Some(coordination) = coordination else {
+            return;
+        };
+        coordination.watchers.notify(self, &reason);
+        coordination.waits.release();
     }
 
     pub(crate) fn notice(&self, reason: ExitReason) -> ExitNotice {
@@ -247,14 +249,17 @@ impl ActorCell {
             if self.exit.get().is_some() {
                 return;
             }
-            inner.rare().control.push_back(control);
+            inner.coordination().control.push_back(control);
         }
         self.raise(signal::CONTROL);
     }
 
     pub(crate) fn take_control(&self) -> Option<Control> {
         let mut inner = lock(&self.inner);
-        let queue = inner.rare.as_mut().map(|rare| &mut rare.control);
+        let queue = inner
+            .coordination
+            .as_mut()
+            .map(|coordination| &mut coordination.control);
         let (control, is_empty) = match queue {
             Some(queue) => (queue.pop_front(), queue.is_empty()),
             None => (None, true),
@@ -272,9 +277,9 @@ impl ActorCell {
             let mut inner = lock(&self.inner);
             self.clear(signal::CONTROL);
             inner
-                .rare
+                .coordination
                 .as_mut()
-                .map(|rare| std::mem::take(&mut rare.control))
+                .map(|coordination| std::mem::take(&mut coordination.control))
         };
         drop(dropped);
     }
@@ -290,15 +295,15 @@ impl ActorCell {
         if let Some(reason) = self.exit.get() {
             return Some(reason.clone());
         }
-        let replaced = inner.rare().watchers.insert(key, watcher);
+        let replaced = inner.coordination().watchers.insert(key, watcher);
         drop(inner);
         drop(replaced);
         None
     }
 
     pub(crate) fn unwatch(&self, key: u64) {
-        let watcher = match &mut lock(&self.inner).rare {
-            Some(rare) => rare.watchers.remove(key),
+        let watcher = match &mut lock(&self.inner).coordination {
+            Some(coordination) => coordination.watchers.remove(key),
             None => None,
         };
         drop(watcher);
@@ -306,18 +311,21 @@ impl ActorCell {
 
     pub(crate) fn watcher_count(&self) -> usize {
         let inner = lock(&self.inner);
-        inner.rare.as_ref().map_or(0, |rare| rare.watchers.len())
+        inner
+            .coordination
+            .as_ref()
+            .map_or(0, |coordination| coordination.watchers.len())
     }
 
     // --- watching -----------------------------------------------------------------------------
 
     pub(crate) fn set_children(&self, children: Weak<dyn Members>) {
-        lock(&self.inner).rare().children = Some(children);
+        lock(&self.inner).coordination().children = Some(children);
     }
 
     pub(crate) fn children(&self) -> Option<Arc<dyn Members>> {
         let inner = lock(&self.inner);
-        inner.rare.as_ref()?.children.as_ref()?.upgrade()
+        inner.coordination.as_ref()?.children.as_ref()?.upgrade()
     }
 
     pub(crate) fn publish(&self, counters: &Counters) {

@@ -34,7 +34,7 @@ impl ActorCell {
     pub(crate) fn want_room(&self, waker: &Waker) {
         {
             let mut inner = lock(&self.inner);
-            let waits = &mut inner.rare().waits;
+            let waits = &mut inner.coordination().waits;
             if !waits.room.iter().any(|known| known.will_wake(waker)) {
                 waits.room.push(waker.clone());
             }
@@ -46,7 +46,7 @@ impl ActorCell {
         let room = {
             let mut inner = lock(&self.inner);
             self.clear(signal::ROOM);
-            std::mem::take(&mut inner.rare().waits.room)
+            std::mem::take(&mut inner.coordination().waits.room)
         };
         room.into_iter().for_each(Waker::wake);
     }
@@ -58,7 +58,7 @@ impl ActorCell {
             if self.exit.get().is_some() {
                 return Poll::Ready(());
             }
-            let waits = &mut inner.rare().waits;
+            let waits = &mut inner.coordination().waits;
             let ticket = *ticket.get_or_insert_with(|| {
                 waits.idle_tickets += 1;
                 waits.idle_tickets
@@ -76,14 +76,14 @@ impl ActorCell {
 
     /// The last ticket given, to be read before the task looks for something to do.
     pub(crate) fn idle_ticket(&self) -> u64 {
-        lock(&self.inner).rare().waits.idle_tickets
+        lock(&self.inner).coordination().waits.idle_tickets
     }
 
     /// There was nothing to do after `ticket` was read.
     pub(crate) fn give_idle(&self, ticket: u64) {
         let idle = {
             let mut inner = lock(&self.inner);
-            let waits = &mut inner.rare().waits;
+            let waits = &mut inner.coordination().waits;
             if waits.idle_tickets == ticket {
                 self.clear(signal::IDLE);
             }
@@ -98,7 +98,7 @@ impl ActorCell {
     /// Notes that this actor's handler waits for room in `target`.
     pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<ActorCell>) -> WaitEdge {
         let mut inner = lock(&self.inner);
-        let waits = &mut inner.rare().waits;
+        let waits = &mut inner.coordination().waits;
         waits.epoch += 1;
         let epoch = waits.epoch;
         waits.waiting_on = Some((Arc::downgrade(target), epoch));
@@ -115,7 +115,7 @@ impl ActorCell {
         let mut at = self.clone();
         loop {
             let inner = lock(&at.inner);
-            let (next, epoch) = inner.rare.as_ref()?.waits.waiting_on.clone()?;
+            let (next, epoch) = inner.coordination.as_ref()?.waits.waiting_on.clone()?;
             drop(inner);
             cycle.push((at.id, epoch));
             at = next.upgrade()?;
@@ -138,7 +138,7 @@ pub(crate) struct WaitEdge {
 impl Drop for WaitEdge {
     fn drop(&mut self) {
         let mut inner = lock(&self.actor.inner);
-        let waits = &mut inner.rare().waits;
+        let waits = &mut inner.coordination().waits;
         if waits
             .waiting_on
             .as_ref()
