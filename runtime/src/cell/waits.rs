@@ -31,7 +31,7 @@ impl ActorCell {
     // --- room in the lanes --------------------------------------------------------------------
 
     /// Asks to be woken when the task has taken something out of its low lanes.
-    pub(crate) fn want_room(&self, waker: &Waker) {
+    pub(crate) fn add_room_waiter(&self, waker: &Waker) {
         {
             let mut inner = lock(&self.inner);
             let waits = &mut inner.coordination().waits;
@@ -42,7 +42,7 @@ impl ActorCell {
         self.raise(signal::ROOM);
     }
 
-    pub(crate) fn give_room(&self) {
+    pub(crate) fn wake_room_waiters(&self) {
         let room = {
             let mut inner = lock(&self.inner);
             self.clear(signal::ROOM);
@@ -80,7 +80,7 @@ impl ActorCell {
     }
 
     /// There was nothing to do after `ticket` was read.
-    pub(crate) fn give_idle(&self, ticket: u64) {
+    pub(crate) fn wake_idle_waiters(&self, ticket: u64) {
         let idle = {
             let mut inner = lock(&self.inner);
             let waits = &mut inner.coordination().waits;

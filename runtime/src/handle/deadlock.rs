@@ -18,7 +18,7 @@ use crate::{
 
 /// How long a cycle must stand still before it counts. A woken sender that is not polled for so
 /// long would be mistaken for a stuck one, so it is generous.
-const STILL: Duration = Duration::from_millis(250);
+const STANDSTILL: Duration = Duration::from_millis(250);
 
 pub(crate) async fn wait_for_room<M: Send + 'static>(
     lane: &mut Sender<M>,
@@ -30,7 +30,7 @@ pub(crate) async fn wait_for_room<M: Send + 'static>(
             .map_err(|_| SendError::Closed(()));
     };
     let _edge = sender.begin_wait(target);
-    let mut timer = pin!(sleep(STILL));
+    let mut timer = pin!(sleep(STANDSTILL));
     let mut seen: Option<Vec<(ActorId, u64)>> = sender.wait_cycle();
     poll_fn(|cx| {
         if let Poll::Ready(room) = lane.poll_reserve(cx) {
@@ -46,7 +46,7 @@ pub(crate) async fn wait_for_room<M: Send + 'static>(
                 return Poll::Ready(Err(SendError::Deadlock { message: (), cycle }));
             }
             seen = now;
-            timer.as_mut().reset(Instant::now() + STILL);
+            timer.as_mut().reset(Instant::now() + STANDSTILL);
         }
         Poll::Pending
     })

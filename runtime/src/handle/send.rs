@@ -203,7 +203,7 @@ impl<A: Actor> ActorHandle<A> {
             if has_room(self.tx.low()) || !self.cell.is_alive() {
                 return Poll::Ready(());
             }
-            self.cell.want_room(cx.waker());
+            self.cell.add_room_waiter(cx.waker());
             if has_room(self.tx.low()) {
                 Poll::Ready(())
             } else {

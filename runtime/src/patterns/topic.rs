@@ -83,9 +83,9 @@ struct Inner<M> {
 /// topic.subscribe_recipient(handle.low_recipient(), SlowPolicy::Wait);
 ///
 /// let mut publisher = topic.publisher();
-/// let published = publisher.publish("news").await;
+/// let published = publisher.publish("feedback").await;
 /// assert_eq!(published.queued, 2);
-/// assert_eq!(inbox.recv().await, Some("news"));
+/// assert_eq!(inbox.recv().await, Some("feedback"));
 /// # Ok(()) }
 /// ```
 pub struct Topic<M>(Arc<Inner<M>>);

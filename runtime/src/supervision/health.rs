@@ -44,13 +44,13 @@ impl Health {
 }
 
 /// The health checks of one incarnation.
-pub(crate) struct Pulse {
+pub(crate) struct HealthCheck {
     health: Health,
     timer: Pin<Box<Sleep>>,
     asked: bool,
 }
 
-impl Pulse {
+impl HealthCheck {
     pub(crate) fn new(health: Health) -> Self {
         Self {
             health,
@@ -68,18 +68,18 @@ impl Pulse {
                 }
                 self.asked = false;
                 let rest = self.health.every.saturating_sub(self.health.timeout);
-                self.ring_in(rest.max(Duration::from_millis(1)));
+                self.arm(rest.max(Duration::from_millis(1)));
             } else {
                 // The task is being polled: its loop sees the bit in this very poll.
                 cell.raise(signal::HEALTH);
                 self.asked = true;
-                self.ring_in(self.health.timeout);
+                self.arm(self.health.timeout);
             }
         }
         false
     }
 
-    fn ring_in(&mut self, delay: Duration) {
+    fn arm(&mut self, delay: Duration) {
         self.timer.as_mut().reset(from_now(delay));
     }
 }

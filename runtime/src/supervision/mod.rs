@@ -16,4 +16,4 @@ pub use self::{
     health::Health,
     rules::{Restart, Strategy, Supervision},
 };
-pub(crate) use self::{health::Pulse, window::Window};
+pub(crate) use self::{health::HealthCheck, window::Window};

@@ -456,7 +456,7 @@ impl<A: Actor> Context<A> {
             self.mailbox.close();
         }
         if signals & signal::ROOM != 0 && self.state.since_publish.is_multiple_of(ROOM_INTERVAL) {
-            self.cell.give_room();
+            self.cell.wake_room_waiters();
         }
         None
     }
@@ -478,11 +478,11 @@ impl<A: Actor> Context<A> {
             self.publish_depth(self.ahead.len() + self.batched());
         }
         if signals & signal::ROOM != 0 {
-            self.cell.give_room();
+            self.cell.wake_room_waiters();
         }
         // The receiver also says "not now" when its budget is used up.
         if signals & signal::IDLE != 0 && self.depth() == 0 {
-            self.cell.give_idle(ticket);
+            self.cell.wake_idle_waiters(ticket);
         }
     }
 

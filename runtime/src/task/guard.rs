@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     cell::{ActorCell, signal},
-    supervision::{Health, Pulse},
+    supervision::{Health, HealthCheck},
     util::panic::{PanicText, poll_caught},
 };
 
@@ -28,14 +28,17 @@ pub(crate) enum Cut {
 /// It borrows the future, since a future that is moved into another is there twice.
 #[derive(Default)]
 pub(crate) struct Guard {
-    pulse: Option<Box<Pulse>>,
+    health_check: Option<Box<HealthCheck>>,
     limit: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guard {
     pub(crate) fn new(health: Option<Health>) -> Self {
-        let pulse = health.map(|health| Box::new(Pulse::new(health)));
-        Self { pulse, limit: None }
+        let health_check = health.map(|health| Box::new(HealthCheck::new(health)));
+        Self {
+            health_check,
+            limit: None,
+        }
     }
 
     /// Polls the future of the actor `shared`. With a `fallback` it ends at that time at the latest,
@@ -53,7 +56,7 @@ impl Guard {
             return Poll::Ready(Err(cut));
         }
         let poll = poll_caught(future.as_mut(), cx).map_err(Cut::Panicked);
-        self.bound(cell, signals, fallback, cx, poll)
+        self.check_deadline(cell, signals, fallback, cx, poll)
     }
 
     /// Why the hook is not to be polled at all, by the `signals` of now.
@@ -67,8 +70,8 @@ impl Guard {
         if signals & signal::KILL != 0 {
             return Some(Cut::Killed);
         }
-        if let Some(pulse) = &mut self.pulse
-            && pulse.poll(cell, cx)
+        if let Some(health_check) = &mut self.health_check
+            && health_check.poll(cell, cx)
         {
             return Some(Cut::Unhealthy);
         }
@@ -77,7 +80,7 @@ impl Guard {
 
     /// What a poll came to, after which the deadline may have passed. `signals` are those from before it.
     #[inline]
-    pub(crate) fn bound<T>(
+    pub(crate) fn check_deadline<T>(
         &mut self,
         cell: &ActorCell,
         signals: u32,
@@ -89,11 +92,11 @@ impl Guard {
         if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
             return poll;
         }
-        self.poll_limit(cell.deadline().or(fallback), cx)
+        self.poll_deadline(cell.deadline().or(fallback), cx)
     }
 
     #[cold]
-    fn poll_limit<T>(
+    fn poll_deadline<T>(
         &mut self,
         deadline: Option<Instant>,
         cx: &mut Context<'_>,

@@ -81,28 +81,28 @@ pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Out
             {
                 let outcome = {
                     let mut run = pin!(run_incarnation(actor, &mut task.ctx));
-                    poll_fn(|cx| task.frame.guard(cx, run.as_mut())).await
+                    poll_fn(|cx| task.frame.poll_incarnation(cx, run.as_mut())).await
                 };
                 let mut end = Box::pin(end_incarnation(
                     &mut task.ctx,
                     &mut task.lifecycle.actor,
                     outcome,
                 ));
-                poll_fn(|cx| task.frame.attend(cx, end.as_mut())).await
+                poll_fn(|cx| task.frame.poll_other(cx, end.as_mut())).await
             } else {
                 exit_reason(&mut task.ctx, Ok(()))
             };
             if let Some(until) = task.ended(ended) {
                 let is_stopped = {
                     let mut wait = Box::pin(wait(&task.ctx.cell, until));
-                    poll_fn(|cx| task.frame.attend(cx, wait.as_mut())).await
+                    poll_fn(|cx| task.frame.poll_other(cx, wait.as_mut())).await
                 };
                 task.waited(is_stopped);
             }
             if task.is_over {
                 return;
             }
-            task.again();
+            task.prepare_restart();
         }
     }
 }
@@ -130,7 +130,7 @@ struct Frame {
 enum Wait {
     Backoff(Duration),
     /// The supervisor's word.
-    Word,
+    Resume,
 }
 
 impl Frame {
@@ -145,7 +145,7 @@ impl Frame {
     }
 
     /// Polls the run of an incarnation.
-    fn guard<F: Future>(
+    fn poll_incarnation<F: Future>(
         &mut self,
         cx: &mut PollContext<'_>,
         run: Pin<&mut F>,
@@ -163,11 +163,11 @@ impl Frame {
         let Some(cell) = &self.cell else {
             unreachable!("it has come back")
         };
-        self.guard.bound(cell, signals, None, cx, poll)
+        self.guard.check_deadline(cell, signals, None, cx, poll)
     }
 
     /// Polls something else of the actor's.
-    fn attend<F: Future>(
+    fn poll_other<F: Future>(
         &mut self,
         cx: &mut PollContext<'_>,
         future: Pin<&mut F>,
@@ -288,7 +288,7 @@ impl<A: Actor> Task<A> {
                 if let Some(seat) = ctx.seat() {
                     seat.group.phase_changed();
                 }
-                Some(Wait::Word)
+                Some(Wait::Resume)
             }
         }
     }
@@ -304,7 +304,7 @@ impl<A: Actor> Task<A> {
     }
 
     /// Before the next incarnation: what the last one was asked for is forgotten.
-    fn again(&mut self) {
+    fn prepare_restart(&mut self) {
         let cell = &self.ctx.cell;
         cell.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
         cell.forget_deadline();
@@ -360,7 +360,7 @@ const END: u32 = signal::STOP | signal::KILL;
 async fn wait(cell: &ActorCell, wait: Wait) -> bool {
     let mut timer = pin!(match wait {
         Wait::Backoff(delay) => Some(pause(delay)),
-        Wait::Word => None,
+        Wait::Resume => None,
     });
     poll_fn(|cx| {
         let signals = cell.signals();

@@ -17,9 +17,9 @@ use crate::{
     id::ActorId,
     patterns::conversation::{
         error::ConversationError,
-        messages::{ConversationState, Parcel, Talk},
+        messages::{ConversationMessage, ConversationState, ReplyDelivery},
         participant::Participant,
-        request::{Back, News, Outcome, Request, Ticket},
+        request::{Feedback, FeedbackSender, Outcome, Request, Ticket},
     },
 };
 
@@ -37,12 +37,12 @@ pub struct Conversation<Q, R> {
     pub(super) copy: fn(&Q) -> Q,
     pub(super) participants: Vec<Participant<Q, R>>,
     pub(super) compensation: Option<Compensation<Q, R>>,
-    pub(super) back: Back<R>,
-    pub(super) news: mpsc::UnboundedReceiver<News<R>>,
+    pub(super) back: FeedbackSender<R>,
+    pub(super) feedback: mpsc::UnboundedReceiver<Feedback<R>>,
     pub(super) pending: BTreeMap<u64, Pending<Q, R>>,
     pub(super) next: u64,
     pub(super) ready: VecDeque<Outcome<R>>,
-    pub(super) waiting: VecDeque<Reply<Parcel<R>>>,
+    pub(super) waiting: VecDeque<Reply<ReplyDelivery<R>>>,
 }
 
 impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
@@ -85,13 +85,13 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
             let _ = reply.send(outcome);
             return;
         }
-        if let Err(outcome) = self.hand_out(outcome) {
+        if let Err(outcome) = self.send_to_waiting(outcome) {
             self.ready.push_back(outcome);
         }
     }
 
     /// Hands a reply to the first receive that waits for one.
-    fn hand_out(&mut self, mut outcome: Outcome<R>) -> Result<(), Outcome<R>> {
+    fn send_to_waiting(&mut self, mut outcome: Outcome<R>) -> Result<(), Outcome<R>> {
         while let Some(waiting) = self.waiting.pop_front() {
             outcome = match waiting.send(self.wrap(outcome)) {
                 Ok(()) => return Ok(()),
@@ -101,18 +101,18 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         Err(outcome)
     }
 
-    fn wrap(&self, outcome: Outcome<R>) -> Parcel<R> {
-        Parcel {
+    fn wrap(&self, outcome: Outcome<R>) -> ReplyDelivery<R> {
+        ReplyDelivery {
             outcome: Some(outcome),
             back: Some(self.back.clone()),
         }
     }
 
-    fn hear(&mut self, news: News<R>) -> ActorResult {
-        match news {
-            News::Settled(number, reply) => self.settle(number, reply),
-            News::Returned(outcome) => {
-                if let Err(outcome) = self.hand_out(outcome) {
+    fn on_feedback(&mut self, feedback: Feedback<R>) -> ActorResult {
+        match feedback {
+            Feedback::Answered(number, reply) => self.on_answer(number, reply),
+            Feedback::Returned(outcome) => {
+                if let Err(outcome) = self.send_to_waiting(outcome) {
                     self.ready.push_front(outcome);
                 }
                 Ok(())
@@ -121,15 +121,15 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
     }
 
     /// Hears all that has come back until now.
-    fn catch_up(&mut self) -> ActorResult {
-        while let Ok(news) = self.news.try_recv() {
-            self.hear(news)?;
+    fn drain_feedback(&mut self) -> ActorResult {
+        while let Ok(feedback) = self.feedback.try_recv() {
+            self.on_feedback(feedback)?;
         }
         Ok(())
     }
 
     /// A request came back: answered, or not.
-    fn settle(&mut self, number: u64, reply: Option<R>) -> ActorResult {
+    fn on_answer(&mut self, number: u64, reply: Option<R>) -> ActorResult {
         let Some(pending) = self.pending.remove(&number) else {
             return Ok(());
         };
@@ -173,7 +173,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
 
     /// Releases those who wait for a reply if none can come: nobody is left, and nobody has passed
     /// a request on to something that outlives it.
-    fn give_up(&mut self) {
+    fn release_if_deserted(&mut self) {
         if !self.waiting.is_empty() && self.pending.is_empty() && self.is_deserted() {
             self.release(ConversationError::NoParticipant);
         }
@@ -182,7 +182,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
     /// Releases everybody who waits.
     fn release(&mut self, error: ConversationError) {
         for waiting in self.waiting.drain(..) {
-            let _ = waiting.send(Parcel::error(error));
+            let _ = waiting.send(ReplyDelivery::error(error));
         }
         for pending in std::mem::take(&mut self.pending).into_values() {
             if let Some(reply) = pending.reply {
@@ -193,7 +193,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
 }
 
 impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
-    type HighPriorityMsg = Talk<Q, R>;
+    type HighPriorityMsg = ConversationMessage<Q, R>;
     type LowPriorityMsg = Q;
 
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
@@ -204,10 +204,14 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
         Ok(())
     }
 
-    async fn on_high(&mut self, msg: Talk<Q, R>, _: &mut Context<Self>) -> ActorResult {
+    async fn on_high(
+        &mut self,
+        msg: ConversationMessage<Q, R>,
+        _: &mut Context<Self>,
+    ) -> ActorResult {
         match msg {
-            Talk::Receive(reply) => {
-                self.catch_up()?;
+            ConversationMessage::Receive(reply) => {
+                self.drain_feedback()?;
                 match self.ready.pop_front() {
                     Some(outcome) => {
                         if let Err(back) = reply.send(self.wrap(outcome)) {
@@ -217,12 +221,12 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
                     None => {
                         self.waiting.retain(|waiting| !waiting.is_closed());
                         self.waiting.push_back(reply);
-                        self.give_up();
+                        self.release_if_deserted();
                     }
                 }
             }
-            Talk::Request(body, reply) => self.forward(body, Some(reply), 0, 0),
-            Talk::State(reply) => {
+            ConversationMessage::Request(body, reply) => self.forward(body, Some(reply), 0, 0),
+            ConversationMessage::State(reply) => {
                 let alive = |participant: &&Participant<Q, R>| participant.lane.cell().is_alive();
                 let _ = reply.send(ConversationState {
                     participants: self.participants.iter().filter(alive).count(),
@@ -246,7 +250,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
 
     async fn on_peer_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
         // What it has answered, or dropped, comes before its end.
-        self.catch_up()?;
+        self.drain_feedback()?;
         let fails = self.participants.iter().any(|participant| {
             participant.policy == CrashPolicy::Fail && participant.lane.cell().id() == notice.id
         });
@@ -257,7 +261,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
                 return Err(ActorError::from(error));
             }
         }
-        self.give_up();
+        self.release_if_deserted();
         Ok(())
     }
 
@@ -268,9 +272,9 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
 
     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         actor_loop!(self, ctx,
-            Some(news) = self.news.recv() => {
-                self.hear(news)?;
-                self.give_up();
+            Some(feedback) = self.feedback.recv() => {
+                self.on_feedback(feedback)?;
+                self.release_if_deserted();
             },
         )
     }

@@ -58,13 +58,13 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationBuilder<Q, R> {
     /// The actor's description, to be spawned by a parent or a system, perhaps with restarts.
     pub fn actor(self) -> Builder<Conversation<Q, R>> {
         builder(move || {
-            let (back, news) = mpsc::unbounded_channel();
+            let (back, feedback) = mpsc::unbounded_channel();
             Conversation {
                 copy: self.copy,
                 participants: self.participants.clone(),
                 compensation: self.compensation.clone(),
                 back,
-                news,
+                feedback,
                 pending: BTreeMap::new(),
                 next: 0,
                 ready: VecDeque::new(),

@@ -8,7 +8,7 @@ use crate::{
     patterns::conversation::{
         actor::Conversation,
         error::ConversationError,
-        messages::{ConversationState, Talk},
+        messages::{ConversationMessage, ConversationState},
     },
 };
 
@@ -83,7 +83,10 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     /// No reply is lost: one that was not received goes to the next receive, also when it was
     /// there already.
     pub async fn receive(&mut self, timeout: Duration) -> Result<R, ConversationError> {
-        self.0.ask(Talk::Receive, timeout).await?.open()
+        self.0
+            .ask(ConversationMessage::Receive, timeout)
+            .await?
+            .open()
     }
 
     /// Sends a request and waits for the reply to it.
@@ -97,7 +100,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     /// A cancelled request may have been forwarded; its reply is dropped.
     pub async fn request(&mut self, body: Q, timeout: Duration) -> Result<R, ConversationError> {
         self.0
-            .ask(|reply| Talk::Request(body, reply), timeout)
+            .ask(|reply| ConversationMessage::Request(body, reply), timeout)
             .await?
     }
 
@@ -114,7 +117,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
         &mut self,
         timeout: Duration,
     ) -> Result<ConversationState, ConversationError> {
-        Ok(self.0.ask(Talk::State, timeout).await?)
+        Ok(self.0.ask(ConversationMessage::State, timeout).await?)
     }
 
     /// Ends the conversation. Whoever waits is released with [`ConversationError::Closed`].

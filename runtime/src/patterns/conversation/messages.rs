@@ -6,7 +6,7 @@ use crate::{
     handle::Reply,
     patterns::conversation::{
         error::ConversationError,
-        request::{Back, News, Outcome},
+        request::{Feedback, FeedbackSender, Outcome},
     },
 };
 
@@ -26,12 +26,12 @@ pub struct ConversationState {
 
 /// A reply on its way to a receive. It goes back when it is not opened: a receive may be cancelled
 /// when the reply is there already.
-pub struct Parcel<R> {
+pub struct ReplyDelivery<R> {
     pub(super) outcome: Option<Outcome<R>>,
-    pub(super) back: Option<Back<R>>,
+    pub(super) back: Option<FeedbackSender<R>>,
 }
 
-impl<R> Parcel<R> {
+impl<R> ReplyDelivery<R> {
     /// A word that concerns nobody else.
     pub(super) fn error(error: ConversationError) -> Self {
         Self {
@@ -46,27 +46,27 @@ impl<R> Parcel<R> {
     }
 }
 
-impl<R> Drop for Parcel<R> {
+impl<R> Drop for ReplyDelivery<R> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take()
             && let Some(back) = &self.back
         {
             // The conversation may have ended meanwhile.
-            let _ = back.send(News::Returned(outcome));
+            let _ = back.send(Feedback::Returned(outcome));
         }
     }
 }
 
-impl<R> fmt::Debug for Parcel<R> {
+impl<R> fmt::Debug for ReplyDelivery<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parcel").finish_non_exhaustive()
+        f.debug_struct("ReplyDelivery").finish_non_exhaustive()
     }
 }
 
 /// What a conversation's handle sends to it.
 #[derive(Debug)]
-pub enum Talk<Q, R> {
-    Receive(Reply<Parcel<R>>),
+pub enum ConversationMessage<Q, R> {
+    Receive(Reply<ReplyDelivery<R>>),
     Request(Q, Reply<Outcome<R>>),
     State(Reply<ConversationState>),
 }

@@ -24,7 +24,7 @@ impl<Q, R> Request<Q, R> {
 
     /// Answers. If the conversation has ended, the answer is dropped.
     pub fn answer(mut self, reply: R) {
-        self.ticket.settle(Some(reply));
+        self.ticket.report(Some(reply));
     }
 }
 
@@ -39,30 +39,30 @@ impl<Q: fmt::Debug, R> fmt::Debug for Request<Q, R> {
 /// Reports exactly once: an answer, or that there is none.
 pub(super) struct Ticket<R> {
     pub(super) number: u64,
-    pub(super) back: Option<Back<R>>,
+    pub(super) back: Option<FeedbackSender<R>>,
 }
 
 impl<R> Ticket<R> {
-    fn settle(&mut self, reply: Option<R>) {
+    fn report(&mut self, reply: Option<R>) {
         if let Some(back) = self.back.take() {
             // The conversation may have ended meanwhile.
-            let _ = back.send(News::Settled(self.number, reply));
+            let _ = back.send(Feedback::Answered(self.number, reply));
         }
     }
 }
 
 impl<R> Drop for Ticket<R> {
     fn drop(&mut self) {
-        self.settle(None);
+        self.report(None);
     }
 }
 
 /// What comes back to a conversation.
-pub(super) enum News<R> {
+pub(super) enum Feedback<R> {
     /// A request was answered, or let go without an answer.
-    Settled(u64, Option<R>),
+    Answered(u64, Option<R>),
     /// Who was to receive this had given up by then.
     Returned(Outcome<R>),
 }
 
-pub(super) type Back<R> = mpsc::UnboundedSender<News<R>>;
+pub(super) type FeedbackSender<R> = mpsc::UnboundedSender<Feedback<R>>;
