@@ -1,18 +1,17 @@
-//! What the runtime adds to a message on its way: an expiry and, for a sample, the time it left.
+//! What the runtime adds to a message: an expiry and, for a sample of the messages, the send time.
 
 use std::sync::OnceLock;
 
 /// A message in a lane.
 ///
-/// The order of the fields is that in which it is copied: 16 bytes at a time, so what is written in
-/// parts right before would make the copy wait. So the two numbers are written as one, see
-/// [`plain`](Self::plain).
+/// The fields are in the order in which they are copied, 16 bytes at a time. A copy stalls on bytes
+/// that were just written in parts, so both numbers are written at once: see [`plain`](Self::plain).
 #[repr(C)]
 pub(crate) struct Envelope<M> {
-    /// When nobody wants it any more, as a [`stamp`](crate::util::timer::stamp), perhaps with the mark
-    /// [`ASK`]; 0 is never.
+    /// When it expires, as a [`stamp`](crate::util::timer::stamp), with the flag [`ASK`] if it is an
+    /// ask; 0 is never.
     pub(crate) expires: u64,
-    /// A raw reading of [`clock`] when it was sent; 0 when this one is not in the sample.
+    /// A raw reading of [`clock`] when it was sent; 0 if it is not in the sample.
     pub(crate) sent: u64,
     pub(crate) message: M,
 }
@@ -63,12 +62,11 @@ impl Sampler {
     }
 }
 
-/// The time-stamp counter behind the histograms. Reading its calibration once is not a registry:
-/// it is a property of the machine.
+/// The clock behind the histograms. It is calibrated once for the process.
 pub(crate) fn clock() -> &'static quanta::Clock {
     static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
     CLOCK.get_or_init(quanta::Clock::new)
 }
 
-/// Marks the expiry of a question: whoever sent it notices by itself that its time is up.
+/// Flags the expiry of an ask, whose sender has a timer of its own.
 pub(crate) const ASK: u64 = 1 << 63;

@@ -1,19 +1,19 @@
-//! What may go wrong at the edges of an actor, as types.
+//! Errors of starting, sending to, and asking an actor, and of its hooks.
 //!
-//! A failed send gives the message back. This module does not say why an actor ended: that is
-//! [`ExitReason`](crate::ExitReason).
+//! A failed send returns the message. Why an actor ended is an [`ExitReason`](crate::ExitReason),
+//! not an error.
 
 use std::{any::type_name, error::Error, fmt, sync::Arc};
 
 use crate::id::ActorId;
 
-/// What every hook of an actor returns.
+/// The result of every hook of an actor.
 pub type ActorResult = Result<(), ActorError>;
 
 /// The error with which a hook fails its actor.
 ///
-/// Every error type turns into it, so `?` works in hooks. It is cheap to clone, because the exit
-/// reason that carries it goes to every watcher.
+/// Every error type converts into it, so `?` works in hooks. It is cheap to clone, because every
+/// watcher gets a copy with the exit reason.
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub type ActorResult = Result<(), ActorError>;
 pub struct ActorError(Arc<dyn Error + Send + Sync>);
 
 impl ActorError {
-    /// Makes an error of a text.
+    /// Makes an error from a text.
     pub fn msg(text: impl fmt::Display) -> Self {
         Self(Arc::new(Text(text.to_string())))
     }
@@ -50,7 +50,7 @@ impl ActorError {
         ))
     }
 
-    /// The error inside, for instance to downcast it.
+    /// The error inside, for example to downcast it.
     pub fn source(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0
     }
@@ -85,15 +85,15 @@ impl fmt::Display for Text {
 
 impl Error for Text {}
 
-/// Why a message did not enter an actor's mailbox; the message comes back.
+/// Why a message was not sent. It returns the message.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError<M> {
-    /// The actor takes no more messages: it has ended or is about to.
+    /// The actor accepts no more messages: it has ended or is stopping.
     Closed(M),
-    /// The lane is full, and its policy or the call does not wait.
+    /// The lane is full, and its policy or the call is not to wait.
     Full(M),
-    /// The message's deadline has passed: before it was sent, or while room was waited for.
+    /// The message has expired: before it was sent, or while waiting for room.
     Expired(M),
     /// Waiting would never end: the actors of the cycle wait for room in each other's lanes.
     Deadlock {
@@ -114,7 +114,7 @@ impl<M> SendError<M> {
         }
     }
 
-    /// Whether the actor takes no more messages.
+    /// Whether the actor accepts no more messages.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(_))
     }
@@ -124,7 +124,7 @@ impl<M> SendError<M> {
         matches!(self, Self::Full(_))
     }
 
-    /// Turns the message that comes back into something else.
+    /// Converts the message.
     pub fn map<N>(self, f: impl FnOnce(M) -> N) -> SendError<N> {
         match self {
             Self::Closed(message) => SendError::Closed(f(message)),
@@ -139,9 +139,9 @@ impl<M> SendError<M> {
 
     fn text(&self) -> &'static str {
         match self {
-            Self::Closed(_) => "the actor takes no more messages",
+            Self::Closed(_) => "the actor accepts no more messages",
             Self::Full(_) => "the lane is full",
-            Self::Expired(_) => "the message's deadline has passed",
+            Self::Expired(_) => "the message has expired",
             Self::Deadlock { .. } => "the actors wait for room in each other's lanes",
         }
     }
@@ -169,29 +169,28 @@ impl<M> fmt::Display for SendError<M> {
 
 impl<M> Error for SendError<M> {}
 
-/// Why a question has no answer.
+/// Why an ask has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AskError {
-    /// The actor takes no more questions, or was stopped or ended by itself while this one was
-    /// queued.
+    /// The actor accepts no more messages, or ended without a failure while this one was queued.
     Closed,
-    /// There was no room for the question in the lane.
+    /// There was no room for the message in the lane.
     Full,
-    /// No answer came in time; the actor may or may not have looked at the question.
+    /// No answer arrived in time; the actor may or may not have handled the message.
     Timeout,
-    /// The actor let the question go without an answer: it dropped the [`Reply`](crate::Reply), or
-    /// it failed, with the question in hand or, if it is not restarted, still queued.
+    /// The actor dropped the [`Reply`](crate::Reply) without an answer, or failed: while it was
+    /// handling the message or, if it is not restarted, while the message was queued.
     Crashed,
 }
 
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Closed => "the actor ended before it looked at the question",
-            Self::Full => "no room in the lane for the question",
+            Self::Closed => "the actor ended before it handled the message",
+            Self::Full => "the lane has no room for the message",
             Self::Timeout => "no answer in time",
-            Self::Crashed => "the actor let the question go without an answer",
+            Self::Crashed => "the actor dropped the reply without an answer",
         })
     }
 }
@@ -202,33 +201,34 @@ impl Error for AskError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// A lane capacity of zero was asked for.
+    /// A lane capacity is zero.
     ZeroCapacity,
     /// The caller is not inside a tokio runtime.
     NoRuntime,
     /// The worker thread has ended.
     WorkerThreadClosed,
-    /// A [`LocalActor`](crate::LocalActor) was to run on a multi-thread runtime.
+    /// A [`LocalActor`](crate::LocalActor) can only run on a worker thread or a current-thread
+    /// runtime.
     NeedsWorkerThread,
-    /// The parent or the system is stopping and takes no more children.
+    /// The parent or the system is stopping and accepts no more children.
     Closing,
 }
 
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ZeroCapacity => "a lane needs room for one message at least",
+            Self::ZeroCapacity => "a lane needs a capacity of at least one message",
             Self::NoRuntime => "an actor can only be started inside a tokio runtime",
             Self::WorkerThreadClosed => "the worker thread has ended",
-            Self::NeedsWorkerThread => "an actor that cannot be sent needs a worker thread",
-            Self::Closing => "the parent is stopping and takes no more children",
+            Self::NeedsWorkerThread => "an actor that is not Send needs a worker thread",
+            Self::Closing => "the parent is stopping and accepts no more children",
         })
     }
 }
 
 impl Error for SpawnError {}
 
-/// A reply came too late: nobody waits for it any more. The answer comes back.
+/// The asker is gone. It returns the answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ReplyError<R>(pub R);
 
@@ -240,7 +240,7 @@ impl<R> fmt::Debug for ReplyError<R> {
 
 impl<R> fmt::Display for ReplyError<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody waits for this answer any more")
+        f.write_str("the asker is gone")
     }
 }
 

@@ -1,8 +1,6 @@
-//! How an actor ended, and how others hear of it.
+//! How an actor ended, and what others are told of it.
 //!
-//! A monitor that is set after the death fires at once, with the reason: the reason is kept with
-//! the actor's id for as long as anybody holds a handle. This module does not decide what becomes
-//! of the actor; that is [`supervision`](crate::supervision).
+//! What follows an end is decided in [`supervision`](crate::supervision).
 
 use std::{fmt, sync::Arc};
 
@@ -14,9 +12,9 @@ use crate::{error::ActorError, id::ActorId};
 pub enum ExitReason {
     /// The loop ended by itself, for instance because all handles are gone.
     Normal,
-    /// Somebody asked it to stop.
+    /// It was asked to stop.
     Stopped,
-    /// Its supervisor ended this incarnation, to start it again together with a sibling.
+    /// Its supervisor ended this incarnation, to restart it together with a sibling.
     Restarted,
     /// A hook returned an error.
     Failed(ActorError),
@@ -26,18 +24,18 @@ pub enum ExitReason {
     Killed,
     /// Its health checks failed.
     Unhealthy,
-    /// It failed once too often within the window of its supervisor; the last reason is inside.
+    /// It failed more often than its supervisor allows; the last reason is inside.
     RestartsSpent(Arc<ExitReason>),
-    /// A child of it failed for good, and it failed with it.
+    /// A child failed for good, and the actor failed with it.
     Escalated {
-        /// The child.
+        /// The identity of the child.
         child: ActorId,
         /// Why the child failed for good.
         cause: Arc<ExitReason>,
     },
     /// An actor that it was linked to failed.
     Linked {
-        /// The other actor.
+        /// The identity of the other actor.
         peer: ActorId,
         /// Why the other actor ended.
         cause: Arc<ExitReason>,
@@ -45,7 +43,8 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// Whether this end counts as a failure, which a transient actor is restarted for.
+    /// Whether this end counts as a failure. [`Restart::Transient`](crate::Restart::Transient) restarts
+    /// after failures only.
     pub fn is_failure(&self) -> bool {
         !matches!(self, Self::Normal | Self::Stopped | Self::Restarted)
     }
@@ -71,36 +70,38 @@ impl fmt::Display for ExitReason {
             Self::Panicked(text) => write!(f, "panicked: {text}"),
             Self::Killed => f.write_str("killed"),
             Self::Unhealthy => f.write_str("failed its health checks"),
-            Self::RestartsSpent(cause) => write!(f, "used up its restarts; at last it {cause}"),
+            Self::RestartsSpent(cause) => {
+                write!(f, "used up its restarts; the last time it {cause}")
+            }
             Self::Escalated { child, cause } => write!(f, "failed with its child {child}: {cause}"),
             Self::Linked { peer, cause } => write!(f, "failed with its peer {peer}: {cause}"),
         }
     }
 }
 
-/// What an actor hears of the death of a child or of a peer that it watches.
+/// What an actor is told when a child, or a peer that it watches, has ended for good.
 #[derive(Clone, Debug)]
 pub struct ExitNotice {
-    /// Who died.
+    /// The identity of the actor that ended.
     pub id: ActorId,
-    /// The name that it had.
+    /// Its name.
     pub name: Arc<str>,
-    /// Why.
+    /// Why it ended.
     pub reason: ExitReason,
 }
 
 /// What an actor does when a peer that it watches fails.
 ///
-/// The policy is given for each peer to [`Context::watch`](crate::Context::watch). A peer that
-/// ends without a failure is only reported.
+/// The policy is set for each peer by [`Context::watch`](crate::Context::watch). It applies to
+/// failures; other ends are only reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CrashPolicy {
     /// Fail too, with [`ExitReason::Linked`]: what Erlang calls a link.
     Fail,
-    /// Carry on with the next peer of the [`Route`](crate::patterns::Route) or of the conversation, and
+    /// Continue with the next peer of the [`Route`](crate::patterns::Route) or of the conversation, and
     /// report it to `on_peer_exit`.
     RouteToNext,
-    /// Make good for it: report it to `on_peer_exit`, which compensates.
+    /// Report it to `on_peer_exit`, which compensates for the failure.
     Compensate,
 }

@@ -1,7 +1,7 @@
-//! Several low-priority messages handled in one go.
+//! Batches: several low-priority messages handled by one call.
 //!
 //! A batch never loses a message: what is left in it when a handler ends, fails, panics or is
-//! cancelled goes back to where the next call, or the next incarnation, finds it.
+//! cancelled is offered again to the next call, or to the next incarnation.
 
 use std::{
     collections::{VecDeque, vec_deque},
@@ -15,7 +15,7 @@ use crate::{
     util::lock::lock,
 };
 
-/// Where the rest of a batch waits when its handler did not finish.
+/// Where a batch puts what is left of it when it is dropped.
 type Home<L> = Arc<Mutex<Rest<L>>>;
 
 struct Rest<L> {
@@ -105,8 +105,8 @@ impl<L> Batches<L> {
 /// Low-priority messages, oldest first, taken from the mailbox at once.
 ///
 /// Take them one by one with [`next`](Self::next), which yields to urgent messages, or all at once
-/// with [`drain`](Self::drain), or work in place on [`as_mut_slice`](Self::as_mut_slice) and
-/// [`clear`](Self::clear) them.
+/// with [`drain`](Self::drain); or work in place on [`as_mut_slice`](Self::as_mut_slice), then
+/// [`clear`](Self::clear) the batch.
 pub struct Batch<L> {
     items: VecDeque<L>,
     /// Messages taken all at once since the last count.
@@ -115,8 +115,9 @@ pub struct Batch<L> {
 }
 
 impl<L> Batch<L> {
-    /// The next message; none when the batch is empty, or when something urgent waits: a stop, an
-    /// exit notice or a high-priority message. Then return from the handler: the rest comes again.
+    /// The next message. None when the batch is empty, or when something urgent waits: a stop, an
+    /// exit notice or a high-priority message. Then return from the handler: the rest is offered
+    /// again.
     pub fn next<A>(&mut self, ctx: &mut Context<A>) -> Option<L>
     where
         A: Actor<LowPriorityMsg = L>,

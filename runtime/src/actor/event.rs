@@ -34,7 +34,7 @@ pub(crate) enum Kind<A: Actor> {
     Control(Box<ControlEvent<A>>),
 }
 
-/// What is handled beside the messages.
+/// What is handled besides messages.
 pub(crate) enum ControlEvent<A: Actor> {
     /// Fail: a child has failed for good.
     Fail,

@@ -1,9 +1,9 @@
 //! Actors that cannot be sent to another thread.
 //!
-//! [`LocalActor`] is [`Actor`] without `Send`. It is not a second runtime: [`Local`] makes an
-//! [`Actor`] of it by a run-time check of the thread in place of the compile-time one, and a
-//! [`WorkerThread`](crate::WorkerThread) never moves a task away from its thread. So loop, supervision, handles
-//! and statistics are the same code for both.
+//! [`LocalActor`] is [`Actor`] without `Send`. It is not a second runtime: [`Local`] turns it into
+//! an [`Actor`] by checking the thread at run time instead of compile time, and a
+//! [`WorkerThread`](crate::WorkerThread) never moves a task to another thread. So loop,
+//! supervision, handles and statistics are the same code for both.
 
 use std::{
     fmt,
@@ -56,10 +56,10 @@ pub type LocalContext<A> = Context<Local<A>>;
 /// # Ok(()) }
 /// ```
 pub trait LocalActor: Sized + 'static {
-    /// Urgent messages: each is handled before any low one that waits.
+    /// See [`Actor::HighPriorityMsg`].
     type HighPriorityMsg: Send + 'static;
 
-    /// The flood: data that may wait behind control.
+    /// See [`Actor::LowPriorityMsg`].
     type LowPriorityMsg: Send + 'static;
 
     /// See [`Actor::BATCH`].
@@ -161,8 +161,8 @@ pub trait LocalActor: Sized + 'static {
 ///
 /// # Panics
 ///
-/// Its hooks, its dereference and its drop panic on any other thread than the one that made it.
-/// The runtime keeps it there.
+/// Its hooks, its dereference and its drop panic on any thread other than the one that made it.
+/// The runtime keeps it on that thread.
 pub struct Local<A>(SendWrapper<A>);
 
 impl<A> Local<A> {

@@ -1,9 +1,11 @@
-//! The actor trait, and the functions that start one.
+//! What you write: an actor, its messages and its hooks; and the context that the hooks get.
 //!
-//! The futures of an [`Actor`]'s hooks are `Send`, so that any actor may run on tokio's
-//! multi-thread scheduler. An actor that cannot be sent implements
-//! [`LocalActor`], which is the same without `Send`, and runs in a
-//! [`WorkerThread`](crate::WorkerThread).
+//! The futures of an [`Actor`]'s hooks are `Send`, so that any actor can run on tokio's
+//! multi-thread scheduler. An actor that is not `Send` implements [`LocalActor`], the same trait
+//! without `Send`, and runs on a [`WorkerThread`](crate::WorkerThread).
+//!
+//! The trait, [`Context`] and [`Batch`] import each other: a hook gets a context of its own actor
+//! type, and taking a message from a batch asks the context whether something urgent waits.
 
 mod batch;
 mod context;
@@ -35,13 +37,13 @@ pub(crate) use self::{
     policies::Policies,
 };
 
-/// Something that owns its state and handles one message at a time.
+/// Owns its state and handles one message at a time.
 ///
 /// Write the hooks as `async fn`. Each gets the [`Context`], which spawns children, watches peers
-/// and knows the actor's own name. A hook that returns an error or panics ends the incarnation;
-/// what then happens is the supervisor's affair. No hook is ever raced against another: the loop
-/// cancels receives only. A hook is cancelled when the actor is killed, that is after its grace
-/// period, or when it fails its health checks.
+/// and knows the actor's name. A hook that returns an error or panics ends the incarnation; the
+/// supervisor decides what follows. No hook is ever raced against another: the loop only cancels
+/// receives. A hook is cancelled when the actor is killed after its grace period, or when it fails
+/// its health checks.
 ///
 /// # Examples
 ///
@@ -83,20 +85,20 @@ pub(crate) use self::{
 /// # Ok(()) }
 /// ```
 pub trait Actor: Sized + Send + 'static {
-    /// Urgent messages: each is handled before any low one that waits.
+    /// High-priority messages: each is handled before any low-priority message that waits.
     type HighPriorityMsg: Send + 'static;
 
-    /// The flood: data that may wait behind control.
+    /// Low-priority messages: data that may wait behind control messages.
     type LowPriorityMsg: Send + 'static;
 
-    /// The most low messages that are taken from the mailbox at once.
+    /// How many low-priority messages are taken from the mailbox at once, at most.
     ///
     /// With 1 the loop calls [`on_low`](Self::on_low) for each. With more it calls
     /// [`on_low_batch`](Self::on_low_batch).
     const BATCH: usize = 1;
 
-    /// Whether an [`EventMonitor`](crate::observe::EventMonitor) may be set on this actor. With `false`
-    /// every trace of it is compiled out.
+    /// Whether an [`EventMonitor`](crate::observe::EventMonitor) can be set on this actor. With
+    /// `false` the calls are compiled out.
     const EVENTS: bool = false;
 
     /// Runs once, before the first message of each incarnation.
@@ -138,7 +140,7 @@ pub trait Actor: Sized + Send + 'static {
     /// Handles up to [`BATCH`](Self::BATCH) low-priority messages.
     ///
     /// [`Batch::next`] ends early when something urgent waits. What a handler leaves in the batch
-    /// is kept, also over a crash, and offered again after the urgent messages.
+    /// stays, also after a crash, and is offered again after the urgent messages.
     fn on_low_batch(
         &mut self,
         batch: &mut Batch<Self::LowPriorityMsg>,
@@ -172,8 +174,8 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Answers a health check ([`Builder::health`](crate::Builder::health)). An error counts as a failed check, and so
-    /// does an answer that comes too late, for instance since a handler hangs.
+    /// Answers a health check ([`Builder::health`](crate::Builder::health)). An error counts as a
+    /// failed check, and so does an answer that comes too late, for example because a hook hangs.
     fn healthy(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
         let _ = ctx;
         async { Ok(()) }
@@ -181,8 +183,8 @@ pub trait Actor: Sized + Send + 'static {
 
     /// Cleans up after the last message of each incarnation, when the children have ended.
     ///
-    /// It runs after a failure too; `reason` tells. It does not run when `started` has failed or
-    /// when the incarnation was killed. An error here, or a panic, becomes the exit reason.
+    /// It also runs after a failure, which `reason` tells. It does not run when `started` has failed
+    /// or when the incarnation was killed. An error or a panic here becomes the exit reason.
     fn stopped(
         &mut self,
         reason: &ExitReason,
@@ -192,14 +194,14 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
-    /// The loop. Override it with [`actor_loop!`](crate::actor_loop) to wait for timers, sockets
-    /// or streams as well.
+    /// The event loop. Override it with [`actor_loop!`](crate::actor_loop) to wait for timers, sockets
+    /// or streams too.
     fn run(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
         ctx.run(self)
     }
 }
 
-/// An actor that shows its state to who asks for it, tests above all.
+/// An actor whose state can be observed from outside, mainly in tests.
 ///
 /// # Examples
 ///
@@ -224,9 +226,9 @@ pub trait Actor: Sized + Send + 'static {
 /// # Ok(()) }
 /// ```
 pub trait Observe: Actor {
-    /// A copy of what may be seen.
+    /// A copy of the observable state.
     type State: Send + 'static;
 
-    /// Copies it out. It runs in the actor's loop, between two messages.
+    /// Copies the observable state. It runs in the actor's loop, between two messages.
     fn observe(&self) -> Self::State;
 }

@@ -1,4 +1,4 @@
-//! The control queue: what an actor is told beside its messages.
+//! The control queue: what an actor is told besides its messages.
 
 use std::{any::Any, collections::VecDeque};
 

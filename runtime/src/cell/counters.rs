@@ -2,14 +2,14 @@
 
 use crate::util::histogram::Recorder;
 
-/// What the loop counts. Plain numbers, written by the loop alone.
+/// What the event loop counts: plain numbers that it alone writes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) high: u64,
     pub(crate) low: u64,
     pub(crate) depth: u32,
     pub(crate) high_water: u32,
-    /// In a box, since most actors count none of them.
+    /// Boxed, since most actors count none of them.
     events: Option<Box<EventCounters>>,
 }
 
@@ -36,7 +36,7 @@ impl Counters {
         self.high_water = self.high_water.max(depth);
     }
 
-    /// Becomes a copy of the others, in the memory that is there.
+    /// Copies `others`, reusing the allocated memory.
     pub(crate) fn copy(&mut self, others: &Counters) {
         self.high = others.high;
         self.low = others.low;
@@ -48,7 +48,7 @@ impl Counters {
     }
 }
 
-/// The two histograms of an actor; made at the first sample, so an idle actor has none.
+/// The two histograms of an actor, made at the first sample: an idle actor has none.
 pub(crate) struct Histograms {
     pub(crate) queueing: Recorder,
     pub(crate) handling: Recorder,
@@ -68,7 +68,7 @@ impl Histograms {
 pub enum Timing {
     /// Never.
     Off,
-    /// Every n-th message; 1 is each of them. 0 counts as [`Timing::Off`].
+    /// Every n-th message; 1 measures every message, and 0 is the same as [`Timing::Off`].
     Every(u32),
 }
 

@@ -1,7 +1,10 @@
-//! The part of an actor that its handles, its parent and its watchers share with its task.
+//! The cell: the part of an actor that its handles, its parent and its watchers share with its task.
 //!
-//! It carries what is not a message: stop requests, exit notices, questions about the state, and
-//! the published counters. It is not generic and holds no mailbox, so that it may outlive both.
+//! It carries everything but messages: stop requests, exit notices, inspections, and the published
+//! counters. It is not generic and holds no mailbox, so it can outlive the actor and its mailbox.
+//!
+//! [`ActorCell`] and the files for watchers and waits import each other: watchers and waits refer to
+//! the cells of other actors.
 
 use std::{
     cell::RefCell,
@@ -45,7 +48,7 @@ pub(crate) trait Members: Send + Sync {
     fn members(&self) -> Vec<Arc<ActorCell>>;
 }
 
-/// What a lock guards. An idle actor has the waker and the counters only.
+/// The part behind the lock.
 #[derive(Default)]
 struct Inner {
     waker: Option<Waker>,
@@ -54,7 +57,7 @@ struct Inner {
     coordination: Option<Box<Coordination>>,
 }
 
-/// What most actors never have.
+/// What most actors never need: made on demand.
 #[derive(Default)]
 struct Coordination {
     control: ControlQueue,
@@ -73,7 +76,7 @@ pub(crate) struct ActorCell {
     id: ActorId,
     name: Option<Arc<str>>,
     type_name: fn() -> &'static str,
-    /// In nanoseconds.
+    /// The grace period, in nanoseconds.
     grace: u64,
     pub(crate) sample: u32,
     signals: Signals,
@@ -126,7 +129,7 @@ impl ActorCell {
         (self.type_name)()
     }
 
-    /// How long the actor has to stop.
+    /// How long the actor may take to stop.
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_nanos(self.grace)
     }
@@ -134,12 +137,12 @@ impl ActorCell {
     // --- the lifecycle, written by the task -------------------------------------------
 
     pub(crate) fn phase(&self) -> Phase {
-        // ORDERING: a hint for people and tests; whoever needs the exit reads the OnceLock.
+        // ORDERING: a hint for people and tests; code that needs the exit reads the OnceLock.
         Phase::from_u8(self.phase.load(Ordering::Acquire))
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
-        // ORDERING: Release pairs with the Acquire in `phase`, so that who sees `Running` also
+        // ORDERING: Release pairs with the Acquire in `phase`: a reader that sees `Running` also
         // sees what the `started` hook wrote.
         self.phase.store(phase as u8, Ordering::Release);
     }
@@ -165,7 +168,7 @@ impl ActorCell {
         self.exit.get().is_none()
     }
 
-    /// Records the end and tells every watcher. Only the first call counts.
+    /// Records the end and notifies every watcher. Only the first call has an effect.
     pub(crate) fn finish(&self, reason: ExitReason) {
         let (coordination, waker) = {
             let mut inner = lock(&self.inner);
@@ -174,7 +177,7 @@ impl ActorCell {
                 return;
             }
             self.set_phase(Phase::Dead);
-            // The waker would keep the memory of the task for as long as there are handles.
+            // The waker would keep the memory of the task alive as long as there are handles.
             (inner.coordination.take(), inner.waker.take())
         };
         drop(waker);
@@ -207,7 +210,7 @@ impl ActorCell {
     /// Sets bits and wakes the task.
     pub(crate) fn raise(&self, bits: u32) {
         // The waker is read under the lock afterwards: the task registers it under the same lock
-        // before it looks at the word, so either it sees the bits or we see its waker.
+        // before it reads the word, so either it sees the bits or we see its waker.
         self.signals.set(bits);
         let waker = lock(&self.inner).waker.clone();
         if let Some(waker) = waker {
@@ -215,12 +218,12 @@ impl ActorCell {
         }
     }
 
-    /// Remembers the task's waker.
+    /// Stores the task's waker.
     pub(crate) fn register(&self, waker: &Waker) {
         lock(&self.inner).waker = Some(waker.clone());
     }
 
-    /// Asks for a stop by `deadline`; the earliest of several deadlines counts.
+    /// Requests a stop by `deadline`; the earliest of several deadlines applies.
     pub(crate) fn request_stop(&self, deadline: Instant, bits: u32) {
         {
             let mut inner = lock(&self.inner);
@@ -230,7 +233,7 @@ impl ActorCell {
         self.raise(bits);
     }
 
-    /// Asks for a stop within the actor's own grace period.
+    /// Requests a stop within the actor's own grace period.
     pub(crate) fn stop_in_grace(&self) {
         self.request_stop(from_now(self.grace()), signal::STOP);
     }
@@ -265,13 +268,13 @@ impl ActorCell {
             None => (None, true),
         };
         if is_empty {
-            // Under the lock, so that a post between the two is not forgotten.
+            // Under the lock, so that a post in between is not missed.
             self.clear(signal::CONTROL);
         }
         control
     }
 
-    /// What is left for the next incarnation is nothing: notices concern the one that ended.
+    /// Drops the control queue after an incarnation: its notices concern the one that ended.
     pub(crate) fn drop_control(&self) {
         let dropped = {
             let mut inner = lock(&self.inner);
@@ -286,7 +289,7 @@ impl ActorCell {
 
     // --- watchers -----------------------------------------------------------------------------
 
-    /// Registers a watcher, or replaces the one under `key`. The reason, if it is too late.
+    /// Registers a watcher, or replaces the one under `key`. Returns the reason if the actor has ended.
     pub(crate) fn watch(&self, key: &mut Option<u64>, watcher: Watcher) -> Option<ExitReason> {
         if let Some(reason) = self.exit.get() {
             return Some(reason.clone());
@@ -317,7 +320,7 @@ impl ActorCell {
             .map_or(0, |coordination| coordination.watchers.len())
     }
 
-    // --- watching -----------------------------------------------------------------------------
+    // --- observing ----------------------------------------------------------------------------
 
     pub(crate) fn set_children(&self, children: Weak<dyn Members>) {
         lock(&self.inner).coordination().children = Some(children);
@@ -349,7 +352,7 @@ impl ActorCell {
         (load(&self.dropped), load(&self.rejected))
     }
 
-    /// A copy of the counters, with `queued` messages that the caller knows to be queued now.
+    /// A copy of the counters; `queued` is how many messages the caller knows to be queued now.
     pub(crate) fn counters(&self, queued: u32) -> Counters {
         let mut inner = lock(&self.inner);
         let counters = &mut inner.counters;
@@ -371,16 +374,16 @@ impl fmt::Debug for ActorCell {
 }
 
 thread_local! {
-    /// The actor whose task this thread polls. It is what tells a cycle of full lanes.
+    /// The actor whose task this thread polls. Deadlock detection starts from it.
     static CURRENT: RefCell<Option<Arc<ActorCell>>> = const { RefCell::new(None) };
 }
 
-/// The actor whose task this thread polls at the moment.
+/// The actor whose task this thread is polling.
 pub(crate) fn current() -> Option<Arc<ActorCell>> {
     CURRENT.with(|current| current.borrow().clone())
 }
 
-/// Polls with `shared` as the current actor. The reference moves in and out: no count is touched.
+/// Polls with `cell` as the current actor. The `Arc` moves in and out: no count changes.
 pub(crate) fn poll_as<T>(
     cell: &mut Option<Arc<ActorCell>>,
     cx: &mut Context<'_>,

@@ -1,8 +1,8 @@
-//! The signal word: what is asked of an actor's task beside its messages.
+//! The signal word: what is requested of an actor's task besides its messages.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The bits of the signal word. The loop looks at the word before each message.
+/// The bits of the signal word. The loop reads the word before each message.
 pub(crate) mod signal {
     /// End after the handler that runs now.
     pub(crate) const STOP: u32 = 1;

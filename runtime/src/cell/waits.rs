@@ -1,4 +1,4 @@
-//! Who waits for what at an actor: for room in its lanes, for its idleness, for another actor.
+//! Waits at an actor: for room in its lanes, until it is idle; and its own wait for another actor.
 
 use std::{
     sync::{Arc, Weak},
@@ -11,7 +11,7 @@ use crate::{id::ActorId, util::lock::lock};
 #[derive(Default)]
 pub(super) struct Waits {
     waiting_on: Option<(Weak<ActorCell>, u64)>,
-    /// The number of the last wait for another actor.
+    /// The number of this actor's last wait for another actor.
     epoch: u64,
     room: Vec<Waker>,
     idle: Vec<Waker>,
@@ -20,7 +20,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// Wakes all who wait: there is nothing to wait for any more.
+    /// Wakes all waiters: the actor has ended.
     pub(super) fn release(self) {
         let wakers = self.room.into_iter().chain(self.idle);
         wakers.for_each(Waker::wake);
@@ -30,7 +30,7 @@ impl Waits {
 impl ActorCell {
     // --- room in the lanes --------------------------------------------------------------------
 
-    /// Asks to be woken when the task has taken something out of its low lanes.
+    /// Registers a waker for when the task has taken messages out of its low lanes.
     pub(crate) fn add_room_waiter(&self, waker: &Waker) {
         {
             let mut inner = lock(&self.inner);
@@ -51,7 +51,7 @@ impl ActorCell {
         room.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until the task finds nothing left to do; `ticket` is the caller's memory.
+    /// Waits until the task is idle. `ticket` keeps the caller's place from poll to poll.
     pub(crate) fn poll_idle(&self, ticket: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<()> {
         {
             let mut inner = lock(&self.inner);
@@ -74,12 +74,12 @@ impl ActorCell {
         Poll::Pending
     }
 
-    /// The last ticket given, to be read before the task looks for something to do.
+    /// The last ticket issued. The task reads it before it looks for something to do.
     pub(crate) fn idle_ticket(&self) -> u64 {
         lock(&self.inner).coordination().waits.idle_tickets
     }
 
-    /// There was nothing to do after `ticket` was read.
+    /// The task was idle after it read `ticket`: wakes those whose ticket is not later.
     pub(crate) fn wake_idle_waiters(&self, ticket: u64) {
         let idle = {
             let mut inner = lock(&self.inner);
@@ -95,7 +95,7 @@ impl ActorCell {
 
     // --- who waits for whom -------------------------------------------------------------------
 
-    /// Notes that this actor's handler waits for room in `target`.
+    /// Records that this actor's handler waits for room in `target`.
     pub(crate) fn begin_wait(self: &Arc<Self>, target: &Arc<ActorCell>) -> WaitEdge {
         let mut inner = lock(&self.inner);
         let waits = &mut inner.coordination().waits;
@@ -109,7 +109,8 @@ impl ActorCell {
         }
     }
 
-    /// Follows the waits from here. The cycle, if it leads back, with the number of each wait.
+    /// Follows the waits from this actor. Returns the cycle if they lead back to it, with the number
+    /// of each wait.
     pub(crate) fn wait_cycle(self: &Arc<Self>) -> Option<Vec<(ActorId, u64)>> {
         let mut cycle = Vec::new();
         let mut at = self.clone();
@@ -123,13 +124,13 @@ impl ActorCell {
                 return Some(cycle);
             }
             if cycle.iter().any(|(id, _)| *id == at.id) {
-                return None; // a cycle, but without us: its own members find it
+                return None; // a cycle without this actor: its members find it
             }
         }
     }
 }
 
-/// The note that an actor waits for another; dropping it takes the note back.
+/// The record that an actor waits for another; dropping it removes the record.
 pub(crate) struct WaitEdge {
     actor: Arc<ActorCell>,
     epoch: u64,

@@ -1,11 +1,11 @@
-//! Who hears of an actor's end.
+//! Watchers: who is notified of an actor's end.
 
 use std::{collections::BTreeMap, sync::Weak, task::Waker};
 
 use super::{ActorCell, control::Control};
 use crate::exit::{CrashPolicy, ExitReason};
 
-/// Who hears of an actor's end.
+/// Who is notified of an actor's end.
 pub(crate) enum Watcher {
     /// A task that polls a monitor.
     Task(Waker),

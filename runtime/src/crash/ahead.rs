@@ -33,8 +33,8 @@ impl<T> Ahead<T> {
         self.queue.as_mut()?.pop_front()
     }
 
-    /// Takes more messages if none are left: `receive` appends up to so many to the vector.
-    /// Returns whether it found as many as it may take, so that there may be more.
+    /// Takes more messages if none are left: `receive` appends to the vector, up to the limit.
+    /// Returns whether it reached the limit, so that there may be more.
     pub(crate) fn refill(&mut self, receive: impl FnOnce(&mut Vec<T>, usize)) -> bool {
         let limit = usize::from(self.limit);
         if limit <= 1 || self.len() > 0 {

@@ -1,9 +1,9 @@
 //! The sending end of an actor's mailbox.
 //!
-//! Each clone of a handle is a producer with lanes of its own: what one clone sends arrives in
-//! order, what two clones send may interleave. A handle does not keep its actor alive when the
-//! owner stops it, but when all handles are gone the actor's loop ends. Sends take `&mut self`;
-//! for shared state there is [`SharedHandle`](crate::SharedHandle).
+//! Each clone of a handle is a producer with its own lanes: messages of one clone arrive in order,
+//! messages of two clones may interleave. A handle does not keep its actor alive when the owner
+//! stops it, but when all handles are gone the actor's loop ends. Sends take `&mut self`; for
+//! shared state there is [`SharedHandle`](crate::SharedHandle).
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -75,7 +75,8 @@ impl<A: Actor> ActorHandle<A> {
         self.policies.low = overflow;
     }
 
-    /// How long messages of this handle and its clones live; the actor drops older ones unread.
+    /// After which time messages of this handle and its clones expire. The actor drops expired
+    /// messages.
     pub fn set_expiry(&mut self, expiry: Option<Duration>) {
         self.policies.set_expiry(expiry);
     }
@@ -92,7 +93,7 @@ impl<A: Actor> ActorHandle<A> {
         self.cell.name()
     }
 
-    /// Whether the actor has not ended for good. It may be waiting for a restart.
+    /// Whether the actor has not ended for good; it may be waiting for a restart.
     pub fn is_alive(&self) -> bool {
         self.cell.is_alive()
     }
@@ -102,32 +103,32 @@ impl<A: Actor> ActorHandle<A> {
         self.tx.is_closed()
     }
 
-    /// The phase of the actor.
+    /// The phase of the actor's lifecycle.
     pub fn phase(&self) -> Phase {
         self.cell.phase()
     }
 
-    /// Which incarnation runs, from 1; 0 when none has begun.
+    /// The number of the current incarnation, from 1; 0 if none has begun.
     pub fn incarnation(&self) -> u32 {
         self.cell.incarnation()
     }
 
-    /// A future of the actor's exit reason, ready at once if it is dead already.
+    /// A future of the actor's exit reason, ready at once if the actor has already ended.
     pub fn monitor(&self) -> Monitor {
         Monitor::new(self.cell.clone())
     }
 
-    /// How many monitors and watches are set on the actor now.
+    /// The number of monitors and watches that are set on the actor.
     pub fn watchers(&self) -> usize {
         self.cell.watcher_count()
     }
 
-    /// The exit reason, if the actor is dead.
+    /// The exit reason, if the actor has ended for good.
     pub fn exit_reason(&self) -> Option<ExitReason> {
         self.cell.exit_reason().cloned()
     }
 
-    /// Asks the actor to stop after the message that it handles now. What is queued is dropped.
+    /// Asks the actor to stop after the message that it is handling. Queued messages are dropped.
     ///
     /// An actor that was stopped is not restarted, whatever its policy.
     pub fn stop(&self) {
@@ -160,7 +161,7 @@ impl<A: Actor> ActorHandle<A> {
         envelope
     }
 
-    /// Sets what most messages do not have.
+    /// Sets the expiry and the send time, which most messages do not have.
     #[cold]
     #[inline(never)]
     fn mark<M>(&mut self, envelope: &mut Envelope<M>, is_sampled: bool) {
@@ -186,7 +187,7 @@ impl<A: Actor> ActorHandle<A> {
         })
     }
 
-    /// The time, for a message that is in the sample; 0 for the others.
+    /// The send time of a message that is in the sample; 0 for the others.
     #[inline]
     pub(crate) fn stamp(&mut self) -> u64 {
         if self.sampler.count() {

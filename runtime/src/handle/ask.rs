@@ -1,4 +1,4 @@
-//! Questions to an actor: by a message, or by a look at its state.
+//! Asking an actor: by a message with a reply, or by inspecting its state.
 
 use std::{future::poll_fn, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::{
 impl<A: Actor> ActorHandle<A> {
     /// Asks by an urgent message and waits for the answer, for `timeout` at most.
     ///
-    /// `question` makes the message of the [`Reply`] that the actor answers through. If its time
-    /// is up when the actor comes to it, it is skipped, unless the actor was idle until then.
-    /// Questions of the same type of answer, one after the other, do not allocate.
+    /// `question` makes the message from the [`Reply`] that the actor answers through. An actor
+    /// skips an ask that has timed out, unless it was idle until then. Consecutive asks with the
+    /// same type of answer do not allocate.
     ///
     /// # Errors
     ///
@@ -26,7 +26,7 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Cancel safety
     ///
-    /// A cancelled question may have been sent; its answer is dropped.
+    /// A cancelled ask may have been sent; its answer is dropped.
     pub async fn ask<R: Send + 'static>(
         &mut self,
         question: impl FnOnce(Reply<R>) -> A::HighPriorityMsg,
@@ -38,7 +38,8 @@ impl<A: Actor> ActorHandle<A> {
             .await
     }
 
-    /// Asks by a low-priority message, behind what is queued. As [`ask`](Self::ask) otherwise.
+    /// Asks by a low-priority message, behind the messages that are queued; otherwise like
+    /// [`ask`](Self::ask).
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl<A: Actor> ActorHandle<A> {
     ///
     /// # Cancel safety
     ///
-    /// A cancelled question may have been sent; its answer is dropped.
+    /// A cancelled ask may have been sent; its answer is dropped.
     pub async fn ask_low<R: Send + 'static>(
         &mut self,
         question: impl FnOnce(Reply<R>) -> A::LowPriorityMsg,
@@ -58,9 +59,9 @@ impl<A: Actor> ActorHandle<A> {
             .await
     }
 
-    /// Lets `look` see the actor between two messages, before any message that waits.
+    /// Calls `look` with the actor between two messages, before any message that waits.
     ///
-    /// It is for tests and for diagnosis: it allocates, and it knows the actor's type.
+    /// It is meant for tests and diagnosis: it allocates, and it depends on the actor's type.
     ///
     /// # Errors
     ///
@@ -80,7 +81,7 @@ impl<A: Actor> ActorHandle<A> {
         let (reply, answer) = Reply::pair();
         self.cell.post(Control::Inspect(Box::new(move |actor| {
             if let Some(actor) = actor.downcast_mut::<A>() {
-                // Whoever asked may have gone.
+                // The caller may be gone.
                 let _ = reply.send(look(actor));
             }
         })));
@@ -105,8 +106,8 @@ impl<A: Actor> ActorHandle<A> {
         self.inspect(|actor| actor.observe(), timeout).await
     }
 
-    /// Waits until the actor has handled all that this handle has sent, and has nothing else to
-    /// do, or has ended.
+    /// Waits until the actor has handled everything that this handle has sent and is idle, or has
+    /// ended.
     ///
     /// # Cancel safety
     ///

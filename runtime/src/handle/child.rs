@@ -1,4 +1,4 @@
-//! The owning end of an actor: a future of its exit reason, and its lifeline.
+//! The owner's end of an actor: dropping it stops the actor, awaiting it gives the exit reason.
 
 use std::{
     fmt,
@@ -17,15 +17,14 @@ use crate::{
     util::timer::from_now,
 };
 
-/// Owns an actor: it ends when its owner drops this. Waiting on it gives the exit reason.
+/// Owns an actor: the actor stops when this is dropped. Awaiting it gives the exit reason.
 ///
-/// The drop asks the actor to stop, and its task ends it by force after the grace period; nobody
-/// waits. [`stop`](Self::stop) waits, and [`detach`](Self::detach) gives the ownership away.
+/// Dropping it requests a stop and does not wait; the actor is killed after its grace period.
+/// [`stop`](Self::stop) waits, and [`detach`](Self::detach) gives up the ownership.
 ///
 /// # Cancel safety
 ///
-/// Waiting on `&mut Child` may be cancelled and taken up again. Dropping the `Child` itself stops
-/// the actor.
+/// Awaiting `&mut Child` may be cancelled and resumed. Dropping the `Child` itself stops the actor.
 ///
 /// # Examples
 ///
@@ -66,7 +65,7 @@ impl Child {
         self.cell().is_alive()
     }
 
-    /// The phase of the actor.
+    /// The phase of the actor's lifecycle.
     pub fn phase(&self) -> Phase {
         self.cell().phase()
     }
@@ -76,38 +75,38 @@ impl Child {
         ActorStats::of(self.cell(), 0)
     }
 
-    /// The actor and all below it, as data.
+    /// The actor and all its descendants, as data.
     pub fn tree(&self) -> Tree {
         Tree::of(self.cell())
     }
 
-    /// Stops the actor and waits for its end, for its own grace period at most.
+    /// Stops the actor within its own grace period, and waits for its end.
     ///
     /// # Cancel safety
     ///
-    /// The stop is on its way in any case.
+    /// The stop has been requested in any case.
     pub async fn stop(self) -> ExitReason {
         let grace = self.cell().grace();
         self.stop_within(grace).await
     }
 
-    /// Stops the actor and all below it by one deadline, clean-up included. What has not stopped
-    /// by then is ended by force.
+    /// Stops the actor and all its descendants by one deadline, clean-up included. Actors that have
+    /// not stopped by then are killed.
     ///
     /// # Cancel safety
     ///
-    /// The stop is on its way in any case.
+    /// The stop has been requested in any case.
     pub async fn stop_within(mut self, grace: Duration) -> ExitReason {
         self.cell().request_stop(from_now(grace), signal::STOP);
         self.owned = false;
         (&mut self.monitor).await
     }
 
-    /// Lets the actor handle all that is queued and take no more, then waits for its end.
+    /// Lets the actor handle its queued messages and accept no more, then waits for its end.
     ///
     /// # Cancel safety
     ///
-    /// The drain is on its way in any case, and the owner's drop turns it into a stop.
+    /// The drain has been requested in any case, and dropping the owner turns it into a stop.
     pub async fn drain(mut self) -> ExitReason {
         self.cell().raise(signal::DRAIN);
         let reason = (&mut self.monitor).await;
@@ -115,8 +114,8 @@ impl Child {
         reason
     }
 
-    /// Gives the ownership away: the actor lives until its parent ends, until it ends by itself,
-    /// or until all its handles are gone.
+    /// Gives up the ownership: the actor runs until its parent ends, until it ends by itself, or
+    /// until all its handles are gone.
     pub fn detach(mut self) {
         self.owned = false;
     }

@@ -1,9 +1,9 @@
-//! Waiting for room in a lane, with an eye on who waits for whom.
+//! Waiting for room in a lane, with deadlock detection.
 //!
-//! Two actors whose handlers wait for room in each other's full lanes wait for ever. While a
-//! handler waits it notes for whom. When the notes lead back to it and nothing in the cycle moves
-//! for a while, the send fails with the cycle, and the message comes back. Sends outside of any
-//! actor are not noted: they cannot close a cycle.
+//! Two actors whose handlers wait for room in each other's full lanes would wait forever. While a
+//! handler waits, its actor records for which actor. If these records lead back to it and nothing
+//! in the cycle moves for a while, the send fails with the cycle and returns the message. Sends
+//! outside of actors are not recorded: they cannot close a cycle.
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
@@ -16,8 +16,8 @@ use crate::{
     id::ActorId,
 };
 
-/// How long a cycle must stand still before it counts. A woken sender that is not polled for so
-/// long would be mistaken for a stuck one, so it is generous.
+/// How long a cycle must stand still to count as a deadlock. A sender that was woken but not polled
+/// for this long would be taken for a blocked one, so it is generous.
 const STANDSTILL: Duration = Duration::from_millis(250);
 
 pub(crate) async fn wait_for_room<M: Send + 'static>(

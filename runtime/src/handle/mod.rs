@@ -1,4 +1,5 @@
-//! What you hold of an actor: handles that send and ask, the child that owns it, monitors, recipients.
+//! What you hold of an actor: handles that send and ask, the owning [`Child`], monitors,
+//! recipients.
 
 mod actor_handle;
 mod ask;

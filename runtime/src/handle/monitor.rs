@@ -15,12 +15,13 @@ use crate::{
 
 /// A future of another actor's exit reason.
 ///
-/// It is replayed: for an actor that is dead already it is ready at once. Dropping it forgets it
-/// on both sides, so that nothing grows when many monitors come and go.
+/// For an actor that has already ended it is ready at once: the reason is stored as long as there
+/// is a handle. Dropping a monitor also removes it at the actor, so nothing accumulates when many
+/// monitors come and go.
 ///
 /// # Cancel safety
 ///
-/// Waiting on `&mut Monitor` may be cancelled and taken up again; nothing is lost.
+/// Awaiting `&mut Monitor` may be cancelled and resumed; nothing is lost.
 ///
 /// # Examples
 ///
@@ -45,12 +46,12 @@ impl Monitor {
         Self { cell, key: None }
     }
 
-    /// The actor that this waits for.
+    /// The identity of the monitored actor.
     pub fn id(&self) -> ActorId {
         self.cell.id()
     }
 
-    /// The reason, if the actor is dead already.
+    /// The reason, if the actor has already ended.
     pub fn try_reason(&self) -> Option<ExitReason> {
         self.cell.exit_reason().cloned()
     }

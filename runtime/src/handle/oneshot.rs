@@ -1,7 +1,7 @@
-//! Where one answer passes from one task to another.
+//! A reusable oneshot: passes one answer from one task to another.
 //!
-//! A oneshot is used again for the next question once the other side has let it go, so that a stream
-//! of questions does not allocate. It holds one answer and one waker, and knows nothing of time.
+//! It is reused for the next ask once the other side has released it, so that consecutive asks do
+//! not allocate. It holds one answer and one waker, and has no timeout of its own.
 
 use std::{
     any::Any,
@@ -14,15 +14,15 @@ use std::{
 
 use crate::util::lock::lock;
 
-/// Nothing has happened yet.
+/// No answer yet.
 const OPEN: u8 = 0;
-/// The answer is there, or there will be none.
+/// The answer is there, or the replier has dropped its end.
 const CLOSED: u8 = 1;
-/// Nobody waits for the answer.
+/// The asker has dropped its end.
 const ABANDONED: u8 = 2;
 
 pub(crate) struct Oneshot<R> {
-    /// Written under the lock, so that it is what is inside that counts.
+    /// Written under the lock.
     state: AtomicU8,
     inside: Mutex<Inside<R>>,
 }
@@ -46,8 +46,8 @@ impl<R> Default for Oneshot<R> {
 
 impl<R> Oneshot<R> {
     fn state(&self) -> u8 {
-        // ORDERING: Acquire pairs with the Release in `close`; what is inside is read under the
-        // lock in any case.
+        // ORDERING: Acquire pairs with the Release in `put`; what is inside is read under the lock
+        // in any case.
         self.state.load(Ordering::Acquire)
     }
 
@@ -55,9 +55,9 @@ impl<R> Oneshot<R> {
         self.state() == ABANDONED
     }
 
-    /// Puts the answer in, or says that there is none; gives it back when nobody waits for it.
+    /// Completes with an answer, or with none. Returns the answer if the asker is gone.
     ///
-    /// It takes the oneshot itself, so that the asker, once woken, has the oneshot alone.
+    /// It consumes the reference, so that the asker, once woken, has the only one.
     pub(crate) fn put(self: Arc<Self>, answer: Option<R>) -> Option<R> {
         let waker = {
             let mut inside = lock(&self.inside);
@@ -76,7 +76,7 @@ impl<R> Oneshot<R> {
         None
     }
 
-    /// The answer, or that there will be none.
+    /// Ready with the answer, or with none if there will be none.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let mut inside = lock(&self.inside);
         if self.state() != OPEN {
@@ -91,7 +91,7 @@ impl<R> Oneshot<R> {
         Poll::Pending
     }
 
-    /// Nobody waits any more. An answer that has come meanwhile is dropped.
+    /// The asker stops waiting. An answer that has arrived is dropped with the oneshot.
     pub(crate) fn abandon(&self) {
         if self.state() == CLOSED {
             // The answer was taken, or is dropped with the oneshot.
@@ -109,12 +109,12 @@ impl<R> Oneshot<R> {
     }
 }
 
-/// The oneshot of the last question, for the next one of the same type.
+/// The oneshot of the last ask, for the next one with the same type of answer.
 #[derive(Default)]
 pub(crate) struct SpareOneshot(Option<Arc<dyn Any + Send + Sync>>);
 
 impl SpareOneshot {
-    /// A oneshot that nobody else has.
+    /// A oneshot without other references.
     pub(crate) fn take<R: Send + 'static>(&mut self) -> Arc<Oneshot<R>> {
         let mut oneshot = match self.0.take().map(Arc::downcast::<Oneshot<R>>) {
             Some(Ok(oneshot)) => oneshot,
@@ -125,11 +125,11 @@ impl SpareOneshot {
                 *alone.state.get_mut() = OPEN;
                 oneshot
             }
-            None => Arc::default(), // the other side still has it
+            None => Arc::default(), // the replier still has a reference
         }
     }
 
-    /// Keeps a oneshot whose question is over.
+    /// Stores the oneshot of a completed ask.
     pub(crate) fn keep<R: Send + 'static>(&mut self, oneshot: Arc<Oneshot<R>>) {
         self.0 = Some(oneshot);
     }

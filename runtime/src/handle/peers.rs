@@ -1,4 +1,4 @@
-//! Handles in the hands of an actor: to itself, and to the peers that it watches.
+//! The handle that an actor has to itself, and the peers that it watches.
 
 use crate::{
     actor::{Actor, Context},
@@ -7,32 +7,31 @@ use crate::{
 };
 
 impl<A: Actor> Context<A> {
-    /// A handle to this very actor, as long as there is another one.
+    /// A handle to this actor; none if there is no other one.
     ///
-    /// A handle that an actor keeps to itself keeps its loop from ending by itself.
+    /// An actor that stores a handle to itself does not end when all other handles are gone.
     pub fn handle(&self) -> Option<ActorHandle<A>> {
         let tx = self.mailbox.weak_sender().upgrade()?;
         Some(ActorHandle::new(tx, self.cell.clone(), self.policies()))
     }
 
-    /// Watches another actor; `policy` says what its failure means.
+    /// Watches another actor. `policy` decides what its failure means.
     ///
-    /// The notice is replayed: watching an actor that is dead already reports it at once.
-    /// Watching again replaces the policy. The watch ends with this incarnation. It hears of the
-    /// end for good: an incarnation that ends and is followed by another is not reported.
+    /// Watching an actor that has already ended reports it at once. Watching again replaces the
+    /// policy. The watch ends with this incarnation. It reports the end for good, not restarts.
     pub fn watch<B: Actor>(&mut self, peer: &ActorHandle<B>, policy: CrashPolicy) {
         self.watch_cell(peer.cell(), policy);
     }
 
-    /// Watches the other actor with [`CrashPolicy::Fail`]: if it fails for good, this one fails too.
-    /// As [`watch`](Self::watch), it does not hear of restarts.
+    /// Watches another actor with [`CrashPolicy::Fail`]: if it fails for good, this actor fails
+    /// too.
     ///
-    /// It is one direction of what Erlang calls a link; for both, each links the other.
+    /// It is one direction of an Erlang link; for both directions, each actor links the other.
     pub fn link<B: Actor>(&mut self, peer: &ActorHandle<B>) {
         self.watch(peer, CrashPolicy::Fail);
     }
 
-    /// Watches another actor no longer.
+    /// Ends the watch of another actor.
     pub fn unwatch<B: Actor>(&mut self, peer: &ActorHandle<B>) {
         self.end_watch(peer.id());
     }

@@ -17,18 +17,18 @@ pub trait Recipient<M>: Send {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] when there is no room, [`SendError::Closed`] when nobody receives any
-    /// more. The message comes back.
+    /// [`SendError::Full`] when there is no room, [`SendError::Closed`] when the receiver is gone.
+    /// Both return the message.
     fn try_send(&mut self, message: M) -> Result<(), SendError<M>>;
 
-    /// Waits for room for one message. A cycle of full lanes is not diagnosed.
+    /// Waits for room for one message, without deadlock detection.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when nobody receives any more.
+    /// [`SendError::Closed`] when the receiver is gone.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>>;
 
-    /// Whether nobody receives any more.
+    /// Whether the receiver is gone.
     fn is_closed(&self) -> bool;
 
     /// Another recipient for the same destination.
@@ -169,8 +169,8 @@ pub struct MapRecipient<N, F> {
 
 /// Turns a recipient of `N` into a recipient of `M`.
 ///
-/// `wrap` makes the `N`. `unwrap` undoes it, for a message that could not be sent: it sees nothing
-/// but what `wrap` has made.
+/// `wrap` makes the `N`. `unwrap` undoes it for a message that could not be sent: it only gets
+/// values that `wrap` has made.
 pub fn map_recipient<M, N: 'static, W, U>(
     recipient: impl Recipient<N> + 'static,
     wrap: W,

@@ -1,7 +1,7 @@
-//! Questions: a message with a oneshot for the answer.
+//! The reply to an ask, and the wait for it.
 //!
-//! The oneshot exists before the question leaves. Every way in which no answer comes is told apart,
-//! see [`AskError`].
+//! The oneshot exists before the message is sent. Every way of getting no answer has its own
+//! [`AskError`].
 
 use std::{
     fmt,
@@ -29,14 +29,14 @@ use crate::{
     util::timer::{ReusableTimer, from_now, stamp},
 };
 
-/// Where an actor puts the answer to a question. It may be kept and answered later.
+/// The sending end of an answer. An actor may store it and answer later.
 ///
-/// Dropping it without an answer tells the asker at once.
+/// Dropping it without an answer fails the ask at once.
 #[must_use = "dropping a reply tells the asker that there is no answer"]
 pub struct Reply<R>(Option<Arc<Oneshot<R>>>);
 
 impl<R> Reply<R> {
-    /// Makes a oneshot by hand, for a message that is not sent by `ask`.
+    /// Makes both ends, for a message that is not sent by `ask`.
     ///
     /// # Examples
     ///
@@ -59,22 +59,22 @@ impl<R> Reply<R> {
         pair(Arc::default())
     }
 
-    /// Answers.
+    /// Sends the answer.
     ///
     /// # Errors
     ///
-    /// [`ReplyError`], with the answer, when nobody waits for it any more. That is no fault of the
-    /// actor's: to pass it on with `?` would fail the actor since somebody else was in a hurry.
+    /// [`ReplyError`], with the answer, when the asker is gone. Do not pass it on with `?`: that
+    /// would fail the actor because its asker gave up.
     pub fn send(mut self, answer: R) -> Result<(), ReplyError<R>> {
         match self.0.take() {
             Some(oneshot) => oneshot
                 .put(Some(answer))
                 .map_or(Ok(()), |answer| Err(ReplyError(answer))),
-            None => unreachable!("only this and the drop take the oneshot"),
+            None => unreachable!("only `send` and the drop take the oneshot"),
         }
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the asker is gone.
     pub fn is_closed(&self) -> bool {
         self.0.as_ref().is_none_or(|oneshot| oneshot.is_abandoned())
     }
@@ -96,7 +96,7 @@ impl<R> fmt::Debug for Reply<R> {
     }
 }
 
-/// Where the answer to a [`Reply`] made by [`Reply::pair`] appears.
+/// The receiving end of an answer, made by [`Reply::pair`].
 pub struct Answer<R>(Option<Arc<Oneshot<R>>>);
 
 impl<R> Answer<R> {
@@ -104,8 +104,8 @@ impl<R> Answer<R> {
     ///
     /// # Errors
     ///
-    /// [`AskError::Timeout`], or [`AskError::Crashed`] when the reply was dropped: who dropped it,
-    /// and why, is not known here.
+    /// [`AskError::Timeout`], or [`AskError::Crashed`] when the reply was dropped, for whatever
+    /// reason.
     ///
     /// # Cancel safety
     ///
@@ -117,7 +117,7 @@ impl<R> Answer<R> {
         }
     }
 
-    /// The answer, or that there will be none.
+    /// Ready with the answer, or with none if there will be none.
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         match &self.0 {
             Some(oneshot) => oneshot.poll(cx),
@@ -125,7 +125,7 @@ impl<R> Answer<R> {
         }
     }
 
-    /// Waits for the answer of the actor `shared`.
+    /// Waits for the answer of the actor `cell`.
     pub(crate) async fn wait(
         &self,
         cell: &ActorCell,
@@ -156,12 +156,12 @@ impl<R> fmt::Debug for Answer<R> {
     }
 }
 
-/// The two ends of a oneshot that nobody else has.
+/// The two ends of a oneshot without other references.
 pub(crate) fn pair<R>(oneshot: Arc<Oneshot<R>>) -> (Reply<R>, Answer<R>) {
     (Reply(Some(oneshot.clone())), Answer(Some(oneshot)))
 }
 
-/// What one question of a handle leaves for the next.
+/// What one ask of a handle leaves for the next one to reuse.
 #[derive(Default)]
 pub(crate) struct AskState {
     timer: AskTimer,
@@ -169,7 +169,7 @@ pub(crate) struct AskState {
 }
 
 impl AskState {
-    /// Sends a question through a lane, and waits for the answer.
+    /// Sends an ask through a lane and waits for the answer.
     pub(crate) async fn ask<M: Send + 'static, R: Send + 'static>(
         &mut self,
         lane: &mut Sender<Envelope<M>>,
@@ -193,12 +193,12 @@ impl AskState {
         self.wait(answer, cell, deadline).await
     }
 
-    /// The two ends of a question.
+    /// The two ends of an ask.
     pub(crate) fn open<R: Send + 'static>(&mut self) -> (Reply<R>, Answer<R>) {
         pair(self.spare.take())
     }
 
-    /// Waits for the answer of the actor `shared`.
+    /// Waits for the answer of the actor `cell`.
     pub(crate) async fn wait<R: Send + 'static>(
         &mut self,
         mut answer: Answer<R>,
@@ -215,14 +215,14 @@ impl AskState {
     }
 }
 
-/// A timer belongs to a runtime, and a handle may move to another.
+/// A timer for asks. A timer belongs to a runtime, and a handle may move to another runtime.
 #[derive(Default)]
 pub(crate) struct AskTimer {
     timer: ReusableTimer,
     asker: Option<Asker>,
 }
 
-/// Whom a timer was armed for. A task does not change its runtime.
+/// The task or runtime that a timer was armed in. A task does not change its runtime.
 #[derive(PartialEq, Eq)]
 enum Asker {
     Task(task::Id),
@@ -249,10 +249,10 @@ impl AskTimer {
     }
 }
 
-/// The oneshot was dropped without an answer: why?
+/// Why the oneshot was dropped without an answer.
 fn unanswered(cell: &ActorCell, deadline: Instant) -> AskError {
     if Instant::now() >= deadline {
-        return AskError::Timeout; // the actor skipped a question whose time was up
+        return AskError::Timeout; // the actor skipped an expired ask
     }
     match cell.exit_reason() {
         Some(reason) if !reason.is_failure() => AskError::Closed,
@@ -260,7 +260,7 @@ fn unanswered(cell: &ActorCell, deadline: Instant) -> AskError {
     }
 }
 
-/// Sends a question, waiting for room until `deadline` if the policy is to wait.
+/// Sends an ask; waits for room until `deadline` if the policy is to wait.
 async fn send<M: Send + 'static>(
     lane: &mut Sender<Envelope<M>>,
     cell: &Arc<ActorCell>,

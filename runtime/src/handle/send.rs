@@ -37,16 +37,16 @@ macro_rules! send_through {
 impl<A: Actor> ActorHandle<A> {
     // --- high ---------------------------------------------------------------------------------
 
-    /// Sends an urgent message; a full lane is answered as the lane's policy says.
+    /// Sends a high-priority message. When the lane is full, its overflow policy applies.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the actor takes no more messages; [`SendError::Full`] under
+    /// [`SendError::Closed`] when the actor accepts no more messages; [`SendError::Full`] under
     /// [`Overflow::Reject`]; [`SendError::Deadlock`] when waiting would never end.
     ///
     /// # Cancel safety
     ///
-    /// A cancelled send has not sent, and its message is dropped. To keep it, wait for
+    /// A cancelled send has not sent, and its message is dropped. To keep the message, wait for
     /// [`high_ready`](Self::high_ready), then [`try_send_high`](Self::try_send_high).
     pub async fn send_high(
         &mut self,
@@ -56,7 +56,7 @@ impl<A: Actor> ActorHandle<A> {
         send_through!(self, high, envelope)
     }
 
-    /// Sends an urgent message without waiting.
+    /// Sends a high-priority message without waiting.
     ///
     /// # Errors
     ///
@@ -69,12 +69,12 @@ impl<A: Actor> ActorHandle<A> {
         refuse(&self.cell, self.tx.high().try_send(envelope))
     }
 
-    /// Sends an urgent message that nobody wants after `deadline`.
+    /// Sends a high-priority message that expires at `deadline`.
     ///
     /// # Errors
     ///
     /// As [`send_high`](Self::send_high); [`SendError::Expired`] when the deadline has passed, or
-    /// passes while room is waited for.
+    /// passes while waiting for room.
     ///
     /// # Cancel safety
     ///
@@ -88,11 +88,11 @@ impl<A: Actor> ActorHandle<A> {
         send_through!(self, high, envelope)
     }
 
-    /// Waits for room for an urgent message. A cycle of full lanes is not diagnosed.
+    /// Waits for room for a high-priority message, without deadlock detection.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the actor takes no more messages.
+    /// [`SendError::Closed`] when the actor accepts no more messages.
     ///
     /// # Cancel safety
     ///
@@ -113,16 +113,16 @@ impl<A: Actor> ActorHandle<A> {
 
     // --- low ----------------------------------------------------------------------------------
 
-    /// Sends a low-priority message; a full lane is answered as the lane's policy says.
+    /// Sends a low-priority message. When the lane is full, its overflow policy applies.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the actor takes no more messages; [`SendError::Full`] under
+    /// [`SendError::Closed`] when the actor accepts no more messages; [`SendError::Full`] under
     /// [`Overflow::Reject`]; [`SendError::Deadlock`] when waiting would never end.
     ///
     /// # Cancel safety
     ///
-    /// A cancelled send has not sent, and its message is dropped. To keep it, wait for
+    /// A cancelled send has not sent, and its message is dropped. To keep the message, wait for
     /// [`low_ready`](Self::low_ready), then [`try_send_low`](Self::try_send_low).
     pub async fn send_low(
         &mut self,
@@ -145,12 +145,12 @@ impl<A: Actor> ActorHandle<A> {
         refuse(&self.cell, self.tx.low().try_send(envelope))
     }
 
-    /// Sends a low-priority message that nobody wants after `deadline`.
+    /// Sends a low-priority message that expires at `deadline`.
     ///
     /// # Errors
     ///
     /// As [`send_low`](Self::send_low); [`SendError::Expired`] when the deadline has passed, or
-    /// passes while room is waited for.
+    /// passes while waiting for room.
     ///
     /// # Cancel safety
     ///
@@ -164,11 +164,11 @@ impl<A: Actor> ActorHandle<A> {
         send_through!(self, low, envelope)
     }
 
-    /// Waits for room for a low-priority message. A cycle of full lanes is not diagnosed.
+    /// Waits for room for a low-priority message, without deadlock detection.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the actor takes no more messages.
+    /// [`SendError::Closed`] when the actor accepts no more messages.
     ///
     /// # Cancel safety
     ///
@@ -187,9 +187,9 @@ impl<A: Actor> ActorHandle<A> {
             .map_err(|_| SendError::Closed(()))
     }
 
-    /// Waits for room for `wanted` low-priority messages, or for as many as the lane can hold.
-    /// It returns at once when the actor takes no more messages: the next send tells. A cycle of
-    /// full lanes is not diagnosed.
+    /// Waits for room for `wanted` low-priority messages, or for an empty lane if that is less.
+    /// Returns at once when the actor accepts no more messages: the next send fails. Without
+    /// deadlock detection.
     ///
     /// # Cancel safety
     ///
@@ -215,7 +215,7 @@ impl<A: Actor> ActorHandle<A> {
 
     // --- for handles that are shared ----------------------------------------------------------
 
-    /// Sends without waiting, and without counting a refusal.
+    /// Sends without waiting; a refusal is not counted.
     pub(crate) fn offer_high(
         &mut self,
         message: A::HighPriorityMsg,
@@ -293,7 +293,7 @@ pub(super) fn on_full<M>(
     }
 }
 
-/// Waits for room until `deadline`: a message that expires meanwhile is not queued for nothing.
+/// Waits for room until `deadline`, so that an expired message is not queued.
 async fn wait_until<M: Send + 'static>(
     deadline: Instant,
     lane: &mut Sender<Envelope<M>>,

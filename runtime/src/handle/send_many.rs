@@ -1,6 +1,6 @@
 //! Sending many messages at once, with one wake-up for all.
 //!
-//! A batch is sent from the front of a vector, and what does not go stays in it, in order.
+//! A batch is sent from the front of a vector; unsent messages stay in it, in order.
 
 use lanemesh::{MailboxSender, Sender};
 
@@ -11,16 +11,17 @@ use crate::{
     handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
 };
 
-/// Which of a handle's two lanes.
+/// Selects one of a handle's two lanes.
 type LaneOf<A, M> = fn(&mut MailboxSender<High<A>, Low<A>>) -> &mut Sender<Envelope<M>>;
 
 impl<A: Actor> ActorHandle<A> {
-    /// Sends as many urgent messages as there is room for, with one wake-up for all.
-    /// What went is removed from the front of `messages`; the rest stays.
+    /// Sends the high-priority messages that there is room for, with one wake-up for all. They are
+    /// removed from the front of `messages`; the others stay.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages.
+    /// [`SendError::Closed`], with the number of messages sent, when the actor accepts no more
+    /// messages.
     pub fn try_send_vec_high(
         &mut self,
         messages: &mut Vec<A::HighPriorityMsg>,
@@ -28,16 +29,16 @@ impl<A: Actor> ActorHandle<A> {
         self.try_send_vec(MailboxSender::high, messages)
     }
 
-    /// Sends all urgent messages, waiting for room whenever the lane is full.
+    /// Sends all high-priority messages, and waits for room whenever the lane is full.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages;
-    /// [`SendError::Deadlock`] when waiting would never end. What did not go stays.
+    /// [`SendError::Closed`], with the number of messages sent, when the actor accepts no more
+    /// messages; [`SendError::Deadlock`] when waiting would never end. Unsent messages stay.
     ///
     /// # Cancel safety
     ///
-    /// What went is removed from the front of `messages`; the rest stays.
+    /// Messages that were sent are removed from the front of `messages`; the others stay.
     ///
     /// # Examples
     ///
@@ -57,12 +58,13 @@ impl<A: Actor> ActorHandle<A> {
         self.send_vec(MailboxSender::high, messages).await
     }
 
-    /// Sends as many low-priority messages as there is room for, with one wake-up for all.
-    /// What went is removed from the front of `messages`; the rest stays.
+    /// Sends the low-priority messages that there is room for, with one wake-up for all. They are
+    /// removed from the front of `messages`; the others stay.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages.
+    /// [`SendError::Closed`], with the number of messages sent, when the actor accepts no more
+    /// messages.
     pub fn try_send_vec_low(
         &mut self,
         messages: &mut Vec<A::LowPriorityMsg>,
@@ -70,16 +72,16 @@ impl<A: Actor> ActorHandle<A> {
         self.try_send_vec(MailboxSender::low, messages)
     }
 
-    /// Sends all low-priority messages, waiting for room whenever the lane is full.
+    /// Sends all low-priority messages, and waits for room whenever the lane is full.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], with how many went before, when the actor takes no more messages;
-    /// [`SendError::Deadlock`] when waiting would never end. What did not go stays.
+    /// [`SendError::Closed`], with the number of messages sent, when the actor accepts no more
+    /// messages; [`SendError::Deadlock`] when waiting would never end. Unsent messages stay.
     ///
     /// # Cancel safety
     ///
-    /// What went is removed from the front of `messages`; the rest stays.
+    /// Messages that were sent are removed from the front of `messages`; the others stay.
     pub async fn send_vec_low(
         &mut self,
         messages: &mut Vec<A::LowPriorityMsg>,
@@ -87,7 +89,7 @@ impl<A: Actor> ActorHandle<A> {
         self.send_vec(MailboxSender::low, messages).await
     }
 
-    /// Sends what there is room for by one of the two lanes.
+    /// Sends the messages that there is room for through one of the two lanes.
     fn try_send_vec<M: Send + 'static>(
         &mut self,
         lane: LaneOf<A, M>,
@@ -100,18 +102,18 @@ impl<A: Actor> ActorHandle<A> {
         Ok(sent)
     }
 
-    /// Sends what there is room for, and does not count that the rest has none.
+    /// Sends the messages that there is room for; the refusal of the others is not counted.
     fn offer_vec<M: Send + 'static>(
         &mut self,
         lane: LaneOf<A, M>,
         messages: &mut Vec<M>,
     ) -> Result<usize, SendError<usize>> {
-        // When the batch expires, and the time if its first message is in the sample.
+        // When the batch expires, and the send time if its first message is in the sample.
         let marks = (self.expiry(), self.stamp());
         offer_vec(lane(&mut self.tx), marks, messages)
     }
 
-    /// Sends all by one of the two lanes.
+    /// Sends all messages through one of the two lanes.
     async fn send_vec<M: Send + 'static>(
         &mut self,
         lane: LaneOf<A, M>,
@@ -132,7 +134,7 @@ impl<A: Actor> ActorHandle<A> {
     }
 }
 
-/// Messages that are sent at a time.
+/// Messages that are pushed at a time.
 const CHUNK: usize = 64;
 
 fn offer_vec<M: Send + 'static>(
@@ -144,7 +146,7 @@ fn offer_vec<M: Send + 'static>(
     let count = room.min(messages.len());
     let mut sent = 0;
     let mut unsent = Vec::new();
-    // The vector keeps its memory, so that it can be filled again without another.
+    // `drain` keeps the allocation of the vector, so that it can be filled again without another.
     let mut batch = messages.drain(..count);
     while sent < count && unsent.is_empty() {
         let mut fed = 0;

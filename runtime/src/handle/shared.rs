@@ -24,12 +24,12 @@ use crate::{
     util::{lock::lock, timer::from_now},
 };
 
-/// An [`ActorHandle`] for shared state, such as a web server's: it sends through `&self`.
+/// An [`ActorHandle`] for shared state, for example of a web server: it sends through `&self`.
 ///
-/// All clones share one pair of lanes behind a short lock, which is held for one push and never
-/// while waiting; their capacity is for all clones together. What one task sends arrives in order.
-/// Prefer [`handle`](Self::handle), with lanes of its own, for anything that sends a lot. It is also
-/// the way to all that is not here: deadlines, batches, low-priority questions, counters, stops.
+/// All clones share one pair of lanes, and its capacity, behind a lock that is held for one push
+/// and never while waiting. Messages of one task arrive in order. Prefer [`handle`](Self::handle),
+/// with its own lanes, for code that sends a lot. It also has what is not here: deadlines, batches,
+/// low-priority asks, counters, stops.
 ///
 /// # Examples
 ///
@@ -61,11 +61,11 @@ pub struct SharedHandle<A: Actor> {
 struct Inner<A: Actor> {
     handle: Mutex<ActorHandle<A>>,
     turn: tokio::sync::Mutex<()>,
-    /// What answered questions leave for the next ones, [`ASK_STATES`] at most.
+    /// What answered asks leave for the next ones to reuse, [`ASK_STATES`] at most.
     ask_states: Mutex<Vec<AskState>>,
 }
 
-/// How many questions at a time find a ask_state that was used before.
+/// How many concurrent asks find an [`AskState`] to reuse.
 const ASK_STATES: usize = 32;
 
 impl<A: Actor> ActorHandle<A> {
@@ -89,7 +89,7 @@ impl<A: Actor> SharedHandle<A> {
         }
     }
 
-    /// A handle with lanes of its own.
+    /// A handle with its own lanes.
     pub fn handle(&self) -> ActorHandle<A> {
         lock(&self.inner.handle).clone()
     }
@@ -104,7 +104,7 @@ impl<A: Actor> SharedHandle<A> {
         lock(&self.inner.handle).is_alive()
     }
 
-    /// Sends an urgent message without waiting.
+    /// Sends a high-priority message without waiting.
     ///
     /// # Errors
     ///
@@ -128,11 +128,11 @@ impl<A: Actor> SharedHandle<A> {
         lock(&self.inner.handle).try_send_low(message)
     }
 
-    /// Sends an urgent message; a full lane is answered as the lane's policy says.
+    /// Sends a high-priority message. When the lane is full, its overflow policy applies.
     ///
     /// # Errors
     ///
-    /// As [`ActorHandle::send_high`], but a cycle of full lanes is not diagnosed.
+    /// As [`ActorHandle::send_high`], but without deadlock detection.
     ///
     /// # Cancel safety
     ///
@@ -151,11 +151,11 @@ impl<A: Actor> SharedHandle<A> {
         .await
     }
 
-    /// Sends a low-priority message; a full lane is answered as the lane's policy says.
+    /// Sends a low-priority message. When the lane is full, its overflow policy applies.
     ///
     /// # Errors
     ///
-    /// As [`ActorHandle::send_low`], but a cycle of full lanes is not diagnosed.
+    /// As [`ActorHandle::send_low`], but without deadlock detection.
     ///
     /// # Cancel safety
     ///
@@ -176,8 +176,8 @@ impl<A: Actor> SharedHandle<A> {
 
     /// Asks by an urgent message and waits for the answer, for `timeout` at most.
     ///
-    /// Up to 32 questions of the same type of answer at a time do not allocate, once there have been
-    /// as many; but a question that has to wait makes a timer if another task has used its place.
+    /// Up to 32 concurrent asks with the same type of answer do not
+    /// allocate again, except for a timer when an ask waits that reuses the state of another task.
     ///
     /// # Errors
     ///
@@ -185,7 +185,7 @@ impl<A: Actor> SharedHandle<A> {
     ///
     /// # Cancel safety
     ///
-    /// A cancelled question may have been sent; its answer is dropped.
+    /// A cancelled ask may have been sent; its answer is dropped.
     pub async fn ask<R: Send + 'static>(
         &self,
         question: impl FnOnce(Reply<R>) -> A::HighPriorityMsg,
@@ -196,7 +196,7 @@ impl<A: Actor> SharedHandle<A> {
             let handle = lock(&self.inner.handle);
             (handle.cell.clone(), handle.policies.high)
         };
-        // A question that is dropped silently is a question without an answer: refuse it.
+        // An ask that is dropped silently would time out: refuse it.
         let policy = if policy == Overflow::Drop {
             Overflow::Reject
         } else {
@@ -216,7 +216,7 @@ impl<A: Actor> SharedHandle<A> {
         outcome
     }
 
-    /// Keeps a ask_state for the next question.
+    /// Stores the state of an ask for the next one.
     fn keep(&self, ask_state: AskState) {
         let mut ask_states = lock(&self.inner.ask_states);
         if ask_states.len() < ASK_STATES {
@@ -242,7 +242,7 @@ impl<A: Actor> SharedHandle<A> {
             ControlFlow::Continue(message) => message,
             ControlFlow::Break(outcome) => return outcome,
         };
-        // A lane wakes one waiting sender: the others wait for their turn to be that one.
+        // A lane wakes one waiting sender: the others wait for this lock.
         let _turn = self.inner.turn.lock().await;
         loop {
             let room = poll_fn(|cx| ready(&mut lock(&self.inner.handle), cx)).await;
@@ -252,7 +252,7 @@ impl<A: Actor> SharedHandle<A> {
             let outcome = offer(&mut lock(&self.inner.handle), message);
             message = match outcome {
                 Ok(()) => return Ok(Sent::Queued),
-                Err(SendError::Full(back)) => back, // somebody else took the room
+                Err(SendError::Full(back)) => back, // another task took the room
                 Err(error) => return Err(error),
             };
         }

@@ -1,8 +1,9 @@
-//! An event monitor: a callback per message and per turn of an actor's lifecycle.
+//! The event monitor: a callback for each message and for each step in the lifecycle of an actor's
+//! lifecycle.
 //!
-//! It costs nothing unless it is asked for twice: the actor says [`Actor::EVENTS`], a constant,
-//! and the builder brings the monitor. Without the first the calls are compiled out. For counts
-//! there is [`ActorStats`](crate::observe::ActorStats), which costs nothing to have.
+//! It must be enabled twice: the actor says [`Actor::EVENTS`], a constant, and the builder sets the
+//! monitor. Without the constant the calls are compiled out. For counts there is
+//! [`ActorStats`](crate::observe::ActorStats), which cost nothing extra.
 
 use crate::{exit::ExitReason, id::ActorId};
 
@@ -12,24 +13,24 @@ use crate::{exit::ExitReason, id::ActorId};
 pub enum ActorEvent {
     /// An incarnation is about to run `started`.
     Starting {
-        /// Its number, from 1.
+        /// The number of the incarnation, from 1.
         incarnation: u32,
     },
     /// A message or a batch goes to its handler.
     Handling,
     /// The handler has returned without an error.
     Handled,
-    /// A message was dropped since its deadline had passed.
+    /// A message was dropped because it had expired.
     Expired,
     /// An incarnation has ended.
     Ended {
-        /// Why.
+        /// Why it ended.
         reason: ExitReason,
     },
 }
 
-/// Hears every [`ActorEvent`] of one actor, in the actor's task: it must be quick. Its panics are
-/// contained: they are traced, and the actor goes on as if there were none.
+/// Receives every [`ActorEvent`] of one actor, in the actor's task: it must be fast. Its panics are
+/// caught and traced, and do not affect the actor.
 ///
 /// # Examples
 ///

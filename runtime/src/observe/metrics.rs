@@ -1,7 +1,6 @@
-//! An actor tree through the `metrics` facade, and so to Prometheus and others.
+//! Publishing a tree of actors through the `metrics` facade, for Prometheus and others.
 //!
-//! Publishing is a walk over a copy, called as often as one likes. Nothing of it is on the path
-//! of a message.
+//! Publishing walks over a copy, as often as the program calls it. It costs a message nothing.
 
 use metrics::{counter, gauge};
 
@@ -15,8 +14,8 @@ use crate::{observe::tree::Tree, util::histogram::Histogram};
 /// `lanemesh_actor_depth`, `lanemesh_actor_high_water`, and `lanemesh_actor_queueing_seconds` and
 /// `lanemesh_actor_handling_seconds` (by `quantile`).
 ///
-/// Two actors of one name and kind share their series, and the names that actors get unless told
-/// otherwise are never used again: where actors come and go, name them, or the series grow in number.
+/// Two actors with the same name and kind share their series. Default names are never reused, so
+/// name actors that come and go: otherwise the number of series grows without bound.
 ///
 /// # Examples
 ///

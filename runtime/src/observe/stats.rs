@@ -1,19 +1,18 @@
 //! Per-actor counters, copied out as values.
 //!
-//! The loop counts in plain numbers of its own and publishes a copy whenever it goes idle, when it
-//! finds itself behind, and every 128 messages, so that a reading is consistent within itself. It
-//! does not while a handler waits: a handle then adds what it knows of its own lanes. There is no table
-//! of all actors: ask a handle, or walk the [`Tree`](crate::observe::Tree).
+//! The loop counts in plain numbers and publishes a copy when it becomes idle, when it is behind,
+//! and every 128 messages, so each reading is consistent in itself. It does not publish while a
+//! handler waits; a handle then adds what it knows of its own lanes.
 
 use crate::{cell::ActorCell, id::Phase, util::histogram::Histogram};
 
-/// A copy of an actor's counters. Counts go on over restarts.
+/// A copy of an actor's counters. Counts continue across restarts.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ActorStats {
     /// High-priority messages handled.
     pub high: u64,
-    /// Low-priority messages handled, those in batches included.
+    /// Low-priority messages handled, including those in batches.
     pub low: u64,
     /// Batches handled.
     pub batches: u64,
@@ -21,11 +20,11 @@ pub struct ActorStats {
     pub extras: u64,
     /// Exit notices handled.
     pub notices: u64,
-    /// Messages dropped since their deadline had passed when the loop came to them.
+    /// Messages dropped because they had expired before they were handled.
     pub expired: u64,
     /// Messages dropped at a full lane by [`Overflow::Drop`](crate::Overflow::Drop).
     pub dropped: u64,
-    /// Sends refused at a full lane; those that wait for room are not.
+    /// Sends refused at a full lane. A send that waits for room is not refused.
     pub rejected: u64,
     /// Messages handled again after a crash.
     pub redelivered: u64,
@@ -35,10 +34,11 @@ pub struct ActorStats {
     pub failures: u64,
     /// Restarts: incarnations after the first.
     pub restarts: u64,
-    /// Messages queued at the loop's last look. While a handler runs, what is sent meanwhile counts
-    /// as far as the handle that is asked has sent it; a [`Tree`](crate::observe::Tree) has sent nothing.
+    /// Messages queued at the last publication of the counters. While a handler runs, the handle
+    /// that is asked adds the messages in its own lanes; a [`Tree`](crate::observe::Tree) adds
+    /// none.
     pub depth: usize,
-    /// The deepest that the mailbox was seen, in the same way.
+    /// The highest depth that was observed in the same way.
     pub high_water: usize,
     /// Time from send to handler for a sample of the messages ([`Timing`](crate::observe::Timing)).
     pub queueing: Histogram,

@@ -1,7 +1,6 @@
-//! The actors and who owns whom, as data and as text, DOT or Mermaid.
+//! The tree of actors, as data and as text, DOT or Mermaid.
 //!
-//! A tree is a copy, taken by walking from a system, a child or a parent down. There is no table
-//! of all actors.
+//! A tree is a copy, made by walking down from a system or a child.
 
 use std::{fmt, fmt::Write as _, sync::Arc};
 
@@ -11,7 +10,7 @@ use crate::{
     observe::stats::ActorStats,
 };
 
-/// An actor and all below it, at one moment.
+/// An actor and all its descendants, at one moment.
 ///
 /// # Examples
 ///
@@ -36,7 +35,7 @@ pub struct Tree {
     pub name: Arc<str>,
     /// Its type, without the path; empty for the root of a system.
     pub kind: &'static str,
-    /// Its phase.
+    /// The phase of its lifecycle.
     pub phase: Phase,
     /// Its incarnation, from 1.
     pub incarnation: u32,
@@ -75,17 +74,17 @@ impl Tree {
         }
     }
 
-    /// How many actors there are, this one included.
+    /// The number of actors, including this one.
     pub fn len(&self) -> usize {
         1 + self.children.iter().map(Tree::len).sum::<usize>()
     }
 
-    /// Whether nothing is below this one.
+    /// Whether this actor has no children.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
     }
 
-    /// Visits this actor and all below it, parents first, with their depth.
+    /// Visits this actor and all its descendants, parents first, with their depth.
     pub fn walk(&self, mut visit: impl FnMut(&Tree, usize)) {
         self.walk_from(0, &mut visit);
     }

@@ -1,7 +1,7 @@
 //! A pool of workers: actors of one type that share a load.
 //!
 //! Each worker is a supervised actor of its own with its own lanes. The pool adds no queue and no
-//! actor in between: a [`Pool`] is the handles of all workers and a rule who is next.
+//! actor in between: it holds a handle to each worker and decides which one gets the next job.
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use crate::{
     supervision::Restart,
 };
 
-/// Handles to a pool's workers. Each clone has lanes of its own.
+/// Handles to the workers of a pool. Each clone has its own lanes.
 ///
 /// # Examples
 ///
@@ -74,11 +74,11 @@ impl<A: Actor> Pool<A> {
         Self::build(name, size, factory, |worker| system.spawn(worker))
     }
 
-    /// Makes a pool of actors that exist already.
+    /// Makes a pool of existing actors.
     ///
     /// # Panics
     ///
-    /// If there are none.
+    /// If `workers` is empty.
     pub fn of(workers: Vec<ActorHandle<A>>) -> Self {
         assert!(!workers.is_empty(), "a pool needs a worker");
         Self { workers, next: 0 }
@@ -103,8 +103,8 @@ impl<A: Actor> Pool<A> {
         (Self::of(workers), children)
     }
 
-    /// Gives a job to the next worker in turn that is alive and has room, and waits for room if
-    /// none has. A cycle of full lanes is not diagnosed.
+    /// Sends a job to the next worker in turn that is alive and has room, and waits for room if
+    /// none has. Without deadlock detection.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl<A: Actor> Pool<A> {
                 other => return other,
             };
             poll_fn(|cx| {
-                // Room at any of them will do; a closed one does not count.
+                // Room at any worker suffices; a closed lane does not count.
                 let mut open = false;
                 for worker in &mut self.workers {
                     match worker.poll_ready_low(cx) {
@@ -138,12 +138,12 @@ impl<A: Actor> Pool<A> {
         }
     }
 
-    /// Gives a job to the next worker in turn that is alive and has room.
+    /// Sends a job to the next worker in turn that is alive and has room, without waiting.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] when all that are alive are busy, [`SendError::Closed`] when none is
-    /// left. A job that all refuse counts once, as rejected by the worker whose turn it was.
+    /// [`SendError::Full`] when no living worker has room, [`SendError::Closed`] when no worker is
+    /// left. A job that all refuse counts as rejected once, at the worker whose turn it was.
     pub fn try_send_low(
         &mut self,
         job: A::LowPriorityMsg,
@@ -155,7 +155,7 @@ impl<A: Actor> Pool<A> {
         outcome
     }
 
-    /// Gives a job to the next worker with room, and does not count those that have none.
+    /// Sends a job to the next worker with room; refusals are not counted.
     fn offer_low(
         &mut self,
         mut job: A::LowPriorityMsg,
@@ -179,7 +179,7 @@ impl<A: Actor> Pool<A> {
         }
     }
 
-    /// Gives a job to the worker that all jobs with this key go to, so that they stay in order.
+    /// Sends a job to the worker that gets all jobs with this key, so that they stay in order.
     ///
     /// # Errors
     ///
@@ -193,17 +193,17 @@ impl<A: Actor> Pool<A> {
         key: impl Hash,
         job: A::LowPriorityMsg,
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
-        // Fixed keys: the same worker in each clone of the pool.
+        // A hasher with fixed keys: each clone of the pool selects the same worker.
         let hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
         let at = hasher.hash_one(key) as usize % self.workers.len();
         self.workers[at].send_low(job).await.map(|_| ())
     }
 
-    /// Sends an urgent message to every worker that is alive. How many that are.
+    /// Sends a high-priority message to every living worker. Returns how many got it.
     ///
     /// # Cancel safety
     ///
-    /// Cancelled, some workers have got the message and others have not.
+    /// If cancelled, some workers have got the message and others have not.
     pub async fn broadcast_high(&mut self, message: A::HighPriorityMsg) -> usize
     where
         A::HighPriorityMsg: Clone,
@@ -215,7 +215,7 @@ impl<A: Actor> Pool<A> {
         sent
     }
 
-    /// Waits until every worker has handled what this pool has sent.
+    /// Waits until every worker has handled everything that this pool has sent.
     ///
     /// # Cancel safety
     ///

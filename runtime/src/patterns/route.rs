@@ -1,4 +1,4 @@
-//! Peers in order of preference: who sends goes to the first that is alive.
+//! A route: peers in order of preference; messages go to the first one that is alive.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use crate::{
     handle::ActorHandle,
 };
 
-/// Handles to peers that can stand in for each other.
+/// Handles to peers that can replace each other.
 ///
 /// Messages go to the first peer that is alive; when it ends, the message that could not be
-/// delivered and all after it go to the next. Messages that the dead peer had queued are its own
-/// affair: see [`Builder::dead_letters`](crate::Builder::dead_letters).
+/// delivered and all after it go to the next. Messages that were queued at the peer that ended stay
+/// with it: see [`Builder::dead_letters`](crate::Builder::dead_letters).
 ///
 /// # Examples
 ///
@@ -43,7 +43,7 @@ impl<A: Actor> Route<A> {
         }
     }
 
-    /// Has an actor watch every peer, with [`CrashPolicy::RouteToNext`].
+    /// Lets an actor watch every peer with [`CrashPolicy::RouteToNext`].
     pub fn watch<P: Actor>(&self, ctx: &mut Context<P>) {
         for peer in &self.peers {
             ctx.watch(peer, CrashPolicy::RouteToNext);
@@ -55,7 +55,7 @@ impl<A: Actor> Route<A> {
         self.peers.iter().find(|peer| peer.is_alive())
     }
 
-    /// Sends a low-priority message to the first peer that takes it.
+    /// Sends a low-priority message to the first peer that accepts it.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl<A: Actor> Route<A> {
         Err(SendError::Closed(message))
     }
 
-    /// Sends an urgent message to the first peer that takes it.
+    /// Sends a high-priority message to the first peer that accepts it.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Publish and subscribe, with a bounded lane for each subscriber.
 //!
-//! A publisher has lanes of its own to all subscribers, so publishing takes no lock unless the
-//! list of subscribers has changed. A slow subscriber is answered by its own policy and, unless
-//! that is to wait, harms nobody else. There is no retention: who subscribes later sees less.
+//! A publisher has its own lanes to all subscribers, so publishing takes no lock unless the list of
+//! subscribers has changed. Each subscription has a policy for a full lane; unless it is to wait, a
+//! slow subscriber does not delay the others. Messages are not retained for later subscribers.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowPolicy {
-    /// Wait for room. The slowest such subscriber sets the pace of the publisher.
+    /// Wait for room. The slowest such subscriber limits the publisher.
     Wait,
     /// Drop the message for this subscriber, and count it.
     Drop,
@@ -33,14 +33,14 @@ pub enum SlowPolicy {
     Disconnect,
 }
 
-/// What became of a message at its subscribers.
+/// The result of a publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// How many subscribers it was queued for.
+    /// The number of subscribers that got the message.
     pub queued: usize,
-    /// How many missed it, since their lane was full.
+    /// The number of subscribers that missed it because their lane was full.
     pub dropped: usize,
-    /// How many subscriptions ended with it: the subscriber was gone, or too slow.
+    /// The number of subscriptions that ended with it: the subscriber was gone or too slow.
     pub ended: usize,
 }
 
@@ -63,13 +63,13 @@ impl<M: 'static> Clone for Subscriber<M> {
 }
 
 struct Inner<M> {
-    /// Goes up with every change of the list; 0 is before the first.
+    /// Incremented by every change of the list, from 1; a publisher starts at 0.
     version: AtomicU64,
     subscribers: Mutex<Vec<Subscriber<M>>>,
     dropped: AtomicU64,
 }
 
-/// A place to publish and to subscribe. Clones are the same topic.
+/// A topic to publish and subscribe to. Clones refer to the same topic.
 ///
 /// # Examples
 ///
@@ -116,8 +116,8 @@ impl<M: Clone + Send + 'static> Topic<M> {
         }
     }
 
-    /// Subscribes a recipient, for instance an actor. The subscription ends with the recipient,
-    /// or by [`unsubscribe`](Self::unsubscribe) with the number that this returns.
+    /// Subscribes a recipient, for example an actor. The subscription ends with the recipient, or
+    /// by [`unsubscribe`](Self::unsubscribe) with the number that this returns.
     pub fn subscribe_recipient(
         &self,
         recipient: impl Recipient<M> + 'static,
@@ -126,14 +126,14 @@ impl<M: Clone + Send + 'static> Topic<M> {
         self.add(Box::new(recipient), policy).0
     }
 
-    /// Ends a subscription. Messages that are queued stay with the subscriber.
+    /// Ends a subscription. Queued messages stay with the subscriber.
     pub fn unsubscribe(&self, key: u64) {
         let mut subscribers = lock(&self.0.subscribers);
         subscribers.retain(|subscriber| subscriber.key != key);
         self.bump();
     }
 
-    /// A publisher with lanes of its own to all subscribers.
+    /// A publisher with its own lanes to all subscribers.
     pub fn publisher(&self) -> Publisher<M> {
         Publisher {
             topic: self.clone(),
@@ -142,12 +142,12 @@ impl<M: Clone + Send + 'static> Topic<M> {
         }
     }
 
-    /// How many subscribers there are. Those that are gone count until the next publication.
+    /// The number of subscribers. Those that are gone count until the next publication.
     pub fn subscribers(&self) -> usize {
         lock(&self.0.subscribers).len()
     }
 
-    /// How many messages were dropped at full lanes, over all subscribers.
+    /// The number of messages dropped at full lanes, over all subscribers.
     pub fn dropped(&self) -> u64 {
         // ORDERING: a statistic.
         self.0.dropped.load(Ordering::Relaxed)
@@ -166,7 +166,7 @@ impl<M: Clone + Send + 'static> Topic<M> {
         (key, missed)
     }
 
-    /// Under the lock. The number is unique, so it also serves as a key.
+    /// Called under the lock. The number is unique, so it also serves as a key.
     fn bump(&self) -> u64 {
         // ORDERING: Release pairs with the Acquire in `refresh`; the list itself is read under
         // the lock, so this only makes the change visible soon.
@@ -194,7 +194,7 @@ impl<M> fmt::Debug for Topic<M> {
     }
 }
 
-/// Publishes to a topic, with lanes of its own. What one publisher publishes arrives in order.
+/// Publishes to a topic through its own lanes. Messages of one publisher arrive in order.
 pub struct Publisher<M> {
     topic: Topic<M>,
     version: u64,
@@ -202,12 +202,12 @@ pub struct Publisher<M> {
 }
 
 impl<M: Clone + Send + 'static> Publisher<M> {
-    /// Publishes to all subscribers, waiting for those whose policy is to wait. Actors that wait so
-    /// for each other's full lanes wait for ever: that is not diagnosed.
+    /// Publishes to all subscribers, waiting for those whose policy is to wait. There is no
+    /// deadlock detection: actors that wait for each other's full lanes in this way wait forever.
     ///
     /// # Cancel safety
     ///
-    /// Cancelled while it waits, some subscribers have got the message and others have not.
+    /// If cancelled, some subscribers have got the message and others have not.
     pub async fn publish(&mut self, message: M) -> Published {
         self.refresh();
         let mut published = Published::default();
@@ -272,7 +272,7 @@ impl<M: Clone + Send + 'static> Publisher<M> {
         }
         let subscribers = lock(&self.topic.0.subscribers);
         self.version = version;
-        // Lanes that we have are kept: what is queued in them comes before what is sent next.
+        // Existing lanes stay, so that messages in them keep their order with those sent next.
         self.lanes
             .retain(|lane| subscribers.iter().any(|known| known.key == lane.key));
         for subscriber in subscribers.iter() {
@@ -316,8 +316,8 @@ pub struct Subscription<M: Clone + Send + 'static> {
 }
 
 impl<M: Clone + Send + 'static> Subscription<M> {
-    /// The next message; none when the subscription was ended for being slow, or when it was
-    /// unsubscribed, and all publishers have seen that.
+    /// The next message. None when the subscription has ended, by [`Topic::unsubscribe`] or for
+    /// being slow, and all publishers have noticed.
     ///
     /// # Cancel safety
     ///
@@ -326,7 +326,7 @@ impl<M: Clone + Send + 'static> Subscription<M> {
         self.receiver.recv().await
     }
 
-    /// The next message, if there is one already.
+    /// The next message, if one is queued.
     pub fn try_recv(&mut self) -> Option<M> {
         self.receiver.try_recv().ok()
     }
@@ -336,7 +336,7 @@ impl<M: Clone + Send + 'static> Subscription<M> {
         Pin::new(&mut self.receiver).poll_recv(cx)
     }
 
-    /// How many messages this subscriber has missed.
+    /// The number of messages that this subscriber has missed.
     pub fn missed(&self) -> u64 {
         // ORDERING: a statistic.
         self.missed.load(Ordering::Relaxed)

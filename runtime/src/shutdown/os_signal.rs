@@ -1,8 +1,8 @@
-//! The signals of the operating system that end a program.
+//! Signals of the operating system that ask the program to end.
 
 use std::io;
 
-/// Which signal ended [`System::run_until_signal`](crate::System::run_until_signal).
+/// The signal that ended [`System::run_until_signal`](crate::System::run_until_signal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{exit::ExitReason, id::ActorId};
 
-/// Who did not stop in time.
+/// An actor that did not stop in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Late {
     /// The actor's identity.
@@ -13,21 +13,21 @@ pub struct Late {
     pub name: Arc<str>,
 }
 
-/// How a shutdown went.
+/// The result of a shutdown.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// The actors that were ended by force, or that could not be ended at all since they block
-    /// their thread. Empty when all went well.
+    /// The actors that were killed, or that could not be ended at all because they block their
+    /// thread. Empty if all stopped in time.
     pub late: Vec<Late>,
-    /// The failure that the system could not mend, if there was one.
+    /// The failure that used up the restarts of the system, if there was one.
     pub failure: Option<ExitReason>,
-    /// How long it took.
+    /// How long the shutdown took.
     pub took: Duration,
 }
 
 impl ShutdownReport {
-    /// Whether everybody stopped in time and nothing had failed for good.
+    /// Whether all actors stopped in time and none had failed for good.
     pub fn is_clean(&self) -> bool {
         self.late.is_empty() && self.failure.is_none()
     }

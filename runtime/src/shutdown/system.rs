@@ -23,7 +23,7 @@ pub(crate) async fn system(group: &Arc<Group>, grace: Duration, how: u32) -> Shu
         order = found;
         let now = Instant::now();
         let left = deadline.saturating_duration_since(now);
-        // A slice stays with the others, for their clean-up; the last one has all that is left.
+        // An eighth of the time is reserved for the others; the last one gets all that is left.
         let (slice, moment) = if group.last_before(order).is_some() {
             (left / 8, left / 16)
         } else {
@@ -31,7 +31,7 @@ pub(crate) async fn system(group: &Arc<Group>, grace: Duration, how: u32) -> Shu
         };
         let own = later(now, share(&actor, left - slice, how));
         actor.request_stop(own, how);
-        // Who is ended by force needs a moment to be gone. Who is not gone then blocks its
+        // A killed actor needs a moment to be gone. One that is not gone after that blocks its
         // thread: nothing can end it from outside.
         let _ = timeout_at(later(own, moment), group.gone(order)).await;
     }

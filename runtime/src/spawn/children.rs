@@ -11,8 +11,8 @@ use crate::{
 impl<A: Actor> Context<A> {
     /// Starts a child: an actor, or a [`Builder`](crate::Builder).
     ///
-    /// The child dies with this incarnation at the latest. Dropping its [`Child`] stops it
-    /// earlier; [`Child::detach`] leaves it to this actor.
+    /// The child ends with this incarnation at the latest. Dropping its [`Child`] stops it earlier;
+    /// [`Child::detach`] leaves it to this actor.
     ///
     /// # Panics
     ///
@@ -28,12 +28,12 @@ impl<A: Actor> Context<A> {
     ///
     /// # Errors
     ///
-    /// A capacity of zero, a worker thread that has ended, or this actor is stopping.
+    /// See [`SpawnError`]; [`SpawnError::Closing`] when this actor is stopping.
     pub fn try_spawn<B: Actor>(
         &mut self,
         child: impl IntoBuilder<B>,
     ) -> Result<(ActorHandle<B>, Child), SpawnError> {
-        // Nobody would stop a child that is started after the others have ended.
+        // A child started now would miss the stop of the children.
         if self.cell.phase() == Phase::Stopping {
             return Err(SpawnError::Closing);
         }

@@ -1,4 +1,4 @@
-//! How actors are described and started.
+//! Describing and starting actors; the system that owns them, and the threads that run them.
 
 mod children;
 mod system;
@@ -23,21 +23,21 @@ use crate::{
 
 pub use self::{system::System, worker_threads::WorkerThread};
 
-/// An actor takes as many low messages ahead of their turn, or this part of a lane's capacity if that is less.
+/// An actor takes up to this many low messages ahead, or `1 / AHEAD_PART` of a lane's capacity if
+/// that is less.
 const AHEAD: usize = 32;
 const AHEAD_PART: usize = 8;
-/// Messages after which an actor's mailbox lets the executor run others; tokio's own budget may do so before.
+/// Messages after which the mailbox yields to the executor; tokio's own budget may do so earlier.
 const BUDGET: usize = 128;
 
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
 ///
-/// An actor that is given by value cannot be made again, so it is never restarted. The runtime must
-/// have its time enabled (`enable_time`): stops, questions and restarts set timers, and to set one
-/// without is a panic.
+/// An actor given by value cannot be made again, so it is never restarted. The runtime must have
+/// its timers enabled (`enable_time`): stops, asks and restarts use them and panic otherwise.
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime, and when a lane capacity of zero was asked for.
+/// Outside of a tokio runtime, and if a lane capacity is zero.
 pub fn spawn<A: Actor>(actor: impl IntoBuilder<A>) -> (ActorHandle<A>, Child) {
     actor.into_builder().spawn()
 }
@@ -53,14 +53,14 @@ pub fn try_spawn<A: Actor>(
     actor.into_builder().try_spawn()
 }
 
-/// Describes an actor whose incarnations are made by `factory`.
+/// Describes an actor; `factory` makes its incarnations.
 pub fn builder<A: Actor>(factory: impl FnMut() -> A + Send + 'static) -> Builder<A> {
     Builder::new(None, Some(Box::new(factory)))
 }
 
-/// Describes an actor that is made by `factory` on its worker thread, once per incarnation.
+/// Describes an actor that is not `Send`; `factory` makes its incarnations on its worker thread.
 ///
-/// Place it with [`Builder::on`]; the factory must be `Send`, what it makes need not be.
+/// Place it with [`Builder::on`]; the factory must be `Send`, the actor need not be.
 pub fn local<A: LocalActor>(mut factory: impl FnMut() -> A + Send + 'static) -> Builder<Local<A>> {
     Builder::local(move || Local::new(factory()))
 }
@@ -83,7 +83,7 @@ impl<A: Actor> IntoBuilder<A> for Builder<A> {
     }
 }
 
-/// The description of an actor: what makes it, where it runs, how it is bounded and supervised.
+/// The description of an actor: how it is made, where it runs, its capacities and its supervision.
 ///
 /// # Examples
 ///
@@ -152,17 +152,17 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// How many urgent messages each handle may have queued. Default 64; zero is refused.
+    /// How many high-priority messages each handle may have queued. Default 64; zero is an error.
     pub fn high_capacity(mut self, capacity: usize) -> Self {
         self.high_capacity = capacity;
         self
     }
 
-    /// How many low-priority messages each handle may have queued. Default 1024; zero is refused.
+    /// How many low-priority messages each handle may have queued. Default 1024; zero is an error.
     ///
-    /// A busy actor also holds up to 32 messages, or an eighth of this if that is less, which it has
-    /// taken out of the lanes ahead of their turn. They are queued like the others: urgent messages
-    /// overtake them, and a restart keeps them.
+    /// A busy actor holds up to 32 more, or an eighth of the capacity if that is less: it takes
+    /// messages out of the lanes ahead of their turn. They stay queued: urgent messages overtake
+    /// them, and they survive a restart.
     pub fn low_capacity(mut self, capacity: usize) -> Self {
         self.low_capacity = capacity;
         self
@@ -180,28 +180,28 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// How long messages live that are sent without a deadline. Default: for ever.
+    /// After which time messages expire that are sent without a deadline. Default: never.
     pub fn expiry(mut self, expiry: Duration) -> Self {
         self.policies.set_expiry(Some(expiry));
         self
     }
 
-    /// When the actor is started again. Default: never. Restarts need a factory, and a program
-    /// that unwinds: with `panic = "abort"` a panic ends the program.
+    /// When the actor is restarted. Default: never. Restarts need a factory. With `panic = "abort"`
+    /// a panic ends the program instead.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
         self
     }
 
-    /// How the restarts are bounded if the actor has no parent and no system, whose supervision
-    /// counts otherwise. The strategy is without effect: there are no siblings.
+    /// The supervision of an actor without parent and system; otherwise theirs applies. The
+    /// strategy has no effect: there are no siblings.
     pub fn supervision(mut self, supervision: Supervision) -> Self {
         self.rules().alone.0 = supervision;
         self
     }
 
-    /// How long the actor has to stop before it is ended by force. Default 5 s. A
-    /// [`System::drain`](crate::System::drain) goes by its own deadline instead.
+    /// How long the actor may take to stop before it is killed. Default 5 s.
+    /// [`System::drain`](crate::System::drain) uses its own deadline instead.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -225,17 +225,18 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// Keeps the actor running when all its handles are gone: it lives by its extra arms.
+    /// Keeps the actor running when all its handles are gone, for actors that live on their extra
+    /// arms.
     pub fn keep_running(mut self) -> Self {
         self.keeps_running = true;
         self
     }
 
-    /// Hands the message that was being handled at a crash to the next incarnation, up to `times`
-    /// times. It is copied before it is handled. After that it is a dead letter.
+    /// Redelivers the message that was being handled at a crash to the next incarnation, up to
+    /// `times` times; after that it is a dead letter. Every message is cloned before it is handled.
     ///
-    /// Both types of messages must be `Clone`, which a question is not: an actor that is asked by
-    /// its messages cannot have this.
+    /// Both message types must be `Clone`. A [`Reply`](crate::Reply) is not, so an actor whose
+    /// messages contain replies cannot use this.
     pub fn redeliver(mut self, times: u32) -> Self
     where
         A::HighPriorityMsg: Clone,
@@ -249,11 +250,12 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// Where the messages go that nobody handles: expired, crashed with too often, or left at the
-    /// end. The actor never waits for the recipient: a letter that it has no room for is dropped.
+    /// The recipient of messages that no handler will finish: expired, crashed with too often, or
+    /// left at the end. The actor never waits for the recipient: a letter that it has no room for
+    /// is dropped.
     ///
-    /// A question is buried with its [`Reply`](crate::Reply): who asked hears nothing until the
-    /// letter is dropped or the reply is sent, or the time is up.
+    /// A dead letter may contain a [`Reply`](crate::Reply): its asker waits until the letter is
+    /// dropped or answered, or until the ask times out.
     pub fn dead_letters(
         mut self,
         mut recipient: impl Recipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>> + 'static,
@@ -264,7 +266,7 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// Sets an event monitor. It does not compile unless the actor says [`Actor::EVENTS`].
+    /// Sets an event monitor. It does not compile unless [`Actor::EVENTS`] is true.
     pub fn events(mut self, monitor: impl EventMonitor) -> Self {
         const { assert!(A::EVENTS, "an event monitor needs Actor::EVENTS to be true") };
         self.optional().monitor = Some(Box::new(monitor));
@@ -324,7 +326,8 @@ impl<A: Actor> Builder<A> {
             tracing::warn!(name = ?self.name, "restarts do not work with panic = \"abort\"");
         }
         if self.timing.interval() != 0 {
-            // To calibrate it takes a part of a millisecond: better here than at a message.
+            // Calibrating the clock takes a fraction of a millisecond: better here than at a
+            // message.
             clock();
         }
         let cell = Arc::new(ActorCell::new(
@@ -337,15 +340,15 @@ impl<A: Actor> Builder<A> {
             Some(group) => Some(group.join(&cell, self.restart).ok_or(SpawnError::Closing)?),
             None => None,
         };
-        // Made before the mailbox: nothing fails once that is there, so it can be built in its place.
+        // Allocated before the mailbox: nothing fails after that, so the task is built in place.
         let home = Box::new_uninit();
-        // Few shared slots: an actor that seldom hears anything should be small. A budget of messages: one that
-        // goes by time would not repeat in a simulation.
+        // Few shared slots: an actor that receives little should be small. A budget of messages,
+        // since a budget of time would not be repeatable in a simulation.
         let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
             .high(|high| high.shared_slots(0))
             .low(|low| low.shared_slots(2).budget(BUDGET))
             .build();
-        // Counted before the task is written: a count would wait until its memory is there.
+        // Cloned before the task is written: the reference count would wait for those writes.
         let (for_handle, for_task) = (cell.clone(), cell.clone());
         let ctx = Context::new(
             rx,

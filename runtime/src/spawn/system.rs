@@ -1,8 +1,8 @@
 //! The root of a tree of actors: start, signals, drain, shutdown, and a report.
 //!
-//! A system owns its top-level actors and supervises them like a parent does, but it is no actor:
-//! a failure that its supervision cannot mend is reported by [`System::failed`], for the program
-//! to act upon. Several systems may exist side by side; there is nothing global.
+//! A system owns its top-level actors and supervises them as a parent does, but it is not an actor:
+//! when its restarts are used up, [`System::failed`] reports it, and the program decides. Several
+//! systems can exist side by side; nothing is global.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -85,12 +85,12 @@ impl System {
         actor.into_builder().try_spawn_in(Some(self.group.clone()))
     }
 
-    /// The actors and who owns whom.
+    /// The actors of the system, and which of them owns which.
     pub fn tree(&self) -> Tree {
         Tree::root(self.name.clone(), &self.group.members())
     }
 
-    /// Waits for a failure that the supervision cannot mend: the restarts are used up.
+    /// Waits for a failure that uses up the restarts of the system.
     ///
     /// # Cancel safety
     ///
@@ -105,39 +105,39 @@ impl System {
     /// Stops everything in reverse order of the start, by one deadline. Queued messages are
     /// dropped.
     ///
-    /// Each actor has its own grace period ([`Builder::grace`](crate::Builder::grace)), or what is
-    /// left until the deadline if that is less; then it is ended by force, and the next is asked to
-    /// stop. While others wait for their turn an eighth of what is left is kept for them.
+    /// Each actor has its own grace period ([`Builder::grace`](crate::Builder::grace)), or the time
+    /// until the deadline if that is less; then it is killed, and the next one is asked to stop. An
+    /// eighth of the remaining time is reserved for the actors that follow.
     ///
     /// # Cancel safety
     ///
-    /// Cancelled, it asks all that are left to stop, like a drop.
+    /// If cancelled, it asks all actors that are left to stop, as a drop does.
     pub async fn shutdown(self, grace: Duration) -> ShutdownReport {
         shutdown::system(&self.group, grace, signal::STOP).await
     }
 
-    /// Lets everybody handle what is queued, then stops, by one deadline.
+    /// Lets all actors handle what is queued, then stops them, by one deadline.
     ///
     /// The top-level actors drain in reverse order of their start, and their children when they
-    /// have drained. So start consumers first and producers last. Grace periods do not count here:
-    /// each has the time until the deadline, less an eighth that is kept for those that wait.
+    /// have drained. So start consumers first and producers last. Grace periods do not apply: each
+    /// has the time until the deadline, less an eighth that is reserved for those that follow.
     ///
     /// # Cancel safety
     ///
-    /// Cancelled, it asks all that are left to stop, like a drop.
+    /// If cancelled, it asks all actors that are left to stop, as a drop does.
     pub async fn drain(self, grace: Duration) -> ShutdownReport {
         shutdown::system(&self.group, grace, signal::DRAIN).await
     }
 
-    /// Runs until ctrl-c, SIGTERM or a failure that cannot be mended, then drains.
+    /// Runs until ctrl-c, SIGTERM, or a failure that uses up the restarts; then drains.
     ///
     /// # Errors
     ///
-    /// If the system gives no signal handler.
+    /// If the operating system refuses a signal handler.
     ///
     /// # Cancel safety
     ///
-    /// Cancelled, it asks all actors to stop, like a drop.
+    /// If cancelled, it asks all actors to stop, as a drop does.
     pub async fn run_until_signal(
         self,
         grace: Duration,

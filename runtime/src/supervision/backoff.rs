@@ -26,8 +26,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits `first` before the first restart, twice as long before each next, up to `max`, with
-    /// a fifth of jitter.
+    /// Waits `first` before the first restart and twice as long before each further one, up to
+    /// `max`, with a jitter of 0.2.
     pub fn new(first: Duration, max: Duration) -> Self {
         Self {
             first,
@@ -37,7 +37,7 @@ impl Backoff {
         }
     }
 
-    /// Restarts at once, always.
+    /// Always restarts at once.
     pub fn none() -> Self {
         Self {
             first: Duration::ZERO,
@@ -47,14 +47,14 @@ impl Backoff {
         }
     }
 
-    /// By how much each wait is longer than the last; at least 1.
+    /// The factor between one wait and the next; at least 1.
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = factor.max(1.0);
         self
     }
 
-    /// The share of each wait, 0 to 1, that is left to chance: a wait of 100 ms with a jitter of
-    /// 0.2 takes 80 to 100 ms.
+    /// The random share of each wait, from 0 to 1: a wait of 100 ms with a jitter of 0.2 takes 80
+    /// to 100 ms.
     pub fn jitter(mut self, jitter: f64) -> Self {
         self.jitter = jitter.clamp(0.0, 1.0);
         self
@@ -71,7 +71,7 @@ impl Backoff {
 }
 
 impl Default for Backoff {
-    /// 10 ms up to 1 s.
+    /// From 10 ms to 1 s.
     fn default() -> Self {
         Self::new(Duration::from_millis(10), Duration::from_secs(1))
     }

@@ -1,9 +1,9 @@
-//! The children of one parent, and what is done when one of them fails.
+//! The group: the children of one parent or system, and what follows when one of them fails.
 //!
-//! A child that fails keeps its mailbox and reports here. For one-for-one the answer is immediate.
-//! For the other strategies a round is run by a task of its own: it suspends the siblings in
-//! reverse order of their start, waits for the backoff, and resumes them in order, each after the
-//! one before it has started. The parent's handlers have no part in it.
+//! A child that fails keeps its mailbox and reports here. With one-for-one the answer is immediate.
+//! With the other strategies a task of its own runs a round: it suspends the siblings in reverse
+//! order of their start, waits for the backoff, and resumes them in order, each after the one
+//! before it has started. The parent's handlers take no part in it.
 
 use std::{
     collections::BTreeMap,
@@ -24,20 +24,20 @@ use crate::{
     util::{lock::lock, random::seed},
 };
 
-/// A child's place in its group.
+/// A child's membership in its group.
 #[derive(Clone)]
 pub(crate) struct Seat {
     pub(crate) group: Arc<Group>,
     pub(crate) order: u64,
 }
 
-/// What a child that has failed is to do.
+/// What a failed child does next.
 pub(crate) enum Decision {
-    /// Start again after this time.
+    /// Restart after this time.
     Restart(Duration),
     /// Wait for [`signal::RESUME`] or a stop.
     Await,
-    /// The restarts are used up: end for good.
+    /// End for good: the restarts are used up.
     Spent,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum RoundEnd {
 struct Member {
     cell: Arc<ActorCell>,
     restart: Restart,
-    /// Why it failed when the restarts were used up in a round: it is to end for good.
+    /// Why it failed when the restarts were used up in a round: it must end for good.
     spent: Option<ExitReason>,
 }
 
@@ -103,7 +103,7 @@ impl Group {
         lock(&self.state).supervision = supervision;
     }
 
-    /// Takes a child in. None if the group is closing.
+    /// Adds a child. None if the group is closing.
     pub(crate) fn join(self: &Arc<Self>, cell: &Arc<ActorCell>, restart: Restart) -> Option<Seat> {
         let mut state = lock(&self.state);
         if state.closing {
@@ -137,12 +137,12 @@ impl Group {
         self.changed.notify_waiters();
     }
 
-    /// The failure that the group could not mend, for groups without an owner.
+    /// The failure that used up the restarts, for groups without an owner.
     pub(crate) fn failure(&self) -> Option<ExitReason> {
         lock(&self.state).failure.clone()
     }
 
-    /// Waits until `done` says so; `done` is asked after every change.
+    /// Waits until `done` returns `true`; it is called after every change.
     pub(crate) async fn wait_until(&self, mut done: impl FnMut() -> bool) {
         loop {
             let changed = self.changed.notified();
@@ -157,7 +157,7 @@ impl Group {
 
     // --- failures -----------------------------------------------------------------------------
 
-    /// A child has failed, and its policy is to be restarted.
+    /// A child with a restart policy has failed.
     pub(super) fn failed(&self, order: u64, reason: &ExitReason) -> Response {
         let mut state = lock(&self.state);
         if state.closing {
@@ -183,12 +183,12 @@ impl Group {
         Response::BeginRound(delay)
     }
 
-    /// The member has been told to start again: it is down only if it fails again.
+    /// The member was told to restart: from here on it is down only if it fails again.
     pub(super) fn is_up(&self, order: u64) {
         lock(&self.state).down.remove(&order);
     }
 
-    /// All affected members have been started again: is the round over?
+    /// All affected members have been restarted: decides whether the round is over.
     pub(super) fn finish_round(&self) -> RoundEnd {
         let mut state = lock(&self.state);
         if state.closing {
@@ -202,8 +202,8 @@ impl Group {
             let delay = state.supervision.backoff.delay(attempt, seed(trigger));
             return RoundEnd::Again { trigger, delay };
         }
-        // With an owner the round is over: it fails, and stops those that wait. Without one
-        // they go on, until the program acts upon the failure.
+        // With an owner the round is over: the owner fails, and stops those that wait. Without one
+        // they go on until the program acts upon the failure.
         let is_owned = self.owner.is_some();
         state.round = !is_owned;
         drop(state);
@@ -240,8 +240,8 @@ impl Group {
         self.changed.notify_waiters();
     }
 
-    /// The restarts are used up in a round: the members that are down end for good. The first of
-    /// them is whose failure goes up.
+    /// The restarts are used up in a round: the members that are down end for good. The failure of
+    /// the first one is escalated.
     fn spend(&self) -> BTreeMap<u64, ExitReason> {
         let mut state = lock(&self.state);
         let down = std::mem::take(&mut state.down);
@@ -262,7 +262,7 @@ impl Group {
         down
     }
 
-    /// Why the member is to end instead of starting again, if it is.
+    /// Why the member must end instead of restarting, if it must.
     pub(crate) fn take_spent(&self, order: u64) -> Option<ExitReason> {
         let mut state = lock(&self.state);
         state.members.get_mut(&order)?.spent.take()
@@ -290,13 +290,13 @@ impl Group {
         self.changed.notify_waiters();
     }
 
-    /// Takes no more children, and lets no round begin.
+    /// Accepts no more children, and begins no more rounds.
     pub(crate) fn close(&self) {
         lock(&self.state).closing = true;
         self.changed.notify_waiters();
     }
 
-    /// The child that was started last among those that live and were started before `order`.
+    /// The last started of the living children that were started before `order`.
     pub(crate) fn last_before(&self, order: u64) -> Option<(u64, Arc<ActorCell>)> {
         let state = lock(&self.state);
         state
@@ -312,7 +312,7 @@ impl Group {
             .await;
     }
 
-    /// Ends all children without grace.
+    /// Kills all children.
     pub(crate) fn kill(&self) {
         self.close();
         let now = Instant::now();
@@ -325,13 +325,13 @@ impl Group {
         lock(&self.state).late.extend(late);
     }
 
-    /// Who did not stop in time; each is told once.
+    /// The actors that did not stop in time; each is returned once.
     pub(crate) fn take_late(&self) -> Vec<(ActorId, Arc<str>)> {
         let late = std::mem::take(&mut lock(&self.state).late);
         late.into_iter().collect()
     }
 
-    /// Adds those that are still there to the late ones.
+    /// Adds the children that are left to the late actors.
     pub(crate) fn count_as_late(&self) {
         let mut state = lock(&self.state);
         let left: Vec<_> = state

@@ -27,7 +27,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Asks the actor's `healthy` hook once in each interval, and gives it as long to answer.
+    /// Calls the actor's `healthy` hook once per interval; the hook has one interval to answer.
     pub fn every(interval: Duration) -> Self {
         let interval = interval.max(Duration::from_millis(1));
         Self {
@@ -36,7 +36,7 @@ impl Health {
         }
     }
 
-    /// How long the actor may take to answer, handlers that are running included.
+    /// How long the actor may take to answer, including the handler that is running.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -59,7 +59,7 @@ impl HealthCheck {
         }
     }
 
-    /// Whether the actor has failed its check.
+    /// Advances the checks. Returns whether the actor has failed one.
     pub(crate) fn poll(&mut self, cell: &ActorCell, cx: &mut Context<'_>) -> bool {
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.asked {
@@ -70,7 +70,7 @@ impl HealthCheck {
                 let rest = self.health.every.saturating_sub(self.health.timeout);
                 self.arm(rest.max(Duration::from_millis(1)));
             } else {
-                // The task is being polled: its loop sees the bit in this very poll.
+                // The task is being polled: its loop sees the bit in this poll.
                 cell.raise(signal::HEALTH);
                 self.asked = true;
                 self.arm(self.health.timeout);

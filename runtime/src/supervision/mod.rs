@@ -1,8 +1,8 @@
 //! How failures are answered: which children restart, how often, how soon.
 //!
-//! The rules are values. They are carried out by the child's own task, and for the strategies that
-//! concern siblings by a task of the group, never by the parent's handlers: a parent that waits for
-//! its child cannot keep the child from coming back.
+//! The rules are values. The child's own task carries them out, and for strategies that concern
+//! siblings a task of the group does, but never the parent's handlers: a parent that waits for its
+//! child cannot keep the child from restarting.
 
 mod backoff;
 pub(crate) mod group;

@@ -13,7 +13,8 @@ use crate::{
     util::timer::{from_now, later, pause},
 };
 
-/// A child has failed, and its policy is to be restarted: what it does next.
+/// A child with a restart policy has failed: decides what it does next, and starts a round if need
+/// be.
 pub(crate) fn child_failed(group: &Arc<Group>, order: u64, reason: &ExitReason) -> Decision {
     match group.failed(order, reason) {
         Response::Decided(decision) => decision,
@@ -24,8 +25,8 @@ pub(crate) fn child_failed(group: &Arc<Group>, order: u64, reason: &ExitReason) 
     }
 }
 
-/// Restarts the affected siblings of a child that failed, until all are up or the restarts are
-/// used up. Failures during the round belong to it.
+/// Restarts the affected siblings of a failed child, until all are up or the restarts are used up.
+/// Failures during the round are part of it.
 async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
     loop {
         let mut affected = group.affected(trigger);
@@ -56,14 +57,13 @@ async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
     }
 }
 
-/// Starts the members in order, until one fails again: the next round takes it and those behind
-/// it.
+/// Starts the members in order until one fails again: it and those after it are left to the next
+/// pass.
 async fn resume_all(group: &Group, members: &[(u64, Arc<ActorCell>, Restart)]) {
     for (order, cell, restart) in members {
         if *restart == Restart::Temporary {
             continue;
         }
-        // From here on it is down only if it fails again.
         group.is_up(*order);
         resume(group, cell).await;
         if group.is_closing() || cell.phase() == Phase::Waiting {
@@ -72,7 +72,7 @@ async fn resume_all(group: &Group, members: &[(u64, Arc<ActorCell>, Restart)]) {
     }
 }
 
-/// Ends an incarnation, by force after the child's grace period.
+/// Ends an incarnation; after the child's grace period it is killed.
 async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) {
     let deadline = from_now(cell.grace());
     let bit = if restart == Restart::Temporary {
@@ -101,7 +101,7 @@ async fn resume(group: &Group, cell: &Arc<ActorCell>) {
         .await;
 }
 
-/// Whether the group began to close meanwhile.
+/// Sleeps. Returns whether the group began to close.
 async fn sleep_unless_closing(group: &Group, delay: Duration) -> bool {
     tokio::select! {
         biased;

@@ -1,19 +1,15 @@
-//! How failures are answered: which children restart, how often, how soon.
-//!
-//! These are the rules as values. They are carried out by the child's own task, and for the
-//! strategies that concern siblings by a task of the group, never by the parent's handlers: a
-//! parent that waits for its child cannot keep the child from coming back.
+//! The rules of supervision as values: which actors restart, and how often.
 
 use std::time::Duration;
 
 use crate::{exit::ExitReason, supervision::backoff::Backoff};
 
-/// When an actor is started again after its end.
+/// When an actor is restarted after its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
-    /// Whatever the end was, unless it was asked to stop or all its handles are gone.
+    /// After every end, unless the actor was asked to stop or all its handles are gone.
     Permanent,
-    /// After a failure only.
+    /// After failures only.
     Transient,
     /// Never.
     #[default]
@@ -33,12 +29,12 @@ impl Restart {
 /// Which siblings are restarted together with a child that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// None: the child alone.
+    /// None: only the child itself.
     #[default]
     OneForOne,
-    /// All of them, stopped in reverse order of their start and started again in order.
+    /// All of them, stopped in reverse order of their start and restarted in order.
     OneForAll,
-    /// Those that were started after it, in the same manner.
+    /// Those that were started after it, in the same way.
     RestForOne,
 }
 
@@ -74,9 +70,9 @@ impl Supervision {
         }
     }
 
-    /// Allows `restarts` restarts of the group within any window of `within`. One more, and the
-    /// group fails: the failing child ends for good, and the failure goes up to the parent. Under
-    /// a [`System`](crate::System) the siblings go on meanwhile.
+    /// Allows `restarts` restarts of the group within any window of `within`. With one more failure
+    /// the group fails: the failing child ends for good, and the failure is escalated to the
+    /// parent. Under a [`System`](crate::System) the siblings go on.
     pub fn intensity(mut self, restarts: u32, within: Duration) -> Self {
         self.restarts = restarts;
         self.within = within;

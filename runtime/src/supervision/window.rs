@@ -1,4 +1,4 @@
-//! How many restarts there were of late.
+//! Counting restarts within a sliding window of time.
 
 use std::collections::VecDeque;
 
@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use crate::supervision::rules::Supervision;
 
-/// The restarts of the last window.
+/// The times of the restarts within the window, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Window(VecDeque<Instant>);
 
 impl Window {
-    /// Counts one more restart. How many are in the window now, or none if that is one too many.
+    /// Counts a restart. Returns how many are in the window, or none if that is one too many.
     pub(crate) fn admit(&mut self, now: Instant, rules: &Supervision) -> Option<u32> {
         while self
             .0

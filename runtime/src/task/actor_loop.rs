@@ -3,16 +3,16 @@
 /// The loop of an actor that also waits for timers, sockets or streams.
 ///
 /// Use it as the body of [`Actor::run`](crate::Actor::run). After the actor and its context come
-/// the extra arms, in the form of `tokio::select!`: a pattern, a future, perhaps a condition, and a
-/// block. The futures are made anew at each turn and must be cancel-safe; the blocks are not
-/// raced, may await, may use `?` and the context, and may `break` to end the loop with success.
+/// the extra arms, in the form of `tokio::select!`: a pattern, a future, an optional condition, and
+/// a block. The futures are created again in each iteration and must be cancel-safe. The blocks are
+/// not raced: they may await, use `?` and the context, and `break` to end the loop with success.
 ///
-/// The order is stop, exit notices, high, then extra arms and low. It is fair by budget: after 32
-/// low messages, or 64 high ones, every extra arm that is ready gets one turn; after each arm had
-/// its turn, low does. So neither a flood starves an arm, nor an arm that is always ready starves
-/// the mailbox or another arm.
+/// The order is stop, exit notices, high, then extra arms and low. Budgets keep it fair: after 32
+/// low messages, or 64 high ones, every extra arm that is ready gets one turn; after every arm has
+/// had its turn, low does. So a flood cannot starve an arm, and an arm that is always ready can
+/// starve neither the mailbox nor another arm.
 ///
-/// An arm's future may not borrow the context; its block may use it.
+/// An arm's future cannot borrow the context; its block can use it.
 ///
 /// # Examples
 ///
@@ -62,7 +62,7 @@ macro_rules! actor_loop {
     };
 }
 
-/// Numbers the arms, then writes the loop.
+/// Numbers the arms, then expands to the loop.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __actor_loop {

@@ -239,8 +239,9 @@ impl<A: Actor> Context<A> {
 
 /// Whether a message has expired.
 ///
-/// An ask that finds its actor idle has not waited, so the clock is not read: that is a sizeable
-/// part of what an ask costs. If it has expired all the same, nobody waits for the answer.
+/// An ask that finds its actor idle has not waited, so the clock is not read, which would be a
+/// considerable part of the cost of an ask. Should it have expired all the same, its sender has
+/// given up already.
 #[inline]
 pub(crate) fn is_past(expires: u64, is_first: bool) -> bool {
     if is_first && expires & ASK != 0 {

@@ -1,13 +1,11 @@
-//! The loop: what an actor looks at next, and how it hands it to its hooks.
+//! The event loop: what an actor handles next, and how it reaches the hook.
 //!
-//! The order is stop, exit notices, high, then extra arms and low. It is fair by budget: after a
-//! burst of high messages everybody else gets a turn, and after a burst of low ones each extra
-//! arm gets one. Every eight messages, and every batch, are a unit of tokio's cooperative budget, so
-//! that a queue that is never empty does not keep a worker thread. The loop never races a handler.
+//! The order is stop, exit notices, high, then extra arms and low; [`Fairness`](crate::actor)
+//! limits bursts. Every eight messages, and every batch, cost a unit of tokio's cooperative budget,
+//! so that a queue that is never empty cannot occupy a thread. The loop never races a handler.
 //!
-//! A loop that is behind takes low messages out of the mailbox several at a time. Those that are
-//! not handled yet are queued like the others: they are looked at before the low lanes, and only
-//! while no high message waits.
+//! A loop that is behind takes low messages out of the mailbox several at a time. Those not handled
+//! yet are handled before those in the low lanes, and only while no high message waits.
 
 use std::{
     future::poll_fn,
@@ -25,13 +23,13 @@ use crate::{
     exit::ExitReason,
 };
 
-/// Messages between two wake-ups of those who wait for room in the low lanes.
+/// Messages between two wake-ups of the tasks that wait for room in the low lanes.
 const ROOM_INTERVAL: u32 = 16;
 
-/// What becomes of a message that was taken: the context keeps it until its event is handled, or it
-/// is handled at once.
+/// What happens to a message that was received: the context holds it until its event is handled, or
+/// the hook gets it at once.
 trait Step<A: Actor>: Sized {
-    /// Whether more low messages may be taken with one that is handled.
+    /// Whether low messages may be taken ahead.
     const AHEAD: bool;
 
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self;
@@ -64,7 +62,7 @@ impl<A: Actor> Step<A> for Event<A> {
     }
 }
 
-/// For the loop that handles at once.
+/// For the loop that passes messages to the hook at once.
 enum Opened<A: Actor> {
     High(A::HighPriorityMsg),
     Low(A::LowPriorityMsg),
@@ -105,7 +103,8 @@ enum Class {
     Control,
 }
 
-// What is taken moves out as a whole: what is borrowed or matched on is kept over an await.
+// These functions consume the value: a value that is borrowed or matched on would live across an
+// await.
 impl<A: Actor> Opened<A> {
     #[inline(always)]
     fn class(&self) -> Class {
@@ -142,8 +141,8 @@ impl<A: Actor> Opened<A> {
     }
 }
 
-/// Takes whatever comes next and opens it. It is inlined into the loop as a whole: a message that
-/// is handed on from function to function is copied each time.
+/// Receives what comes next and opens it. All of it is inlined into the loop: a message passed from
+/// function to function would be copied each time.
 struct Next<'a, A: Actor>(&'a mut Context<A>);
 
 impl<A: Actor> Future for Next<'_, A> {
@@ -157,7 +156,8 @@ impl<A: Actor> Future for Next<'_, A> {
 }
 
 impl<A: Actor> Context<A> {
-    /// The loop of an actor without extra arms: hands out until there is nothing more to come.
+    /// The loop of an actor without extra arms. It ends when the actor stops or the mailbox is
+    /// closed.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl<A: Actor> Context<A> {
         reason = "an `async fn` keeps its arguments twice"
     )]
     pub fn run(&mut self, actor: &mut A) -> impl Future<Output = ActorResult> + Send {
-        // An idle actor is in here: what lives over an await is kept small.
+        // An idle actor waits in here: keep what lives across an await small.
         async move {
             if A::BATCH > 1 {
                 return Box::pin(self.run_batches(actor)).await;
@@ -209,16 +209,16 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Waits for whatever comes next. Give it to [`handle_event`](Self::handle_event).
+    /// Waits for what comes next. Pass it to [`handle_event`](Self::handle_event).
     ///
     /// # Cancel safety
     ///
-    /// Nothing is taken until it is ready.
+    /// Nothing is received until it is ready.
     pub async fn next(&mut self) -> Event<A> {
         poll_fn(|cx| self.poll_step(cx)).await
     }
 
-    /// Takes whatever comes next.
+    /// Receives what comes next.
     #[inline(always)]
     fn poll_step<S: Step<A>>(&mut self, cx: &mut PollContext<'_>) -> Poll<S> {
         let signals = self.cell.signals();
@@ -234,8 +234,8 @@ impl<A: Actor> Context<A> {
         self.poll_mailbox(cx, signals)
     }
 
-    /// The first step of [`actor_loop!`](crate::actor_loop): what is there and comes before the
-    /// extra arms. It does not wait for messages, only for the executor's budget.
+    /// The first step of [`actor_loop!`](crate::actor_loop): what is available and comes before the
+    /// extra arms. It does not wait for messages, only for the cooperative budget.
     #[doc(hidden)]
     pub async fn urgent(&mut self) -> Option<Event<A>> {
         poll_fn(|cx| {
@@ -256,7 +256,8 @@ impl<A: Actor> Context<A> {
         .await
     }
 
-    /// The last arm of [`actor_loop!`](crate::actor_loop): every extra arm has had its turn.
+    /// The last arm of [`actor_loop!`](crate::actor_loop): every extra arm has had the chance of a
+    /// turn.
     #[doc(hidden)]
     pub async fn rest(&mut self) -> Event<A> {
         poll_fn(|cx| {
@@ -272,7 +273,7 @@ impl<A: Actor> Context<A> {
                 return Poll::Ready(taken);
             }
             match self.poll_mailbox(cx, signals) {
-                // The arms that had their turn were not looked at: look again with all of them.
+                // The arms that had their turn were not polled: poll all of them again.
                 Poll::Pending if round.any_arm_fired => Poll::Ready(Event(Kind::LookAgain)),
                 taken => taken,
             }
@@ -280,13 +281,13 @@ impl<A: Actor> Context<A> {
         .await
     }
 
-    /// Whether the extra arm with this index may be looked at in this round.
+    /// Whether the extra arm with this index may have a turn in this round.
     #[doc(hidden)]
     pub fn arm_open(&self, index: u32) -> bool {
         self.state.fairness.is_arm_open(index)
     }
 
-    /// Notes that an extra arm had its turn.
+    /// Records that an extra arm had its turn.
     #[doc(hidden)]
     pub fn arm_fired(&mut self, index: u32) {
         self.state.fairness.arm_fired(index);
@@ -339,8 +340,8 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Takes several low messages at once, of which there seem to be many: it costs less than one
-    /// by one.
+    /// Receives several low messages at once, as there seem to be many: it costs less than one by
+    /// one.
     fn take_ahead(&mut self) {
         let mailbox = &mut self.mailbox;
         let is_full = self.ahead.refill(|taken, limit| {
@@ -461,26 +462,26 @@ impl<A: Actor> Context<A> {
         None
     }
 
-    /// At the first message after an idle time: publishes how many more wait, if any do. The loop
-    /// that handles at once does so when it looks ahead and finds many, which costs it nothing else.
+    /// At the first message after an idle time, publishes how many more wait, if any do. The loop
+    /// that passes messages on at once does so when it takes messages ahead.
     fn note_backlog(&mut self) {
         if self.state.since_publish == 0 && self.depth() > 0 {
             self.publish();
         }
     }
 
-    /// There is nothing to do: say so to whom it concerns.
+    /// There is nothing to do: publishes the counters and wakes those who wait for it.
     pub(crate) fn on_idle(&mut self, signals: u32, ticket: u64) {
         self.state.was_idle = true;
         if self.state.since_publish != 0 {
             self.state.since_publish = 0;
-            // The mailbox is empty, or its budget is used up and the next look corrects this.
+            // The mailbox is empty, or its budget is used up; then the next poll corrects this.
             self.publish_depth(self.ahead.len() + self.batched());
         }
         if signals & signal::ROOM != 0 {
             self.cell.wake_room_waiters();
         }
-        // The receiver also says "not now" when its budget is used up.
+        // The receiver is also pending when its budget is used up.
         if signals & signal::IDLE != 0 && self.depth() == 0 {
             self.cell.wake_idle_waiters(ticket);
         }

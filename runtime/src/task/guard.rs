@@ -1,6 +1,6 @@
-//! Wrappers around a hook's future: panics become values, and a deadline or a kill ends it.
+//! The guard around an incarnation: panics become values, and a deadline or a kill ends it.
 //!
-//! They are put around a whole incarnation, not around each message.
+//! It is around a whole incarnation, not around each message.
 
 use std::{
     pin::Pin,
@@ -15,17 +15,17 @@ use crate::{
     util::panic::{PanicText, poll_caught},
 };
 
-/// Why a guarded future did not come to its own end.
+/// Why a guarded future did not complete.
 pub(crate) enum Cut {
     Killed,
     Unhealthy,
     Panicked(PanicText),
 }
 
-/// Polls a hook's future until it ends, panics, is killed, misses the deadline of a stop, or fails
-/// its health checks. The timers are made only when they are needed.
+/// Polls a future until it completes, panics, is killed, misses the deadline of a stop, or fails
+/// its health checks. Timers are created when they are first needed.
 ///
-/// It borrows the future, since a future that is moved into another is there twice.
+/// It borrows the future: a future moved into another takes its space twice.
 #[derive(Default)]
 pub(crate) struct Guard {
     health_check: Option<Box<HealthCheck>>,
@@ -41,8 +41,8 @@ impl Guard {
         }
     }
 
-    /// Polls the future of the actor `shared`. With a `fallback` it ends at that time at the latest,
-    /// whether somebody asks for a stop or not.
+    /// Polls a future of the actor `cell`. With a `fallback` the future ends by that time, even if
+    /// no stop is requested.
     #[inline]
     pub(crate) fn poll<F: Future>(
         &mut self,
@@ -59,7 +59,7 @@ impl Guard {
         self.check_deadline(cell, signals, fallback, cx, poll)
     }
 
-    /// Why the hook is not to be polled at all, by the `signals` of now.
+    /// Why the future must not be polled, according to the current `signals`.
     #[inline]
     pub(crate) fn cut_before(
         &mut self,
@@ -78,7 +78,8 @@ impl Guard {
         None
     }
 
-    /// What a poll came to, after which the deadline may have passed. `signals` are those from before it.
+    /// The result of a poll, unless the deadline has passed. `signals` are those from before the
+    /// poll.
     #[inline]
     pub(crate) fn check_deadline<T>(
         &mut self,
@@ -88,7 +89,7 @@ impl Guard {
         cx: &mut Context<'_>,
         poll: Poll<Result<T, Cut>>,
     ) -> Poll<Result<T, Cut>> {
-        // A stop that came while the hook was polled is followed by another poll.
+        // A stop requested during the poll causes another poll.
         if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
             return poll;
         }
@@ -114,5 +115,5 @@ impl Guard {
     }
 }
 
-/// The signals that may bring a deadline.
+/// The signals that can come with a deadline.
 const BOUND: u32 = signal::STOP | signal::SUSPEND | signal::DRAIN;

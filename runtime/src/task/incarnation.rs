@@ -35,7 +35,7 @@ pub(super) fn run_incarnation<A: Actor>(
     }
 }
 
-/// The end of an incarnation: children first, then its own clean-up, by one deadline.
+/// The end of an incarnation: its children first, then its own clean-up, by one deadline.
 pub(super) async fn end_incarnation<A: Actor>(
     ctx: &mut Context<A>,
     actor: &mut Option<A>,
@@ -110,7 +110,7 @@ async fn clean_up<A: Actor>(
             handle_exits(ctx, actor, reason).await;
         }
         children.finish();
-        // A child that is reported as gone has posted its notice just before.
+        // A child that has left the group has posted its notice before.
         handle_exits(ctx, actor, reason).await;
     }
     if !ctx.state.is_started {

@@ -40,35 +40,35 @@ use crate::{
     },
 };
 
-/// What makes the incarnations after the first, and the first unless it is there already.
+/// Makes the incarnations: all, or all after the first if the builder got an actor.
 pub(crate) type Factory<A> = Box<dyn FnMut() -> A + Send>;
 
 /// What the task of an actor needs besides the context.
 pub(crate) struct Lifecycle<A> {
-    /// The incarnation that lives, or is about to.
+    /// The current incarnation, or the next one if it was given by value.
     pub(crate) actor: Option<A>,
-    /// None for an actor that was given by value: it cannot be made again.
+    /// None for an actor given by value: it cannot be restarted.
     pub(crate) factory: Option<Factory<A>>,
     pub(crate) restart: Restart,
     pub(crate) rules: Option<Box<Rules>>,
 }
 
-/// What most actors do without.
+/// The settings that most actors do not have.
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) health: Option<Health>,
-    /// How restarts are bounded without a supervisor.
+    /// The limit of restarts for an actor without a supervisor, and the restarts so far.
     pub(crate) alone: (Supervision, Window),
-    /// Keeps the worker thread for as long as the actor lives.
+    /// Keeps the worker thread running as long as the actor exists.
     pub(crate) worker_thread: Option<RuntimeThread>,
 }
 
-/// The whole lifecycle, as the future that is spawned. It must stay small: it is what an idle actor
-/// costs. So what is needed at the end of an incarnation only is boxed, and no future is moved
-/// into another. The task's state is in a box of its own: the executor moves the future several
-/// times on its way to the heap, and asks there for an alignment that is dear for large blocks.
+/// The whole lifecycle, as the future that is spawned. Its size is the cost of an idle actor, so
+/// futures that only the end of an incarnation needs are boxed, and no future is moved into
+/// another. The state of the task has a box of its own: the executor moves the future several times
+/// before it is on the heap, and allocates it with an alignment that is expensive for large blocks.
 ///
-/// The task's drop reports the end, also when the executor drops the future.
+/// Dropping the task reports the end, also when the executor drops the future.
 #[expect(
     clippy::manual_async_fn,
     reason = "an `async fn` keeps its arguments twice"
@@ -112,24 +112,24 @@ pub(crate) struct Task<A: Actor> {
     frame: Frame,
     pub(crate) ctx: Context<A>,
     lifecycle: Lifecycle<A>,
-    /// The end has been reported.
+    /// Whether the end has been reported.
     is_over: bool,
 }
 
-/// What is around every poll of an actor's task.
+/// What surrounds every poll of an actor's task.
 struct Frame {
-    /// None while a hook is polled: then it is the current actor of the thread.
+    /// None during a poll: then the cell is the thread's current actor.
     cell: Option<Arc<ActorCell>>,
     is_registered: bool,
     guard: Guard,
-    /// The incarnation's, if anybody listens.
+    /// The span of the incarnation, if a subscriber wants it.
     span: Option<Box<Span>>,
 }
 
 /// What the next incarnation waits for.
 enum Wait {
     Backoff(Duration),
-    /// The supervisor's word.
+    /// `signal::RESUME`, set by the supervisor.
     Resume,
 }
 
@@ -144,7 +144,7 @@ impl Frame {
         }
     }
 
-    /// Polls the run of an incarnation.
+    /// Polls an incarnation under its guard.
     fn poll_incarnation<F: Future>(
         &mut self,
         cx: &mut PollContext<'_>,
@@ -166,7 +166,7 @@ impl Frame {
         self.guard.check_deadline(cell, signals, None, cx, poll)
     }
 
-    /// Polls something else of the actor's.
+    /// Polls the end of an incarnation, or the wait for the next one.
     fn poll_other<F: Future>(
         &mut self,
         cx: &mut PollContext<'_>,
@@ -177,7 +177,7 @@ impl Frame {
         poll_as(&mut self.cell, cx, |cx| future.poll(cx))
     }
 
-    /// Once is enough: a task that is spawned has one waker for all its lifecycle.
+    /// Registers the waker. Once is enough: a spawned task has the same waker in every poll.
     fn register(&mut self, cx: &PollContext<'_>) {
         if !self.is_registered {
             self.is_registered = true;
@@ -199,7 +199,8 @@ impl<A: Actor> Task<A> {
         }
     }
 
-    /// Makes the next incarnation. If it cannot, the context knows why.
+    /// Makes the next incarnation. Returns `false` if the factory panicked; then the context has
+    /// the failure.
     fn begin(&mut self) -> bool {
         let ctx = &mut self.ctx;
         let incarnation = ctx.cell.begin_incarnation();
@@ -229,7 +230,7 @@ impl<A: Actor> Task<A> {
         true
     }
 
-    /// After an incarnation: what the next one waits for, if there is to be one.
+    /// After an incarnation: what the next one waits for, if there is a next one.
     fn ended(&mut self, reason: ExitReason) -> Option<Wait> {
         let Self { ctx, lifecycle, .. } = self;
         if reason.is_failure() {
@@ -293,7 +294,8 @@ impl<A: Actor> Task<A> {
         }
     }
 
-    /// After the wait for the next incarnation, of which there may be none.
+    /// After the wait for the next incarnation: ends the actor if it was stopped, or if its
+    /// restarts are used up.
     fn waited(&mut self, is_stopped: bool) {
         let seat = self.ctx.seat();
         if let Some(reason) = seat.and_then(|seat| seat.group.take_spent(seat.order)) {
@@ -303,7 +305,7 @@ impl<A: Actor> Task<A> {
         }
     }
 
-    /// Before the next incarnation: what the last one was asked for is forgotten.
+    /// Before the next incarnation: clears what was requested of the last one.
     fn prepare_restart(&mut self) {
         let cell = &self.ctx.cell;
         cell.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
@@ -324,7 +326,7 @@ impl<A: Actor> Task<A> {
         }
         ctx.cell.set_phase(Phase::Stopping);
         ctx.reset();
-        // The drop of a message may panic: those who wait for the end hear of it all the same.
+        // Dropping a message may panic: the end must be reported all the same.
         let _ = catch_fn(|| ctx.close_mailbox());
         ctx.publish();
         let seat = ctx.take_seat();
@@ -338,7 +340,8 @@ impl<A: Actor> Task<A> {
 impl<A: Actor> Drop for Task<A> {
     fn drop(&mut self) {
         if !self.is_over {
-            // The executor goes away. The actor's drop may panic: the end is reported all the same.
+            // The executor has dropped the task. Dropping the actor may panic: the end must be
+            // reported all the same.
             let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
             self.end(ExitReason::Killed);
         }
@@ -353,10 +356,11 @@ fn decide_alone<A>(lifecycle: &mut Lifecycle<A>, cell: &ActorCell) -> Decision {
     }
 }
 
-/// A drain is not among them: what is queued is still to be handled, after a crash too.
+/// The signals that end the actor between two incarnations. A drain does not: queued messages must
+/// be handled, also after a crash.
 const END: u32 = signal::STOP | signal::KILL;
 
-/// Waits for the next incarnation. Whether a stop came first.
+/// Waits until the next incarnation may start. Returns whether a stop came first.
 async fn wait(cell: &ActorCell, wait: Wait) -> bool {
     let mut timer = pin!(match wait {
         Wait::Backoff(delay) => Some(pause(delay)),

@@ -1,4 +1,4 @@
-//! Batches: gathering them from the mailbox, and waiting for one together with other conditions.
+//! Gathering batches from the mailbox, and waiting for a batch together with other conditions.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
@@ -12,11 +12,11 @@ use crate::{
 };
 
 impl<A: Actor> Context<A> {
-    /// Waits until `input` low messages are there *and* `others` has come true, for instance room
-    /// in an output and a tick. Urgent messages are handled meanwhile.
+    /// Waits until `input` low messages are gathered *and* `others` has completed, for example room
+    /// in an output and a tick. Urgent messages are handled in the meantime.
     ///
-    /// The input then waits in [`take_batch`](Self::take_batch). `false` means that the loop
-    /// should end; what has been gathered when the mailbox closes goes to `on_low_batch`.
+    /// Then [`take_batch`](Self::take_batch) has the input. Returns `false` when the loop should
+    /// end; what is gathered when the mailbox closes goes to `on_low_batch`.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Ready with `true` when the input is there and the others are ready; with `false` when
+    /// Ready with `true` when the input is gathered and the others are ready; with `false` when
     /// something urgent came first, or the mailbox is closed.
     fn poll_gather(
         &mut self,
@@ -97,7 +97,7 @@ impl<A: Actor> Context<A> {
                 return Poll::Ready(true);
             }
             if gathered >= input && !others_ready {
-                // Only what is urgent is taken while the others are waited for.
+                // Only high messages are received while the others are not ready.
                 return match self.mailbox.high().poll_recv(cx) {
                     Poll::Ready(Some(envelope)) => self.put_in_hand(envelope),
                     Poll::Ready(None) => Poll::Ready(false),
@@ -122,7 +122,7 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Puts the message, and others that wait, into the batch, up to `limit` messages.
+    /// Puts the message, and others that wait, into the batch: `limit` messages at most.
     pub(crate) fn gather(&mut self, first: Low<A>, limit: usize) {
         let mut scratch = self.optional_or_default().batches.take_scratch();
         scratch.push(first);
@@ -151,19 +151,19 @@ impl<A: Actor> Context<A> {
         batches.put(batch);
     }
 
-    /// Keeps a high message that `wait_all` came across for the next turn.
+    /// Holds a high message that `wait_all` received, for the next event.
     fn put_in_hand(&mut self, envelope: High<A>) -> Poll<bool> {
         self.optional_or_default().in_hand = Some(Message::High(envelope));
         Poll::Ready(false)
     }
 
-    /// Takes the batch that [`wait_all`](Self::wait_all) has gathered. Give it back with
-    /// [`put_batch`](Self::put_batch), or drop it: what is left in it is kept either way.
+    /// Takes the batch that [`wait_all`](Self::wait_all) has gathered. Return it with
+    /// [`put_batch`](Self::put_batch), or drop it: what is left in it stays queued either way.
     pub fn take_batch(&mut self) -> Batch<A::LowPriorityMsg> {
         self.start_batch()
     }
 
-    /// Gives a batch back, with what is left in it.
+    /// Returns a batch, with what is left in it.
     pub fn put_batch(&mut self, mut batch: Batch<A::LowPriorityMsg>) {
         self.counters.events().batches += 1;
         self.counters.low += batch.take_count();

@@ -1,7 +1,7 @@
-//! For the tests of users: a probe, a sink, and a simulation that repeats itself.
+//! For tests of programs that use actors: a probe, a sink, and a repeatable simulation.
 //!
-//! Handles work in tests as they are. With the feature `testing` there is also `simulate`, which
-//! pauses tokio's clock and shakes the order of tasks by a seed.
+//! Handles need nothing special in tests. The feature `testing` adds `simulate`, which pauses
+//! tokio's clock and orders tasks by a seed.
 
 mod probe;
 #[cfg(feature = "testing")]

@@ -1,4 +1,4 @@
-//! Actors that stand in for others in tests.
+//! Actors that replace others in tests.
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -12,33 +12,33 @@ use crate::{
     spawn::spawn,
 };
 
-/// What an actor has received.
+/// What the actor of a probe has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probed<H, L> {
-    /// An urgent message.
+    /// A high-priority message.
     High(H),
     /// A low-priority message.
     Low(L),
-    /// It was started.
+    /// The actor was started.
     Started,
-    /// It has stopped.
+    /// The actor has stopped.
     Stopped,
 }
 
-/// Why a probe did not see what was expected.
+/// Why a probe has not received a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Timeout,
-    /// The actor has ended, and all that it received has been seen.
+    /// The actor has ended, and all that it received has been returned.
     Closed,
 }
 
 impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Timeout => "nothing came in time",
+            Self::Timeout => "nothing arrived in time",
             Self::Closed => "the probe's actor has ended",
         })
     }
@@ -46,7 +46,7 @@ impl fmt::Display for ProbeError {
 
 impl std::error::Error for ProbeError {}
 
-/// Starts an actor that shows all it receives to the test.
+/// Starts an actor that passes everything it receives to the test.
 ///
 /// # Panics
 ///
@@ -79,7 +79,7 @@ pub struct Probe<H, L> {
 }
 
 impl<H, L> Probe<H, L> {
-    /// Waits for the next message, for `limit` at most. The start of the actor is passed over.
+    /// Waits for the next message, for `limit` at most. Skips the start of the actor.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl<H, L> Probe<H, L> {
         }
     }
 
-    /// The next event, if it has happened already; starts and stops included.
+    /// The next event, if there is one, including starts and stops.
     pub fn try_next(&mut self) -> Option<Probed<H, L>> {
         self.rx.try_recv().ok()
     }
@@ -120,7 +120,7 @@ pub struct ProbeActor<H, L> {
 
 impl<H, L> ProbeActor<H, L> {
     fn show(&self, message: Probed<H, L>) {
-        // The test may have dropped its end: then nobody wants to know.
+        // The test may have dropped its end.
         let _ = self.tx.send(message);
     }
 }
@@ -156,11 +156,11 @@ impl<H: Send + 'static, L: Send + 'static> Actor for ProbeActor<H, L> {
     }
 }
 
-/// An actor that takes everything and does nothing.
+/// An actor that accepts all messages and does nothing.
 pub struct Sink<H, L>(PhantomData<fn(H, L)>);
 
 impl<H, L> Sink<H, L> {
-    /// Makes one.
+    /// Makes a sink.
     pub fn new() -> Self {
         Self(PhantomData)
     }

@@ -1,21 +1,20 @@
-//! A run that depends on nothing but its seed.
+//! A run that depends on its seed only.
 
 use std::io;
 
 use crate::util::random::Seeded;
 
 /// Runs a future on one thread, with tokio's clock paused and the order of the actors' tasks
-/// decided by `seed`. The same program with the same seed takes the same course.
+/// decided by `seed`. The same program with the same seed runs the same way.
 ///
-/// The clock jumps to the next timer when there is nothing else to do. Each time an actor is
-/// woken it waits for none to three turns of the scheduler. Teams run on threads of their own and
-/// are outside of the simulation, and so is all that comes from outside of the process. So is what
-/// draws lots by itself: `tokio::select!` unless it is `biased`, and the order of a `HashMap` or
-/// `HashSet` with the hasher that they have unless told otherwise.
+/// The clock jumps to the next timer when there is nothing else to do. Each time an actor is woken,
+/// it is delayed by zero to three polls. Not simulated are worker threads, input from outside of
+/// the process, and code that uses randomness of its own: `tokio::select!` unless it is `biased`,
+/// and the iteration order of a `HashMap` or `HashSet` with the default hasher.
 ///
 /// # Errors
 ///
-/// If the system gives no I/O driver.
+/// If the operating system refuses the I/O driver.
 ///
 /// # Examples
 ///

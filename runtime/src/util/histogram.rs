@@ -1,7 +1,7 @@
 //! A histogram with HDR buckets: exact below 8, then eight steps for each doubling.
 //!
-//! Recording is one relaxed store by the only writer; reading copies out. A value read back is at
-//! most 12.5 % above the one recorded. It does not reset itself and does not interpolate.
+//! Recording is a few relaxed stores by the only writer; reading copies. A value read back is at
+//! most 12.5 % above the recorded one. It does not reset itself and does not interpolate.
 
 use std::{
     fmt,
@@ -131,7 +131,7 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// How many values were counted.
+    /// The number of values.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -151,7 +151,7 @@ impl Histogram {
         self.sum.checked_div(self.count).unwrap_or(0)
     }
 
-    /// A value that the share `quantile` (0 to 1) of all values does not exceed, at most 12.5 %
+    /// The value that a share of `quantile` (0 to 1) of all values does not exceed, at most 12.5 %
     /// above the true one; 0 when nothing was counted.
     pub fn quantile(&self, quantile: f64) -> u64 {
         let wanted = (self.count as f64 * quantile.clamp(0.0, 1.0))

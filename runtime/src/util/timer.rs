@@ -1,4 +1,4 @@
-//! Points in time, which callers give as durations of any length, and waiting for them.
+//! Deadlines from durations of any length, and waiting for them.
 
 use std::{
     future::poll_fn,
@@ -13,10 +13,10 @@ use tokio::{
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
-/// What stands for a time that never comes: no timer and no process lasts so long.
+/// Stands for a time that never comes.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// `duration` after `start`; at the end of time if that is beyond it.
+/// `duration` after `start`, limited to [`NEVER`].
 pub(crate) fn later(start: Instant, duration: Duration) -> Instant {
     start.checked_add(duration.min(NEVER)).unwrap_or(start)
 }
@@ -26,14 +26,14 @@ pub(crate) fn from_now(duration: Duration) -> Instant {
     later(Instant::now(), duration)
 }
 
-/// A duration in nanoseconds, or as many as there are.
+/// A duration in nanoseconds, saturating.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds from the first time that this was asked for, from 1 on.
+/// Nanoseconds since the epoch of the process, which is its first call, plus 1.
 ///
-/// The beginning is the same for all runtimes: a paused clock is never behind the true one.
+/// The epoch is the same for all runtimes: a paused clock is never behind the real one.
 pub(crate) fn stamp(at: Instant) -> u64 {
     nanos(at.saturating_duration_since(epoch())).saturating_add(1)
 }
@@ -48,8 +48,7 @@ fn epoch() -> Instant {
     Instant::from_std(*EPOCH.get_or_init(std::time::Instant::now))
 }
 
-/// Waits for so long. No time is no timer, which would take a millisecond: others get their turn, and
-/// that is all.
+/// Waits. A zero duration yields once; a tokio timer would round up to 1 ms.
 pub(crate) async fn pause(duration: Duration) {
     if duration.is_zero() {
         yield_now().await;
@@ -58,10 +57,10 @@ pub(crate) async fn pause(duration: Duration) {
     }
 }
 
-/// A timer that one wait after the other uses.
+/// A timer that is reused from one wait to the next.
 ///
-/// To arm a timer is dear. So the timer of the last wait is left as it is when it rings before the
-/// deadline of this one, and armed again only if it rings.
+/// Arming a timer is expensive. If the timer of the last wait fires before the deadline of this
+/// one, it stays as it is, and is armed again only when it fires.
 #[derive(Default)]
 pub(crate) struct ReusableTimer(Option<Pin<Box<Sleep>>>);
 
@@ -84,7 +83,7 @@ impl ReusableTimer {
         Poll::Pending
     }
 
-    /// Waits for the future, until the deadline at most.
+    /// Awaits the future, until the deadline at most.
     pub(crate) async fn before<F: Future>(
         &mut self,
         deadline: Instant,

@@ -66,7 +66,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
             ticket,
         };
         let error = self.participants[at].lane.forward(request).err();
-        // If it was refused, its ticket has been reported as unanswered already.
+        // If it was refused, its ticket has already been reported as unanswered.
         self.pending.insert(
             number,
             Pending {
@@ -81,7 +81,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
 
     fn deliver(&mut self, outcome: Outcome<R>, reply: Option<Reply<Outcome<R>>>) {
         if let Some(reply) = reply {
-            // Whoever made this very request may have given up: then nobody wants the answer.
+            // The caller of this request may be gone.
             let _ = reply.send(outcome);
             return;
         }
@@ -90,7 +90,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         }
     }
 
-    /// Hands a reply to the first receive that waits for one.
+    /// Sends a reply to the first receive that waits for one.
     fn send_to_waiting(&mut self, mut outcome: Outcome<R>) -> Result<(), Outcome<R>> {
         while let Some(waiting) = self.waiting.pop_front() {
             outcome = match waiting.send(self.wrap(outcome)) {
@@ -120,7 +120,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         }
     }
 
-    /// Hears all that has come back until now.
+    /// Processes all feedback that has arrived.
     fn drain_feedback(&mut self) -> ActorResult {
         while let Ok(feedback) = self.feedback.try_recv() {
             self.on_feedback(feedback)?;
@@ -128,7 +128,7 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         Ok(())
     }
 
-    /// A request came back: answered, or not.
+    /// A request was answered, or dropped without an answer.
     fn on_answer(&mut self, number: u64, reply: Option<R>) -> ActorResult {
         let Some(pending) = self.pending.remove(&number) else {
             return Ok(());
@@ -171,15 +171,15 @@ impl<Q: Send + 'static, R: Send + 'static> Conversation<Q, R> {
         !self.participants.iter().any(|p| p.lane.cell().is_alive())
     }
 
-    /// Releases those who wait for a reply if none can come: nobody is left, and nobody has passed
-    /// a request on to something that outlives it.
+    /// Releases the waiting receives if no reply can come: no participant is left, and no request
+    /// is pending that one of them may have passed on.
     fn release_if_deserted(&mut self) {
         if !self.waiting.is_empty() && self.pending.is_empty() && self.is_deserted() {
             self.release(ConversationError::NoParticipant);
         }
     }
 
-    /// Releases everybody who waits.
+    /// Releases all waiting receives and requests.
     fn release(&mut self, error: ConversationError) {
         for waiting in self.waiting.drain(..) {
             let _ = waiting.send(ReplyDelivery::error(error));
@@ -198,7 +198,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
 
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         for participant in &self.participants {
-            // The policy is applied by the hook below, which releases those who wait first.
+            // `on_peer_exit` applies the policy, after it has released the waiting receives.
             ctx.watch_cell(participant.lane.cell(), CrashPolicy::Compensate);
         }
         Ok(())
@@ -249,7 +249,7 @@ impl<Q: Send + 'static, R: Send + 'static> Actor for Conversation<Q, R> {
     }
 
     async fn on_peer_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
-        // What it has answered, or dropped, comes before its end.
+        // What it answered or dropped before its end is processed first.
         self.drain_feedback()?;
         let fails = self.participants.iter().any(|participant| {
             participant.policy == CrashPolicy::Fail && participant.lane.cell().id() == notice.id

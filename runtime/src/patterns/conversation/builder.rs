@@ -31,7 +31,7 @@ pub struct ConversationBuilder<Q, R> {
 }
 
 impl<Q: Send + 'static, R: Send + 'static> ConversationBuilder<Q, R> {
-    /// Adds a participant; requests go to the first that is alive. `policy` says what its crash
+    /// Adds a participant; requests go to the first that is alive. `policy` decides what its crash
     /// means for the request that it had.
     pub fn participant<A>(mut self, handle: &ActorHandle<A>, policy: CrashPolicy) -> Self
     where
@@ -55,7 +55,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationBuilder<Q, R> {
         self
     }
 
-    /// The actor's description, to be spawned by a parent or a system, perhaps with restarts.
+    /// The description of the actor, for a parent or a system to spawn, for example with restarts.
     pub fn actor(self) -> Builder<Conversation<Q, R>> {
         builder(move || {
             let (back, feedback) = mpsc::unbounded_channel();

@@ -8,9 +8,9 @@ use crate::{error::AskError, id::ActorId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConversationError {
-    /// No reply came in time.
+    /// No reply arrived in time.
     Timeout,
-    /// A participant crashed with the request, or while the reply was waited for.
+    /// A participant crashed while it had the request, or while a receive waited for its reply.
     ParticipantCrashed(ActorId),
     /// The lane of the participant is full, and no other takes the request.
     Busy,

@@ -1,4 +1,4 @@
-//! The handle of a conversation.
+//! The handle to a conversation.
 
 use std::{fmt, time::Duration};
 
@@ -14,8 +14,8 @@ use crate::{
 
 /// Talks to the participants of a conversation.
 ///
-/// The conversation bounds neither the requests that are not answered yet nor the replies that
-/// nobody has received: [`state`](Self::state) tells how many there are.
+/// The conversation bounds neither the requests that are not answered yet nor the replies that were
+/// not received: [`state`](Self::state) has their numbers.
 ///
 /// # Examples
 ///
@@ -53,13 +53,13 @@ pub struct ConversationHandle<Q: Send + 'static, R: Send + 'static>(
 );
 
 impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
-    /// Talks to a conversation that was spawned from
+    /// A handle to a conversation that was spawned from
     /// [`ConversationBuilder::actor`](crate::patterns::ConversationBuilder::actor).
     pub fn new(handle: ActorHandle<Conversation<Q, R>>) -> Self {
         Self(handle)
     }
 
-    /// Sends a request whose reply is to be [`receive`](Self::receive)d.
+    /// Sends a request; its reply comes through [`receive`](Self::receive).
     ///
     /// # Errors
     ///
@@ -76,12 +76,11 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     ///
     /// # Errors
     ///
-    /// See [`ConversationError`]. A crash releases it at once.
+    /// See [`ConversationError`]. A crash ends the wait at once.
     ///
     /// # Cancel safety
     ///
-    /// No reply is lost: one that was not received goes to the next receive, also when it was
-    /// there already.
+    /// No reply is lost: a reply that a cancelled receive did not return goes to the next receive.
     pub async fn receive(&mut self, timeout: Duration) -> Result<R, ConversationError> {
         self.0
             .ask(ConversationMessage::Receive, timeout)
@@ -93,7 +92,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     ///
     /// # Errors
     ///
-    /// See [`ConversationError`]. A crash releases it at once.
+    /// See [`ConversationError`]. A crash ends the wait at once.
     ///
     /// # Cancel safety
     ///
@@ -104,7 +103,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
             .await?
     }
 
-    /// How the conversation stands.
+    /// The state of the conversation.
     ///
     /// # Errors
     ///
@@ -120,7 +119,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
         Ok(self.0.ask(ConversationMessage::State, timeout).await?)
     }
 
-    /// Ends the conversation. Whoever waits is released with [`ConversationError::Closed`].
+    /// Ends the conversation. Waiting callers get [`ConversationError::Closed`].
     pub fn close(&self) {
         self.0.stop();
     }

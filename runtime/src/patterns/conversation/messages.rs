@@ -1,4 +1,4 @@
-//! What a conversation's handle and its actor say to each other. The types are not nameable from outside.
+//! The messages between a conversation's handle and its actor. Other crates cannot name them.
 
 use std::fmt;
 
@@ -10,29 +10,29 @@ use crate::{
     },
 };
 
-/// What the conversation can be asked about itself.
+/// The state of a conversation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConversationState {
-    /// Participants that are alive.
+    /// Number of living participants.
     pub participants: usize,
-    /// Requests that are not answered yet.
+    /// Number of requests without an answer.
     pub pending: usize,
-    /// Replies that nobody has received yet.
+    /// Number of replies that were not received yet.
     pub replies: usize,
-    /// Receives that wait.
+    /// Number of receives that wait for a reply.
     pub waiting: usize,
 }
 
-/// A reply on its way to a receive. It goes back when it is not opened: a receive may be cancelled
-/// when the reply is there already.
+/// A reply on its way to a receive. It returns to the conversation if it is dropped unopened: a
+/// receive may be cancelled after the reply was sent.
 pub struct ReplyDelivery<R> {
     pub(super) outcome: Option<Outcome<R>>,
     pub(super) back: Option<FeedbackSender<R>>,
 }
 
 impl<R> ReplyDelivery<R> {
-    /// A word that concerns nobody else.
+    /// An error, which does not return to the conversation.
     pub(super) fn error(error: ConversationError) -> Self {
         Self {
             outcome: Some(Err(error)),
@@ -63,7 +63,7 @@ impl<R> fmt::Debug for ReplyDelivery<R> {
     }
 }
 
-/// What a conversation's handle sends to it.
+/// What the handle sends to the conversation.
 #[derive(Debug)]
 pub enum ConversationMessage<Q, R> {
     Receive(Reply<ReplyDelivery<R>>),

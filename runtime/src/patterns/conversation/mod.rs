@@ -1,9 +1,10 @@
 //! Request and reply among participants, with a supervised actor in between.
 //!
-//! The conversation forwards each request to a participant and collects the replies. It keeps a
-//! copy of a request until it is answered, so that a crash can be answered by the participant's
-//! [`CrashPolicy`]: the conversation fails, the request goes to the next participant, or a
-//! compensation makes the reply. Whoever waits is released at once, not by a timeout.
+//! The conversation forwards each request to a participant and collects the replies. It holds a
+//! copy of a request until it is answered, so that it can follow the participant's
+//! [`CrashPolicy`](crate::CrashPolicy) at a crash: the conversation fails, the request goes to the
+//! next participant, or a compensation makes the reply. Waiting callers are released at once, not
+//! by a timeout.
 
 mod actor;
 mod builder;

@@ -11,7 +11,7 @@ use crate::{
     patterns::conversation::{error::ConversationError, request::Request},
 };
 
-/// A participant whose type is not known.
+/// A handle to a participant, with its actor type erased.
 pub(super) trait Forward<Q, R>: Send {
     fn forward(&mut self, request: Request<Q, R>) -> Result<(), ConversationError>;
     fn cell(&self) -> &Arc<ActorCell>;

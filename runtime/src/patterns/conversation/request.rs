@@ -8,21 +8,22 @@ use crate::patterns::conversation::error::ConversationError;
 
 pub(super) type Outcome<R> = Result<R, ConversationError>;
 
-/// A request as a participant gets it. Its message type must be made of it by `From`.
+/// A request as a participant receives it. The participant's message type must implement `From` for
+/// it.
 ///
-/// Dropping it without an answer, by a crash above all, tells the conversation at once.
+/// Dropping it without an answer, for example by a crash, notifies the conversation at once.
 pub struct Request<Q, R> {
     pub(super) body: Q,
     pub(super) ticket: Ticket<R>,
 }
 
 impl<Q, R> Request<Q, R> {
-    /// What is asked.
+    /// The content of the request.
     pub fn body(&self) -> &Q {
         &self.body
     }
 
-    /// Answers. If the conversation has ended, the answer is dropped.
+    /// Sends the answer. If the conversation has ended, the answer is dropped.
     pub fn answer(mut self, reply: R) {
         self.ticket.report(Some(reply));
     }
@@ -36,7 +37,7 @@ impl<Q: fmt::Debug, R> fmt::Debug for Request<Q, R> {
     }
 }
 
-/// Reports exactly once: an answer, or that there is none.
+/// Reports exactly once: an answer, or none.
 pub(super) struct Ticket<R> {
     pub(super) number: u64,
     pub(super) back: Option<FeedbackSender<R>>,
@@ -57,11 +58,11 @@ impl<R> Drop for Ticket<R> {
     }
 }
 
-/// What comes back to a conversation.
+/// What returns to a conversation.
 pub(super) enum Feedback<R> {
-    /// A request was answered, or let go without an answer.
+    /// The request with this number was answered, or dropped without an answer.
     Answered(u64, Option<R>),
-    /// Who was to receive this had given up by then.
+    /// A reply whose receive was cancelled.
     Returned(Outcome<R>),
 }
 
