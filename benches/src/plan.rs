@@ -101,6 +101,13 @@ pub struct Metric {
     pub unit: Unit,
 }
 
+impl Metric {
+    /// A metric with this name and unit.
+    pub const fn new(name: &'static str, unit: Unit) -> Metric {
+        Metric { name, unit }
+    }
+}
+
 /// How a cell is measured.
 #[derive(Clone)]
 pub enum Work {

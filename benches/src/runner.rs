@@ -424,14 +424,8 @@ mod tests {
     #[test]
     fn metrics_become_entries_with_a_parameter() {
         const METRICS: &[Metric] = &[
-            Metric {
-                name: "p50",
-                unit: Unit::Nanos,
-            },
-            Metric {
-                name: "p99",
-                unit: Unit::Nanos,
-            },
+            Metric::new("p50", Unit::Nanos),
+            Metric::new("p99", Unit::Nanos),
         ];
         let run: Arc<crate::plan::ReadingsFn> = Arc::new(|_| Ok(vec![1.0, 2.0]));
         let cell = Cell {

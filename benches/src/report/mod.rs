@@ -68,7 +68,7 @@ pub fn write(
 ///
 /// # Errors
 ///
-/// Those of the file system and of reading a file that [`write`] did not write, with the path, and
+/// Those of the file system and of reading a file that [`write()`] did not write, with the path, and
 /// those of drawing a plot.
 pub fn render(directory: &Path, shapes: &[Shape]) -> io::Result<()> {
     let cells: Vec<Cell> = shapes

@@ -19,18 +19,9 @@ const LANE: usize = 64;
 const TOTAL: usize = 1_024;
 
 const METRICS: &[Metric] = &[
-    Metric {
-        name: "channel",
-        unit: Unit::Bytes,
-    },
-    Metric {
-        name: "idle producer",
-        unit: Unit::Bytes,
-    },
-    Metric {
-        name: "full producer",
-        unit: Unit::Bytes,
-    },
+    Metric::new("channel", Unit::Bytes),
+    Metric::new("idle producer", Unit::Bytes),
+    Metric::new("full producer", Unit::Bytes),
 ];
 
 /// The shape.

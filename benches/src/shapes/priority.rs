@@ -40,22 +40,10 @@ const STALL: u64 = 5_000;
 const LENGTH_FACTOR: u32 = 4;
 
 const METRICS: &[Metric] = &[
-    Metric {
-        name: "p50",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "p99",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "p99.9",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "messages",
-        unit: Unit::Count,
-    },
+    Metric::new("p50", Unit::Nanos),
+    Metric::new("p99", Unit::Nanos),
+    Metric::new("p99.9", Unit::Nanos),
+    Metric::new("messages", Unit::Count),
 ];
 
 /// The shape.

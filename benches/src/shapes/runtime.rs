@@ -30,38 +30,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 const LENGTH_FACTOR: u32 = 8;
 
 const METRICS: &[Metric] = &[
-    Metric {
-        name: "ask p50",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "ask p99",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "question in a flood p50",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "question in a flood p99",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "spawn to first message",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "panic to first message",
-        unit: Unit::Nanos,
-    },
-    Metric {
-        name: "stop of a tree of 10,001",
-        unit: Unit::Millis,
-    },
-    Metric {
-        name: "an actor",
-        unit: Unit::Bytes,
-    },
+    Metric::new("ask p50", Unit::Nanos),
+    Metric::new("ask p99", Unit::Nanos),
+    Metric::new("question in a flood p50", Unit::Nanos),
+    Metric::new("question in a flood p99", Unit::Nanos),
+    Metric::new("spawn to first message", Unit::Nanos),
+    Metric::new("panic to first message", Unit::Nanos),
+    Metric::new("stop of a tree of 10,001", Unit::Millis),
+    Metric::new("an actor", Unit::Bytes),
 ];
 
 /// The shape.
