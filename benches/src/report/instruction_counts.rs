@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// Number of instructions of each benchmark, keyed by `group::function`.
+/// Number of instructions of each benchmark, keyed by group and function, joined by `::`.
 pub type Counts = BTreeMap<String, u64>;
 
 /// Reads the counts from all summaries below a directory.

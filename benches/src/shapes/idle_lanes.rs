@@ -13,8 +13,8 @@ use crate::rivals::channels::{
 };
 
 const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
-/// The subjects that take part: besides lanemesh, the most widely used peer and the fastest one at
-/// sparse traffic.
+/// The subjects that take part: tokio, the most widely used peer, and tachyonix represent channels
+/// with one queue.
 const SUBJECTS: &[&str] = &["lanemesh", "tokio", "tachyonix"];
 /// Capacity: 16 slots in each lane, 1024 in a shared queue.
 const SLOTS: Slots = Slots {

@@ -23,7 +23,7 @@ const LEAVES: usize = 99;
 /// Time that each message of a flood takes to handle.
 const WORK: Duration = Duration::from_micros(10);
 /// Number of rounds in which actors are started and told something.
-const GENERATIONS: usize = 3;
+const SPAWN_ROUNDS: usize = 3;
 /// Time to wait for actors to end after their handles are dropped; some runtimes keep them alive.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// How many times longer a flood is than a run of `ask`, so that p99 is stable.
@@ -316,9 +316,9 @@ async fn keep_flooded(
 pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     A::block_on(workers, async move {
         let mut times = Vec::new();
-        for _ in 0..GENERATIONS {
+        for _ in 0..SPAWN_ROUNDS {
             let counter = ActorCounter::new(actors);
-            let starter = A::task(generation::<A>(counter.clone(), actors));
+            let starter = A::task(spawn_round::<A>(counter.clone(), actors));
             times.push(joined(starter).await??);
             // If dropping its handle ends an actor, wait for that, so that the next round reuses
             // its memory.
@@ -331,7 +331,7 @@ pub fn spawn<A: Actors>(workers: usize, actors: usize) -> Result<f64, Fault> {
     })
 }
 
-async fn generation<A: Actors>(counter: Arc<ActorCounter>, actors: usize) -> Result<f64, Fault> {
+async fn spawn_round<A: Actors>(counter: Arc<ActorCounter>, actors: usize) -> Result<f64, Fault> {
     let mut handles = Vec::with_capacity(actors);
     let start = Instant::now();
     for _ in 0..actors {

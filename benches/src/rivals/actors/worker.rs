@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use crate::rig::payload::Tally;
 use crate::rig::stats::Latencies;
 
-/// The question for the number of messages told. A number with no meaning of its own is its own
-/// answer.
+/// The question for the number of messages told. Questions other than this one and [`SUM`] are
+/// answered with themselves.
 pub const COUNT: u64 = u64::MAX;
 /// The question for the sum of the messages told.
 pub const SUM: u64 = u64::MAX - 1;
