@@ -1,5 +1,5 @@
-//! Sequences of operations on a mailbox against a model: a `VecDeque` for each producer and class, and the
-//! number of wake-ups that the receiver must have had.
+//! Sequences of operations on a mailbox, compared with a model: a `VecDeque` for each producer and class,
+//! and the wake-ups that the receiver must have received.
 #![no_main]
 
 use std::{
@@ -51,7 +51,7 @@ enum Op {
     Close,
 }
 
-/// `(producer, number)`: numbers count up for each producer and class.
+/// `(producer, number)`; each producer numbers the messages of each class consecutively.
 type Item = (usize, u64);
 
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Wake for Wakes {
     }
 }
 
-/// One class of one producer, as it must be.
+/// Expected state of one class of one producer.
 #[derive(Default)]
 struct Lane {
     queue: VecDeque<u64>,
@@ -86,7 +86,7 @@ impl Lane {
         self.queue.append(&mut self.staged);
     }
 
-    fn number(&mut self) -> u64 {
+    fn next_number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -101,13 +101,13 @@ struct Model {
     low_capacity: usize,
     closed: bool,
     wakes: [Arc<Wakes>; 2],
-    /// The waker of the last poll, if it said `Pending`, and its count then.
+    /// If the last poll returned `Pending`: the waker it was given, and how often that had been woken.
     armed: Option<(usize, usize)>,
 }
 
 impl Model {
     fn new(plan: &Plan) -> Self {
-        // Where it cannot be, no lane is unfenced.
+        // If the system has no membarrier, no lane is unfenced.
         let _ = lanemesh::register_membarrier();
         let size = |n: u8, most: usize| 1 + usize::from(n) % most;
         let (high_capacity, low_capacity) =
@@ -136,8 +136,8 @@ impl Model {
         }
     }
 
-    /// Something has become visible to a receiver that sleeps.
-    fn rang(&self) {
+    /// Asserts that a sleeping receiver was woken, after something became visible to it.
+    fn assert_woken(&self) {
         if let Some((waker, before)) = self.armed {
             assert!(self.wakes[waker].count() > before, "a wake-up was lost");
         }
@@ -164,14 +164,14 @@ impl Model {
             Message::Low((producer, n)) => {
                 assert!(
                     !high_first || !self.has_high(),
-                    "a high message had to wait"
+                    "a low message was received before a high one"
                 );
                 assert_eq!(self.low[producer].queue.pop_front(), Some(n));
             }
         }
     }
 
-    fn nothing(&self, error: TryRecvError) {
+    fn assert_empty(&self, error: TryRecvError) {
         assert_eq!(self.queued(), 0, "a message was lost");
         assert_eq!(error == TryRecvError::Closed, self.ended());
     }
@@ -181,12 +181,12 @@ impl Model {
             return;
         };
         let lane = &mut self.high[producer];
-        let n = lane.number();
+        let n = lane.next_number();
         match tx.try_send_high((producer, n)) {
             Ok(()) => {
                 assert!(!self.closed && lane.used() < self.high_capacity);
                 lane.queue.push_back(n);
-                self.rang();
+                self.assert_woken();
             }
             Err(TrySendError::Full(_)) => {
                 assert!(!self.closed && lane.used() == self.high_capacity)
@@ -200,13 +200,13 @@ impl Model {
             return;
         };
         let lane = &mut self.low[producer];
-        let n = lane.number();
+        let n = lane.next_number();
         match tx.try_send_low((producer, n)) {
             Ok(()) => {
                 assert!(!self.closed && lane.used() < self.low_capacity);
                 lane.flush();
                 lane.queue.push_back(n);
-                self.rang();
+                self.assert_woken();
             }
             Err(TrySendError::Full(_)) => assert!(!self.closed && lane.used() == self.low_capacity),
             Err(TrySendError::Closed(_)) => assert!(self.closed),
@@ -218,7 +218,7 @@ impl Model {
             return;
         };
         let lane = &mut self.low[producer];
-        let numbers: Vec<_> = (0..count).map(|_| lane.number()).collect();
+        let numbers: Vec<_> = (0..count).map(|_| lane.next_number()).collect();
         let mut items: Vec<_> = numbers.iter().map(|&n| (producer, n)).collect();
         let room = self.low_capacity - lane.used();
         let sent = if as_vec {
@@ -233,7 +233,7 @@ impl Model {
                 lane.flush();
                 lane.queue.extend(&numbers[..sent]);
                 if !lane.queue.is_empty() {
-                    self.rang();
+                    self.assert_woken();
                 }
             }
             Err(()) => assert!(self.closed),
@@ -245,7 +245,7 @@ impl Model {
             return;
         };
         let lane = &mut self.low[producer];
-        let n = lane.number();
+        let n = lane.next_number();
         match tx.low().try_feed((producer, n)) {
             Ok(()) => {
                 assert!(!self.closed && lane.used() < self.low_capacity);
@@ -266,7 +266,7 @@ impl Model {
                 assert!(!self.closed || lane.staged.is_empty());
                 lane.flush();
                 if !lane.queue.is_empty() {
-                    self.rang();
+                    self.assert_woken();
                 }
             }
             Err(back) => {
@@ -288,7 +288,7 @@ impl Model {
             Poll::Ready(Err(_)) => assert!(self.closed),
             Poll::Pending => {
                 assert!(!self.closed && lane.used() == self.low_capacity);
-                // It flushes before it waits.
+                // `poll_reserve` flushes before it waits.
                 lane.flush();
             }
         }
@@ -298,7 +298,7 @@ impl Model {
         let Some(tx) = &self.senders[producer] else {
             return;
         };
-        // A place whose last producer has been emptied begins anew.
+        // Reuse an index only when the messages of its last producer have been received.
         let free = (0..PRODUCERS)
             .find(|&n| self.senders[n].is_none() && self.high[n].used() + self.low[n].used() == 0);
         if let Some(free) = free {
@@ -315,10 +315,10 @@ impl Model {
             self.low[producer].staged.clear();
         } else if !self.low[producer].staged.is_empty() {
             self.low[producer].flush();
-            self.rang();
+            self.assert_woken();
         }
         if self.ended() && !self.closed {
-            self.rang();
+            self.assert_woken();
         }
     }
 
@@ -328,7 +328,7 @@ impl Model {
         if limit > 0 {
             match result {
                 Ok(count) => assert_eq!(count, limit.min(self.queued())),
-                Err(error) => self.nothing(error),
+                Err(error) => self.assert_empty(error),
             }
         }
         for message in into {
@@ -344,10 +344,13 @@ impl Model {
                 self.received(message, true);
                 self.armed = None;
             }
-            Poll::Ready(None) => self.nothing(TryRecvError::Closed),
+            Poll::Ready(None) => self.assert_empty(TryRecvError::Closed),
             Poll::Pending if self.wakes[waker].count() > before => self.armed = None,
             Poll::Pending => {
-                assert!(self.queued() == 0 && !self.ended(), "asleep over a message");
+                assert!(
+                    self.queued() == 0 && !self.ended(),
+                    "the receiver sleeps although there is a message"
+                );
                 self.armed = Some((waker, before));
             }
         }
@@ -369,7 +372,7 @@ impl Model {
             Op::Drop(n) => self.drop_sender(who(n)),
             Op::Recv => match self.rx.try_recv() {
                 Ok(message) => self.received(message, true),
-                Err(error) => self.nothing(error),
+                Err(error) => self.assert_empty(error),
             },
             Op::RecvHigh => match self.rx.high().try_recv() {
                 Ok(item) => self.received(Message::High(item), true),
@@ -396,13 +399,13 @@ impl Model {
                 let mut cx = Context::from_waker(Waker::noop());
                 let mut there = self.rx.poll_readable(&mut cx);
                 if there.is_pending() && (self.queued() > 0 || self.ended()) {
-                    // The budget was spent; the next poll goes on.
+                    // The coop budget was spent; the next poll continues.
                     there = self.rx.poll_readable(&mut cx);
                 }
                 self.armed = None;
                 match there {
                     Poll::Ready(true) => assert!(self.queued() > 0),
-                    Poll::Ready(false) => self.nothing(TryRecvError::Closed),
+                    Poll::Ready(false) => self.assert_empty(TryRecvError::Closed),
                     Poll::Pending => assert!(self.queued() == 0 && !self.ended()),
                 }
             }
@@ -412,7 +415,7 @@ impl Model {
                 self.armed = None;
             }
         }
-        // A sleep lasts until it is woken.
+        // A receiver that was woken sleeps no longer.
         if self
             .armed
             .is_some_and(|(waker, before)| self.wakes[waker].count() > before)
@@ -429,7 +432,7 @@ fuzz_target!(|plan: Plan| {
     for op in &plan.ops {
         model.run(op);
     }
-    // In the end everything accepted is there.
+    // Everything that was accepted must be received.
     while let Ok(message) = model.rx.try_recv() {
         model.received(message, true);
     }

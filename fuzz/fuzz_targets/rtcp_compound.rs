@@ -1,16 +1,16 @@
-//! RTCP as it comes from a socket: the SFU takes what is whole, and another reader finds the same packets
-//! in it. What it takes it would take piece by piece as well.
+//! RTCP as received from a socket: the SFU accepts complete compound packets, another parser finds the
+//! same packets in them, and each of these is accepted on its own too.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use rtcp::packet::unmarshal;
 use sfu_demo::net::rtp::{self, Malformed, Packet};
 
-/// The reports: of these the other reader is compared with ours. Others it does not read without panicking.
+/// Reports are compared with the other parser. It panics on some packets of other types.
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 
-/// Cuts a compound packet where its lengths say, or not at all.
+/// Splits a compound packet by its length fields; `None` if they do not fit the datagram.
 fn pieces(mut datagram: &[u8]) -> Option<Vec<&[u8]>> {
     let mut pieces = Vec::new();
     while !datagram.is_empty() {
@@ -27,38 +27,41 @@ fuzz_target!(|data: &[u8]| {
     let Some(second) = datagram.get_mut(1) else {
         return;
     };
-    // Everything that is taken for RTCP by its second byte, whatever the fuzzer put there.
+    // Use only second bytes that mark RTCP.
     *second = 192 + *second % 32;
     match rtp::read(&datagram) {
-        Ok(Packet::Rtp(_)) => panic!("it is RTCP"),
-        Err(Malformed::Rtp) => panic!("it was not even looked at"),
+        Ok(Packet::Rtp(_)) => panic!("RTCP was parsed as RTP"),
+        Err(Malformed::Rtp) => panic!("RTCP was rejected as RTP"),
         Err(Malformed::Rtcp) => {
-            // A report that the other reader writes as it came is one, and has to be taken.
+            // A report that the other parser reads and writes back unchanged is valid, so it must be accepted.
             if matches!(datagram[1], SENDER_REPORT | RECEIVER_REPORT)
                 && pieces(&datagram).is_some_and(|pieces| pieces.len() == 1)
                 && let Ok(packets) = unmarshal(&mut &datagram[..])
                 && let [packet] = &packets[..]
                 && rtcp::packet::marshal(&packets).is_ok_and(|again| again == datagram)
             {
-                panic!("only theirs reads {packet}");
+                panic!("only the other parser accepts {packet}");
             }
         }
         Ok(Packet::Rtcp) => {
-            let pieces = pieces(&datagram).expect("what is taken is whole");
+            let pieces = pieces(&datagram).expect("accepted packets are complete");
             assert!(!pieces.is_empty());
             for (index, piece) in pieces.iter().enumerate() {
-                assert_eq!(piece[0] >> 6, 2, "the version");
-                // Padding is for the last alone.
+                assert_eq!(piece[0] >> 6, 2, "version");
+                // Only the last packet may have padding.
                 assert!(piece[0] & 0x20 == 0 || index + 1 == pieces.len());
                 if (192..=223).contains(&piece[1]) {
                     assert_eq!(rtp::read(piece), Ok(Packet::Rtcp), "piece {index}");
                 }
                 if matches!(piece[1], SENDER_REPORT | RECEIVER_REPORT) && piece[0] & 0x20 == 0 {
                     let theirs = unmarshal(&mut &**piece);
-                    assert!(theirs.is_ok(), "only ours reads piece {index}: {theirs:?}");
+                    assert!(
+                        theirs.is_ok(),
+                        "only our parser accepts piece {index}: {theirs:?}"
+                    );
                 }
             }
-            // Nothing may follow the end.
+            // No byte may follow the last packet.
             let mut longer = datagram.clone();
             longer.push(0);
             assert_eq!(rtp::read(&longer), Err(Malformed::Rtcp));

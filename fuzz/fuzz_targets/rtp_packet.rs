@@ -1,6 +1,6 @@
-//! RTP as it comes from a socket: what the SFU reads, another reader reads too; what it reads it can write
-//! again; and what it renumbers for a subscriber keeps its order. The input is a stream of datagrams, each
-//! after its length in two bytes.
+//! RTP as received from a socket. Another parser accepts what the SFU accepts, accepted packets can be
+//! written again, and packets that are renumbered for a subscriber keep their order. The input is a stream
+//! of datagrams, each after its length in two bytes.
 #![no_main]
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use rtp_types::RtpPacket;
 use sfu_demo::ids::TrackId;
-use sfu_demo::media::{Layer, MediaPacket};
 use sfu_demo::media::codec::{Codec, Name, starts_keyframe};
+use sfu_demo::media::{Layer, MediaPacket};
 use sfu_demo::net::rtp::{self, Malformed, Packet, Rtp};
 use sfu_demo::session::downstream::{Downstream, Rewritten};
 use str0m::rtp::Vp8Descriptor;
@@ -20,7 +20,7 @@ use webrtc_util::marshal::Unmarshal;
 
 const CODECS: [Name; 5] = [Name::Opus, Name::Vp8, Name::H264, Name::Vp9, Name::Av1];
 
-/// Profiles of header extensions whose inside the other reader looks at, and ours does not.
+/// Profiles of header extensions whose contents the other parser checks, and ours does not.
 const READ_EXTENSIONS: [u16; 2] = [0xbede, 0x1000];
 
 fn next<'a>(stream: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -30,7 +30,7 @@ fn next<'a>(stream: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(datagram)
 }
 
-/// What a header extension says that it is, whether or not it is whole.
+/// The profile of the header extension, whether or not the extension is complete.
 fn extension_profile(datagram: &[u8]) -> Option<u16> {
     let at = 12 + 4 * usize::from(datagram[0] & 0x0f);
     (datagram[0] & 0x10 != 0)
@@ -39,7 +39,7 @@ fn extension_profile(datagram: &[u8]) -> Option<u16> {
         .map(|profile| u16::from_be_bytes([profile[0], profile[1]]))
 }
 
-/// The other reader takes more: it looks neither at the version nor at a padding of nothing.
+/// Compares our result with the other parser, which accepts more: any version, and a padding length of 0.
 fn compare(datagram: &[u8], ours: Result<&Rtp<'_>, Malformed>) {
     if datagram.len() >= 12
         && extension_profile(datagram).is_some_and(|profile| READ_EXTENSIONS.contains(&profile))
@@ -51,7 +51,13 @@ fn compare(datagram: &[u8], ours: Result<&Rtp<'_>, Malformed>) {
         (Ok(ours), Ok(theirs)) => {
             let header = &theirs.header;
             assert_eq!(
-                (ours.ssrc, ours.sequence, ours.time, ours.payload_type, ours.marker),
+                (
+                    ours.ssrc,
+                    ours.sequence,
+                    ours.time,
+                    ours.payload_type,
+                    ours.marker
+                ),
                 (
                     header.ssrc,
                     header.sequence_number,
@@ -62,27 +68,33 @@ fn compare(datagram: &[u8], ours: Result<&Rtp<'_>, Malformed>) {
             );
             assert_eq!(ours.payload, &theirs.payload[..]);
         }
-        (Ok(_), Err(error)) => panic!("only ours reads it: {error}"),
+        (Ok(_), Err(error)) => panic!("only our parser accepts it: {error}"),
         (Err(_), Ok(theirs)) => {
             let no_padding = theirs.header.padding && datagram.last() == Some(&0);
-            assert!(theirs.header.version != 2 || no_padding, "only theirs reads it");
+            assert!(
+                theirs.header.version != 2 || no_padding,
+                "only the other parser accepts it"
+            );
         }
         (Err(_), Err(_)) => {}
     }
 }
 
 fn write_again(datagram: &[u8], rtp: &Rtp<'_>) {
-    let view = RtpPacket::parse(datagram).expect("it was read before");
-    let again = view.as_builder().write_vec().expect("what was read can be written");
-    // Padding is of zeros but for its length, whatever was there.
+    let view = RtpPacket::parse(datagram).expect("it was parsed before");
+    let again = view
+        .as_builder()
+        .write_vec()
+        .expect("a parsed packet can be written");
+    // The written padding is zeros and its length, whatever the original was.
     let Ok(Packet::Rtp(same)) = rtp::read(&again) else {
-        panic!("what was written cannot be read")
+        panic!("a written packet cannot be parsed")
     };
     assert_eq!(same, *rtp);
     assert_eq!(again.len(), datagram.len());
 }
 
-/// A subscriber of everything, and what it was sent last.
+/// A subscriber of every packet, and what was sent to it last.
 struct Subscriber {
     down: Downstream,
     last: Option<(MediaPacket, Rewritten)>,
@@ -91,16 +103,20 @@ struct Subscriber {
 
 impl Subscriber {
     fn new(video: bool) -> Self {
-        Self { down: Downstream::new("0".into(), video), last: None, highest: 0 }
+        Self {
+            down: Downstream::new("0".into(), video),
+            last: None,
+            highest: 0,
+        }
     }
 
-    fn get(&mut self, packet: MediaPacket) {
+    fn send(&mut self, packet: MediaPacket) {
         let before = self.down.current();
         let Some(sent) = self.down.rewrite(&packet) else {
             return;
         };
         let now = self.down.current();
-        assert_eq!(now, Some(packet.layer), "a layer that was not chosen");
+        assert_eq!(now, Some(packet.layer), "sent a layer that was not chosen");
         assert!(!self.down.video || packet.layer == self.down.wanted() || before == now);
         match &self.last {
             Some((last, renumbered)) if before == now && last.ssrc == packet.ssrc => {
@@ -114,7 +130,10 @@ impl Subscriber {
                 );
             }
             Some(_) => assert_eq!(sent.sequence, self.highest + 1, "a switch leaves a gap"),
-            None => assert!(!self.down.video || packet.keyframe, "it starts without a keyframe"),
+            None => assert!(
+                !self.down.video || packet.keyframe,
+                "starts without a keyframe"
+            ),
         }
         if let (Some((picture, base)), Ok(descriptor)) =
             (sent.vp8, Vp8Descriptor::parse(&packet.payload))
@@ -142,13 +161,16 @@ fuzz_target!(|data: &[u8]| {
     let mut number = 0u32;
     while let Some(datagram) = next(&mut stream) {
         let read = rtp::read(datagram);
-        if datagram.get(1).is_some_and(|second| (192..=223).contains(second)) {
+        if datagram
+            .get(1)
+            .is_some_and(|second| (192..=223).contains(second))
+        {
             assert!(!matches!(read, Ok(Packet::Rtp(_)) | Err(Malformed::Rtp)));
             continue;
         }
         let rtp = match read {
             Ok(Packet::Rtp(rtp)) => rtp,
-            Ok(Packet::Rtcp) => panic!("it is not RTCP"),
+            Ok(Packet::Rtcp) => panic!("RTP was parsed as RTCP"),
             Err(error) => {
                 compare(datagram, Err(error));
                 continue;
@@ -168,7 +190,7 @@ fuzz_target!(|data: &[u8]| {
         if subscriber.down.video && rtp.marker {
             subscriber.down.want(Layer((rtp.ssrc % 3) as u8));
         }
-        subscriber.get(MediaPacket {
+        subscriber.send(MediaPacket {
             track: TrackId(1),
             layer: Layer((rtp.ssrc % 3) as u8),
             ssrc: rtp.ssrc,

@@ -1,6 +1,6 @@
-//! Datagrams from anywhere, at a shard with one connected peer: whose each is, and what the peer's session
-//! makes of it. The input is a series of events: what a stranger sends, what becomes of the peer's own
-//! datagrams on the way, what the peer says inside of its encryption, and time.
+//! Datagrams from any source, at a shard with one connected peer: to whom each is routed, and how the
+//! peer's session handles it. The input is a sequence of events: datagrams from strangers, corruption of
+//! the peer's own datagrams, contents inside its encryption, and the passing of time.
 #![no_main]
 
 use std::{
@@ -14,8 +14,8 @@ use sfu_demo::ids::ParticipantId;
 use sfu_demo::media::codec::{Codec, Name, PayloadTypes};
 use sfu_demo::net::classify::{PacketKind, classify};
 use sfu_demo::net::origin::Origin;
+use sfu_demo::session::build::{Identity, Setup};
 use sfu_demo::session::{Role, Session, SessionEvent, crypto};
-use sfu_demo::session::build::{Setup, Identity};
 use sfu_demo::shard::demux::{Directory, Lookup};
 use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
@@ -26,9 +26,9 @@ use str0m::{
     rtp::RtpWrite,
 };
 
-/// The peer's place in the directory, and one that nobody has.
+/// Key of the peer in the directory.
 const PEER: usize = 3;
-/// A shard that other peers live in.
+/// A shard that serves other peers.
 const ELSEWHERE: usize = 1;
 const NAMED_ELSEWHERE: &str = "else";
 
@@ -40,7 +40,7 @@ fn client() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 9], 5000))
 }
 
-/// Addresses that the fuzzer sends from: the peer's, one that was heard of elsewhere, and strangers'.
+/// Addresses that the fuzzer sends from: the peer's, one of a peer at another shard, and strangers'.
 fn source(n: u8) -> SocketAddr {
     match n % 4 {
         0 => client(),
@@ -48,7 +48,7 @@ fn source(n: u8) -> SocketAddr {
     }
 }
 
-/// A shard's view of one peer, and the peer.
+/// A peer and what a shard knows about it.
 struct World {
     directory: Directory,
     session: Session,
@@ -61,7 +61,7 @@ struct World {
     sequence: u64,
     to_server: Vec<DatagramSend>,
     connected: bool,
-    /// The peer's datagrams come through unchanged.
+    /// Whether the peer's datagrams arrive unchanged.
     clean: bool,
     closed: bool,
     events: Vec<SessionEvent>,
@@ -85,10 +85,14 @@ impl World {
             name: "name".into(),
             role: Role::Page,
         };
-        let setup = Setup { udp: vec![server()], tcp: vec![server()], estimate: true };
+        let setup = Setup {
+            udp: vec![server()],
+            tcp: vec![server()],
+            estimate: true,
+        };
         let offer = offer.to_sdp_string();
-        let (session, answer) =
-            Session::answer_to(&setup, identity, &offer, Vec::new(), now).expect("a good offer");
+        let (session, answer) = Session::answer_to(&setup, identity, &offer, Vec::new(), now)
+            .expect("the offer is valid");
         let mut types = PayloadTypes::default();
         types.learn(&answer);
         let parsed = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
@@ -114,8 +118,8 @@ impl World {
             events: Vec::new(),
         };
         for _ in 0..2000 {
-            world.pass(Duration::from_millis(1));
-            world.carry();
+            world.advance(Duration::from_millis(1));
+            world.deliver();
             if world.connected && world.channel.is_some() {
                 return world;
             }
@@ -123,14 +127,14 @@ impl World {
         panic!("the peer could not connect");
     }
 
-    /// The peer is here, and its datagrams reach this shard first.
-    fn carry(&mut self) {
+    /// Delivers the peer's datagrams to this shard.
+    fn deliver(&mut self) {
         for datagram in std::mem::take(&mut self.to_server) {
-            self.arrive(client(), &datagram);
+            self.receive(client(), &datagram);
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.now += time;
         let _ = self.peer.handle_input(Input::Timeout(self.now));
         self.poll_peer();
@@ -161,9 +165,8 @@ impl World {
             self.closed |= matches!(event, SessionEvent::Closed(_));
         }
         for (destination, contents) in sent {
-            assert_eq!(destination, client(), "it speaks to a stranger");
-            if let Ok(receive) =
-                Receive::new(Protocol::Udp, server(), client(), contents.as_ref())
+            assert_eq!(destination, client(), "sends to a stranger");
+            if let Ok(receive) = Receive::new(Protocol::Udp, server(), client(), contents.as_ref())
             {
                 let _ = self.peer.handle_input(Input::Receive(self.now, receive));
                 self.poll_peer();
@@ -171,8 +174,8 @@ impl World {
         }
     }
 
-    /// A datagram comes in, as at a shard.
-    fn arrive(&mut self, from: SocketAddr, bytes: &[u8]) {
+    /// Receives a datagram, as a shard does.
+    fn receive(&mut self, from: SocketAddr, bytes: &[u8]) {
         let origin = Origin::udp(from);
         let kind = classify(bytes);
         let known = from == client();
@@ -188,7 +191,12 @@ impl World {
             Lookup::IfSigned(key, message) => {
                 assert_eq!(key, PEER);
                 let signed = self.session.verifies(&message);
-                assert!(!signed || message.split_username().is_some_and(|(to, _)| to == self.name));
+                assert!(
+                    !signed
+                        || message
+                            .split_username()
+                            .is_some_and(|(to, _)| to == self.name)
+                );
                 if signed {
                     assert!(known || !self.clean, "a stranger knows the password");
                     self.session.consent(self.now);
@@ -206,7 +214,7 @@ impl World {
             }
             Lookup::Stranger => false,
         };
-        // What was passed on once goes no further.
+        // A datagram that another shard forwarded is not forwarded again.
         assert!(!matches!(
             self.directory.lookup(origin, bytes, true),
             Lookup::Elsewhere(_) | Lookup::NamesElsewhere(..) | Lookup::NamesUnknown(_)
@@ -217,15 +225,18 @@ impl World {
         }
     }
 
-    /// The peer sends media of its own making.
-    fn media(&mut self, bytes: &[u8]) {
+    /// Lets the peer send media with these contents.
+    fn send_media(&mut self, bytes: &[u8]) {
         let Some((&[head, codec], payload)) = bytes.split_first_chunk() else {
             return;
         };
-        // Longer than what a datagram carries, the peer's own stack cannot send.
+        // The peer's own stack cannot send more than fits a datagram.
         let payload = &payload[..payload.len().min(1400)];
         let name = [Name::Vp8, Name::H264, Name::Vp9, Name::Av1][usize::from(codec % 4)];
-        let Some(pt) = self.types.payload_type(&self.video, Codec { name, profile: 0 }) else {
+        let Some(pt) = self
+            .types
+            .payload_type(&self.video, Codec { name, profile: 0 })
+        else {
             return;
         };
         self.sequence = self.sequence.wrapping_add_signed(i64::from(head as i8));
@@ -234,14 +245,13 @@ impl World {
             let time = (self.sequence as u32).wrapping_mul(3000);
             let (sequence, payload) = (self.sequence.into(), Arc::<[u8]>::from(payload));
             stream.write_rtp(
-                RtpWrite::new(pt.into(), sequence, time, self.now, payload)
-                    .marker(codec & 4 != 0),
+                RtpWrite::new(pt.into(), sequence, time, self.now, payload).marker(codec & 4 != 0),
             );
         }
     }
 
-    /// The page says something.
-    fn say(&mut self, text: &[u8]) {
+    /// Lets the peer send text on its data channel.
+    fn send_text(&mut self, text: &[u8]) {
         if let Some(channel) = self.channel
             && let Some(mut channel) = self.peer.channel(channel)
         {
@@ -249,8 +259,8 @@ impl World {
         }
     }
 
-    /// Something happens to the next of the peer's datagrams on the way.
-    fn disturb(&mut self, how: &[u8]) {
+    /// Corrupts the next of the peer's datagrams: shortens, extends, duplicates or alters it.
+    fn corrupt(&mut self, how: &[u8]) {
         let (Some(&at), Some(&with)) = (how.first(), how.get(1)) else {
             return;
         };
@@ -264,10 +274,10 @@ impl World {
         match with {
             0 => bytes.truncate(at),
             1 => bytes.extend_from_slice(&how[2..]),
-            2 => self.arrive(client(), &bytes.clone()),
+            2 => self.receive(client(), &bytes.clone()),
             with => bytes[at] ^= with,
         }
-        self.arrive(client(), &bytes);
+        self.receive(client(), &bytes);
         self.clean = true;
     }
 }
@@ -281,7 +291,7 @@ fn next<'a>(data: &mut &'a [u8]) -> Option<(u8, u8, &'a [u8])> {
 }
 
 thread_local! {
-    /// A handshake takes far longer than an input, so a world serves until its peer is gone.
+    /// Kept across inputs until its peer is gone, because a handshake takes much longer than an input.
     static WORLD: std::cell::RefCell<Option<World>> = const { std::cell::RefCell::new(None) };
 }
 
@@ -291,28 +301,31 @@ fuzz_target!(|data: &[u8]| {
         let here = world.get_or_insert_with(World::new);
         while let Some((what, who, bytes)) = next(&mut data) {
             match what % 6 {
-                0 => here.arrive(source(who), bytes),
-                1 => here.media(bytes),
-                2 => here.say(bytes),
-                3 => here.disturb(bytes),
+                0 => here.receive(source(who), bytes),
+                1 => here.send_media(bytes),
+                2 => here.send_text(bytes),
+                3 => here.corrupt(bytes),
                 4 => here.directory.learn_elsewhere(
                     &NAMED_ELSEWHERE.into(),
                     ELSEWHERE,
                     Origin::udp(source(who | 1)),
                 ),
                 _ => {
-                    here.carry();
-                    here.pass(Duration::from_millis(who.into()));
+                    here.deliver();
+                    here.advance(Duration::from_millis(who.into()));
                 }
             }
         }
-        here.carry();
-        here.pass(Duration::from_millis(20));
-        here.carry();
+        here.deliver();
+        here.advance(Duration::from_millis(20));
+        here.deliver();
         if here.closed || !here.peer.is_alive() {
             here.directory.remove(&here.name.clone(), PEER);
             here.directory.remove_elsewhere(NAMED_ELSEWHERE);
-            assert!(here.directory.is_empty(), "something is remembered of those who are gone");
+            assert!(
+                here.directory.is_empty(),
+                "the directory still knows peers that are gone"
+            );
             *world = None;
         }
     });
