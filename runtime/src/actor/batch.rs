@@ -9,11 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use crate::{
-    actor::{Actor, context::Context},
-    envelope::Envelope,
-    util::lock::lock,
-};
+use crate::{envelope::Envelope, util::lock::lock};
 
 /// Where a batch puts what is left of it when it is dropped.
 type Home<L> = Arc<Mutex<Rest<L>>>;
@@ -115,21 +111,8 @@ pub struct Batch<L> {
 }
 
 impl<L> Batch<L> {
-    /// The next message. None when the batch is empty, or when something urgent waits: a stop, an
-    /// exit notice or a high-priority message. Then return from the handler: the rest is offered
-    /// again.
-    pub fn next<A>(&mut self, ctx: &mut Context<A>) -> Option<L>
-    where
-        A: Actor<LowPriorityMsg = L>,
-    {
-        ctx.release_held();
-        if ctx.is_batch_over() {
-            return None;
-        }
-        let item = self.items.pop_front()?;
-        ctx.counters.low += 1;
-        ctx.hold_low(&item);
-        Some(item)
+    pub(crate) fn pop(&mut self) -> Option<L> {
+        self.items.pop_front()
     }
 
     /// Takes all messages out without counting them as handled.

@@ -330,6 +330,25 @@ impl<A: Actor> Context<A> {
     }
 }
 
+impl<L> Batch<L> {
+    /// The next message. None when the batch is empty, or when something urgent waits: a stop, an
+    /// exit notice or a high-priority message. Then return from the handler: the rest is offered
+    /// again.
+    pub fn next<A>(&mut self, ctx: &mut Context<A>) -> Option<L>
+    where
+        A: Actor<LowPriorityMsg = L>,
+    {
+        ctx.release_held();
+        if ctx.is_batch_over() {
+            return None;
+        }
+        let item = self.pop()?;
+        ctx.counters.low += 1;
+        ctx.hold_low(&item);
+        Some(item)
+    }
+}
+
 impl<A: Actor> fmt::Debug for Context<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")

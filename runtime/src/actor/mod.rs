@@ -3,9 +3,8 @@
 //! The futures of an [`Actor`]'s hooks are `Send`, so that any actor can run on tokio's
 //! multi-thread scheduler. An actor that is not `Send` implements [`LocalActor`], the same trait
 //! without `Send`, and runs on a [`WorkerThread`](crate::WorkerThread).
-//!
-//! The trait, [`Context`] and [`Batch`] import each other: a hook gets a context of its own actor
-//! type, and taking a message from a batch asks the context whether something urgent waits.
+
+// One thing: mod, *: a hook gets a context of its own actor type.
 
 mod batch;
 mod context;

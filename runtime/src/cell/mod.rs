@@ -2,9 +2,8 @@
 //!
 //! It carries everything but messages: stop requests, exit notices, inspections, and the published
 //! counters. It is not generic and holds no mailbox, so it can outlive the actor and its mailbox.
-//!
-//! [`ActorCell`] and the files for watchers and waits import each other: watchers and waits refer to
-//! the cells of other actors.
+
+// One thing: mod, *: watchers and waits refer to the cells of other actors.
 
 use std::{
     cell::RefCell,

@@ -176,8 +176,8 @@ impl<A: Actor> SharedHandle<A> {
 
     /// Asks by an urgent message and waits for the answer, for `timeout` at most.
     ///
-    /// Up to 32 concurrent asks with the same type of answer do not
-    /// allocate again, except for a timer when an ask waits that reuses the state of another task.
+    /// Up to 32 concurrent asks with the same type of answer do not allocate once as many have been
+    /// answered, except for a timer when an ask waits with the state of another task.
     ///
     /// # Errors
     ///
