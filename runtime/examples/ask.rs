@@ -1,4 +1,4 @@
-//! Questions with timeouts: every way in which there is no answer is told apart.
+//! Asks with timeouts: every way of getting no answer has its own error.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Actor for Oracle {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    std::panic::set_hook(Box::new(|_| {})); // one panic is meant
+    std::panic::set_hook(Box::new(|_| {})); // one panic is intended
     let (mut oracle, child) = builder(|| Oracle { kept: Vec::new() })
         .high_capacity(1)
         .restart(Restart::Permanent)
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("the next incarnation, by the same handle: {answer:?}");
     assert_eq!(answer, Ok(9));
 
-    // One message fits, and the oracle gets no turn before the question.
+    // The lane has room for one message, and the oracle does not run before the ask.
     let mut hasty = oracle.clone();
     hasty.set_high_overflow(Overflow::Reject);
     let (reply, _nobody_listens) = Reply::pair();

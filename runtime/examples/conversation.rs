@@ -1,4 +1,4 @@
-//! A conversation: requests are forwarded to participants, and a crash releases who waits.
+//! A conversation: requests are forwarded to participants, and a crash releases waiting callers.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use lanemesh_runtime::{
     supervision::{Backoff, Strategy, Supervision},
 };
 
-/// Translates, unless it is asked for a word that it cannot bear.
+/// Translates, but panics at a certain word.
 struct Translator {
     name: &'static str,
     unbearable: &'static str,
@@ -31,7 +31,7 @@ impl Actor for Translator {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    std::panic::set_hook(Box::new(|_| {})); // these panics are meant
+    std::panic::set_hook(Box::new(|_| {})); // these panics are intended
     let rules = Supervision::new(Strategy::OneForOne).backoff(Backoff::none());
     let system = System::supervised("translations", rules);
     let translator = |name, unbearable| {
@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("forwarded and answered: {reply}");
     assert_eq!(reply, "anna: reward");
 
-    // Anna crashes with it, so it goes to Bert.
+    // Anna crashes while handling it, so it goes to Bert.
     let reply = talk.request("war".into(), second).await?;
     println!("routed to the next participant: {reply}");
     assert_eq!(reply, "bert: raw");
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Err(ConversationError::ParticipantCrashed(bert.id()))
     );
 
-    // Anna is back, with her mailbox: the first conversation goes on.
+    // Anna has restarted with her mailbox: the first conversation continues.
     let reply = talk.request("live".into(), second).await?;
     assert_eq!(reply, "anna: evil");
     println!("{}", system.tree());

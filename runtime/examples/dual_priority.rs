@@ -1,7 +1,7 @@
 //! A control message overtakes a flood of data.
 //!
-//! A camera's packets fill the low lane of a slow actor; a "disconnect" sent behind them all is
-//! handled next. Prints how long both took from send to handler.
+//! A camera's packets fill the low lane of a slow actor; a "disconnect" sent after all of them is
+//! handled next. Prints the time from send to handler for both.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ impl Actor for Session {
 
     async fn on_high(&mut self, msg: Control, _: &mut Context<Self>) -> ActorResult {
         let Control::Disconnect { sent, reply } = msg;
-        // Whoever asked may have gone.
+        // The asker may be gone.
         let _ = reply.send(Report {
             control_delay: sent.elapsed(),
             packets_before: self.packets,

@@ -1,6 +1,6 @@
 //! A three-level tree that stops on ctrl-c or SIGTERM: children before parents, by one deadline.
 //!
-//! Started with `--wait` it runs until it gets a signal. Otherwise it sends itself the one of ctrl-c.
+//! With `--wait` it runs until it gets a signal. Otherwise it sends itself SIGINT, as ctrl-c does.
 
 use std::{
     process::Command,
@@ -92,7 +92,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         std::future::pending::<std::io::Result<_>>().await
     };
     let (signal, report) = tokio::select! {
-        biased; // the first poll puts the signal handlers in place
+        biased; // the first poll installs the signal handlers
         ended = system.run_until_signal(Duration::from_secs(10)) => ended?,
         failed = interrupt => failed?,
     };

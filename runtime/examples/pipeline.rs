@@ -2,7 +2,7 @@
 //!
 //! The generator makes 256 numbers a batch, the heartbeat bursts of 32 beats, the worker works
 //! when there is input and a beat, and the logger takes up to 1024 results at once. The logger
-//! crashes once on the way (in a run of 44 beats or more), and its counters survive.
+//! crashes once (in a run of 44 beats or more), and its counters survive.
 //!
 //! `cargo run --release --example pipeline -- --rate 1 --beats 2000`: a burst each millisecond,
 //! until 2000 beats are done.
@@ -27,10 +27,10 @@ use tokio::{
 const GENERATED: usize = 256;
 const BURST: u64 = 32;
 const LOGGED: usize = 1024;
-/// The logger crashes at the first batch after so many results.
+/// The logger crashes at the first batch after this many results.
 const CRASH_AFTER: u64 = 10_000;
 
-/// Makes numbers as fast as the worker takes them.
+/// Generates numbers as fast as the worker takes them.
 struct Generator {
     worker: ActorHandle<Worker>,
     next: u64,
@@ -55,7 +55,7 @@ impl Actor for Generator {
     }
 }
 
-/// Beats in bursts.
+/// Sends beats in bursts.
 struct Heartbeat {
     worker: ActorHandle<Worker>,
     rate: Duration,
@@ -82,7 +82,7 @@ impl Actor for Heartbeat {
     }
 }
 
-/// Works off one batch of the generator for each beat.
+/// Handles one batch of the generator for each beat.
 struct Worker {
     logger: ActorHandle<Logger>,
     beats: Arc<Semaphore>,
@@ -107,7 +107,7 @@ impl Actor for Worker {
         let mut output = self.logger.clone();
         let beats = self.beats.clone();
         while self.left > 0 {
-            // Input enough, and room in the output, and a beat; urgent messages meanwhile.
+            // Enough input, room in the output, and a beat; urgent messages are handled meanwhile.
             let others = async { tokio::join!(beats.acquire(), output.low_room(GENERATED)) };
             let others = async { others.await.0.map(SemaphorePermit::forget) };
             if !ctx.wait_all(self, GENERATED, others).await? {
@@ -124,7 +124,7 @@ impl Actor for Worker {
     }
 }
 
-/// What the logger has seen; it outlives the logger's incarnations.
+/// What the logger has seen; it survives restarts of the logger.
 #[derive(Default)]
 struct Seen {
     count: u64,
@@ -151,7 +151,7 @@ impl Actor for Logger {
     ) -> ActorResult {
         if self.seen.crashes == 0 && self.seen.count > CRASH_AFTER {
             self.seen.crashes += 1;
-            return Err(ActorError::msg("a disk is full")); // the batch is kept
+            return Err(ActorError::msg("a disk is full")); // the batch stays queued
         }
         self.seen.batches += 1;
         self.seen.count += batch.len() as u64;
@@ -168,9 +168,9 @@ impl Actor for Logger {
 }
 
 const USAGE: &str = "pipeline [--rate MILLISECONDS] [--beats NUMBER]: a burst of 32 beats in each \
-                     interval (1 ms), until so many beats (2000) are done";
+                     interval (1 ms), until this many beats (2000) are done";
 
-/// The rate and the beats that were asked for.
+/// The rate and the number of beats from the command line.
 fn arguments() -> Result<(u64, u64), Box<dyn std::error::Error>> {
     let (mut rate, mut beats) = (1, 2_000);
     let mut arguments = std::env::args().skip(1);
@@ -260,7 +260,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     assert_eq!(seen_sum, sum);
     assert_eq!(crashes, stats.restarts);
-    // At least one batch comes after so many results.
+    // At least one batch follows after this many results.
     if expected > CRASH_AFTER + LOGGED as u64 {
         assert_eq!(crashes, 1, "the logger crashes on the way");
     }

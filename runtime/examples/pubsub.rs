@@ -1,4 +1,4 @@
-//! Publish and subscribe: a slow subscriber misses messages, a quick one does not.
+//! Publish and subscribe: a slow subscriber misses messages, a fast one does not.
 
 use lanemesh_runtime::{
     Actor, ActorResult, Context,
@@ -28,9 +28,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // An actor that must see everything: the publisher waits for it.
     let (board, _board_child) = spawn(Board { prices: Vec::new() });
     topic.subscribe_recipient(board.low_recipient(), SlowPolicy::Wait);
-    // Somebody who looks only now and then.
+    // A slow subscriber: it misses messages.
     let mut glance = topic.subscribe(4, SlowPolicy::Drop);
-    // Somebody who never looks, and is shown the door.
+    // A subscriber that never receives is disconnected.
     let mut asleep = topic.subscribe(2, SlowPolicy::Disconnect);
     // An actor that ends: its subscription ends with it.
     let (gone, gone_child) = spawn(Sink::<(), u32>::new());

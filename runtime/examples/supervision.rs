@@ -79,7 +79,7 @@ impl Actor for Supervisor {
         second: Reply<ActorHandle<Worker>>,
         _: &mut Context<Self>,
     ) -> ActorResult {
-        let _ = second.send(self.workers[1].0.clone()); // whoever asked may have gone
+        let _ = second.send(self.workers[1].0.clone()); // the asker may be gone
         Ok(())
     }
 }
@@ -94,7 +94,7 @@ async fn show(strategy: Strategy, restarted: &[&str]) -> Result<(), Box<dyn std:
     let (mut handle, child) = spawn(supervisor);
     let mut second = handle.ask(|reply| reply, Duration::from_secs(1)).await?;
     second.send_high(Order::Panic).await?;
-    // Each line of the log is an event: wait for the last one that is to come.
+    // Wait for the last event that is expected in the log.
     while log.lock().unwrap().len() < restarted.len() {
         tokio::task::yield_now().await;
     }
@@ -107,7 +107,7 @@ async fn show(strategy: Strategy, restarted: &[&str]) -> Result<(), Box<dyn std:
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    std::panic::set_hook(Box::new(|_| {})); // these panics are meant
+    std::panic::set_hook(Box::new(|_| {})); // these panics are intended
     show(Strategy::OneForOne, &["-b", "+b"]).await?;
     show(Strategy::OneForAll, &["-b", "-c", "-a", "+a", "+b", "+c"]).await?;
     show(Strategy::RestForOne, &["-b", "-c", "+b", "+c"]).await?;

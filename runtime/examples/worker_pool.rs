@@ -1,4 +1,4 @@
-//! A pool of workers: jobs go to whoever has room, keyed jobs stay in order, a crash costs one job.
+//! A pool of workers: jobs go to a worker that has room, keyed jobs stay in order, a crash costs one job.
 
 use std::{
     sync::{
@@ -44,7 +44,7 @@ impl Actor for Worker {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    std::panic::set_hook(Box::new(|_| {})); // one panic is meant
+    std::panic::set_hook(Box::new(|_| {})); // one panic is intended
     let rules = Supervision::new(Strategy::OneForOne).backoff(Backoff::none());
     let system = System::supervised("jobs", rules);
     let done = Arc::new(AtomicU64::new(0));

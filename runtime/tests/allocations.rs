@@ -12,7 +12,7 @@ use tokio::{runtime::Runtime, sync::mpsc};
 const SECOND: Duration = Duration::from_secs(1);
 const MANY: u64 = 1_000;
 
-/// Adds up what it is told, and says the sum.
+/// Adds up numbers, and answers with the sum.
 struct Sum<const BATCH: usize>(u64);
 
 impl<const BATCH: usize> Actor for Sum<BATCH> {
@@ -21,7 +21,7 @@ impl<const BATCH: usize> Actor for Sum<BATCH> {
     const BATCH: usize = BATCH;
 
     async fn on_high(&mut self, reply: Reply<u64>, _: &mut Context<Self>) -> ActorResult {
-        // Whoever asked may have gone.
+        // The asker may be gone.
         let _ = reply.send(self.0);
         Ok(())
     }
@@ -73,12 +73,12 @@ fn executor() -> Runtime {
         .unwrap()
 }
 
-/// Fails unless twice as many turns allocate as often as once as many, after a warm-up.
+/// Fails unless, after a warm-up, twice the number of rounds allocates as often as once.
 fn constant<T>(executor: &Runtime, mut state: T, turns: impl AsyncFn(&mut T, u64)) {
     let mut count = |times| {
         allocation_counter::measure(|| executor.block_on(turns(&mut state, times))).count_total
     };
-    // What grows with what is found waiting has had every chance to.
+    // Queues that grow with the backlog have reached their size.
     for _ in 0..4 {
         count(2 * MANY);
     }
@@ -149,7 +149,7 @@ fn no_allocation_per_question_to_a_shared_handle() {
     let shared = sum.shared_handle();
     constant(&executor, shared, async |shared, times| {
         for _ in 0..times {
-            // Two at a time: each has a slot and a timer of its own.
+            // Two at a time: each has its own oneshot and timer.
             let one = shared.ask(|reply| reply, SECOND);
             let other = shared.ask(|reply| reply, SECOND);
             let (one, other) = tokio::join!(one, other);

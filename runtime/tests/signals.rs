@@ -31,17 +31,17 @@ async fn ctrl_c_and_sigterm_drain_the_system() {
         let signalled = async {
             let status = Command::new("kill").args([name, &pid]).status().unwrap();
             assert!(status.success());
-            // Both hear of it at the same time, and the system is polled first: the worker goes on
+            // Both receive it at the same time, and the system is polled first: the worker continues
             // only when it has been asked to end.
             same.recv().await.unwrap();
             open.send(()).unwrap();
         };
-        // The first poll of the first puts the signal handlers in place.
+        // The first poll of the first one installs the signal handlers.
         let (ended, ()) = tokio::join!(biased; system.run_until_signal(60 * SECOND), signalled);
         let (heard, report) = ended.unwrap();
         assert_eq!(heard, Some(expected));
         assert!(report.is_clean(), "{report}");
-        assert_eq!(handle.stats().low, 10); // what was queued was handled
+        assert_eq!(handle.stats().low, 10); // queued messages were handled
         assert_eq!(log.take(), ["w started", "w stopped: stopped"]);
     }
 }

@@ -18,7 +18,7 @@ use lanemesh_runtime::{
 };
 use tracing::{Metadata, Subscriber, field::Visit, span};
 
-/// Remembers the spans that were made.
+/// Records the spans that were created.
 #[derive(Clone, Default)]
 struct Spans {
     made: Arc<Mutex<Vec<SpanFields>>>,

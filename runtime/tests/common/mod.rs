@@ -45,14 +45,14 @@ impl Ledger {
         }
     }
 
-    /// How many values there are that have not been dropped.
+    /// How many values have not been dropped.
     pub fn alive(&self) -> usize {
         let drops = self.0.lock().unwrap();
         drops.iter().filter(|drops| **drops == 0).count()
     }
 
-    /// How many were made, of which each must have been dropped, and once.
-    pub fn settled(&self) -> usize {
+    /// How many values were made. Asserts that each was dropped exactly once.
+    pub fn all_dropped_once(&self) -> usize {
         let drops = self.0.lock().unwrap();
         for (entry, drops) in drops.iter().enumerate() {
             assert_eq!(*drops, 1, "drops of value {entry}");
@@ -89,12 +89,12 @@ pub enum Control {
     Ignore(Reply<u64>),
     PanicAsked(Reply<u64>),
     FailAsked(Reply<u64>),
-    /// Waits for the sender to let it go on.
+    /// Waits for the sender before it continues.
     Block(oneshot::Receiver<()>),
     Stop,
 }
 
-/// Adds up numbers; writes its life into a log.
+/// Adds up numbers; writes its lifecycle into a log.
 pub struct Worker {
     pub name: &'static str,
     pub log: Log,
@@ -170,7 +170,7 @@ impl Actor for Worker {
     }
 }
 
-/// Keeps quiet about panics that a test provokes.
+/// Silences panics that a test provokes.
 pub fn hush() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

@@ -48,16 +48,16 @@ async fn messages_handled_and_left_at_a_stop() {
     let refused = handle.send_low(ledger.value(100)).await;
     assert!(matches!(&refused, Err(SendError::Closed(value)) if value.number == 100));
     drop((handle, refused));
-    assert_eq!(ledger.settled(), 101);
+    assert_eq!(ledger.all_dropped_once(), 101);
 }
 
-/// What tells [`Clerk`] and [`Batcher`] to stand still, or to answer.
+/// Tells [`Clerk`] and [`Batcher`] to block, or to answer.
 #[derive(Clone)]
 enum Urgent {
     Note,
 }
 
-/// Handles one message at a time as its number says.
+/// Handles one message at a time, depending on its number.
 struct Clerk {
     log: Log,
     gate: Option<oneshot::Receiver<()>>,
@@ -98,7 +98,7 @@ impl Actor for Clerk {
     }
 }
 
-/// A clerk with its log, who stands at the gate until `open` is used.
+/// A clerk with its log, blocked at the gate until `open` is used.
 fn clerk(log: &Log) -> (lanemesh_runtime::Builder<Clerk>, oneshot::Sender<()>) {
     let (open, gate) = oneshot::channel();
     let (log, mut gate) = (log.clone(), Some(gate));
@@ -136,14 +136,14 @@ async fn messages_taken_ahead_are_overtaken_survive_a_crash_and_are_buried() {
     assert!(matches!(child.await, ExitReason::Stopped));
     let mut expected: Vec<_> = numbers.iter().map(u64::to_string).collect();
     expected.insert(11, "urgent".to_owned());
-    // All are in order, and what was taken together with those before is not lost.
+    // All are in order, and messages taken together with earlier ones are not lost.
     assert_eq!(log.take(), expected[..27]);
     let left: Vec<_> = read(&mut dead);
     let expected = numbers[26..].iter().map(|n| (*n, Undelivered::Left));
     assert_eq!(left, expected.collect::<Vec<_>>());
     assert_eq!(handle.incarnation(), 2);
     drop(handle);
-    assert_eq!(ledger.settled(), 300);
+    assert_eq!(ledger.all_dropped_once(), 300);
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn messages_taken_ahead_are_handled_before_a_drained_actor_ends() {
     assert!(matches!(child.await, ExitReason::Stopped));
     assert_eq!(log.take().len(), 600);
     assert_eq!(handle.stats().low, 600);
-    assert_eq!(ledger.settled(), 600);
+    assert_eq!(ledger.all_dropped_once(), 600);
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn messages_left_without_a_lane_for_dead_letters() {
     assert!(matches!(child.await, ExitReason::Stopped));
     assert_eq!(log.take().len(), 41);
     drop(handle);
-    assert_eq!(ledger.settled(), 300);
+    assert_eq!(ledger.all_dropped_once(), 300);
 }
 
 #[tokio::test]
@@ -198,16 +198,16 @@ async fn redelivered_messages_and_dead_letters() {
         format!("1 {three} 2 {three} 3 {three} 4")
     );
     assert_eq!(handle.stats().redelivered, 6);
-    // The lane for them has room for two; the third is dropped, and dropped only once.
+    // The recipient has room for two; the third is dropped, and only once.
     assert_eq!(handle.stats().dead_letters, 2);
     assert_eq!(read(&mut dead), [(CRASH, Undelivered::Crashed); 2]);
-    // Nothing is held back, neither the copies nor what they were made of.
+    // Nothing is left, neither the copies nor the originals.
     assert_eq!(ledger.alive(), 0);
     child.stop().await;
     drop(handle);
     // Each message, and a copy of it for each time that it was handed out.
     let copies = 4 + 3 * 3;
-    assert_eq!(ledger.settled(), 7 + copies);
+    assert_eq!(ledger.all_dropped_once(), 7 + copies);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,15 +234,15 @@ async fn expired_messages() {
     let expected = (100..108).map(|number| (number, Undelivered::Expired));
     assert_eq!(read(&mut dead), expected.collect::<Vec<_>>());
     assert_eq!(handle.stats().expired, 10);
-    assert_eq!(ledger.settled(), 22);
+    assert_eq!(ledger.all_dropped_once(), 22);
     child.stop().await;
 }
 
-/// Takes its batches apart in another way each time.
+/// Takes messages out of each batch in a different way.
 struct Batcher {
     gate: Option<oneshot::Receiver<()>>,
     sizes: Log,
-    /// Out of the batches, kept to the end.
+    /// Messages from the batches, stored until the end.
     kept: Vec<Counted>,
 }
 
@@ -282,7 +282,7 @@ impl Actor for Batcher {
                 self.kept.extend(batch.drain().take(30));
             }
             50 => batch.clear(),
-            // With one in hand and others behind it, which the next incarnation gets.
+            // While one is being handled and others follow, which the next incarnation gets.
             100 => {
                 let value = batch.next(ctx);
                 assert!(value.is_none(), "provoked");
@@ -325,7 +325,7 @@ async fn batches_taken_apart_left_and_crashed_in() {
     let expected = (150..300).map(|number| (number, Undelivered::Left));
     assert_eq!(read(&mut dead), expected.collect::<Vec<_>>());
     assert_eq!(handle.incarnation(), 3);
-    // A batch that finds the actor gone stays with its sender.
+    // A batch for an actor that is gone stays with its sender.
     let mut values: Vec<_> = (0..3).map(|number| ledger.value(number)).collect();
     assert_eq!(
         handle.send_vec_low(&mut values).await,
@@ -333,7 +333,7 @@ async fn batches_taken_apart_left_and_crashed_in() {
     );
     assert_eq!(values.len(), 3);
     drop((handle, values));
-    assert_eq!(ledger.settled(), 303);
+    assert_eq!(ledger.all_dropped_once(), 303);
 }
 
 #[tokio::test]
@@ -347,10 +347,10 @@ async fn batch_that_does_not_fit() {
     assert_eq!(ledger.alive(), 2);
     child.stop().await;
     drop((handle, values));
-    assert_eq!(ledger.settled(), 6);
+    assert_eq!(ledger.all_dropped_once(), 6);
 }
 
-/// Keeps a question until the next one comes.
+/// Stores an ask until the next one arrives.
 struct Slow(Option<Reply<Counted>>, Ledger);
 
 impl Actor for Slow {
@@ -386,9 +386,9 @@ async fn answers_taken_and_not_wanted() {
     while handle.stats().high < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(ledger.settled(), 1);
+    assert_eq!(ledger.all_dropped_once(), 1);
     handle.send_low(()).await.unwrap();
     assert_eq!(answer.await.unwrap().map(|value| value.number), Ok(1));
     child.stop().await;
-    assert_eq!(ledger.settled(), 2);
+    assert_eq!(ledger.all_dropped_once(), 2);
 }

@@ -1,4 +1,4 @@
-//! The order of the loop, and that nobody starves.
+//! The order of the event loop, and that nothing starves.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::common::{Log, SECOND};
 
-/// Writes down what it gets; a gate holds its first message up so that a queue builds.
+/// Records what it gets; a gate delays its first message so that a queue builds up.
 struct Scribe {
     log: Log,
     extra: Option<mpsc::UnboundedReceiver<u32>>,
@@ -73,7 +73,7 @@ async fn high_overtakes_the_queue() {
     assert_eq!(log[1], "low 0");
 }
 
-/// Has a child, whose handle it gives away.
+/// Has a child, and passes on its handle.
 struct Parent {
     log: Log,
     child: Option<oneshot::Sender<ActorHandle<Sink<(), ()>>>>,
@@ -225,8 +225,8 @@ async fn high_burst_does_not_starve_low_or_extra() {
 
 #[tokio::test]
 async fn never_empty_mailbox_yields_to_other_tasks() {
-    /// Sends itself the next message: its mailbox is never empty. It gives up rather than keep the
-    /// thread for ever.
+    /// Sends itself the next message: its mailbox is never empty. It gives up rather than occupy
+    /// the thread forever.
     struct Loop(u32);
     impl Actor for Loop {
         type HighPriorityMsg = ();
@@ -249,7 +249,7 @@ async fn never_empty_mailbox_yields_to_other_tasks() {
     assert!(matches!(child.stop().await, ExitReason::Stopped));
 }
 
-/// Takes batches, and says how large they were.
+/// Takes batches, and records their sizes.
 struct Batcher {
     log: Log,
 }
@@ -272,7 +272,7 @@ impl Actor for Batcher {
         if msg == 10
             && let Some(mut own) = ctx.handle()
         {
-            // Control arrives while a batch is being worked on.
+            // A control message arrives while a batch is being handled.
             own.send_high(Urgent::Note(10)).await?;
         }
         Ok(())
@@ -311,7 +311,7 @@ async fn high_is_looked_at_between_the_items_of_a_batch() {
     assert_eq!(handle.stats().batches, 2);
 }
 
-/// Forwards when there is input enough, and room, and a beat.
+/// Forwards when there is enough input, room, and a beat.
 struct Gatherer {
     log: Log,
     beat: Option<mpsc::UnboundedReceiver<()>>,
@@ -370,7 +370,7 @@ async fn several_conditions_at_once() {
         handle.send_low(n).await.unwrap();
     }
     beats.send(()).unwrap();
-    // Seven of eight are there; urgent messages are answered while the rest is waited for.
+    // Seven of eight are there; urgent messages are handled during the wait for the last one.
     while handle.ask(|reply| reply, SECOND).await.unwrap() < 7 {}
     assert!(log.all().is_empty());
     handle.send_low(7).await.unwrap();

@@ -1,4 +1,4 @@
-//! Handles: policies, expiry, deadlines, questions, and bad input.
+//! Handles: policies, expiry, deadlines, asks, and invalid input.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::common::{Control, Log, SECOND, Worker, hush};
 
-/// A worker that stands still until the gate opens.
+/// A worker that blocks until the gate opens.
 async fn blocked(
     capacity: usize,
 ) -> (
@@ -91,7 +91,7 @@ async fn urgent_full_lane_policies() {
         handle.send_high(Control::Stop).await.ok(),
         Some(Sent::Dropped)
     );
-    // A question is not dropped silently.
+    // An ask is not dropped silently.
     let outcome = handle.ask(Control::Sum, SECOND).await;
     assert_eq!(outcome, Err(AskError::Full));
 
@@ -103,7 +103,7 @@ async fn urgent_full_lane_policies() {
     assert_eq!((stats.high, stats.rejected, stats.dropped), (2, 2, 1));
 }
 
-/// Whether a task has not ended yet, after a turn of the scheduler.
+/// Whether a task has not ended yet, after the scheduler ran once.
 async fn futures_pending<T>(task: &mut tokio::task::JoinHandle<T>) -> bool {
     tokio::task::yield_now().await;
     !task.is_finished()
@@ -165,13 +165,13 @@ async fn deadline_that_passes_while_room_is_waited_for() {
     let soon = Instant::now() + SECOND;
     let outcome = timeout(60 * SECOND, handle.send_low_by(5, soon)).await;
     assert_eq!(outcome, Ok(Err(SendError::Expired(5))));
-    assert!(Instant::now() >= soon); // it has waited, and the actor stands still
+    assert!(Instant::now() >= soon); // it has waited, and the actor is blocked
     handle.set_expiry(Some(SECOND));
     let outcome = timeout(60 * SECOND, handle.send_low(6)).await;
     assert_eq!(outcome, Ok(Err(SendError::Expired(6))));
     handle.set_expiry(None);
 
-    // Room that comes in time is used.
+    // Room that appears in time is used.
     let later = Instant::now() + SECOND;
     let (sent, _) = tokio::join!(handle.send_low_by(2, later), async { open.send(()) });
     assert_eq!(sent, Ok(Sent::Queued));
@@ -201,21 +201,21 @@ async fn the_four_errors_of_a_question() {
     let (mut handle, child) = builder(Worker::factory("w", &log)).high_capacity(1).spawn();
     let (open, gate) = oneshot::channel();
     handle.send_high(Control::Block(gate)).await.unwrap();
-    tokio::task::yield_now().await; // one thread: now it stands at the gate
+    tokio::task::yield_now().await; // one thread: now it is blocked at the gate
 
-    // Time-out: the actor does not come to it.
+    // Timeout: the actor does not handle it.
     assert_eq!(
         handle.clone().ask(Control::Sum, SECOND).await,
         Err(AskError::Timeout)
     );
-    // Full: at once under reject, after the time-out under wait.
+    // Full: at once under reject, after the timeout under wait.
     let mut full = handle.clone();
-    full.try_send_high(Control::Fail).unwrap(); // never looked at
+    full.try_send_high(Control::Fail).unwrap(); // never handled
     full.set_high_overflow(Overflow::Reject);
     assert_eq!(full.ask(Control::Sum, SECOND).await, Err(AskError::Full));
     full.set_high_overflow(Overflow::Wait);
     assert_eq!(full.ask(Control::Sum, SECOND).await, Err(AskError::Full));
-    // Closed: it ends before it comes to it.
+    // Closed: the actor ends before it handles the ask.
     let mut last = handle.clone();
     let asked = tokio::spawn(async move { last.ask(Control::Sum, SECOND).await });
     tokio::task::yield_now().await;
@@ -233,7 +233,7 @@ async fn the_four_errors_of_a_question() {
 async fn question_that_is_queued_at_a_failure() {
     hush();
     let log = Log::default();
-    // An actor that does not come back takes the question with it.
+    // An actor that is not restarted drops the ask.
     let (mut handle, _child) = spawn(Worker::new("w", &log));
     handle.send_high(Control::Panic).await.unwrap();
     let outcome = handle.ask(Control::Sum, SECOND).await;
@@ -241,7 +241,7 @@ async fn question_that_is_queued_at_a_failure() {
     let outcome = handle.ask(Control::Sum, SECOND).await;
     assert_eq!(outcome, Err(AskError::Closed));
 
-    // The next incarnation finds it in the queue.
+    // The next incarnation handles it.
     let (mut handle, _child) = builder(Worker::factory("w", &log))
         .restart(Restart::Permanent)
         .spawn();
@@ -274,7 +274,7 @@ async fn dead_target_gives_the_message_back() {
     assert_eq!(handle.inspect(|_| (), SECOND).await, Err(AskError::Closed));
 }
 
-/// Answers a low-priority question with the numbers that came before it.
+/// Answers a low-priority ask with the numbers that came before it.
 struct Clerk(Vec<u64>);
 
 enum Entry {
@@ -392,7 +392,7 @@ async fn urgent_batches_keep_order_wait_for_room_and_overtake() {
     assert_eq!(orders, [7, 8]);
 }
 
-/// Writes down what it gets.
+/// Records what it gets.
 struct Tape(Log);
 
 impl Tape {
@@ -479,7 +479,7 @@ async fn shared_handle_waits_in_turn_and_keeps_order() {
     for sender in senders {
         sender.await.unwrap();
     }
-    // The probe does not answer: it drops nothing, so the question times out.
+    // The probe does not drop the reply, so the ask times out.
     let short = Duration::from_millis(1);
     assert_eq!(
         shared.ask(|reply| reply, short).await,

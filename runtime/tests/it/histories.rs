@@ -35,7 +35,7 @@ async fn mailbox_kept_over_restart() {
         handle.send_low(message).await.unwrap();
     }
     handle.idle().await;
-    // The first incarnation took 1 and died of the poison; the second found what was queued.
+    // The first incarnation handled 1 and crashed at the poison; the second handled the rest.
     assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(6));
     assert_eq!(handle.incarnation(), 2);
 }
@@ -156,7 +156,7 @@ async fn budget_spent_with_tells_queued() {
     let reason = child.await;
     assert!(matches!(reason, ExitReason::RestartsSpent(_)), "{reason}");
     assert!(matches!(reason.root_cause(), ExitReason::Panicked(_)));
-    // Nothing leaks: what was queued is dropped or buried, and who sends hears of it.
+    // Nothing leaks: queued messages are dropped or become dead letters, and senders get an error.
     let mut left = Vec::new();
     while let Ok(letter) = dead.try_recv() {
         if let lanemesh_runtime::Message::Low(number) = letter.message {
@@ -192,7 +192,7 @@ async fn blocked_receive_released_by_crash() {
         .restart(Restart::Permanent)
         .supervision(at_once())
         .spawn();
-    // An hour of patience: only the crash can release it.
+    // A timeout of an hour: only the crash can release it.
     let hour = Duration::from_secs(3600);
     assert_eq!(
         handle.clone().ask(Control::PanicAsked, hour).await,

@@ -202,7 +202,7 @@ async fn crash_policies_of_watched_peers() {
         peers: vec![
             (linked.clone(), CrashPolicy::Fail),
             (other.clone(), CrashPolicy::Compensate),
-            (dead.clone(), CrashPolicy::Fail), // dead already, but not by a failure
+            (dead.clone(), CrashPolicy::Fail), // already ended, but not by a failure
         ],
         log: watching.clone(),
     });
@@ -221,7 +221,7 @@ async fn crash_policies_of_watched_peers() {
     );
 }
 
-/// Links itself to its peers, and takes one of the links back.
+/// Links itself to its peers, and removes one of the links.
 struct Linker {
     linked: ActorHandle<Worker>,
     unlinked: ActorHandle<Worker>,
@@ -325,7 +325,7 @@ async fn actor_given_by_value_is_not_restarted_whatever_its_policy() {
     assert_eq!(handle.incarnation(), 1);
 }
 
-/// A message that panics when it is dropped by who has not handled it.
+/// A message that panics when it is dropped without being handled.
 struct Touchy;
 
 impl Drop for Touchy {
@@ -334,7 +334,7 @@ impl Drop for Touchy {
     }
 }
 
-/// A lane for dead letters that has no room: they are dropped.
+/// A recipient of dead letters that has no room: they are dropped.
 struct NoRoom;
 
 impl<M: 'static> Recipient<M> for NoRoom {

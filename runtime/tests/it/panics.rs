@@ -13,7 +13,7 @@ use lanemesh_runtime::{
 
 use crate::common::{SECOND, hush};
 
-/// Fails in the hooks that it is told, in its first incarnation.
+/// Fails in the given hooks, in its first incarnation.
 struct Fragile<const BATCH: usize> {
     hooks: &'static [&'static str],
     /// It returns an error instead of a panic.
@@ -39,7 +39,7 @@ impl<const BATCH: usize> Actor for Fragile<BATCH> {
     async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         let (sink, child) = ctx.spawn(Sink::<(), ()>::new());
         ctx.watch(&sink, CrashPolicy::Compensate);
-        drop(child); // its exit comes as a notice, twice
+        drop(child); // its exit is reported by two notices
         self.at("started")
     }
 
@@ -92,7 +92,7 @@ impl<const BATCH: usize> Drop for Fragile<BATCH> {
     }
 }
 
-/// Starts it, and gives it reasons to call every hook but those at the end.
+/// Starts it, and makes it call every hook except those at the end.
 async fn start<const BATCH: usize>(
     hooks: &'static [&'static str],
     returns: bool,
@@ -116,7 +116,7 @@ async fn start<const BATCH: usize>(
     (handle, child)
 }
 
-/// It fails once in the hook, and then it lives on.
+/// It fails once in the hook, and then continues.
 async fn fails_once<const BATCH: usize>(hooks: &'static [&'static str], returns: bool) {
     let (handle, child) = start::<BATCH>(hooks, returns, Restart::Transient).await;
     let case = format!("{hooks:?}, returns: {returns}, batch: {BATCH}");

@@ -26,7 +26,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::common::{Control, Log, POISON, SECOND, Worker, hush};
 
-/// Answers with its number, panics at 13, keeps 0 without an answer.
+/// Answers with its number, panics at 13, never answers 0.
 struct Participant {
     number: u32,
     kept: Vec<Request<u32, u32>>,
@@ -75,7 +75,7 @@ async fn crash_releases_a_waiting_receive() {
     talk.send(13).await.unwrap();
     let crashed = ConversationError::ParticipantCrashed(first.id());
     assert_eq!(receive.await.unwrap(), Err(crashed));
-    // The policy is to fail with it: a failure that a supervisor would act upon.
+    // The policy is to fail too: a failure that a supervisor would handle.
     assert!(matches!(child.await, ExitReason::Failed(_)));
     assert_eq!(talk.receive(HOUR).await, Err(ConversationError::Closed));
 }
@@ -91,7 +91,7 @@ async fn crash_policies_of_participants() {
         .compensate(|body, _| (*body == 13).then_some(99))
         .spawn();
     assert_eq!(talk.request(5, HOUR).await, Ok(1));
-    // It crashes the first, goes to the second, crashes that too, and is made good for.
+    // It crashes the first, goes to the second, crashes that one too, and is compensated for.
     assert_eq!(talk.request(13, HOUR).await, Ok(99));
     first.idle().await;
     second.idle().await;
@@ -119,7 +119,7 @@ async fn receive_times_out_and_loses_nothing() {
         Err(ConversationError::Timeout)
     );
     talk.send(7).await.unwrap();
-    assert_eq!(talk.receive(SECOND).await, Ok(1)); // not to the one that has given up
+    assert_eq!(talk.receive(SECOND).await, Ok(1)); // not to the cancelled one
     let mut waiting = talk.clone();
     let receive = tokio::spawn(async move { waiting.receive(HOUR).await });
     while talk.state(SECOND).await.unwrap().waiting == 0 {}
@@ -154,7 +154,7 @@ async fn receive_is_released_when_the_last_participant_ends() {
         for receive in receives {
             outcomes.push(receive.await.unwrap());
         }
-        // The answer is not lost, and who waits for another is released.
+        // The answer is not lost, and a receive that waits for another one is released.
         outcomes.sort_by_key(|outcome| outcome.is_err());
         assert_eq!(outcomes, [Ok(1), Err(ConversationError::NoParticipant)]);
         let late = talk.receive(HOUR).await;
@@ -178,7 +178,7 @@ async fn reply_to_a_cancelled_receive_goes_to_the_next() {
     .await;
     while talk.state(SECOND).await.unwrap().waiting == 0 {}
     talk.send(7).await.unwrap();
-    // The reply is handed to the one that waits, which does not look any more.
+    // The reply is sent to the waiting receive, which is not polled any more.
     while talk.state(SECOND).await.unwrap().waiting > 0 {
         tokio::task::yield_now().await;
     }
@@ -228,7 +228,7 @@ async fn topic_policies() {
     let mut late = topic.subscribe(1, SlowPolicy::Wait);
     assert_eq!(publisher.try_publish(5).queued, 2);
     assert_eq!(late.recv().await, Some(5));
-    // A publisher that waits goes on when there is room.
+    // A publisher that waits continues when there is room.
     let mut second = topic.publisher();
     let publishing = tokio::spawn(async move {
         second.publish(6).await;
@@ -302,7 +302,7 @@ async fn pool_waits_for_room_anywhere() {
     assert!(!send.is_finished());
     gates.pop().unwrap().send(()).unwrap();
     send.await.unwrap().unwrap();
-    // The one that nobody took; not the workers that were passed over, nor the one that waited.
+    // Only the job that no worker took counts; neither workers that were skipped nor the one that waited.
     let rejected = |(worker, _): &(ActorHandle<Worker>, Child)| worker.stats().rejected;
     assert_eq!(workers.iter().map(rejected).sum::<u64>(), 1);
 }
@@ -379,7 +379,7 @@ async fn team_runs_local_actors_on_one_thread() {
         handles.push(handle);
         children.push(child);
     }
-    drop(worker_thread); // its actors keep the thread
+    drop(worker_thread); // its actors keep the thread running
     for handle in &mut handles {
         handle.send_low(1).await.unwrap();
         handle.idle().await;
@@ -444,13 +444,13 @@ async fn a_team_whose_thread_has_ended_takes_no_more_actors() {
     let next = builder(|| EndsThread).on(&worker_thread);
     let refused = next.try_spawn().map(|_| ());
     assert_eq!(refused, Err(SpawnError::WorkerThreadClosed));
-    // Elsewhere they start as ever.
+    // Elsewhere actors start as usual.
     let (handle, child) = spawn(EndsThread);
     assert!(handle.is_alive());
     assert!(matches!(child.stop().await, ExitReason::Stopped));
 }
 
-/// Says where it runs: the name of the thread, and the cores that the thread may use.
+/// Answers where it runs: the name of the thread, and the cores that the thread may use.
 struct Where(tokio::sync::mpsc::UnboundedSender<(Option<String>, Vec<usize>)>);
 
 impl Actor for Where {

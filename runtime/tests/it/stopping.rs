@@ -1,4 +1,4 @@
-//! Stops and drains by one deadline: grace periods, clean-up, who is late.
+//! Stops and drains by one deadline: grace periods, clean-up, and late actors.
 
 use std::{
     sync::{Arc, Mutex, mpsc},
@@ -60,7 +60,7 @@ impl Actor for Tidy {
 
 #[tokio::test(start_paused = true)]
 async fn stubborn_actor_takes_its_own_grace_and_leaves_the_others_time_to_clean_up() {
-    // Its grace ends long before the deadline, or long after it: then the others have a slice.
+    // Its grace period ends long before the deadline, or long after it: then time is reserved for others.
     for (grace, took) in [(SECOND, SECOND), (60 * SECOND, 30 * SECOND)] {
         let log = Log::default();
         let system = System::new("s");
@@ -95,7 +95,7 @@ impl Actor for Blocker {
     }
 }
 
-/// Starts two siblings, the second of which has a thread of its own.
+/// Starts two siblings, the second on its own thread.
 struct Landlord {
     log: Log,
     worker_thread: WorkerThread,

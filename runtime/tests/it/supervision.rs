@@ -1,4 +1,4 @@
-//! Strategies, budgets, escalation, health, and what outlives a restart.
+//! Strategies, limits, escalation, health, and what survives a restart.
 
 use std::{
     sync::{
@@ -103,7 +103,7 @@ impl Family {
     }
 
     /// Waits until all three have reached these incarnations and run.
-    async fn settled(&self, incarnations: [u32; 3]) {
+    async fn reach(&self, incarnations: [u32; 3]) {
         for (index, incarnation) in incarnations.into_iter().enumerate() {
             let worker = self.worker(index);
             while worker.incarnation() != incarnation || worker.phase() != Phase::Running {
@@ -123,7 +123,7 @@ fn strategy(strategy: Strategy) -> Supervision {
 async fn one_for_one_restarts_the_child_alone() {
     let family = Family::start(strategy(Strategy::OneForOne), Restart::Temporary).await;
     family.worker(1).send_high(Control::Panic).await.unwrap();
-    family.settled([1, 2, 1]).await;
+    family.reach([1, 2, 1]).await;
     assert_eq!(
         family.log.take(),
         ["b stopped: panicked: told to panic", "b started"]
@@ -134,7 +134,7 @@ async fn one_for_one_restarts_the_child_alone() {
 async fn one_for_all_restarts_everybody_in_order() {
     let family = Family::start(strategy(Strategy::OneForAll), Restart::Temporary).await;
     family.worker(1).send_high(Control::Fail).await.unwrap();
-    family.settled([2, 2, 2]).await;
+    family.reach([2, 2, 2]).await;
     assert_eq!(
         family.log.take(),
         [
@@ -152,7 +152,7 @@ async fn one_for_all_restarts_everybody_in_order() {
 async fn rest_for_one_restarts_those_started_later() {
     let family = Family::start(strategy(Strategy::RestForOne), Restart::Temporary).await;
     family.worker(1).send_high(Control::Panic).await.unwrap();
-    family.settled([1, 2, 2]).await;
+    family.reach([1, 2, 2]).await;
     assert_eq!(
         family.log.take(),
         [
@@ -164,7 +164,7 @@ async fn rest_for_one_restarts_those_started_later() {
     );
 }
 
-/// Tokio's timers end at the next millisecond, which here never comes: the clock stands while a task is ready.
+/// Tokio's timers fire at the next millisecond, which never comes here: the clock is paused while a task is ready.
 #[tokio::test(start_paused = true)]
 async fn restart_without_backoff_waits_for_no_timer() {
     for (chosen, incarnations) in [
@@ -196,7 +196,7 @@ async fn siblings_keep_their_messages_in_a_round() {
         tokio::task::yield_now().await;
     }
     open.send(()).unwrap();
-    family.settled([2, 2, 2]).await;
+    family.reach([2, 2, 2]).await;
     sibling.idle().await;
     assert_eq!(sibling.ask(Control::Sum, SECOND).await, Ok(10));
 }
@@ -233,7 +233,7 @@ async fn escalated_parent_restarts_with_fresh_children() {
         tokio::task::yield_now().await;
     }
     assert_ne!(family.worker(0).id(), old.id());
-    family.settled([1, 1, 1]).await;
+    family.reach([1, 1, 1]).await;
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn hung_handler_fails_its_health_check() {
     assert_eq!(handle.ask(Control::Sum, SECOND).await, Ok(3));
 }
 
-/// Counts in a value that outlives it; crashes at every hundredth message.
+/// Counts in a persistent value; crashes at every hundredth message.
 struct Tally {
     sum: Lease<u64>,
     handled: Arc<AtomicU64>,
@@ -345,9 +345,9 @@ async fn restart_storm_loses_no_queued_message() {
         sender.await.unwrap();
     }
     handle.idle().await;
-    // Each message was handled once, those that crashed included; none is left anywhere.
+    // Each message was handled once, including those that crashed; none is left.
     assert_eq!(handled.load(Ordering::SeqCst), SENDERS * EACH);
-    assert_eq!(ledger.settled() as u64, SENDERS * EACH);
+    assert_eq!(ledger.all_dropped_once() as u64, SENDERS * EACH);
     assert_eq!(u64::from(handle.incarnation()), SENDERS * EACH / 100 + 1);
     assert_eq!(handle.stats().low, SENDERS * EACH);
     child.stop().await;
@@ -369,7 +369,7 @@ async fn redelivery_then_dead_letter() {
         handle.send_low(message).await.unwrap();
     }
     handle.idle().await;
-    // Three times it crashed with the poison: once as it came, twice redelivered.
+    // It crashed at the poison three times: at the first delivery and at two redeliveries.
     assert_eq!(handle.incarnation(), 4);
     let stats = handle.stats();
     assert_eq!(
@@ -417,7 +417,7 @@ async fn system_reports_a_failure_that_it_cannot_mend() {
     assert!(!report.is_clean() && report.late.is_empty());
 }
 
-/// Starts once; after that it fails as often as it is started again.
+/// Starts once; after that it fails at every restart.
 struct Stillborn {
     lives: Arc<AtomicU64>,
 }
@@ -462,7 +462,7 @@ async fn child_that_spends_the_restarts_in_a_round_ends() {
         let reason = tokio::time::timeout(100 * SECOND, child).await.unwrap();
         assert!(matches!(reason, ExitReason::RestartsSpent(_)), "{reason}");
         assert_eq!(handle.incarnation(), 4);
-        // The one that was stopped for the round goes on.
+        // The one that was stopped for the round continues.
         after.send_low(3).await.unwrap();
         let idle = tokio::time::timeout(100 * SECOND, after.idle()).await;
         idle.unwrap();
@@ -471,7 +471,7 @@ async fn child_that_spends_the_restarts_in_a_round_ends() {
     }
 }
 
-/// A parent of a child that spends the restarts in a round.
+/// A parent of a child that uses up the restarts in a round.
 struct Bereft {
     log: Log,
     share: Arc<std::sync::Mutex<Option<ActorHandle<Stillborn>>>>,

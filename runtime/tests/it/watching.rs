@@ -42,7 +42,7 @@ async fn counters_go_on_over_restarts() {
     assert_eq!((stats.restarts, stats.failures, stats.depth), (1, 1, 0));
     assert!(stats.high_water >= 1);
     assert_eq!(stats.queueing.count(), 5);
-    assert_eq!(stats.handling.count(), 4); // the handler that crashed has no end
+    assert_eq!(stats.handling.count(), 4); // the handler that crashed has no `Handled` event
     assert!(stats.queueing.quantile(0.5) <= stats.queueing.max());
 }
 
