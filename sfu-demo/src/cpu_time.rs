@@ -6,23 +6,20 @@ use std::time::Duration;
 
 /// What the calling thread has used, in user mode and in the kernel; 0 where the system does not tell.
 #[must_use]
-pub fn of_thread() -> Duration {
+pub(crate) fn of_thread() -> Duration {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     return usage(nix::sys::resource::UsageWho::RUSAGE_THREAD);
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     Duration::ZERO
 }
 
-/// What the process has used, in user mode and in the kernel; 0 where the system does not tell.
-#[must_use]
-pub fn of_process() -> Duration {
-    #[cfg(unix)]
-    return usage(nix::sys::resource::UsageWho::RUSAGE_SELF);
-    #[cfg(not(unix))]
-    Duration::ZERO
+/// CPU time of the process.
+#[cfg(all(test, target_os = "linux"))]
+fn of_process() -> Duration {
+    usage(nix::sys::resource::UsageWho::RUSAGE_SELF)
 }
 
-#[cfg(unix)]
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn usage(who: nix::sys::resource::UsageWho) -> Duration {
     use nix::sys::time::{TimeVal, TimeValLike};
     let micros = |time: TimeVal| u64::try_from(time.num_microseconds()).unwrap_or(0);

@@ -5,13 +5,13 @@
 
 #![deny(unsafe_code)]
 
-pub mod control;
-pub mod cpu_time;
+mod control;
+mod cpu_time;
 pub mod http;
 pub mod ids;
 pub mod mailbox;
 pub mod media;
-pub mod messages;
+mod messages;
 pub mod net;
 pub mod server;
 pub mod session;

@@ -13,13 +13,12 @@ use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 use crate::net::origin::Origin;
 use crate::net::tcp::Arrived;
 use crate::session::build::Refusal;
-use crate::session::signal::SourceOf;
-use crate::session::{Role, Session};
+use crate::session::{Role, Session, SourceOf};
 use crate::stats::{RoomStats, ShardStats};
 
 /// What a shard is told.
 #[derive(Debug)]
-pub enum Control {
+pub(crate) enum Control {
     /// A peer's first valid STUN came here: it lives here from now on.
     Adopt(Box<Session>),
     /// A TCP connection whose first frame names a peer of this shard.
@@ -48,7 +47,7 @@ pub enum Control {
 
 /// What crosses shards on the low lane.
 #[derive(Debug)]
-pub enum Media {
+pub(crate) enum Media {
     /// A packet that subscribers of the shard want.
     Packet(MediaPacket),
     /// A datagram that came in elsewhere.
@@ -63,20 +62,20 @@ pub enum Media {
 }
 
 /// A sender of a shard's mailbox.
-pub type ShardSender<M> = <M as Mailbox>::Sender<Control, Media>;
+pub(crate) type ShardSender<M> = <M as Mailbox>::Sender<Control, Media>;
 /// A receiver of a shard's mailbox.
-pub type ShardReceiver<M> = <M as Mailbox>::Receiver<Control, Media>;
+pub(crate) type ShardReceiver<M> = <M as Mailbox>::Receiver<Control, Media>;
 /// A sender of the room's mailbox.
-pub type RoomSender<M> = <M as Mailbox>::Sender<RoomMessage, Infallible>;
+pub(crate) type RoomSender<M> = <M as Mailbox>::Sender<RoomMessage, Infallible>;
 /// A sender of the mailbox of admission.
-pub type AdmissionSender<M> = <M as Mailbox>::Sender<AdmissionMessage, Infallible>;
+pub(crate) type AdmissionSender<M> = <M as Mailbox>::Sender<AdmissionMessage, Infallible>;
 
 /// Control for a shard.
-pub type Out = (ShardId, Control);
+pub(crate) type Out = (ShardId, Control);
 
 /// What the room is told.
 #[derive(Debug)]
-pub enum RoomMessage {
+pub(crate) enum RoomMessage {
     /// A participant is in a shard.
     Joined {
         /// Who.
@@ -143,7 +142,7 @@ pub enum RoomMessage {
 
 /// What admission is told.
 #[derive(Debug)]
-pub enum AdmissionMessage {
+pub(crate) enum AdmissionMessage {
     /// Somebody wants to join.
     Join(Box<Join>, oneshot::Sender<Result<Joined, JoinError>>),
     /// A shard got a STUN message for a user name that it does not know.
@@ -180,7 +179,7 @@ pub enum AdmissionMessage {
 
 /// Who wants to join what.
 #[derive(Debug)]
-pub struct Join {
+pub(crate) struct Join {
     /// The room.
     pub room: Arc<str>,
     /// The name that others see.
@@ -195,7 +194,7 @@ pub struct Join {
 
 /// A place in a room.
 #[derive(Debug, Clone)]
-pub struct Joined {
+pub(crate) struct Joined {
     /// Who.
     pub id: ParticipantId,
     /// The SDP answer.
@@ -206,7 +205,7 @@ pub struct Joined {
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinError {
+pub(crate) enum JoinError {
     /// The offer cannot be answered.
     Offer(Refusal),
     /// The room is full.

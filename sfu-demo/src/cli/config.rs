@@ -7,9 +7,8 @@ use std::{fmt, fs, io};
 use clap::Args;
 use serde::Deserialize;
 
-use sfu_demo::control::admission::Limits;
 use sfu_demo::mailbox::MailboxKind;
-use sfu_demo::server::ServerConfig;
+use sfu_demo::server::{Limits, ServerConfig};
 
 /// What `serve` can be told.
 #[derive(Debug, Clone, Default, Args, Deserialize)]

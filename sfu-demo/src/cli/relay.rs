@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::{Mailbox, MailboxKind};
+use sfu_demo::mailbox::{Mailbox, MailboxKind, OnMailbox};
 use sfu_demo::tools::relay;
 
 use super::failure::Failure;

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::{Mailbox, MailboxKind};
+use sfu_demo::mailbox::{Mailbox, MailboxKind, OnMailbox};
 use sfu_demo::media::codec::Name;
 use sfu_demo::tools::replay;
 

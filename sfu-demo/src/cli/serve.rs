@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sfu_demo::mailbox::Mailbox;
-use sfu_demo::mailbox::kind::OnMailbox;
+use sfu_demo::mailbox::{Mailbox, OnMailbox};
 use sfu_demo::server;
 
 use super::config::ServeArgs;

@@ -57,7 +57,7 @@ struct Waiting {
 
 /// The actor.
 #[derive(Debug)]
-pub struct Admission {
+pub(crate) struct Admission {
     setup: Setup,
     limits: Limits,
     shards: usize,
@@ -70,7 +70,7 @@ pub struct Admission {
 impl Admission {
     /// Admission without guests, of a server with `shards` shards.
     #[must_use]
-    pub fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
+    pub(crate) fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
         Self {
             setup,
             limits,

@@ -1,7 +1,7 @@
 //! Control: who may join, and who is in which room. No media passes through it.
 
 mod actor;
-pub mod admission;
-pub mod rooms;
+pub(crate) mod admission;
+pub(crate) mod rooms;
 
 pub(crate) use actor::{ControlActor, Tables};

@@ -43,7 +43,7 @@ struct Room {
 
 /// The tables of the actor; what follows from a message is handed to `out`.
 #[derive(Debug, Default)]
-pub struct Rooms {
+pub(crate) struct Rooms {
     rooms: HashMap<Arc<str>, Room>,
     where_is: HashMap<ParticipantId, Arc<str>>,
 }

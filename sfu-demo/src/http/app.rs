@@ -22,7 +22,7 @@ use crate::stats::Stats;
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the handlers share.
-pub struct App<M: Mailbox> {
+pub(crate) struct App<M: Mailbox> {
     mailboxes: Mutex<Mailboxes<M>>,
     keys: Option<Keys>,
     joins: Mutex<RateLimit>,
@@ -31,7 +31,7 @@ pub struct App<M: Mailbox> {
 }
 
 /// Senders to the actors.
-pub struct Mailboxes<M: Mailbox> {
+pub(crate) struct Mailboxes<M: Mailbox> {
     /// The admission's.
     pub admission: AdmissionSender<M>,
     /// The room's.
@@ -55,7 +55,7 @@ impl<M: Mailbox> std::fmt::Debug for Mailboxes<M> {
 impl<M: Mailbox> App<M> {
     /// The shared state; without keys everybody may join every room.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         mailboxes: Mailboxes<M>,
         keys: Option<Keys>,
         joins: RateLimit,
@@ -71,7 +71,7 @@ impl<M: Mailbox> App<M> {
     }
 
     /// Lets nobody join any more; the health check says so.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         // ORDERING: a flag for the health check alone; admission is told by its mailbox.
         self.draining.store(true, Ordering::Relaxed);
         let mut admission = self.lock().admission.clone();
@@ -79,7 +79,7 @@ impl<M: Mailbox> App<M> {
     }
 
     /// Tells the shards to say goodbye to everybody, and to end then.
-    pub async fn close_sessions(&self) {
+    pub(crate) async fn close_sessions(&self) {
         let mut shards = self.lock().shards.clone();
         for shard in &mut shards {
             send_high(shard, Control::Drain).await;
@@ -159,7 +159,7 @@ impl<M: Mailbox> App<M> {
     }
 
     /// Asks every actor how it goes.
-    pub async fn observe(&self) -> Stats {
+    pub(crate) async fn observe(&self) -> Stats {
         let (mut shards, mut rooms) = (Vec::new(), None);
         {
             let mut mailboxes = self.lock();

@@ -9,7 +9,7 @@ const MAX_ADDRESSES: usize = 10_000;
 
 /// A limit by address.
 #[derive(Debug)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     burst: f64,
     per_second: f64,
     buckets: HashMap<IpAddr, (f64, Instant)>,
@@ -18,7 +18,7 @@ pub struct RateLimit {
 impl RateLimit {
     /// Lets an address ask `burst` times at once and `per_second` times a second after that.
     #[must_use]
-    pub fn new(burst: u32, per_second: f64) -> Self {
+    pub(crate) fn new(burst: u32, per_second: f64) -> Self {
         Self {
             burst: f64::from(burst),
             per_second,
@@ -31,7 +31,7 @@ impl RateLimit {
     /// # Errors
     ///
     /// How long it has to wait.
-    pub fn try_acquire(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
+    pub(crate) fn try_acquire(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
         if self.buckets.len() >= MAX_ADDRESSES {
             let full = Duration::from_secs_f64(self.burst / self.per_second);
             self.buckets

@@ -16,21 +16,20 @@ use serde_json::json;
 
 use crate::mailbox::Mailbox;
 use crate::messages::Join;
-use crate::session::Role;
 use crate::session::build::MAX_SDP;
-use crate::session::signal::SourceOf;
+use crate::session::{Role, SourceOf};
 use crate::stats::Stats;
 
 mod app;
 mod error;
-pub mod limit;
+pub(crate) mod limit;
 mod metrics;
 mod page;
 mod request;
 pub mod token;
 mod whip;
 
-pub use app::{App, Mailboxes};
+pub(crate) use app::{App, Mailboxes};
 use error::Error;
 use metrics::prometheus;
 use page::{icon, page, panel, script, style};
@@ -38,7 +37,7 @@ use request::{TokenQuery, bearer, display_name, room_name};
 use whip::{end, no_trickle, offers, whep, whip};
 
 /// The routes.
-pub fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
+pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
     axum::Router::new()
         .route("/", get(page))
         .route("/r/{room}", get(page))

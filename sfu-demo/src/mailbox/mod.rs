@@ -3,19 +3,19 @@
 //! It lets `--mailbox` put another channel in the mesh's place. It does not hide what a peer cannot
 //! do: none of the peers has a priority class, so each is used as a pair of channels, and a peer
 //! whose receiving future is not cancel-safe (kanal) or that has none (crossbeam) gets a waker
-//! beside it ([`notify`]).
+//! beside it (`notify`).
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-pub mod kind;
+mod kind;
 pub mod mesh;
-pub mod notify;
+mod notify;
 pub mod pair;
 pub mod rivals;
 
-pub use kind::MailboxKind;
+pub use kind::{MailboxKind, OnMailbox};
 /// A message, by class: control (join, leave, keyframe request, layer, disconnect) is high, media low.
 pub use lanemesh::Message;
 

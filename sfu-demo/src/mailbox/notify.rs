@@ -20,15 +20,15 @@ struct Shared {
 
 /// The sender's side; rings when the last one goes, so that the receiver sees the end.
 #[derive(Debug)]
-pub struct Notifier(Arc<Shared>);
+pub(super) struct Notifier(Arc<Shared>);
 
 /// The receiver's side.
 #[derive(Debug)]
-pub struct Notified(Arc<Shared>);
+pub(super) struct Notified(Arc<Shared>);
 
 /// Makes a doorbell with one notifier.
 #[must_use]
-pub fn notifier() -> (Notifier, Notified) {
+pub(super) fn notifier() -> (Notifier, Notified) {
     let shared = Arc::new(Shared::default());
     shared.senders.store(1, Ordering::Relaxed); // ORDERING: nobody else sees it yet.
     (Notifier(Arc::clone(&shared)), Notified(shared))
@@ -36,7 +36,7 @@ pub fn notifier() -> (Notifier, Notified) {
 
 impl Notifier {
     /// Wakes the receiver, if it sleeps. To be called after the message is in the channel.
-    pub fn notify(&self) {
+    pub(super) fn notify(&self) {
         self.0.waker.wake();
     }
 }
@@ -64,7 +64,7 @@ impl Notified {
     /// # Cancel safety
     ///
     /// `take` runs only in the poll that returns its message.
-    pub async fn wait<T>(&self, mut take: impl FnMut() -> Result<T, Nothing>) -> Option<T> {
+    pub(super) async fn wait<T>(&self, mut take: impl FnMut() -> Result<T, Nothing>) -> Option<T> {
         poll_fn(|cx| {
             if let Ok(message) = take() {
                 return Poll::Ready(Some(message));

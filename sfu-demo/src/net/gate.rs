@@ -39,7 +39,7 @@ struct Counts {
 
 /// Who is connected.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     limits: TcpLimits,
     by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
     counts: Counts,
@@ -47,7 +47,7 @@ pub struct Gate {
 
 /// A connection's share; it is given back when this is dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub(crate) struct Permit {
     gate: Arc<Gate>,
     address: IpAddr,
 }
@@ -55,7 +55,7 @@ pub struct Permit {
 impl Gate {
     /// Nobody yet.
     #[must_use]
-    pub fn new(limits: TcpLimits) -> Arc<Self> {
+    pub(crate) fn new(limits: TcpLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             by_address: Mutex::default(),
@@ -65,7 +65,7 @@ impl Gate {
 
     /// What has become of connections.
     #[must_use]
-    pub fn counters(&self) -> AcceptCounters {
+    pub(crate) fn counters(&self) -> AcceptCounters {
         // ORDERING: figures that nothing follows from.
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         AcceptCounters {

@@ -1,8 +1,8 @@
 //! Sockets and what travels on them: UDP, TCP, and the views of packets.
 
 pub mod classify;
-pub mod gate;
+pub(crate) mod gate;
 pub mod origin;
 pub mod rtp;
-pub mod tcp;
+pub(crate) mod tcp;
 pub mod udp;

@@ -26,6 +26,8 @@ mod actors;
 mod config;
 mod media;
 
+pub use crate::control::admission::Limits;
+pub use crate::net::gate::TcpLimits;
 pub use config::ServerConfig;
 use media::MediaSockets;
 
@@ -165,12 +167,12 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Joins somebody of this process, past HTTP, tokens and rates.
-    pub async fn join(&self, join: Join) -> Option<Joined> {
+    pub(crate) async fn join(&self, join: Join) -> Option<Joined> {
         (self.join)(join).await
     }
 
     /// Asks every actor how it goes.
-    pub async fn observe(&self) -> Stats {
+    pub(crate) async fn observe(&self) -> Stats {
         (self.observe)().await
     }
 

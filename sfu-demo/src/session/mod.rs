@@ -29,7 +29,7 @@ mod layers;
 mod liveness;
 mod negotiate;
 mod publications;
-pub mod signal;
+pub(crate) mod signal;
 mod ssrcs;
 mod subscriptions;
 
@@ -39,9 +39,9 @@ use layers::Estimate;
 use liveness::{CONSENT, Liveness};
 pub use publications::MAX_PUBLISHED;
 use publications::Publications;
+pub use signal::SourceOf;
 use signal::{FromPage, Page, ToPage};
 use ssrcs::Ssrcs;
-pub use subscriptions::MAX_SUBSCRIBED;
 use subscriptions::{Forwarded, Subscriptions};
 
 /// The longest message that a page may send, in bytes.

@@ -75,7 +75,7 @@ impl Budget {
 /// From the page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum FromPage {
+pub(crate) enum FromPage {
     /// The page changed what it sends.
     Offer {
         /// The SDP.
@@ -124,7 +124,7 @@ pub struct SourceOf {
 /// To the page.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum ToPage<'a> {
+pub(crate) enum ToPage<'a> {
     /// What the session sends has changed.
     Offer {
         /// The SDP.
@@ -153,7 +153,7 @@ pub enum ToPage<'a> {
 
 /// A track in a media section.
 #[derive(Debug, Clone, Serialize)]
-pub struct Carried<'a> {
+pub(crate) struct Carried<'a> {
     /// The section.
     pub mid: String,
     /// The track.
@@ -169,7 +169,7 @@ pub struct Carried<'a> {
 impl<'a> Carried<'a> {
     /// Says that section `mid` carries `track`.
     #[must_use]
-    pub fn new(mid: String, track: &'a TrackInfo) -> Self {
+    pub(crate) fn new(mid: String, track: &'a TrackInfo) -> Self {
         Self {
             mid,
             track: track.id.to_string(),

@@ -15,7 +15,7 @@ use crate::media::codec::Name;
 use crate::media::{Layer, MediaPacket, TrackInfo};
 
 /// How many tracks a participant is sent at most.
-pub const MAX_SUBSCRIBED: usize = 64;
+pub(super) const MAX_SUBSCRIBED: usize = 64;
 
 /// A track of another participant.
 #[derive(Debug)]

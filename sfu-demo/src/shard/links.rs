@@ -14,7 +14,7 @@ use crate::messages::{
 use crate::stats::{Counters, DropReason};
 
 /// What a shard is connected to when it starts.
-pub struct Wiring<M: Mailbox> {
+pub(crate) struct Wiring<M: Mailbox> {
     /// The shard's number.
     pub here: ShardId,
     /// The shard's own mailbox.

@@ -25,14 +25,14 @@ mod links;
 mod meter;
 mod outbox;
 mod peers;
-pub mod router;
+mod router;
 mod sockets;
 mod streams;
 
 pub(crate) use actor::ShardActor;
 use demux::Directory;
 use links::Links;
-pub use links::Wiring;
+pub(crate) use links::Wiring;
 use meter::Meter;
 use peers::Peers;
 use router::Router;
@@ -48,7 +48,7 @@ pub(crate) const MAILBOX_BURST: usize = 64;
 const SOCKET_BURST: usize = 64;
 
 /// A shard.
-pub struct Shard<M: Mailbox> {
+pub(crate) struct Shard<M: Mailbox> {
     here: ShardId,
     mailbox: ShardReceiver<M>,
     /// Taken from the mailbox and not yet handled.
@@ -82,7 +82,7 @@ impl<M: Mailbox> Shard<M> {
     /// # Errors
     ///
     /// If the executor cannot watch a socket.
-    pub fn new(wiring: Wiring<M>, sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
+    pub(crate) fn new(wiring: Wiring<M>, sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
         Ok(Self {
             here: wiring.here,
             mailbox: wiring.mailbox,
@@ -106,7 +106,7 @@ impl<M: Mailbox> Shard<M> {
     /// # Cancel safety
     ///
     /// Nothing is lost: what was taken from the mailbox waits for [`Shard::turn`].
-    pub async fn ready(&mut self) -> bool {
+    pub(crate) async fn ready(&mut self) -> bool {
         let wake_at = tokio::time::Instant::from_std(self.next_timeout(self.now()) - self.ahead);
         tokio::select! {
             biased;
@@ -123,7 +123,7 @@ impl<M: Mailbox> Shard<M> {
     /// # Errors
     ///
     /// If a socket breaks.
-    pub fn turn(&mut self) -> io::Result<bool> {
+    pub(crate) fn turn(&mut self) -> io::Result<bool> {
         let now = self.now();
         let mut messages = std::mem::take(&mut self.messages);
         for message in messages.drain(..) {

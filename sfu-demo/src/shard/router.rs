@@ -9,7 +9,7 @@ use crate::ids::{PeerKey, ShardId, TrackId};
 
 /// What another shard has to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interest {
+pub(super) struct Interest {
     /// The track.
     pub track: TrackId,
     /// The shard that has it.
@@ -29,7 +29,7 @@ struct Route {
 
 /// The tables of one shard.
 #[derive(Debug)]
-pub struct Router {
+pub(super) struct Router {
     here: ShardId,
     routes: HashMap<TrackId, Route>,
 }
@@ -37,7 +37,7 @@ pub struct Router {
 impl Router {
     /// Empty tables of shard `here`.
     #[must_use]
-    pub fn new(here: ShardId) -> Self {
+    pub(super) fn new(here: ShardId) -> Self {
         Self {
             here,
             routes: HashMap::new(),
@@ -45,7 +45,12 @@ impl Router {
     }
 
     /// Adds a subscriber of this shard to a track of shard `owner`.
-    pub fn subscribe(&mut self, track: TrackId, owner: ShardId, peer: PeerKey) -> Option<Interest> {
+    pub(super) fn subscribe(
+        &mut self,
+        track: TrackId,
+        owner: ShardId,
+        peer: PeerKey,
+    ) -> Option<Interest> {
         let here = self.here;
         let route = self.routes.entry(track).or_default();
         if owner != here {
@@ -64,7 +69,7 @@ impl Router {
     }
 
     /// Takes a subscriber of this shard from a track.
-    pub fn unsubscribe(&mut self, track: TrackId, peer: PeerKey) -> Option<Interest> {
+    pub(super) fn unsubscribe(&mut self, track: TrackId, peer: PeerKey) -> Option<Interest> {
         let route = self.routes.get_mut(&track)?;
         let at = route.local.iter().position(|local| *local == peer)?;
         // In order, so that one shard and many treat subscribers alike.
@@ -82,7 +87,7 @@ impl Router {
     }
 
     /// Takes a subscriber of this shard from every track.
-    pub fn remove_peer(&mut self, peer: PeerKey) -> Vec<Interest> {
+    pub(super) fn remove_peer(&mut self, peer: PeerKey) -> Vec<Interest> {
         let tracks: Vec<_> = self
             .routes
             .iter()
@@ -96,7 +101,7 @@ impl Router {
     }
 
     /// Notes that another shard wants a track of this one, or no longer does.
-    pub fn remote(&mut self, track: TrackId, shard: ShardId, wanted: bool) {
+    pub(super) fn remote(&mut self, track: TrackId, shard: ShardId, wanted: bool) {
         if shard == self.here {
             return;
         }
@@ -114,13 +119,13 @@ impl Router {
     }
 
     /// Forgets a track, which has ended.
-    pub fn remove_track(&mut self, track: TrackId) {
+    pub(super) fn remove_track(&mut self, track: TrackId) {
         self.routes.remove(&track);
     }
 
     /// Where a packet of `track` goes: peers of this shard, and other shards.
     #[must_use]
-    pub fn targets(&self, track: TrackId) -> (&[PeerKey], &[ShardId]) {
+    pub(super) fn targets(&self, track: TrackId) -> (&[PeerKey], &[ShardId]) {
         self.routes.get(&track).map_or((&[], &[]), |route| {
             (route.local.as_slice(), route.remote.as_slice())
         })
@@ -128,7 +133,7 @@ impl Router {
 
     /// Which shard a track that is subscribed to here comes from.
     #[must_use]
-    pub fn owner(&self, track: TrackId) -> ShardId {
+    pub(super) fn owner(&self, track: TrackId) -> ShardId {
         self.routes
             .get(&track)
             .and_then(|route| route.owner)
@@ -137,13 +142,13 @@ impl Router {
 
     /// How many tracks have somebody who wants them.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.routes.len()
     }
 
-    /// Whether nobody wants anything.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    /// Whether no track has a subscriber.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
         self.routes.is_empty()
     }
 }

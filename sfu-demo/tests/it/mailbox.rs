@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use sfu_demo::mailbox::kind::OnMailbox;
-use sfu_demo::mailbox::{Mailbox, MailboxKind, Message, Receiver, Refused, Sender};
+use sfu_demo::mailbox::{Mailbox, MailboxKind, Message, OnMailbox, Receiver, Refused, Sender};
 
 fn on_each(job: impl OnMailbox<Output = ()> + Copy) {
     for kind in MailboxKind::ALL {

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::rivals::Flume;
-use sfu_demo::mailbox::{Mailbox, MailboxKind};
+use sfu_demo::mailbox::{Mailbox, MailboxKind, OnMailbox};
 use sfu_demo::stats::DropReason;
 use sfu_demo::tools::relay::{self, Relay, RelayConfig};
 use sfu_demo::tools::replay;

@@ -451,7 +451,7 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
     );
     server.stop();
 
-    let limits = sfu_demo::control::admission::Limits { room: 2, server: 3 };
+    let limits = sfu_demo::server::Limits { room: 2, server: 3 };
     let server = Running::start::<Mesh>(ServerConfig {
         limits,
         ..config(1)

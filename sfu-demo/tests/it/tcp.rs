@@ -5,9 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::net::gate::TcpLimits;
 use sfu_demo::net::udp::RecvBatch;
-use sfu_demo::server::ServerConfig;
+use sfu_demo::server::{ServerConfig, TcpLimits};
 use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 

@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use sfu_demo::mailbox::kind::OnMailbox;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::mailbox::rivals::Flume;
-use sfu_demo::mailbox::{Mailbox, MailboxKind};
+use sfu_demo::mailbox::{Mailbox, MailboxKind, OnMailbox};
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::net::rtp;
 use sfu_demo::net::udp::RecvBatch;

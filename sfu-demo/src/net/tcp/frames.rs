@@ -21,11 +21,11 @@ const SPARE: usize = 64;
 
 /// A frame longer than a datagram may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooLong;
+pub(crate) struct TooLong;
 
 /// What has come in of a stream.
 #[derive(Debug)]
-pub struct Inbox {
+pub(crate) struct Inbox {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
@@ -34,7 +34,7 @@ pub struct Inbox {
 impl Inbox {
     /// Nothing yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             bytes: vec![0; ROOM].into_boxed_slice(),
             start: 0,
@@ -44,7 +44,7 @@ impl Inbox {
 
     /// Where the next bytes go. It is never empty after [`Inbox::frame`] has said that there is no
     /// whole frame.
-    pub fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -54,7 +54,7 @@ impl Inbox {
     }
 
     /// Notes that `read` bytes were put into [`Inbox::room`].
-    pub fn filled(&mut self, read: usize) {
+    pub(crate) fn filled(&mut self, read: usize) {
         self.end += read;
         debug_assert!(self.end <= self.bytes.len());
     }
@@ -64,7 +64,7 @@ impl Inbox {
     /// # Errors
     ///
     /// If it is longer than a datagram may be: the stream cannot be read on.
-    pub fn frame(&mut self) -> Result<Option<&[u8]>, TooLong> {
+    pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, TooLong> {
         loop {
             let Some(frame) = self.peek()? else {
                 return Ok(None);
@@ -82,7 +82,7 @@ impl Inbox {
     /// # Errors
     ///
     /// As [`Inbox::frame`].
-    pub fn peek(&self) -> Result<Option<&[u8]>, TooLong> {
+    pub(crate) fn peek(&self) -> Result<Option<&[u8]>, TooLong> {
         let [high, low, rest @ ..] = &self.bytes[self.start..self.end] else {
             return Ok(None);
         };
@@ -103,7 +103,7 @@ impl Default for Inbox {
 /// What is to go out by a stream. A frame that has begun to go out is never dropped: the stream
 /// could not be read after it.
 #[derive(Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     frames: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
     /// How much of the first frame is out.
@@ -114,7 +114,7 @@ pub struct Outbox {
 impl Outbox {
     /// Nothing yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             frames: VecDeque::new(),
             bytes: 0,
@@ -125,7 +125,7 @@ impl Outbox {
 
     /// Whether nothing waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
@@ -134,7 +134,7 @@ impl Outbox {
     /// # Panics
     ///
     /// If it is longer than a frame can be, 65,535 bytes.
-    pub fn push(&mut self, now: Instant, datagram: &[u8]) -> usize {
+    pub(crate) fn push(&mut self, now: Instant, datagram: &[u8]) -> usize {
         let len = u16::try_from(datagram.len()).expect("a datagram fits in a frame");
         let mut frame = self.spare.pop().unwrap_or_default();
         frame.extend_from_slice(&len.to_be_bytes());
@@ -149,7 +149,7 @@ impl Outbox {
     }
 
     /// Drops what has waited too long; says how many frames that were.
-    pub fn expire(&mut self, now: Instant) -> usize {
+    pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let mut dropped = 0;
         while let Some((since, _)) = self.frames.get(usize::from(self.written > 0))
             && now.saturating_duration_since(*since) > MAX_AGE
@@ -161,7 +161,7 @@ impl Outbox {
     }
 
     /// Hands what is next to `write`.
-    pub fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
+    pub(crate) fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut filled = 0;
         for ((_, frame), slice) in self.frames.iter().zip(&mut slices) {
@@ -173,7 +173,7 @@ impl Outbox {
     }
 
     /// Notes that `written` more bytes are out; says how many frames are whole with them.
-    pub fn advance(&mut self, written: usize) -> usize {
+    pub(crate) fn advance(&mut self, written: usize) -> usize {
         self.written += written;
         let mut whole = 0;
         while let Some((_, frame)) = self.frames.front()

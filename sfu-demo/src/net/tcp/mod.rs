@@ -15,14 +15,14 @@ use crate::net::gate::Permit;
 
 mod frames;
 
-pub use frames::{Inbox, Outbox, TooLong};
+pub(crate) use frames::{Inbox, Outbox, TooLong};
 
 /// How long a connection may take nothing of what waits for it.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// A connection on its way to its shard, with the frame that told whose it is.
 #[derive(Debug)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     /// The connection.
     pub stream: std::net::TcpStream,
     /// Its other end.
@@ -37,7 +37,7 @@ pub struct Arrived {
 
 /// A peer's connection in its shard.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     remote: SocketAddr,
     local: SocketAddr,
@@ -49,7 +49,7 @@ pub struct Connection {
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The other side closed it, or the network did.
     Gone,
     /// It sent what is no frame.
@@ -64,7 +64,7 @@ impl Connection {
     /// # Errors
     ///
     /// If the executor cannot watch it.
-    pub fn new(arrived: Arrived) -> io::Result<Self> {
+    pub(crate) fn new(arrived: Arrived) -> io::Result<Self> {
         Ok(Self {
             stream: TcpStream::from_std(arrived.stream)?,
             remote: arrived.remote,
@@ -78,18 +78,18 @@ impl Connection {
 
     /// Its other end.
     #[must_use]
-    pub fn remote(&self) -> SocketAddr {
+    pub(crate) fn remote(&self) -> SocketAddr {
         self.remote
     }
 
     /// The address that it was made to.
     #[must_use]
-    pub fn local(&self) -> SocketAddr {
+    pub(crate) fn local(&self) -> SocketAddr {
         self.local
     }
 
     /// Whether there may be something to do; if not, the task is woken when there is.
-    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let readable = self.stream.poll_read_ready(cx).is_ready();
         let writable = !self.outbox.is_empty() && self.stream.poll_write_ready(cx).is_ready();
         if readable || writable {
@@ -104,7 +104,7 @@ impl Connection {
     /// # Errors
     ///
     /// If the connection has ended.
-    pub fn read(&mut self) -> Result<(), Ended> {
+    pub(crate) fn read(&mut self) -> Result<(), Ended> {
         match self.stream.try_read(self.inbox.room()) {
             Ok(0) => Err(Ended::Gone),
             Ok(read) => {
@@ -121,12 +121,12 @@ impl Connection {
     /// # Errors
     ///
     /// If it is no frame: the connection has ended.
-    pub fn frame(&mut self) -> Result<Option<&[u8]>, Ended> {
+    pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, Ended> {
         self.inbox.frame().map_err(|TooLong| Ended::Malformed)
     }
 
     /// Puts a frame into the queue; says how many older ones it pushed out.
-    pub fn push(&mut self, now: Instant, bytes: &[u8]) -> usize {
+    pub(crate) fn push(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.outbox.push(now, bytes)
     }
 
@@ -136,7 +136,7 @@ impl Connection {
     /// # Errors
     ///
     /// If the connection has ended.
-    pub fn write(&mut self, now: Instant) -> Result<(usize, usize), Ended> {
+    pub(crate) fn write(&mut self, now: Instant) -> Result<(usize, usize), Ended> {
         let (mut sent, mut dropped) = (0, 0);
         while !self.outbox.is_empty() {
             dropped += self.outbox.expire(now);
@@ -164,7 +164,7 @@ impl Connection {
 
     /// Whether something waits to go out.
     #[must_use]
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         !self.outbox.is_empty()
     }
 }

@@ -7,8 +7,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::mailbox::kind::OnMailbox;
-use crate::mailbox::{Mailbox, MailboxKind};
+use crate::mailbox::{Mailbox, MailboxKind, OnMailbox};
 
 mod affinity;
 mod inproc;
