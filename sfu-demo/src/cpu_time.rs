@@ -1,10 +1,10 @@
 //! CPU time of threads and of the process, by `getrusage`.
 //!
-//! The kernel reports microseconds. It does not say who else slowed the work down by using the caches.
+//! The resolution is a microsecond. Contention for caches shows as CPU time and cannot be told apart.
 
 use std::time::Duration;
 
-/// What the calling thread has used, in user mode and in the kernel; 0 where the system does not tell.
+/// CPU time of the calling thread, user and kernel; zero where the system does not report it.
 #[must_use]
 pub(crate) fn of_thread() -> Duration {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

@@ -1,14 +1,14 @@
-//! The numbers by which participants, tracks, shards and peers are known.
+//! Identifiers of participants, tracks, shards and peers.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A participant of the whole server.
+/// A participant, unique on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ParticipantId(pub u64);
 
-/// A track of the whole server.
+/// A published track, unique on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrackId(pub u64);
 
@@ -33,10 +33,10 @@ impl std::str::FromStr for TrackId {
     }
 }
 
-/// A shard's number.
+/// A shard's number, counted from 0.
 pub type ShardId = usize;
 
-/// A peer's place in its shard.
+/// The slot of a peer in its shard.
 pub type PeerKey = usize;
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
-//! A selective forwarding unit (SFU) on the lanemesh mailbox: browsers and RTP senders meet through
-//! it, and the mailbox under it can be exchanged for others to see what it brings.
+//! A selective forwarding unit (SFU) built on the lanemesh mailbox: it forwards media between browsers and RTP
+//! senders, and can run on other channels to compare them with the mailbox.
 //!
-//! It forwards; it does not transcode, mix or record.
+//! It forwards only: it does not transcode, mix or record.
+//!
+//! The public items are those that the binary, the tests and the fuzz targets use. `ARCHITECTURE.md` has the code
+//! map.
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What control and shards say to each other.
+//! The messages between control, shards and HTTP.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,194 +16,194 @@ use crate::session::build::Refusal;
 use crate::session::{Role, Session, SourceOf};
 use crate::stats::{RoomStats, ShardStats};
 
-/// What a shard is told.
+/// A message to a shard on its high lane.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// A peer's first valid STUN came here: it lives here from now on.
+    /// The shard received the peer's first valid STUN message: it owns the session from now on.
     Adopt(Box<Session>),
     /// A TCP connection whose first frame names a peer of this shard.
     Connect(Box<Arrived>),
-    /// The peer with this user name lives in another shard.
+    /// The peer with this ICE user name is in another shard.
     Redirect(String, ShardId),
-    /// The peer with this user name is gone.
+    /// The peer with this ICE user name has left its shard.
     Forget(String),
-    /// A participant is to be sent a track of a shard.
+    /// Sends a participant a track whose publisher is in the given shard.
     AddTrack(ParticipantId, TrackInfo, ShardId),
-    /// A participant is no longer sent a track.
+    /// Stops sending a participant a track.
     RemoveTrack(ParticipantId, TrackId),
-    /// A participant's page is to be told something.
+    /// Sends JSON to a participant's page over the data channel.
     Tell(ParticipantId, Arc<str>),
-    /// A participant has to go.
+    /// Ends a participant's session.
     Disconnect(ParticipantId),
-    /// A shard wants a track of this one, or no longer does.
+    /// The given shard wants packets of a track of this shard, or no longer does.
     Interest(TrackId, ShardId, bool),
-    /// Somebody in another shard needs a keyframe.
+    /// A subscriber in another shard needs a keyframe.
     Keyframe(TrackId, Layer),
-    /// Somebody wants to know how it goes.
+    /// Asks for the shard's statistics.
     Observe(oneshot::Sender<ShardStats>),
-    /// Every peer is to be told goodbye.
+    /// Ends every session, now and in the future; the shard stops when the last has ended.
     Drain,
 }
 
-/// What crosses shards on the low lane.
+/// A message to a shard on its low lane.
 #[derive(Debug)]
 pub(crate) enum Media {
-    /// A packet that subscribers of the shard want.
+    /// A media packet for subscribers of the shard.
     Packet(MediaPacket),
-    /// A datagram that came in elsewhere.
+    /// A datagram that another shard received.
     Datagram {
-        /// Who sent it, and by what.
+        /// The sender's address and transport.
         origin: Origin,
-        /// Where it came in.
+        /// The local address that it was sent to.
         destination: SocketAddr,
-        /// Its bytes.
+        /// The datagram.
         bytes: Box<[u8]>,
     },
 }
 
-/// A sender of a shard's mailbox.
+/// The sender of a shard's mailbox.
 pub(crate) type ShardSender<M> = <M as Mailbox>::Sender<Control, Media>;
-/// A receiver of a shard's mailbox.
+/// The receiver of a shard's mailbox.
 pub(crate) type ShardReceiver<M> = <M as Mailbox>::Receiver<Control, Media>;
-/// A sender of the room's mailbox.
+/// The sender of the mailbox of the rooms.
 pub(crate) type RoomSender<M> = <M as Mailbox>::Sender<RoomMessage, Infallible>;
-/// A sender of the mailbox of admission.
+/// The sender of the mailbox of admission.
 pub(crate) type AdmissionSender<M> = <M as Mailbox>::Sender<AdmissionMessage, Infallible>;
 
-/// Control for a shard.
+/// A message to the shard of this number.
 pub(crate) type Out = (ShardId, Control);
 
-/// What the room is told.
+/// A message to the rooms.
 #[derive(Debug)]
 pub(crate) enum RoomMessage {
-    /// A participant is in a shard.
+    /// A participant's session is in a shard.
     Joined {
-        /// Who.
+        /// The participant.
         id: ParticipantId,
-        /// In which room.
+        /// The room.
         room: Arc<str>,
-        /// By what name.
+        /// The participant's name.
         name: Arc<str>,
-        /// Doing what.
+        /// The participant's role.
         role: Role,
-        /// In which shard.
+        /// The shard.
         shard: ShardId,
     },
-    /// A participant can be told things.
+    /// A participant's data channel is open.
     Listens {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
     },
-    /// A participant sends a track.
+    /// A participant publishes a track.
     Published {
-        /// Which.
+        /// The track.
         track: TrackInfo,
-        /// In which shard.
+        /// The shard.
         shard: ShardId,
     },
-    /// A participant no longer sends a track.
+    /// A participant no longer publishes a track.
     Unpublished {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
-        /// Which.
+        /// The track.
         track: TrackId,
     },
-    /// A participant is gone.
+    /// A participant's session has ended.
     Left {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
     },
-    /// How loud a participant is.
+    /// The audio level of a participant.
     Level {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
-        /// In dBov.
+        /// The smoothed level in dBov, -127 (silent) to 0.
         level: i8,
     },
-    /// A participant switched something off or on.
+    /// A participant muted or unmuted a device.
     Muted {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
-        /// What.
+        /// The device.
         source: Source,
-        /// Off or on.
+        /// Whether it is muted now.
         muted: bool,
     },
-    /// A participant says something to the room.
+    /// A participant sends a chat message to its room.
     Chat {
-        /// Who.
+        /// The participant.
         participant: ParticipantId,
-        /// What.
+        /// The message.
         text: String,
     },
-    /// Somebody wants to know who is where.
+    /// Asks for the statistics of all rooms.
     Observe(oneshot::Sender<Vec<RoomStats>>),
 }
 
-/// What admission is told.
+/// A message to admission.
 #[derive(Debug)]
 pub(crate) enum AdmissionMessage {
-    /// Somebody wants to join.
+    /// Asks for a place in a room.
     Join(Box<Join>, oneshot::Sender<Result<Joined, JoinError>>),
-    /// A shard got a STUN message for a user name that it does not know.
+    /// A shard received a STUN message with an ICE user name that it does not know.
     Claim {
-        /// The user name.
+        /// The ICE user name.
         ufrag: String,
         /// The shard.
         shard: ShardId,
-        /// The message.
+        /// The STUN message.
         request: Box<[u8]>,
     },
-    /// A TCP connection names this user in its first frame.
+    /// The first frame of a TCP connection has this ICE user name.
     Connect {
-        /// The user name.
+        /// The ICE user name.
         ufrag: String,
         /// The connection.
         connection: Box<Arrived>,
     },
-    /// Somebody who joined by HTTP leaves.
+    /// Ends a session by its resource.
     Leave {
-        /// The secret name of what joined.
+        /// The secret name that the answer to the join gave.
         resource: String,
-        /// Whether it was there.
+        /// Whether there was such a session.
         reply: oneshot::Sender<bool>,
     },
-    /// A peer is gone from its shard.
+    /// A session has ended in its shard.
     Ended {
-        /// Its user name.
+        /// The ICE user name.
         ufrag: String,
     },
-    /// Nobody may join any more.
+    /// Refuses every join from now on.
     Drain,
 }
 
-/// Who wants to join what.
+/// A request to join a room.
 #[derive(Debug)]
 pub(crate) struct Join {
     /// The room.
     pub room: Arc<str>,
-    /// The name that others see.
+    /// The name that other participants see.
     pub name: Arc<str>,
-    /// What for.
+    /// What the participant may do.
     pub role: Role,
     /// The SDP offer.
     pub offer: String,
-    /// What the offer's media sections are.
+    /// The devices of the offer's media sections.
     pub sources: Vec<SourceOf>,
 }
 
-/// A place in a room.
+/// An accepted [`Join`].
 #[derive(Debug, Clone)]
 pub(crate) struct Joined {
-    /// Who.
+    /// The new participant.
     pub id: ParticipantId,
     /// The SDP answer.
     pub answer: String,
-    /// The secret name by which to leave.
+    /// The secret name by which the session can be ended over HTTP.
     pub resource: String,
 }
 
-/// Why there is no place.
+/// Why a join is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JoinError {
     /// The offer cannot be answered.

@@ -1,4 +1,4 @@
-//! What a shard counts: plain values of its own, copied out on request. Nothing is shared.
+//! Statistics: plain values that their owner counts and copies out on request. Nothing is shared.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,26 +9,26 @@ use serde::Serialize;
 /// Why a packet was not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// It came from an address that has not authenticated itself.
+    /// It came from an address that has not authenticated.
     Stranger,
-    /// It is not a packet of any kind that is known.
+    /// It is no STUN, DTLS, RTP or RTCP.
     Malformed,
-    /// It is longer than a datagram may be.
+    /// It is longer than the largest datagram that is received.
     Oversized,
-    /// It is of one source (SSRC) more than a peer may have.
+    /// Its source (SSRC) is one more than a peer may have at a time.
     Sources,
-    /// It waited too long.
+    /// It waited too long in a mailbox.
     Aged,
     /// The lane to another shard was full.
     Lane,
     /// The socket's buffer was full.
     Socket,
-    /// The system would not send it.
+    /// The kernel refused to send it.
     Refused,
 }
 
 impl DropReason {
-    /// Every reason.
+    /// All reasons, in the order of their counters.
     pub const ALL: [Self; 8] = [
         Self::Stranger,
         Self::Malformed,
@@ -40,7 +40,7 @@ impl DropReason {
         Self::Refused,
     ];
 
-    /// The reason as a label.
+    /// The name in metrics and JSON.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -61,24 +61,24 @@ impl DropReason {
 pub struct Drops([u64; DropReason::ALL.len()]);
 
 impl Drops {
-    /// Counts `n` more.
+    /// Adds `n` to a reason's count.
     pub fn add(&mut self, reason: DropReason, n: usize) {
         self.0[reason as usize] += n as u64;
     }
 
-    /// The count of one reason.
+    /// The count of a reason.
     #[must_use]
     pub fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }
 
-    /// The count of all.
+    /// The sum of all counts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Reasons and counts.
+    /// All reasons with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
         DropReason::ALL
             .into_iter()
@@ -92,7 +92,7 @@ impl Serialize for Drops {
     }
 }
 
-/// The latency of the last ten to twenty seconds, in microseconds.
+/// Latencies of the last 10 to 20 seconds, in microseconds.
 #[derive(Debug)]
 pub struct Latency {
     current: Histogram<u64>,
@@ -103,22 +103,22 @@ pub struct Latency {
 /// A summary of a [`Latency`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct LatencySummary {
-    /// How many were measured.
+    /// The number of measurements.
     pub count: u64,
-    /// The median in microseconds.
+    /// The median, in microseconds.
     pub p50: u64,
-    /// The 99th percentile.
+    /// The 99th percentile, in microseconds.
     pub p99: u64,
-    /// The 99.9th percentile.
+    /// The 99.9th percentile, in microseconds.
     pub p999: u64,
-    /// The longest.
+    /// The maximum, in microseconds.
     pub max: u64,
 }
 
 impl Latency {
     const WINDOW: Duration = Duration::from_secs(10);
 
-    /// Nothing measured.
+    /// No measurements.
     #[must_use]
     pub fn new() -> Self {
         let empty = Histogram::new_with_bounds(1, 60_000_000, 2).expect("valid bounds");
@@ -129,7 +129,7 @@ impl Latency {
         }
     }
 
-    /// Notes what took from `from` to `to`.
+    /// Records the time between `from` and `to`.
     pub fn record(&mut self, from: Instant, to: Instant) {
         let since = *self.since.get_or_insert(to);
         if to.saturating_duration_since(since) >= Self::WINDOW {
@@ -142,7 +142,7 @@ impl Latency {
             .saturating_record(u64::try_from(took).unwrap_or(u64::MAX).max(1));
     }
 
-    /// A summary.
+    /// Summarizes both windows.
     #[must_use]
     pub fn summary(&self) -> LatencySummary {
         let mut both = self.current.clone();
@@ -163,114 +163,114 @@ impl Default for Latency {
     }
 }
 
-/// What a shard counts.
+/// The counters of a shard, since its start.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Counters {
-    /// Datagrams that came in.
+    /// Datagrams received.
     pub datagrams_in: u64,
-    /// Bytes that came in.
+    /// Bytes received.
     pub bytes_in: u64,
-    /// Datagrams that went out.
+    /// Datagrams sent.
     pub datagrams_out: u64,
-    /// Bytes that went out.
+    /// Bytes sent.
     pub bytes_out: u64,
-    /// Calls that sent.
+    /// System calls that sent.
     pub send_calls: u64,
-    /// Calls that received.
+    /// System calls that received.
     pub recv_calls: u64,
-    /// Media packets that publishers of this shard sent.
+    /// Media packets received from publishers of this shard.
     pub media_in: u64,
-    /// Media packets that went to subscribers of this shard.
+    /// Media packets forwarded to subscribers of this shard.
     pub media_out: u64,
-    /// Media packets that went to other shards.
+    /// Media packets passed on to other shards.
     pub media_crossed: u64,
-    /// Datagrams that came in at the wrong shard and were passed on.
+    /// Datagrams received for a peer of another shard and passed on.
     pub redirected: u64,
-    /// Keyframes that publishers were asked for.
+    /// Keyframe requests sent to publishers.
     pub keyframes_asked: u64,
-    /// Sessions that ended by a fault in their own code.
+    /// Sessions ended by a panic in their code.
     pub panics: u64,
-    /// What was not forwarded.
+    /// Packets not forwarded, by reason.
     pub drops: Drops,
 }
 
-/// A shard, as seen from outside.
+/// The statistics of a shard.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct ShardStats {
-    /// Which.
+    /// The shard's number.
     pub shard: usize,
-    /// Its peers.
+    /// Peers with a session.
     pub peers: usize,
-    /// Tracks that somebody wants.
+    /// Tracks with a subscriber here or in another shard.
     pub tracks: usize,
-    /// Its counts.
+    /// Counters since the start.
     pub counters: Counters,
-    /// What its TCP connections count.
+    /// Counters of its TCP connections.
     pub tcp: TcpCounters,
-    /// From a packet's arrival to the call that sends it.
+    /// From a packet's arrival to the system call that sends it.
     pub latency: LatencySummary,
-    /// Control messages that wait.
+    /// Control messages in the mailbox.
     pub high_depth: usize,
-    /// Media messages that wait.
+    /// Media messages in the mailbox.
     pub low_depth: usize,
-    /// How often the mailbox's reader went to sleep.
+    /// How often the mailbox's receiver went to sleep.
     pub sleeps: u64,
     /// CPU time of the shard's thread.
     pub cpu: Duration,
 }
 
-/// What the connections of a shard count.
+/// The counters of a shard's TCP connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct TcpCounters {
-    /// Connections that are open.
+    /// Connections open now.
     pub open: u64,
-    /// Connections that became a peer's.
+    /// Connections that a peer of this shard had signed.
     pub accepted: u64,
-    /// Connections that did not: what they said first was not signed by anybody here.
+    /// Connections closed because no peer of this shard had signed their first frame.
     pub strangers: u64,
-    /// Frames that came in.
+    /// Frames received.
     pub frames_in: u64,
-    /// Frames that went out.
+    /// Frames sent.
     pub frames_out: u64,
-    /// Frames that a slow reader did not get.
+    /// Frames dropped because the reader was too slow.
     pub dropped: u64,
-    /// Connections that were ended since nothing went out any more.
+    /// Connections closed because nothing could be written for too long.
     pub stalled: u64,
-    /// Connections that were ended since they sent what is no frame.
+    /// Connections closed because of a malformed frame.
     pub malformed: u64,
 }
 
-/// What has become of connections.
+/// The counters of TCP connections before they reach a shard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct AcceptCounters {
-    /// Connections that came in.
+    /// Connections accepted from the listener.
     pub connections: u64,
-    /// Those that were too many.
+    /// Connections refused by a limit.
     pub too_many: u64,
-    /// Those that did not say in time, or not in a way that is understood, whose they are.
+    /// Connections closed because no valid first frame came in time.
     pub nameless: u64,
 }
 
-/// A room, as seen from outside.
+/// The statistics of a room.
 #[derive(Debug, Clone, Serialize)]
 pub struct RoomStats {
-    /// Its name.
+    /// The room's name.
     pub room: Arc<str>,
-    /// Its participants.
+    /// Participants in it.
     pub participants: usize,
-    /// The tracks that they send.
+    /// Tracks that they publish.
     pub tracks: usize,
 }
 
-/// The server, as seen from outside.
+/// The statistics of the server.
 #[derive(Debug, Default, Serialize)]
 pub struct Stats {
-    /// Which mailbox it runs on.
+    /// The name of the mailbox that it runs on.
     pub mailbox: &'static str,
-    /// What has become of TCP connections before they came to a shard.
+    /// TCP connections before they reach a shard.
     pub tcp: AcceptCounters,
-    /// Its shards.
+    /// All shards, by their numbers.
     pub shards: Vec<ShardStats>,
-    /// Its rooms.
+    /// All rooms, by their names.
     pub rooms: Vec<RoomStats>,
 }

@@ -1,4 +1,4 @@
-//! The names that `--mailbox` takes, and the one place where a name becomes a type.
+//! The values of `--mailbox`, and the only place where a value becomes a type.
 
 use std::fmt;
 
@@ -8,39 +8,39 @@ use super::Mailbox;
 use super::mesh::Mesh;
 use super::rivals::{Crossbeam, Crossfire, Flume, Kanal, Tachyonix, Tokio};
 
-/// Which mailbox.
+/// A value of `--mailbox`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum MailboxKind {
-    /// lanemesh: lanes with a priority class
+    /// lanemesh: a lane for each sender, and a priority lane
     Mesh,
-    /// tokio's bounded mpsc, one channel a class
+    /// tokio's bounded mpsc, one channel for each priority
     Tokio,
-    /// tachyonix, one channel a class
+    /// tachyonix, one channel for each priority
     Tachyonix,
-    /// flume, one channel a class
+    /// flume, one channel for each priority
     Flume,
-    /// crossbeam-channel with a waker beside it, one channel a class
+    /// crossbeam-channel with a waker beside it, one channel for each priority
     Crossbeam,
-    /// kanal with a waker beside it, one channel a class
+    /// kanal with a waker beside it, one channel for each priority
     Kanal,
-    /// crossfire, one channel a class
+    /// crossfire, one channel for each priority
     Crossfire,
 }
 
-/// Something that runs on any mailbox.
+/// Code that runs on any mailbox.
 pub trait OnMailbox {
-    /// What it results in.
+    /// The result.
     type Output;
 
-    /// Runs on the mailbox `M`.
+    /// Runs on mailbox `M`.
     fn run<M: Mailbox>(self) -> Self::Output;
 }
 
 impl MailboxKind {
-    /// The kind that the server runs on unless told otherwise.
+    /// The default.
     pub const DEFAULT: Self = Self::Mesh;
 
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 7] = [
         Self::Mesh,
         Self::Tokio,
@@ -51,7 +51,7 @@ impl MailboxKind {
         Self::Crossfire,
     ];
 
-    /// The name that `--mailbox` takes.
+    /// The value of `--mailbox`.
     #[must_use]
     pub fn name(self) -> &'static str {
         struct Name;
@@ -64,7 +64,7 @@ impl MailboxKind {
         self.with(Name)
     }
 
-    /// Runs `job` with this kind as its type.
+    /// Runs `job` on the mailbox of this kind.
     pub fn with<J: OnMailbox>(self, job: J) -> J::Output {
         match self {
             Self::Mesh => job.run::<Mesh>(),

@@ -1,4 +1,4 @@
-//! The project's own mailbox: a mesh of lanes with a priority class, as it is.
+//! The lanemesh mailbox behind the trait.
 
 use lanemesh::{MailboxReceiver, MailboxSender, Message, TrySendError};
 

@@ -1,9 +1,8 @@
-//! The two-class mailbox behind which the SFU runs, as one small trait with static dispatch.
+//! The two-priority mailbox of every actor, as a small trait with static dispatch.
 //!
-//! It lets `--mailbox` put another channel in the mesh's place. It does not hide what a peer cannot
-//! do: none of the peers has a priority class, so each is used as a pair of channels, and a peer
-//! whose receiving future is not cancel-safe (kanal) or that has none (crossbeam) gets a waker
-//! beside it (`notify`).
+//! The trait lets `--mailbox` replace lanemesh by another channel. None of the rivals has priorities, so each is
+//! used as a pair of channels; one whose receive future is not cancel-safe (kanal), or that has none (crossbeam),
+//! gets a waker beside it (`notify`).
 
 use std::fmt;
 use std::future::Future;
@@ -16,20 +15,20 @@ pub mod pair;
 pub mod rivals;
 
 pub use kind::{MailboxKind, OnMailbox};
-/// A message, by class: control (join, leave, keyframe request, layer, disconnect) is high, media low.
+/// A message of either priority: control (join, leave, keyframe request, disconnect) is high, media low.
 pub use lanemesh::Message;
 
-/// Why a message was not taken; it gives the message back.
+/// Why a message was not accepted. It gives the message back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused<T> {
-    /// The class is full.
+    /// There is no room for another message of this priority.
     Full(T),
     /// The receiver is gone.
     Closed(T),
 }
 
 impl<T> Refused<T> {
-    /// The message that was not taken.
+    /// The message that was not accepted.
     pub fn into_inner(self) -> T {
         match self {
             Self::Full(message) | Self::Closed(message) => message,
@@ -48,23 +47,23 @@ impl<T> fmt::Display for Refused<T> {
 
 impl<T: fmt::Debug> std::error::Error for Refused<T> {}
 
-/// What a receiver can tell of itself; plain values, copied out.
+/// The state of a receiver when it was asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// Control messages that wait.
+    /// Control messages in the mailbox.
     pub high_depth: usize,
-    /// Media messages that wait.
+    /// Media messages in the mailbox.
     pub low_depth: usize,
-    /// How often the receiver had to go to sleep.
+    /// How often the receiver went to sleep.
     pub sleeps: u64,
 }
 
-/// A kind of mailbox: a factory of sender and receiver.
+/// A kind of mailbox, which makes senders and receivers.
 pub trait Mailbox: fmt::Debug + Send + Sync + 'static {
     /// The name that `--mailbox` takes.
     const NAME: &'static str;
 
-    /// Whether capacities count for each sender rather than for all together.
+    /// Whether capacities are per sender rather than for all senders together.
     const PER_SENDER: bool = false;
 
     /// The sending half.
@@ -72,8 +71,8 @@ pub trait Mailbox: fmt::Debug + Send + Sync + 'static {
     /// The receiving half.
     type Receiver<H: Send + 'static, L: Send + 'static>: Receiver<H, L>;
 
-    /// Makes a mailbox for at most `high` control and `low` media messages: of each sender for the
-    /// mesh, which bounds by sender, and of all senders together for the peers.
+    /// Makes a mailbox with room for `high` control and `low` media messages: from each sender if
+    /// [`Mailbox::PER_SENDER`], otherwise from all senders together.
     ///
     /// # Panics
     ///
@@ -84,53 +83,53 @@ pub trait Mailbox: fmt::Debug + Send + Sync + 'static {
     ) -> (Self::Sender<H, L>, Self::Receiver<H, L>);
 }
 
-/// The sending half. It never waits: the media path drops instead, and control retries.
+/// The sending half. It never waits: media is dropped instead, and control is retried.
 pub trait Sender<H, L>: Clone + Send + 'static {
     /// Sends a control message.
     ///
     /// # Errors
     ///
-    /// If the class is full or the receiver gone.
+    /// If there is no room or the receiver is gone.
     fn try_send_high(&mut self, message: H) -> Result<(), Refused<H>>;
 
     /// Sends a media message.
     ///
     /// # Errors
     ///
-    /// If the class is full or the receiver gone.
+    /// If there is no room or the receiver is gone.
     fn try_send_low(&mut self, message: L) -> Result<(), Refused<L>>;
 
-    /// Sends from the front of `messages` what fits and takes it out; says how many went.
+    /// Sends messages from the front of `messages` while there is room, and removes them. Returns how many were sent.
     ///
     /// # Errors
     ///
-    /// If the receiver is gone; `messages` keeps what did not go.
+    /// If the receiver is gone. `messages` keeps what was not sent.
     fn try_send_low_many(&mut self, messages: &mut Vec<L>) -> Result<usize, Refused<()>>;
 }
 
 /// The receiving half.
 pub trait Receiver<H, L>: Send + 'static {
-    /// Waits until there is something, appends up to `limit` messages, control first, and says how
-    /// many; 0 means that every sender is gone and nothing waits.
+    /// Waits for a message, then appends up to `limit`, control first. Returns how many; 0 means that every sender
+    /// is gone and the mailbox is empty.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped before it is ready.
+    /// No message is lost when the future is dropped before it is ready.
     fn recv_many(
         &mut self,
         into: &mut Vec<Message<H, L>>,
         limit: usize,
     ) -> impl Future<Output = usize> + Send;
 
-    /// Appends up to `limit` messages that are there now, control first, and says how many.
+    /// Appends up to `limit` messages without waiting, control first. Returns how many.
     fn try_recv_many(&mut self, into: &mut Vec<Message<H, L>>, limit: usize) -> usize;
 
-    /// Depth and sleeps.
+    /// The number of messages in the mailbox, and how often the receiver slept.
     fn observe(&self) -> Observed;
 }
 
-/// Sends a control message, and tries again for as long as the class is full. Only for receivers that
-/// never wait for the sender.
+/// Sends a control message, and retries every millisecond while there is no room. Only for receivers that never
+/// wait for the sender.
 pub(crate) async fn send_high<H, L>(sender: &mut impl Sender<H, L>, mut message: H) {
     loop {
         match sender.try_send_high(message) {

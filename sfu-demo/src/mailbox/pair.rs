@@ -1,26 +1,26 @@
-//! A mailbox made of two channels of a peer, one a class: what its users build for want of a
-//! priority class. Control is looked at before every burst of media.
+//! A mailbox made of two channels, one for each priority, as users of a channel without priorities would build it.
+//! Control is checked before every burst of media.
 
 use std::fmt;
 use std::future::Future;
 
 use super::{Message, Observed, Receiver, Refused, Sender};
 
-/// How many media messages are taken before control is looked at again.
+/// Media messages received before control is checked again.
 const BURST: usize = 8;
 
-/// A peer's bounded channel.
+/// A bounded channel.
 pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// The sending half.
     type Tx<T: Send + 'static>: Tx<T>;
     /// The receiving half.
     type Rx<T: Send + 'static>: Rx<T>;
 
-    /// Makes a channel.
+    /// Makes a channel for `capacity` messages.
     fn channel<T: Send + 'static>(capacity: usize) -> (Self::Tx<T>, Self::Rx<T>);
 }
 
-/// A peer's sending half.
+/// The sending half of a [`Channel`].
 pub trait Tx<T>: Clone + Send + 'static {
     /// Sends without waiting.
     ///
@@ -30,32 +30,32 @@ pub trait Tx<T>: Clone + Send + 'static {
     fn try_send(&mut self, message: T) -> Result<(), Refused<T>>;
 }
 
-/// What a channel without a message says.
+/// Why a channel returned no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nothing {
-    /// Nothing now.
+    /// There is none now.
     Empty,
-    /// Nothing any more.
+    /// There is none, and none can come.
     Closed,
 }
 
-/// A peer's receiving half.
+/// The receiving half of a [`Channel`].
 pub trait Rx<T>: Send + 'static {
-    /// Takes a message that is there.
+    /// Receives a message without waiting.
     ///
     /// # Errors
     ///
-    /// If there is none, and whether one can still come.
+    /// If there is none.
     fn try_recv(&mut self) -> Result<T, Nothing>;
 
     /// Waits for a message; `None` when the channel is closed and empty.
     ///
     /// # Cancel safety
     ///
-    /// Required: no message may be lost when the future is dropped.
+    /// Implementations must not lose a message when the future is dropped.
     fn recv(&mut self) -> impl Future<Output = Option<T>> + Send;
 
-    /// How many messages wait, or 0 where the peer does not tell.
+    /// The number of messages in the channel, or 0 if the channel does not report it.
     fn depth(&self) -> usize;
 }
 

@@ -1,4 +1,4 @@
-//! The peers: published channels, each as a pair.
+//! Published channels to compare with, each as a pair.
 
 use std::sync::Arc;
 
@@ -43,13 +43,12 @@ pair_of!(
     "flume"
 );
 pair_of!(
-    /// Two crossbeam channels and a doorbell: they only block.
+    /// Two crossbeam channels with wakers: they can only be waited for by blocking.
     Crossbeam,
     "crossbeam"
 );
 pair_of!(
-    /// Two kanal channels and a doorbell: a dropped receiving future of kanal's may take a message
-    /// with it, so none is made.
+    /// Two kanal channels with wakers: dropping a receive future of kanal can lose a message, so none is made.
     Kanal,
     "kanal"
 );
@@ -170,15 +169,15 @@ impl<T: Send + 'static> Rx<T> for flume::Receiver<T> {
     }
 }
 
-/// A sender with a doorbell.
+/// A sender that wakes the receiver.
 #[derive(Debug)]
 pub struct NotifyingTx<S> {
-    // Dropped before the notified rings for the last time.
+    // Dropped before the notifier, which wakes the receiver for the last time.
     sender: Arc<S>,
     notifier: Notifier,
 }
 
-/// A receiver with a doorbell.
+/// A receiver that a waker wakes.
 #[derive(Debug)]
 pub struct AwaitableRx<R> {
     receiver: R,

@@ -1,10 +1,10 @@
-//! What a payload is: which codec a payload type stands for, and where a keyframe starts.
+//! Codecs: what payload types stand for, and which packets start a keyframe.
 //!
-//! It reads descriptors only; it decodes nothing.
+//! Only payload descriptors are read; nothing is decoded.
 
 use std::collections::HashMap;
 
-/// The codecs that are forwarded.
+/// A codec that is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Name {
     /// Opus audio.
@@ -19,10 +19,10 @@ pub enum Name {
     Av1,
 }
 
-/// A codec with the part of its parameters that a receiver must share with the sender.
+/// A codec with the parameters that sender and receiver must agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Codec {
-    /// Which.
+    /// The codec.
     pub name: Name,
     /// H.264: packetization mode and profile; VP9 and AV1: profile; otherwise 0.
     pub profile: u32,
@@ -35,8 +35,7 @@ pub struct PayloadTypes {
 }
 
 impl PayloadTypes {
-    /// Reads the sections of an SDP that both sides have agreed on, in place of what was known of
-    /// those sections.
+    /// Reads the media sections of a negotiated SDP. What was known of those sections is replaced.
     pub fn learn(&mut self, sdp: &str) {
         let mut section = Section::default();
         for line in sdp.lines().chain(["m=end"]) {
@@ -51,12 +50,12 @@ impl PayloadTypes {
         }
     }
 
-    /// The sections that are known.
+    /// The mids of the known sections.
     pub fn mids(&self) -> impl Iterator<Item = &str> {
         self.by_mid.keys().map(String::as_str)
     }
 
-    /// Which codec `pt` stands for in section `mid`.
+    /// The codec that payload type `pt` stands for in section `mid`.
     #[must_use]
     pub fn codec(&self, mid: &str, pt: u8) -> Option<Codec> {
         let codecs = self.by_mid.get(mid)?;
@@ -66,8 +65,8 @@ impl PayloadTypes {
             .map(|entry| entry.1)
     }
 
-    /// Which payload type carries `codec` in section `mid`: of the same profile, or else of the
-    /// same name.
+    /// The payload type that carries `codec` in section `mid`: one of the same profile, or else any of the same
+    /// codec.
     #[must_use]
     pub fn payload_type(&self, mid: &str, codec: Codec) -> Option<u8> {
         let codecs = self.by_mid.get(mid)?;
@@ -169,8 +168,8 @@ fn profile(name: Name, parameters: &str) -> u32 {
     }
 }
 
-/// Whether a receiver that has seen nothing yet can start with this payload. Audio always can.
-/// A packet of padding alone has an empty payload.
+/// Whether a receiver can start decoding with this payload. Audio always can. A packet that is only padding has an
+/// empty payload.
 #[must_use]
 pub fn starts_keyframe(name: Name, payload: &[u8]) -> bool {
     match name {
@@ -178,12 +177,12 @@ pub fn starts_keyframe(name: Name, payload: &[u8]) -> bool {
         Name::Vp8 => vp8(payload).unwrap_or(false),
         Name::H264 => h264(payload).unwrap_or(false),
         Name::Vp9 => vp9(payload).unwrap_or(false),
-        // RFC-style aggregation header: N says that a coded video sequence starts.
+        // The N bit of the aggregation header marks the start of a coded video sequence.
         Name::Av1 => payload.len() > 1 && payload[0] & 0b1000_1000 == 0b0000_1000,
     }
 }
 
-/// RFC 7741: the first partition's first packet, of a frame whose P bit is 0.
+/// RFC 7741: the first packet of the first partition of a frame whose P bit is 0.
 fn vp8(payload: &[u8]) -> Option<bool> {
     let first = *payload.first()?;
     if first & 0x10 == 0 || first & 0x07 != 0 {
@@ -202,7 +201,7 @@ fn vp8(payload: &[u8]) -> Option<bool> {
     Some(payload.get(at)? & 1 == 0)
 }
 
-/// RFC 6184: a packet that holds, or starts, a parameter set or an IDR slice.
+/// RFC 6184: a packet with, or at the start of, a parameter set or an IDR slice.
 fn h264(payload: &[u8]) -> Option<bool> {
     let starts = |unit: u8| matches!(unit & 0x1f, 5 | 7);
     match payload.first()? & 0x1f {
@@ -225,7 +224,7 @@ fn h264(payload: &[u8]) -> Option<bool> {
     }
 }
 
-/// RFC 9628: the start of a frame that is not predicted from others, in the lowest spatial layer.
+/// RFC 9628: the start of a frame that is not inter-predicted, in the lowest spatial layer.
 fn vp9(payload: &[u8]) -> Option<bool> {
     let first = *payload.first()?;
     let (has_id, predicted, layers, begins) = (

@@ -12,15 +12,15 @@ pub mod codec;
 
 use codec::Codec;
 
-/// A simulcast layer, 0 (small) to 2 (large); a track without layers has the largest alone.
+/// A simulcast layer, 0 (small) to 2 (large). A track without simulcast has only the largest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Layer(pub u8);
 
 impl Layer {
-    /// The largest.
+    /// The largest layer.
     pub const HIGHEST: Self = Self(2);
 
-    /// The layer of a stream that is called `rid`: `q`, `h`, `f` or `0`, `1`, `2`.
+    /// The layer of a stream with the RID `rid`: `q`, `h`, `f` or `0`, `1`, `2`.
     #[must_use]
     pub fn of(rid: Option<Rid>) -> Self {
         match rid.as_deref() {
@@ -31,7 +31,7 @@ impl Layer {
     }
 }
 
-/// Where a track comes from.
+/// The device that a track comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -43,45 +43,45 @@ pub enum Source {
     Screen,
 }
 
-/// What others are told of a track.
+/// The description of a track that subscribers get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackInfo {
-    /// Which.
+    /// The track.
     pub id: TrackId,
-    /// Whose.
+    /// The publisher.
     pub participant: ParticipantId,
-    /// The name of whose it is.
+    /// The publisher's name.
     pub name: Arc<str>,
-    /// Whether it is video.
+    /// Whether it is video rather than audio.
     pub video: bool,
-    /// What it is.
+    /// The device that it comes from.
     pub source: Source,
 }
 
-/// One RTP packet on its way through the server, as all subscribers share it.
+/// An RTP packet on its way through the server, in the form that all subscribers share.
 #[derive(Debug, Clone)]
 pub struct MediaPacket {
-    /// Of which track.
+    /// The track that it belongs to.
     pub track: TrackId,
-    /// Of which layer.
+    /// The simulcast layer that it belongs to.
     pub layer: Layer,
-    /// Of which source (SSRC): the numbers of another have nothing to do with it.
+    /// The RTP source (SSRC). Sequence numbers of different sources are unrelated.
     pub ssrc: u32,
-    /// What it is.
+    /// The codec of the payload.
     pub codec: Codec,
-    /// The sequence number, extended.
+    /// The RTP sequence number, extended to 64 bits.
     pub sequence: u64,
-    /// The RTP time.
+    /// The RTP timestamp.
     pub time: u32,
-    /// The marker bit.
+    /// The RTP marker bit.
     pub marker: bool,
-    /// Whether a receiver can start here.
+    /// Whether a receiver can start decoding here.
     pub keyframe: bool,
     /// Audio: the level in dBov, 0 (loud) to -127.
     pub audio_level: Option<i8>,
-    /// Audio: whether there is a voice.
+    /// Audio: whether voice was detected.
     pub voice: Option<bool>,
-    /// When it came in.
+    /// When it was received.
     pub arrived: Instant,
     /// The payload.
     pub payload: Arc<[u8]>,

@@ -1,20 +1,19 @@
-//! What a datagram is, as far as its first bytes tell.
+//! The protocol of a datagram, told from its first bytes.
 
-/// What a datagram is.
+/// The protocol of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacketKind {
-    /// A message about connectivity.
+    /// STUN: connectivity checks.
     Stun,
-    /// Handshake, or data channels.
+    /// DTLS: the handshake, and data channels.
     Dtls,
-    /// Media, encrypted.
+    /// SRTP: media.
     Rtp,
-    /// Reports and requests, encrypted.
+    /// SRTCP: reports and requests.
     Rtcp,
 }
 
-/// What a datagram is, as far as its first bytes tell (RFC 7983, RFC 5761); none if it is of no kind
-/// that a peer may send.
+/// The protocol of a datagram (RFC 7983, RFC 5761); `None` if it is none that a peer may send.
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Option<PacketKind> {
     match *bytes.first()? {

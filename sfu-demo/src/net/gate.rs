@@ -1,5 +1,4 @@
-//! Who connects by TCP: a connection has to say in its first frame whose it is, soon, and there may
-//! be only so many, in all and from one address.
+//! Limits of TCP connections: in total, from one address, and in the time until the first frame.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,14 +8,14 @@ use std::time::Duration;
 
 use crate::stats::AcceptCounters;
 
-/// How many connections there may be.
+/// The limits of TCP connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpLimits {
-    /// In all.
+    /// Connections in total.
     pub all: usize,
-    /// From one address.
+    /// Connections from one IP address.
     pub address: usize,
-    /// How long a connection may take to say whose it is.
+    /// How long a connection may take to send its first frame.
     pub first_frame: Duration,
 }
 
@@ -37,7 +36,7 @@ struct Counts {
     nameless: AtomicU64,
 }
 
-/// Who is connected.
+/// The connections that are open, by IP address.
 #[derive(Debug)]
 pub(crate) struct Gate {
     limits: TcpLimits,
@@ -45,7 +44,7 @@ pub(crate) struct Gate {
     counts: Counts,
 }
 
-/// A connection's share; it is given back when this is dropped.
+/// A connection's place within the limits. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
@@ -53,7 +52,7 @@ pub(crate) struct Permit {
 }
 
 impl Gate {
-    /// Nobody yet.
+    /// No connections yet.
     #[must_use]
     pub(crate) fn new(limits: TcpLimits) -> Arc<Self> {
         Arc::new(Self {
@@ -63,10 +62,10 @@ impl Gate {
         })
     }
 
-    /// What has become of connections.
+    /// The counters.
     #[must_use]
     pub(crate) fn counters(&self) -> AcceptCounters {
-        // ORDERING: figures that nothing follows from.
+        // ORDERING: statistics; nothing depends on their order.
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         AcceptCounters {
             connections: read(&self.counts.connections),
@@ -75,12 +74,12 @@ impl Gate {
         }
     }
 
-    /// How long a connection may take to say whose it is.
+    /// How long a connection may take to send its first frame.
     pub(crate) fn first_frame(&self) -> Duration {
         self.limits.first_frame
     }
 
-    /// Counts a connection, and lets it in unless it is one too many.
+    /// Counts a connection. Returns its permit, or `None` if it is beyond a limit.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         count(&self.counts.connections);
         let permit = self.permit(address);
@@ -90,7 +89,7 @@ impl Gate {
         permit
     }
 
-    /// Counts a connection that did not say in time whose it is.
+    /// Counts a connection that sent no valid first frame in time.
     pub(crate) fn nameless(&self) {
         count(&self.counts.nameless);
     }
@@ -133,7 +132,7 @@ impl Drop for Permit {
 }
 
 fn count(counter: &AtomicU64) {
-    // ORDERING: a figure that nothing follows from.
+    // ORDERING: statistics; nothing depends on its order.
     counter.fetch_add(1, Ordering::Relaxed);
 }
 

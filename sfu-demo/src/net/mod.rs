@@ -1,4 +1,4 @@
-//! Sockets and what travels on them: UDP, TCP, and the views of packets.
+//! Sockets and packets: UDP, TCP, and views of what travels on them.
 
 pub mod classify;
 pub(crate) mod gate;

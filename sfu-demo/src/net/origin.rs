@@ -2,26 +2,26 @@
 
 use std::net::SocketAddr;
 
-/// By what a datagram travels.
+/// The transport of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
-    /// A datagram of its own.
+    /// A UDP datagram.
     Udp,
-    /// A frame in a stream (RFC 4571).
+    /// A frame in a TCP stream (RFC 4571).
     Tcp,
 }
 
 /// Where a datagram comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
-    /// By what it came.
+    /// The transport.
     pub transport: Transport,
-    /// Who sent it.
+    /// The remote address.
     pub address: SocketAddr,
 }
 
 impl Origin {
-    /// A sender of UDP.
+    /// A remote UDP address.
     #[must_use]
     pub fn udp(address: SocketAddr) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl Origin {
         }
     }
 
-    /// The other end of a TCP connection.
+    /// The remote end of a TCP connection.
     #[must_use]
     pub fn tcp(address: SocketAddr) -> Self {
         Self {

@@ -1,6 +1,6 @@
-//! Plain RTP and RTCP as they come from a socket: what they are, or that they are nothing.
+//! Views of plain RTP and RTCP packets, as a socket receives them.
 //!
-//! Nothing is decoded and nothing is copied; a malformed packet is counted and goes no further.
+//! Nothing is decoded or copied. A malformed packet is counted and goes no further.
 
 use std::fmt;
 
@@ -8,38 +8,38 @@ use rtcp_types::Compound;
 use rtp_types::RtpPacket;
 use serde::Serialize;
 
-/// What a datagram is.
+/// A datagram that is RTP or RTCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// Media.
+    /// A media packet.
     Rtp(Rtp<'a>),
-    /// Reports and requests.
+    /// A compound of reports and requests.
     Rtcp,
 }
 
 /// A view of an RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rtp<'a> {
-    /// The source.
+    /// The source (SSRC).
     pub ssrc: u32,
     /// The sequence number.
     pub sequence: u16,
-    /// The time.
+    /// The timestamp, in units of the payload's clock.
     pub time: u32,
     /// The payload type.
     pub payload_type: u8,
     /// The marker bit.
     pub marker: bool,
-    /// The payload without padding.
+    /// The payload, without padding.
     pub payload: &'a [u8],
 }
 
-/// Why a datagram is nothing.
+/// Why a datagram is neither RTP nor RTCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// It is not RTP or RTCP, or is cut off.
+    /// It is no RTP, or is truncated.
     Rtp,
-    /// It claims to be RTCP and is not.
+    /// It has the packet type of RTCP, but is malformed.
     Rtcp,
 }
 
@@ -54,19 +54,19 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// What has come in.
+/// Counts of the datagrams that were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// RTP packets.
     pub rtp: u64,
     /// RTCP packets.
     pub rtcp: u64,
-    /// Neither.
+    /// Datagrams that are neither.
     pub malformed: u64,
 }
 
 impl Counts {
-    /// Reads a datagram and counts it.
+    /// Parses a datagram and counts it.
     pub fn read<'a>(&mut self, datagram: &'a [u8]) -> Option<Packet<'a>> {
         match read(datagram) {
             Ok(packet) => {
@@ -84,13 +84,13 @@ impl Counts {
     }
 }
 
-/// Reads a datagram.
+/// Parses a datagram.
 ///
 /// # Errors
 ///
 /// If it is malformed.
 pub fn read(datagram: &[u8]) -> Result<Packet<'_>, Malformed> {
-    // RFC 5761: what would be the payload types 64 to 95 with a marker is RTCP.
+    // RFC 5761: payload types 64 to 95 with the marker bit are RTCP packet types.
     let second = *datagram.get(1).ok_or(Malformed::Rtp)?;
     if (192..=223).contains(&second) {
         let compound = Compound::parse(datagram).map_err(|_| Malformed::Rtcp)?;
@@ -100,7 +100,7 @@ pub fn read(datagram: &[u8]) -> Result<Packet<'_>, Malformed> {
         return Ok(Packet::Rtcp);
     }
     let packet = RtpPacket::parse(datagram).map_err(|_| Malformed::Rtp)?;
-    // The view's payload is borrowed from the view; this one is from the datagram.
+    // The payload of the view borrows the view; this one borrows the datagram.
     let end = datagram.len() - usize::from(packet.padding().unwrap_or(0));
     let payload = &datagram[end - packet.payload().len()..end];
     Ok(Packet::Rtp(Rtp {

@@ -1,4 +1,4 @@
-//! From an offer to a session: limits first, then the answer.
+//! Creating a session from an offer: first the limits, then the answer.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,27 +21,27 @@ use super::{Role, Session};
 use crate::ids::ParticipantId;
 use crate::media::codec::PayloadTypes;
 
-/// The longest SDP that is read.
+/// The largest SDP that is parsed, in bytes.
 pub const MAX_SDP: usize = 64 << 10;
-/// The most media sections that an offer may have.
+/// The number of media sections that an offer may have.
 const MAX_SECTIONS: usize = 2 * MAX_SUBSCRIBED + MAX_PUBLISHED;
-/// The most candidates that an offer may have.
+/// The number of candidates that an offer may have.
 const MAX_CANDIDATES: usize = 64;
-/// The most lines about streams that an offer may have.
+/// The number of `a=ssrc` lines that an offer may have.
 const MAX_SSRC_LINES: usize = 256;
 
 /// Why an offer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Longer than [`MAX_SDP`].
+    /// It is longer than [`MAX_SDP`].
     TooLong,
-    /// More sections, candidates or streams than anybody needs.
+    /// It has too many sections, candidates or streams.
     TooMuch,
-    /// It has no fingerprint, or one that is none.
+    /// It has no certificate fingerprint, or an invalid one.
     Fingerprint,
-    /// It has a section that is neither audio nor video nor a data channel.
+    /// It has a section other than audio, video or application.
     SectionKind,
-    /// It is not SDP, or not of a kind that can be answered.
+    /// It is no SDP, or cannot be answered.
     Malformed,
 }
 
@@ -52,42 +52,42 @@ impl fmt::Display for Refusal {
             Self::TooMuch => "the SDP has more sections, candidates or streams than are allowed",
             Self::Fingerprint => "the SDP has no usable certificate fingerprint",
             Self::SectionKind => "the SDP has a section other than audio, video or application",
-            Self::Malformed => "the SDP cannot be understood",
+            Self::Malformed => "the SDP is malformed or not supported",
         })
     }
 }
 
 impl std::error::Error for Refusal {}
 
-/// What every session of a server has in common.
+/// The settings that all sessions of a server share.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Where the server can be reached by UDP.
+    /// The addresses of the server's UDP candidates.
     pub udp: Vec<SocketAddr>,
-    /// Where it can be reached by TCP.
+    /// The addresses of the server's passive TCP candidates.
     pub tcp: Vec<SocketAddr>,
-    /// Whether to estimate what the way to a peer carries, and to pace what is sent.
+    /// Whether to estimate the bandwidth to each peer, and to pace what is sent.
     pub estimate: bool,
 }
 
-/// Who is to be in the session.
+/// The participant that a session is for.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// The participant.
+    /// The participant's number.
     pub id: ParticipantId,
     /// The room.
     pub room: Arc<str>,
-    /// The name that others see.
+    /// The name that other participants see.
     pub name: Arc<str>,
-    /// What the participant does.
+    /// What the participant may do.
     pub role: Role,
 }
 
-/// Looks at an offer before a parser sees it.
+/// Checks an offer before it is parsed.
 ///
 /// # Errors
 ///
-/// If it is beyond what is allowed.
+/// If it is beyond a limit, or lacks something.
 pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
     if sdp.len() > MAX_SDP {
         return Err(Refusal::TooLong);
@@ -106,12 +106,12 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
     if fingerprints.peek().is_none() || !fingerprints.all(is_fingerprint) {
         return Err(Refusal::Fingerprint);
     }
-    // A section of another kind would go unanswered, and the sections of an answer go by their order.
+    // str0m would leave a section of another kind out of its answer, whose sections match the offer's by their order.
     let mut sections = sdp.lines().filter_map(|line| line.strip_prefix("m="));
     if !sections.all(is_known_kind) {
         return Err(Refusal::SectionKind);
     }
-    // Two sections of one name would be answered by one.
+    // str0m would answer two sections of one mid with one section.
     let mut names: Vec<_> = sdp
         .lines()
         .filter_map(|line| line.strip_prefix("a=mid:"))
@@ -146,7 +146,7 @@ fn is_fingerprint(value: &str) -> bool {
 }
 
 impl Session {
-    /// Answers an offer with a session.
+    /// Creates a session from an offer. Returns it and the SDP answer.
     ///
     /// # Errors
     ///
@@ -164,7 +164,7 @@ impl Session {
         let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::clone(crypto()))
             .set_rtp_mode(true)
-            // The server never sends to an address that has not spoken first.
+            // ICE-lite: the server never sends to an address before it has received from it.
             .set_ice_lite(true)
             .set_local_ice_credentials(credentials.clone())
             .enable_h265(false)

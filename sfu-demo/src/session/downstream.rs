@@ -1,6 +1,7 @@
-//! One track on its way to one subscriber: which layer it gets, and numbers without gaps.
+//! One track for one subscriber: the layer that is forwarded, with sequence numbers and timestamps that continue across
+//! switches.
 //!
-//! It decides and rewrites; it holds no packets.
+//! It holds no packets.
 
 use std::time::{Duration, Instant};
 
@@ -10,15 +11,15 @@ use str0m::rtp::Vp8Descriptor;
 use crate::media::codec::Name;
 use crate::media::{Layer, MediaPacket};
 
-/// How far a layer switch may be put off for want of a keyframe before it is asked for again.
+/// How long a layer switch waits for a keyframe before it is requested again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// A track to one subscriber.
+/// A track that is forwarded to one subscriber.
 #[derive(Debug)]
 pub struct Downstream {
     /// The media section that carries it.
     pub mid: Mid,
-    /// Whether it is video.
+    /// Whether it is video rather than audio.
     pub video: bool,
     wanted: Layer,
     current: Option<Layer>,
@@ -30,22 +31,22 @@ pub struct Downstream {
     base_picture: Rewriter<u8>,
     last_sent: Option<Instant>,
     clock_rate: u32,
-    /// Packets that were sent.
+    /// Packets forwarded so far.
     pub packets: u64,
 }
 
-/// What a packet is called on this way.
+/// The numbers of a forwarded packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rewritten {
-    /// The sequence number, extended.
+    /// The RTP sequence number, extended to 64 bits.
     pub sequence: u64,
-    /// The RTP time.
+    /// The RTP timestamp.
     pub time: u32,
-    /// VP8: picture number and index of the base layer's picture.
+    /// VP8: picture ID and TL0PICIDX, as far as the packet has them.
     pub vp8: Option<(Option<u16>, Option<u8>)>,
 }
 
-/// Adds an offset, chosen so that the first number after a switch follows the last before it.
+/// Adds an offset to numbers. A switch changes the offset, so that the next number continues the sequence.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rewriter<N> {
     offset: N,
@@ -75,7 +76,7 @@ rewriter!(u16);
 rewriter!(u8);
 
 impl Downstream {
-    /// A track that starts with its next keyframe, at the highest layer.
+    /// Waits for a keyframe of the highest layer.
     #[must_use]
     pub fn new(mid: Mid, video: bool) -> Self {
         Self {
@@ -106,19 +107,19 @@ impl Downstream {
         }
     }
 
-    /// The layer that is being sent.
+    /// The layer that is being forwarded.
     #[must_use]
     pub fn current(&self) -> Option<Layer> {
         self.current
     }
 
-    /// The layer that is to be sent.
+    /// The layer to forward from its next keyframe on.
     #[must_use]
     pub fn wanted(&self) -> Layer {
         self.wanted
     }
 
-    /// Chooses a layer, to be sent from its next keyframe on; says whether that is a change.
+    /// Chooses the layer to forward from its next keyframe on. Returns whether it is another than before.
     pub fn want(&mut self, layer: Layer) -> bool {
         if self.wanted == layer {
             return false;
@@ -128,8 +129,8 @@ impl Downstream {
         true
     }
 
-    /// Whether a keyframe of the wanted layer is missing and has not been asked for lately; it
-    /// counts as asked for from then on.
+    /// Whether a keyframe of the wanted layer has to be requested now. The caller must request it: the next request is
+    /// due after half a second.
     pub fn needs_keyframe(&mut self, now: Instant) -> bool {
         if !self.video || self.current == Some(self.wanted) {
             return false;
@@ -143,10 +144,10 @@ impl Downstream {
         due
     }
 
-    /// Whether a packet goes out, and as what.
+    /// The numbers to forward a packet with; `None` if it is not forwarded.
     pub fn rewrite(&mut self, packet: &MediaPacket) -> Option<Rewritten> {
         if self.current == Some(packet.layer) && self.ssrc != packet.ssrc {
-            // The sender has begun anew.
+            // The sender has restarted with another source.
             self.current = None;
         }
         if self.current != Some(packet.layer) {
@@ -162,7 +163,7 @@ impl Downstream {
         }
         let sequence = self.sequence.rewrite(packet.sequence);
         if sequence > u64::MAX / 2 {
-            return None; // older than the first that went out
+            return None; // older than the first packet that was forwarded
         }
         self.last_sent = Some(packet.arrived);
         self.packets += 1;
@@ -186,7 +187,7 @@ impl Downstream {
             }
             return;
         };
-        // The layers' clocks have nothing in common, so real time says how far they are apart.
+        // The clocks of layers are unrelated, so the gap is measured in real time.
         let gap = packet.arrived.saturating_duration_since(last);
         let ticks = gap.as_micros() * u128::from(self.clock_rate) / 1_000_000;
         self.sequence.switch(packet.sequence, 1);
@@ -202,15 +203,15 @@ impl Downstream {
 
     fn vp8(&mut self, packet: &MediaPacket) -> Option<(Option<u16>, Option<u8>)> {
         let (picture, base) = vp8_numbers(packet)?;
-        // Numbers of 15 bits, kept in the upper ones so that they wrap where 16 bits do.
+        // A picture ID has 15 bits. Shifted up by one, it wraps together with the 16 bits that hold it.
         let picture = picture.map(|picture| self.picture.rewrite(picture << 1) >> 1);
         let base = base.map(|base| self.base_picture.rewrite(base));
         Some((picture, base))
     }
 }
 
-/// Small, since a receiver takes a large first number for a rolled-over one, and with room below
-/// for packets that come late.
+/// The first sequence number of a track: small, because a receiver may take a large one for a rollover, but with room
+/// below it for late packets.
 fn first_sequence(sequence: u64) -> u64 {
     (sequence & 0x3fff) + 0x400
 }

@@ -1,23 +1,23 @@
-//! What a session is told to be, and what it reports.
+//! The role of a session, and what it reports.
 
 use crate::ids::{ShardId, TrackId};
 use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 
-/// What a participant does.
+/// What a participant may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The page: sends, receives, and speaks over a data channel.
+    /// The page: sends, receives, and has a data channel.
     Page,
-    /// WHIP: sends.
+    /// WHIP: only sends.
     Publish,
-    /// WHEP: receives.
+    /// WHEP: only receives.
     Subscribe,
 }
 
-/// What became of a datagram.
+/// The outcome of [`Session::receive`](super::Session::receive).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
-    /// The stack got it. Whether it was authentic is not known here.
+    /// It was passed to the stack, which may still discard it as not authentic.
     Accepted,
     /// It is not for this session.
     Rejected,
@@ -25,31 +25,31 @@ pub enum Received {
     TooManySources,
 }
 
-/// What a session has to say.
+/// Something that a session reports.
 #[derive(Debug)]
 pub enum SessionEvent {
     /// ICE and DTLS are done.
     Connected,
-    /// The peer sent a packet.
+    /// The peer sent a media packet.
     Media(MediaPacket),
-    /// The peer sends a track.
+    /// The peer publishes a track.
     Published(TrackInfo),
-    /// The peer no longer sends a track.
+    /// The peer no longer publishes a track.
     Unpublished(TrackId),
-    /// The peer is now sent this track, which this shard has.
+    /// The peer can receive this track from now on. Its publisher is in the given shard.
     Subscribed(TrackId, ShardId),
-    /// The peer is no longer sent this track.
+    /// The peer no longer receives this track.
     Unsubscribed(TrackId),
-    /// A keyframe of another's track is needed.
+    /// The peer needs a keyframe of a track that it receives.
     NeedKeyframe(TrackId, Layer),
-    /// How loud the peer is.
+    /// The peer's smoothed audio level, in dBov.
     Level(i8),
-    /// The peer switched something off or on.
+    /// The page muted (`true`) or unmuted a device.
     Muted(Source, bool),
-    /// A message for the room.
+    /// A chat message for the room.
     Chat(String),
-    /// The page can be told things.
+    /// The data channel is open.
     ChannelOpen,
-    /// It is over; nothing follows.
+    /// The session has ended for this reason. Nothing follows.
     Closed(&'static str),
 }

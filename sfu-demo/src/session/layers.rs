@@ -1,7 +1,6 @@
-//! Which layer of a simulcast a subscriber gets: what the estimate allows, what the page asked for, and what is
-//! being sent.
+//! The choice of a simulcast layer, from the bandwidth estimate and from the layers that the publisher sends.
 //!
-//! It decides; [`super::subscriptions`] keeps the state and carries the decision out.
+//! State and execution of the choice are in [`super::subscriptions`].
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +8,12 @@ use crate::media::Layer;
 
 /// How long a layer counts as being sent after its last packet.
 pub(super) const LAYER_ALIVE: Duration = Duration::from_secs(2);
-/// Bits a second that each layer takes, small to large.
+/// The bitrate of each layer in bits per second, small to large.
 pub(super) const LAYER_RATES: [u64; 3] = [150_000, 500_000, 1_500_000];
-/// Bits a second that are kept for everything but video.
+/// Bits per second reserved for everything except video.
 const RESERVE: u64 = 50_000;
 
-/// When the last packet of each layer of one track came.
+/// When the last packet of each layer of a track was received.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LayersSeen([Option<Instant>; 3]);
 
@@ -37,7 +36,7 @@ impl LayersSeen {
     }
 
     /// The largest layer up to `most` that is being sent, or else the smallest above it; `None` if no packet of
-    /// the track has come yet.
+    /// the track was received yet.
     pub(super) fn best_up_to(&self, most: Layer) -> Option<Layer> {
         let sent = |layer: &u8| self.0[usize::from(*layer)].is_some();
         let below = (0..=most.0).rev().find(sent);
@@ -45,17 +44,17 @@ impl LayersSeen {
     }
 }
 
-/// What the network to the peer carries, as far as it has been estimated.
+/// The estimated bandwidth to the peer.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
     bits_per_second: Option<u64>,
-    /// What the page was told last.
+    /// The value that the page was told last.
     reported: u64,
 }
 
 impl Estimate {
-    /// Records an estimate. Returns whether it differs by more than a tenth from what the page was told, which
-    /// it is told then.
+    /// Records an estimate. Returns whether the page has to be told: the value differs by more than a tenth from the
+    /// last that it was told.
     pub(super) fn record(&mut self, bits_per_second: u64) -> bool {
         self.bits_per_second = Some(bits_per_second);
         let changed = bits_per_second.abs_diff(self.reported) > self.reported / 10;
@@ -70,7 +69,7 @@ impl Estimate {
         self.bits_per_second
     }
 
-    /// Bits a second for each of `videos` when all get the same share; without an estimate there is no limit.
+    /// Bits per second for each of `videos` if all get the same share. Without an estimate there is no limit.
     pub(super) fn share(&self, videos: u64) -> u64 {
         self.bits_per_second.map_or(u64::MAX, |rate| {
             rate.saturating_sub(RESERVE) / videos.max(1)
@@ -78,7 +77,7 @@ impl Estimate {
     }
 }
 
-/// The largest layer that `share` bits a second carry. A layer may take a quarter more than its share.
+/// The largest layer that fits into `share` bits per second. A layer may exceed its share by a quarter.
 pub(super) fn affordable(share: u64) -> Layer {
     let fits = |layer: &u8| share >= LAYER_RATES[usize::from(*layer)] * 4 / 5;
     Layer((1..3).rev().find(fits).unwrap_or(0))

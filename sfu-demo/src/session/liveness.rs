@@ -1,13 +1,13 @@
-//! Whether a peer is still there, and how far its session is from its end.
+//! Whether a peer still responds, and whether its session is ending.
 
 use std::time::{Duration, Instant};
 
-/// A peer that has not proved for this long that it is there is gone.
+/// How long after its last authenticated STUN message a peer counts as gone.
 pub(super) const CONSENT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Liveness {
-    /// When the peer last proved that it is there.
+    /// When the last authenticated STUN message came.
     proved: Instant,
     /// Whether ICE and DTLS are done.
     connected: bool,
@@ -42,7 +42,7 @@ impl Liveness {
         now.saturating_duration_since(self.proved) > CONSENT
     }
 
-    /// When [`Liveness::is_silent`] becomes true unless the peer proves again that it is there.
+    /// When [`Liveness::is_silent`] becomes true without another STUN message.
     pub(super) fn silent_at(&self) -> Instant {
         self.proved + CONSENT + Duration::from_millis(1)
     }

@@ -1,7 +1,7 @@
-//! One WebRTC peer, without I/O: datagrams and time go in, datagrams and events come out.
+//! One WebRTC peer, sans I/O: datagrams and time go in, datagrams and events come out.
 //!
-//! It terminates ICE, DTLS and SRTP (by str0m), publishes what the peer sends as [`MediaPacket`]s
-//! and renumbers what the peer is to get. It knows no other peer, no socket and no room.
+//! A session terminates ICE, DTLS and SRTP (with str0m), turns what the peer sends into [`MediaPacket`]s, and renumbers
+//! what the peer receives. It does not know other peers, sockets or rooms.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -46,16 +46,16 @@ use subscriptions::{Forwarded, Subscriptions};
 
 /// The longest message that a page may send, in bytes.
 const MAX_MESSAGE: usize = 64 << 10;
-/// Timeouts of str0m up to this much later are due at once: a paced session has more to send.
+/// A timeout of str0m that is no further away than this is due at once: a paced session has more to send.
 const AT_ONCE: Duration = Duration::from_micros(1);
 
-/// One peer.
+/// The session of one peer.
 pub struct Session {
     /// The participant.
     pub id: ParticipantId,
     /// The room that the participant is in.
     pub room: Arc<str>,
-    /// The participant's name, as others see it.
+    /// The name that other participants see.
     pub name: Arc<str>,
     /// What the participant may do.
     pub role: Role,
@@ -69,7 +69,7 @@ pub struct Session {
     page: Page,
     liveness: Liveness,
     timeout: Instant,
-    /// What the next poll reports.
+    /// Events for the next poll.
     events: Vec<SessionEvent>,
     /// Tests only: where this session panics.
     #[cfg(test)]
@@ -87,13 +87,13 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// What a binding request to this session starts its user name with.
+    /// The ICE user name fragment that STUN requests to this session begin with.
     #[must_use]
     pub fn ufrag(&self) -> &str {
         &self.credentials.ufrag
     }
 
-    /// Whether a STUN message was made by somebody who knows this session's password.
+    /// Whether a STUN message was signed with this session's password.
     #[must_use]
     pub fn verifies(&self, message: &StunMessage<'_>) -> bool {
         let crypto = crypto();
@@ -102,7 +102,7 @@ impl Session {
         })
     }
 
-    /// A place where the code of a session may turn out to be wrong.
+    /// A place where tests let a session panic.
     fn fault_point(&self, _place: &'static str) {
         #[cfg(test)]
         assert_ne!(self.fault, Some(_place), "a fault in one peer's code");
@@ -114,8 +114,8 @@ impl Session {
         self.timeout
     }
 
-    /// Takes a datagram that is for this session. One that is malformed or not authentic changes
-    /// nothing. [`Session::poll`] must follow before the next: only one packet is kept.
+    /// Processes a datagram for this session. A malformed or unauthenticated one has no effect. [`Session::poll`] must be
+    /// called before the next datagram: only one packet is kept.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -147,12 +147,12 @@ impl Session {
         Received::Accepted
     }
 
-    /// Notes that the peer has just proved that it is there.
+    /// Records that an authenticated STUN message has come from the peer.
     pub fn consent(&mut self, now: Instant) {
         self.liveness.prove(now);
     }
 
-    /// Drives time.
+    /// Advances time to `now`.
     pub fn tick(&mut self, now: Instant) {
         self.fault_point("tick");
         if self.liveness.is_silent(now) {
@@ -168,7 +168,7 @@ impl Session {
         }
     }
 
-    /// Hands out what there is to send and to say, until there is nothing more for now.
+    /// Passes datagrams to `send` and adds events to `events` until there are no more.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -190,7 +190,7 @@ impl Session {
                     sent = true;
                 }
                 Ok(Output::Event(event)) => self.event(now, event),
-                // A paced session gives one packet of media each time that it hears how late it is.
+                // A paced session returns one media packet each time that it is told the time.
                 Ok(Output::Timeout(at)) if sent && at <= clock + AT_ONCE => {
                     clock = clock.max(at);
                     self.pass_time(clock);
@@ -213,8 +213,8 @@ impl Session {
         events.append(&mut self.events);
     }
 
-    /// Sends a packet of a track to which this peer is subscribed, if its layer is the chosen one.
-    /// It leaves with the next [`Session::poll`].
+    /// Forwards a packet of a track that the peer is subscribed to, if it is of the chosen layer. Returns whether it is
+    /// sent, with the next [`Session::poll`].
     pub fn deliver(&mut self, now: Instant, packet: &MediaPacket) -> bool {
         self.fault_point("deliver");
         if self.subscriptions.record(packet) {
@@ -259,7 +259,7 @@ impl Session {
             if let Some(base) = base {
                 patch = patch.tl0_pic_idx(base);
             }
-            // A short picture number has no room for a large one: then all stay as they are.
+            // A 7-bit picture ID has no room for a larger one: then the descriptor stays as it is.
             if let Ok(patch) = patch.build() {
                 write = write.vp8_patch(patch);
             }
@@ -272,7 +272,7 @@ impl Session {
         true
     }
 
-    /// Sends a text to the page, if it is there to listen.
+    /// Sends a text to the page. Returns `false` if the data channel is not open.
     pub fn send_text(&mut self, text: &str) -> bool {
         let Some(channel) = self.page.channel else {
             return false;
@@ -283,8 +283,7 @@ impl Session {
         channel.write(false, text.as_bytes()).unwrap_or(false)
     }
 
-    /// Says goodbye with the next [`Session::poll`], and is over then: it does not wait for the
-    /// peer to say it too.
+    /// Closes the session with the next [`Session::poll`], without waiting for the peer to confirm.
     pub fn close(&mut self) {
         self.liveness.close();
         let _ = self.rtc.close();
@@ -371,7 +370,7 @@ impl Session {
         let message = match serde_json::from_slice(text) {
             Ok(message) => message,
             Err(error) => {
-                tracing::debug!(participant = self.id.0, %error, "not understood");
+                tracing::debug!(participant = self.id.0, %error, "malformed message");
                 return;
             }
         };

@@ -44,7 +44,7 @@ impl Session {
         let Ok(answer) = self.rtc.sdp_api().accept_offer(offer) else {
             return;
         };
-        // An offer of ours that crossed the page's is void. It is made again after this one.
+        // An offer of ours that crossed the page's is void, and is made again later.
         self.page.pending = None;
         self.subscriptions.withdrawn();
         let sdp = answer.to_sdp_string();
@@ -114,8 +114,8 @@ impl Session {
         self.send_text(&text);
     }
 
-    /// Opens waiting tracks of a player (WHEP), which has the sections that it asked for and cannot be offered
-    /// more: tracks take turns in them.
+    /// Opens waiting tracks of a player (WHEP). It has the sections of its own offer and cannot be offered more, so
+    /// tracks use them in turn.
     pub(super) fn assign(&mut self) {
         if self.role != Role::Subscribe || !self.liveness.is_connected() {
             return;

@@ -1,6 +1,6 @@
-//! What a peer sends: its tracks, their streams, and how loud it is.
+//! What a peer publishes: tracks, their RTP streams, and the audio level.
 //!
-//! It reports what comes in; it does not know where that goes.
+//! Packets are reported as events; who receives them is not known here.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,15 +18,15 @@ use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 pub const MAX_PUBLISHED: usize = 4;
 /// The shortest time between two keyframe requests for one layer of a track.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(500);
-/// How many media sections one message may describe, and how many are remembered.
+/// How many media sections one message may describe, and how many descriptions are kept.
 const MAX_HINTS: (usize, usize) = (8, 32);
 
-/// A track that the peer sends.
+/// A track that the peer publishes.
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) info: TrackInfo,
     mid: Mid,
-    /// Whether others have been told of it: they are, once its first packet has come.
+    /// Whether it was reported as published, which happens with its first packet.
     announced: bool,
     gone: bool,
     /// When each layer's last keyframe was requested.
@@ -42,23 +42,23 @@ pub(super) struct Stream {
     layer: Layer,
 }
 
-/// All that a peer sends.
+/// All tracks that a peer publishes.
 #[derive(Debug)]
 pub(super) struct Publications {
     participant: ParticipantId,
-    /// The name that others see.
+    /// The name that other participants see.
     name: Arc<str>,
     upstreams: Vec<Upstream>,
-    /// At most one for each layer of each track: the one that was last sent.
+    /// At most one for each layer of each track: the last that packets came from.
     streams: Vec<Stream>,
-    /// What the page says that its media sections are, by their mid.
+    /// The devices of the media sections, by mid, as the page described them.
     hints: Vec<(String, Source)>,
-    /// How many tracks there have been: the number of the next.
+    /// The number of tracks so far, which numbers the next.
     count: u16,
     loudness: Loudness,
 }
 
-/// The level of a voice, smoothed, from which the active speaker is found.
+/// The smoothed audio level, from which the active speaker is determined.
 #[derive(Debug)]
 struct Loudness {
     /// In dBov, -127 (silent) to 0.
@@ -82,7 +82,7 @@ impl Publications {
         }
     }
 
-    /// Records what the page says that its media sections are.
+    /// Records the devices of media sections.
     pub(super) fn hint(&mut self, hints: impl IntoIterator<Item = (String, Source)>) {
         for (mid, source) in hints.into_iter().take(MAX_HINTS.0) {
             self.hints.retain(|known| known.0 != mid);
@@ -91,7 +91,7 @@ impl Publications {
         self.hints.truncate(MAX_HINTS.1);
     }
 
-    /// Adds the track of a media section, or brings it back.
+    /// Adds the track of a media section, or revives it.
     pub(super) fn add(&mut self, mid: Mid, kind: MediaKind) {
         if let Some(upstream) = self.find(mid) {
             if upstream.gone {
@@ -176,8 +176,8 @@ impl Publications {
         if upstream.gone {
             return learnt;
         }
-        // A packet of padding alone has an empty payload and is forwarded like any other: a receiver waits for
-        // its number.
+        // A packet that is only padding has an empty payload and is forwarded like any other: receivers wait for its
+        // sequence number.
         let packet = MediaPacket {
             track: upstream.info.id,
             layer: stream.layer,
@@ -219,7 +219,7 @@ impl Publications {
             upstream,
             layer,
         };
-        // A sender that starts again may do so from another source.
+        // A sender that restarts may use another source.
         self.streams
             .retain(|known| (known.upstream, known.layer) != (upstream, layer));
         self.streams.push(stream);
@@ -246,7 +246,7 @@ impl Publications {
             .streams
             .iter()
             .filter(|stream| stream.upstream == index);
-        // A track without layers has only the highest, whatever was asked for.
+        // A track without simulcast has one stream, whichever layer was asked for.
         let stream = streams
             .clone()
             .find(|stream| stream.layer == layer)
@@ -275,7 +275,7 @@ impl Publications {
 }
 
 impl Loudness {
-    /// Follows the level slowly. Returns it when others have to be told.
+    /// Adds a measurement. Returns the smoothed level if it is due to be reported.
     fn record(&mut self, now: Instant, level: i8) -> Option<i8> {
         const REPORT_INTERVAL: Duration = Duration::from_millis(200);
         self.level += (f32::from(level) - self.level) * 0.1;

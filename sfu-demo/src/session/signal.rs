@@ -1,4 +1,4 @@
-//! What the page and its session say to each other over the data channel, as JSON.
+//! The JSON messages between the page and its session on the data channel.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use str0m::channel::ChannelId;
 use crate::ids::ParticipantId;
 use crate::media::{Source, TrackInfo};
 
-/// The data channel to the page, and what is open on it.
+/// The data channel to the page, and the state of negotiation on it.
 #[derive(Debug)]
 pub(super) struct Page {
     /// The channel, while the page has it open.
@@ -28,7 +28,7 @@ impl Page {
         }
     }
 
-    /// Whether a message is acted on: within the rate, or one that must never be refused.
+    /// Whether to handle a message: it is within the rate limit, or must always be handled.
     pub(super) fn admit(&mut self, now: Instant, message: &FromPage) -> bool {
         let expected = match message {
             FromPage::Answer { .. } => self.pending.is_some(),
@@ -39,7 +39,7 @@ impl Page {
     }
 }
 
-/// How often a page may ask for something: each request is told to others, or costs a negotiation.
+/// The rate limit of a page's messages, each of which is passed on to others or costs a negotiation.
 #[derive(Debug)]
 struct Budget {
     left: f64,
@@ -47,9 +47,9 @@ struct Budget {
 }
 
 impl Budget {
-    /// Requests at once.
+    /// Messages at once.
     const BURST: u32 = 40;
-    /// Requests a second after that.
+    /// Messages per second after that.
     const PER_SECOND: f64 = 10.0;
 
     fn new(now: Instant) -> Self {
@@ -59,7 +59,7 @@ impl Budget {
         }
     }
 
-    /// Takes one request from the budget; `false` if it is used up.
+    /// Uses up one message. Returns `false` if none is left.
     fn spend(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + since * Self::PER_SECOND).min(f64::from(Self::BURST));
@@ -72,81 +72,81 @@ impl Budget {
     }
 }
 
-/// From the page.
+/// A message from the page.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum FromPage {
-    /// The page changed what it sends.
+    /// The page offers a change of what it sends.
     Offer {
-        /// The SDP.
+        /// The SDP offer or answer.
         sdp: String,
-        /// What each new media section is.
+        /// The devices of the new media sections.
         #[serde(default)]
         sources: Vec<SourceOf>,
     },
-    /// The page agrees to an offer.
+    /// The page answers an offer.
     Answer {
-        /// The SDP.
+        /// The SDP offer or answer.
         sdp: String,
     },
-    /// The page wants at most this layer of a track; none is as good as can be.
+    /// The page limits the layer of a track.
     Layer {
-        /// Which track.
+        /// The track.
         track: String,
-        /// 0 (small) to 2 (large).
+        /// 0 (small) to 2 (large); `None` is no limit.
         layer: Option<u8>,
     },
-    /// A microphone or camera was switched.
+    /// The page muted or unmuted a device.
     Mute {
-        /// Of what.
+        /// The device.
         source: Source,
-        /// Off or on.
+        /// Whether it is muted now.
         muted: bool,
     },
-    /// A message to the room.
+    /// The page sends a chat message to its room.
     Chat {
-        /// What it says.
+        /// The message.
         text: String,
     },
-    /// The page goes.
+    /// The page leaves.
     Leave,
 }
 
-/// What a media section is.
+/// The device of a media section.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SourceOf {
-    /// The section.
+    /// The section's mid.
     pub mid: String,
-    /// What it is.
+    /// The device.
     pub source: Source,
 }
 
-/// To the page.
+/// A message to the page.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum ToPage<'a> {
-    /// What the session sends has changed.
+    /// The session offers a change of what it sends.
     Offer {
-        /// The SDP.
+        /// The SDP offer or answer.
         sdp: String,
-        /// Which track each section carries.
+        /// The tracks of the media sections.
         tracks: Vec<Carried<'a>>,
     },
-    /// The session agrees to an offer.
+    /// The session answers an offer.
     Answer {
-        /// The SDP.
+        /// The SDP offer or answer.
         sdp: String,
     },
-    /// The layer of a track has changed.
+    /// Another layer of a track is forwarded.
     Layer {
-        /// Which track.
+        /// The track.
         track: String,
         /// 0 (small) to 2 (large).
         layer: u8,
     },
-    /// What the way to the page can carry, in bits a second.
+    /// The bandwidth to the page was estimated.
     Bandwidth {
-        /// The estimate.
+        /// Bits per second.
         estimate: u64,
     },
 }
@@ -154,20 +154,20 @@ pub(crate) enum ToPage<'a> {
 /// A track in a media section.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Carried<'a> {
-    /// The section.
+    /// The section's mid.
     pub mid: String,
     /// The track.
     pub track: String,
-    /// Whose.
+    /// The publisher.
     pub participant: ParticipantId,
-    /// What it is.
+    /// The device.
     pub source: Source,
-    /// The name of whose it is.
+    /// The publisher's name.
     pub name: &'a str,
 }
 
 impl<'a> Carried<'a> {
-    /// Says that section `mid` carries `track`.
+    /// Describes that section `mid` carries `track`.
     #[must_use]
     pub(crate) fn new(mid: String, track: &'a TrackInfo) -> Self {
         Self {

@@ -1,20 +1,20 @@
-//! How many streams a peer sends at a time, told from the sources (SSRCs) of its packets.
+//! A limit on the RTP sources (SSRCs) that a peer sends from at a time.
 //!
-//! It looks at headers before anything is kept for their source, so that what is refused here costs no
-//! memory. Nobody has authenticated them yet: who sends in the name of the peer's address can keep it
-//! from beginning anew, but not from going on, and no longer than a moment after the last packet.
+//! Headers are checked before any state is kept for their source, so that refused packets cost no memory. They are not
+//! authenticated yet: whoever spoofs the peer's address can keep it from using new sources, but not from continuing with
+//! known ones, and only until a second after the last spoofed packet.
 
 use std::time::{Duration, Instant};
 
-/// How many sources a peer may have at a time: twice four tracks of three layers, each with another
-/// for what is sent again, and some to spare.
+/// Sources that a peer may have at a time: twice four tracks of three layers, each with one more for retransmissions,
+/// and some to spare.
 pub(super) const MAX_SSRCS: usize = 64;
-/// How long a source counts after its last packet, if a track has been heard from it.
+/// How long a source counts after its last packet, if an authentic packet of a track came from it.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
-/// How long any other does: what is sent again, or is not the peer's at all.
+/// How long any other source counts: retransmissions, and packets that are not the peer's.
 pub(super) const UNCONFIRMED: Duration = Duration::from_secs(1);
 
-/// The sources that a peer has sent from lately.
+/// The sources that a peer has used lately.
 #[derive(Debug, Default)]
 pub(super) struct Ssrcs(Vec<Source>);
 
@@ -33,7 +33,7 @@ impl Source {
 }
 
 impl Ssrcs {
-    /// Whether a packet may come in: its source is known, or there is room for one more.
+    /// Whether to accept a packet: its source is known, or there is room for another.
     pub(super) fn admit(&mut self, now: Instant, ssrc: u32) -> bool {
         if let Some(source) = self.0.iter_mut().find(|source| source.ssrc == ssrc) {
             source.last = now;
@@ -53,7 +53,7 @@ impl Ssrcs {
         room
     }
 
-    /// Notes that an authentic packet of a track has come from a source.
+    /// Records that an authentic packet of a track came from a source.
     pub(super) fn confirm(&mut self, ssrc: u32) {
         if let Some(source) = self.0.iter_mut().find(|source| source.ssrc == ssrc) {
             source.confirmed = true;
@@ -61,7 +61,7 @@ impl Ssrcs {
     }
 }
 
-/// The source of an RTP packet.
+/// The SSRC of an RTP packet.
 pub(super) fn of(bytes: &[u8]) -> Option<u32> {
     let ssrc = bytes.get(8..12)?;
     Some(u32::from_be_bytes(ssrc.try_into().ok()?))

@@ -1,7 +1,7 @@
-//! The tracks of others that a peer is sent: one [`Subscription`] each, from the announcement to the end of its
-//! media section.
+//! The tracks that a peer receives: one [`Subscription`] each, from the announcement to the removal of its media
+//! section.
 //!
-//! It keeps state and decides; offers and answers are made in [`super::negotiate`].
+//! Offers and answers are made in [`super::negotiate`].
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::ids::{ParticipantId, ShardId, TrackId};
 use crate::media::codec::Name;
 use crate::media::{Layer, MediaPacket, TrackInfo};
 
-/// How many tracks a participant is sent at most.
+/// How many tracks a participant can receive.
 pub(super) const MAX_SUBSCRIBED: usize = 64;
 
 /// A track of another participant.
@@ -36,7 +36,7 @@ pub(super) enum SectionState {
     Waiting,
     /// Its section has been offered.
     Offered(Mid),
-    /// Packets are sent.
+    /// Packets are forwarded.
     Open(Downstream),
     /// Its section has to be removed.
     Leaving(Mid),
@@ -50,11 +50,11 @@ pub(super) struct Subscriptions {
     /// The peer, for the log.
     peer: ParticipantId,
     list: Vec<Subscription>,
-    /// Players (WHEP): sections whose track has ended. The next track in one of them continues its numbers.
+    /// Players (WHEP): sections whose track has ended. The next track in a section continues its sequence numbers.
     idle: Vec<Downstream>,
 }
 
-/// A packet that goes out.
+/// A packet to be sent.
 #[derive(Debug)]
 pub(super) struct Forwarded {
     /// The section that carries it.
@@ -109,7 +109,7 @@ impl Subscription {
         self.section = SectionState::Open(down);
     }
 
-    /// Wants the layer that `affordable`, the page and the publisher leave.
+    /// Chooses the best layer within `affordable` and the page's limit. Returns it if it is another than before.
     fn choose_layer(
         &mut self,
         now: Instant,
@@ -140,7 +140,7 @@ impl Subscriptions {
         }
     }
 
-    /// Adds a track, unless it is there or too many are.
+    /// Adds a track. Returns `false` if it is known already or the limit is reached.
     pub(super) fn add(&mut self, info: TrackInfo, owner: ShardId) -> bool {
         let known = self.list.iter().any(|known| known.info.id == info.id);
         let admitted = !known && self.list.len() < MAX_SUBSCRIBED;
@@ -199,7 +199,7 @@ impl Subscriptions {
             })
     }
 
-    /// The track that a section carries, and the layer of it that a keyframe is needed of.
+    /// The track that a section carries, and its layer that is forwarded or waited for.
     pub(super) fn carried_by(&self, mid: Mid) -> Option<(TrackId, Layer)> {
         self.list
             .iter()
@@ -254,7 +254,7 @@ impl Subscriptions {
             let Some(mid) = candidates.find(|mid| !in_use(mid)) else {
                 continue;
             };
-            // The section may have carried another track before: its numbers go on from there.
+            // If the section carried another track before, its numbers continue.
             let idle = self.idle.iter().position(|idle| idle.mid == mid);
             let down = match idle {
                 Some(idle) => self.idle.swap_remove(idle).restarted(),
@@ -266,7 +266,7 @@ impl Subscriptions {
         opened
     }
 
-    /// Limits the layer of a track, or no longer.
+    /// Sets the highest layer of a track; `None` is no limit.
     pub(super) fn cap(&mut self, track: TrackId, layer: Option<Layer>) {
         if let Some(known) = self.list.iter_mut().find(|known| known.info.id == track) {
             known.cap = layer;
@@ -286,8 +286,8 @@ impl Subscriptions {
         seen.record(packet.arrived, packet.layer)
     }
 
-    /// Chooses each video's layer: as large as the estimate carries when all get the same share, not above what
-    /// the page asked for, and among those that are being sent.
+    /// Chooses the layer of each video: the largest that fits into an equal share of the estimate and into the page's
+    /// limit, among those that the publisher sends.
     pub(super) fn choose_layers(
         &mut self,
         now: Instant,
@@ -304,7 +304,7 @@ impl Subscriptions {
         }
     }
 
-    /// What goes out of a packet, if its layer is the chosen one, and the layer if it is another than before.
+    /// The packet to be sent, if it is of the chosen layer; and the layer, if the packet switches to it.
     pub(super) fn forward(
         &mut self,
         now: Instant,
@@ -329,7 +329,7 @@ impl Subscriptions {
         (forwarded, switched)
     }
 
-    /// Bits a second that the tracks take at least, and that they can make use of.
+    /// The least bitrate of all tracks, and the most that they can use, in bits per second.
     pub(super) fn bitrates(&self) -> (u64, u64) {
         let videos = self.videos();
         (LAYER_RATES[0] * videos, LAYER_RATES[2] * videos + 100_000)

@@ -1,4 +1,4 @@
-//! Frames in a stream (RFC 4571): two bytes of length, then a datagram. Bounded both ways.
+//! Frames in a stream (RFC 4571): two bytes of length, then a datagram. Buffers are bounded in both directions.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 
 use crate::net::udp::MAX_DATAGRAM;
 
-/// A frame with its length.
+/// The size of the largest frame with its length, in bytes.
 const FRAME: usize = 2 + MAX_DATAGRAM;
-/// What an [`Inbox`] holds: several frames, so that a read is worth its call.
+/// The size of an [`Inbox`] in bytes: several frames, so that one read can get many.
 const ROOM: usize = 8 * FRAME;
-/// What an [`Outbox`] holds, in bytes.
+/// The size of an [`Outbox`] in bytes.
 const MAX_BYTES: usize = 256 << 10;
-/// How long a frame may wait to go out.
+/// How long a frame may wait to be sent.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// How many frames one write takes.
+/// Frames in one write.
 const SLICES: usize = 16;
-/// How many buffers are kept for frames to come.
+/// Buffers that are kept for later frames.
 const SPARE: usize = 64;
 
-/// A frame longer than a datagram may be.
+/// A frame is longer than the largest datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong;
 
-/// What has come in of a stream.
+/// The receive buffer of a stream.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     bytes: Box<[u8]>,
@@ -32,7 +32,7 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Nothing yet.
+    /// An empty buffer.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self {
@@ -42,8 +42,7 @@ impl Inbox {
         }
     }
 
-    /// Where the next bytes go. It is never empty after [`Inbox::frame`] has said that there is no
-    /// whole frame.
+    /// The space for the next read. It is never empty after [`Inbox::frame`] has returned `None`.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -53,17 +52,17 @@ impl Inbox {
         &mut self.bytes[self.end..]
     }
 
-    /// Notes that `read` bytes were put into [`Inbox::room`].
+    /// Adds `read` bytes that were written to [`Inbox::room`].
     pub(crate) fn filled(&mut self, read: usize) {
         self.end += read;
         debug_assert!(self.end <= self.bytes.len());
     }
 
-    /// The next whole frame, without its length; empty ones are passed over.
+    /// Removes and returns the next complete frame, without its length. Empty ones are skipped.
     ///
     /// # Errors
     ///
-    /// If it is longer than a datagram may be: the stream cannot be read on.
+    /// If it is too long: the stream cannot be read any further.
     pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, TooLong> {
         loop {
             let Some(frame) = self.peek()? else {
@@ -77,7 +76,7 @@ impl Inbox {
         }
     }
 
-    /// The next whole frame, which stays where it is.
+    /// The next complete frame, which stays in the buffer.
     ///
     /// # Errors
     ///
@@ -100,19 +99,19 @@ impl Default for Inbox {
     }
 }
 
-/// What is to go out by a stream. A frame that has begun to go out is never dropped: the stream
-/// could not be read after it.
+/// The send queue of a stream. A frame that is partly sent is never dropped: the reader would lose the frame
+/// boundaries.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     frames: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
-    /// How much of the first frame is out.
+    /// Bytes of the first frame that are sent.
     written: usize,
     spare: Vec<Vec<u8>>,
 }
 
 impl Outbox {
-    /// Nothing yet.
+    /// An empty buffer.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self {
@@ -123,17 +122,17 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing waits.
+    /// Whether no frame is queued.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Adds a frame; says how many of the oldest were dropped for it.
+    /// Queues a frame. Returns how many of the oldest were dropped for it.
     ///
     /// # Panics
     ///
-    /// If it is longer than a frame can be, 65,535 bytes.
+    /// If it is longer than 65,535 bytes.
     pub(crate) fn push(&mut self, now: Instant, datagram: &[u8]) -> usize {
         let len = u16::try_from(datagram.len()).expect("a datagram fits in a frame");
         let mut frame = self.spare.pop().unwrap_or_default();
@@ -148,7 +147,7 @@ impl Outbox {
         dropped
     }
 
-    /// Drops what has waited too long; says how many frames that were.
+    /// Drops frames that have waited too long. Returns how many.
     pub(crate) fn expire(&mut self, now: Instant) -> usize {
         let mut dropped = 0;
         while let Some((since, _)) = self.frames.get(usize::from(self.written > 0))
@@ -160,7 +159,7 @@ impl Outbox {
         dropped
     }
 
-    /// Hands what is next to `write`.
+    /// Calls `write` with the frames to send next.
     pub(crate) fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut filled = 0;
@@ -172,7 +171,7 @@ impl Outbox {
         write(&slices[..filled])
     }
 
-    /// Notes that `written` more bytes are out; says how many frames are whole with them.
+    /// Removes `written` bytes that were sent. Returns how many frames they completed.
     pub(crate) fn advance(&mut self, written: usize) -> usize {
         self.written += written;
         let mut whole = 0;
@@ -188,7 +187,7 @@ impl Outbox {
 
     fn drop_oldest(&mut self) -> bool {
         let at = usize::from(self.written > 0);
-        // The newest stays, however long it is.
+        // The newest is never dropped.
         at + 1 < self.frames.len() && self.remove(at)
     }
 

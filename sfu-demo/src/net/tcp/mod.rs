@@ -1,8 +1,8 @@
-//! WebRTC over TCP, for networks that let no UDP through (RFC 6544, passive; framed as RFC 4571).
+//! WebRTC over TCP, for networks that block UDP (RFC 6544 passive candidates; framing of RFC 4571).
 //!
-//! Every buffer is bounded: a frame longer than a datagram may be ends its connection, and of a
-//! reader that is too slow the oldest frames are dropped, then the connection. Nothing is encrypted
-//! here: what travels in the frames is, as it is in datagrams.
+//! Every buffer is bounded: a frame longer than the largest datagram closes its connection; for a reader that is
+//! too slow the oldest frames are dropped, and then the connection. Encryption is that of the datagrams in the
+//! frames.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,21 +17,21 @@ mod frames;
 
 pub(crate) use frames::{Inbox, Outbox, TooLong};
 
-/// How long a connection may take nothing of what waits for it.
+/// How long writes to a connection may make no progress.
 const STALLED: Duration = Duration::from_secs(10);
 
-/// A connection on its way to its shard, with the frame that told whose it is.
+/// A connection on its way to its shard, with the frame that named its peer.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// The connection.
     pub stream: std::net::TcpStream,
-    /// Its other end.
+    /// The remote address.
     pub remote: SocketAddr,
-    /// The address that it was made to.
+    /// The local address.
     pub local: SocketAddr,
-    /// What has been read of it, the first frame whole.
+    /// What was read from it: at least the first frame.
     pub inbox: Inbox,
-    /// Its share of the connections that there may be.
+    /// Its place within the limits.
     pub permit: Permit,
 }
 
@@ -50,20 +50,20 @@ pub(crate) struct Connection {
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The other side closed it, or the network did.
+    /// The remote side or the network closed it.
     Gone,
-    /// It sent what is no frame.
+    /// It sent a malformed frame.
     Malformed,
-    /// It took nothing for too long.
+    /// Writes made no progress for too long.
     Stalled,
 }
 
 impl Connection {
-    /// Takes a connection onto the executor of the calling task.
+    /// Registers a connection with the executor of the calling task.
     ///
     /// # Errors
     ///
-    /// If the executor cannot watch it.
+    /// If the executor cannot register it.
     pub(crate) fn new(arrived: Arrived) -> io::Result<Self> {
         Ok(Self {
             stream: TcpStream::from_std(arrived.stream)?,
@@ -76,19 +76,19 @@ impl Connection {
         })
     }
 
-    /// Its other end.
+    /// The remote address.
     #[must_use]
     pub(crate) fn remote(&self) -> SocketAddr {
         self.remote
     }
 
-    /// The address that it was made to.
+    /// The local address.
     #[must_use]
     pub(crate) fn local(&self) -> SocketAddr {
         self.local
     }
 
-    /// Whether there may be something to do; if not, the task is woken when there is.
+    /// Ready when it may be readable, or writable while frames wait. Otherwise the task is woken when it is.
     pub(crate) fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let readable = self.stream.poll_read_ready(cx).is_ready();
         let writable = !self.outbox.is_empty() && self.stream.poll_write_ready(cx).is_ready();
@@ -99,7 +99,7 @@ impl Connection {
         }
     }
 
-    /// Reads what is there, as far as there is room for it.
+    /// Reads without waiting, as much as the buffer has room for.
     ///
     /// # Errors
     ///
@@ -116,22 +116,22 @@ impl Connection {
         }
     }
 
-    /// The next whole frame of what was read.
+    /// The next complete frame that was read.
     ///
     /// # Errors
     ///
-    /// If it is no frame: the connection has ended.
+    /// If the frame is malformed: the connection has ended.
     pub(crate) fn frame(&mut self) -> Result<Option<&[u8]>, Ended> {
         self.inbox.frame().map_err(|TooLong| Ended::Malformed)
     }
 
-    /// Puts a frame into the queue; says how many older ones it pushed out.
+    /// Queues a frame. Returns how many older ones were dropped for it.
     pub(crate) fn push(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.outbox.push(now, bytes)
     }
 
-    /// Writes what there is to write, as far as it goes; says how many frames went out and how many
-    /// were too old to be of use.
+    /// Writes queued frames without waiting. Returns how many were sent and how many were dropped because of their
+    /// age.
     ///
     /// # Errors
     ///
@@ -162,7 +162,7 @@ impl Connection {
         Ok((sent, dropped))
     }
 
-    /// Whether something waits to go out.
+    /// Whether frames are queued.
     #[must_use]
     pub(crate) fn waits(&self) -> bool {
         !self.outbox.is_empty()

@@ -1,23 +1,23 @@
-//! Datagrams in batches, in buffers that are used again: no allocation once warm.
+//! Batches of datagrams. Buffers are reused: once warm, nothing is allocated.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// The largest datagram that is taken; a longer one is dropped and counted.
+/// The size of the largest datagram that is received, in bytes; a longer one is dropped and counted.
 pub const MAX_DATAGRAM: usize = 1500;
 
-/// Room for one datagram: one byte more than is taken shows that a datagram was longer.
+/// Space for one datagram. One byte more than the maximum shows that a datagram was longer.
 pub(super) const SLOT: usize = MAX_DATAGRAM + 1;
 
-/// A datagram that came in.
+/// A received datagram.
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
-    /// Who sent it.
+    /// The sender's address.
     pub source: SocketAddr,
-    /// Its bytes.
+    /// The contents; empty if it was longer than [`MAX_DATAGRAM`].
     pub bytes: &'a [u8],
 }
 
-/// Room for datagrams to come in.
+/// A buffer for received datagrams.
 #[derive(Debug)]
 pub struct RecvBatch {
     pub(super) bytes: Box<[u8]>,
@@ -26,7 +26,7 @@ pub struct RecvBatch {
 }
 
 impl RecvBatch {
-    /// Room for `datagrams` at once.
+    /// A buffer for `datagrams` datagrams.
     ///
     /// # Panics
     ///
@@ -42,7 +42,7 @@ impl RecvBatch {
         }
     }
 
-    /// No room at all, to stand in for a batch that is in use.
+    /// A buffer without space, as a placeholder while the real one is in use.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -52,25 +52,25 @@ impl RecvBatch {
         }
     }
 
-    /// How many came in.
+    /// The number of datagrams received.
     #[must_use]
     pub fn len(&self) -> usize {
         self.filled
     }
 
-    /// Whether none came in.
+    /// Whether no datagram was received.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
-    /// How many can come in at once.
+    /// The number of datagrams that fit.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.heads.len()
     }
 
-    /// What came in; of a datagram above [`MAX_DATAGRAM`] only its source and no bytes.
+    /// The received datagrams.
     pub fn iter(&self) -> impl Iterator<Item = Datagram<'_>> {
         self.heads[..self.filled]
             .iter()
@@ -90,7 +90,7 @@ impl RecvBatch {
     }
 }
 
-/// Bytes in a [`SendBatch`], to be sent to one or many.
+/// Bytes in a [`SendBatch`] that can be sent to several destinations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     pub(super) at: u32,
@@ -103,8 +103,8 @@ pub(super) struct Entry {
     pub(super) bytes: Stored,
 }
 
-/// Datagrams to go out, in order. Those to one destination that follow each other and are of one
-/// size (the last may be shorter) form a run, which the kernel gets in one piece.
+/// Datagrams to send, in order. Consecutive datagrams to one destination and of one size (the last may be shorter)
+/// form a run, which the kernel gets as one segment.
 #[derive(Debug)]
 pub struct SendBatch {
     arena: Vec<u8>,
@@ -114,11 +114,10 @@ pub struct SendBatch {
 }
 
 impl SendBatch {
-    /// How many datagrams of a run go out back to back unless told otherwise: bursts at line rate
-    /// lose packets on the way, and what a longer run would save is small.
+    /// The default length of a run: longer bursts at line rate lose packets in the network, and save little.
     pub const BURST: usize = 16;
 
-    /// The most that a kernel takes in one piece.
+    /// The most datagrams in one segment that Linux accepts.
     pub(super) const MAX_BURST: usize = 64;
 
     /// An empty batch.
@@ -132,14 +131,14 @@ impl SendBatch {
         }
     }
 
-    /// Caps a run at `burst` datagrams, 1 to 64.
+    /// Limits a run to `burst` datagrams, 1 to 64.
     #[must_use]
     pub fn with_burst(mut self, burst: usize) -> Self {
         self.burst = burst.clamp(1, Self::MAX_BURST);
         self
     }
 
-    /// Copies `bytes` in, to be sent to somebody.
+    /// Copies `bytes` into the batch, to be sent with [`SendBatch::push`].
     ///
     /// # Panics
     ///
@@ -151,30 +150,30 @@ impl SendBatch {
         Stored { at, len }
     }
 
-    /// Sends `bytes`, stored before, to `to`.
+    /// Adds a datagram to `to` with stored `bytes`.
     pub fn push(&mut self, to: SocketAddr, bytes: Stored) {
         self.entries.push(Entry { to, bytes });
     }
 
-    /// Copies `bytes` in and sends them to `to`.
+    /// Adds a datagram to `to` with a copy of `bytes`.
     pub fn push_copy(&mut self, to: SocketAddr, bytes: &[u8]) {
         let stored = self.store(bytes);
         self.push(to, stored);
     }
 
-    /// How many are still to go out.
+    /// The number of datagrams not yet sent.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len() - self.done
     }
 
-    /// Whether none is to go out.
+    /// Whether every datagram is sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.is_done()
     }
 
-    /// Forgets everything.
+    /// Drops all datagrams and stored bytes.
     pub fn clear(&mut self) {
         self.arena.clear();
         self.entries.clear();
@@ -194,7 +193,7 @@ impl SendBatch {
         &self.entries[self.done..]
     }
 
-    /// Bytes that were stored.
+    /// The bytes that `stored` stands for.
     #[must_use]
     pub fn bytes(&self, stored: Stored) -> &[u8] {
         let at = stored.at as usize;
@@ -217,7 +216,7 @@ impl Default for SendBatch {
     }
 }
 
-/// How many of the first entries form a run of at most `burst`.
+/// The length of the run at the front of `entries`, at most `burst`.
 pub(super) fn run(entries: &[Entry], burst: usize) -> usize {
     let Some(first) = entries.first() else {
         return 0;

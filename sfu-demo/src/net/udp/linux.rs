@@ -1,7 +1,7 @@
 //! `recvmmsg`, `sendmmsg` and `UDP_SEGMENT`.
 //!
-//! The one file with unsafe code: no crate wraps `sendmmsg` with a segment size for each message,
-//! which is what lets a fan-out and its bursts go to the kernel in one call.
+//! The only file with unsafe code: no crate wraps `sendmmsg` with a segment size for each message, which sends a
+//! whole fan-out with its bursts in one call.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -16,11 +16,11 @@ use super::batch::{RecvBatch, SLOT, SendBatch, run};
 pub(super) trait Handle: AsFd {}
 impl<T: AsFd> Handle for T {}
 
-/// Messages a call.
+/// Messages in one call.
 const MESSAGES: usize = 64;
-/// Pieces of messages a call.
+/// Buffers (`iovec`) in one call.
 const PIECES: usize = 512;
-/// Room for one control message with the segment size.
+/// Size of a control message with the segment size, in bytes.
 const CONTROL: usize = 24;
 
 /// An IPv4 or IPv6 address as the kernel reads and writes it.
@@ -33,7 +33,7 @@ union Address {
 #[repr(C, align(8))]
 struct Control([u8; CONTROL]);
 
-/// Whether the kernel can cut a piece into datagrams.
+/// Whether the kernel supports UDP segmentation.
 pub(super) fn gso(socket: &UdpSocket) -> bool {
     let mut size: libc::c_int = 0;
     let mut len = mem::size_of_val(&size) as libc::socklen_t;
@@ -59,7 +59,7 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// Receives what is there.
+/// Receives without waiting.
 pub(super) fn recv(socket: &impl Handle, batch: &mut RecvBatch) -> io::Result<usize> {
     let wanted = batch.heads.len().min(MESSAGES);
     let mut addresses = [const { MaybeUninit::<Address>::uninit() }; MESSAGES];
@@ -95,15 +95,14 @@ pub(super) fn recv(socket: &impl Handle, batch: &mut RecvBatch) -> io::Result<us
         // SAFETY: the kernel wrote the address of a datagram on an IPv4 or IPv6 socket, and the
         // family says which; both members start with it.
         let source = unsafe { read_address(addresses[index].assume_init_ref()) };
-        // A slot is one byte longer than the longest datagram taken, so the length of a longer one
-        // shows by itself.
+        // A slot is one byte longer than the largest datagram that is received, so a longer one shows in its length.
         batch.heads[index] = (message.msg_len as usize, source);
     }
     batch.filled = received;
     Ok(received)
 }
 
-/// Sends from the front of the batch; says how many datagrams went.
+/// Sends from the front of the batch. Returns how many datagrams were sent.
 pub(super) fn send(socket: &impl Handle, batch: &SendBatch, gso: bool) -> io::Result<usize> {
     let burst = if gso { batch.burst() } else { 1 };
     let mut addresses = [const { MaybeUninit::<Address>::uninit() }; MESSAGES];
@@ -216,7 +215,7 @@ fn write_address(to: SocketAddr) -> (Address, usize) {
     }
 }
 
-/// Reads what the kernel wrote.
+/// Reads an address that the kernel wrote.
 ///
 /// # Safety
 ///

@@ -1,7 +1,7 @@
-//! The only socket code: datagrams in batches, received by `recvmmsg` and sent by `sendmmsg`, with
-//! a burst to one destination handed over in one piece (GSO) where the kernel can.
+//! UDP in batches: datagrams are received by `recvmmsg` and sent by `sendmmsg`, with one segment (GSO) for a burst to
+//! one destination where the kernel supports it.
 //!
-//! It knows nothing of RTP or WebRTC. Elsewhere than on Linux it falls back to one call a datagram.
+//! It knows nothing about RTP or WebRTC. On systems other than Linux each datagram is a call.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
@@ -22,19 +22,19 @@ mod sys;
 
 pub use batch::{Datagram, MAX_DATAGRAM, RecvBatch, SendBatch, Stored};
 
-/// How a socket is bound.
+/// How to bind a socket.
 #[derive(Debug, Clone, Copy)]
 pub struct Bind {
-    /// Where.
+    /// The local address; port 0 is any.
     pub address: SocketAddr,
-    /// Whether others of this process may bind the same port, each getting a share of the flows.
+    /// Whether other sockets may bind the same port; the kernel then distributes the flows among them.
     pub shared: bool,
-    /// The kernel's receive and send buffers in bytes; the kernel may give less.
+    /// Size of the kernel's receive and send buffers in bytes; the kernel may grant less.
     pub buffer: usize,
 }
 
 impl Bind {
-    /// Binds `address` alone, with buffers of 4 MiB.
+    /// An address that no other socket shares, with buffers of 4 MiB.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Bind {
         }
     }
 
-    /// Lets others of this process bind the same port.
+    /// Lets other sockets bind the same port.
     #[must_use]
     pub fn shared(self) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl Bind {
             socket.set_reuse_port(true)?;
         }
         socket.set_nonblocking(true)?;
-        // The kernel caps what it gives; a small buffer is no reason to fail.
+        // The kernel limits the size; a small buffer is no reason to fail.
         let _ = socket.set_recv_buffer_size(self.buffer);
         let _ = socket.set_send_buffer_size(self.buffer);
         socket.bind(&self.address.into())?;
@@ -77,20 +77,20 @@ impl Bind {
     }
 }
 
-/// What became of a batch that was sent.
+/// The outcome of sending a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flushed {
-    /// Datagrams that the kernel took.
+    /// Datagrams that the kernel accepted.
     pub sent: usize,
-    /// Datagrams that it refused for a reason of their own, such as an unreachable destination.
+    /// Datagrams that it refused, for example because the destination is unreachable.
     pub refused: usize,
-    /// Calls into the kernel.
+    /// System calls.
     pub calls: usize,
-    /// Whether the socket's buffer is full; what is left is still in the batch.
+    /// Whether the socket's buffer is full. The rest is still in the batch.
     pub blocked: bool,
 }
 
-/// A UDP socket on the executor.
+/// A UDP socket that the executor watches.
 #[derive(Debug)]
 pub struct Socket {
     io: UdpSocket,
@@ -99,15 +99,15 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Takes a socket made by [`Bind::open`] onto the executor of the calling task.
+    /// Registers a socket made by [`Bind::open`] with the executor of the calling task.
     ///
     /// # Errors
     ///
-    /// If the executor cannot watch it.
+    /// If the executor cannot register it.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime with I/O.
+    /// If called outside a tokio runtime with I/O enabled.
     pub fn new(socket: StdSocket) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let gso = AtomicBool::new(sys::gso(&socket));
@@ -118,13 +118,13 @@ impl Socket {
         })
     }
 
-    /// Where it is bound.
+    /// The local address.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Waits until there may be something to receive.
+    /// Waits until a datagram may be there.
     ///
     /// # Errors
     ///
@@ -132,12 +132,12 @@ impl Socket {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is taken.
+    /// Nothing is received.
     pub async fn readable(&self) -> io::Result<()> {
         self.io.readable().await
     }
 
-    /// Whether there may be something to receive; if not, the task is woken when there is.
+    /// Ready when a datagram may be there. Otherwise the task is woken when one is.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_recv_ready(cx)
     }
@@ -155,7 +155,7 @@ impl Socket {
         self.io.writable().await
     }
 
-    /// Receives what is there, up to the batch's size, in place of what was in the batch.
+    /// Receives without waiting, up to the batch's size. The batch's old contents are replaced.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl Socket {
             .try_io(Interest::READABLE, || sys::recv(&self.io, batch))
     }
 
-    /// Sends the batch from where it stands. A datagram that the kernel refuses is skipped and
-    /// counted, and the rest still goes. When all went, the batch is empty.
+    /// Sends the rest of the batch. A datagram that the kernel refuses is skipped and counted. The batch is empty
+    /// once everything is sent.
     ///
     /// # Errors
     ///
@@ -175,8 +175,8 @@ impl Socket {
     pub fn try_send(&self, batch: &mut SendBatch) -> io::Result<Flushed> {
         let flushed = send_all(&self.io, batch, &self.gso)?;
         if flushed.blocked {
-            // Tells the executor, so that `writable` waits. Sends do not ask it first: a socket
-            // that was never waited for counts as full there.
+            // Clears the executor's readiness, so that `writable` waits. Sends do not check it first: the executor
+            // considers a socket that was never waited for as full.
             let _ = self.io.try_io(Interest::WRITABLE, || {
                 Err::<(), _>(io::Error::from(io::ErrorKind::WouldBlock))
             });
@@ -229,13 +229,13 @@ fn send_all(
     Ok(flushed)
 }
 
-/// One call into the kernel, and what to do about its refusal.
+/// Makes one system call, and handles its error.
 fn send_some(
     socket: &impl sys::Handle,
     batch: &mut SendBatch,
     gso: &AtomicBool,
 ) -> io::Result<Flushed> {
-    // ORDERING: a hint of this socket alone; a stale value costs one refused call.
+    // ORDERING: a hint; a stale value costs one refused call.
     let with_gso = gso.load(Ordering::Relaxed);
     match sys::send(socket, batch, with_gso) {
         Ok(sent) => {
@@ -249,7 +249,7 @@ fn send_some(
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Err(error),
             _ if with_gso && batch.front_run(true) > 1 => {
-                // The device cannot cut it up: one datagram at a time from now on.
+                // The device cannot segment: send single datagrams from now on.
                 // ORDERING: as above.
                 gso.store(false, Ordering::Relaxed);
                 Ok(Flushed {
@@ -270,8 +270,7 @@ fn send_some(
     }
 }
 
-/// The address that this host would use to reach others, if it has any beside loopback. Nothing is
-/// sent to find out.
+/// The address from which this host would reach others, if it has one besides loopback. No packet is sent.
 #[must_use]
 pub fn host_address() -> Option<IpAddr> {
     let socket = StdSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;

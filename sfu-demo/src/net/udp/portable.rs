@@ -1,4 +1,4 @@
-//! One call a datagram, for systems without `recvmmsg` and `sendmmsg`.
+//! One call for each datagram, for systems without `recvmmsg` and `sendmmsg`.
 
 use std::io;
 use std::net::SocketAddr;
