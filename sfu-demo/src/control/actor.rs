@@ -1,4 +1,4 @@
-//! The actor around the tables of control.
+//! The actor that admission and the rooms share.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use tokio::time::Interval;
 use crate::mailbox::{Mailbox, Message, Receiver, send_high};
 use crate::messages::{Out, ShardSender};
 
-/// Tables that messages change. What shards have to be told goes to `out`.
+/// State that messages change. Messages for shards are added to `out`.
 pub(crate) trait Tables: Send + 'static {
-    /// A message to the tables.
+    /// A message that changes the state.
     type Message: Send + 'static;
 
     /// How many messages are received at once.
@@ -23,11 +23,11 @@ pub(crate) trait Tables: Send + 'static {
     /// Handles a message.
     fn handle(&mut self, now: Instant, message: Self::Message, out: &mut Vec<Out>);
 
-    /// Does what is due by now.
+    /// Handles timeouts.
     fn expire(&mut self, _now: Instant, _out: &mut Vec<Out>) {}
 }
 
-/// Receives messages for tables, and sends shards what follows from them.
+/// Receives messages for its tables, and sends the resulting messages to shards.
 pub(crate) struct ControlActor<M: Mailbox, T: Tables> {
     tables: T,
     mailbox: M::Receiver<T::Message, Infallible>,
@@ -38,7 +38,7 @@ pub(crate) struct ControlActor<M: Mailbox, T: Tables> {
 }
 
 impl<M: Mailbox, T: Tables> ControlActor<M, T> {
-    /// To be called within a tokio runtime, whose clock it uses.
+    /// Has to be called within a tokio runtime, for its clock.
     pub(crate) fn new(
         tables: T,
         mailbox: M::Receiver<T::Message, Infallible>,
@@ -54,7 +54,7 @@ impl<M: Mailbox, T: Tables> ControlActor<M, T> {
         }
     }
 
-    /// Sends what the tables handed out. A shard never waits for control, so that waiting for it ends.
+    /// Sends the messages in `out`. Waiting for a shard cannot deadlock: shards never wait for control.
     async fn send_out(&mut self) {
         for (shard, control) in self.out.drain(..) {
             send_high(&mut self.shards[shard], control).await;
@@ -88,7 +88,7 @@ impl<M: Mailbox, T: Tables> Actor for ControlActor<M, T> {
     }
 }
 
-/// Waits for the next tick, or for ever if there is none.
+/// Waits for the next tick, or forever if there is none.
 async fn tick(expiry: &mut Option<Interval>) {
     match expiry {
         Some(expiry) => _ = expiry.tick().await,

@@ -1,5 +1,5 @@
-//! The signalling actor: answers offers, and keeps a session until its peer's first valid STUN tells
-//! which shard the kernel gives it to. It counts who is there, and refuses who is too many.
+//! Admission: answers offers within the join limits, and keeps each session until the peer's first valid STUN message
+//! shows to which shard the kernel delivers its datagrams.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,19 +15,19 @@ use crate::net::tcp::Arrived;
 use crate::session::Session;
 use crate::session::build::{Identity, Refusal, Setup};
 
-/// How long an answered peer may take to come.
+/// How long a peer may take to connect after the answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long a peer that has come by TCP may still come by UDP first.
+/// How long a peer that has connected by TCP is given to connect by UDP.
 const HEAD_START: Duration = Duration::from_millis(250);
-/// TCP connections that are kept for a guest.
+/// TCP connections that are kept for a guest who has not connected.
 const MAX_CONNECTIONS: usize = 4;
 
-/// How many may come.
+/// The join limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// To a room.
+    /// Participants in a room.
     pub room: usize,
-    /// To the server.
+    /// Participants on the server.
     pub server: usize,
 }
 
@@ -45,17 +45,17 @@ enum GuestState {
     In(ShardId),
 }
 
-/// Somebody who has been answered and not been heard of by UDP yet.
+/// A guest who has been answered and has not connected by UDP yet.
 #[derive(Debug)]
 struct Waiting {
     session: Session,
     since: Instant,
-    /// Connections whose first frame shows the password, and since when they wait.
+    /// Connections whose first frame is signed with the session's password.
     connections: Vec<Arrived>,
     connected: Option<Instant>,
 }
 
-/// The actor.
+/// The guests of a server, and the settings of their sessions.
 #[derive(Debug)]
 pub(crate) struct Admission {
     setup: Setup,
@@ -68,7 +68,7 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Admission without guests, of a server with `shards` shards.
+    /// No guests, on a server with `shards` shards.
     #[must_use]
     pub(crate) fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Admission {
         }
     }
 
-    /// Forgets guests who did not connect in time, and gives those who connected by TCP alone a shard.
+    /// Forgets guests who did not connect in time, and assigns a shard to those who connected by TCP only.
     fn forget_late(&mut self, now: Instant, out: &mut Vec<Out>) {
         let head_start = self.head_start();
         let mut late = Vec::new();
@@ -102,8 +102,8 @@ impl Admission {
         }
     }
 
-    /// How long UDP may take to come before a peer gets a shard by TCP. It is much the better way,
-    /// and lets the kernel choose the shard.
+    /// How long to wait for UDP before a peer is assigned a shard by TCP. UDP is preferred, and lets the kernel choose the
+    /// shard.
     fn head_start(&self) -> Duration {
         if self.setup.udp.is_empty() {
             Duration::ZERO
@@ -112,8 +112,8 @@ impl Admission {
         }
     }
 
-    /// Keeps a connection for a guest, or sends it after one who is in a shard. Whom it names has
-    /// to have signed it; the shard looks at that itself.
+    /// Keeps a signed connection for a waiting guest, or passes it to the guest's shard, which checks the signature
+    /// itself.
     fn connect(&mut self, now: Instant, ufrag: &str, connection: Box<Arrived>, out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
@@ -188,7 +188,7 @@ impl Admission {
         })
     }
 
-    /// Gives a session to the shard that heard of its peer first.
+    /// Hands a session over to the shard that received a valid STUN message of its peer first.
     fn claim(&mut self, ufrag: &str, shard: ShardId, request: &[u8], out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
@@ -210,7 +210,7 @@ impl Admission {
         self.hand_over(ufrag, shard, out);
     }
 
-    /// Sends a guest and its connections to a shard.
+    /// Hands a session and its connections over to a shard.
     fn hand_over(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<Out>) {
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
@@ -279,9 +279,9 @@ impl Tables for Admission {
     }
 }
 
-/// A name that cannot be guessed.
+/// A random name of 128 bits, in hexadecimal.
 fn secret() -> String {
     let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).expect("the system has randomness");
+    getrandom::fill(&mut bytes).expect("the system provides randomness");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Control: who may join, and who is in which room. No media passes through it.
+//! Control: admission, and the rooms. No media passes through it.
 
 mod actor;
 pub(crate) mod admission;

@@ -1,4 +1,4 @@
-//! The room actor: who is in which room, and who is told what. No media passes through it.
+//! The rooms: their participants, tracks, active speakers and chat.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::messages::{Control, Out, RoomMessage};
 use crate::session::Role;
 use crate::stats::RoomStats;
 
-/// The longest message to a room, in bytes.
+/// The longest chat message, in bytes.
 const MAX_CHAT: usize = 2000;
-/// Messages that a participant may send in a window of [`CHAT_WINDOW`].
+/// Chat messages that a participant may send within [`CHAT_WINDOW`].
 const MAX_CHATS: u32 = 20;
 const CHAT_WINDOW: Duration = Duration::from_secs(10);
-/// Who is quieter than this does not speak, in dBov.
+/// Below this level, in dBov, a participant does not count as speaking.
 const SILENCE: i8 = -60;
-/// How much louder somebody must be to take over from who speaks.
+/// How much louder than the active speaker another must be to replace it, in dB.
 const LOUDER: i8 = 6;
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ struct Room {
     speaker: Option<ParticipantId>,
 }
 
-/// The tables of the actor; what follows from a message is handed to `out`.
+/// All rooms.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
     rooms: HashMap<Arc<str>, Room>,

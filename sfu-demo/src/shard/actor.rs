@@ -8,7 +8,7 @@ use lanemesh_runtime::{Actor, ActorError, ActorResult, Context, actor_loop};
 use super::{Shard, Wiring};
 use crate::mailbox::Mailbox;
 
-/// Makes its shard on the thread that runs it, and runs it until it has been drained.
+/// Creates its shard on the thread that runs it, and runs it until it is drained.
 pub(crate) struct ShardActor<M: Mailbox> {
     parts: Option<(Wiring<M>, Vec<UdpSocket>)>,
     shard: Option<Shard<M>>,

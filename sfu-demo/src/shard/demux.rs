@@ -1,8 +1,7 @@
-//! Whose a received datagram is: pure tables of one shard, without sockets, clocks or sessions.
+//! Which peer a received datagram belongs to: pure tables of one shard, without sockets, clocks or sessions.
 //!
-//! What a datagram is, its first bytes tell; whose it is, its address or the name in a STUN message.
-//! An address counts as a peer's only after a STUN message from it has shown the peer's password;
-//! the password itself is not known here.
+//! A peer is found by the remote address, or by the user name of a STUN message. An address belongs to a peer only
+//! after a STUN message from it was verified with the peer's password, which is not known here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,35 +12,35 @@ use crate::ids::{PeerKey, ShardId};
 use crate::net::classify::{PacketKind, classify};
 use crate::net::origin::Origin;
 
-/// How many addresses of one peer are remembered; the oldest goes first.
+/// Addresses that are kept for one peer; the oldest is dropped first.
 const MAX_ADDRESSES: usize = 32;
-/// How many names and addresses of peers elsewhere are remembered.
+/// User names, and addresses, that are kept for peers of other shards.
 const MAX_ELSEWHERE: usize = 4096;
 
-/// Whose a datagram is.
+/// The result of a lookup.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "it is matched at once and never kept"
 )]
 pub enum Lookup<'a> {
-    /// It is from an address of this peer's.
+    /// The datagram is from an address of this peer.
     Peer(PeerKey),
-    /// It names this peer, and is its own if it is signed with its password.
+    /// It names this peer, and belongs to it if it is signed with its password.
     IfSigned(PeerKey, StunMessage<'a>),
-    /// It is from an address of a peer of this shard.
+    /// It is from an address of a peer of the given shard.
     Elsewhere(ShardId),
-    /// It names a peer of this shard.
+    /// It names a peer of the given shard.
     NamesElsewhere(Arc<str>, ShardId),
-    /// It names a peer that nobody has told of.
+    /// It names a peer that is not known here.
     NamesUnknown(String),
-    /// It is nobody's.
+    /// It belongs to no peer.
     Stranger,
-    /// It is of no kind that a peer may send.
+    /// It is no datagram that a peer may send.
     Malformed,
 }
 
-/// The tables: names and addresses of the peers here, and of peers that others have told of.
+/// User names and addresses of the peers of this shard, and of known peers of other shards.
 #[derive(Debug, Default)]
 pub struct Directory {
     by_ufrag: HashMap<String, PeerKey>,
@@ -58,12 +57,12 @@ impl Directory {
         Self::default()
     }
 
-    /// Adds a peer of this shard by the name that STUN messages to it start with.
+    /// Adds a peer of this shard by its ICE user name fragment.
     pub fn insert(&mut self, ufrag: &str, key: PeerKey) {
         self.by_ufrag.insert(ufrag.to_owned(), key);
     }
 
-    /// Forgets a peer of this shard, and says which addresses were its.
+    /// Removes a peer of this shard. Returns its addresses.
     pub fn remove(&mut self, ufrag: &str, key: PeerKey) -> Vec<Origin> {
         self.by_ufrag.remove(ufrag);
         let origins = self.origins.remove(&key).unwrap_or_default();
@@ -73,13 +72,13 @@ impl Directory {
         origins
     }
 
-    /// Whether an address is that of a peer of this shard.
+    /// Whether an address belongs to a peer of this shard.
     #[must_use]
     pub fn knows(&self, origin: Origin) -> bool {
         self.by_origin.contains_key(&origin)
     }
 
-    /// Notes that an address is a peer's: it has shown that it knows the password.
+    /// Adds an address to a peer, once a STUN message from it was verified.
     pub fn learn(&mut self, key: PeerKey, origin: Origin) {
         if self.by_origin.get(&origin) == Some(&key) {
             return;
@@ -97,7 +96,7 @@ impl Directory {
         }
     }
 
-    /// Notes that an address is no longer anybody's.
+    /// Removes an address from its peer.
     pub fn unlearn(&mut self, origin: Origin) {
         if let Some(key) = self.by_origin.remove(&origin)
             && let Some(origins) = self.origins.get_mut(&key)
@@ -106,14 +105,14 @@ impl Directory {
         }
     }
 
-    /// Notes that the peer of this name lives in another shard.
+    /// Adds a peer of another shard.
     pub fn insert_elsewhere(&mut self, ufrag: &str, shard: ShardId) {
         if self.elsewhere.len() < MAX_ELSEWHERE {
             self.elsewhere.insert(ufrag.into(), shard);
         }
     }
 
-    /// Notes an address of a peer of another shard.
+    /// Adds an address to a peer of another shard.
     pub fn learn_elsewhere(&mut self, ufrag: &Arc<str>, shard: ShardId, origin: Origin) {
         if self.elsewhere_by_origin.len() < MAX_ELSEWHERE {
             self.elsewhere_by_origin
@@ -121,7 +120,7 @@ impl Directory {
         }
     }
 
-    /// Forgets a peer of another shard and its addresses.
+    /// Removes a peer of another shard, with its addresses.
     pub fn remove_elsewhere(&mut self, ufrag: &str) {
         if self.elsewhere.remove(ufrag).is_some() {
             self.elsewhere_by_origin
@@ -129,7 +128,7 @@ impl Directory {
         }
     }
 
-    /// Whether nothing is remembered of anybody.
+    /// Whether no peer and no address is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_ufrag.is_empty()
@@ -139,7 +138,7 @@ impl Directory {
             && self.elsewhere_by_origin.is_empty()
     }
 
-    /// Whose a datagram is. One that another shard has passed on goes no further from here.
+    /// Finds the peer of a datagram. If another shard has passed it on, it is not passed on again.
     #[must_use]
     pub fn lookup<'a>(&self, origin: Origin, bytes: &'a [u8], passed_on: bool) -> Lookup<'a> {
         match classify(bytes) {

@@ -1,5 +1,5 @@
-//! From the sessions to the sockets, to other shards, and to the room: what a session has to say is
-//! taken from it until all is quiet, and leaves in batches.
+//! From the sessions to the sockets, to other shards and to control: sessions are polled until none has anything left,
+//! and what they send leaves in batches.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,8 +17,7 @@ use crate::net::origin::Origin;
 use crate::session::SessionEvent;
 
 impl<M: Mailbox> Shard<M> {
-    /// Lets every session that has been touched say and send what it has, until all is quiet; then
-    /// hands the datagrams to the sockets.
+    /// Polls every marked session until none is left, then flushes what they sent.
     pub(super) fn poll_marked(&mut self) -> io::Result<()> {
         let now = self.now();
         while let Some(key) = self.peers.next_marked() {
@@ -27,7 +26,7 @@ impl<M: Mailbox> Shard<M> {
         self.flush()
     }
 
-    /// Lets one session say and send what it has; before that, drives its time if `tick`.
+    /// Polls one session, and handles its events. If `tick`, time is advanced first.
     pub(super) fn poll_session(&mut self, now: Instant, key: PeerKey, tick: bool) {
         let Some(session) = self.peers.session(key) else {
             return;
@@ -47,7 +46,7 @@ impl<M: Mailbox> Shard<M> {
         }));
         if outcome.is_err() {
             self.meter.counters.panics += 1;
-            events.push(SessionEvent::Closed("internal fault"));
+            events.push(SessionEvent::Closed("internal error"));
         }
         for event in events.drain(..) {
             self.event(now, key, event);
@@ -128,8 +127,8 @@ impl<M: Mailbox> Shard<M> {
         }
     }
 
-    /// A packet goes to each shard that wants it once, with a copy of its bytes: two cores that
-    /// count references to one copy cost each other more than the copy.
+    /// Passes a packet to each shard that wants it, once, with a copy of the payload: sharing one reference count between
+    /// cores costs more than the copy.
     fn cross(&mut self, packet: &MediaPacket) {
         let (_, remote) = self.router.targets(packet.track);
         for &shard in remote {

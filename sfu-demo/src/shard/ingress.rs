@@ -1,4 +1,4 @@
-//! From the sockets to the sessions: every datagram finds its peer, another shard, or its end.
+//! From the sockets to the sessions: each datagram goes to a peer, goes to another shard, or is dropped.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ impl<M: Mailbox> Shard<M> {
         Ok(())
     }
 
-    /// Hands a datagram to whom it is for.
+    /// Passes a datagram to its peer or shard, or drops it.
     pub(super) fn datagram(
         &mut self,
         now: Instant,
@@ -70,8 +70,8 @@ impl<M: Mailbox> Shard<M> {
                 self.redirect(shard, origin, destination, bytes);
             }
             Lookup::NamesUnknown(ufrag) => {
-                // The admission knows those who have been answered and not been heard of yet. Whoever
-                // floods it loses the datagram; a peer asks again.
+                // Admission knows the peers that have not connected yet. In a flood the claim is lost; a real peer sends
+                // another.
                 let claim = AdmissionMessage::Claim {
                     ufrag,
                     shard: self.here,
@@ -116,7 +116,7 @@ impl<M: Mailbox> Shard<M> {
         }
     }
 
-    /// Takes a connection over, if its first frame is signed by the peer that it names.
+    /// Adds a connection, if the peer that its first frame names has signed it.
     pub(super) fn connect(&mut self, now: Instant, arrived: Arrived) {
         let Ok(connection) = Connection::new(arrived) else {
             return;
@@ -143,7 +143,7 @@ impl<M: Mailbox> Shard<M> {
         }
     }
 
-    /// Handles each whole frame that has been read from a connection as a datagram.
+    /// Handles each complete frame of a connection as a datagram.
     fn frames(&mut self, now: Instant, at: usize) {
         let mut frame = self.streams.take_frame_buffer();
         while let Some(next) = self.streams.next_frame(at, &mut frame) {
@@ -156,13 +156,13 @@ impl<M: Mailbox> Shard<M> {
             };
             self.meter.counters.datagrams_in += 1;
             self.meter.counters.bytes_in += frame.len() as u64;
-            // The connection was brought to the shard of the peer that it names: its frames go to no other.
+            // Admission sent the connection to the shard of its peer, so its frames are not passed on.
             self.datagram(now, Origin::tcp(remote), local, &frame, true);
         }
         self.streams.return_frame_buffer(frame);
     }
 
-    /// Ends a connection, whose address is nobody's from then on.
+    /// Closes a connection, and removes its address from its peer.
     pub(super) fn disconnect(&mut self, now: Instant, remote: SocketAddr) {
         self.streams.close(now, remote);
         self.directory.unlearn(Origin::tcp(remote));

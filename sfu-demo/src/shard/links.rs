@@ -19,11 +19,11 @@ pub(crate) struct Wiring<M: Mailbox> {
     pub here: ShardId,
     /// The shard's own mailbox.
     pub mailbox: ShardReceiver<M>,
-    /// The mailboxes of all shards, this one's among them, by their numbers.
+    /// The mailboxes of all shards, including this one's, by their numbers.
     pub shards: Vec<ShardSender<M>>,
-    /// The room's mailbox.
+    /// The mailbox of the rooms.
     pub room: RoomSender<M>,
-    /// The admission's mailbox.
+    /// The mailbox of admission.
     pub admission: AdmissionSender<M>,
 }
 
@@ -65,7 +65,7 @@ impl<M: Mailbox> Links<M> {
         self.admission.control(message);
     }
 
-    /// Passes a claim to admission if it has room now: a peer that exists asks again.
+    /// Passes a claim to admission unless its mailbox is full: a real peer sends another STUN message.
     pub(super) fn try_claim(&mut self, claim: AdmissionMessage) -> bool {
         self.admission.sender.try_send_high(claim).is_ok()
     }
@@ -101,12 +101,12 @@ impl<M: Mailbox> Links<M> {
         }
     }
 
-    /// Whether a full mailbox keeps something waiting.
+    /// Whether messages wait for room in a mailbox.
     pub(super) fn waits(&self) -> bool {
         self.room.waits() || self.admission.waits() || self.shards.iter().any(Outbox::waits)
     }
 
-    /// Sends what is staged, as far as there is room for it.
+    /// Sends staged messages while there is room.
     pub(super) fn flush(&mut self, counters: &mut Counters) {
         for shard in &mut self.shards {
             counters.drops.add(DropReason::Lane, shard.flush());

@@ -8,18 +8,18 @@ use crate::stats::{Counters, Latency};
 pub(super) struct Meter {
     pub(super) counters: Counters,
     pub(super) latency: Latency,
-    /// When each packet came that has been forwarded since the last flush.
+    /// Arrival times of the packets that were forwarded since the last flush.
     in_flight: Vec<Instant>,
 }
 
 impl Meter {
-    /// Counts a packet that is on its way to a subscriber.
+    /// Counts a packet that was queued for a subscriber.
     pub(super) fn forwarded(&mut self, arrived: Instant) {
         self.counters.media_out += 1;
         self.in_flight.push(arrived);
     }
 
-    /// The packets on their way have been handed to the kernel; `now` is asked for only if there are any.
+    /// Records the latency of the queued packets, which the kernel has now. Calls `now` only if there are any.
     pub(super) fn flushed(&mut self, now: impl Fn() -> Instant) {
         if self.in_flight.is_empty() {
             return;

@@ -1,7 +1,7 @@
-//! A shard: sockets, and all the WebRTC state of the peers behind them, on one thread.
+//! A shard: sockets, and the sessions of the peers behind them, on one thread.
 //!
-//! Media goes from socket to socket here, or crosses to another shard on the low lane; control comes
-//! on the high lane. Nothing on the media path waits: what does not fit is dropped and counted.
+//! Media goes from socket to socket here, or crosses to another shard on the low lane. Control comes on the high lane.
+//! Nothing on the media path waits: what does not fit is dropped and counted.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,19 +39,19 @@ use router::Router;
 use sockets::Sockets;
 use streams::Streams;
 
-/// Media that has waited longer than this is of no use to anybody.
+/// Media that has waited longer than this in the mailbox is dropped.
 const MAX_AGE: Duration = Duration::from_millis(250);
-/// Messages taken from the mailbox before it is looked at for control again, and the sockets are: what
-/// they take to forward is what control waits for.
+/// Messages received before the mailbox is checked for control, and the sockets for datagrams, again. Control waits for
+/// as long as these take to forward.
 pub(crate) const MAILBOX_BURST: usize = 64;
-/// How many datagrams a look at a socket takes.
+/// Datagrams received from a socket at a time.
 const SOCKET_BURST: usize = 64;
 
 /// A shard.
 pub(crate) struct Shard<M: Mailbox> {
     here: ShardId,
     mailbox: ShardReceiver<M>,
-    /// Taken from the mailbox and not yet handled.
+    /// Received from the mailbox, and handled by the next turn.
     messages: Vec<Message<Control, Media>>,
     batch: RecvBatch,
     sockets: Sockets,
@@ -77,11 +77,11 @@ impl<M: Mailbox> std::fmt::Debug for Shard<M> {
 }
 
 impl<M: Mailbox> Shard<M> {
-    /// A shard without peers. To be made on the thread that is to run it.
+    /// A shard without peers, for the thread that it is created on.
     ///
     /// # Errors
     ///
-    /// If the executor cannot watch a socket.
+    /// If the executor cannot register a socket.
     pub(crate) fn new(wiring: Wiring<M>, sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
         Ok(Self {
             here: wiring.here,
@@ -101,11 +101,11 @@ impl<M: Mailbox> Shard<M> {
         })
     }
 
-    /// Waits until there is something to do; says whether anybody can still tell it anything.
+    /// Waits until a turn has something to do. Returns `false` once every sender of the mailbox is gone.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost: what was taken from the mailbox waits for [`Shard::turn`].
+    /// Nothing is lost: messages received from the mailbox are kept for [`Shard::turn`].
     pub(crate) async fn ready(&mut self) -> bool {
         let wake_at = tokio::time::Instant::from_std(self.next_timeout(self.now()) - self.ahead);
         tokio::select! {
@@ -117,12 +117,11 @@ impl<M: Mailbox> Shard<M> {
         }
     }
 
-    /// Does what there is to do; says whether there can be more, which there cannot once it has been
-    /// drained.
+    /// Handles messages, datagrams and timeouts, and sends. Returns `false` once the shard is drained.
     ///
     /// # Errors
     ///
-    /// If a socket breaks.
+    /// If a socket fails.
     pub(crate) fn turn(&mut self) -> io::Result<bool> {
         let now = self.now();
         let mut messages = std::mem::take(&mut self.messages);
@@ -261,7 +260,7 @@ impl<M: Mailbox> Shard<M> {
         }
     }
 
-    /// Runs a session's code so that a fault in it ends that session alone.
+    /// Runs code of a session. A panic ends that session only.
     fn isolated<T>(&mut self, key: PeerKey, job: impl FnOnce(&mut Session) -> T) -> Option<T> {
         let session = self.peers.session(key)?;
         match catch_unwind(AssertUnwindSafe(|| job(session))) {
@@ -271,7 +270,7 @@ impl<M: Mailbox> Shard<M> {
             }
             Err(_) => {
                 self.meter.counters.panics += 1;
-                self.remove(key, "internal fault");
+                self.remove(key, "internal error");
                 None
             }
         }

@@ -1,14 +1,13 @@
-//! What waits to leave a shard for another mailbox: control until there is room, media until it is
-//! too much.
+//! What a shard sends to another mailbox: control waits for room, media is dropped beyond a limit.
 
 use std::collections::VecDeque;
 
 use crate::mailbox::{Refused, Sender};
 
-/// Media that may wait for a full lane; the oldest goes first.
+/// Media messages that may wait for a full lane; beyond it the oldest are dropped.
 pub(super) const MAX_STAGED: usize = 512;
 
-/// What could not be sent at once to one destination.
+/// The queue to one mailbox.
 pub(super) struct Outbox<H, L, S: Sender<H, L>> {
     pub(super) sender: S,
     control: VecDeque<H>,
@@ -16,7 +15,7 @@ pub(super) struct Outbox<H, L, S: Sender<H, L>> {
 }
 
 impl<H, L, S: Sender<H, L>> Outbox<H, L, S> {
-    /// Control that waits for a mailbox that does not move; beyond it the other side is lost.
+    /// Control messages that may wait. A receiver that lets more pile up has failed, and they are dropped.
     const MAX_CONTROL: usize = 1 << 16;
 
     pub(super) fn new(sender: S) -> Self {
@@ -47,7 +46,8 @@ impl<H, L, S: Sender<H, L>> Outbox<H, L, S> {
         }
     }
 
-    /// Sends what is staged; drops the oldest of what is too much, and says how many.
+    /// Sends queued messages while there is room, then drops the oldest media beyond the limit. Returns how many were
+    /// dropped.
     pub(super) fn flush(&mut self) -> usize {
         self.flush_control();
         if self.media.is_empty() {
@@ -100,7 +100,7 @@ mod tests {
             assert_eq!(outbox.flush(), 0);
         }
         assert_eq!(control, (0..100).collect::<Vec<_>>());
-        // The first four were in the lane; of those that waited the oldest ten are gone.
+        // The first four were in the lane; of those in the queue, the oldest ten were dropped.
         let kept: Vec<_> = (0..4).chain(14..media).collect();
         assert_eq!(low, kept);
     }

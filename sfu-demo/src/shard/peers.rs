@@ -1,4 +1,4 @@
-//! The peers of a shard by key, participant and published track, and those that have something to say.
+//! The peers of a shard, by key, participant and published track, and the queue of those to poll.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crate::session::Session;
 
 struct Peer {
     session: Session,
-    /// Whether it is in the queue of those that have to be polled.
+    /// Whether it is in the queue of peers to poll.
     dirty: bool,
 }
 
@@ -89,7 +89,7 @@ impl Peers {
         }
     }
 
-    /// Queues every peer whose time has come.
+    /// Queues every peer whose timeout has passed.
     pub(super) fn mark_due(&mut self, now: Instant) {
         for key in self.keys() {
             let due = self.slots[key]
@@ -101,7 +101,7 @@ impl Peers {
         }
     }
 
-    /// The next peer to be polled.
+    /// Removes and returns the next peer to poll.
     pub(super) fn next_marked(&mut self) -> Option<PeerKey> {
         while let Some(key) = self.dirty.pop_front() {
             if let Some(peer) = self.slots[key].as_mut() {
@@ -112,7 +112,7 @@ impl Peers {
         None
     }
 
-    /// When the first peer is due, but no later than `latest`.
+    /// The earliest timeout of a peer, but no later than `latest`.
     pub(super) fn next_timeout(&self, latest: Instant) -> Instant {
         let peers = self.slots.iter().flatten();
         peers

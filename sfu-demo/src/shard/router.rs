@@ -1,33 +1,33 @@
-//! Who gets which packet: pure tables of one shard, without clocks, sockets or channels.
+//! Which peers and shards get the packets of a track: pure tables of one shard, without clocks, sockets or channels.
 //!
-//! A shard knows the subscribers it hosts, and of its own tracks which other shards want them. A
-//! packet crosses to a shard once, however many subscribers that shard has.
+//! A shard knows its own subscribers, and which other shards want its tracks. A packet crosses to a shard once, however
+//! many subscribers are there.
 
 use std::collections::HashMap;
 
 use crate::ids::{PeerKey, ShardId, TrackId};
 
-/// What another shard has to be told.
+/// A message for the shard of a track's publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interest {
     /// The track.
     pub track: TrackId,
-    /// The shard that has it.
+    /// The shard of its publisher.
     pub owner: ShardId,
-    /// Whether its packets are wanted from now on, or no longer.
+    /// Whether this shard wants its packets from now on, or no longer.
     pub wanted: bool,
 }
 
-/// Where a track's packets go.
+/// The destinations of a track's packets.
 #[derive(Debug, Default)]
 struct Route {
-    /// The shard that the track's packets come from, if not this one.
+    /// The shard of the publisher, if it is another.
     owner: Option<ShardId>,
     local: Vec<PeerKey>,
     remote: Vec<ShardId>,
 }
 
-/// The tables of one shard.
+/// The routes of all tracks.
 #[derive(Debug)]
 pub(super) struct Router {
     here: ShardId,
@@ -35,7 +35,7 @@ pub(super) struct Router {
 }
 
 impl Router {
-    /// Empty tables of shard `here`.
+    /// No routes, in shard `here`.
     #[must_use]
     pub(super) fn new(here: ShardId) -> Self {
         Self {
@@ -68,11 +68,11 @@ impl Router {
         })
     }
 
-    /// Takes a subscriber of this shard from a track.
+    /// Removes a subscriber of this shard from a track.
     pub(super) fn unsubscribe(&mut self, track: TrackId, peer: PeerKey) -> Option<Interest> {
         let route = self.routes.get_mut(&track)?;
         let at = route.local.iter().position(|local| *local == peer)?;
-        // In order, so that one shard and many treat subscribers alike.
+        // Keeps the order, so that the result does not depend on the number of shards.
         route.local.remove(at);
         let owner = route.owner;
         let last = route.local.is_empty();
@@ -86,7 +86,7 @@ impl Router {
         })
     }
 
-    /// Takes a subscriber of this shard from every track.
+    /// Removes a subscriber of this shard from every track.
     pub(super) fn remove_peer(&mut self, peer: PeerKey) -> Vec<Interest> {
         let tracks: Vec<_> = self
             .routes
@@ -100,7 +100,7 @@ impl Router {
             .collect()
     }
 
-    /// Notes that another shard wants a track of this one, or no longer does.
+    /// Records whether another shard wants a track of this one.
     pub(super) fn remote(&mut self, track: TrackId, shard: ShardId, wanted: bool) {
         if shard == self.here {
             return;
@@ -118,12 +118,12 @@ impl Router {
         }
     }
 
-    /// Forgets a track, which has ended.
+    /// Removes a track that has ended.
     pub(super) fn remove_track(&mut self, track: TrackId) {
         self.routes.remove(&track);
     }
 
-    /// Where a packet of `track` goes: peers of this shard, and other shards.
+    /// The destinations of a packet of `track`: peers of this shard, and other shards.
     #[must_use]
     pub(super) fn targets(&self, track: TrackId) -> (&[PeerKey], &[ShardId]) {
         self.routes.get(&track).map_or((&[], &[]), |route| {
@@ -131,7 +131,7 @@ impl Router {
         })
     }
 
-    /// Which shard a track that is subscribed to here comes from.
+    /// The shard of the publisher of a track that has subscribers here.
     #[must_use]
     pub(super) fn owner(&self, track: TrackId) -> ShardId {
         self.routes
@@ -140,7 +140,7 @@ impl Router {
             .unwrap_or(self.here)
     }
 
-    /// How many tracks have somebody who wants them.
+    /// The number of tracks with subscribers.
     #[must_use]
     pub(super) fn len(&self) -> usize {
         self.routes.len()

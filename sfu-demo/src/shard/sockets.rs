@@ -1,4 +1,4 @@
-//! The UDP sockets of a shard, each with the batch that leaves by it next.
+//! The UDP sockets of a shard, each with the batch to send next.
 
 use std::future::poll_fn;
 use std::io;
@@ -53,7 +53,7 @@ impl Sockets {
         }
     }
 
-    /// Adds a datagram to the batch of the socket that it leaves by.
+    /// Adds a datagram to the batch of its source address's socket.
     pub(super) fn push(&mut self, counters: &mut Counters, transmit: &Transmit) {
         let mut sockets = self.0.iter_mut();
         let socket = sockets.find(|(socket, _)| socket.local_addr() == transmit.source);
@@ -63,12 +63,12 @@ impl Sockets {
         }
     }
 
-    /// Whether a full socket keeps datagrams waiting.
+    /// Whether datagrams wait for room in a socket.
     pub(super) fn waits(&self) -> bool {
         self.0.iter().any(|(_, batch)| !batch.is_empty())
     }
 
-    /// Sends every batch. What a full socket does not accept stays, up to a limit.
+    /// Sends every batch. Datagrams for a full socket are kept, up to a limit.
     pub(super) fn flush(&mut self, counters: &mut Counters) -> io::Result<()> {
         for (socket, batch) in &mut self.0 {
             if batch.is_empty() {

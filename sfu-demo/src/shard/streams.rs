@@ -1,4 +1,4 @@
-//! The TCP connections of a shard's peers: their frames are datagrams like any other.
+//! The TCP connections of a shard's peers, whose frames are handled like datagrams.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use str0m::net::Transmit;
 use crate::net::tcp::{Connection, Ended};
 use crate::stats::{Counters, DropReason, TcpCounters};
 
-/// Connections, by their place and by their other end.
+/// Connections, by slot and by remote address.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     slots: Vec<Option<Connection>>,
@@ -36,7 +36,7 @@ impl Streams {
         }
     }
 
-    /// Waits until a connection may have something to do.
+    /// Waits until a connection may be readable or writable.
     pub(super) async fn ready(&self) {
         poll_fn(|cx| {
             for connection in self.slots.iter().flatten() {
@@ -49,7 +49,7 @@ impl Streams {
         .await;
     }
 
-    /// Queues a datagram for the connection that it is to leave by.
+    /// Queues a datagram for the connection to its destination.
     pub(super) fn push(&mut self, now: Instant, counters: &mut Counters, transmit: &Transmit) {
         let place = self.by_remote.get(&transmit.destination);
         match place.and_then(|&at| self.slots[at].as_mut()) {
@@ -62,7 +62,7 @@ impl Streams {
         }
     }
 
-    /// Writes what waits; says which connections have ended by it.
+    /// Writes queued frames. Returns the remote addresses of connections that have ended.
     pub(super) fn flush(&mut self, now: Instant, counters: &mut Counters) -> Vec<SocketAddr> {
         let mut ended = Vec::new();
         for connection in self.slots.iter_mut().flatten() {
@@ -85,7 +85,7 @@ impl Streams {
         ended.into_iter().map(|(remote, _)| remote).collect()
     }
 
-    /// Ends a connection; what waits is written as far as that goes at once.
+    /// Closes a connection, after one attempt to write its queued frames.
     pub(super) fn close(&mut self, now: Instant, remote: SocketAddr) {
         if let Some(at) = self.by_remote.remove(&remote)
             && let Some(mut connection) = self.slots[at].take()
@@ -123,7 +123,7 @@ impl Streams {
         Some(read.map_err(|why| self.ended(why, remote)))
     }
 
-    /// Copies the next whole frame of a connection into `frame`. `None` means that there is none.
+    /// Copies the next complete frame of a connection into `frame`. `None` means that there is none.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Streams {
         }
     }
 
-    /// The buffer for a frame, to be given back.
+    /// Takes the buffer for a frame, which has to be returned.
     pub(super) fn take_frame_buffer(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.frame)
     }
@@ -155,7 +155,7 @@ impl Streams {
         self.frame = frame;
     }
 
-    /// Counts a new connection: whether a peer of this shard signed its first frame.
+    /// Counts a new connection by whether a peer of this shard had signed its first frame.
     pub(super) fn count_first_frame(&mut self, signed: bool) {
         if signed {
             self.counters.accepted += 1;
