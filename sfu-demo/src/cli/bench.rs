@@ -10,13 +10,13 @@ use super::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchArgs {
-    /// Mailboxes, or `all`; they take turns
+    /// Mailboxes to compare, in turns, or `all`
     #[arg(long, default_value = "all", value_name = "NAME", value_delimiter = ',', value_parser = mailboxes)]
     mailbox: Vec<Mailboxes>,
-    /// By what packets travel
+    /// What the packets travel through
     #[arg(long, value_enum, default_value_t = Transport::Inproc)]
     transport: Transport,
-    /// Rooms
+    /// Number of rooms
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rooms: u16,
     /// Publishers in each room
@@ -25,31 +25,31 @@ pub(super) struct BenchArgs {
     /// Subscribers in each room
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     subscribers: u16,
-    /// Packets a second of each publisher; 0 is as fast as it goes (inproc only)
+    /// Packets per second of each publisher; 0 is as fast as possible (inproc only)
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(0..=Load::MAX_RATE))]
     rate: u64,
-    /// Look for the rate at which those who forward work for so many percent of their time
+    /// Search for the rate that keeps the forwarding threads busy for this percentage of the time
     #[arg(long, value_name = "PERCENT", conflicts_with = "rate", value_parser = clap::value_parser!(u8).range(1..=90))]
     load: Option<u8>,
-    /// Bytes of a packet's payload
+    /// Payload of a packet in bytes
     #[arg(long, default_value_t = 1200)]
     size: usize,
-    /// How long a run takes, in seconds
+    /// Duration of a run in seconds
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
-    /// Runs of each mailbox
+    /// Runs for each mailbox
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
-    /// Shards
+    /// Number of shards
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
-    /// Estimate the peers' bandwidth and pace what they are sent, as `serve` does (webrtc only)
+    /// Estimate the peers' bandwidth and pace what is sent, as the server does (webrtc only)
     #[arg(long)]
     paced: bool,
-    /// Write the figures here as JSON; `-` is standard output
+    /// Write the results to this file as JSON; `-` is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the figures here
+    /// Draw the results to this file as SVG
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -64,15 +64,15 @@ fn mailboxes(text: &str) -> Result<Mailboxes, String> {
     let names = || MailboxKind::ALL.map(MailboxKind::name).join(", ");
     let kind = <MailboxKind as clap::ValueEnum>::from_str(text, true);
     kind.map(|kind| Mailboxes(vec![kind]))
-        .map_err(|_| format!("it is none of {}, all", names()))
+        .map_err(|_| format!("expected one of {}, all", names()))
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.1..=3600.0).contains(&seconds) {
         Ok(seconds)
     } else {
-        Err("it is not between 0.1 and 3600".to_owned())
+        Err("not between 0.1 and 3600".to_owned())
     }
 }
 

@@ -1,4 +1,5 @@
-//! How the server is told what to be: flags before environment before file before defaults.
+//! The configuration of the server: flags override the environment, which overrides the file, which overrides the
+//! defaults.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,16 +11,16 @@ use serde::Deserialize;
 use sfu_demo::mailbox::MailboxKind;
 use sfu_demo::server::{Limits, ServerConfig};
 
-/// What `serve` can be told.
+/// Arguments of the server.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct ServeArgs {
-    /// Where HTTP listens [default: 127.0.0.1:8080]
+    /// Address that HTTP listens on [default: 127.0.0.1:8080]
     #[arg(long, env = "SFU_LISTEN", value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<SocketAddr>,
 
-    /// An address of this host for media; may be given more than once [default: loopback and the
-    /// address that others use]
+    /// Address of this host for media; may be given more than once [default: loopback and the address from
+    /// which others are reached]
     #[arg(
         long = "media-address",
         env = "SFU_MEDIA_ADDRESS",
@@ -28,46 +29,46 @@ pub(super) struct ServeArgs {
     )]
     pub(super) media_address: Vec<IpAddr>,
 
-    /// The port for media [default: any]
+    /// Port for media [default: any]
     #[arg(long, env = "SFU_MEDIA_PORT", value_name = "PORT")]
     pub(super) media_port: Option<u16>,
 
-    /// Let no media go by UDP
+    /// Do not offer UDP for media
     #[arg(long, env = "SFU_NO_UDP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) no_udp: Option<bool>,
 
-    /// Let no media go by TCP, which is there for networks that let no UDP through
+    /// Do not offer TCP for media, which is for networks that block UDP
     #[arg(long, env = "SFU_NO_TCP", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) no_tcp: Option<bool>,
 
-    /// How many shards, each with a thread of its own [default: one a core, at most 8]
+    /// Number of shards, each with its own thread [default: one per core, at most 8]
     #[arg(long, env = "SFU_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) shards: Option<u16>,
 
-    /// Which mailbox the actors have [default: mesh]
+    /// Mailbox of the actors [default: mesh]
     #[arg(long, env = "SFU_MAILBOX", value_enum)]
     #[serde(skip)]
     pub(super) mailbox: Option<MailboxKind>,
 
-    /// The secret of room tokens, at least 32 bytes; without it everybody on this machine may join
-    /// every room, and the server refuses to listen for others
+    /// Secret that signs room tokens, at least 32 bytes; without it no token is needed, and the server refuses
+    /// to listen for other machines
     #[arg(long, env = "SFU_SECRET", value_name = "TEXT", hide_env_values = true)]
     pub(super) secret: Option<String>,
 
-    /// How many may be in a room [default: 64]
+    /// Participants in a room [default: 64]
     #[arg(long, env = "SFU_ROOM_LIMIT", value_name = "N")]
     pub(super) room_limit: Option<usize>,
 
-    /// How many may be on the server [default: 1024]
+    /// Participants on the server [default: 1024]
     #[arg(long, env = "SFU_SERVER_LIMIT", value_name = "N")]
     pub(super) server_limit: Option<usize>,
 
-    /// How many joins an address may make at once; a tenth of it a second after that [default: 30]
+    /// Joins of one IP address at once; a tenth of it per second after that [default: 30]
     #[arg(long, env = "SFU_JOIN_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) join_burst: Option<u32>,
 
-    /// How long those who are there may stay after SIGTERM, in seconds, while nobody joins any more
-    /// and /healthz says so; a second SIGTERM ends it [default: 0]
+    /// How long participants may stay after SIGTERM, in seconds, while joins are refused and /healthz reports
+    /// 503; a second SIGTERM ends the wait [default: 0]
     #[arg(long, env = "SFU_DRAIN", value_name = "SECONDS")]
     pub(super) drain: Option<u16>,
 
@@ -75,7 +76,7 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "SFU_LOG_JSON", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) log_json: Option<bool>,
 
-    /// A TOML file with any of the above, by the flags' names
+    /// TOML file with any of the above, named like the flags
     #[arg(long, env = "SFU_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,
@@ -86,7 +87,7 @@ pub(super) struct ServeArgs {
 pub(super) enum ConfigError {
     /// The file cannot be read.
     Read(PathBuf, io::Error),
-    /// The file says something that cannot be meant.
+    /// The file has an invalid key or value.
     Parse(PathBuf, String),
 }
 
@@ -102,7 +103,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ServeArgs {
-    /// Fills in from the file what neither flags nor environment say.
+    /// Fills in from the file what neither flags nor environment set.
     ///
     /// # Errors
     ///
@@ -145,9 +146,9 @@ impl ServeArgs {
             None => None,
             Some(toml::Value::String(name)) => Some(
                 <MailboxKind as clap::ValueEnum>::from_str(&name, true)
-                    .map_err(|_| wrong(format!("there is no mailbox {name:?}")))?,
+                    .map_err(|_| wrong(format!("unknown mailbox {name:?}")))?,
             ),
-            Some(_) => return Err(wrong("mailbox is not a name".to_owned())),
+            Some(_) => return Err(wrong("mailbox is not a string".to_owned())),
         };
         if table
             .get("shards")
@@ -162,7 +163,7 @@ impl ServeArgs {
         Ok(Self { mailbox, ..args })
     }
 
-    /// Which mailbox.
+    /// The mailbox to run on.
     pub(super) fn mailbox(&self) -> MailboxKind {
         self.mailbox.unwrap_or(MailboxKind::DEFAULT)
     }

@@ -1,3 +1,3 @@
-//! The error of a command, which is printed.
+//! The error of a command.
 
 pub(super) type Failure = Box<dyn std::error::Error>;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts writing logs, as JSON or for people. `SFU_LOG` filters them.
+/// Starts logging, as JSON or as text. `SFU_LOG` sets the filter.
 pub(super) fn start(json: bool) {
     let filter = EnvFilter::try_from_env("SFU_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,str0m=error,is=error,dimpl=error"));

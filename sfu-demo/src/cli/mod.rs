@@ -14,9 +14,9 @@ mod serve;
 mod stop;
 mod token;
 
-/// A selective forwarding unit on the lanemesh mailbox.
+/// A selective forwarding unit built on the lanemesh mailbox.
 ///
-/// Without a command it serves: open the address that it prints in two browser tabs.
+/// Without a command it runs the server: open the address that it prints in two browser tabs.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -28,21 +28,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Forward plain RTP from one port to many, for ffmpeg, GStreamer and their like
+    /// Forward plain RTP from one port to many, for ffmpeg, GStreamer and the like
     Relay(relay::RelayArgs),
-    /// Send the RTP of a capture through the relay or the server and compare what arrives, byte for
-    /// byte
+    /// Send the RTP of a capture through the relay or the server, and compare every byte that arrives
     Replay(replay::ReplayArgs),
-    /// Put load on mailboxes, the relay or the server, and compare
+    /// Compare mailboxes under load: alone, in the relay or in the server
     Bench(bench::BenchArgs),
-    /// Make a token that lets its bearer into a room
+    /// Sign a token that admits its bearer to a room
     Token(token::TokenArgs),
 }
 
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    // Before there are other threads. Without it every packet costs its sender a fence.
+    // Before other threads start. Without it every send of a packet costs a fence.
     let _ = lanemesh::register_membarrier();
     let outcome = match cli.command {
         None => serve::run(cli.serve),

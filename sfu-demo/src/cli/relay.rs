@@ -11,10 +11,10 @@ use super::stop::Stop;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RelayArgs {
-    /// Where RTP comes in
+    /// Address that RTP is received on
     #[arg(long, default_value = "127.0.0.1:5004", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// Where it goes; may be given more than once
+    /// Subscriber; may be given more than once
     #[arg(
         long,
         required = true,
@@ -22,16 +22,16 @@ pub(super) struct RelayArgs {
         value_delimiter = ','
     )]
     to: Vec<SocketAddr>,
-    /// How many shards share the subscribers, each with a thread of its own
+    /// Number of shards that share the subscribers, each with its own thread
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
-    /// Which mailbox packets cross shards by
+    /// Mailbox between shards
     #[arg(long, value_enum, default_value_t = MailboxKind::DEFAULT)]
     mailbox: MailboxKind,
     /// Allow addresses of other machines, although plain RTP is not encrypted
     #[arg(long)]
     allow_remote: bool,
-    /// How many packets go to one subscriber back to back
+    /// Packets sent to one subscriber back to back
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     burst: u16,
 }

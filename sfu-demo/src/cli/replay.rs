@@ -10,12 +10,12 @@ use super::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
-    /// The capture, pcap or pcapng
+    /// Capture, pcap or pcapng
     file: PathBuf,
-    /// Through what: the relay takes any RTP, the server video of a known codec
+    /// What to send through: the relay forwards any RTP, the server video of a known codec
     #[arg(long, value_enum, default_value_t = Through::Relay)]
     through: Through,
-    /// Of which codec the capture is
+    /// Codec of the capture
     #[arg(
         long,
         value_enum,
@@ -23,19 +23,19 @@ pub(super) struct ReplayArgs {
         required_if_eq("through", "webrtc")
     )]
     codec: Option<Video>,
-    /// To how many receivers
+    /// Number of receivers
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     receivers: u16,
-    /// How much faster than it was recorded; 0 is as fast as it goes
+    /// Speed relative to the recording; 0 is as fast as possible
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
     speed: f64,
-    /// How many shards share the receivers
+    /// Number of shards that share the receivers
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: u16,
-    /// Which mailbox packets cross shards by
+    /// Mailbox between shards
     #[arg(long, value_enum, default_value_t = MailboxKind::DEFAULT)]
     mailbox: MailboxKind,
-    /// Say what came of it as JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }
@@ -66,11 +66,11 @@ impl From<Video> for Name {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let speed: f64 = text.parse().map_err(|_| "it is not a number".to_owned())?;
+    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if speed.is_finite() && speed >= 0.0 {
         Ok(speed)
     } else {
-        Err("it is negative".to_owned())
+        Err("negative or not finite".to_owned())
     }
 }
 

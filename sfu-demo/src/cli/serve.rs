@@ -37,10 +37,7 @@ impl OnMailbox for Serve {
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");
             stop.received().await?;
             if !drain.is_zero() {
-                tracing::info!(
-                    seconds = drain.as_secs(),
-                    "draining: nobody may join any more"
-                );
+                tracing::info!(seconds = drain.as_secs(), "draining: joins are refused");
                 tokio::select! {
                     outcome = tokio::time::timeout(drain, server.drain()) => {
                         tracing::info!(all_left = outcome.is_ok(), "drained");
@@ -48,12 +45,12 @@ impl OnMailbox for Serve {
                     asked = stop.received() => asked?,
                 }
             }
-            tracing::info!("stopping: everybody is told goodbye");
+            tracing::info!("stopping: closing all sessions");
             let clean = server.stop(Duration::from_secs(10)).await;
             if clean {
                 Ok(())
             } else {
-                Err("not everything ended in time".into())
+                Err("not everything stopped in time".into())
             }
         })
     }

@@ -1,6 +1,6 @@
-//! The signals that stop a command.
+//! Signals that stop a command.
 
-/// The signals to stop; one that comes while nobody waits is kept.
+/// The signals to stop. One that comes while nothing waits is kept.
 pub(super) struct Stop {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
@@ -20,7 +20,7 @@ impl Stop {
         })
     }
 
-    /// Waits for the next.
+    /// Waits for the next signal.
     pub(super) async fn received(&mut self) -> std::io::Result<()> {
         #[cfg(unix)]
         {

@@ -8,22 +8,22 @@ use super::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct TokenArgs {
-    /// The room
+    /// Room that it is valid for
     #[arg(long)]
     room: String,
-    /// The server's secret
+    /// Secret of the server
     #[arg(long, env = "SFU_SECRET", hide_env_values = true)]
     secret: String,
-    /// How long it lasts, in seconds
+    /// Lifetime in seconds
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
-    /// The bearer may only receive
+    /// Allow only receiving
     #[arg(long, conflicts_with = "publish_only")]
     subscribe_only: bool,
-    /// The bearer may only send
+    /// Allow only sending
     #[arg(long)]
     publish_only: bool,
-    /// The bearer may look at the server's figures
+    /// Allow reading the server's statistics
     #[arg(long)]
     operator: bool,
 }

@@ -1,4 +1,4 @@
-//! What the handlers share: senders to the actors, and who may come in how often.
+//! The state that handlers share: senders to the actors, keys and rate limits.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,10 @@ use crate::net::gate::Gate;
 use crate::session::Role;
 use crate::stats::Stats;
 
-/// How long an actor may take to answer.
+/// How long to wait for an actor's answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What the handlers share.
+/// The state that handlers share.
 pub(crate) struct App<M: Mailbox> {
     mailboxes: Mutex<Mailboxes<M>>,
     keys: Option<Keys>,
@@ -32,11 +32,11 @@ pub(crate) struct App<M: Mailbox> {
 
 /// Senders to the actors.
 pub(crate) struct Mailboxes<M: Mailbox> {
-    /// The admission's.
+    /// The sender to admission.
     pub admission: AdmissionSender<M>,
-    /// The room's.
+    /// The sender to the rooms.
     pub room: RoomSender<M>,
-    /// The shards'.
+    /// The senders to the shards, by their numbers.
     pub shards: Vec<ShardSender<M>>,
 }
 
@@ -53,7 +53,7 @@ impl<M: Mailbox> std::fmt::Debug for Mailboxes<M> {
 }
 
 impl<M: Mailbox> App<M> {
-    /// The shared state; without keys everybody may join every room.
+    /// The shared state. Without keys, no token is needed to join a room.
     #[must_use]
     pub(crate) fn new(
         mailboxes: Mailboxes<M>,
@@ -70,15 +70,15 @@ impl<M: Mailbox> App<M> {
         })
     }
 
-    /// Lets nobody join any more; the health check says so.
+    /// Refuses joins from now on. The health check reports it.
     pub(crate) async fn drain(&self) {
-        // ORDERING: a flag for the health check alone; admission is told by its mailbox.
+        // ORDERING: a flag for the health check only; admission gets a message.
         self.draining.store(true, Ordering::Relaxed);
         let mut admission = self.lock().admission.clone();
         send_high(&mut admission, AdmissionMessage::Drain).await;
     }
 
-    /// Tells the shards to say goodbye to everybody, and to end then.
+    /// Tells the shards to close every session, and to stop then.
     pub(crate) async fn close_sessions(&self) {
         let mut shards = self.lock().shards.clone();
         for shard in &mut shards {
@@ -86,9 +86,9 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    /// Whether it is about to stop.
+    /// Whether joins are refused.
     pub(super) fn is_draining(&self) -> bool {
-        // ORDERING: a flag alone, see `drain`.
+        // ORDERING: see `drain`.
         self.draining.load(Ordering::Relaxed)
     }
 
@@ -117,7 +117,7 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    /// The figures are for those on this machine, and for bearers of an operator's token.
+    /// Statistics are for clients on this machine, and for operator tokens.
     pub(super) fn require_operator(
         &self,
         address: SocketAddr,
@@ -158,7 +158,7 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    /// Asks every actor how it goes.
+    /// Collects the statistics of all actors.
     pub(crate) async fn observe(&self) -> Stats {
         let (mut shards, mut rooms) = (Vec::new(), None);
         {

@@ -1,4 +1,4 @@
-//! Why a request is refused, and how that is said.
+//! Errors of requests, and their responses.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::token::Denied;
 use crate::messages::JoinError;
 use crate::session::build::Refusal;
 
-/// Why a request is refused.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum Error {
     Denied(Denied),
@@ -48,13 +48,13 @@ impl IntoResponse for Error {
             }
             Self::BadRoom => (
                 StatusCode::BAD_REQUEST,
-                "a room's name is 1 to 64 letters, digits, '-' or '_'".to_owned(),
+                "a room name has 1 to 64 characters: letters, digits, '-' or '_'".to_owned(),
             ),
             Self::NotSdp => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be application/sdp".to_owned(),
             ),
-            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such thing".to_owned()),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the server is busy".to_owned(),

@@ -1,13 +1,13 @@
-//! How often one address may ask for something: a bucket each that fills up slowly.
+//! A rate limit by IP address: a token bucket for each.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Addresses that are remembered; when there are more, those that have not asked lately go.
+/// Addresses that are kept. Beyond it, those with a full bucket are dropped.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// A limit by address.
+/// A rate limit by IP address.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
     burst: f64,
@@ -16,7 +16,7 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Lets an address ask `burst` times at once and `per_second` times a second after that.
+    /// Allows each address `burst` requests at once, and `per_second` requests per second after that.
     #[must_use]
     pub(crate) fn new(burst: u32, per_second: f64) -> Self {
         Self {
@@ -26,11 +26,11 @@ impl RateLimit {
         }
     }
 
-    /// Whether an address may ask now; if not, when it may.
+    /// Uses up one request of an address.
     ///
     /// # Errors
     ///
-    /// How long it has to wait.
+    /// How long to wait for the next request, if none is left.
     pub(crate) fn try_acquire(&mut self, now: Instant, address: IpAddr) -> Result<(), Duration> {
         if self.buckets.len() >= MAX_ADDRESSES {
             let full = Duration::from_secs_f64(self.burst / self.per_second);
@@ -53,7 +53,7 @@ impl RateLimit {
     }
 }
 
-/// One who has an IPv6 address has 2^64 of them.
+/// The address or network that counts as one client: a client with IPv6 has a whole /64.
 fn subscriber(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -1,4 +1,4 @@
-//! The server's figures as text for Prometheus.
+//! Statistics in the text format of Prometheus.
 
 use std::fmt::{Display, Write as _};
 
@@ -53,7 +53,7 @@ const SERVER_METRICS: &[ServerMetric] = &[
     ("rooms", GAUGE, "Rooms with participants.", |s| s.rooms.len() as u64),
 ];
 
-/// The figures in the text format of Prometheus.
+/// The statistics in the text format of Prometheus.
 #[must_use]
 pub(super) fn prometheus(stats: &Stats) -> String {
     let mut text = Text(String::new());

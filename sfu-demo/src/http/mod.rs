@@ -1,6 +1,6 @@
-//! HTTP: the page, joining, WHIP (RFC 9725), WHEP, health and figures.
+//! HTTP: the page, joins, WHIP (RFC 9725), WHEP, the health check and statistics.
 //!
-//! It checks tokens and rates, and leaves the rest to admission. No media passes through it.
+//! Tokens and rates are checked here, everything else by admission. No media passes through HTTP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use page::{icon, page, panel, script, style};
 use request::{TokenQuery, bearer, display_name, room_name};
 use whip::{end, no_trickle, offers, whep, whip};
 
-/// The routes.
+/// All routes of the server.
 pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
     axum::Router::new()
         .route("/", get(page))
@@ -104,7 +104,7 @@ async fn join<M: Mailbox>(
     )
 }
 
-/// What a page says when its tab closes, too late for the data channel.
+/// The page sends this when its tab closes, which is too late for the data channel.
 async fn leave<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path(resource): Path<String>,

@@ -1,4 +1,4 @@
-//! The page's files, which the binary carries.
+//! The files of the page, which are part of the binary.
 
 use axum::http::HeaderName;
 use axum::http::header::{

@@ -34,7 +34,7 @@ pub(super) fn room_name(room: &str) -> Result<Arc<str>, Error> {
     }
 }
 
-/// A name as others see it: without control characters, and not endless.
+/// The name that other participants see: without control characters, at most 40 characters.
 pub(super) fn display_name(name: &str) -> Arc<str> {
     let clean: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
     let clean = clean.trim();

@@ -1,4 +1,4 @@
-//! Room tokens: signed, for one room, for a time, with rights.
+//! Room tokens (JWT): for one room, with an expiry and rights.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,43 +8,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::session::Role;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// The room that it is for.
+    /// The room that it is valid for.
     pub room: String,
-    /// When it ends, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     pub exp: u64,
-    /// Whether its bearer may send.
+    /// Whether its bearer may publish.
     #[serde(default)]
     pub publish: bool,
-    /// Whether its bearer may receive.
+    /// Whether its bearer may subscribe.
     #[serde(default)]
     pub subscribe: bool,
-    /// Whether its bearer may look at the server's figures.
+    /// Whether its bearer may read the server's statistics.
     #[serde(default)]
     pub operator: bool,
 }
 
-/// Why a token does not open the door.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// There is none.
+    /// The request has no token.
     Missing,
-    /// It was not made with the server's secret, or not as tokens are.
+    /// It is malformed, or not signed with the server's secret.
     Invalid,
-    /// It has ended.
+    /// It has expired.
     Expired,
     /// It is for another room.
     OtherRoom,
-    /// It does not give the right to do this.
+    /// It lacks the right for this request.
     NoRight,
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Missing => "a token is needed",
+            Self::Missing => "a token is required",
             Self::Invalid => "the token is not valid",
             Self::Expired => "the token has expired",
             Self::OtherRoom => "the token is for another room",
@@ -55,7 +55,7 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// Makes and checks tokens.
+/// Signs and verifies tokens.
 pub struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -68,10 +68,10 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// The shortest secret, in bytes: what HMAC-SHA-256 makes use of.
+    /// The shortest secret, in bytes: the key size of HMAC-SHA-256.
     pub const MIN_SECRET: usize = 32;
 
-    /// Keys from a secret.
+    /// Keys from the server's secret.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self {
@@ -80,11 +80,11 @@ impl Keys {
         }
     }
 
-    /// Signs a token that ends after `ttl`, whatever `claims` says of its end.
+    /// Signs a token that expires after `ttl`. The expiry in `claims` is ignored.
     ///
     /// # Errors
     ///
-    /// If the claims cannot be written, which they always can.
+    /// If the claims cannot be serialized, which does not happen.
     pub fn sign(&self, claims: Claims, ttl: Duration) -> Result<String, Denied> {
         let exp = now() + ttl.as_secs();
         encode(
@@ -95,11 +95,11 @@ impl Keys {
         .map_err(|_| Denied::Invalid)
     }
 
-    /// Reads a token.
+    /// Verifies a token and returns its claims.
     ///
     /// # Errors
     ///
-    /// If it is not one of ours, or has ended.
+    /// If it is invalid or has expired.
     pub fn read(&self, token: &str) -> Result<Claims, Denied> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
@@ -111,11 +111,11 @@ impl Keys {
             })
     }
 
-    /// Whether a token lets its bearer into `room` as `role`.
+    /// Checks that a token admits its bearer to `room` as `role`.
     ///
     /// # Errors
     ///
-    /// If it does not, and why.
+    /// Why it does not.
     pub fn admit(&self, token: Option<&str>, room: &str, role: Role) -> Result<(), Denied> {
         let claims = self.read(token.ok_or(Denied::Missing)?)?;
         if claims.room != room {

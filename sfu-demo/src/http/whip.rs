@@ -1,4 +1,4 @@
-//! WHIP (RFC 9725) and WHEP: an offer is posted, an answer comes back, and a resource to end it by.
+//! WHIP (RFC 9725) and WHEP: a POST with an offer gets the answer, and a resource by which to end the session.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -88,16 +88,15 @@ async fn offer<M: Mailbox>(
     Ok((StatusCode::CREATED, headers, joined.answer).into_response())
 }
 
-/// RFC 9725: what may be posted here.
+/// RFC 9725: the media type to post here.
 pub(super) async fn offers() -> Response {
     let accept = HeaderName::from_static("accept-post");
     (StatusCode::NO_CONTENT, [(accept, "application/sdp")]).into_response()
 }
 
-/// RFC 9725 recommends trickle ICE and ICE restarts, and does not demand them. The server is
-/// ICE-lite: its answer has all of its candidates, and it learns the peer's from the peer's checks,
-/// so that nothing is left to trickle. A peer whose network changes is known again by its next
-/// check; one that wants new credentials posts a new offer.
+/// RFC 9725 recommends trickle ICE and ICE restarts, but does not require them. The server is ICE-lite: its answer has
+/// all its candidates, and it learns the peer's candidates from connectivity checks, so nothing is left to trickle. A
+/// peer whose address changes is recognized by its next check; one that wants new credentials posts a new offer.
 pub(super) async fn no_trickle() -> Response {
     let accept = ACCEPT;
     (

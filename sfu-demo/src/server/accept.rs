@@ -1,4 +1,4 @@
-//! Connections by TCP on their way to their shards: each has to say soon, in its first frame, whose it is.
+//! New TCP connections: the first frame, a STUN message, names the peer that admission looks up.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::messages::{AdmissionMessage, AdmissionSender};
 use crate::net::gate::{Gate, Permit};
 use crate::net::tcp::{Arrived, Inbox};
 
-/// Accepts connections until it is dropped, and brings each to admission.
+/// Accepts connections until it is dropped, and sends each to admission.
 pub(super) async fn serve<M: Mailbox>(
     listener: TcpListener,
     gate: Arc<Gate>,
@@ -29,7 +29,7 @@ pub(super) async fn serve<M: Mailbox>(
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, say: others have to go first.
+                // For example, no file descriptors are left until others close.
                 tracing::warn!(%error, "cannot accept a TCP connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -45,7 +45,7 @@ pub(super) async fn serve<M: Mailbox>(
             match tokio::time::timeout(gate.first_frame(), first_frame).await {
                 Ok(Ok((ufrag, connection))) => {
                     let connection = Box::new(connection);
-                    // Whoever floods admission loses the connection; a peer tries again.
+                    // In a flood the connection is lost; a real peer connects again.
                     let _ =
                         admission.try_send_high(AdmissionMessage::Connect { ufrag, connection });
                 }
@@ -55,7 +55,7 @@ pub(super) async fn serve<M: Mailbox>(
     }
 }
 
-/// Reads until the first frame is whole, and says whom it names.
+/// Reads until the first frame is complete. Returns the user name in it, and the connection.
 async fn read_first_frame(
     mut stream: TcpStream,
     remote: SocketAddr,

@@ -1,8 +1,8 @@
 //! The server's actors: shards, each on a worker thread of its own, the rooms and admission.
 //!
-//! Each receives from the mailbox that `--mailbox` names in an extra arm of its loop, beside sockets and timers.
-//! The runtime adds placement, stopping, supervision, and the tree that shows them. None is restarted: a shard
-//! that fails has lost its peers' keys, and they join again.
+//! Each receives from a mailbox of the kind that `--mailbox` names, in an extra arm of its loop beside sockets and timers.
+//! The runtime adds placement, stopping, supervision and the tree of actors. None is restarted: a shard that fails has
+//! lost its peers' keys, so they have to join again.
 
 use std::convert::Infallible;
 use std::io;
@@ -45,7 +45,7 @@ pub(super) fn spawn<M: Mailbox>(
             room: room_tx.clone(),
             admission: admission_tx.clone(),
         };
-        // More shards than cores are placed by the system.
+        // If there are more shards than cores, the system schedules them.
         let name = format!("shard-{here}");
         let thread = if count <= cores {
             WorkerThread::pinned(name, here)?
@@ -67,7 +67,7 @@ pub(super) fn spawn<M: Mailbox>(
 }
 
 fn start<A: Actor>(system: &System, actor: Builder<A>) -> io::Result<Child> {
-    // Messages come by the mailbox that was made above, so nobody needs the actor's handle; it keeps running
+    // Messages arrive in the mailbox that was created above, so nobody needs the actor's handle, and it keeps running
     // without one.
     let (_, child) = system
         .try_spawn(actor.keep_running())
@@ -85,7 +85,7 @@ fn shard<M: Mailbox>(
     once(name, move || ShardActor::new(wiring, sockets)).on(thread)
 }
 
-/// The actor called `name` around tables of control.
+/// The control actor `name` for `tables`.
 fn control<M: Mailbox, T: Tables>(
     name: &str,
     tables: T,
@@ -97,7 +97,7 @@ fn control<M: Mailbox, T: Tables>(
     })
 }
 
-/// An actor that is made once: its mailbox and sockets cannot be made again.
+/// An actor that is created once: its mailbox and sockets cannot be created again.
 fn once<A: Actor>(name: String, make: impl FnOnce() -> A + Send + 'static) -> Builder<A> {
     let make = Mutex::new(Some(make));
     let factory = move || {

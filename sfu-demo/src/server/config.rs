@@ -7,35 +7,35 @@ use crate::control::admission::Limits;
 use crate::http::token::Keys;
 use crate::net::gate::TcpLimits;
 
-/// How a server is to be.
+/// The configuration of a server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where HTTP listens.
+    /// The address that HTTP listens on.
     pub http: SocketAddr,
-    /// Addresses of this host for media; empty means loopback and the address that others use.
+    /// Addresses of this host for media. If empty, loopback and the address from which others are reached.
     pub media: Vec<IpAddr>,
-    /// The port for media, 0 for any.
+    /// The port for media; 0 is any.
     pub media_port: u16,
-    /// Whether media may go by UDP.
+    /// Whether to offer UDP for media.
     pub udp: bool,
-    /// Whether media may go by TCP, on the same port.
+    /// Whether to offer TCP for media, on the same port.
     pub tcp: bool,
-    /// How many TCP connections there may be.
+    /// The limits of TCP connections.
     pub tcp_limits: TcpLimits,
-    /// How many shards.
+    /// The number of shards, at least 1.
     pub shards: usize,
-    /// The secret of room tokens.
+    /// The secret that signs room tokens, at least 32 bytes; without it no token is needed.
     pub secret: Option<Vec<u8>>,
-    /// How many may come.
+    /// The join limits.
     pub limits: Limits,
-    /// How many joins one address may make at once, and a second after that.
+    /// Joins of one IP address: at once, and per second after that.
     pub join_rate: (u32, f64),
-    /// Whether to estimate bandwidth and pace.
+    /// Whether to estimate each peer's bandwidth, and to pace what is sent.
     pub estimate: bool,
 }
 
 impl ServerConfig {
-    /// What can be refused before anything is opened.
+    /// Checks what can be checked before any socket is opened.
     pub(super) fn check(&self) -> io::Result<()> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         match &self.secret {

@@ -8,18 +8,17 @@ use tokio::net::TcpListener;
 use super::config::ServerConfig;
 use crate::net::udp::{self, Bind};
 
-/// Where media comes in.
+/// The sockets of all shards, and the TCP listeners.
 pub(super) struct MediaSockets {
-    /// For each shard a socket for each address; all on one port, which the kernel shares out by
-    /// flow.
+    /// For each shard, a socket for each address. All share one port; the kernel distributes flows among the shards.
     pub(super) sockets: Vec<Vec<std::net::UdpSocket>>,
-    /// For each address one that TCP connects to, on that port too.
+    /// For each address, a listener on the same port.
     pub(super) listeners: Vec<TcpListener>,
 }
 
 impl MediaSockets {
     pub(super) fn bind(config: &ServerConfig, shards: usize) -> io::Result<Self> {
-        /// How often another port is tried when the one that UDP got is taken by TCP.
+        /// How many ports to try when the one that UDP got is in use by TCP.
         const TRIES: usize = 16;
         let mut addresses = config.media.clone();
         if addresses.is_empty() {

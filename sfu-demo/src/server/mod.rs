@@ -1,4 +1,4 @@
-//! Puts a server together: sockets, the actors, HTTP.
+//! Wiring: the sockets, actors and HTTP of a server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,25 +35,25 @@ type Answer<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 type JoinFn = Box<dyn Fn(Join) -> Answer<Option<Joined>> + Send + Sync>;
 type ObserveFn = Box<dyn Fn() -> Answer<Stats> + Send + Sync>;
 
-/// How far a server is from its end.
+/// How far the shutdown of a server has progressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    /// Nobody joins any more, and the health check says so.
+    /// Joins are refused, and the health check reports it.
     Refusing,
-    /// Everybody is told goodbye.
+    /// All sessions are being closed.
     Leaving,
-    /// Nobody is there.
+    /// All shards have stopped.
     Over,
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Server {
-    /// Where HTTP listens.
+    /// The address that HTTP listens on.
     pub http: SocketAddr,
-    /// Where media goes by UDP.
+    /// The addresses for media over UDP.
     pub media: Vec<SocketAddr>,
-    /// Where media goes by TCP.
+    /// The addresses for media over TCP.
     pub media_tcp: Vec<SocketAddr>,
     join: JoinFn,
     observe: ObserveFn,
@@ -67,8 +67,7 @@ pub struct Server {
 ///
 /// # Errors
 ///
-/// If an address cannot be bound, or everybody could join a server that is not only for this
-/// machine.
+/// If an address cannot be bound, or HTTP would be reachable from other machines without a secret.
 pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
     config.check()?;
     let listener = TcpListener::bind(config.http).await?;
@@ -125,7 +124,7 @@ fn observe_fn<M: Mailbox>(app: Arc<App<M>>) -> ObserveFn {
     })
 }
 
-/// Serves HTTP until everybody is gone.
+/// Serves HTTP until all shards have stopped.
 fn serve_http<M: Mailbox>(
     listener: TcpListener,
     app: Arc<App<M>>,
@@ -143,7 +142,7 @@ fn serve_http<M: Mailbox>(
     task.abort_handle()
 }
 
-/// Does what each phase of the end asks for.
+/// Carries out each phase of the shutdown.
 async fn wind_down<M: Mailbox>(
     app: Arc<App<M>>,
     accepting: JoinSet<()>,
@@ -166,21 +165,21 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Joins somebody of this process, past HTTP, tokens and rates.
+    /// Joins from within the process, without HTTP, tokens and rate limits.
     pub(crate) async fn join(&self, join: Join) -> Option<Joined> {
         (self.join)(join).await
     }
 
-    /// Asks every actor how it goes.
+    /// Collects the statistics of all actors.
     pub(crate) async fn observe(&self) -> Stats {
         (self.observe)().await
     }
 
-    /// Lets nobody join any more, and waits until all have left by themselves.
+    /// Refuses joins from now on, and waits until every participant has left.
     ///
     /// # Cancel safety
     ///
-    /// Nobody joins from the first poll on, whether or not the rest is waited for.
+    /// Joins are refused from the first poll on, even if the future is dropped.
     pub async fn drain(&self) {
         self.phase.send_replace(Phase::Refusing);
         while self
@@ -194,8 +193,7 @@ impl Server {
         }
     }
 
-    /// Says goodbye to everybody and stops; waits for it, but no longer than `deadline`. Says
-    /// whether everything ended by itself.
+    /// Closes all sessions and stops, within `deadline`. Returns whether everything ended in time.
     pub async fn stop(self, deadline: Duration) -> bool {
         self.phase.send_replace(Phase::Leaving);
         let until = tokio::time::Instant::now() + deadline;
@@ -214,7 +212,7 @@ impl Server {
         clean && report.is_clean()
     }
 
-    /// The actors, and who owns whom.
+    /// The tree of actors.
     #[must_use]
     pub fn tree(&self) -> Tree {
         self.system.tree()

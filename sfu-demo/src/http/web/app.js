@@ -1,4 +1,4 @@
-// The page: joins a room over one RTCPeerConnection, and speaks with the server over its data channel.
+// The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server on its data channel.
 import { openPanel, closePanel } from "/panel.js";
 
 const $ = (id) => document.getElementById(id);
@@ -10,14 +10,14 @@ const state = {
   local: null, screen: null, tiles: new Map(), roster: new Map(), carried: new Map(),
   speaker: null, counts: new Map(), timer: null, leaving: false, queue: Promise.resolve(),
 };
-// For those who look in from the developer's console.
+// For the developer console and the tests.
 window.sfu = state;
 
 const problems = {
   NotAllowedError: "The browser was not allowed to use the camera or microphone. Allow it in the address bar, or join with the test picture.",
   NotFoundError: "No camera or microphone was found. Join with the test picture instead.",
   NotReadableError: "The camera or microphone is in use by another program.",
-  OverconstrainedError: "The camera cannot do what was asked of it.",
+  OverconstrainedError: "The camera does not support the requested format.",
 };
 
 function status(text) { $("status").textContent = text; }
@@ -99,7 +99,7 @@ async function capture(source, name) {
   if (source === "none") return new MediaStream();
   if (source === "synthetic") return synthetic(name);
   if (!navigator.mediaDevices) {
-    throw new Error("This page is not on a secure address (https, or this machine), so the browser gives it no camera. Join with the test picture.");
+    throw new Error("Browsers allow the camera only on https pages and on this machine. Join with the test picture instead.");
   }
   return navigator.mediaDevices.getUserMedia({
     audio: { echoCancellation: true, noiseSuppression: true },
@@ -133,7 +133,7 @@ async function join(form) {
   };
   state.channel.onmessage = (event) => {
     const message = JSON.parse(event.data);
-    // One after the other: an offer must be answered before the next is looked at.
+    // In order: an offer must be answered before the next message is handled.
     state.queue = state.queue.then(() => handle(message)).catch((error) => console.error(error));
   };
   pc.onconnectionstatechange = () => connection(pc);
@@ -151,9 +151,9 @@ async function join(form) {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ name: state.name, sdp: pc.localDescription.sdp, token }),
-  }).catch(() => { throw new Error("The server cannot be reached."); });
+  }).catch(() => { throw new Error("The server is not reachable."); });
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(`The server said no: ${answer.error ?? response.status}.`);
+  if (!response.ok) throw new Error(`The server refused: ${answer.error ?? response.status}.`);
   state.id = answer.id;
   state.resource = answer.resource;
   await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
@@ -191,7 +191,7 @@ function connection(pc) {
       break;
     case "disconnected": status("Connection interrupted, trying again…"); break;
     case "failed":
-      problem("The connection failed. A firewall may keep media from the server, by UDP and by TCP; try another network, then join again.");
+      problem("The connection failed. A firewall may block media over UDP and TCP. Try another network, then join again.");
       leave(false);
       break;
     case "closed": if (!state.leaving) status("Disconnected"); break;
@@ -223,7 +223,7 @@ async function handle(message) {
 }
 
 async function offered(message) {
-  // Our own offer is on its way: the server takes it first and then offers again.
+  // Our own offer is on its way: the server answers it first, then offers again.
   if (state.pc.signalingState !== "stable") return;
   await state.pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
   await state.pc.setLocalDescription();
@@ -254,7 +254,7 @@ function show(tracks) {
     }
     shown.root.classList.toggle("dark", !shown.stream.getVideoTracks().length);
     shown.video.srcObject ??= shown.stream;
-    shown.video.play().catch(() => problem("The browser does not play sound before you click somewhere on the page."));
+    shown.video.play().catch(() => problem("The browser plays sound only after a click on the page."));
   }
   state.carried = wanted;
   prune();
@@ -312,7 +312,7 @@ function tile(key, name, source, mine) {
   return shown;
 }
 
-// As many columns as make the tiles largest, each as wide as a picture is.
+// Chooses the number of columns that makes the tiles largest.
 function layout() {
   const grid = $("grid");
   const count = state.tiles.size;
@@ -351,7 +351,7 @@ function said(message) {
   if ($("side").hidden) $("chat-toggle").querySelector(".label").textContent = "Chat •";
 }
 
-// Bars by loss and frame rate of the last two seconds.
+// Shows loss and frame rate of the last two seconds as bars.
 async function quality() {
   for (const [key, shown] of state.tiles) {
     if (!shown.receiver) continue;
@@ -367,8 +367,8 @@ async function quality() {
       const loss = lost / Math.max(1, lost + received);
       const level = received === 0 ? 0 : loss > 0.08 || frames < 8 ? 1 : loss > 0.02 || frames < 24 ? 2 : 3;
       shown.quality.dataset.level = level;
-      shown.quality.setAttribute("aria-label", `Connection: ${["nothing arrives", "poor", "fair", "good"][level]}`);
-      shown.quality.title = `${Math.round(loss * 100)} % lost, ${Math.round(frames / 2)} pictures a second, ${report.frameWidth ?? 0}×${report.frameHeight ?? 0}`;
+      shown.quality.setAttribute("aria-label", `Connection: ${["no packets", "poor", "fair", "good"][level]}`);
+      shown.quality.title = `${Math.round(loss * 100)} % lost, ${Math.round(frames / 2)} frames per second, ${report.frameWidth ?? 0}×${report.frameHeight ?? 0}`;
     }
   }
 }
@@ -503,7 +503,7 @@ async function leave(told) {
 
 $("leave").addEventListener("click", async () => {
   await leave(true);
-  status("You have left");
+  status("You left the room");
   $("name").focus();
 });
 addEventListener("pagehide", () => {

@@ -1,4 +1,4 @@
-// The operator's panel: the server's figures once a second, as small charts and a table.
+// The statistics panel: updated every second, as small charts and a table.
 
 const POINTS = 60;
 const charts = [
@@ -17,7 +17,7 @@ const history = new Map();
 export function openPanel(token) {
   if (!document.getElementById("charts").childElementCount) build();
   clearInterval(timer);
-  const ask = () => look(token).catch((error) => summary(`No figures: ${error.message}`));
+  const ask = () => look(token).catch((error) => summary(`No statistics: ${error.message}`));
   timer = setInterval(ask, 1000);
   ask();
 }
