@@ -1,7 +1,6 @@
-//! Real captures: the RTP that a pcap or pcapng file holds, with its times.
+//! Captures: the RTP packets of a pcap or pcapng file, with their times.
 //!
-//! It understands Ethernet, raw IP and loopback frames with IPv4 or IPv6 and UDP, and passes over
-//! everything else.
+//! Supported are Ethernet, raw IP and loopback frames with IPv4 or IPv6 and UDP. Everything else is skipped.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +13,7 @@ use crate::net::rtp;
 /// A packet of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// When, since the first.
+    /// The time since the first packet.
     pub at: Duration,
     /// The RTP or RTCP packet.
     pub bytes: Vec<u8>,
@@ -25,11 +24,11 @@ pub struct Recorded {
 pub enum CaptureError {
     /// The file cannot be read.
     Read(std::io::Error),
-    /// It is not a capture, or is cut off.
+    /// It is not a capture, or is truncated.
     Format(String),
-    /// Its frames are of a kind that is not understood.
+    /// Its link type is not supported.
     Link(i32),
-    /// It holds no RTP.
+    /// It has no RTP packets.
     Empty,
 }
 
@@ -39,20 +38,20 @@ impl fmt::Display for CaptureError {
             Self::Read(error) => write!(f, "cannot be read: {error}"),
             Self::Format(error) => write!(f, "is not a usable pcap or pcapng file: {error}"),
             Self::Link(kind) => {
-                write!(f, "has frames of link type {kind}, which is not known here")
+                write!(f, "has the unsupported link type {kind}")
             }
-            Self::Empty => f.write_str("holds no RTP"),
+            Self::Empty => f.write_str("has no RTP packets"),
         }
     }
 }
 
 impl std::error::Error for CaptureError {}
 
-/// Reads the RTP and RTCP of a file, in its order.
+/// Reads the RTP and RTCP packets of a file, in its order.
 ///
 /// # Errors
 ///
-/// If there is none to be had.
+/// If the file cannot be used, or has no RTP.
 pub fn read(path: &Path) -> Result<Vec<Recorded>, CaptureError> {
     let file = std::fs::File::open(path).map_err(CaptureError::Read)?;
     read_from(file)
@@ -90,7 +89,7 @@ fn read_from(source: impl std::io::Read + Send + 'static) -> Result<Vec<Recorded
                     PcapBlockOwned::NG(pcap_parser::Block::EnhancedPacket(packet)) => {
                         let &(link, offset, resolution) = links
                             .get(packet.if_id as usize)
-                            .ok_or_else(|| format(&"a packet of no interface"))?;
+                            .ok_or_else(|| format(&"a packet without an interface"))?;
                         let unit = pcap_parser::build_ts_f64(
                             packet.ts_high,
                             packet.ts_low,
@@ -107,7 +106,7 @@ fn read_from(source: impl std::io::Read + Send + 'static) -> Result<Vec<Recorded
             Err(PcapError::Eof) => break,
             Err(PcapError::Incomplete(_)) => {
                 if reader.reader_exhausted() {
-                    return Err(format(&"cut off"));
+                    return Err(format(&"truncated"));
                 }
                 reader.refill().map_err(|error| format(&error))?;
             }

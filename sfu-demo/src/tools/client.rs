@@ -1,7 +1,6 @@
-//! A WebRTC client for load and tests: publishes RTP that it is given, or counts what it receives.
+//! A WebRTC client for load and tests: it publishes RTP, or receives it.
 //!
-//! It is the same stack as the server's, so that a test with it says nothing of other stacks; those
-//! are tested with clients that are not ours.
+//! It uses the server's own stack, so tests with it say nothing about other stacks. Other clients test those.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -30,16 +29,16 @@ pub struct Client {
     timeout: Instant,
     /// Whether ICE and DTLS are done.
     pub connected: bool,
-    /// Whether it is over.
+    /// Whether the session has ended.
     pub closed: bool,
-    /// Keyframes that were asked for.
+    /// Keyframe requests received.
     pub keyframe_requests: usize,
 }
 
-/// By what a client speaks.
+/// The transport of a client.
 enum Wire {
     Udp(UdpSocket, SendBatch),
-    /// Not connected before it knows where to.
+    /// Connected once the answer gives the address.
     Tcp(Option<TcpStream>, Inbox, Outbox),
 }
 
@@ -52,7 +51,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client on `ip`, and its offer to send (or else receive) a track of each of `kinds`.
+    /// A client with a UDP socket on `ip`, and its offer to send (otherwise receive) a track of each of `kinds`.
     ///
     /// # Errors
     ///
@@ -60,7 +59,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the stack does not make an offer, which it always does.
+    /// If the stack makes no offer, which does not happen.
     pub fn new(ip: IpAddr, sends: bool, kinds: &[MediaKind]) -> io::Result<(Self, String)> {
         let socket = Bind::new(SocketAddr::new(ip, 0)).open()?;
         let local = socket.local_addr()?;
@@ -68,11 +67,11 @@ impl Client {
         Self::on(wire, local, sends, kinds)
     }
 
-    /// A client that connects by TCP to where the answer says.
+    /// A client that connects by TCP to the address in the answer.
     ///
     /// # Errors
     ///
-    /// If there is no offer to be made, which there always is.
+    /// None at present.
     ///
     /// # Panics
     ///
@@ -124,11 +123,11 @@ impl Client {
         Ok((client, offer.to_sdp_string()))
     }
 
-    /// Takes the server's answer.
+    /// Applies the server's answer.
     ///
     /// # Errors
     ///
-    /// If it cannot be understood, or by TCP if the server cannot be reached.
+    /// If it is malformed, or if the server cannot be reached by TCP.
     pub fn accept(&mut self, answer: &str) -> io::Result<()> {
         let parsed = SdpAnswer::from_sdp_string(answer).map_err(io::Error::other)?;
         let pending = self
@@ -141,7 +140,8 @@ impl Client {
             .map_err(io::Error::other)?;
         self.types.learn(answer);
         if let Wire::Tcp(stream, ..) = &mut self.wire {
-            let to = passive(answer).ok_or_else(|| io::Error::other("there is no TCP"))?;
+            let to = passive(answer)
+                .ok_or_else(|| io::Error::other("the answer has no TCP candidate"))?;
             let connected = TcpStream::connect(to)?;
             connected.set_nodelay(true)?;
             connected.set_nonblocking(true)?;
@@ -155,39 +155,39 @@ impl Client {
         Ok(())
     }
 
-    /// The socket, to wait on.
+    /// The UDP socket, to wait on.
     ///
     /// # Panics
     ///
-    /// If the client speaks by TCP.
+    /// If the client uses TCP.
     #[must_use]
     pub fn socket(&self) -> &UdpSocket {
         let Wire::Udp(socket, _) = &self.wire else {
-            panic!("it speaks by TCP")
+            panic!("the client uses TCP")
         };
         socket
     }
 
-    /// The connection, to wait on.
+    /// The TCP connection, to wait on.
     ///
     /// # Panics
     ///
-    /// If the client speaks by UDP, or has not connected yet.
+    /// If the client uses UDP, or has not connected yet.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         let Wire::Tcp(Some(stream), ..) = &self.wire else {
-            panic!("it is not connected by TCP")
+            panic!("the client is not connected by TCP")
         };
         stream
     }
 
-    /// When [`Client::drive`] is due even if nothing comes in.
+    /// When [`Client::drive`] is due even if nothing is received.
     #[must_use]
     pub fn timeout(&self) -> Instant {
         self.timeout
     }
 
-    /// Sends an RTP packet of the track number `track`; it leaves with the next [`Client::drive`].
+    /// Queues an RTP packet of the track number `track` for the next [`Client::drive`].
     pub fn write(
         &mut self,
         track: usize,
@@ -212,8 +212,7 @@ impl Client {
         true
     }
 
-    /// Goes on sending a track from another source (SSRC), as a sender that begins anew does; says
-    /// which.
+    /// Continues a track from another source (SSRC), like a sender that restarts. Returns the source.
     pub fn change_source(&mut self, track: usize) -> Option<u32> {
         let mid = *self.mids.get(track)?;
         let mut direct = self.rtc.direct_api();
@@ -222,12 +221,12 @@ impl Client {
         Some(*stream.ssrc())
     }
 
-    /// Says goodbye with the next [`Client::drive`].
+    /// Closes the session with the next [`Client::drive`].
     pub fn close(&mut self) {
         let _ = self.rtc.close();
     }
 
-    /// Takes what has come in, hands over the RTP in it, and sends what there is to send.
+    /// Receives, calls `received` for each RTP packet, and sends.
     ///
     /// # Errors
     ///
@@ -367,7 +366,7 @@ impl Client {
     }
 }
 
-/// Where an answer says that the server takes TCP.
+/// The address of the first passive TCP candidate in an answer.
 fn passive(answer: &str) -> Option<SocketAddr> {
     let line = answer
         .lines()

@@ -1,6 +1,6 @@
-//! A server of this process and clients of its own stack beside it, for load and for replay.
+//! A server on loopback and clients of its own stack in the same process, for load and replay.
 //!
-//! It brings them together and lets them go; what they then say is not known here.
+//! Only starting, connecting and stopping are here; traffic is up to the callers.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,13 +20,13 @@ use crate::stats::Stats;
 use crate::tools::client::Client;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// How long everybody may take to be connected and to hear something.
+/// How long all clients may take to connect and to receive something.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// How long the server may take to end.
+/// How long the server may take to stop.
 const GOODBYE: Duration = Duration::from_secs(10);
-/// What publishers say until everybody hears them.
+/// The payload that publishers send until every player receives it.
 pub(crate) const TICK: &[u8] = b"tick";
-/// What they say it in.
+/// The codec of that payload.
 pub(crate) const SOUND: Codec = Codec {
     name: Name::Opus,
     profile: 0,
@@ -39,8 +39,8 @@ pub(crate) struct Loopback {
 }
 
 impl Loopback {
-    /// Starts a server on mailbox `M` for so many people in each of so many rooms. Unless `paced`, nothing
-    /// is held back for the sake of a network that is not there.
+    /// Starts a server on mailbox `M` with limits for `people` in each of `rooms`. It estimates bandwidth and paces only
+    /// if `paced`: on loopback nothing has to be held back.
     pub(crate) fn open<M: Mailbox>(
         shards: usize,
         rooms: usize,
@@ -65,7 +65,7 @@ impl Loopback {
         Ok(Self { runtime, server })
     }
 
-    /// A client in a room that is to send, or else to receive, a track of each of `kinds`.
+    /// Joins a client that sends (with [`Role::Publish`]) or receives a track of each of `kinds`.
     pub(crate) fn join(&self, room: usize, role: Role, kinds: &[MediaKind]) -> io::Result<Client> {
         let (mut client, offer) = Client::new(HERE, role == Role::Publish, kinds)?;
         let join = Join {
@@ -78,27 +78,27 @@ impl Loopback {
         let joined = self
             .runtime
             .block_on(self.server.join(join))
-            .ok_or_else(|| io::Error::other("the server has no place"))?;
+            .ok_or_else(|| io::Error::other("the server refused the join"))?;
         client.accept(&joined.answer)?;
         Ok(client)
     }
 
-    /// What the server counts.
+    /// The server's statistics.
     pub(crate) fn observe(&self) -> Stats {
         self.runtime.block_on(self.server.observe())
     }
 
-    /// Ends the server.
+    /// Stops the server.
     pub(crate) fn close(self) -> io::Result<()> {
         if self.runtime.block_on(self.server.stop(GOODBYE)) {
             return Ok(());
         }
-        Err(io::Error::other("the server did not end by itself"))
+        Err(io::Error::other("the server did not stop in time"))
     }
 }
 
-/// Lets every publisher say [`TICK`] on its first track until every player has heard something. Says
-/// what number the next packet on that track has.
+/// Sends [`TICK`] on the first track of every publisher until every player has received something. Returns the next
+/// sequence number of that track.
 pub(crate) fn connect_all(
     publishers: &mut [Client],
     players: &mut [Client],
@@ -109,7 +109,7 @@ pub(crate) fn connect_all(
     let patience = Instant::now() + PATIENCE;
     while heard.contains(&false) {
         if Instant::now() > patience {
-            return Err(io::Error::other("not everybody could be connected"));
+            return Err(io::Error::other("not every client connected"));
         }
         for publisher in publishers.iter_mut() {
             if publisher.connected {

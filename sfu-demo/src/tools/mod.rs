@@ -1,4 +1,4 @@
-//! What the binary offers beside the server: load, replay, a relay of plain RTP, and a client.
+//! The tools of the binary beside the server: a relay of plain RTP, replay of captures, load, and a client.
 
 pub mod bench;
 pub mod capture;

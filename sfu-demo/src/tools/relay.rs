@@ -1,8 +1,8 @@
-//! Plain RTP in on one port, and out to subscribers, byte for byte.
+//! A relay of plain RTP from one port to many subscribers, byte for byte.
 //!
-//! The first shard owns the port; each shard has subscribers and a socket to reach them. Packets
-//! cross to another shard in bundles, one copy for all of its subscribers, on the low lane; empty
-//! bundles come back to be filled again, so that nothing is allocated once warm.
+//! The first shard owns the port; each shard has subscribers and a socket for them. Packets cross to another shard in
+//! bundles on the low lane, with one copy for all of its subscribers. Empty bundles come back to be reused, so that
+//! nothing is allocated once warm.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,67 +20,67 @@ use crate::net::rtp;
 use crate::net::udp::{Bind, RecvBatch, SendBatch, Socket, Stored};
 use crate::stats::{DropReason, Drops, Latency, LatencySummary};
 
-/// Datagrams taken from the port at once.
+/// Datagrams received from the port at a time.
 const BATCH: usize = 64;
-/// Bundles that may be on their way to a shard.
+/// Bundles that may be in flight to a shard.
 const BUNDLES: usize = 64;
 
-/// How a relay is to be.
+/// The configuration of a relay.
 #[derive(Debug, Clone)]
 pub struct RelayConfig {
-    /// Where RTP comes in.
+    /// The address to receive RTP on.
     pub listen: SocketAddr,
-    /// Where it goes.
+    /// The subscribers.
     pub to: Vec<SocketAddr>,
-    /// How many shards share the subscribers.
+    /// The number of shards that share the subscribers, at least 1.
     pub shards: usize,
-    /// Whether addresses of other machines are allowed.
+    /// Whether addresses of other machines are allowed, although plain RTP is not encrypted.
     pub allow_remote: bool,
-    /// How many packets go to one subscriber back to back.
+    /// Packets sent to one subscriber back to back, 1 to 64.
     pub burst: usize,
 }
 
-/// What a shard of the relay counts.
+/// The statistics of a shard of the relay.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct RelayStats {
-    /// What came in.
+    /// Datagrams received, by type.
     pub received: rtp::Counts,
-    /// What went out.
+    /// Datagrams sent.
     pub sent: u64,
-    /// Calls that sent.
+    /// System calls that sent.
     pub send_calls: u64,
-    /// What did not go out.
+    /// Packets not forwarded, by reason.
     pub drops: Drops,
-    /// From arrival to the call that sends.
+    /// From arrival to the system call that sends.
     pub latency: LatencySummary,
-    /// How often the mailbox's reader went to sleep.
+    /// How often the mailbox's receiver went to sleep.
     pub sleeps: u64,
-    /// CPU time of its thread.
+    /// CPU time of the shard's thread.
     pub cpu: Duration,
 }
 
-/// A relay that runs.
+/// A running relay.
 #[derive(Debug)]
 pub struct Relay {
-    /// Where RTP comes in.
+    /// The address that RTP is received on.
     pub listen: SocketAddr,
     stop: Arc<AtomicBool>,
     wake: std::net::UdpSocket,
     shards: Vec<JoinHandle<io::Result<RelayStats>>>,
 }
 
-/// Packets on their way to another shard.
+/// Packets for another shard.
 struct Bundle {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     arrived: Instant,
 }
 
-/// What shards of a relay say to each other.
+/// A message between shards.
 enum Crossing {
-    /// Packets.
+    /// A bundle with packets.
     Full(Bundle),
-    /// A bundle comes back.
+    /// An empty bundle, to be reused.
     Empty(Bundle),
 }
 
@@ -129,7 +129,7 @@ pub async fn start<M: Mailbox>(config: RelayConfig) -> io::Result<Relay> {
             })?;
         shards.push(thread);
         if is_ready.await.is_err() {
-            return Err(io::Error::other("a shard could not start"));
+            return Err(io::Error::other("a shard failed to start"));
         }
     }
     let any = if listen.is_ipv4() {
@@ -156,7 +156,7 @@ fn check(config: &RelayConfig) -> io::Result<()> {
             io::ErrorKind::InvalidInput,
             format!(
                 "{address} is not on this machine, and plain RTP is not encrypted; \
-                 --allow-remote allows it all the same"
+                 use --allow-remote to allow it"
             ),
         )),
         _ => Ok(()),
@@ -164,7 +164,7 @@ fn check(config: &RelayConfig) -> io::Result<()> {
 }
 
 impl Relay {
-    /// Stops, and says what each shard counted.
+    /// Stops the relay. Returns the statistics of each shard.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Relay {
         if target.ip().is_unspecified() {
             target.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
-        // Not RTP: it wakes the first shard, is counted by nobody, and ends the lanes to the others.
+        // An empty datagram wakes the first shard and is not counted. The others stop when their lanes close.
         self.wake.send_to(&[], target)?;
         self.shards
             .into_iter()
@@ -218,7 +218,7 @@ impl<M: Mailbox> Shard<M> {
             ingress: ingress.map(Socket::new).transpose()?,
             egress: Socket::new(egress)?,
             subscribers,
-            // The first shard keeps a lane to each of the others; they keep one to the first.
+            // The first shard has a lane to each of the others; they have one to the first.
             lanes: if here == 0 {
                 lanes
             } else {
@@ -254,7 +254,7 @@ impl<M: Mailbox> Shard<M> {
             // ORDERING: pairs with the Release store in `Relay::stop`.
             let stopping = stop.load(Ordering::Acquire);
             while self.receive(&mut batch)? == BATCH {
-                // A port that never runs dry must not keep the mailbox waiting.
+                // A port that never runs dry must not starve the mailbox.
                 if end.try_recv_many(&mut messages, BUNDLES) > 0 {
                     break;
                 }
@@ -269,7 +269,7 @@ impl<M: Mailbox> Shard<M> {
         Ok(self.stats)
     }
 
-    /// Takes what is there from the port and sends it on; says how many datagrams there were.
+    /// Receives from the port and forwards. Returns how many datagrams were received.
     fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<usize> {
         let Some(ingress) = &self.ingress else {
             return Ok(0);
@@ -332,7 +332,7 @@ impl<M: Mailbox> Shard<M> {
         }
     }
 
-    /// Sends packets that came from the first shard.
+    /// Forwards packets from the first shard.
     fn forward(&mut self, bundle: Bundle) -> io::Result<()> {
         let mut from = 0;
         for &to in &bundle.ends {
@@ -342,14 +342,14 @@ impl<M: Mailbox> Shard<M> {
         }
         self.fan_out(bundle.arrived)?;
         if let Some(first) = self.lanes.first_mut() {
-            // A bundle that does not fit is one fewer; the first shard makes another.
+            // If there is no room the bundle is lost, and the first shard makes another.
             let _ = first.try_send_low(Crossing::Empty(bundle));
         }
         Ok(())
     }
 
-    /// Sends what is stored to every subscriber, one subscriber after the other: packets of one
-    /// size then go to the kernel in one piece.
+    /// Sends the stored packets to every subscriber. One subscriber after the other, so that packets of one size form a
+    /// segment.
     fn fan_out(&mut self, arrived: Instant) -> io::Result<()> {
         for &to in &self.subscribers {
             for &stored in &self.stored {

@@ -1,37 +1,36 @@
-//! Which cores load and forwarding run on: apart, where there are two, so that a run shows the
-//! forwarding and not which of them the scheduler let go first.
+//! The cores that load and forwarding run on: separate ones if there are two, so that a run measures the forwarding and
+//! not the scheduler.
 //!
-//! Threads inherit the place of the thread that starts them. Elsewhere than on Linux nothing is placed.
+//! Threads inherit the affinity of the thread that starts them. On systems other than Linux nothing is restricted.
 
-/// Puts the calling thread back where it was when this is dropped.
+/// The affinity of the calling thread, which is restored when this is dropped.
 #[derive(Debug)]
 pub(super) struct Affinity {
     #[cfg(target_os = "linux")]
     before: Option<nix::sched::CpuSet>,
 }
 
-/// A part of the cores.
+/// A part of the available cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cores {
-    /// All but those that make load.
+    /// All except those for load.
     Forwarding,
-    /// One in two, or at most two: load is made and received on these.
+    /// Half of the cores, but at most two, to generate and receive load.
     Load,
 }
 
 #[cfg(target_os = "linux")]
 impl Affinity {
-    /// Remembers the calling thread's place.
+    /// Remembers the affinity of the calling thread.
     pub(super) fn current() -> Self {
-        // Timers that are grouped with others come up to 50 µs late, which would be most of what a
-        // mailbox's latency seems to be.
+        // By default the kernel may delay timers by 50 µs, which would dominate the latency of a mailbox.
         let _ = nix::sys::prctl::set_timerslack(1);
         Self {
             before: nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).ok(),
         }
     }
 
-    /// Moves the calling thread, and those that it starts from now on.
+    /// Restricts the calling thread, and the threads that it starts from now on.
     pub(super) fn restrict(&self, to: Cores) {
         let Some(before) = &self.before else { return };
         let allowed: Vec<usize> = (0..nix::sched::CpuSet::count())

@@ -1,5 +1,5 @@
-//! Mailboxes alone: publishers' threads send to shards, and each shard copies every packet for each
-//! of its subscribers, as it would into a batch for the socket. Control goes beside it.
+//! Mailboxes alone: publishers send to shards, and each shard copies every packet for each of its subscribers, as it would
+//! into the batch of a socket. Control messages are sent at the same time.
 
 use std::io;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
 use crate::shard::MAILBOX_BURST;
 
-/// How many media messages a shard's mailbox holds, of all senders together. A mesh, which counts by
-/// sender, gets its share for each.
+/// Media messages that a shard's mailbox holds, from all senders together. A mailbox with capacities per sender gets an
+/// equal part for each.
 const SLOTS: usize = 4096;
-/// How many packets a shard copies for its subscribers before they would go to the socket.
+/// Packets that a shard copies before they would be sent.
 const OUTGOING: usize = 64;
-/// Control messages a second to each shard.
+/// Control messages per second to each shard.
 const CONTROL_RATE: u64 = 1000;
 
 struct Packet {
@@ -86,21 +86,21 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     Ok(run)
 }
 
-/// How many of a room's subscribers a shard has.
+/// The number of a room's subscribers in a shard.
 fn share(load: &Load, shard: usize) -> usize {
     (shard..load.subscribers).step_by(load.shards).count()
 }
 
-/// A publisher's way to each shard that has subscribers of its.
+/// A publisher, with a sender to each shard.
 struct Publisher<S> {
     lanes: Vec<S>,
-    /// What a shard had no room for, to be tried again: only under a flood.
+    /// In a flood: a packet that a shard had no room for, to be sent again.
     held: Vec<Option<Packet>>,
     schedule: Schedule,
 }
 
-/// What there is to publish: as many payloads as can be under way, so that no two packets share a count
-/// of references, as no two packets from a network do.
+/// Payloads to publish: as many as can be in flight, so that no two packets share a reference count, as with packets from
+/// a network.
 struct Payloads {
     all: Vec<Arc<[u8]>>,
     next: usize,
@@ -118,8 +118,8 @@ impl Payloads {
     }
 }
 
-/// Sends for all publishers, each with a sender of its own, and control with another: more threads than
-/// cores would measure the scheduler. Says what was offered, and what of it was refused.
+/// Sends for all publishers, each with its own senders, and control with another, all on one thread: more threads than
+/// cores would measure the scheduler. Returns the packets offered and the packets refused, for each subscriber.
 fn publish<M: Mailbox>(
     load: Load,
     start: Instant,
@@ -173,7 +173,7 @@ fn publish<M: Mailbox>(
 }
 
 impl<S: Sender<Instant, Packet>> Publisher<S> {
-    /// Sends a packet that is due, and says to how many subscribers it does not go.
+    /// Sends a packet that is due. Returns the number of subscribers in shards that had no room.
     fn send(&mut self, shares: &[usize], payloads: &mut Payloads) -> u64 {
         let (due, payload) = (self.schedule.due(), payloads.next());
         let mut refused = 0;
@@ -190,7 +190,7 @@ impl<S: Sender<Instant, Packet>> Publisher<S> {
         refused
     }
 
-    /// Sends a packet to each shard that has room for one, and says to how many subscribers they go.
+    /// Sends a packet to each shard that has room. Returns the number of subscribers in these shards.
     fn flood(&mut self, shares: &[usize], payloads: &mut Payloads) -> u64 {
         let mut taken = 0;
         let lanes = self.lanes.iter_mut().zip(&mut self.held).zip(shares);

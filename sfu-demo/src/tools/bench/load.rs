@@ -1,4 +1,4 @@
-//! What is run, and what a run shows.
+//! A load, and the measurements of a run.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// By what packets travel.
+/// What packets travel through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
@@ -19,41 +19,41 @@ pub enum Transport {
     Webrtc,
 }
 
-/// How much of what.
+/// The load of a run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Load {
-    /// By what.
+    /// What packets travel through.
     pub transport: Transport,
-    /// Rooms.
+    /// The number of rooms.
     pub rooms: usize,
-    /// Publishers in each.
+    /// Publishers in each room.
     pub publishers: usize,
-    /// Subscribers in each.
+    /// Subscribers in each room.
     pub subscribers: usize,
-    /// Packets a second of each publisher; 0 is as fast as it goes.
+    /// Packets per second of each publisher; 0 is as fast as possible.
     pub rate: u64,
-    /// Bytes of a packet's payload.
+    /// The payload of a packet in bytes.
     pub size: usize,
-    /// How long a run takes.
+    /// The duration of a run.
     pub duration: Duration,
-    /// Shards.
+    /// The number of shards.
     pub shards: usize,
-    /// Whether a server estimates its peers' bandwidth and paces what it sends them.
+    /// Whether the server estimates each peer's bandwidth and paces what it sends.
     pub paced: bool,
 }
 
 impl Load {
-    /// The most packets a second of a publisher: what comes faster is a flood.
+    /// The highest rate of a publisher in packets per second.
     pub const MAX_RATE: u64 = 10_000_000;
 
-    /// Room for a header, a sequence number and a time.
+    /// Payload sizes in bytes: room for a sequence number and a time, within a datagram.
     const SIZES: std::ops::RangeInclusive<usize> = 32..=1400;
 
     pub(super) fn check(&self) -> io::Result<()> {
         let refuse = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         if !Self::SIZES.contains(&self.size) {
             let (least, most) = (Self::SIZES.start(), Self::SIZES.end());
-            return refuse(format!("a packet has {least} to {most} bytes"));
+            return refuse(format!("the payload must have {least} to {most} bytes"));
         }
         if self.rate > Self::MAX_RATE {
             return refuse(format!("at most {} packets a second", Self::MAX_RATE));
@@ -62,31 +62,31 @@ impl Load {
             return refuse("only webrtc is paced".to_owned());
         }
         if self.rate == 0 && self.transport != Transport::Inproc {
-            let why = "only inproc can go as fast as it goes; sockets need a rate";
+            let why = "a flood is for inproc only; sockets need a rate";
             return refuse(why.to_owned());
         }
         Ok(())
     }
 }
 
-/// What a run showed.
+/// The measurements of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Run {
-    /// Packets that were to be forwarded: sent times subscribers.
+    /// Packets offered: packets sent times subscribers.
     pub offered: u64,
     /// Packets that arrived.
     pub delivered: u64,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// CPU time of those who forward.
+    /// CPU time of the forwarding threads.
     pub cpu: Duration,
-    /// How many threads forward.
+    /// The number of forwarding threads.
     pub threads: usize,
-    /// Nanoseconds from the intended sending to arrival.
+    /// Latency of media in nanoseconds, from the intended time of sending.
     pub media: Histogram<u64>,
-    /// The same of control messages, where there are any.
+    /// The same for control messages, if there are any.
     pub control: Histogram<u64>,
-    /// What was not forwarded, by reason.
+    /// Packets not forwarded, by reason.
     pub drops: Vec<(&'static str, u64)>,
 }
 
@@ -114,13 +114,13 @@ impl Run {
         }
     }
 
-    /// How much of its time a forwarding thread worked.
+    /// The fraction of the time that a forwarding thread was busy.
     pub(super) fn busy(&self) -> f64 {
         let time = self.took.as_secs_f64() * self.threads.max(1) as f64;
         self.cpu.as_secs_f64() / time.max(1e-9)
     }
 
-    /// What those who forward do not know of: full buffers of the sender's and receivers' sockets.
+    /// Counts packets that are missing without a reason: lost in full buffers of the load's own sockets.
     pub(super) fn count_unseen(&mut self) {
         let known: u64 = self.drops.iter().map(|drop| drop.1).sum();
         let missing = self.offered.saturating_sub(self.delivered + known);
@@ -128,7 +128,7 @@ impl Run {
     }
 }
 
-/// Nanoseconds, up to a minute, to three digits.
+/// A histogram of nanoseconds up to a minute, with three significant digits.
 pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds")
 }

@@ -1,8 +1,7 @@
-//! Load, to compare mailboxes and to see what the server carries.
+//! Load generation, to compare mailboxes and to measure the server.
 //!
-//! The schedule is open: a packet's latency counts from the time at which it should have been sent,
-//! so that a sender held up by the system does not make the system look quick. It compares runs of
-//! one machine taken in turns, and says nothing of others.
+//! The load is open-loop: latency counts from the intended time of sending, so that a delayed sender does not hide
+//! latency. Runs take turns on one machine; results of different machines are not comparable.
 
 use std::io;
 use std::time::Duration;
@@ -39,12 +38,11 @@ impl OnMailbox for Once {
     }
 }
 
-/// Runs each of `kinds` `rounds` times, in turns, and for UDP a bare loop beside them. Each round
-/// starts with another.
+/// Runs each of `kinds` `rounds` times, in turns; for UDP, also a bare loop. Each round starts with another kind.
 ///
 /// # Errors
 ///
-/// If sockets fail, or the load makes no sense.
+/// If sockets fail, or the load is invalid.
 pub fn compare(
     load: Load,
     kinds: &[MailboxKind],
@@ -83,13 +81,11 @@ pub fn compare(
     })
 }
 
-/// Looks for the rate at which the forwarding threads of `kind` work for the part `busy` of their
-/// time, and says it.
+/// Searches for the rate at which the forwarding threads of `kind` are busy for the fraction `busy` of the time.
 ///
 /// # Errors
 ///
-/// As [`compare`]; and if packets are lost before that rate is reached, since then it is not the
-/// forwarding that is at its limit.
+/// As [`compare`]; also if packets are lost below that rate, because then the load generator is the bottleneck.
 pub fn rate_for(
     load: Load,
     kind: MailboxKind,
@@ -105,15 +101,15 @@ pub fn rate_for(
     search(load.rate, busy, |rate| {
         let percent = busy * 100.0;
         progress(&format!(
-            "looking for {percent:.0} % load: {rate} packets a second"
+            "searching for {percent:.0} % load: {rate} packets/s"
         ));
         let run = kind.with(Once(Load { rate, ..load }))?;
         Ok((run.busy(), run.delivered * 100 < run.offered * 99))
     })
 }
 
-/// Looks for the rate at which `measure` says `busy`, from `rate` on; `measure` also says whether
-/// packets were lost.
+/// Searches for the rate at which `measure` returns `busy`, starting with `rate`. `measure` also returns whether packets
+/// were lost.
 fn search(
     mut rate: u64,
     busy: f64,
@@ -131,8 +127,8 @@ fn search(
         if lost {
             let percent = was * 100.0;
             return Err(io::Error::other(format!(
-                "packets are lost at {rate} packets a second, when those who forward are busy for \
-                 {percent:.0} % of their time: the load is what is at its limit"
+                "packets are lost at {rate} packets/s, when the forwarding threads are only {percent:.0} % busy: the \
+                 load generator is the bottleneck"
             )));
         }
         if off < best.0 {
@@ -141,12 +137,12 @@ fn search(
         let factor = (busy / was.max(1e-6)).clamp(0.1, 8.0);
         rate = ((rate as f64 * factor) as u64).clamp(1, Load::MAX_RATE);
     }
-    // On a machine with other work no two runs are alike; the report says how busy it was.
+    // On a busy machine runs differ; the report shows the actual fraction.
     if best.0 < 4.0 * NEAR {
         return Ok(best.1);
     }
     Err(io::Error::other(format!(
-        "no rate makes those who forward busy for {:.0} % of their time",
+        "no rate keeps the forwarding threads {:.0} % busy",
         busy * 100.0
     )))
 }
@@ -259,7 +255,7 @@ mod tests {
 
     #[test]
     fn rate_is_found_for_a_part_of_the_time() {
-        // 2 % for being there, and 1 % for each 1000 packets.
+        // 2 % at rest, and 1 % for each 1000 packets.
         let busy = |rate: u64| 0.02 + rate as f64 / 100_000.0;
         let mut tries = 0;
         let found = search(1000, 0.5, |rate| {

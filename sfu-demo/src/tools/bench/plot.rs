@@ -1,4 +1,4 @@
-//! The report as a picture: bars of packets a second, and of latency on a logarithmic scale.
+//! The report as SVG: bar charts of throughput, latency and CPU time.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! What runs showed, for people and for programs.
+//! The report of a comparison, as a table and as JSON.
 //!
-//! A figure is the median of the runs' figures: one run that the machine disturbed does not decide.
+//! Values are medians over the runs, so that a single disturbed run does not matter.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use serde::Serialize;
 
 use super::load::{Load, Run};
 
-/// Some latencies in microseconds, each the median over the runs, but for the longest.
+/// Latencies in microseconds, each the median over the runs, except the maximum.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Tail {
-    /// How many, in all runs.
+    /// The number of measurements in all runs.
     pub count: u64,
-    /// The median.
+    /// The 50th percentile.
     pub p50: f64,
     /// The 99th percentile.
     pub p99: f64,
-    /// The 99th percentile of the best run and of the worst.
+    /// The 99th percentile of the best and of the worst run.
     pub p99_range: (f64, f64),
     /// The 99.9th percentile.
     pub p999: f64,
-    /// The longest of all runs.
+    /// The maximum of all runs.
     pub max: f64,
 }
 
@@ -54,24 +54,24 @@ impl Tail {
     }
 }
 
-/// The middle one of sorted values; of two, the lower.
+/// The median of sorted values; of an even number, the lower of the middle ones.
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len().saturating_sub(1) / 2;
     sorted.get(middle).copied().unwrap_or(0.0)
 }
 
-/// A line of the table: a mailbox over all of its runs.
+/// A line of the table: all runs of a mailbox.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
-    /// The mailbox, or what there is instead of one.
+    /// The name of the mailbox, or of what was run without one.
     pub name: &'static str,
-    /// Packets delivered a second, the median of the runs.
+    /// Packets delivered per second.
     pub per_second: f64,
-    /// The part of what was offered that was delivered.
+    /// The fraction of the offered packets that was delivered.
     pub delivered: f64,
-    /// CPU microseconds of those who forward, for each delivered packet.
+    /// CPU time of the forwarding threads in microseconds, for each delivered packet.
     pub cpu_micros: f64,
-    /// How much of its time a forwarding thread worked.
+    /// The fraction of the time that a forwarding thread was busy.
     pub busy: f64,
     /// Media latency.
     pub media: Tail,
@@ -109,26 +109,26 @@ impl Line {
     }
 }
 
-/// All that a comparison showed.
+/// The results of a comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Under what load.
+    /// The load.
     pub load: Load,
-    /// How many runs of each.
+    /// Runs of each mailbox.
     pub rounds: usize,
-    /// A line each.
+    /// A line for each mailbox.
     pub lines: Vec<Line>,
 }
 
 impl Report {
-    /// The report as a table for people.
+    /// The report as a text table.
     #[must_use]
     pub fn table(&self) -> String {
         let load = &self.load;
         let mut text = String::new();
         let rate = match load.rate {
-            0 => "as many packets as go".to_owned(),
-            rate => format!("{rate} packets a second"),
+            0 => "as fast as possible".to_owned(),
+            rate => format!("{rate} packets/s"),
         };
         let _ = writeln!(
             text,

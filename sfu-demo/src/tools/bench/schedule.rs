@@ -1,10 +1,10 @@
-//! When packets are to be sent, and how late they are: every latency counts from the intended time.
+//! The times at which packets are due, from which latency is measured.
 
 use std::time::Duration;
 
 use quanta::Instant;
 
-/// The times at which a sender should send.
+/// The times at which a sender has to send.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
     start: Instant,
@@ -13,7 +13,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Sends `rate` times a second from `start` on.
+    /// `rate` times per second, starting at `start`.
     pub(super) fn new(start: Instant, rate: u64) -> Self {
         Self {
             start,
@@ -22,7 +22,7 @@ impl Schedule {
         }
     }
 
-    /// When the next is due.
+    /// The next time.
     pub(super) fn due(&self) -> Instant {
         let nanos = u128::from(self.sent) * 1_000_000_000 / u128::from(self.rate);
         self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -33,7 +33,7 @@ impl Schedule {
     }
 }
 
-/// Sleeps until about `due`, so that a core is left to those who forward.
+/// Sleeps until about `due`, which leaves the core to the forwarding threads.
 pub(super) fn wait_until(due: Instant) {
     let ahead = due.saturating_duration_since(Instant::now());
     if ahead > Duration::from_micros(10) {
@@ -41,13 +41,13 @@ pub(super) fn wait_until(due: Instant) {
     }
 }
 
-/// Writes the intended time into a payload, as nanoseconds since `epoch`.
+/// Writes the intended time into a payload, in nanoseconds since `epoch`.
 pub(super) fn stamp(payload: &mut [u8], epoch: Instant, due: Instant) {
     let nanos = due.saturating_duration_since(epoch).as_nanos() as u64;
     payload[..8].copy_from_slice(&nanos.to_be_bytes());
 }
 
-/// How long ago the time in a payload was, in nanoseconds.
+/// The nanoseconds since the time in a payload.
 pub(super) fn age(payload: &[u8], epoch: Instant, now: Instant) -> Option<u64> {
     let nanos = u64::from_be_bytes(payload.get(..8)?.try_into().ok()?);
     let now = now.saturating_duration_since(epoch).as_nanos() as u64;

@@ -59,7 +59,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     Ok(run)
 }
 
-/// The least that forwarding can be: receive a batch, send it to all, without a thought.
+/// The minimal forwarder: receives a batch and sends it to all.
 pub(super) fn bare(load: Load) -> io::Result<Run> {
     let sinks = sinks(&load)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -102,7 +102,7 @@ fn bare_loop(ingress: &UdpSocket, to: &[SocketAddr], stop: &AtomicBool) -> io::R
         match recv_direct(ingress, &mut incoming) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Sleeps until there is something, as a waiting relay does.
+                // Sleeps until a datagram comes, as an idle relay does.
                 let mut one = [0; 1];
                 let _ = ingress.peek(&mut one);
                 continue;
@@ -132,7 +132,7 @@ fn sinks(load: &Load) -> io::Result<Vec<UdpSocket>> {
         .collect()
 }
 
-/// Sends on schedule and counts what arrives.
+/// Sends on schedule, and counts what arrives.
 fn drive(load: &Load, sinks: Vec<UdpSocket>, targets: &[SocketAddr]) -> io::Result<Run> {
     let epoch = Instant::now();
     let stop = Arc::new(AtomicBool::new(false));

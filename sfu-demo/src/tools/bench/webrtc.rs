@@ -1,5 +1,4 @@
-//! WebRTC through the server, with clients of this process: ICE, DTLS and SRTP are real, the codec
-//! is not looked at.
+//! WebRTC through the server, with clients in the same process. ICE, DTLS and SRTP are real; payloads are not decoded.
 
 use std::io;
 use std::sync::Arc;
@@ -73,7 +72,7 @@ fn drive(load: &Load, loopback: &Loopback) -> io::Result<Run> {
         }
         for client in &mut subscribers {
             client.drive(&mut batch, |packet| {
-                // What was said to find each other has no time in it.
+                // Packets from connecting carry no time.
                 if let Some(nanos) = age(&packet.payload, epoch, Instant::now()) {
                     run.delivered += 1;
                     run.media.saturating_record(nanos);

@@ -1,5 +1,5 @@
-//! Sends the RTP of a real capture through the relay, or its payloads through the whole server, to
-//! receivers, and looks whether every byte arrives.
+//! Sends the RTP of a capture through the relay, or its payloads through the server, and compares every byte that
+//! receivers get.
 
 use std::fmt;
 use std::io;
@@ -18,51 +18,51 @@ use crate::tools::relay::{self, RelayStats};
 
 pub mod webrtc;
 
-/// How long a packet may take.
+/// How long a packet may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How a capture is to be played.
+/// The configuration of a replay.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayConfig {
-    /// To how many.
+    /// The number of receivers.
     pub receivers: usize,
-    /// How much faster than it was recorded; 0 is as fast as receivers keep up.
+    /// The speed relative to the recording; 0 is as fast as receivers keep up.
     pub speed: f64,
-    /// How many shards.
+    /// The number of shards.
     pub shards: usize,
 }
 
-/// What came of it.
+/// The result of a replay.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// Packets of the capture.
     pub packets: usize,
     /// Bytes of the capture.
     pub bytes: usize,
-    /// Receivers.
+    /// The number of receivers.
     pub receivers: usize,
-    /// Packets that all receivers got, the same and in order.
+    /// Packets that all receivers got unchanged and in order.
     pub delivered: usize,
-    /// The first difference, if there is one.
+    /// The first difference, if any.
     pub difference: Option<String>,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
-    /// What the relay's shards counted.
+    /// The statistics of the relay's shards.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shards: Vec<RelayStats>,
-    /// What the server's shards counted.
+    /// The statistics of the server's shards.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub server: Vec<ShardStats>,
 }
 
-/// Why a capture could not be played.
+/// Why a replay failed.
 #[derive(Debug)]
 pub enum ReplayError {
     /// The capture cannot be used.
     Capture(CaptureError),
-    /// There is no keyframe of this codec in it.
+    /// The capture has no keyframe of this codec.
     NoKeyframe(Name),
-    /// Sockets failed.
+    /// A socket failed.
     Io(io::Error),
 }
 
@@ -84,11 +84,11 @@ impl From<io::Error> for ReplayError {
     }
 }
 
-/// Plays `path` through a relay on mailbox `M`.
+/// Replays `path` through a relay on mailbox `M`.
 ///
 /// # Errors
 ///
-/// If the capture cannot be used or a socket fails. A difference is no error but in the report.
+/// If the capture cannot be used or a socket fails. A difference is part of the report, not an error.
 pub fn play<M: Mailbox>(
     path: &Path,
     config: ReplayConfig,
@@ -122,8 +122,8 @@ pub fn play<M: Mailbox>(
     let mut buffer = vec![0; 1 << 16];
     let mut delivered = 0;
     let mut difference = None;
-    // Receivers read in step with the sender, so that no buffer on the way can overflow and what
-    // is missing has been lost by the relay.
+    // Receivers read in step with the sender, so that no socket buffer overflows: a missing packet was lost by the
+    // relay.
     'packets: for (index, packet) in packets.iter().enumerate() {
         if config.speed > 0.0 {
             let due = start + packet.at.div_f64(config.speed);
@@ -133,7 +133,7 @@ pub fn play<M: Mailbox>(
         for (who, receiver) in receivers.iter().enumerate() {
             let what = match receiver.recv(&mut buffer) {
                 Ok(len) if buffer[..len] == packet.bytes[..] => continue,
-                Ok(len) => format!("{len} bytes that are not those of the capture"),
+                Ok(len) => format!("{len} bytes that differ from the capture"),
                 Err(error) => error.to_string(),
             };
             difference = Some(format!("packet {} at receiver {who}: {what}", index + 1));

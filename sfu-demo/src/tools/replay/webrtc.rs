@@ -1,5 +1,4 @@
-//! A capture through the whole server: one peer publishes its payloads over WebRTC, others compare
-//! what they get.
+//! Replay through the server: one peer publishes the payloads of a capture over WebRTC, others compare what they get.
 
 use std::io;
 use std::path::Path;
@@ -27,23 +26,22 @@ struct Picture {
     payload: Arc<[u8]>,
 }
 
-/// Those who send and receive.
+/// The publisher and the receivers.
 struct Players {
     publisher: Client,
     receivers: Vec<Client>,
-    /// How many packets of the capture each has got.
+    /// The number of packets that each receiver has got.
     got: Vec<usize>,
     batch: RecvBatch,
     sequence: u64,
 }
 
-/// Plays the video of `path`, which is of `codec`, through a server on mailbox `M`, from its first
-/// keyframe on.
+/// Replays the video of `path`, which has codec `codec`, through a server on mailbox `M`, starting at the first keyframe.
 ///
 /// # Errors
 ///
-/// If the capture cannot be used or has no keyframe, if a socket fails, or if somebody cannot be
-/// connected. A difference is no error but in the report.
+/// If the capture cannot be used or has no keyframe, a socket fails, or a client cannot connect. A difference is part of
+/// the report, not an error.
 pub fn play<M: Mailbox>(
     path: &Path,
     codec: Name,
@@ -95,7 +93,7 @@ fn picture(packet: &capture::Recorded) -> Option<Picture> {
 }
 
 impl Players {
-    /// Lets all join, and waits until each has heard something.
+    /// Joins all clients, and waits until each receiver has got something.
     fn connect_all(loopback: &Loopback, receivers: usize) -> io::Result<Self> {
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let mut publisher = [loopback.join(0, Role::Publish, &kinds)?];
@@ -114,8 +112,7 @@ impl Players {
         })
     }
 
-    /// Sends one packet after the other, each when all have the one before; says how the first that
-    /// is not what was sent differs.
+    /// Sends each packet once all receivers have got the previous one. Returns the first difference.
     fn play(
         &mut self,
         pictures: &[Picture],
@@ -146,10 +143,10 @@ impl Players {
             while self.got.iter().any(|got| *got <= index) {
                 if Instant::now() > patience {
                     let who = self.got.iter().position(|got| *got <= index).unwrap_or(0);
-                    let text = format!("packet {} at receiver {who}: nothing arrives", index + 1);
+                    let text = format!("packet {} at receiver {who}: not received", index + 1);
                     return Ok(Some(text));
                 }
-                // The first makes the track known, and is sent until each has been subscribed.
+                // The first packet publishes the track, and is repeated until each receiver is subscribed.
                 if !sent || index == 0 {
                     let payload = Arc::clone(&picture.payload);
                     let (time, marker) = (picture.time, picture.marker);
@@ -181,11 +178,11 @@ impl Players {
                 {
                     *got += 1;
                 } else if payload != TICK && payload != &pictures[0].payload[..] {
-                    // More of the first may still be on the way, and of what was heard before it.
+                    // Copies of the first packet, and ticks from before, may still arrive.
                     difference.get_or_insert_with(|| {
                         let (len, number) = (payload.len(), *got + 1);
                         format!(
-                            "packet {number} at receiver {who}: {len} bytes that are not those of \
+                            "packet {number} at receiver {who}: {len} bytes that differ from \
                              the capture"
                         )
                     });
