@@ -1,7 +1,7 @@
-//! Nothing is allocated for a forwarded packet once the relay is warm.
+//! A warm relay allocates nothing for a forwarded packet.
 //!
-//! What str0m allocates for WebRTC (a buffer a packet for SRTP, and its own events) is not part of
-//! the promise.
+//! Allocations of str0m for WebRTC (an SRTP buffer for each packet, and its events) are not part of this. A binary of its
+//! own: the global allocator counts for the whole process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::UdpSocket;
@@ -15,11 +15,11 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: it does what the system's allocator does, and counts.
+// SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed); // ORDERING: a count alone.
-        // SAFETY: the caller's promises are those that the system's allocator needs.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed); // ORDERING: a count; nothing depends on its order.
+        // SAFETY: the caller upholds the contract of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed); // ORDERING: a count alone.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed); // ORDERING: a count; nothing depends on its order.
         // SAFETY: as above.
         unsafe { System.realloc(at, layout, size) }
     }
@@ -82,12 +82,11 @@ fn warm_relay_allocates_nothing_for_a_packet() {
         }
     };
     pass(4096, 64);
-    // The test's own harness and a buffer that meets its largest batch late may still allocate; a
-    // packet may not.
+    // The test harness, and a buffer that grows with its largest batch so far, may still allocate; packets may not.
     let used = (0..3).map(|_| {
-        let warm = ALLOCATIONS.load(Ordering::Relaxed); // ORDERING: a count alone.
+        let warm = ALLOCATIONS.load(Ordering::Relaxed); // ORDERING: a count; nothing depends on its order.
         pass(2000, 20);
-        ALLOCATIONS.load(Ordering::Relaxed) - warm // ORDERING: a count alone.
+        ALLOCATIONS.load(Ordering::Relaxed) - warm // ORDERING: a count; nothing depends on its order.
     });
     let used = used.min().unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! One session without a network: which layer it asks for, and how often its page is heard.
+//! A session without a network: the choice of layers, and rate limits.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ fn video(id: TrackId) -> TrackInfo {
     }
 }
 
-/// A session that is sent two videos.
+/// A session that receives two videos.
 fn session(now: Instant) -> Session {
     let here = "127.0.0.1".parse().unwrap();
     let (_, offer) = Client::new(here, false, &[MediaKind::Video; 2]).unwrap();
@@ -90,7 +90,7 @@ fn wanted(session: &Session) -> [u8; 2] {
     TRACKS.map(|track| session.subscriptions.wanted(track).unwrap().0)
 }
 
-/// A packet of a layer comes from the publisher.
+/// Records a packet of the publisher.
 fn note(session: &mut Session, packet: &MediaPacket) {
     if session.subscriptions.record(packet) {
         session.choose_layers(packet.arrived);
@@ -106,7 +106,7 @@ fn layer_follows_the_estimate_and_the_pages_request() {
             note(&mut session, &packet(track, layer, now));
         }
     }
-    assert_eq!(wanted(&session), [2, 2], "nothing is known of the way yet");
+    assert_eq!(wanted(&session), [2, 2], "there is no estimate yet");
     for (bits, layers) in [
         (5_000_000, [2, 2]),
         (2_000_000, [1, 1]),
@@ -119,7 +119,7 @@ fn layer_follows_the_estimate_and_the_pages_request() {
         estimate(&mut session, now, bits);
         assert_eq!(wanted(&session), layers, "{bits} bits a second for both");
     }
-    // What the page asks for is a limit, and one way is shared by all.
+    // The page's request is an upper limit, and all videos share the estimate.
     let ask = |layer| FromPage::Layer {
         track: TRACKS[0].to_string(),
         layer,
@@ -129,12 +129,16 @@ fn layer_follows_the_estimate_and_the_pages_request() {
     estimate(&mut session, now, 2_000_000);
     assert_eq!(wanted(&session), [0, 1]);
     session.message(now, ask(Some(2)));
-    assert_eq!(wanted(&session), [1, 1], "asking makes the way no wider");
+    assert_eq!(
+        wanted(&session),
+        [1, 1],
+        "a request does not raise the estimate"
+    );
     session.message(now, ask(None));
     session.remove_track(TRACKS[1]);
     estimate(&mut session, now, 1_300_000);
     let alone = session.subscriptions.wanted(TRACKS[0]);
-    assert_eq!(alone, Some(Layer(2)), "and now it is alone");
+    assert_eq!(alone, Some(Layer(2)), "the only video gets all");
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
     assert_eq!(heard(&mut session, later, 1000), 10);
     session.page_message(later, br#"{"type":"leave"}"#);
     let left = |event: &SessionEvent| matches!(event, SessionEvent::Closed("left"));
-    assert!(session.events.iter().any(left), "it may always go");
+    assert!(session.events.iter().any(left), "it may always leave");
 }
 
 #[test]
@@ -174,7 +178,7 @@ fn keyframes_are_asked_of_a_sender_only_so_often() {
     };
     assert!(asked(0, 2));
     assert!((0..500).all(|after| !asked(after, 2)));
-    assert!(asked(0, 1), "another layer has its own");
+    assert!(asked(0, 1), "another layer has its own interval");
     assert!(asked(500, 2));
     assert!(!session.request_keyframe(now, TrackId(99), Layer(2)));
 }
@@ -189,7 +193,7 @@ fn layer_that_is_no_longer_sent_is_not_waited_for() {
     assert_eq!(wanted(&session)[0], 2);
     let later = now + LAYER_ALIVE + Duration::from_millis(1);
     note(&mut session, &packet(TRACKS[0], 0, later));
-    assert_eq!(wanted(&session)[0], 0, "the sender has given up the others");
+    assert_eq!(wanted(&session)[0], 0, "the sender has stopped the others");
     session.events.clear();
     note(&mut session, &packet(TRACKS[0], 1, later));
     assert_eq!(wanted(&session)[0], 1);

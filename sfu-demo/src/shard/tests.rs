@@ -1,5 +1,4 @@
-//! One shard with peers that speak by sockets, driven by hand: what a fault in one of them does, and
-//! what is left of one who goes silent.
+//! One shard with peers on sockets, driven by hand: panics in a session, and peers that go silent.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,7 +21,7 @@ use crate::tools::client::Client;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A shard, and all that it is connected to.
+/// A shard, and what it is connected to.
 struct Rig {
     shard: Shard<Mesh>,
     control: ShardSender<Mesh>,
@@ -70,7 +69,7 @@ impl Rig {
         }
     }
 
-    /// Adds a peer; the first one talks.
+    /// Adds a peer; the first one publishes.
     fn join(&mut self) -> ParticipantId {
         let id = ParticipantId(self.clients.len() as u64 + 1);
         let sends = self.clients.is_empty();
@@ -103,7 +102,7 @@ impl Rig {
         self.shard.peers.session(key).unwrap()
     }
 
-    /// Lets the clients speak if they are to, and the shard and the room do what there is to do.
+    /// Drives the clients if `clients_speak`, then the shard and the rooms.
     async fn round(&mut self, clients_speak: bool) {
         if clients_speak {
             if self.clients[0].connected {
@@ -117,7 +116,7 @@ impl Rig {
                 self.sequence += 1;
             }
             for (client, heard) in self.clients.iter_mut().zip(&mut self.heard) {
-                // Who has been told goodbye may say what it likes.
+                // A client whose session was closed may fail.
                 let _ = client.drive(&mut self.batch, |_| *heard += 1);
             }
         }
@@ -142,7 +141,7 @@ impl Rig {
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+            assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
             self.round(true).await;
         }
     }
@@ -221,7 +220,7 @@ async fn peers_who_go_silent_are_removed_and_leave_nothing_behind() {
     rig.join();
     rig.until("they hear", |rig| rig.heard[1] > 10 && rig.heard[2] > 10)
         .await;
-    // They are heard of by STUN only now and then; none may be gone before its time.
+    // STUN comes only every few seconds: none may be removed too early.
     rig.shard.ahead = Duration::from_secs(10);
     for _ in 0..20 {
         rig.round(false).await;

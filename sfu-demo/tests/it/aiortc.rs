@@ -1,4 +1,4 @@
-//! An independent WebRTC stack publishes and plays.
+//! aiortc, an independent WebRTC stack, publishes and plays.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Two tabs of a real browser in a room.
+//! Tabs of a real browser in rooms.
 
 use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
@@ -7,7 +7,7 @@ use sfu_demo::server::ServerConfig;
 use crate::support::browser::{Browser, join};
 use crate::support::{Running, config, real_time, until_or};
 
-/// How many frames and audio samples of another's tile have been decoded.
+/// Frames and audio samples that were decoded for the tile of `name`.
 fn decoded(browser: &Browser, tab: &str, name: &str) -> (u64, u64) {
     let script = format!(
         "return (async () => {{
@@ -28,7 +28,7 @@ fn decoded(browser: &Browser, tab: &str, name: &str) -> (u64, u64) {
     (number(&answer[0]), number(&answer[1]))
 }
 
-/// Waits until a tab has decoded more of another's video and audio.
+/// Waits until a tab has decoded more video and audio of `name`.
 fn decodes(browser: &Browser, server: &Running, tab: &str, name: &str) {
     let before = decoded(browser, tab, name);
     let state = || {
@@ -55,7 +55,7 @@ fn decodes(browser: &Browser, server: &Running, tab: &str, name: &str) {
     );
 }
 
-/// The width of the picture that a tab shows of another.
+/// The width of the video in the tile of another participant.
 const WIDTH: &str = "return ([...window.sfu.tiles.values()].find(t => !t.root.classList.contains('mine'))?.video.videoWidth ?? 0)";
 
 #[test]
@@ -76,7 +76,7 @@ fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
         );
         browser.run(&ben, &script);
     };
-    // The picture is 640 wide, a quarter of it in the small layer.
+    // The largest layer is 640 pixels wide, the smallest 160.
     choose("0");
     browser.wait(&ben, "the picture is small", &format!("{WIDTH} === 160"));
     choose("1");
@@ -104,7 +104,7 @@ fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
     assert_eq!(
         seen,
         serde_json::json!([0, 1]),
-        "who is in another room gets nothing"
+        "another room receives nothing"
     );
     drop(browser);
     server.stop();
@@ -157,7 +157,7 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
     browser.click(&ann, "#panel-toggle");
     browser.wait(&ann, "the figures are there", "return document.querySelectorAll('#shards tbody tr').length === 2 && document.getElementById('panel-summary').textContent.includes('mesh')");
 
-    // Everything that can be used has a name, and can be reached by the keyboard.
+    // Every control has an accessible name, and can be reached by keyboard.
     let nameless = browser.run(
         &ann,
         "return [...document.querySelectorAll('button, input, select, video, canvas[role=img]')]
@@ -210,7 +210,7 @@ fn page_says_what_failed_and_lets_one_try_again() {
     browser.wait(&tab, "the page says so", &problem("ended the call"));
 }
 
-/// Keeps a picture of the page to be looked at.
+/// Saves a screenshot of the page.
 fn save(browser: &Browser, tab: &str, dir: &std::ffi::OsStr, name: &str, width: u32, height: u32) {
     browser.resize(tab, width, height);
     browser.wait(

@@ -1,4 +1,4 @@
-//! The server over HTTP: figures and health.
+//! The server over HTTP: statistics, health and the page's files.
 
 use sfu_demo::mailbox::mesh::Mesh;
 

@@ -1,4 +1,4 @@
-//! Every mailbox keeps the promises of the trait, whoever made the channel.
+//! Every mailbox keeps the contract of the trait.
 
 use std::sync::Arc;
 use std::task::Poll;

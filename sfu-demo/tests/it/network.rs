@@ -1,4 +1,4 @@
-//! What the network does to media: loss, many addresses, and joining late.
+//! Packet loss, changing addresses, and late joiners.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const H264: Codec = Codec {
     profile: 0x142,
 };
 
-/// Joins by way of a proxy.
+/// Joins through a proxy.
 fn join_by_proxy(server: &Running, path: &str, sends: bool, addresses: usize) -> (Client, Proxy) {
     let (mut client, offer) = client(sends, &VIDEO);
     let url = format!("{}{path}", server.http);
@@ -32,10 +32,10 @@ fn join_by_proxy(server: &Running, path: &str, sends: bool, addresses: usize) ->
     (client, proxy)
 }
 
-/// The start of a picture that needs no other.
+/// The start of a keyframe.
 const KEYFRAME: [u8; 3] = [0x67, 0, 0];
 
-/// A later picture, with a number.
+/// A numbered picture that is no keyframe.
 fn picture(number: u32) -> Arc<[u8]> {
     let mut payload = vec![0x41];
     payload.extend(number.to_be_bytes());
@@ -51,7 +51,7 @@ fn first_missing(got: &BTreeSet<u32>) -> u32 {
     (0..).find(|number| !got.contains(number)).unwrap()
 }
 
-/// A publisher that sends pictures one after the other.
+/// A publisher of numbered pictures.
 struct Camera {
     client: Client,
     sequence: u64,
@@ -69,8 +69,8 @@ impl Camera {
 #[test]
 fn what_is_lost_on_either_way_is_sent_again() {
     const PICTURES: u32 = 600;
-    // A receiver gives up what is a hundred packets behind the newest, and a sender that would send
-    // more than 15 % twice: so pictures come at a pace, and one packet in 13 is lost on each way.
+    // A receiver gives up packets that are a hundred behind the newest, and a sender limits retransmissions to 15 %:
+    // so pictures are paced, and one packet in 13 is lost in each direction.
     const PACE: Duration = Duration::from_millis(4);
     const NTH: u32 = 13;
     let _turn = real_time();
@@ -84,7 +84,7 @@ fn what_is_lost_on_either_way_is_sent_again() {
         client,
         sequence: 0,
     };
-    // Those that are sent again are lost as often.
+    // Retransmissions are lost as often.
     let (mut first, mut second) = ((0u32, 0u32), (0u32, 0u32));
     let (mut lossy, mut due) = (false, Instant::now());
     let lose = |count: &mut (u32, u32), lossy: bool, bytes: &[u8]| {
@@ -103,7 +103,7 @@ fn what_is_lost_on_either_way_is_sent_again() {
         if camera.client.connected && !started {
             camera.send(KEYFRAME.into());
         } else if started && due <= Instant::now() {
-            // More follow the last, so that its loss is noticed too.
+            // More pictures follow the last, so that its loss is noticed, too.
             camera.send(picture(sent));
             sent += 1;
             due = Instant::now() + PACE;
@@ -193,7 +193,7 @@ fn late_joiners_start_with_a_keyframe_that_was_asked_for() {
         }
         until_or("every player sees the film", state, || {
             if camera.client.connected {
-                // The first picture of all makes the track known, and is a keyframe as any is.
+                // The very first picture publishes the track, and is a keyframe.
                 if sent == 0 || camera.client.keyframe_requests > answered {
                     answered = camera.client.keyframe_requests;
                     keyframes += 1;

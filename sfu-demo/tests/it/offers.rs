@@ -1,4 +1,4 @@
-//! Offers that an attacker would send, or that a fuzzer found: each is refused with a reason.
+//! Offers of real stacks are answered; offers from an attacker or a fuzzer are refused with a reason.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use sfu_demo::ids::ParticipantId;
 use sfu_demo::session::build::{Identity, Refusal, Setup, check_offer};
 use sfu_demo::session::{Role, Session};
 
-/// Offers of real browsers and stacks; the first byte says what the participant does.
+/// An offer of a real browser or stack, from the corpus of the fuzz target, whose first byte is the role.
 fn real(name: &str) -> String {
     let path = format!(
         "{}/../fuzz/corpus/whip_sdp/seed-{name}",

@@ -1,5 +1,4 @@
-//! The binary as it is used: signals that ask it to stop, where its configuration comes from, and
-//! what it says to mistakes.
+//! The binary: signals, sources of configuration, and error messages.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,7 +12,7 @@ use crate::support::{Killed, get_json, until};
 
 const AUDIO: [MediaKind; 1] = [MediaKind::Audio];
 
-/// The binary, without what the environment of the tests might say.
+/// The binary, without variables from the environment of the tests.
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sfu-demo"));
     for (name, _) in std::env::vars_os() {
@@ -86,7 +85,7 @@ fn signal(process: &Child, name: &str) {
     assert!(sent.success());
 }
 
-/// One who talks and one who listens.
+/// A publisher and a player.
 struct Call {
     clients: [Client; 2],
     resources: [String; 2],
@@ -134,7 +133,7 @@ impl Call {
     fn is_told_goodbye(&mut self) {
         until("both are told goodbye", || {
             for client in &mut self.clients {
-                // Its port may be gone already when more is said to it.
+                // The server's port may be closed already.
                 let _ = client.drive(&mut self.batch, |_| {});
             }
             self.clients

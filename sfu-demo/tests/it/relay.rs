@@ -1,4 +1,4 @@
-//! Plain RTP through the relay: captures, a foreign sender and receiver, and one shard against three.
+//! Plain RTP through the relay: captures, ffmpeg as sender and receiver, and one shard against three.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -182,8 +182,7 @@ fn ffmpeg_stream_goes_through_unchanged() {
         return;
     }
     let _turn = real_time();
-    // ffmpeg sends to a tap, which keeps a copy of each datagram and passes it to the relay: what
-    // the subscriber gets is compared with what ffmpeg really sent.
+    // ffmpeg sends to a tap, which passes each datagram to the relay: subscribers must get exactly what ffmpeg sent.
     let tap = receivers(1).remove(0);
     let receivers = receivers(2);
     let to = receivers.iter().map(|r| r.local_addr().unwrap()).collect();
@@ -241,7 +240,7 @@ fn ffmpeg_decodes_what_the_relay_forwards() {
     }
     let _turn = real_time();
     let dir = tempfile::tempdir().unwrap();
-    // A port for the player: free a moment ago, and asked for again if it was taken since.
+    // A port for the player, which was free a moment ago.
     let port = UdpSocket::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -1,4 +1,4 @@
-//! What must be refused, and what must do no harm: names, offers, tokens, floods and datagrams.
+//! Hostile input: names, offers, tokens, floods and datagrams.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -82,7 +82,7 @@ fn offers_beyond_what_is_allowed_are_refused() {
     assert_eq!(status(""), 400);
     assert_eq!(status("v=0\r\n"), 400);
     assert_eq!(status(&format!("{offer}{}", "a=x\r\n".repeat(14_000))), 413);
-    // Far more than it reads: it answers and hangs up, whichever the client sees first.
+    // Far more than the server reads: it answers and closes the connection, and the client may see either first.
     let huge = agent()
         .post(&url)
         .header("content-type", sdp)
@@ -111,7 +111,7 @@ fn offers_beyond_what_is_allowed_are_refused() {
     ] {
         assert_eq!(status(&offer.replace(print, bad)), 400, "{bad}");
     }
-    // Lines without what they need (null paths of others).
+    // Required lines are missing or empty.
     for (from, to) in [
         ("a=mid:", "a=nid:"),
         ("a=ice-ufrag:", "a=x:"),
@@ -126,7 +126,7 @@ fn offers_beyond_what_is_allowed_are_refused() {
             answer.status
         );
     }
-    // Every offer cut off anywhere, and with a byte changed: an answer or a refusal.
+    // Truncated anywhere, or with a byte changed: answered or refused.
     for at in (0..offer.len()).step_by(37) {
         let cut = &offer[..at];
         assert!([201, 400].contains(&status(cut)));
@@ -191,12 +191,11 @@ fn peer_may_send_and_receive_only_so_many_tracks() {
     server.stop();
 }
 
-/// What a peer's second track carries.
+/// The payload of a publisher's second track.
 const OTHER: &[u8] = b"other";
 
-/// Sends sounds with numbers on the first track of `publisher` and [`OTHER`] on the second, until
-/// `done`; `each` comes before each number is sent, and is told what the player has got, and the
-/// number. `done` is told what the player has got of both.
+/// Sends numbered payloads on the first track of `publisher`, and [`OTHER`] on the second, until `done`, which gets the
+/// numbers that the player has received and the count of the others. `each` is called before each number is sent.
 fn talk(
     what: &str,
     publisher: &mut Client,
@@ -232,7 +231,7 @@ fn peer_that_begins_anew_from_other_sources_goes_on_being_heard() {
     let server = Running::start::<Mesh>(config(2));
     let (mut publisher, _) = join(&server, "/whip/a", true, &[MediaKind::Audio; 2]);
     let (mut player, _) = join(&server, "/whep/a", false, &[MediaKind::Audio; 2]);
-    // More often than it may have tracks with layers, each after some of the last have been heard.
+    // More sources than it may have tracks with layers, each once packets of the last were received.
     let firsts = RefCell::new(vec![0]);
     let last_is_heard = |heard: &BTreeSet<u64>| {
         let first = *firsts.borrow().last().unwrap();
@@ -278,7 +277,7 @@ fn sources_beyond_what_a_peer_may_have_are_dropped_and_it_goes_on() {
         &mut publisher,
         &mut player,
         |publisher, _, _| {
-            // A new source for every packet, once both are there.
+            // A new source for every packet, once connected.
             if publisher.connected {
                 publisher.change_source(0);
             }
@@ -315,7 +314,7 @@ fn plain_rtp_in_a_peers_name_is_not_forwarded() {
         &mut player,
         |publisher, heard, _| {
             if heard.len() > 10 {
-                // From its own address, of its own source, and newer than anything it has sent.
+                // From the publisher's address and source, and newer than anything that it has sent.
                 let mut packet = vec![0x80, number];
                 packet.extend((30_000 + forged).to_be_bytes());
                 packet.extend([0; 4]);
@@ -331,7 +330,7 @@ fn plain_rtp_in_a_peers_name_is_not_forwarded() {
     server.stop();
 }
 
-/// RFC 9725 lets a server do without trickle ICE and restarts, if it says so.
+/// RFC 9725 allows a server without trickle ICE and restarts, if it refuses PATCH.
 #[test]
 fn patch_of_a_session_is_refused_and_leaves_it_alone() {
     let server = Running::start::<Mesh>(config(1));

@@ -1,4 +1,4 @@
-//! WebRTC over TCP: peers without UDP meet, and nobody gets more out of a connection than is his.
+//! WebRTC over TCP: peers without UDP, and limits on connections.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,7 +15,7 @@ use crate::support::{Running, config, until, until_or};
 
 const AUDIO: [MediaKind; 1] = [MediaKind::Audio];
 
-/// Sums up what the shards count of their connections.
+/// The sum of a TCP counter over all shards.
 fn counted(server: &Running, name: &str) -> u64 {
     let stats = server.stats();
     let shards = stats["shards"].as_array().unwrap();
@@ -25,7 +25,7 @@ fn counted(server: &Running, name: &str) -> u64 {
         .sum()
 }
 
-/// Drives a publisher that talks, and players that are to hear `more` of what it says.
+/// Drives a publisher and players until each player has received `more` packets.
 fn hear(
     server: &Running,
     publisher: &mut Client,
@@ -85,7 +85,7 @@ fn peers_by_tcp_and_by_udp_hear_each_other() {
     let mut player = vec![join_tcp(&server, "/whep/other", false, &AUDIO)];
     hear(&server, &mut by_udp, &mut player, &mut 0, 100);
 
-    // Who leaves takes the connection along.
+    // Leaving closes the connection.
     publisher.close();
     let mut batch = RecvBatch::new(64);
     until("the connection is closed", || {
@@ -150,7 +150,7 @@ fn connect(server: &Running) -> TcpStream {
     stream
 }
 
-/// Waits until the server hangs up, having said nothing.
+/// Waits until the server closes the connection without having sent anything.
 fn hung_up(mut stream: TcpStream) {
     let mut back = [0; 64];
     match stream.read(&mut back) {
@@ -174,7 +174,7 @@ fn strangers_are_hung_up_on_and_told_nothing() {
         },
         ..config(1)
     });
-    // A guest who has been answered and has not come, and one who is in a shard.
+    // A guest who has not connected, and one in a shard.
     let (_, offer) = client(true, &AUDIO);
     let url = format!("{}/whip/a", server.http);
     let waiting = post(&url, "application/sdp", None, &offer).body;
@@ -195,7 +195,7 @@ fn strangers_are_hung_up_on_and_told_nothing() {
         framed(&unsigned_request(&name(&waiting))),
         framed(&unsigned_request(&name(&inside))),
         framed(&[22, 0xfe, 0xfd, 0, 0]),
-        // A frame longer than a datagram may be.
+        // A frame longer than the largest datagram.
         vec![0xff; 3000],
         // Half a frame, and nothing after it.
         vec![0, 100, 0, 1],
@@ -232,7 +232,7 @@ fn connections_are_bounded_by_address() {
         hung_up(connect(&server));
     }
     assert_eq!(server.stats()["tcp"]["too_many"], 5);
-    // Whoever goes makes room.
+    // A connection that closes makes room.
     held.clear();
     let mut publisher = join_tcp_when_there_is_room(&server);
     let mut player = vec![join(&server, "/whep/a", false, &AUDIO).0];
@@ -240,7 +240,7 @@ fn connections_are_bounded_by_address() {
     server.stop();
 }
 
-/// The server may not have seen yet that connections are gone.
+/// The server may not have noticed yet that connections were closed.
 fn join_tcp_when_there_is_room(server: &Running) -> Client {
     let mut batch = RecvBatch::new(64);
     until("there is room", || {
@@ -253,8 +253,7 @@ fn join_tcp_when_there_is_room(server: &Running) -> Client {
     })
 }
 
-/// A server, a publisher by TCP, two players by TCP that have heard it, and the number of its next
-/// sound.
+/// A server, a publisher and two players by TCP that have received from it, and its next sequence number.
 fn three_by_tcp() -> (Running, Client, Vec<Client>, u64) {
     let server = Running::start::<Mesh>(config(1));
     let mut publisher = join_tcp(&server, "/whip/a", true, &AUDIO);
@@ -289,7 +288,7 @@ fn reader_that_stops_reading_loses_frames_and_delays_nobody() {
     let mut written = 0u64;
     let state = || server.stats().to_string();
     until_or("frames for who does not read are dropped", state, || {
-        // In step with the player that reads, so that nothing is lost on its way.
+        // In step with the player that reads, so that it loses nothing.
         if written < heard + 32 {
             publisher.write(0, OPUS, sequence, 0, false, payload.as_slice().into());
             sequence += 1;

@@ -1,5 +1,5 @@
-//! The server over WebRTC, with clients of its own stack: what arrives, what must survive, and what
-//! must be the same however many shards there are.
+//! The server over WebRTC, with clients of its own stack: delivery, failures, and the same result for any number of
+//! shards.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn whip_publishes_whep_plays_and_delete_ends_it() {
                 );
                 sequence += 1;
             }
-            // Counted by the next drive; enough have been sent when both have seen them.
+            // Enough for both players to have received some.
             sequence > 40 && clients[1].connected && clients[2].connected
         },
     );
@@ -95,7 +95,7 @@ fn whip_publishes_whep_plays_and_delete_ends_it() {
     server.stop();
 }
 
-/// What each of three players gets of a capture, in order of its RTP numbers.
+/// What each of three players receives of a capture, in the order of sequence numbers.
 fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("captures")
@@ -130,8 +130,8 @@ fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
         .collect();
     let mut batch = RecvBatch::new(64);
 
-    // Video starts when each player has been connected and has asked for its first keyframe. Sound
-    // goes before it, so that the track of pictures is all that is compared.
+    // Video starts once each player is connected and has requested a keyframe. Audio is sent before it, and only video
+    // is compared.
     let (mut heard, mut sequence) = (HashSet::new(), 0);
     until("every player hears something", || {
         publisher.drive(&mut batch, |_| {}).unwrap();
@@ -165,8 +165,8 @@ fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
     let first = sfu_demo::media::codec::starts_keyframe(codec.name, &payloads[0].3);
     assert!(first, "{name} starts with a keyframe");
     let mut got: Vec<BTreeMap<u64, Vec<u8>>> = vec![BTreeMap::new(); players.len()];
-    // The publisher's first packet makes the track known; the players then wait for a keyframe, so
-    // the first frame is sent until each has it.
+    // The publisher's first packet publishes the track. The players then wait for a keyframe, so the first frame is
+    // repeated until each has it.
     let mut at = 0u64;
     let mut send = |publisher: &mut Client, index: usize| {
         let (_, time, marker, payload) = &payloads[index];
@@ -197,7 +197,7 @@ fn played<M: Mailbox>(shards: usize, name: &str) -> Vec<Vec<Vec<u8>>> {
                 player
                     .drive(&mut batch, |packet| {
                         let sequence = *packet.seq_no;
-                        // Copies of the first frame may still be on their way.
+                        // Copies of the first frame may still arrive.
                         if packet.payload[..] == payloads[0].3[..]
                             || packet.payload.starts_with(b"tick")
                         {
@@ -279,7 +279,7 @@ fn player_that_dies_at_full_rate_does_not_disturb_the_others() {
         round(&mut players, &mut heard);
         heard.iter().all(|heard| *heard > 10).then_some(())
     });
-    // Gone without a word, its port closed.
+    // It disappears without closing its session.
     players.remove(2);
     let before = heard;
     until("the others go on hearing", || {

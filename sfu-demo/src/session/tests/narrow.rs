@@ -1,5 +1,5 @@
-//! A session and a peer of the same stack on a simulated way, in simulated time: what the way carries
-//! is estimated, and the layer follows, down and up again.
+//! A session and a peer of the same stack on a simulated link, in simulated time: the estimate follows the link's
+//! bandwidth, and the layer follows the estimate, down and up again.
 
 use std::collections::VecDeque;
 
@@ -22,17 +22,17 @@ const fn address(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
 }
 
-/// A way with a rate and a delay, and a queue before it of which the end falls off.
-struct Way {
+/// A link with a bandwidth, a delay and a tail-drop queue.
+struct Link {
     bits_per_second: u64,
-    /// Datagrams that have been sent into it.
+    /// Datagrams sent into it.
     entered: usize,
     queued: VecDeque<(Instant, Vec<u8>)>,
     free: Instant,
     lost: usize,
 }
 
-impl Way {
+impl Link {
     const DELAY: Duration = Duration::from_millis(20);
     const QUEUE: Duration = Duration::from_millis(300);
 
@@ -76,15 +76,15 @@ struct World {
     session: Session,
     peer: Rtc,
     peer_timeout: Instant,
-    down: Way,
-    up: Way,
+    down: Link,
+    up: Link,
     frame_due: Instant,
     frames: u32,
     sequence: [u64; 3],
     keyframe_of: [bool; 3],
-    /// Packets that the last frame of the chosen layer was delivered in.
+    /// Packets of the last frame of the chosen layer.
     frame: usize,
-    /// Packets of each layer that the peer has got.
+    /// Packets of each layer that the peer has received.
     got: [usize; 3],
 }
 
@@ -109,8 +109,8 @@ impl World {
             session,
             peer,
             peer_timeout: now,
-            down: Way::new(now),
-            up: Way::new(now),
+            down: Link::new(now),
+            up: Link::new(now),
             frame_due: now,
             frames: 0,
             sequence: [0; 3],
@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// Goes on to when something happens next, and lets it.
+    /// Advances to the next event, and handles it.
     fn step(&mut self) {
         let ways = [self.down.next(), self.up.next()].into_iter().flatten();
         let next = ways.fold(self.frame_due, Instant::min);
@@ -151,7 +151,7 @@ impl World {
         self.poll_peer();
     }
 
-    /// A frame of each layer comes from the camera, as large as its rate makes it.
+    /// The camera sends a frame of each layer, of the size that its bitrate gives.
     fn film(&mut self) {
         self.frames += 1;
         self.frame = 0;
@@ -220,7 +220,7 @@ impl World {
         while !done(self) {
             assert!(
                 self.now - start < PATIENCE,
-                "waited in vain until {what}: layer {:?}, estimate {:?}, {:?}",
+                "timed out waiting until {what}: layer {:?}, estimate {:?}, {:?}",
                 self.layer(),
                 self.session.estimate,
                 self.got
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// Lets `time` pass; says what the peer gets of each layer meanwhile, and what the way loses.
+    /// Lets `time` pass. Returns the packets of each layer that the peer receives, and those that the link drops.
     fn pass(&mut self, time: Duration) -> ([usize; 3], usize) {
         let (end, got, lost) = (self.now + time, self.got, self.down.lost);
         while self.now < end {
@@ -258,7 +258,7 @@ fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
     world.until("the estimate and the layer have fallen", |world| {
         world.layer() == Some(0) && world.session.estimate.get().unwrap() < 2 * NARROW
     });
-    // What is sent then fits, and gets there.
+    // What is sent then fits, and arrives.
     world.pass(Duration::from_secs(5));
     let (got, lost) = world.pass(Duration::from_secs(10));
     assert!(got[0] > 250 && got[1..] == [0, 0], "{got:?}");

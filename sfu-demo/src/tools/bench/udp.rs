@@ -180,7 +180,7 @@ fn drive(load: &Load, sinks: Vec<UdpSocket>, targets: &[SocketAddr]) -> io::Resu
             wait_until(next);
         }
     }
-    // What is still on its way gets a moment to arrive.
+    // Packets in flight get a moment to arrive.
     thread::sleep(Duration::from_millis(100));
     // ORDERING: a flag alone.
     stop.store(true, Ordering::Relaxed);

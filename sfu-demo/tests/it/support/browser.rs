@@ -1,4 +1,4 @@
-//! Headless Chromium, driven over WebDriver: as much of the protocol as the tests use.
+//! Headless Chromium, driven over WebDriver: the part of the protocol that the tests use.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one, if it is installed.
+    /// Starts a browser, if it is installed.
     pub fn start() -> Option<Self> {
         if !installed("chromedriver") || !installed("chromium") {
             return None;
@@ -44,7 +44,7 @@ impl Browser {
                     .ok()
             })
             .expect("chromedriver says its port");
-        // Its pipe must not fill up.
+        // The pipe must be drained.
         std::thread::spawn(move || lines.for_each(drop));
 
         let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -93,7 +93,7 @@ impl Browser {
         })
     }
 
-    /// Opens a tab at `url` and says its handle.
+    /// Opens a tab at `url` and returns its handle.
     pub fn open(&self, url: &str) -> String {
         let tab = self.post("window/new", &json!({"type": "tab"}));
         let tab = tab["handle"].as_str().unwrap().to_owned();
@@ -102,12 +102,12 @@ impl Browser {
         tab
     }
 
-    /// Goes to a tab.
+    /// Switches to a tab.
     pub fn to(&self, tab: &str) {
         self.post("window", &json!({ "handle": tab }));
     }
 
-    /// Closes a tab as its user does.
+    /// Closes a tab like a user.
     pub fn close(&self, tab: &str) {
         self.to(tab);
         call(
@@ -118,15 +118,15 @@ impl Browser {
         );
     }
 
-    /// Runs a function body in a tab; a promise is waited for.
+    /// Runs a function body in a tab, and awaits its promise.
     pub fn run(&self, tab: &str, body: &str) -> Value {
-        // Whoever asks again and again leaves the browser some time to get on.
+        // Callers poll: leave the browser some time.
         std::thread::park_timeout(Duration::from_millis(50));
         self.to(tab);
         self.post("execute/sync", &json!({"script": body, "args": []}))
     }
 
-    /// Clicks what a selector finds, as a user does.
+    /// Clicks the element that a selector finds.
     pub fn click(&self, tab: &str, selector: &str) {
         self.to(tab);
         let found = self.post(
@@ -147,7 +147,7 @@ impl Browser {
         self.post("window/rect", &json!({"width": width, "height": height}));
     }
 
-    /// A picture of a tab, as PNG.
+    /// A screenshot of a tab, as PNG.
     pub fn screenshot(&self, tab: &str) -> Vec<u8> {
         self.to(tab);
         let url = format!("{}/screenshot", self.session);
@@ -155,7 +155,7 @@ impl Browser {
         from_base64(png.as_str().unwrap())
     }
 
-    /// Waits until a function body says something true.
+    /// Waits until a function body returns something truthy, and returns it.
     pub fn wait(&self, tab: &str, what: &str, body: &str) -> Value {
         let mut last = Value::Null;
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -167,7 +167,7 @@ impl Browser {
         }));
         found.unwrap_or_else(|_| {
             let page = self.run(tab, "return document.body.innerText");
-            panic!("waited in vain until {what}; last: {last}; the page says: {page}")
+            panic!("timed out waiting until {what}; last: {last}; the page says: {page}")
         })
     }
 
@@ -228,7 +228,7 @@ fn from_base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Opens the page in a tab and joins by its form.
+/// Opens the page in a tab, and joins with its form.
 pub fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
     let tab = browser.open(&format!("{}/r/{room}?name={name}{query}", server.http));
     browser.wait(

@@ -70,7 +70,7 @@ pub fn join_tcp(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) 
     client
 }
 
-/// A binding request that names `ufrag`, with a signature that is none.
+/// A binding request for `ufrag` with an invalid signature.
 pub fn unsigned_request(ufrag: &str) -> Vec<u8> {
     let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
     message.extend([9; 12]);
@@ -89,7 +89,7 @@ pub fn unsigned_request(ufrag: &str) -> Vec<u8> {
     message
 }
 
-/// What the first line of an SDP that starts with `name` says after it.
+/// The rest of the first line of an SDP that starts with `name`.
 pub fn value_of(sdp: &str, name: &str) -> String {
     let line = sdp.lines().find(|line| line.starts_with(name)).unwrap();
     line[name.len()..].trim().to_owned()

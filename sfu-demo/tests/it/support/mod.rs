@@ -1,4 +1,4 @@
-//! What the tests share: a server in this process, clients that are not ours, and patience.
+//! What the tests share: a server in this process, foreign clients, and waiting for conditions.
 #![allow(dead_code, unreachable_pub)]
 
 use std::path::PathBuf;
@@ -13,11 +13,11 @@ pub mod browser;
 pub mod client;
 pub mod proxy;
 
-/// How long a condition may take on a slow machine. Tests end as soon as it holds.
+/// How long a condition may take on a slow machine. Tests continue as soon as it holds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for its turn among the tests that have to keep up with a clock: a browser that encodes, ffmpeg
-/// in real time, packets at a pace. Two of them at a time need more than two cores have.
+/// Waits for a turn among the tests that have to keep up with a clock: browsers that encode, ffmpeg in real time, paced
+/// packets. Two of them at a time would be too much for two cores.
 pub fn real_time() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,7 +53,7 @@ impl Running {
         let server = self.server.take().unwrap();
         assert!(
             self.runtime.block_on(server.stop(Duration::from_secs(20))),
-            "did not end by itself"
+            "did not stop in time"
         );
     }
 
@@ -62,7 +62,7 @@ impl Running {
     }
 }
 
-/// The configuration of a server for a test: any port, loopback only, no limit that a test would meet by accident.
+/// A server configuration for tests: any port, loopback only, and no limit that a test would hit by accident.
 pub fn config(shards: usize) -> ServerConfig {
     ServerConfig {
         http: "127.0.0.1:0".parse().unwrap(),
@@ -82,12 +82,12 @@ pub fn get_json(url: &str) -> serde_json::Value {
         .unwrap()
 }
 
-/// Asks until the answer is there.
+/// Calls `ask` until it returns something.
 pub fn until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     until_or(what, String::new, ask)
 }
 
-/// Asks until the answer is there; says what `state` says when it does not come.
+/// Calls `ask` until it returns something. On a timeout, panics with what `state` returns.
 pub fn until_or<T>(
     what: &str,
     state: impl Fn() -> String,
@@ -100,19 +100,19 @@ pub fn until_or<T>(
         }
         assert!(
             start.elapsed() < PATIENCE,
-            "waited in vain until {what}\n{}",
+            "timed out waiting until {what}\n{}",
             state()
         );
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
-/// Whether the tests with foreign clients must run rather than be skipped where one is missing.
+/// Whether a missing foreign client fails its tests instead of skipping them.
 pub fn required() -> bool {
     std::env::var_os("SFU_DEMO_REQUIRE_CLIENTS").is_some_and(|value| value != "0")
 }
 
-/// Whether a program is there; says loudly when it is not, and fails when it must be.
+/// Whether a program is installed. If not, prints that the test is skipped, or panics if it must not be.
 pub fn installed(program: &str) -> bool {
     let found = Command::new(program)
         .arg("--version")
@@ -154,7 +154,7 @@ pub fn python() -> Option<PathBuf> {
     None
 }
 
-/// A process that does not outlive the test.
+/// A child process that is killed when this is dropped.
 pub struct Killed(pub Child);
 
 impl Drop for Killed {

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 
-/// The way that a datagram goes.
+/// The direction of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     ToServer,
@@ -32,7 +32,7 @@ pub fn is_rtp(bytes: &[u8]) -> bool {
 }
 
 impl Proxy {
-    /// A proxy that the server sees as `addresses` addresses.
+    /// A proxy that sends to the server from `addresses` addresses.
     pub fn new(server: SocketAddr, addresses: usize) -> Self {
         Self {
             near: socket(),
@@ -43,7 +43,7 @@ impl Proxy {
         }
     }
 
-    /// The server's answer, with the proxy in the server's place.
+    /// The server's answer, with the proxy's address instead of the server's.
     pub fn rewrite(&self, answer: &str) -> String {
         let old = format!(" 127.0.0.1 {} typ", self.server.port());
         let port = self.near.local_addr().unwrap().port();
@@ -51,8 +51,8 @@ impl Proxy {
         answer.replace(&old, &format!(" 127.0.0.1 {port} typ"))
     }
 
-    /// Passes on what is there and `passes`. What is not STUN leaves by one address after the
-    /// other; STUN by all, so that the server knows them all.
+    /// Forwards the datagrams that `passes` accepts. STUN is sent from all addresses, so that the server learns them;
+    /// everything else from one address after the other.
     pub fn drive(&mut self, mut passes: impl FnMut(Way, &[u8]) -> bool) {
         let mut bytes = [0; 2000];
         loop {
