@@ -5,13 +5,13 @@ use super::{
     shared_slots::{SharedSlots, SlotIndex},
 };
 
-/// After so many messages in one set, each behind the one before, a producer uses its lane.
+/// Messages in one set, each behind the one before, after which a producer uses its lane.
 #[cfg(not(loom))]
 const BURST: u8 = 16;
 #[cfg(loom)]
 const BURST: u8 = 2;
 
-/// After so many messages in a row to a receiver that was awake with nothing else to do, a producer
+/// Messages in a row to a receiver that was awake with nothing else to do, after which a producer
 /// uses its lane.
 #[cfg(not(loom))]
 const STREAK: u8 = 8;

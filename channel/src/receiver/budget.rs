@@ -56,7 +56,7 @@ pub(crate) struct CoopBudget {
 
 #[derive(Debug)]
 enum Limit {
-    /// Exactly so many messages.
+    /// A fixed number of messages.
     Messages(usize),
     /// [`MIN_MESSAGES`] messages, or up to [`MAX_MESSAGES`] if they are handled within
     /// [`TIME_SLICE`].
@@ -108,7 +108,7 @@ impl Limit {
 }
 
 impl CoopBudget {
-    /// A budget of `messages`, or one that goes by time.
+    /// A budget of `messages`, or by default one that depends on time.
     #[inline(always)]
     pub(crate) fn new(messages: Option<usize>) -> Self {
         let limit = Limit::new(messages);

@@ -1,6 +1,7 @@
 //! The clock, on targets that have one.
 //!
-//! `Instant::now` panics on `wasm32-unknown-unknown`: what goes by the clock elsewhere counts messages there.
+//! `Instant::now` panics on `wasm32-unknown-unknown`: what depends on time elsewhere counts
+//! messages there.
 
 #[cfg(not(loom))]
 use std::{sync::LazyLock, time::Instant};
@@ -8,8 +9,8 @@ use std::{sync::LazyLock, time::Instant};
 /// Whether the target has a monotonic clock.
 pub(crate) const HAS_CLOCK: bool = !cfg!(all(target_family = "wasm", target_os = "unknown"));
 
-/// Microseconds since a moment in the past, modulo 2³². `None` on a target without a clock, and in models, where
-/// time means nothing.
+/// Microseconds since some moment in the past, modulo 2³². `None` on a target without a clock, and in
+/// models, where time means nothing.
 #[cold]
 pub(crate) fn micros() -> Option<u32> {
     #[cfg(loom)]

@@ -109,8 +109,7 @@ mod stand_in {
                 count = count.min(self.0.slots());
             }
             let chunk: Vec<_> = messages.drain(..count).map(MaybeUninit::new).collect();
-            // SAFETY: there are so many free slots; the chunk does not drop what is moved out of
-            // it.
+            // SAFETY: there are `count` free slots; the chunk does not drop what is moved out of it.
             unsafe { self.0.push_chunk(chunk.as_ptr(), count) };
             count
         }
@@ -132,7 +131,7 @@ mod stand_in {
         fn pop_into(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
             let cached = self.1.cached_slots();
             let count = if cached > 0 { cached } else { self.1.slots() }.min(limit);
-            // SAFETY: there are so many, and only messages were pushed.
+            // SAFETY: the ring has `count` messages, and nothing else was pushed.
             unsafe {
                 self.1
                     .pop_chunk(count, |message| into.push(message.assume_init()));
@@ -349,8 +348,8 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// What was popped is dropped by who popped it; what is still inside is nobody's to drop, in
-/// whichever order the two halves go.
+/// Whoever pops a message drops it; the ring does not drop those that are still inside, in whichever
+/// order the two halves are dropped.
 fn messages_inside_are_not_dropped<'a, R: Ring<Counted<'a>>>(
     drops: &'a Cell<usize>,
     producer_first: bool,

@@ -15,7 +15,7 @@ use crate::pages::{Access, Pages, is_stopped, is_trespasser};
 
 const CAPACITY: usize = 64;
 const MESSAGES: usize = 100_000;
-/// So many messages that a sender switches to its lane.
+/// Enough messages for a sender to switch to its lane.
 const WARM_UP: usize = 40;
 
 /// A channel whose receiver is busy with the sender's lane, with everything except the ring on
