@@ -41,11 +41,11 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct ActorHandle<A: Actor> {
-    pub(crate) tx: MailboxSender<High<A>, Low<A>>,
-    pub(crate) cell: Arc<ActorCell>,
-    pub(crate) policies: Policies,
+    pub(super) tx: MailboxSender<High<A>, Low<A>>,
+    pub(super) cell: Arc<ActorCell>,
+    pub(super) policies: Policies,
     sampler: Sampler,
-    pub(crate) ask_state: AskState,
+    pub(super) ask_state: AskState,
 }
 
 impl<A: Actor> ActorHandle<A> {

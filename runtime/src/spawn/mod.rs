@@ -337,7 +337,7 @@ impl<A: Actor> Builder<A> {
             self.timing.interval(),
         ));
         let seat = match &group {
-            Some(group) => Some(group.join(&cell, self.restart).ok_or(SpawnError::Closing)?),
+            Some(group) => Some(group.add(&cell, self.restart).ok_or(SpawnError::Closing)?),
             None => None,
         };
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.

@@ -104,7 +104,7 @@ impl Group {
     }
 
     /// Adds a child. None if the group is closing.
-    pub(crate) fn join(self: &Arc<Self>, cell: &Arc<ActorCell>, restart: Restart) -> Option<Seat> {
+    pub(crate) fn add(self: &Arc<Self>, cell: &Arc<ActorCell>, restart: Restart) -> Option<Seat> {
         let mut state = lock(&self.state);
         if state.closing {
             return None;
@@ -184,7 +184,7 @@ impl Group {
     }
 
     /// The member was told to restart: from here on it is down only if it fails again.
-    pub(super) fn is_up(&self, order: u64) {
+    pub(super) fn restarting(&self, order: u64) {
         lock(&self.state).down.remove(&order);
     }
 
@@ -207,7 +207,7 @@ impl Group {
         let is_owned = self.owner.is_some();
         state.round = !is_owned;
         drop(state);
-        let spent = self.spend();
+        let spent = self.end_those_down();
         if is_owned {
             RoundEnd::Over
         } else {
@@ -242,7 +242,7 @@ impl Group {
 
     /// The restarts are used up in a round: the members that are down end for good. The failure of
     /// the first one is escalated.
-    fn spend(&self) -> BTreeMap<u64, ExitReason> {
+    fn end_those_down(&self) -> BTreeMap<u64, ExitReason> {
         let mut state = lock(&self.state);
         let down = std::mem::take(&mut state.down);
         let mut spent = Vec::new();
@@ -271,7 +271,12 @@ impl Group {
     // --- ends ---------------------------------------------------------------------------------
 
     /// A child has ended for good.
-    pub(crate) fn left(&self, order: u64, reason: &ExitReason, late: Vec<(ActorId, Arc<str>)>) {
+    pub(crate) fn child_ended(
+        &self,
+        order: u64,
+        reason: &ExitReason,
+        late: Vec<(ActorId, Arc<str>)>,
+    ) {
         let member = {
             let mut state = lock(&self.state);
             state.down.remove(&order);

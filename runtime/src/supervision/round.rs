@@ -64,7 +64,7 @@ async fn resume_all(group: &Group, members: &[(u64, Arc<ActorCell>, Restart)]) {
         if *restart == Restart::Temporary {
             continue;
         }
-        group.is_up(*order);
+        group.restarting(*order);
         resume(group, cell).await;
         if group.is_closing() || cell.phase() == Phase::Waiting {
             return;

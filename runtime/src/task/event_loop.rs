@@ -222,7 +222,7 @@ impl<A: Actor> Context<A> {
     #[inline(always)]
     fn poll_step<S: Step<A>>(&mut self, cx: &mut PollContext<'_>) -> Poll<S> {
         let signals = self.cell.signals();
-        if let Some(taken) = self.on_hand(signals) {
+        if let Some(taken) = self.take_before_mailbox(signals) {
             return Poll::Ready(taken);
         }
         ready!(self.state.budget.poll(cx));
@@ -240,7 +240,7 @@ impl<A: Actor> Context<A> {
     pub async fn urgent(&mut self) -> Option<Event<A>> {
         poll_fn(|cx| {
             let signals = self.cell.signals();
-            if let Some(taken) = self.on_hand(signals) {
+            if let Some(taken) = self.take_before_mailbox(signals) {
                 return Poll::Ready(Some(taken));
             }
             ready!(self.state.budget.poll(cx));
@@ -262,7 +262,7 @@ impl<A: Actor> Context<A> {
     pub async fn rest(&mut self) -> Event<A> {
         poll_fn(|cx| {
             let signals = self.cell.signals();
-            if let Some(taken) = self.on_hand(signals) {
+            if let Some(taken) = self.take_before_mailbox(signals) {
                 return Poll::Ready(taken);
             }
             ready!(self.state.budget.poll(cx));
@@ -415,7 +415,7 @@ impl<A: Actor> Context<A> {
     /// What comes before a look at the mailbox: signals, and the message of an event that was not
     /// handled.
     #[inline]
-    fn on_hand<S: Step<A>>(&mut self, signals: u32) -> Option<S> {
+    fn take_before_mailbox<S: Step<A>>(&mut self, signals: u32) -> Option<S> {
         if signals != 0
             && let Some(event) = self.on_signals(signals)
         {

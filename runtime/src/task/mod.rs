@@ -332,7 +332,7 @@ impl<A: Actor> Task<A> {
         let seat = ctx.take_seat();
         ctx.cell.finish(reason.clone());
         if let Some(seat) = seat {
-            seat.group.left(seat.order, &reason, late);
+            seat.group.child_ended(seat.order, &reason, late);
         }
     }
 }
