@@ -511,6 +511,6 @@ async fn parent_hears_that_its_child_has_spent_the_restarts_in_a_round() {
     assert!(matches!(reason, ExitReason::Escalated { .. }), "{reason}");
     assert_eq!(
         log.take(),
-        ["used up its restarts; at last it panicked: provoked"]
+        ["used up its restarts; the last time it panicked: provoked"]
     );
 }
