@@ -161,7 +161,7 @@ impl CoopBudget {
                 self.standoff.record(count);
                 return Poll::Ready(found);
             }
-            if source.lingers() && self.standoff.outlasts(|| source.has_lingered_for()) {
+            if source.lingers() && self.standoff.stand_off(|| source.has_lingered_for()) {
                 continue;
             }
             match source.sleep(cx.waker()) {

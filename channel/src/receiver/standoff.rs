@@ -64,7 +64,7 @@ impl Standoff {
     /// Stands off, for a task that lingers over a lane, and returns whether a message came to it
     /// meanwhile.
     #[inline]
-    pub(crate) fn outlasts(&mut self, has_come: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn stand_off(&mut self, has_come: impl FnOnce() -> bool) -> bool {
         self.decide(WORTH_OF_A_WAKE_UP);
         if !self.standing_off {
             return false;

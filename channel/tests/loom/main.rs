@@ -3,14 +3,16 @@
 //!
 //! `cargo loom` runs them; `.ci/mutants` shows that each fence and exchange is needed, by weakening
 //! them one at a time. Each model has two or three threads, and counts messages exactly.
+//!
+//! In a binary of its own: `cfg(loom)` replaces the atomics of the whole crate.
 #![cfg(loom)]
 
 mod close;
-mod doorbell;
 mod lanes;
 mod mailbox;
 mod shared;
 mod shared_slots;
+mod sleep;
 mod unfenced;
 mod waiting;
 
