@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    fan_in::{FanIn, shared_slots::MAX_SLOTS},
+    fan_in::{FanIn, bound::MAX_TOTAL, shared_slots::MAX_SLOTS},
     mailbox::{Overflow, receiver::MailboxReceiver, sender::MailboxSender},
     receiver::Receiver,
     sender::Sender,
@@ -44,8 +44,9 @@ impl Builder {
             burst: 64,
             budget: None,
             unfenced_after: 1024,
-            shared_slots: MAX_SLOTS,
-            notify_mask: (1 << lane_capacity.div_ceil(2).min(1 << 30).ilog2()) - 1,
+            shared_slots: MAX_SLOTS as u32,
+            total: 0,
+            notify_mask: notify_mask(lane_capacity),
         })
     }
 
@@ -127,7 +128,59 @@ impl Builder {
     /// message takes its producer's lane.
     #[inline]
     pub fn shared_slots(mut self, slots: usize) -> Self {
-        self.0.shared_slots = slots;
+        self.0.shared_slots = slots.min(MAX_SLOTS) as u32;
+        self
+    }
+
+    /// Sets one bound for all lanes together: at no time are more than `messages` accepted and not
+    /// yet taken, however many senders there are. The lanes then have no bound of their own, and
+    /// the lane capacity given to [`new`](Self::new) means nothing. By default there is no such
+    /// bound.
+    ///
+    /// A message borrows a slot from one pool until the receiver has taken it; so does a
+    /// [`Permit`](crate::Permit), and each [staged](crate::Sender::try_feed) message. Senders that
+    /// wait get a slot in the order in which they began to wait, and no newcomer overtakes them.
+    /// They get it when half of all slots have been taken since, or the receiver finds nothing
+    /// more to take, so a receiver that takes a few messages and then stops leaves them waiting.
+    ///
+    /// A busy lane (one that the receiver has not emptied) borrows up to *chunk* slots at a time,
+    /// and the receiver returns slots by as many, where *chunk* is `messages / 128`, at least 1
+    /// and at most 32. So below 256 messages a send is refused only if no slot is free or others
+    /// wait; above, only if at most (*busy lanes* + 2) × (*chunk* − 1) are unused. An idle lane
+    /// holds none, and while senders wait the receiver reclaims what busy lanes hold.
+    ///
+    /// A send then costs one more exchange, on a word of the pool that all senders share, or on one
+    /// of its own lane if it has borrowed ahead. Those who wait take a short lock.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `messages` is zero, or more than 2^29 - 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = lanemesh::Builder::new(1).total_capacity(2).build();
+    /// let mut other = tx.clone();
+    /// tx.try_send("a").unwrap();
+    /// other.try_send("b").unwrap();
+    /// assert!(tx.try_send("c").is_err());
+    /// assert_eq!(tx.remaining_capacity(), 0);
+    /// assert!(rx.try_recv().is_ok());
+    /// other.try_send("c").unwrap();
+    /// ```
+    #[track_caller]
+    pub fn total_capacity(mut self, messages: usize) -> Self {
+        assert!(
+            messages > 0,
+            "the total capacity must be at least 1 message, but was 0"
+        );
+        assert!(
+            messages <= MAX_TOTAL,
+            "the total capacity must be at most {MAX_TOTAL}, but was {messages}"
+        );
+        self.0.total = messages as u32;
+        self.0.lane_capacity = messages;
+        self.0.notify_mask = notify_mask(messages);
         self
     }
 
@@ -144,6 +197,11 @@ impl Builder {
         let receiver = Receiver::new(fan_in.clone(), self.0.budget);
         (Sender::first(fan_in), receiver)
     }
+}
+
+/// One less than the largest power of two within half of the capacity, rounded up.
+fn notify_mask(capacity: usize) -> u32 {
+    (1 << capacity.div_ceil(2).min(1 << 30).ilog2()) - 1
 }
 
 /// Settings of a mailbox with two priorities, for [`MailboxBuilder::build`].
@@ -196,6 +254,31 @@ impl MailboxBuilder {
     #[inline]
     pub fn low(mut self, change: impl FnOnce(Builder) -> Builder) -> Self {
         self.low = change(self.low);
+        self
+    }
+
+    /// Sets one bound for the high-priority messages of all senders; see
+    /// [`Builder::total_capacity`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if `messages` is zero, or more than 2^29 - 1.
+    #[track_caller]
+    pub fn high_total_capacity(mut self, messages: usize) -> Self {
+        self.high = self.high.total_capacity(messages);
+        self
+    }
+
+    /// Sets one bound for the low-priority messages of all senders; see
+    /// [`Builder::total_capacity`]. Each class has slots of its own: however many low-priority
+    /// messages wait, those of the high class stay free.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `messages` is zero, or more than 2^29 - 1.
+    #[track_caller]
+    pub fn low_total_capacity(mut self, messages: usize) -> Self {
+        self.low = self.low.total_capacity(messages);
         self
     }
 

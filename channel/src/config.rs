@@ -16,7 +16,10 @@ pub(crate) struct Config {
     pub(crate) first_ring: usize,
     pub(crate) burst: usize,
     pub(crate) budget: Option<usize>,
-    pub(crate) shared_slots: usize,
+    /// Shared slots of one set that are wanted.
+    pub(crate) shared_slots: u32,
+    /// Messages that may wait in all lanes together; 0 means that each lane has its own bound only.
+    pub(crate) total: u32,
 }
 
 impl Config {

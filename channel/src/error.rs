@@ -9,7 +9,8 @@ pub struct SendError<T>(pub T);
 /// Why a `try_send` failed, with the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
-    /// The sender's lane holds as many messages as its capacity allows.
+    /// The sender's lane holds as many messages as its capacity allows; or, with a
+    /// [total capacity](crate::Builder::total_capacity), no slot can be borrowed.
     Full(T),
     /// The receiver has closed the channel or was dropped.
     Closed(T),

@@ -55,12 +55,15 @@
 //! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's
 //!    messages. [`SharedSender`] and [`Sender::closed`] take short locks of their own. A receiver
 //!    that meets a sender during the few instructions in which it fills a shared slot stays awake
-//!    until the slot is filled.
+//!    until the slot is filled. With a [total capacity](Builder::total_capacity) senders that wait
+//!    take a short lock too, `try_` functions and receivers do not wait for it.
 //! 6. **Cost by active lanes**: 100,000 idle lanes add nothing to the cost of a receive.
 //! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy
 //!    with the lane: a send is a push to the lane's ring, one fence and one load. An occasional
 //!    message goes through a [shared slot](Builder::shared_slots) instead, with one exchange; a
-//!    sender switches to its lane within 16 messages of a burst.
+//!    sender switches to its lane within 16 messages of a burst. With a total capacity each message
+//!    costs one exchange more: of the pool's word, which all share, or, where the lane has borrowed
+//!    ahead, of a word that the receiver writes only when it reclaims slots.
 //! 8. **No allocation per message** once a lane has grown to its size. An idle lane takes at most 1
 //!    KiB for messages of 8 bytes: about 170 bytes as long as no two messages have met in it, 800
 //!    bytes with its first ring.
@@ -157,6 +160,20 @@
 //! A waiting sender is woken when about half of its capacity has been received, and at the latest
 //! when all has. So a receiver that takes a few messages and then stops leaves it waiting.
 //!
+//! # One bound for all senders
+//!
+//! The capacity given to [`channel`] counts per sender: a clone per request may leave a message
+//! each. [`Builder::total_capacity`] sets one bound for all of them instead, which is what other
+//! channels call their capacity, and serves senders that wait in the order in which they began:
+//!
+//! ```
+//! let (tx, mut rx) = lanemesh::Builder::new(1).total_capacity(16).build();
+//! let accepted = (0..1000).filter(|n| tx.clone().try_send(*n).is_ok()).count();
+//! assert_eq!(accepted, 16);
+//! assert_eq!(rx.try_iter().count(), 16);
+//! assert_eq!(tx.remaining_capacity(), 16);
+//! ```
+//!
 //! # Several runtimes
 //!
 //! A channel belongs to no runtime: it stores the `Waker` of whoever waits, and calls it from the
@@ -198,10 +215,10 @@
 //! sender is reused by a new one, without its rings. All senders of a channel share the slots for
 //! occasional messages, at most 2 KiB, which the first message allocates.
 //!
-//! So the bound is the number of senders times the capacity times the size of a message, and what
-//! is really taken is what bursts have filled. For many producers that send little, choose a small
-//! first ring; for producers that must never allocate while they send, a first ring of the whole
-//! capacity:
+//! So the bound (if none is set for all lanes) is the number of senders times the capacity times
+//! the size of a message, and what is really taken is what bursts have filled. For many producers
+//! that send little, choose a small first ring; for producers that must never allocate while they
+//! send, a first ring of the whole capacity:
 //!
 //! ```
 //! use lanemesh::Builder;
@@ -218,19 +235,20 @@
 //! # Coming from tokio's mpsc
 //!
 //! The names are the same where the meaning is. What differs most: the capacity counts per
-//! producer, not per channel; messages are ordered per producer only; and sends take `&mut self`.
+//! producer, not per channel (unless [one bound](#one-bound-for-all-senders) is set for all);
+//! messages are ordered per producer only; and sends take `&mut self`.
 //!
 //! | `tokio::sync::mpsc` | here | what differs |
 //! |---|---|---|
-//! | `mpsc::channel(n)` | [`channel(n)`](channel) | `n` is the capacity of each sender's lane, and exact |
+//! | `mpsc::channel(n)` | [`channel(n)`](channel) | `n` is the capacity of each sender's lane, and exact; [`Builder::total_capacity(n)`](Builder::total_capacity) bounds all lanes together |
 //! | `mpsc::unbounded_channel()` | none | a large capacity costs nothing until it is used: see [Memory](#memory) |
 //! | `mpsc::Sender::clone` | [`Sender::clone`] | the clone is a producer with its own lane and order |
 //! | `mpsc::Sender::send`, `try_send`, `send_timeout`, `blocking_send` | [`send`](Sender::send), [`try_send`](Sender::try_send), [`send_timeout`](Sender::send_timeout), [`blocking_send`](Sender::blocking_send) | `&mut self`; [`SharedSender`] has them for `&self`. `send_timeout` blocks the thread; in a task put the runtime's own timeout around [`reserve`](Sender::reserve) |
 //! | `mpsc::Sender::reserve`, `try_reserve` | [`reserve`](Sender::reserve), [`try_reserve`](Sender::try_reserve) | the permit borrows the sender, so there is one at a time. `Permit::send` fails if the channel has closed meanwhile, where tokio's cannot |
 //! | `mpsc::Sender::reserve_many`, `reserve_owned` | [`poll_reserve`](Sender::poll_reserve), or [`send_many`](Sender::send_many) | |
 //! | `mpsc::Sender::closed`, `is_closed`, `same_channel`, `downgrade` | [`closed`](Sender::closed), [`is_closed`](Sender::is_closed), [`same_channel`](Sender::same_channel), [`downgrade`](Sender::downgrade) | |
-//! | `mpsc::Sender::max_capacity` | [`capacity`](Sender::capacity) | of this sender's lane |
-//! | `mpsc::Sender::capacity` | `tx.capacity() - tx.len()` | [`len`](Sender::len) counts this sender's messages |
+//! | `mpsc::Sender::max_capacity` | [`capacity`](Sender::capacity) | of this sender's lane; with a total capacity, of all |
+//! | `mpsc::Sender::capacity` | [`remaining_capacity`](Sender::remaining_capacity) | in this sender's lane; with a total capacity, for all senders |
 //! | `mpsc::Sender::strong_count`, `mpsc::Receiver::sender_strong_count` | [`Receiver::sender_count`] | only the receiver counts; weak senders are not counted |
 //! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
 //! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv`](Receiver::blocking_recv), then [`try_recv_many`](Receiver::try_recv_many) | |

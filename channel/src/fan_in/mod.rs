@@ -6,6 +6,7 @@
 //! rare events. Lanes are not registered here: the receiver learns of a lane when it is pushed onto
 //! the ready list.
 
+pub(crate) mod bound;
 mod head;
 pub(crate) mod lane;
 pub(crate) mod ready;
@@ -15,6 +16,7 @@ pub(crate) mod shared_slots;
 use std::{collections::BTreeMap, fmt, task::Waker};
 
 use self::{
+    bound::Bound,
     lane::{Lane, LaneId, tx::LaneTx},
     ready::ReadyList,
     send_history::SendHistory,
@@ -46,6 +48,8 @@ pub(crate) struct FanIn<T> {
     /// A hint that `ColdState::pool` may hold a lane.
     has_pool: AtomicBool,
     pub(crate) config: Config,
+    /// The slots that all lanes share, if one bound is set for them.
+    pub(crate) bound: Option<Arc<Bound>>,
     counts: Counts,
     cold: Mutex<Option<Box<ColdState<T>>>>,
 }
@@ -103,10 +107,11 @@ impl<T> FanIn<T> {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             ready: ReadyList::new(),
-            shared_slots: SharedSlots::new(config.shared_slots, config.lane_capacity),
+            shared_slots: SharedSlots::new(config.shared_slots as usize, config.lane_capacity),
             closed: AtomicBool::new(false),
             has_pool: AtomicBool::new(false),
             config,
+            bound: (config.total > 0).then(|| Arc::new(Bound::new(config.total as usize))),
             counts: Counts {
                 senders: AtomicUsize::new(1),
                 lanes: AtomicUsize::new(0),

@@ -57,7 +57,9 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     #[cold]
     fn why_nothing(&mut self) -> TryRecvError {
-        if self.classes.high.is_finished() && self.classes.low.is_finished() {
+        let (high, low) = (&mut self.classes.high, &mut self.classes.low);
+        // Both are asked: each gives back what its lanes hold.
+        if high.is_finished() & low.is_finished() {
             TryRecvError::Closed
         } else {
             TryRecvError::Empty

@@ -1,8 +1,8 @@
 //! Sending many messages with one wake-up: staged one by one, from an iterator, or from a vector.
 
-use std::{future::poll_fn, mem};
+use std::mem;
 
-use super::{Path, Sender};
+use super::{Aside, Path, Sender};
 use crate::error::{SendError, SendManyError, TrySendError};
 
 /// Messages of an iterator that are sent with one publication.
@@ -57,7 +57,7 @@ impl<T> Sender<T> {
         match self.try_feed(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(message)) => Err(SendError(message)),
-            Err(TrySendError::Full(message)) => match poll_fn(|cx| self.poll_room(cx)).await {
+            Err(TrySendError::Full(message)) => match self.wait_for_room().await {
                 Ok(()) => {
                     self.stage(message);
                     Ok(())
@@ -87,7 +87,7 @@ impl<T> Sender<T> {
     }
 
     pub(super) fn staged(&mut self) -> &mut Vec<T> {
-        self.staged.get_or_insert_default().get()
+        self.aside.get_or_insert_with(Aside::new).staged.get()
     }
 
     /// Sends what is staged; `false` if some of it was not accepted, and is still staged.
@@ -168,6 +168,7 @@ impl<T> Sender<T> {
                 return Err(closed(*sent, chunk));
             }
             if count < room || messages.size_hint().1 == Some(0) {
+                self.give_back();
                 return Ok(true);
             }
         }
@@ -200,7 +201,7 @@ impl<T> Sender<T> {
                 return Ok(sent);
             }
             self.budget.spend(sent - before);
-            if poll_fn(|cx| self.poll_room(cx)).await.is_err() {
+            if self.wait_for_room().await.is_err() {
                 return Err(SendManyError {
                     sent,
                     unsent: Vec::new(),
@@ -253,7 +254,7 @@ impl<T> Sender<T> {
             if messages.is_empty() {
                 return Ok(sent);
             }
-            if poll_fn(|cx| self.poll_room(cx)).await.is_err() {
+            if self.wait_for_room().await.is_err() {
                 return Err(SendError(sent));
             }
         }

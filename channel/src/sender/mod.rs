@@ -1,6 +1,7 @@
 //! Sending: one `Sender` is one producer, with a lane of its own.
 
 mod batch;
+mod bound;
 mod budget;
 mod cooperate;
 pub(crate) mod shared;
@@ -8,7 +9,6 @@ pub(crate) mod weak;
 
 use std::{
     fmt,
-    future::poll_fn,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -16,8 +16,8 @@ use std::{
 use self::budget::SendBudget;
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    fan_in::{FanIn, lane::tx::LaneTx, send_history::SendHistory},
-    sync::{Arc, Exclusive, park},
+    fan_in::{FanIn, bound::SlotWait, lane::tx::LaneTx, send_history::SendHistory},
+    sync::{Arc, Exclusive, park, wake_all::WakeAll},
 };
 
 /// The sending side of a channel. Each clone is a producer of its own.
@@ -37,10 +37,10 @@ pub struct Sender<T> {
     fan_in: Arc<FanIn<T>>,
     /// Opened by the first send.
     lane: Option<LaneTx<T>>,
-    /// Messages fed and not flushed. They count against the lane's capacity.
-    staged: Option<Box<Exclusive<Vec<T>>>>,
+    /// What few senders need.
+    aside: Option<Box<Aside<T>>>,
     /// The number of messages for which there is room, by the last count; there may be room for
-    /// more.
+    /// more. With a total capacity: the slots in this sender's hands.
     credit: u32,
     path: Path,
     history: SendHistory,
@@ -58,6 +58,23 @@ enum Path {
     Staged,
 }
 
+/// What few senders need.
+struct Aside<T> {
+    /// Fed and not flushed. Counts against the capacity.
+    staged: Exclusive<Vec<T>>,
+    /// The wait for a slot of the bound on all lanes, from the first one on.
+    wait: Option<SlotWait>,
+}
+
+impl<T> Aside<T> {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            staged: Exclusive::default(),
+            wait: None,
+        })
+    }
+}
+
 impl<T> Sender<T> {
     /// The first sender of a fan-in, which has counted it already.
     pub(crate) fn first(fan_in: Arc<FanIn<T>>) -> Self {
@@ -65,7 +82,7 @@ impl<T> Sender<T> {
         Self {
             fan_in,
             lane: None,
-            staged: None,
+            aside: None,
             credit: 0,
             path: Path::Slots,
             history: SendHistory::new(),
@@ -158,7 +175,7 @@ impl<T> Sender<T> {
         if self.fan_in.is_closed() {
             return Err(TrySendError::Closed(message));
         }
-        if !self.has_room() {
+        if self.credit == 0 && !self.count_credit_to_push() {
             return Err(TrySendError::Full(message));
         }
         if self.path == Path::Staged {
@@ -202,13 +219,16 @@ impl<T> Sender<T> {
     #[inline]
     fn room_for(&mut self, wanted: usize) -> usize {
         if (self.credit as usize) < wanted {
-            self.count_credit();
+            self.count_credit(wanted);
         }
         self.credit as usize
     }
 
     #[cold]
-    fn count_credit(&mut self) {
+    fn count_credit(&mut self, wanted: usize) {
+        if self.is_bounded() {
+            return self.borrow(wanted);
+        }
         let slots = &self.fan_in.shared_slots;
         let mut used = self
             .lane
@@ -217,10 +237,22 @@ impl<T> Sender<T> {
         // Otherwise the lane is empty, and is not looked at.
         if self.path != Path::Slots {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
-            used += self.staged.as_ref().map_or(0, |staged| staged.len());
+            used += self.staged_len();
         }
         let room = self.fan_in.config.lane_capacity.saturating_sub(used);
         self.credit = u32::try_from(room).unwrap_or(u32::MAX);
+    }
+
+    /// Looks for room for a message that is pushed to the lane right after this, or sent with those
+    /// that are staged.
+    #[cold]
+    fn count_credit_to_push(&mut self) -> bool {
+        if self.is_bounded() {
+            self.borrow_to_push();
+        } else {
+            self.count_credit(1);
+        }
+        self.credit > 0
     }
 
     /// Sends a message, waiting for room in the lane.
@@ -246,7 +278,7 @@ impl<T> Sender<T> {
             Err(TrySendError::Closed(message)) => return Err(SendError(message)),
             Err(TrySendError::Full(message)) => message,
         };
-        match poll_fn(|cx| self.poll_room(cx)).await {
+        match self.wait_for_room().await {
             Ok(()) => self
                 .try_send(message)
                 .map_err(|error| SendError(error.into_inner())),
@@ -293,7 +325,11 @@ impl<T> Sender<T> {
         };
         // A sender that went on at the first free slot would find the lane full again at once, and
         // would compete with the receiver for its cache lines at every message.
-        let half = self.fan_in.config.half();
+        let half = if self.is_bounded() {
+            1
+        } else {
+            self.fan_in.config.half()
+        };
         let room = park::spin_unless_oversubscribed(self.fan_in.senders(), || {
             (self.is_closed() || self.room_for(half) >= half).then_some(())
         });
@@ -302,7 +338,10 @@ impl<T> Sender<T> {
             None => park::block_on(deadline, |cx| self.poll_room(cx)),
         };
         match ready {
-            None => Err(SendTimeoutError::Timeout(message)),
+            None => {
+                self.cancel_wait();
+                Err(SendTimeoutError::Timeout(message))
+            }
             Some(Err(_)) => Err(SendTimeoutError::Closed(message)),
             Some(Ok(())) => self.try_send(message).map_err(|error| match error {
                 TrySendError::Full(message) => SendTimeoutError::Timeout(message),
@@ -334,7 +373,7 @@ impl<T> Sender<T> {
     /// ```
     pub async fn reserve(&mut self) -> Result<Permit<'_, T>, SendError<()>> {
         self.cooperate(1).await;
-        poll_fn(|cx| self.poll_room(cx)).await?;
+        self.wait_for_room().await?;
         Ok(Permit { sender: self })
     }
 
@@ -370,7 +409,7 @@ impl<T> Sender<T> {
     }
 
     /// Polls for room, without regard to the budget.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
         if self.is_closed() {
             return Poll::Ready(Err(SendError(())));
         }
@@ -379,6 +418,9 @@ impl<T> Sender<T> {
         }
         if !self.flush_staged() {
             return Poll::Ready(Err(SendError(())));
+        }
+        if self.is_bounded() {
+            return self.poll_borrow(cx);
         }
         self.fan_in.ready.expect_waiting();
         let Some(lane) = self.lane_or_open() else {
@@ -437,16 +479,31 @@ impl<T> Sender<T> {
         self.fan_in.is_closed()
     }
 
-    /// The number of messages that this sender's lane can hold.
+    /// The number of messages that this sender's lane can hold; with a
+    /// [total capacity](crate::Builder::total_capacity), that all lanes can hold together.
     pub fn capacity(&self) -> usize {
         self.fan_in.config.lane_capacity
+    }
+
+    /// The number of messages for which there is room now; a snapshot. With a
+    /// [total capacity](crate::Builder::total_capacity): the slots that nobody has borrowed, and 0
+    /// while senders wait or if the channel is closed.
+    pub fn remaining_capacity(&self) -> usize {
+        match &self.fan_in.bound {
+            Some(bound) => bound.free(),
+            None => self.capacity().saturating_sub(self.len()),
+        }
     }
 
     /// The number of this sender's messages that the receiver has not taken, including staged ones.
     pub fn len(&self) -> usize {
         let slots = &self.fan_in.shared_slots;
         let lane = |lane: &LaneTx<T>| slots.count_of(lane.id()) + lane.count();
-        self.lane.as_ref().map_or(0, lane) + self.staged.as_ref().map_or(0, |staged| staged.len())
+        self.lane.as_ref().map_or(0, lane) + self.staged_len()
+    }
+
+    fn staged_len(&self) -> usize {
+        self.aside.as_ref().map_or(0, |aside| aside.staged.len())
     }
 
     /// Whether the receiver has taken all messages of this sender.
@@ -485,12 +542,17 @@ impl<T> Drop for Sender<T> {
         struct End<'a, T>(&'a mut Sender<T>);
         impl<T> Drop for End<'_, T> {
             fn drop(&mut self) {
+                let mut all = WakeAll::default();
+                if self.0.is_bounded() {
+                    self.0.give_back_all(&mut all);
+                }
                 let Sender { fan_in, lane, .. } = &mut *self.0;
                 let lane = lane.take().and_then(|lane| lane.close(&fan_in.ready));
                 fan_in.remove_sender();
                 if let Some(lane) = lane {
                     fan_in.recycle(lane);
                 }
+                all.done();
             }
         }
         let end = End(self);
@@ -525,6 +587,16 @@ impl<T> Permit<'_, T> {
         self.sender
             .try_send(message)
             .map_err(|error| SendError(error.into_inner()))
+    }
+}
+
+/// Gives the room back, if it is one that all senders share.
+impl<T> Drop for Permit<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.sender.is_bounded() {
+            self.sender.give_back();
+        }
     }
 }
 

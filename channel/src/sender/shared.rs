@@ -95,7 +95,13 @@ impl<T> SharedSender<T> {
     /// the future.
     pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
         let mut message = Some(message);
-        poll_fn(|cx| self.poll_send(cx, &mut message)).await
+        let mut wait = Wait::new(self);
+        let result = poll_fn(|cx| {
+            let polled = self.poll_send(cx, &mut message);
+            wait.goes_on = polled.is_pending();
+            polled
+        });
+        result.await
     }
 
     /// Sends a message, blocking the thread while the lane is full.
@@ -119,7 +125,13 @@ impl<T> SharedSender<T> {
 
     fn send_until(&self, message: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
         let mut message = Some(message);
-        let result = park::block_on(deadline, |cx| self.poll_send(cx, &mut message));
+        let mut wait = Wait::new(self);
+        let result = park::block_on(deadline, |cx| {
+            let polled = self.poll_send(cx, &mut message);
+            wait.goes_on = polled.is_pending();
+            polled
+        });
+        drop(wait);
         match (result, message) {
             (Some(Ok(())), _) => Ok(()),
             (Some(Err(SendError(message))), _) => Err(SendTimeoutError::Closed(message)),
@@ -200,6 +212,36 @@ impl<T> SharedSender<T> {
     /// A new producer of the same channel, for sends through `&mut self`.
     pub fn sender(&self) -> Sender<T> {
         lock(&self.sender).clone()
+    }
+}
+
+/// A wait for room. If it is dropped while it goes on, the place in the queue for slots of a bound
+/// on all lanes is passed on.
+struct Wait<'a, T> {
+    sender: &'a SharedSender<T>,
+    goes_on: bool,
+}
+
+impl<'a, T> Wait<'a, T> {
+    fn new(sender: &'a SharedSender<T>) -> Self {
+        Self {
+            sender,
+            goes_on: false,
+        }
+    }
+}
+
+impl<T> Drop for Wait<'_, T> {
+    fn drop(&mut self) {
+        if self.goes_on {
+            // Wakers are called after the lock is released.
+            let wait = lock(&self.sender.sender).take_wait();
+            if wait.is_some() {
+                drop(wait);
+                // Those that waited with it begin anew.
+                self.sender.waiters.wake_by_ref();
+            }
+        }
     }
 }
 

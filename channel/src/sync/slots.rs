@@ -350,6 +350,20 @@ impl<'a> Acquire<'a> {
         }
     }
 
+    /// Whether it waits, or has something to tell that it has not told.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.waiter.state() != State::Idle
+    }
+
+    /// Takes the slots that were granted, if they were.
+    pub(crate) fn take_granted(self: Pin<&mut Self>) -> bool {
+        let granted = self.waiter.state() == State::Granted;
+        if granted {
+            self.waiter.reset();
+        }
+        granted
+    }
+
     fn begin(
         self: Pin<&Self>,
         cx: &mut Context<'_>,

@@ -21,3 +21,4 @@ mod promises;
 mod races;
 mod reentrancy;
 mod stress;
+mod total;

@@ -13,6 +13,7 @@ mod mailbox;
 mod shared;
 mod shared_slots;
 mod sleep;
+mod total;
 mod unfenced;
 mod waiting;
 

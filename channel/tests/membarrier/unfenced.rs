@@ -109,3 +109,34 @@ fn every_look_goes_to_every_unfenced_lane() {
     drop((first, senders));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
 }
+
+/// An unfenced lane is kept by the receiver, but holds no slots of a bound on all lanes while it is
+/// empty.
+#[test]
+fn empty_unfenced_lanes_hold_no_slots() {
+    const TOTAL: usize = 8192;
+    let (mut tx, mut rx) = unfenced().total_capacity(TOTAL).build();
+    let mut other = tx.clone();
+    for round in 0..20 {
+        for n in 0..100 {
+            tx.try_send(n).unwrap();
+            other.try_send(n).unwrap();
+        }
+        assert_eq!(rx.try_iter().count(), 200);
+        assert_eq!(tx.remaining_capacity(), TOTAL, "in round {round}");
+    }
+    let waiting: Vec<_> = [tx, other]
+        .into_iter()
+        .map(|mut tx| {
+            thread::spawn(move || (0..3 * TOTAL).for_each(|n| tx.blocking_send(n).unwrap()))
+        })
+        .collect();
+    let mut count = 0;
+    while rx.recv_timeout(Duration::from_secs(20)).is_ok() {
+        count += 1;
+    }
+    assert_eq!(count, 6 * TOTAL);
+    waiting
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+}

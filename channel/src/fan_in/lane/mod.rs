@@ -15,6 +15,7 @@
 //! | `SEALED` | ended: what is still in the ring is the producer's | nobody |
 //! | `SEALED_ALL` | the receiver's: all that is in the ring was accepted | nobody |
 
+pub(crate) mod held;
 pub(crate) mod list;
 pub(crate) mod rx;
 #[cfg(all(test, not(loom)))]
@@ -27,6 +28,7 @@ use std::{
     ptr::{self, NonNull},
 };
 
+use self::held::Held;
 use crate::{
     delay::Stamp,
     sync::{
@@ -67,6 +69,8 @@ pub(crate) struct Lane<T> {
     slot: UnsafeCell<MaybeUninit<T>>,
     /// The producer's waker, while it waits for room.
     wake: WakeCell,
+    /// What the producer has borrowed ahead. It writes this often, so it stands away from what the receiver reads.
+    held: Held,
 }
 
 /// One of the rings of a lane. Each is larger than the one before, which links it.
@@ -118,6 +122,7 @@ impl<T> Lane<T> {
             stamp: Stamp::new(),
             slot: UnsafeCell::new(MaybeUninit::uninit()),
             wake: WakeCell::new(),
+            held: Held::new(),
         })
     }
 
@@ -196,6 +201,7 @@ impl<T> Lane<T> {
         self.waiting.store(0, Ordering::Relaxed);
         self.halves.store(2, Ordering::Relaxed);
         self.wake = WakeCell::new();
+        self.held = Held::new();
         // Stores nothing. In a model, this write shows whether the other half was done with the
         // slot.
         // SAFETY: nobody else is here.

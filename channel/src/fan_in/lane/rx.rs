@@ -2,7 +2,9 @@
 
 use std::{fmt, mem, ptr::NonNull};
 
-use super::{CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED};
+use super::{
+    CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED, held::Held,
+};
 #[cfg(feature = "quanta")]
 use crate::delay::Stamp;
 use crate::sync::{Ordering, mutant, store_load_fence};
@@ -67,6 +69,12 @@ impl<T> LaneRx<T> {
     #[inline]
     pub(crate) fn as_lane(&self) -> NonNull<Lane<T>> {
         self.lane
+    }
+
+    /// What the lane has borrowed ahead.
+    #[inline]
+    pub(crate) fn held(&self) -> &Held {
+        &self.lane().held
     }
 
     /// When the lane was pushed onto the ready list.

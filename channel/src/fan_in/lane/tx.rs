@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED,
-    list::ReadyQueue,
+    held::Held, list::ReadyQueue,
 };
 use crate::sync::{
     AtomicPtr, Mutex, Ordering, UnsafeCell, lock, membarrier, mutant,
@@ -50,6 +50,12 @@ impl<T> LaneTx<T> {
             lane: NonNull::from(Box::leak(lane)),
             rings: None,
         }
+    }
+
+    /// What the lane has borrowed ahead.
+    #[inline]
+    pub(crate) fn held(&self) -> &Held {
+        &self.lane().held
     }
 
     pub(crate) fn id(&self) -> LaneId<T> {

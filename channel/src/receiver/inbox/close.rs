@@ -3,7 +3,7 @@
 use super::Inbox;
 use crate::{
     fan_in::lane::rx::LaneRx,
-    sync::{spin_loop, store_load_fence, wake_all::WakeAll, yield_now},
+    sync::{mutant, spin_loop, store_load_fence, wake_all::WakeAll, yield_now},
 };
 
 impl<T> Inbox<T> {
@@ -37,6 +37,11 @@ impl<T> Inbox<T> {
                 // SAFETY: all of these lanes are the receiver's now, and are only looked at.
                 all.run(|| unsafe { LaneRx::new(lane) }.wake_waiting());
             }
+        }
+        if let Some(bound) = &self.fan_in.bound
+            && !mutant("bound_close")
+        {
+            all.run(|| bound.close());
         }
         all.run(|| self.fan_in.wake_close_waiters());
         all.done();

@@ -3,6 +3,7 @@
 //! It promises to find every message whose send has returned `Ok`, in the order of each lane, and
 //! to visit every lane that has messages within one round. It does not choose between priorities.
 
+mod bound;
 mod close;
 mod fence_policy;
 mod quota;
@@ -49,6 +50,8 @@ pub(crate) struct Inbox<T> {
     asleep: bool,
     /// A waiting producer was woken since the receiver last stayed awake for one.
     has_woken: bool,
+    /// Messages taken from shared slots whose slots of the bound on all lanes are not given back yet.
+    owed: usize,
     counted: Counted,
     fences: FencePolicy,
     /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
@@ -106,6 +109,7 @@ impl<T> Inbox<T> {
             hung_up: false,
             asleep: false,
             has_woken: false,
+            owed: 0,
             counted: Counted::default(),
             fences: FencePolicy::new(unfenced_after),
             count: Mutex::new(()),
@@ -147,7 +151,10 @@ impl<T> Inbox<T> {
                         return None;
                     }
                 }
-                Found::Nothing => return None,
+                Found::Nothing => {
+                    self.give_back_owed();
+                    return None;
+                }
             }
         }
     }
@@ -175,7 +182,10 @@ impl<T> Inbox<T> {
             }
             match self.move_on() {
                 Found::Something => {}
-                Found::Nothing => break,
+                Found::Nothing => {
+                    self.give_back_owed();
+                    break;
+                }
             }
         }
         count
@@ -190,6 +200,9 @@ impl<T> Inbox<T> {
             return;
         }
         self.counted.messages += given as u64;
+        if self.fan_in.bound.is_some() {
+            return self.give_back_of_lane(given);
+        }
         if let Some(lane) = &mut self.current {
             lane.record_taken(given);
             let half = self.fan_in.config.half();
@@ -212,6 +225,7 @@ impl<T> Inbox<T> {
     fn requeue(&mut self, mut lane: LaneRx<T>) {
         // SAFETY: the lane is the receiver's, and in no list.
         unsafe { self.next_round.push(lane.as_lane()) };
+        self.reclaim_if_awaited(&lane);
         lane.wake_if_room(1);
         self.has_woken |= lane.take_woken();
     }
@@ -220,7 +234,7 @@ impl<T> Inbox<T> {
     fn start_lane(&mut self, lane: LaneRx<T>) {
         self.current = Some(lane);
         self.quota.start(self.fan_in.config.burst);
-        self.quota.checkpoint_after(self.fan_in.config.half());
+        self.quota.checkpoint_after(self.checkpoint_interval());
     }
 
     /// Moves on. A receiver without lanes of its own looks only at the ready list.
@@ -291,6 +305,7 @@ impl<T> Inbox<T> {
         match emptied {
             Emptied::Idle => {
                 self.has_woken |= lane.wake_waiting();
+                self.reclaim(&lane);
                 false
             }
             Emptied::Kept => {
@@ -304,10 +319,12 @@ impl<T> Inbox<T> {
                 if lane.is_unfenced() {
                     self.fences.remove_lane();
                 }
+                let held = lane.held().reclaim();
                 // SAFETY: this is the receiver's half, and the lane is in none of its lists.
                 if let Some(lane) = unsafe { Lane::release(lane.as_lane()) } {
                     self.fan_in.recycle(lane);
                 }
+                self.give_back_held(held);
                 false
             }
         }
@@ -363,7 +380,10 @@ impl<T> Inbox<T> {
         self.counted.messages += 1;
         #[cfg(feature = "quanta")]
         self.counted.delay.record(taken.stamp.elapsed());
-        if let Some(lane) = taken.notify
+        let (message, notify) = (taken.message, taken.notify);
+        if self.fan_in.bound.is_some() {
+            self.give_back_of_shared_slot();
+        } else if let Some(lane) = notify
             && !self.closed
         {
             // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this
@@ -376,7 +396,7 @@ impl<T> Inbox<T> {
                 self.has_woken |= unsafe { lane.as_ref() }.wake_waiting();
             }
         }
-        Some(taken.message)
+        Some(message)
     }
 
     /// Takes all that the ready list has.
@@ -407,6 +427,7 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return Sleep::Ready;
         }
+        self.give_back_owed();
         if self.slots.has_claimed() {
             return Sleep::Busy;
         }
@@ -466,6 +487,7 @@ impl<T> Inbox<T> {
 
     /// Whether the channel is closed and drained, after `try_next` has found nothing.
     pub(crate) fn is_finished(&mut self) -> bool {
+        self.reclaim_of_current();
         if !self.closed && !self.hung_up {
             if !self.fan_in.ready.is_hung_up() {
                 return false;
@@ -529,7 +551,10 @@ impl<T> Inbox<T> {
             }
             match self.move_on() {
                 Found::Something => {}
-                Found::Nothing => return false,
+                Found::Nothing => {
+                    self.give_back_owed();
+                    return false;
+                }
             }
         }
     }

@@ -13,12 +13,16 @@ impl<T> Inbox<T> {
             }
             return self.next_lane();
         }
+        let held = lane.held().reclaim();
         if !self.has_other_work() {
-            return self.linger(lane);
+            let found = self.linger(lane);
+            self.give_back_held(held);
+            return found;
         }
         let messages = self.counted.messages;
         self.fences.record_visit(gave, messages);
         self.requeue(lane);
+        self.give_back_held(held);
         if self.fences.is_unprofitable(messages) {
             self.fence_all();
         } else if self.fences.has_visited_all()

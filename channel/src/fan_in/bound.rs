@@ -1,0 +1,167 @@
+//! One bound for all lanes: a pool of slots, of which every message borrows one until the receiver
+//! has taken it.
+//!
+//! It promises that no more messages wait than the pool has slots, and that senders that wait for a
+//! slot get one in the order in which they began to wait. A slot is always in exactly one place:
+//! free in the pool, granted to a wait, in a sender's hands, held by a lane for the next messages
+//! of its producer, or borrowed by a message. This file does not decide when a lane borrows ahead
+//! or when the receiver reclaims what a lane holds.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use crate::sync::{
+    Arc,
+    slots::{Acquire, Acquired, Slots},
+};
+
+/// Slots that a pool has at most.
+pub(crate) use crate::sync::slots::MAX_SLOTS as MAX_TOTAL;
+
+/// Slots that a busy lane borrows at a time, at most.
+const MAX_CHUNK: usize = 32;
+/// A lane borrows at most this part of the pool at a time.
+const SHARE: usize = if cfg!(loom) { 1 } else { 128 };
+/// And at most this part of what is free, so that the last slots are lent one by one.
+const FREE_SHARE: usize = if cfg!(loom) { 1 } else { 8 };
+
+#[derive(Debug)]
+pub(crate) struct Bound {
+    slots: Slots,
+    /// Slots that a busy lane borrows at a time, at most; also the slots of taken messages that the
+    /// receiver gives back together.
+    chunk: usize,
+    /// Half of all slots.
+    half: usize,
+}
+
+impl Bound {
+    pub(crate) fn new(total: usize) -> Self {
+        Self {
+            slots: Slots::new(total, 0),
+            chunk: (total / SHARE).clamp(1, MAX_CHUNK),
+            half: total.div_ceil(2),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    #[inline]
+    pub(crate) fn half(&self) -> usize {
+        self.half
+    }
+
+    /// Slots that are free, for a sender that does not wait: none while others wait, or once the
+    /// channel is closed.
+    pub(crate) fn free(&self) -> usize {
+        let word = self.slots.load();
+        if word.is_closed() || word.has_waiters() {
+            return 0;
+        }
+        word.free()
+    }
+
+    /// Borrows up to `wanted` slots, and says how many. None while others wait.
+    #[inline]
+    pub(crate) fn borrow(&self, wanted: usize) -> usize {
+        self.borrow_some(|free| free.min(wanted))
+    }
+
+    /// Borrows slots for a lane: one at least if one is free, and a chunk where many are.
+    #[inline]
+    pub(crate) fn borrow_ahead(&self) -> usize {
+        self.borrow_some(|free| (free / FREE_SHARE).clamp(1, self.chunk).min(free))
+    }
+
+    #[inline]
+    fn borrow_some(&self, wanted: impl Fn(usize) -> usize) -> usize {
+        let mut word = self.slots.load();
+        loop {
+            if word.is_closed() || word.has_waiters() {
+                return 0;
+            }
+            let count = wanted(word.free());
+            if count == 0 {
+                return 0;
+            }
+            match self.slots.exchange(word, word.less(count)) {
+                Ok(()) => return count,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Gives slots back, and says whether senders waited for some: those that now have one are
+    /// woken.
+    ///
+    /// A waker may panic, when all is done.
+    #[inline]
+    pub(crate) fn give(&self, slots: usize) -> bool {
+        let waited = slots > 0 && self.slots.add(slots);
+        if waited {
+            self.slots.serve();
+        }
+        waited
+    }
+
+    /// Whether senders wait for slots.
+    #[inline]
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.slots.load().has_waiters()
+    }
+
+    /// Lends no slot any more, and wakes those who wait. The channel is closed.
+    ///
+    /// A waker may panic, when all is done.
+    pub(crate) fn close(&self) {
+        if self.slots.close().has_waiters() {
+            self.slots.serve();
+        }
+    }
+}
+
+/// A sender's wait for one slot. When it is dropped, the place in the queue, or the slot, goes to
+/// the next.
+#[derive(Debug)]
+pub(crate) struct SlotWait {
+    /// Borrows from `bound`, so it is dropped first.
+    acquire: Pin<Box<Acquire<'static>>>,
+    _bound: Arc<Bound>,
+}
+
+impl SlotWait {
+    /// A wait that begins when it is polled.
+    pub(crate) fn new(bound: &Arc<Bound>) -> Self {
+        let bound = bound.clone();
+        // SAFETY: the slots live as long as the `Arc` that is kept beside the borrow, at an address
+        // that does not change; the borrow does not leave this struct, and ends first.
+        let slots = unsafe { &*std::ptr::from_ref(&bound.slots) };
+        Self {
+            acquire: Box::pin(Acquire::new(slots, 1)),
+            _bound: bound,
+        }
+    }
+
+    /// With `Ready(true)` the slot is the caller's; with `Ready(false)` the channel is closed.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.acquire
+            .as_mut()
+            .poll(cx, |_| true)
+            .map(|acquired| acquired == Acquired::Slots)
+    }
+
+    /// Whether it is in the queue, or has been granted a slot that was not taken yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.acquire.has_begun()
+    }
+
+    /// Takes the slot that was granted, if one was.
+    pub(crate) fn take_granted(&mut self) -> bool {
+        self.acquire.as_mut().take_granted()
+    }
+}

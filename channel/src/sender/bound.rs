@@ -1,0 +1,160 @@
+//! How a sender borrows slots when one bound is set for all lanes. Nothing here runs without it.
+//!
+//! `Sender::credit` then counts the slots in the sender's own hands, which is none but between two
+//! steps of one operation, while a permit or [`Sender::poll_reserve`] holds one.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use super::{Aside, Path, Sender};
+use crate::{error::SendError, fan_in::bound::SlotWait, sync::wake_all::WakeAll};
+
+impl<T> Sender<T> {
+    /// Whether one bound is set for all lanes.
+    #[inline]
+    pub(super) fn is_bounded(&self) -> bool {
+        self.fan_in.bound.is_some()
+    }
+
+    /// Borrows until `wanted` slots are in this sender's hands, or as many as there are.
+    pub(super) fn borrow(&mut self, wanted: usize) {
+        let Some(bound) = &self.fan_in.bound else {
+            return;
+        };
+        let mut credit = self.credit as usize;
+        let wait = self.aside.as_mut().and_then(|aside| aside.wait.as_mut());
+        credit += usize::from(wait.is_some_and(SlotWait::take_granted));
+        if let Some(lane) = &self.lane
+            && credit < wanted
+        {
+            credit += lane.held().take(wanted - credit);
+        }
+        if credit < wanted {
+            credit += bound.borrow(wanted - credit);
+        }
+        self.credit = u32::try_from(credit).unwrap_or(u32::MAX);
+        if credit > 0 && self.waits() {
+            self.cancel_wait();
+        }
+    }
+
+    fn waits(&self) -> bool {
+        let wait = self.aside.as_ref().and_then(|aside| aside.wait.as_ref());
+        wait.is_some_and(SlotWait::has_begun)
+    }
+
+    /// Borrows a slot for a message that is pushed to the lane right after this, and perhaps some
+    /// more for the lane to hold.
+    #[inline]
+    pub(super) fn borrow_to_push(&mut self) {
+        let (Some(bound), Some(lane), Path::Lane) = (&self.fan_in.bound, &self.lane, self.path)
+        else {
+            return self.borrow(1);
+        };
+        if lane.held().take(1) == 1 {
+            self.credit = 1;
+            return;
+        }
+        match bound.borrow_ahead() {
+            // A slot may have been granted.
+            0 => self.borrow(1),
+            1 => self.credit = 1,
+            more => {
+                lane.held().add(more - 1);
+                self.credit = 1;
+            }
+        }
+    }
+
+    /// Waits for a slot, which none was free for.
+    pub(super) fn poll_borrow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+        let Some(bound) = &self.fan_in.bound else {
+            return Poll::Ready(Err(SendError(())));
+        };
+        let wait = self
+            .aside
+            .get_or_insert_with(Aside::new)
+            .wait
+            .get_or_insert_with(|| SlotWait::new(bound));
+        match wait.poll(cx) {
+            Poll::Pending => {
+                self.reset_budget();
+                Poll::Pending
+            }
+            Poll::Ready(true) => {
+                self.credit += 1;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(false) => Poll::Ready(Err(SendError(()))),
+        }
+    }
+
+    /// Waits for room in the lane, or for a slot of the bound on all lanes.
+    pub(super) fn wait_for_room(&mut self) -> WaitForRoom<'_, T> {
+        WaitForRoom {
+            sender: self,
+            waits: false,
+        }
+    }
+
+    /// Gives up the place in the queue of those who wait.
+    #[cold]
+    pub(super) fn cancel_wait(&mut self) {
+        drop(self.take_wait());
+    }
+
+    /// The place in the queue of those who wait, to be given up.
+    pub(super) fn take_wait(&mut self) -> Option<SlotWait> {
+        self.aside.as_mut()?.wait.take()
+    }
+
+    /// Gives back the slots in this sender's hands that no message has used.
+    pub(super) fn give_back(&mut self) {
+        if let Some(bound) = &self.fan_in.bound
+            && self.credit > 0
+        {
+            let unused = std::mem::take(&mut self.credit);
+            bound.give(unused as usize);
+        }
+    }
+
+    /// The sender goes: gives back all that is in its hands and in its lane, and its place in the
+    /// queue.
+    #[cold]
+    pub(super) fn give_back_all(&mut self, all: &mut WakeAll) {
+        all.run(|| self.cancel_wait());
+        let Some(bound) = &self.fan_in.bound else {
+            return;
+        };
+        let held = self.lane.as_ref().map_or(0, |lane| lane.held().reclaim());
+        let unused = std::mem::take(&mut self.credit) as usize + held;
+        all.run(|| bound.give(unused));
+    }
+}
+
+/// A wait for room. When it is dropped before it is ready, its place in the queue goes to the next.
+pub(super) struct WaitForRoom<'a, T> {
+    sender: &'a mut Sender<T>,
+    waits: bool,
+}
+
+impl<T> Future for WaitForRoom<'_, T> {
+    type Output = Result<(), SendError<()>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.sender.poll_room(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl<T> Drop for WaitForRoom<'_, T> {
+    fn drop(&mut self) {
+        if self.waits && self.sender.is_bounded() {
+            self.sender.cancel_wait();
+        }
+    }
+}
