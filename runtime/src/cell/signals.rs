@@ -24,15 +24,15 @@ pub(crate) mod signal {
     pub(crate) const IDLE: u32 = 1 << 8;
 }
 
-/// The signal word itself. Whoever sets a bit also wakes the task: see `ActorCell::raise`.
+/// The signal word itself. Code that sets a bit also wakes the task: see `ActorCell::raise`.
 #[derive(Default)]
 pub(super) struct Signals(AtomicU32);
 
 impl Signals {
     #[inline]
     pub(super) fn load(&self) -> u32 {
-        // ORDERING: Acquire pairs with the AcqRel RMW in `set`: who sees a bit sees what was
-        // written under the lock before it.
+        // ORDERING: Acquire pairs with the AcqRel RMW in `set`: a reader that sees a bit also sees
+        // what was written under the lock before it.
         self.0.load(Ordering::Acquire)
     }
 

@@ -98,7 +98,7 @@ impl<A: Actor> ActorHandle<A> {
         self.cell.is_alive()
     }
 
-    /// Whether the actor takes no more messages.
+    /// Whether the actor accepts no more messages.
     pub fn is_closed(&self) -> bool {
         self.tx.is_closed()
     }

@@ -1,6 +1,6 @@
 //! A reusable oneshot: passes one answer from one task to another.
 //!
-//! It is reused for the next ask once the other side has released it, so that consecutive asks do
+//! It is reused for the next ask once the replier has released it, so that consecutive asks do
 //! not allocate. It holds one answer and one waker, and has no timeout of its own.
 
 use std::{
