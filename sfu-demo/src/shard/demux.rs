@@ -185,7 +185,7 @@ mod tests {
         Origin::udp(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
-    /// A binding request to `name`, with a signature that nobody has looked at.
+    /// A binding request to `name`, with an invalid signature.
     fn request(name: &str) -> Vec<u8> {
         let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         message.extend([9; 12]);

@@ -472,7 +472,7 @@ fn flood_of_joins_is_refused_and_rooms_are_bounded() {
 #[test]
 fn strangers_get_nothing_back() {
     let server = Running::start::<Mesh>(config(1));
-    // A guest who has been answered but does not come, so that there is a name to try.
+    // A guest who has not connected, so that there is a valid user name to try.
     let (_, offer) = client(true, &[MediaKind::Audio]);
     let answer = post(
         &format!("{}/whip/a", server.http),
@@ -488,8 +488,8 @@ fn strangers_get_nothing_back() {
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     stranger.connect(("127.0.0.1", port)).unwrap();
     stranger.set_nonblocking(true).unwrap();
-    // A DTLS ClientHello, SRTP, RTCP, junk; STUN without a name, with a wrong one, and with the right
-    // one and a wrong signature.
+    // A DTLS ClientHello, SRTP, SRTCP, junk; STUN without a user name, with an unknown one, and with a valid one but a wrong
+    // signature.
     let mut hello = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40, 1];
     hello.resize(53, 0);
     let mut media = vec![0x80, 96, 0, 1];
@@ -506,7 +506,7 @@ fn strangers_get_nothing_back() {
     for bytes in &tries {
         stranger.send(bytes).unwrap();
     }
-    // Once admission has refused the claims, a guest with a right signature is still let in.
+    // After admission has refused the claims, a guest with a valid signature is still admitted.
     until("all of it has been dropped", || {
         let stats = server.stats();
         let counters = &stats["shards"][0]["counters"];
@@ -537,7 +537,7 @@ fn datagrams_of_any_kind_do_no_harm() {
         |_, _| {},
         |clients| clients[0].connected,
     );
-    // From the publisher's own address, which the server knows: past the first gate.
+    // From the publisher's address, which belongs to a peer: past the lookup.
     let media = server.server.as_ref().unwrap().media[0];
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut bytes = [0u8; 1600];
@@ -555,7 +555,7 @@ fn datagrams_of_any_kind_do_no_harm() {
         ][round % 15];
         sent += usize::from(publisher.socket().send_to(&bytes[..len], media).is_ok());
         if round % 32 == 0 {
-            // In step, so that none is lost on the way.
+            // In step with the server, so that none is lost.
             until("they have come in", || {
                 let stats = server.stats();
                 (stats["shards"][0]["counters"]["datagrams_in"]

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(read(&[0xff, 0xff], 2), Err(TooLong));
     }
 
-    /// Takes `n` bytes out, as a socket does that has room for no more.
+    /// Removes `n` bytes, like a socket with room for no more.
     fn take(outbox: &mut Outbox, n: usize, into: &mut Vec<u8>) -> usize {
         let taken = outbox.with_slices(|slices| {
             let before = into.len();

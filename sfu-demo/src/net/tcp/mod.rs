@@ -211,7 +211,7 @@ mod tests {
         }
         assert!(connection.waits());
         assert!(write(&mut connection, start + STALLED).await.is_ok());
-        // Whoever takes something has the whole time again.
+        // After progress the whole timeout starts again.
         let mut taken = vec![0; 1 << 20];
         let progress = start + STALLED;
         connection.push(progress, &[2; 1200]);

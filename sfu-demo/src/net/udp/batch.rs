@@ -34,10 +34,10 @@ impl RecvBatch {
     #[must_use]
     pub fn new(datagrams: usize) -> Self {
         assert!(datagrams > 0, "a batch needs room for a datagram");
-        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         Self {
             bytes: vec![0; datagrams * SLOT].into_boxed_slice(),
-            heads: vec![(0, nobody); datagrams].into_boxed_slice(),
+            heads: vec![(0, unspecified); datagrams].into_boxed_slice(),
             filled: 0,
         }
     }

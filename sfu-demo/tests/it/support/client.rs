@@ -56,18 +56,27 @@ pub fn client(sends: bool, kinds: &[MediaKind]) -> (Client, String) {
     Client::new("127.0.0.1".parse().unwrap(), sends, kinds).unwrap()
 }
 
-/// Joins over TCP by WHIP (or WHEP), as [`join`] does.
+/// Joins over UDP by WHIP (or WHEP). Returns the client and its resource.
+pub fn join(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) -> (Client, String) {
+    join_with(server, path, client(sends, kinds))
+}
+
+/// Joins over TCP, as [`join`] does over UDP.
 pub fn join_tcp(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) -> Client {
-    let (mut client, offer) = Client::over_tcp(sends, kinds).unwrap();
-    let answer = post(
-        &format!("{}{path}", server.http),
-        "application/sdp",
-        None,
-        &offer,
-    );
+    join_with(server, path, Client::over_tcp(sends, kinds).unwrap()).0
+}
+
+fn join_with(
+    server: &Running,
+    path: &str,
+    (mut client, offer): (Client, String),
+) -> (Client, String) {
+    let url = format!("{}{path}", server.http);
+    let answer = post(&url, "application/sdp", None, &offer);
     assert_eq!(answer.status, 201, "{}", answer.body);
     client.accept(&answer.body).unwrap();
-    client
+    let resource = answer.location.unwrap();
+    (client, format!("{}{resource}", server.http))
 }
 
 /// A binding request for `ufrag` with an invalid signature.
@@ -93,22 +102,6 @@ pub fn unsigned_request(ufrag: &str) -> Vec<u8> {
 pub fn value_of(sdp: &str, name: &str) -> String {
     let line = sdp.lines().find(|line| line.starts_with(name)).unwrap();
     line[name.len()..].trim().to_owned()
-}
-
-pub fn join(server: &Running, path: &str, sends: bool, kinds: &[MediaKind]) -> (Client, String) {
-    let (mut client, offer) = client(sends, kinds);
-    let answer = post(
-        &format!("{}{path}", server.http),
-        "application/sdp",
-        None,
-        &offer,
-    );
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    client.accept(&answer.body).unwrap();
-    (
-        client,
-        format!("{}{}", server.http, answer.location.unwrap()),
-    )
 }
 
 /// Drives clients until a condition holds.
