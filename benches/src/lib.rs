@@ -18,3 +18,8 @@ pub mod rig;
 pub mod rivals;
 pub mod runner;
 pub mod shapes;
+
+/// The examples of the README at the root, compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct RootReadme;
