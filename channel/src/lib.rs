@@ -356,7 +356,7 @@ pub use {
         sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},
-    sender::{Permit, Sender, shared::SharedSender, weak::WeakSender},
+    sender::{Sender, permit::Permit, shared::SharedSender, weak::WeakSender},
     stats::{MailboxStats, Stats},
 };
 

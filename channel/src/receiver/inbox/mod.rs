@@ -5,6 +5,7 @@
 
 mod bound;
 mod close;
+mod count;
 mod fence_policy;
 mod quota;
 #[cfg(all(test, not(loom)))]
@@ -26,8 +27,7 @@ use crate::{
         ready::Arm,
         shared_slots::SlotReader,
     },
-    stats::Stats,
-    sync::{Arc, Mutex, lock, store_load_fence},
+    sync::{Arc, Mutex, store_load_fence},
 };
 
 pub(crate) struct Inbox<T> {
@@ -568,45 +568,6 @@ impl<T> Inbox<T> {
     #[inline]
     pub(crate) fn may_have_next(&self) -> bool {
         self.current.is_some() || self.has_other_work()
-    }
-
-    /// Messages in all lanes; a snapshot.
-    pub(crate) fn len(&self) -> usize {
-        let _guard = lock(&self.count);
-        let mut count = self.fan_in.shared_slots.count();
-        count += self.current.as_ref().map_or(0, LaneRx::backlog);
-        let listed = if self.closed {
-            Chain::empty()
-        } else {
-            // SAFETY: this is the receiver, which only looks.
-            unsafe { self.fan_in.ready.view() }
-        };
-        for mut chain in [
-            self.chain.view(),
-            self.next_round.view(),
-            self.listed_at_close.view(),
-            listed,
-        ] {
-            while let Some(lane) = chain.next() {
-                // SAFETY: as above.
-                count += unsafe { LaneRx::new(lane) }.backlog();
-            }
-        }
-        count
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            senders: self.fan_in.senders(),
-            lanes_open: self.fan_in.lanes(),
-            depth: self.len(),
-            high_water: self.counted.high_water,
-            messages: self.counted.messages + self.quota.since_checkpoint() as u64,
-            wakeups: self.counted.wakeups,
-            dropped: self.fan_in.dropped(),
-            #[cfg(feature = "quanta")]
-            delay: self.counted.delay,
-        }
     }
 }
 

@@ -1,0 +1,49 @@
+//! What the receiver can say of its lanes: how many messages wait in them, and what it has counted.
+
+use super::Inbox;
+use crate::{
+    fan_in::lane::{list::Chain, rx::LaneRx},
+    stats::Stats,
+    sync::lock,
+};
+
+impl<T> Inbox<T> {
+    /// Messages in all lanes; a snapshot.
+    pub(crate) fn len(&self) -> usize {
+        let _guard = lock(&self.count);
+        let mut count = self.fan_in.shared_slots.count();
+        count += self.current.as_ref().map_or(0, LaneRx::backlog);
+        let listed = if self.closed {
+            Chain::empty()
+        } else {
+            // SAFETY: this is the receiver, which only looks.
+            unsafe { self.fan_in.ready.view() }
+        };
+        for mut chain in [
+            self.chain.view(),
+            self.next_round.view(),
+            self.listed_at_close.view(),
+            listed,
+        ] {
+            while let Some(lane) = chain.next() {
+                // SAFETY: as above.
+                count += unsafe { LaneRx::new(lane) }.backlog();
+            }
+        }
+        count
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            senders: self.fan_in.senders(),
+            lanes_open: self.fan_in.lanes(),
+            depth: self.len(),
+            high_water: self.counted.high_water,
+            messages: self.counted.messages + self.quota.since_checkpoint() as u64,
+            wakeups: self.counted.wakeups,
+            dropped: self.fan_in.dropped(),
+            #[cfg(feature = "quanta")]
+            delay: self.counted.delay,
+        }
+    }
+}
