@@ -357,6 +357,10 @@ impl<T> Sender<T> {
     /// It returns `Pending` also when the [budget](crate::Builder::budget) is spent; the waker has
     /// been woken then.
     ///
+    /// With a [total capacity](crate::Builder::total_capacity), `Pending` keeps a place in the queue
+    /// and `Ready(Ok)` a slot until the next send, or until this sender is dropped; so a sender that
+    /// no longer wants to send should be dropped.
+    ///
     /// # Errors
     ///
     /// [`SendError`] when the channel is closed.

@@ -15,7 +15,7 @@ impl<T> Sender<T> {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: a lane has one sender, so there is no place in a queue to
-    /// lose.
+    /// lose. With a [total capacity](crate::Builder::total_capacity) there is one, and it is lost.
     ///
     /// # Examples
     ///
