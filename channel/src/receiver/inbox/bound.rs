@@ -16,6 +16,7 @@ impl<T> Inbox<T> {
 
     /// The current lane has given `given` messages. While senders wait for slots, it holds none.
     #[cold]
+    #[inline(never)]
     pub(super) fn give_back_of_lane(&mut self, given: usize) {
         let Some(bound) = &self.fan_in.bound else {
             return;
@@ -31,6 +32,7 @@ impl<T> Inbox<T> {
     /// A message was taken from a shared slot. A mailbox does not look again at a class that has
     /// nothing more.
     #[cold]
+    #[inline(never)]
     pub(super) fn give_back_of_shared_slot(&mut self) {
         self.give_back(1);
         if !self.slots.has_claimed() {
@@ -56,10 +58,16 @@ impl<T> Inbox<T> {
     /// take.
     #[inline]
     pub(super) fn give_back_owed(&mut self) {
-        if self.owed > 0
-            && let Some(bound) = &self.fan_in.bound
-        {
-            let owed = std::mem::take(&mut self.owed);
+        if self.owed > 0 {
+            self.give_back_some_owed();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_some_owed(&mut self) {
+        let owed = std::mem::take(&mut self.owed);
+        if let Some(bound) = &self.fan_in.bound {
             self.has_woken |= bound.give(owed);
         }
     }

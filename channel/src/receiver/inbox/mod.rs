@@ -370,7 +370,7 @@ impl<T> Inbox<T> {
     }
 
     /// Takes a message from a claimed slot, if one has been written.
-    #[inline]
+    #[inline(always)]
     fn take_shared(&mut self) -> Option<T> {
         if !self.slots.has_claimed() {
             return None;
