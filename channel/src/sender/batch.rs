@@ -3,7 +3,10 @@
 use std::mem;
 
 use super::{Aside, Path, Sender};
-use crate::error::{SendError, SendManyError, TrySendError};
+use crate::{
+    error::{SendError, SendManyError, TrySendError},
+    sync::wake_all::WakeAll,
+};
 
 /// Messages of an iterator that are sent with one publication.
 const CHUNK: usize = 64;
@@ -123,9 +126,10 @@ impl<T> Sender<T> {
         })
     }
 
-    /// Sends as many messages of an iterator as the lane has room for, with one publication per up
-    /// to 64, and returns how many. Takes only those from the iterator: pass
-    /// [`by_ref`](Iterator::by_ref) to go on with the rest.
+    /// Sends as many messages of an iterator as the lane has room for when this is called, so at most
+    /// [`capacity`](Self::capacity), with one publication per up to 64, and returns how many. Takes only those
+    /// from the iterator: pass [`by_ref`](Iterator::by_ref) to go on with the rest. If the iterator
+    /// panics, what it has returned before is sent.
     ///
     /// # Errors
     ///
@@ -140,7 +144,7 @@ impl<T> Sender<T> {
         Ok(sent)
     }
 
-    /// Sends from the iterator until the lane is full (`false`) or the iterator ends (`true`).
+    /// Sends from the iterator until the room at the call is used (`false`) or the iterator ends (`true`).
     fn send_some(
         &mut self,
         messages: &mut impl Iterator<Item = T>,
@@ -150,25 +154,35 @@ impl<T> Sender<T> {
         if !self.flush_staged() {
             return Err(closed(*sent, Vec::new()));
         }
-        let mut chunk = Vec::new();
+        // What the receiver takes meanwhile does not count: the iterator might go on forever.
+        let mut room = self.room_for(
+            messages
+                .size_hint()
+                .1
+                .map_or(usize::MAX, |most| most.max(1)),
+        );
+        let mut chunk = Chunk {
+            sender: self,
+            taken: Vec::new(),
+        };
         loop {
-            if self.is_closed() {
-                return Err(closed(*sent, chunk));
+            if chunk.sender.is_closed() {
+                return Err(closed(*sent, Vec::new()));
             }
-            let room = self.room_for(CHUNK).min(CHUNK);
-            if room == 0 {
+            let wanted = room.min(CHUNK);
+            if wanted == 0 {
                 return Ok(false);
             }
-            chunk.extend(messages.take(room));
-            let count = chunk.len();
-            self.credit -= count as u32;
-            let went = self.send_front(&mut chunk, count);
+            chunk.taken.extend(messages.take(wanted));
+            let count = chunk.taken.len();
+            let went = chunk.send();
             *sent += went;
             if went < count {
-                return Err(closed(*sent, chunk));
+                return Err(closed(*sent, mem::take(&mut chunk.taken)));
             }
-            if count < room || messages.size_hint().1 == Some(0) {
-                self.give_back();
+            room -= count;
+            if count < wanted || messages.size_hint().1 == Some(0) {
+                chunk.sender.give_back();
                 return Ok(true);
             }
         }
@@ -257,6 +271,33 @@ impl<T> Sender<T> {
             if self.wait_for_room().await.is_err() {
                 return Err(SendError(sent));
             }
+        }
+    }
+}
+
+/// What was taken from an iterator. Should the iterator panic, it is sent nevertheless.
+struct Chunk<'a, T> {
+    sender: &'a mut Sender<T>,
+    /// At most as many as there is room for.
+    taken: Vec<T>,
+}
+
+impl<T> Chunk<'_, T> {
+    /// Sends all, unless the channel is closed, and returns how many.
+    fn send(&mut self) -> usize {
+        let count = self.taken.len();
+        self.sender.credit -= count as u32;
+        self.sender.send_front(&mut self.taken, count)
+    }
+}
+
+impl<T> Drop for Chunk<'_, T> {
+    fn drop(&mut self) {
+        if !self.taken.is_empty() {
+            // The receiver's waker may panic as well.
+            let mut all = WakeAll::default();
+            all.run(|| self.send());
+            all.done();
         }
     }
 }

@@ -1,12 +1,18 @@
 //! Every method of the senders, one by one, and what they do with bad input.
 
-use std::{thread, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
+};
 
 use lanemesh::{
     Builder, MailboxBuilder, SendError, SendTimeoutError, TrySendError, channel, mailbox,
 };
 
-use crate::common::{self, now};
+use crate::common::{self, Ledger, now};
 
 const SHORT: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -196,6 +202,89 @@ fn a_clone_has_nothing_staged() {
     assert!(rx.try_recv().is_err());
     drop(tx);
     assert_eq!(rx.try_recv(), Ok(1));
+}
+
+/// What the receiver takes meanwhile makes no room for this call: an endless iterator comes to an end.
+#[test]
+fn try_send_many_sends_at_most_the_room_at_the_call() {
+    for (capacity, before) in [(1, 0), (5, 2), (100, 0), (100, 99)] {
+        let (mut tx, mut rx) = channel(capacity);
+        (0..before).for_each(|n| tx.try_send(n).unwrap());
+        let mut received = 0;
+        let mut next = before;
+        let endless = std::iter::from_fn(|| {
+            received += rx.try_iter().count();
+            next += 1;
+            Some(next - 1)
+        });
+        assert_eq!(tx.try_send_many(endless), Ok(capacity - before));
+        assert_eq!(next, capacity, "no message was taken and not sent");
+        assert_eq!(received + rx.try_iter().count(), capacity);
+    }
+}
+
+/// What the iterator has returned is sent, and what it has not is still in it.
+#[test]
+fn a_panicking_iterator_loses_no_message() {
+    for panics_at in [0, 1, 30, 64, 65, 99] {
+        let ledger = Ledger::new(100);
+        let (mut tx, mut rx) = channel(100);
+        let mut messages = 0..100;
+        let taken = messages.by_ref().map(|n| {
+            assert_ne!(n, panics_at, "the iterator panics");
+            ledger.parcel()
+        });
+        let sent = catch_unwind(AssertUnwindSafe(|| tx.try_send_many(taken)));
+        assert!(sent.is_err());
+        assert_eq!(messages.next(), Some(panics_at + 1).filter(|&n| n < 100));
+        let received = rx.try_iter().map(|parcel| parcel.n).collect::<Vec<_>>();
+        assert_eq!(received, (0..panics_at).collect::<Vec<_>>());
+        // The sender goes on, and its capacity is exact.
+        let rest = Ledger::new(101);
+        assert_eq!(
+            tx.try_send_many((0..101).map(|_| rest.parcel())).unwrap(),
+            100
+        );
+        assert_eq!(rx.try_iter().count(), 100);
+        ledger.settle();
+        rest.settle();
+    }
+}
+
+/// Also when the receiver's waker panics as the messages are sent.
+#[test]
+fn a_panicking_iterator_and_a_panicking_waker_lose_no_message() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics");
+        }
+    }
+    let (mut tx, mut rx) = channel(8);
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+    let messages = (0..8).inspect(|n| assert_ne!(*n, 3, "the iterator panics"));
+    let sent = catch_unwind(AssertUnwindSafe(|| tx.try_send_many(messages)));
+    assert!(sent.is_err());
+    assert_eq!(rx.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+/// A closed channel drops what was taken.
+#[test]
+fn a_panicking_iterator_that_has_closed_the_channel_drops_what_it_has_returned() {
+    let ledger = Ledger::new(3);
+    let (mut tx, mut rx) = channel(8);
+    let messages = (0..3).map(|n| {
+        if n == 2 {
+            rx.close();
+            panic!("the iterator panics");
+        }
+        ledger.parcel()
+    });
+    let sent = catch_unwind(AssertUnwindSafe(|| tx.try_send_many(messages)));
+    assert!(sent.is_err());
+    assert!(rx.try_recv().is_err());
+    ledger.settle();
 }
 
 #[test]
