@@ -339,6 +339,7 @@ mod receiver;
 mod sender;
 mod stats;
 mod sync;
+mod unwind;
 
 #[cfg(feature = "quanta")]
 pub use stats::DelayStats;

@@ -280,12 +280,23 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Iterates over messages until the mailbox is closed and drained, blocking the thread for
     /// each.
     pub fn iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
-        std::iter::from_fn(|| self.blocking_recv())
+        Messages(|| self.blocking_recv())
     }
 
     /// Iterates over the messages that are there, without waiting.
     pub fn try_iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
-        std::iter::from_fn(|| self.try_recv().ok())
+        Messages(|| self.try_recv().ok())
+    }
+}
+
+/// Messages as a way to receive gives them. Not `std::iter::FromFn`, which would not be unwind-safe.
+pub(crate) struct Messages<F>(F);
+
+impl<M, F: FnMut() -> Option<M>> Iterator for Messages<F> {
+    type Item = M;
+
+    fn next(&mut self) -> Option<M> {
+        self.0()
     }
 }
 

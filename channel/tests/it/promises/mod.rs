@@ -11,5 +11,6 @@ mod order;
 mod poll_once;
 mod send_budget;
 mod send_sync;
+mod unwind_safe;
 mod wake_ups_of_receivers;
 mod wake_ups_of_senders;

@@ -1,0 +1,42 @@
+//! Handles may be used across `catch_unwind`, whatever their messages are.
+//!
+//! Foreign code that may panic runs inside a handle in four places: a waker, the drop of a message, the iterator of a
+//! batch, and an allocation. Before each of them the lane, the list and the counts are what they are between two calls,
+//! so a panic leaves no broken invariant behind: tests in `panicking_wakers`, `drops` and `reentrancy` go on with the
+//! channel after each. A message is not looked at through a handle, so it does not matter whether it is unwind-safe:
+//! one that was sent by a thread that has panicked since is received as it was sent, as with any channel.
+
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use crate::{
+    ClassReceiver, IntoIter, Iter, MailboxReceiver, MailboxSender, Permit, Receiver, Sender,
+    SharedMailboxSender, SharedSender, TryIter, WeakMailboxSender, WeakSender,
+    mailbox::receiver::Messages as MailboxMessages,
+};
+
+/// Implements both traits.
+macro_rules! unwind_safe {
+    ($($handle:ident<$($lifetime:lifetime,)? $($message:ident),+>)*) => {
+        $(
+            impl<$($lifetime,)? $($message),+> UnwindSafe for $handle<$($lifetime,)? $($message),+> {}
+            impl<$($lifetime,)? $($message),+> RefUnwindSafe for $handle<$($lifetime,)? $($message),+> {}
+        )*
+    };
+}
+
+unwind_safe! {
+    Sender<T>
+    SharedSender<T>
+    WeakSender<T>
+    Permit<'a, T>
+    Receiver<T>
+    Iter<'a, T>
+    TryIter<'a, T>
+    IntoIter<T>
+    MailboxSender<High, Low>
+    SharedMailboxSender<High, Low>
+    WeakMailboxSender<High, Low>
+    MailboxReceiver<High, Low>
+    ClassReceiver<'a, T>
+    MailboxMessages<Receive>
+}
