@@ -11,6 +11,7 @@ mod common;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    future::poll_fn,
     pin::pin,
     task::Waker,
 };
@@ -171,7 +172,7 @@ fn a_lane_that_sent_now_and_then_takes_about_170_bytes() {
         for n in 0..3 {
             tx.try_send(n).unwrap();
             assert_eq!(rx.try_recv(), Ok(n));
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         }
     });
     assert!((160..190).contains(&bytes), "{bytes} bytes");
@@ -184,7 +185,7 @@ fn a_lane_that_sent_one_at_a_time_takes_at_most_1_kib() {
             tx.try_send(n).unwrap();
             assert_eq!(rx.try_recv(), Ok(n));
             assert!(rx.try_recv().is_err());
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
             tx.try_send(n).unwrap();
             assert_eq!(rx.try_recv(), Ok(n));
         }
@@ -224,7 +225,7 @@ fn lanes_of_senders_that_come_and_go_are_used_again() {
         sender.try_send(2).unwrap();
         drop(sender);
         assert_eq!(rx.try_iter().sum::<u64>(), 3);
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         assert_eq!(rx.stats().lanes_open, 0);
     };
     round();
@@ -251,7 +252,7 @@ fn crowds_of_senders_that_come_and_go_leave_nothing_behind() {
             assert_eq!(rx.try_iter().count(), CROWD * messages as usize);
             senders.clear();
             if asleep {
-                common::start_and_cancel(rx.recv());
+                common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
             } else {
                 assert!(rx.try_recv().is_err());
             }

@@ -283,7 +283,12 @@ impl Model {
         };
         let lane = &mut self.low[producer];
         let mut cx = Context::from_waker(Waker::noop());
-        match tx.low().poll_reserve(&mut cx) {
+        let mut room = tx.low().poll_reserve(&mut cx);
+        if room.is_pending() && (self.closed || lane.used() < self.low_capacity) {
+            // The budget was spent; the next poll goes on.
+            room = tx.low().poll_reserve(&mut cx);
+        }
+        match room {
             Poll::Ready(Ok(())) => assert!(!self.closed && lane.used() < self.low_capacity),
             Poll::Ready(Err(_)) => assert!(self.closed),
             Poll::Pending => {

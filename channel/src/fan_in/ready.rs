@@ -18,7 +18,7 @@ use super::{
 };
 use crate::sync::{
     AtomicBool, AtomicPtr, Ordering, mutant,
-    wake_cell::{WakeCell, WakerIndex},
+    wake_cell::{WakeCell, WakerId, WakerIndex},
 };
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(crate) enum Arm {
     Armed,
     /// There is something to take: the receiver must not sleep.
     Ready,
-    /// Earlier wake-ups are still reading both wakers: stay awake and try again.
+    /// Earlier wake-ups have not yet taken both wakers out: stay awake and try again.
     Busy,
 }
 
@@ -216,21 +216,26 @@ impl<T> ReadyList<T> {
     }
 
     /// Arms the head, so that the next push or claim wakes `waker`, unless there is something to
-    /// take.
+    /// take. `armed_for` names the waker for which it was armed last.
     ///
     /// # Safety
     ///
     /// Only the receiver may call this, after it has emptied every slot and given up every lane,
     /// with the open set not shut, and not after `close`.
     #[inline]
-    pub(crate) unsafe fn arm(&self, reader: &SlotReader, waker: &Waker) -> Arm {
+    pub(crate) unsafe fn arm(
+        &self,
+        reader: &SlotReader,
+        armed_for: &mut WakerId,
+        waker: &Waker,
+    ) -> Arm {
         let idle = Head::idle(reader.open());
         // ORDERING: Relaxed; only the receiver arms, so an armed head is its own store, and any
         // other value is followed by `take`, which acquires.
         let head = Head(self.head.load(Ordering::Relaxed));
         if let Some(slot) = head.armed() {
-            // SAFETY: the receiver prepared this waker when it armed.
-            if unsafe { self.wake.holds(slot, waker) } {
+            // The slot itself cannot be looked at: whoever clears the flag takes the waker out.
+            if armed_for.will_wake(waker) {
                 return Arm::Armed;
             }
             if !self.disarm(idle, slot) {
@@ -268,15 +273,34 @@ impl<T> ReadyList<T> {
                 self.disarm(idle, slot);
                 Arm::Ready
             }
-            Ok(_) => Arm::Armed,
+            Ok(_) => {
+                *armed_for = WakerId::of(waker);
+                Arm::Armed
+            }
             Err(_) => {
-                self.wake.cancel(slot);
+                // SAFETY: this is the receiver, and the flag was not set.
+                unsafe { self.wake.release(slot) };
                 Arm::Ready
             }
         }
     }
 
-    /// Clears the receiver's own flag. `false` if a producer cleared it first, and wakes.
+    /// Ends the receiver's sleep without a message: it is not woken any more, and its waker is dropped.
+    /// `false` if a producer is about to wake it, and to drop the waker.
+    ///
+    /// # Safety
+    ///
+    /// Only the receiver may call this, with what it armed the list with, and not after `close`.
+    pub(crate) unsafe fn stop_sleeping(&self, reader: &SlotReader) -> bool {
+        // ORDERING: Relaxed; as in `arm`.
+        let Some(slot) = Head(self.head.load(Ordering::Relaxed)).armed() else {
+            return false;
+        };
+        self.disarm(Head::idle(reader.open()), slot)
+    }
+
+    /// Clears the receiver's own flag, and drops its waker. `false` if a producer cleared it first,
+    /// and wakes.
     fn disarm(&self, idle: Head<T>, slot: WakerIndex) -> bool {
         // ORDERING: Relaxed; the flag is the receiver's own, the exchange continues the release
         // sequence of what the receiver released before, and a failure is followed by `take`.
@@ -287,24 +311,23 @@ impl<T> ReadyList<T> {
             Ordering::Relaxed,
         );
         if exchange.is_ok() {
-            self.wake.cancel(slot);
+            // SAFETY: this is the receiver, which has cleared its flag.
+            unsafe { self.wake.release(slot) };
         }
         exchange.is_ok()
     }
 
-    /// Makes every later push fail, and takes what is there. Only the receiver may call this, once.
-    pub(crate) fn close(&self, reader: &mut SlotReader) -> Taken<T> {
+    /// Makes every later push fail, and takes what is there, and the waker that the receiver may have
+    /// been armed for. Only the receiver may call this, once.
+    pub(crate) fn close(&self, reader: &mut SlotReader) -> (Taken<T>, Option<Waker>) {
         // ORDERING: Acquire as in `take`; Release pairs with the Acquire of a push that finds
         // *closed*.
         let head = Head(self.head.swap(Head::closed().0, Ordering::AcqRel));
-        if let Some(slot) = head.armed() {
-            self.wake.cancel(slot);
-        }
-        // SAFETY: the caller is the receiver, so it is awake, and the flag stays down from here on.
-        unsafe { self.wake.clear() };
+        // SAFETY: this is the receiver, which has cleared its flag. Nothing is armed again.
+        let waker = (head.armed()).and_then(|slot| unsafe { self.wake.take(slot) });
         let taken = unpack(head);
         reader.close(taken.claimed);
-        taken
+        (taken, waker)
     }
 
     /// The lanes in the list now, for counting.

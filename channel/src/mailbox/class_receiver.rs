@@ -2,13 +2,16 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     task::{Context, Poll},
 };
 
 use crate::{
     error::TryRecvError,
-    receiver::{budget::CoopBudget, inbox::Inbox},
+    receiver::{
+        budget::CoopBudget,
+        inbox::Inbox,
+        wait::{Sleeper, Wait},
+    },
 };
 
 /// One class of a mailbox, borrowed from its receiver by [`MailboxReceiver::high`] or
@@ -70,7 +73,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     ///
     /// Dropping the future loses nothing: a message is taken only when the future is ready.
     pub async fn recv(mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        Wait::new(&mut self, |this, cx| this.poll_recv(cx)).await
     }
 
     /// Waits for messages of this class, and appends up to `limit` of those that are there to
@@ -80,7 +83,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn recv_many(mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
+        Wait::new(&mut self, |this, cx| this.poll_recv_many(cx, into, limit)).await
     }
 
     /// Polls for a message of this class. With `Pending`, the waker of the last call is woken when
@@ -102,6 +105,12 @@ impl<'a, T> ClassReceiver<'a, T> {
         }
         self.budget
             .poll_many(self.inbox, cx, |inbox| inbox.try_next_many(into, limit))
+    }
+}
+
+impl<T> Sleeper for ClassReceiver<'_, T> {
+    fn stop_sleeping(&mut self) {
+        self.inbox.stop_sleeping();
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -13,7 +12,12 @@ use super::{
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
-    receiver::{blocking::recv_blocking, budget::CoopBudget, inbox::Inbox},
+    receiver::{
+        blocking::recv_blocking,
+        budget::CoopBudget,
+        inbox::Inbox,
+        wait::{Sleeper, Wait},
+    },
     sender::weak::WeakSender,
     stats::MailboxStats,
     sync::{Arc, wake_all::WakeAll},
@@ -107,10 +111,11 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: a message is taken only when the future is ready.
+    /// Dropping the future loses nothing: a message is taken only when the future is ready. It ends the wait: the
+    /// waker is released, and is not woken any more. To wait without a future, use [`poll_recv`](Self::poll_recv).
     #[inline]
     pub async fn recv(&mut self) -> Option<Message<High, Low>> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        Wait::new(self, |this, cx| this.poll_recv(cx)).await
     }
 
     /// Waits for messages, and takes up to `limit` of those that are there as
@@ -121,7 +126,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// Dropping the future loses nothing.
     pub async fn recv_many(&mut self, into: &mut Vec<Message<High, Low>>, limit: usize) -> usize {
-        poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
+        Wait::new(self, |this, cx| this.poll_recv_many(cx, into, limit)).await
     }
 
     /// Polls for a message. After `Pending`, the waker of the last call is woken when there is one,
@@ -154,7 +159,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     ///
     /// Dropping the future loses nothing.
     pub async fn readable(&mut self) -> bool {
-        poll_fn(|cx| self.poll_readable(cx)).await
+        Wait::new(self, |this, cx| this.poll_readable(cx)).await
     }
 
     /// Polls as [`readable`](Self::readable) does.
@@ -286,6 +291,15 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Iterates over the messages that are there, without waiting.
     pub fn try_iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
         Messages(|| self.try_recv().ok())
+    }
+}
+
+impl<High, Low> Sleeper for MailboxReceiver<High, Low> {
+    fn stop_sleeping(&mut self) {
+        let mut all = WakeAll::default();
+        all.run(|| self.classes.high.stop_sleeping());
+        all.run(|| self.classes.low.stop_sleeping());
+        all.done();
     }
 }
 

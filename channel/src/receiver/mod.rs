@@ -4,15 +4,20 @@ pub(crate) mod blocking;
 pub(crate) mod budget;
 pub(crate) mod inbox;
 mod standoff;
+pub(crate) mod wait;
 
 use std::{
     fmt,
-    future::poll_fn,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use self::{blocking::recv_blocking, budget::CoopBudget, inbox::Inbox};
+use self::{
+    blocking::recv_blocking,
+    budget::CoopBudget,
+    inbox::Inbox,
+    wait::{Sleeper, Wait},
+};
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
@@ -78,10 +83,11 @@ impl<T> Receiver<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: a message is taken only when the future is ready.
+    /// Dropping the future loses nothing: a message is taken only when the future is ready. It ends the wait: the
+    /// waker is released, and is not woken any more. To wait without a future, use [`poll_recv`](Self::poll_recv).
     #[inline]
     pub async fn recv(&mut self) -> Option<T> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        Wait::new(self, |this, cx| this.poll_recv(cx)).await
     }
 
     /// Waits for messages, and appends up to `limit` of those that are there to `into`. Returns how
@@ -91,7 +97,7 @@ impl<T> Receiver<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn recv_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        poll_fn(|cx| self.poll_recv_many(cx, into, limit)).await
+        Wait::new(self, |this, cx| this.poll_recv_many(cx, into, limit)).await
     }
 
     /// Polls for a message. After `Pending`, the waker of the last call is woken when there is one,
@@ -124,7 +130,7 @@ impl<T> Receiver<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn readable(&mut self) -> bool {
-        poll_fn(|cx| self.poll_readable(cx)).await
+        Wait::new(self, |this, cx| this.poll_readable(cx)).await
     }
 
     /// Polls as [`readable`](Self::readable) does.
@@ -212,6 +218,12 @@ impl<T> Receiver<T> {
     /// Iterates over the messages that are there, without waiting.
     pub fn try_iter(&mut self) -> TryIter<'_, T> {
         TryIter { receiver: self }
+    }
+}
+
+impl<T> Sleeper for Receiver<T> {
+    fn stop_sleeping(&mut self) {
+        self.inbox.stop_sleeping();
     }
 }
 

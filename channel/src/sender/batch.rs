@@ -155,12 +155,13 @@ impl<T> Sender<T> {
             return Err(closed(*sent, Vec::new()));
         }
         // What the receiver takes meanwhile does not count: the iterator might go on forever.
-        let mut room = self.room_for(
-            messages
-                .size_hint()
-                .1
-                .map_or(usize::MAX, |most| most.max(1)),
-        );
+        // Slots of a shared bound are borrowed for one chunk at a time.
+        let mut room = if self.is_bounded() {
+            self.capacity()
+        } else {
+            let most = messages.size_hint().1;
+            self.room_for(most.map_or(usize::MAX, |most| most.max(1)))
+        };
         let mut chunk = Chunk {
             sender: self,
             taken: Vec::new(),
@@ -170,7 +171,9 @@ impl<T> Sender<T> {
                 return Err(closed(*sent, Vec::new()));
             }
             let wanted = room.min(CHUNK);
+            let wanted = chunk.sender.room_for(wanted).min(wanted);
             if wanted == 0 {
+                chunk.sender.give_back();
                 return Ok(false);
             }
             chunk.taken.extend(messages.take(wanted));

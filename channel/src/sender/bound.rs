@@ -135,7 +135,8 @@ impl<T> Sender<T> {
     }
 }
 
-/// A wait for room. When it is dropped before it is ready, its place in the queue goes to the next.
+/// A wait for room. When it is dropped before it is ready, its place in the queue goes to the next,
+/// and no waker is left in the lane.
 pub(super) struct WaitForRoom<'a, T> {
     sender: &'a mut Sender<T>,
     waits: bool,
@@ -153,8 +154,13 @@ impl<T> Future for WaitForRoom<'_, T> {
 
 impl<T> Drop for WaitForRoom<'_, T> {
     fn drop(&mut self) {
-        if self.waits && self.sender.is_bounded() {
+        if !self.waits {
+            return;
+        }
+        if self.sender.is_bounded() {
             self.sender.cancel_wait();
+        } else {
+            self.sender.stop_waiting();
         }
     }
 }

@@ -55,6 +55,8 @@ enum Path {
     Slots,
     /// In the lane.
     Lane,
+    /// In the lane, and a waker of this sender's may be in it, too.
+    Waiting,
     /// In the sender, staged.
     Staged,
 }
@@ -113,7 +115,7 @@ impl<T> Sender<T> {
     /// Whether the receiver has taken all that was sent through the lane.
     #[inline]
     fn is_clear(&mut self) -> bool {
-        let clear = self.path == Path::Lane
+        let clear = matches!(self.path, Path::Lane | Path::Waiting)
             && self
                 .lane
                 .as_mut()
@@ -338,6 +340,7 @@ impl<T> Sender<T> {
             Some(()) => Some(Ok(())),
             None => park::block_on(deadline, |cx| self.poll_room(cx)),
         };
+        self.stop_waiting();
         match ready {
             None => {
                 self.cancel_wait();
@@ -374,9 +377,11 @@ impl<T> Sender<T> {
     /// Polls for room, without regard to the budget.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
         if self.is_closed() {
+            self.stop_waiting();
             return Poll::Ready(Err(SendError(())));
         }
         if self.has_room() {
+            self.stop_waiting();
             return Poll::Ready(Ok(()));
         }
         if !self.flush_staged() {
@@ -384,6 +389,9 @@ impl<T> Sender<T> {
         }
         if self.is_bounded() {
             return self.poll_borrow(cx);
+        }
+        if self.path == Path::Waiting {
+            self.path = Path::Lane;
         }
         self.fan_in.ready.expect_waiting();
         let Some(lane) = self.lane_or_open() else {
@@ -403,14 +411,26 @@ impl<T> Sender<T> {
                 return Poll::Pending;
             }
             if self.list_lane() {
+                self.path = Path::Waiting;
                 return Poll::Pending;
             }
             Err(SendError(()))
         };
         if let Some(lane) = &mut self.lane {
-            lane.stop_waiting();
+            lane.forget_waker();
         }
         Poll::Ready(ready)
+    }
+
+    /// Ends a wait for room, if there is one: the waker is dropped, and is not woken any more.
+    #[inline]
+    fn stop_waiting(&mut self) {
+        if self.path == Path::Waiting {
+            self.path = Path::Lane;
+            if let Some(lane) = &mut self.lane {
+                lane.forget_waker();
+            }
+        }
     }
 
     /// Makes sure that the receiver knows the lane, because a close wakes only senders whose lanes
@@ -519,6 +539,9 @@ impl<T> Drop for Sender<T> {
             }
         }
         let end = End(self);
+        if let Some(lane) = &mut end.0.lane {
+            lane.forget_waker();
+        }
         if !end.0.flush_staged() {
             end.0.staged().clear();
         }

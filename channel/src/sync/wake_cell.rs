@@ -3,10 +3,14 @@
 //! The flag (an armed list head, a lane's `waiting` byte) carries the index of the waker, so that
 //! whoever clears the flag knows which waker is meant, and needs no read-modify-write here. There
 //! are two slots, because the sleeper may be awake, polled by another task, and about to sleep
-//! again, while whoever woke it is still inside `Waker::wake_by_ref`. This file does not decide
-//! when to sleep.
+//! again, while whoever cleared the flag has not yet taken the waker out. A slot holds a waker only
+//! during a wait: `wake` takes it out, and a sleeper that ends its wait otherwise calls `release`.
+//! This file does not decide when to sleep.
 
-use std::task::Waker;
+use std::{
+    ptr,
+    task::{RawWakerVTable, Waker},
+};
 
 use crate::sync::{AtomicBool, Ordering, UnsafeCell, mutant};
 
@@ -24,13 +28,13 @@ pub(crate) struct WakeCell {
 
 #[derive(Debug)]
 struct WakerSlot {
-    /// The flag names this slot, or whoever cleared the flag is still reading it.
+    /// The flag names this slot, or whoever cleared the flag has not yet taken the waker out.
     busy: AtomicBool,
     waker: UnsafeCell<Option<Waker>>,
 }
 
-// SAFETY: a waker is `Send + Sync`; the cell that holds it is written only by the sleeper, and only
-// while `busy` says that nobody reads it.
+// SAFETY: a waker is `Send + Sync`; the cell that holds it is used by one thread at a time: while
+// `busy`, by the one that cleared the flag, else by the sleeper.
 unsafe impl Send for WakeCell {}
 // SAFETY: as above.
 unsafe impl Sync for WakeCell {}
@@ -47,70 +51,79 @@ impl WakeCell {
     }
 
     /// Puts `waker` into a free slot, which the sleeper's flag must name next. `None` if earlier
-    /// wake-ups are still reading both slots: then the sleeper must stay awake.
+    /// wake-ups have not yet emptied both slots: then the sleeper must stay awake.
     ///
     /// # Safety
     ///
     /// Only the sleeper may call this, and not while its flag is set.
     #[inline]
     pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<WakerIndex> {
-        // SAFETY: the slot is free, so nobody else writes, and the caller is the only sleeper.
-        let fits = |index| self.is_free(index) && unsafe { self.holds(index, waker) };
-        let index = if fits(WakerIndex::First) {
-            WakerIndex::First
-        } else if fits(WakerIndex::Second) {
-            WakerIndex::Second
-        } else {
-            // SAFETY: guaranteed by this function's contract.
-            unsafe { self.fill(waker) }?
-        };
-        // ORDERING: Relaxed; the operation that sets the flag publishes this and the waker.
+        let mut free = None;
+        for index in [WakerIndex::First, WakerIndex::Second] {
+            if !self.is_free(index) {
+                continue;
+            }
+            // SAFETY: the slot is free, so nobody else uses it, and the caller is the only sleeper.
+            if unsafe { self.holds(index, waker) } {
+                return Some(self.reserve(index));
+            }
+            // SAFETY: as above.
+            drop(unsafe { self.take(index) });
+            free = free.or(Some(index));
+        }
+        let index = free?;
+        let waker = waker.clone();
+        // SAFETY: as above. There is none to drop.
         self.slots[index as usize]
-            .busy
-            .store(true, Ordering::Relaxed);
-        Some(index)
+            .waker
+            .with_mut(|held| unsafe { *held = Some(waker) });
+        Some(self.reserve(index))
     }
 
     #[inline]
     fn is_free(&self, index: WakerIndex) -> bool {
-        // ORDERING: Acquire pairs with the Release in `wake`: the reader is done with the waker.
+        // ORDERING: Acquire pairs with the Release in `wake`: the waker has been taken out.
         mutant("wake_slot_busy") || !self.slots[index as usize].busy.load(Ordering::Acquire)
     }
 
-    /// Puts a clone of `waker` into a free slot, if there is one.
-    ///
-    /// # Safety
-    ///
-    /// As for `prepare`.
-    #[cold]
-    unsafe fn fill(&self, waker: &Waker) -> Option<WakerIndex> {
-        let index = [WakerIndex::First, WakerIndex::Second]
-            .into_iter()
-            .find(|index| self.is_free(*index))?;
-        let waker = waker.clone();
-        // SAFETY: the slot is free, so nobody else reads or writes, and the caller is the only
-        // sleeper.
-        let old = self.slots[index as usize]
-            .waker
-            .with_mut(|held| unsafe { (*held).replace(waker) });
-        drop(old);
-        Some(index)
+    #[inline]
+    fn reserve(&self, index: WakerIndex) -> WakerIndex {
+        // ORDERING: Relaxed; the operation that sets the flag publishes it, and the waker.
+        self.slots[index as usize]
+            .busy
+            .store(true, Ordering::Relaxed);
+        index
     }
 
-    /// Whether the given slot holds a waker that wakes the same task as `waker`.
+    /// Whether a slot wakes the same task as `waker`.
     ///
     /// # Safety
     ///
-    /// Only the sleeper may call this, with a slot that it last prepared or that is not busy.
+    /// Only the sleeper may call this, with a slot that is free.
     #[inline]
-    pub(crate) unsafe fn holds(&self, index: WakerIndex, waker: &Waker) -> bool {
-        // SAFETY: only the sleeper writes the slot, and that is the caller; others at most read it.
+    unsafe fn holds(&self, index: WakerIndex, waker: &Waker) -> bool {
+        // SAFETY: only the sleeper uses a slot that is free, and that is the caller.
         self.slots[index as usize]
             .waker
             .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
     }
 
-    /// Frees a prepared slot: the sleeper's flag was not set, or the sleeper cleared it itself.
+    /// Takes the waker out of a slot.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be the sleeper, with a free slot or one that its own cleared flag named, or have cleared the
+    /// flag that named the slot.
+    #[inline]
+    pub(crate) unsafe fn take(&self, index: WakerIndex) -> Option<Waker> {
+        // SAFETY: nobody else uses the slot, by this function's contract.
+        self.slots[index as usize]
+            .waker
+            .with_mut(|held| unsafe { (*held).take() })
+    }
+
+    /// Frees a prepared slot, because the sleeper has cleared its flag itself, to set it again at once: the waker
+    /// stays for the next `prepare`.
     #[inline]
     pub(crate) fn cancel(&self, index: WakerIndex) {
         // ORDERING: Relaxed; the sleeper is the next to look at it.
@@ -119,42 +132,58 @@ impl WakeCell {
             .store(false, Ordering::Relaxed);
     }
 
-    /// Wakes the sleeper.
+    /// Frees a prepared slot, and drops the waker: the sleeper's flag was not set, or the sleeper cleared it itself.
+    ///
+    /// # Safety
+    ///
+    /// Only the sleeper may call this, with a slot that no set flag names, and that it prepared last.
+    #[inline]
+    pub(crate) unsafe fn release(&self, index: WakerIndex) {
+        // SAFETY: by this function's contract.
+        let waker = unsafe { self.take(index) };
+        self.cancel(index);
+        drop(waker);
+    }
+
+    /// Wakes the sleeper, and drops its waker: a wait that is over keeps nothing alive.
+    ///
+    /// The slot is free again before the waker runs, which may take as long as it likes.
     ///
     /// # Safety
     ///
     /// The caller must have cleared the flag that named this waker, with at least Acquire.
     #[inline]
     pub(crate) unsafe fn wake(&self, index: WakerIndex) {
-        struct Done<'a>(&'a AtomicBool);
-        impl Drop for Done<'_> {
-            #[inline]
-            fn drop(&mut self) {
-                // ORDERING: Release pairs with the Acquire in `prepare`: the waker has been read.
-                self.0.store(false, Ordering::Release);
-            }
+        // SAFETY: the caller cleared the flag that named the slot, so the sleeper does not use it until it is free.
+        let waker = unsafe { self.take(index) };
+        let release = if mutant("wake_slot_release") {
+            Ordering::Relaxed
+        } else {
+            Ordering::Release
+        };
+        // ORDERING: Release pairs with the Acquire in `is_free`: the waker has been taken out.
+        self.slots[index as usize].busy.store(false, release);
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        let slot = &self.slots[index as usize];
-        let _done = Done(&slot.busy);
-        // SAFETY: the slot is busy on behalf of the flag that the caller cleared, so the sleeper
-        // does not write it until `_done` is dropped.
-        slot.waker
-            .with(|held| unsafe { (*held).as_ref().map(Waker::wake_by_ref) });
+    }
+}
+
+/// Which task a waker wakes, without keeping the task alive.
+///
+/// It says something only as long as that waker exists, for example while the flag is up that it was prepared for.
+#[derive(Debug, Default)]
+pub(crate) struct WakerId(Option<(*const (), *const RawWakerVTable)>);
+
+impl WakerId {
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Self(Some((waker.data(), waker.vtable())))
     }
 
-    /// Drops the wakers that nobody is reading, so that the cell does not keep a finished task
-    /// alive.
-    ///
-    /// # Safety
-    ///
-    /// Only the sleeper may call this, and not while its flag is set.
-    pub(crate) unsafe fn clear(&self) {
-        for slot in &self.slots {
-            // ORDERING: Acquire pairs with the Release in `wake`.
-            if !slot.busy.load(Ordering::Acquire) {
-                // SAFETY: not busy, so nobody else reads or writes; the caller is the only sleeper.
-                drop(slot.waker.with_mut(|held| unsafe { (*held).take() }));
-            }
-        }
+    /// Whether `waker` wakes the same task, by the same code.
+    #[inline]
+    pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
+        self.0
+            .is_some_and(|(data, table)| data == waker.data() && ptr::eq(table, waker.vtable()))
     }
 }

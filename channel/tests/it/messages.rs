@@ -1,6 +1,7 @@
 //! Messages of every size and alignment, on every path that a message can take.
 
 use std::fmt::Debug;
+use std::future::poll_fn;
 
 use lanemesh::{Builder, Message, mailbox};
 
@@ -19,7 +20,7 @@ fn by_every_way<T: Debug + PartialEq>(message: impl Fn(usize) -> T) {
         for round in 0..ROUNDS {
             let messages = |from: usize| (from..from + capacity).map(|n| message(round + n));
             if round % 2 == 0 {
-                common::start_and_cancel(rx.recv());
+                common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
             }
             messages(0).for_each(|message| tx.try_send(message).unwrap());
             assert_eq!(
@@ -43,7 +44,7 @@ fn by_every_way<T: Debug + PartialEq>(message: impl Fn(usize) -> T) {
             assert!(rx.try_iter().eq(expected));
         }
         // In the lane and in the shared slot when the channel ends.
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         tx.try_send_many((0..capacity).map(&message)).unwrap();
         rx.close();
         assert_eq!(
@@ -93,7 +94,7 @@ fn of_64_kib_within_the_stack_that_a_thread_has_by_default() {
     let (mut tx, mut rx) = lanemesh::channel(4);
     for asleep in [false, true, false] {
         if asleep {
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         }
         for n in 0..4 {
             tx.try_send([n as u8; 64 << 10])

@@ -2,6 +2,7 @@
 //! `stats` and `sender_count` take `&self`, and handles are `Sync`.
 
 use std::{
+    future::poll_fn,
     sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
 };
@@ -19,7 +20,7 @@ fn the_length_seen_by_several_observers_grows_as_messages_are_sent() {
     for round in 0..ROUNDS {
         let (tx, mut rx) = Builder::new(CAPACITY).first_ring(1).burst(2).build();
         if round % 2 == 0 {
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         }
         let mut senders = [tx.clone(), tx];
         // Some lanes are on the list, and one is the receiver's.
@@ -53,7 +54,7 @@ fn the_length_seen_at_a_sender_shrinks_as_messages_are_received() {
     for round in 0..ROUNDS {
         let (mut tx, mut rx) = Builder::new(CAPACITY).first_ring(1 + round % 8).build();
         if round % 2 == 0 {
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         }
         tx.try_send_many(0..CAPACITY).unwrap();
         thread::scope(|scope| {

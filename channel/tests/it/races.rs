@@ -3,6 +3,7 @@
 //! payload counts its drops, and what was accepted is what was received or drained.
 
 use std::{
+    future::poll_fn,
     hint,
     pin::pin,
     sync::{
@@ -52,7 +53,7 @@ fn race<A: Send, B: Send>(
         let capacity = 1 + round % 3;
         let (mut tx, mut rx) = Builder::new(capacity).first_ring(1 + round % 2).build();
         if round % 5 == 0 {
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         }
         let before = if full { capacity } else { round % capacity };
         for _ in 0..before {

@@ -2,6 +2,7 @@
 //! that are woken, cloned and dropped, and messages that are dropped.
 
 use std::{
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -57,7 +58,7 @@ fn a_receivers_waker_sends() {
     at_every_stage(|mut tx, mut rx| {
         let mut other = tx.clone();
         let (_, waker) = on_wake(move || other.try_send(2).unwrap());
-        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         tx.try_send(1).unwrap();
         let mut got: Vec<_> = rx.try_iter().collect();
         got.sort_unstable();
@@ -139,7 +140,7 @@ fn a_receivers_waker_drops_the_receiver() {
                 .lock()
                 .unwrap()
                 .as_mut()
-                .map(|rx| poll(pin!(rx.recv()), &waker).is_pending());
+                .map(|rx| rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
             assert_eq!(polled, Some(true));
             // The receiver had the message, and it was dropped with the receiver.
             assert!(tx.try_send(ledger.parcel()).is_ok());
@@ -185,7 +186,7 @@ fn a_receivers_waker_drops_the_last_other_sender() {
     at_every_stage(|mut tx, mut rx| {
         let mut other = Some(tx.clone());
         let (_, waker) = on_wake(move || drop(other.take()));
-        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         tx.try_send(1).unwrap();
         drop(tx);
         assert_eq!((now(rx.recv()), now(rx.recv())), (Some(1), None));
@@ -212,7 +213,7 @@ fn a_receivers_waker_panics() {
             }
             rx.try_iter().for_each(drop);
             let (_, waker) = on_wake(|| panic!("a waker panics"));
-            assert!(poll(pin!(rx.recv()), &waker).is_pending());
+            assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
             let sent = catch_unwind(AssertUnwindSafe(|| way(&mut tx, &ledger)));
             assert!(sent.is_err(), "the panic comes through");
             assert_eq!((tx.len(), rx.len()), (1, 1), "it was accepted");
@@ -232,7 +233,7 @@ fn a_receivers_waker_panics_at_a_batch_that_does_not_fit() {
         let ledger = Ledger::new(8);
         let (mut tx, mut rx) = Builder::new(capacity).first_ring(1).build();
         let (_, waker) = on_wake(|| panic!("a waker panics"));
-        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         let mut batch: Vec<_> = (0..5).map(|_| ledger.parcel()).collect();
         let sent = catch_unwind(AssertUnwindSafe(|| tx.try_send_vec(&mut batch)));
         assert!(sent.is_err(), "the panic comes through");
@@ -344,16 +345,15 @@ fn a_replaced_waker_sends_when_it_is_dropped() {
     let mut got = 0;
     for _ in 0..10 {
         let waker = Waker::from(Arc::new(SendsAtDrop(Mutex::new(tx.clone()))));
-        // The poll that goes to sleep with this waker drops an earlier one, and finds what that
-        // sends.
-        if let Poll::Ready(message) = poll(pin!(rx.recv()), &waker) {
+        // The poll that goes to sleep with this waker drops one before it, and finds what that sends.
+        if let Poll::Ready(message) = rx.poll_recv(&mut Context::from_waker(&waker)) {
             assert_eq!(message, Some(9));
             got += 1;
         }
     }
     got += rx.try_iter().count();
     let (wakes, waker) = common::Wakes::new();
-    while let Poll::Ready(message) = poll(pin!(rx.recv()), &waker) {
+    while let Poll::Ready(message) = rx.poll_recv(&mut Context::from_waker(&waker)) {
         assert_eq!(message, Some(9));
         got += 1;
     }
@@ -392,7 +392,7 @@ fn a_message_sends_on_its_own_channel_when_it_is_dropped() {
         let drops = Arc::new(AtomicUsize::new(0));
         let (tx, mut rx) = Builder::new(capacity).first_ring(1).build();
         if asleep {
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         }
         let mut senders: Vec<_> = (0..3).map(|_| tx.clone()).collect();
         for sender in &mut senders {

@@ -51,7 +51,7 @@ fn close_against_first_send() {
 fn close_against_shared_slot() {
     model(3, || {
         let (mut tx, mut rx) = channel(3);
-        assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());
+        assert!(crate::poll_recv_once(&mut rx, std::task::Waker::noop()).is_pending());
         let producer = thread::spawn(move || send_all(&mut tx, 1..=2));
         let received = close_and_drain(&mut rx, 0);
         assert_eq!(received, producer.join().unwrap());
@@ -82,7 +82,7 @@ fn close_against_requeue() {
         let mut received = 1;
         // Gives the lane up if there is nothing.
         if let std::task::Poll::Ready(message) =
-            crate::poll_once(rx.recv(), std::task::Waker::noop())
+            crate::poll_recv_once(&mut rx, std::task::Waker::noop())
         {
             received += 1;
             assert_eq!(message.unwrap().0, received);
@@ -105,7 +105,7 @@ fn close_against_requeue_of_an_accepted_message() {
             (sent, tx)
         });
         let mut received = 0;
-        if crate::poll_once(rx.recv(), std::task::Waker::noop()).is_ready() {
+        if crate::poll_recv_once(&mut rx, std::task::Waker::noop()).is_ready() {
             received += 1;
         }
         rx.close();
@@ -155,7 +155,7 @@ fn receiver_drop_against_send() {
 fn receiver_drop_against_shared_slot() {
     model(3, || {
         let (mut tx, mut rx) = channel(2);
-        assert!(crate::poll_once(rx.recv(), std::task::Waker::noop()).is_pending());
+        assert!(crate::poll_recv_once(&mut rx, std::task::Waker::noop()).is_pending());
         let producer = thread::spawn(move || send_all(&mut tx, 1..=1));
         drop(rx);
         producer.join().unwrap();

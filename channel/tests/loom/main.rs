@@ -65,3 +65,8 @@ impl Wake for Count {
 fn poll_once<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(waker))
 }
+
+/// Polls a receiver once. No future is dropped, which would end its wait.
+fn poll_recv_once<T>(rx: &mut lanemesh::Receiver<T>, waker: &Waker) -> Poll<Option<T>> {
+    rx.poll_recv(&mut Context::from_waker(waker))
+}

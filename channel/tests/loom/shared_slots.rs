@@ -5,7 +5,7 @@ use std::task::Waker;
 use lanemesh::{Builder, channel};
 use loom::{future::block_on, thread};
 
-use crate::{model, payload, poll_once};
+use crate::{model, payload, poll_recv_once};
 
 /// Two producers claim slots of one set, in any order, and fill them in any order.
 #[test]
@@ -23,7 +23,7 @@ fn shared_slots_of_two_producers() {
         });
         let sum: u32 = block_on(rx.recv()).unwrap() + block_on(rx.recv()).unwrap();
         assert_eq!(sum, 3);
-        assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
+        assert!(poll_recv_once(&mut rx, Waker::noop()).is_pending());
         first.join().unwrap();
         second.join().unwrap();
     });
@@ -113,7 +113,7 @@ fn shared_slot_against_sleep() {
             tx.try_send(payload(2)).unwrap();
             tx
         });
-        let found = poll_once(rx.recv(), Waker::noop());
+        let found = poll_recv_once(&mut rx, Waker::noop());
         let mut tx = producer.join().unwrap();
         if let std::task::Poll::Ready(message) = found {
             assert_eq!(message.unwrap().0, 2);

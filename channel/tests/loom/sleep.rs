@@ -8,7 +8,7 @@ use std::{
 use lanemesh::{Builder, channel};
 use loom::{future::block_on, thread};
 
-use crate::{Count, lanes, model, payload, poll_once};
+use crate::{Count, lanes, model, payload, poll_once, poll_recv_once};
 
 #[test]
 fn arm_against_push() {
@@ -61,7 +61,7 @@ fn shared_slot_against_push() {
     model(2, || {
         let (mut tx, mut rx) = Builder::new(2).shared_slots(1).build();
         let mut other = tx.clone();
-        assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
+        assert!(poll_recv_once(&mut rx, Waker::noop()).is_pending());
         let first = thread::spawn(move || tx.try_send(1).unwrap());
         let second = thread::spawn(move || other.try_send(2).unwrap());
         let sum: u32 = block_on(rx.recv()).unwrap() + block_on(rx.recv()).unwrap();
@@ -76,7 +76,7 @@ fn shared_slot_against_push() {
 fn shared_slot_keeps_its_place_in_the_order() {
     model(2, || {
         let (mut tx, mut rx) = channel(4);
-        assert!(poll_once(rx.recv(), Waker::noop()).is_pending());
+        assert!(poll_recv_once(&mut rx, Waker::noop()).is_pending());
         let producer = thread::spawn(move || {
             for n in 1..=3 {
                 tx.try_send(payload(n)).unwrap();
@@ -113,6 +113,31 @@ fn last_of_two_senders_drops_after_a_send() {
     });
 }
 
+/// A poll that is not repeated is woken, and what it left behind hinders nobody.
+#[test]
+fn one_poll_against_push() {
+    model(3, || {
+        let (mut tx, mut rx) = lanes(2).build();
+        let producer = thread::spawn(move || {
+            tx.try_send(payload(1)).unwrap();
+            tx
+        });
+        let count = Arc::new(Count::default());
+        let found = poll_recv_once(&mut rx, &Waker::from(count.clone()));
+        let mut tx = producer.join().unwrap();
+        match found {
+            std::task::Poll::Ready(message) => assert_eq!(message.unwrap().0, 1),
+            std::task::Poll::Pending => {
+                assert!(count.0.load(Ordering::Relaxed) > 0, "asleep, and not woken");
+                assert_eq!(rx.try_recv().unwrap().0, 1);
+            }
+        }
+        tx.try_send(payload(2)).unwrap();
+        assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+    });
+}
+
+/// A wait that is cancelled while a producer wakes it leaves no waker behind, and the next wait is woken.
 #[test]
 fn cancelled_recv_against_push() {
     model(3, || {
@@ -124,16 +149,30 @@ fn cancelled_recv_against_push() {
         let count = Arc::new(Count::default());
         let found = poll_once(rx.recv(), &Waker::from(count.clone()));
         let mut tx = producer.join().unwrap();
+        assert_eq!(Arc::strong_count(&count), 1, "the waker was kept");
         match found {
             std::task::Poll::Ready(message) => assert_eq!(message.unwrap().0, 1),
-            std::task::Poll::Pending => {
-                assert!(count.0.load(Ordering::Relaxed) > 0, "asleep, and not woken");
-                assert_eq!(rx.try_recv().unwrap().0, 1);
-            }
+            std::task::Poll::Pending => assert_eq!(rx.try_recv().unwrap().0, 1),
         }
-        // What the cancelled wait left behind must not matter.
         tx.try_send(payload(2)).unwrap();
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+    });
+}
+
+/// The cancelled wait and the next one meet the same producer.
+#[test]
+fn wait_after_a_cancelled_one_against_push() {
+    model(3, || {
+        let (mut tx, mut rx) = channel(2);
+        let producer = thread::spawn(move || tx.try_send(payload(1)).unwrap());
+        let count = Arc::new(Count::default());
+        let message = match poll_once(rx.recv(), &Waker::from(count.clone())) {
+            std::task::Poll::Ready(message) => message,
+            std::task::Poll::Pending => block_on(rx.recv()),
+        };
+        assert_eq!(message.unwrap().0, 1);
+        producer.join().unwrap();
+        assert_eq!(Arc::strong_count(&count), 1, "the waker was kept");
     });
 }
 
@@ -148,7 +187,7 @@ fn waker_changed_against_wake() {
         let mut sum = 0;
         for _ in 0..2 {
             let count = Arc::new(Count::default());
-            if let std::task::Poll::Ready(message) = poll_once(rx.recv(), &Waker::from(count)) {
+            if let std::task::Poll::Ready(message) = poll_recv_once(&mut rx, &Waker::from(count)) {
                 sum += message.map_or(0, |message| message.0);
             }
         }
@@ -169,7 +208,7 @@ fn the_last_waker_is_woken() {
         let mut last = None;
         for _ in 0..2 {
             let count = Arc::new(Count::default());
-            match poll_once(rx.recv(), &Waker::from(count.clone())) {
+            match poll_recv_once(&mut rx, &Waker::from(count.clone())) {
                 std::task::Poll::Pending => last = Some(count),
                 std::task::Poll::Ready(message) => {
                     assert!(message.is_some());

@@ -5,7 +5,7 @@ use std::task::Waker;
 use lanemesh::{Builder, Receiver, Sender};
 use loom::{future::block_on, thread};
 
-use crate::{Payload, lanes, model, payload, poll_once};
+use crate::{Payload, lanes, model, payload, poll_recv_once};
 
 /// Lanes that are unfenced from their second message on.
 fn unfenced(capacity: usize) -> Builder {
@@ -116,7 +116,7 @@ fn unfenced_lanes_are_all_looked_at() {
         got.extend(rx.try_recv().map(|message| message.0));
         got.sort_unstable();
         assert_eq!(got, [2, 12]);
-        assert!(poll_once(rx.recv(), &Waker::noop().clone()).is_pending());
+        assert!(poll_recv_once(&mut rx, &Waker::noop().clone()).is_pending());
         drop(first);
     });
 }

@@ -1,6 +1,6 @@
 //! A full lane: the producer waits, the receiver makes room.
 
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use lanemesh::{Receiver, Sender, TrySendError, channel};
 use loom::{future::block_on, thread};
@@ -85,6 +85,31 @@ fn cancelled_against_room(open: fn() -> Ends) {
     });
 }
 
+/// A wait that is cancelled while the receiver wakes it leaves no waker behind.
+#[test]
+fn cancelled_wait_against_wake_leaves_no_waker() {
+    model(3, || {
+        let (mut tx, mut rx) = lanes(1).build();
+        tx.try_send(payload(1)).unwrap();
+        let count = std::sync::Arc::new(crate::Count::default());
+        let waker = Waker::from(count.clone());
+        let producer = thread::spawn(move || {
+            let _ = poll_once(tx.reserve(), &waker).is_ready();
+            drop(waker);
+            tx
+        });
+        assert_eq!(block_on(rx.recv()).unwrap().0, 1);
+        assert!(rx.try_recv().is_err());
+        let tx = producer.join().unwrap();
+        assert_eq!(
+            std::sync::Arc::strong_count(&count),
+            1,
+            "the waker was kept"
+        );
+        drop(tx);
+    });
+}
+
 #[test]
 fn cancelled_send_against_room() {
     cancelled_against_room(|| lanes(1).build());
@@ -103,7 +128,7 @@ fn sender_waker_changed_against_wake() {
         let producer = thread::spawn(move || {
             for _ in 0..2 {
                 let waker = Waker::from(std::sync::Arc::new(crate::Count::default()));
-                let _ = poll_once(tx.reserve(), &waker);
+                let _ = tx.poll_reserve(&mut Context::from_waker(&waker));
             }
             block_on(tx.reserve()).unwrap().send(payload(2)).unwrap();
         });

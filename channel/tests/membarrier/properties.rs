@@ -1,14 +1,17 @@
 //! Sequences of operations on the public interface against a `VecDeque` for each producer and
 //! class.
 
-use std::{collections::VecDeque, pin::pin, task::Poll};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
 
 use lanemesh::{
     Builder, MailboxBuilder, MailboxReceiver, MailboxSender, Message, TryRecvError, TrySendError,
 };
 use proptest::{collection::vec, prelude::*};
 
-use crate::common::{Wakes, poll};
+use crate::common::Wakes;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -203,7 +206,7 @@ impl Model {
             },
             Op::Poll => {
                 let (wakes, waker) = Wakes::new();
-                let polled = poll(pin!(self.rx.recv()), &waker);
+                let polled = self.rx.poll_recv(&mut Context::from_waker(&waker));
                 match polled {
                     Poll::Ready(Some(message)) => self.received(message),
                     Poll::Ready(None) => self.nothing(TryRecvError::Closed),

@@ -5,6 +5,8 @@
 //! on pages that allow no access while the receiver works, so that a single access ends the
 //! process.
 
+use std::future::poll_fn;
+
 use lanemesh::{Builder, Receiver, Sender};
 
 use crate::common::{self, now};
@@ -33,7 +35,7 @@ fn idle_lanes_are_not_looked_at() {
         let sender = &mut senders[n % 3];
         sender.try_send(n).unwrap();
         assert_eq!(now(rx.recv()), Some(n));
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
     }
     let after = rx.stats();
     assert_eq!(after.messages - before.messages, LANES as u64);
@@ -69,7 +71,7 @@ fn senders_that_never_sent_have_no_lane() {
     let (tx, mut rx) = lanemesh::channel::<usize>(64);
     let senders: Vec<_> = (0..LANES).map(|_| tx.clone()).collect();
     assert_eq!((rx.stats().lanes_open, rx.sender_count()), (0, LANES + 1));
-    common::start_and_cancel(rx.recv());
+    common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
     drop(senders);
     assert_eq!((rx.stats().lanes_open, rx.sender_count()), (0, 1));
 }
@@ -89,7 +91,7 @@ fn idle_lanes_on(pages: &crate::pages::Pages) -> (Vec<Sender<usize>>, Receiver<u
         }
     });
     assert_eq!(rx.try_iter().count(), LANES + LANES / 100);
-    common::start_and_cancel(rx.recv());
+    common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
     (senders, rx)
 }
 
@@ -113,7 +115,7 @@ fn not_one_byte_of_an_idle_lane_is_looked_at() {
             assert!(rx.recv_timeout(std::time::Duration::ZERO).is_ok());
             assert_eq!(now(rx.recv_many(&mut Vec::new(), 10)), 10);
             assert_eq!(rx.try_iter().count(), 23);
-            common::start_and_cancel(rx.recv());
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
             assert_eq!((rx.is_empty(), rx.stats().lanes_open), (true, LANES + 3));
         }
         for sender in &mut active {

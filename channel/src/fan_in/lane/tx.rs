@@ -339,8 +339,11 @@ impl<T> LaneTx<T> {
     ///
     /// Afterwards the caller must check again for room, and whether the channel is closed.
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
-        self.stop_waiting();
+        let prepared = self.stop_waiting();
         let lane = self.lane();
+        if let Some(index) = prepared {
+            lane.wake.cancel(index);
+        }
         // SAFETY: only the producer waits here, and its flag is down.
         let Some(slot) = (unsafe { lane.wake.prepare(waker) }) else {
             return false;
@@ -353,26 +356,36 @@ impl<T> LaneTx<T> {
         true
     }
 
-    /// Clears the waiting flag, unless the receiver has.
+    /// Ends a wait: the receiver does not wake this producer, and no waker is left in the lane, except
+    /// one that the receiver is waking right now and then drops.
+    #[cold]
+    pub(crate) fn forget_waker(&mut self) {
+        if let Some(index) = self.stop_waiting() {
+            // SAFETY: this is the producer, which has cleared its flag.
+            unsafe { self.lane().wake.release(index) };
+        }
+    }
+
+    /// Clears the waiting flag, unless the receiver has, and returns the slot that it named.
     #[inline]
-    pub(crate) fn stop_waiting(&mut self) {
+    fn stop_waiting(&mut self) -> Option<WakerIndex> {
         let lane = self.lane();
         // ORDERING: Relaxed; only the producer sets the flag.
         if lane.waiting.load(Ordering::Relaxed) == 0 {
-            return;
+            return None;
         }
         // ORDERING: Relaxed; the flag is the producer's own, and whoever clears it wakes.
         match lane.waiting.swap(0, Ordering::Relaxed) {
-            0 => {}
-            1 => lane.wake.cancel(WakerIndex::First),
-            _ => lane.wake.cancel(WakerIndex::Second),
+            0 => None,
+            1 => Some(WakerIndex::First),
+            _ => Some(WakerIndex::Second),
         }
     }
 
     /// Ends the lane: the receiver takes what is left in it, then frees it. `Some` if it can be
     /// freed at once.
     pub(crate) fn close(mut self, ready: &impl ReadyQueue<T>) -> Option<Box<Lane<T>>> {
-        self.stop_waiting();
+        self.forget_waker();
         let lane = self.lane();
         // ORDERING: Release pairs with the Acquire in `LaneRx::retire`: all that was pushed is
         // visible.

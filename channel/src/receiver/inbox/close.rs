@@ -18,7 +18,7 @@ impl<T> Inbox<T> {
         self.closed = true;
         // The list comes first: a sender that is refused because of the flag must find the list
         // closed too.
-        let taken = self.fan_in.ready.close(&mut self.slots);
+        let (taken, waker) = self.fan_in.ready.close(&mut self.slots);
         self.fan_in.set_closed();
         self.listed_at_close = taken.chain;
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that
@@ -44,6 +44,8 @@ impl<T> Inbox<T> {
             all.run(|| bound.close());
         }
         all.run(|| self.fan_in.wake_close_waiters());
+        // A waker's drop is its executor's code.
+        all.run(|| drop(waker));
         all.done();
     }
 

@@ -27,7 +27,7 @@ use crate::{
         ready::Arm,
         shared_slots::SlotReader,
     },
-    sync::{Arc, Mutex, store_load_fence},
+    sync::{Arc, Mutex, store_load_fence, wake_cell::WakerId},
 };
 
 pub(crate) struct Inbox<T> {
@@ -48,6 +48,8 @@ pub(crate) struct Inbox<T> {
     closed: bool,
     hung_up: bool,
     asleep: bool,
+    /// Names the waker of the last sleep.
+    armed_for: WakerId,
     /// A waiting producer was woken since the receiver last stayed awake for one.
     has_woken: bool,
     /// Messages taken from shared slots whose slots of the bound on all lanes are not given back yet.
@@ -108,6 +110,7 @@ impl<T> Inbox<T> {
             closed: false,
             hung_up: false,
             asleep: false,
+            armed_for: WakerId::default(),
             has_woken: false,
             owed: 0,
             counted: Counted::default(),
@@ -444,9 +447,9 @@ impl<T> Inbox<T> {
             self.take_list();
             return Sleep::Ready;
         }
-        // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is
-        // open.
-        match unsafe { self.fan_in.ready.arm(&self.slots, waker) } {
+        let ready = &self.fan_in.ready;
+        // SAFETY: this is the receiver; all lanes are given up, all slots are empty, and a set is open.
+        match unsafe { ready.arm(&self.slots, &mut self.armed_for, waker) } {
             Arm::Armed => {
                 self.asleep = true;
                 self.fences.slept(self.counted.messages);
@@ -454,6 +457,15 @@ impl<T> Inbox<T> {
             }
             Arm::Ready => Sleep::Ready,
             Arm::Busy => Sleep::Busy,
+        }
+    }
+
+    /// Ends a sleep, if there is one: the waker is dropped, and is not woken any more.
+    #[cold]
+    pub(crate) fn stop_sleeping(&mut self) {
+        // SAFETY: this is the receiver, and the list is not closed.
+        if self.asleep && !self.closed && unsafe { self.fan_in.ready.stop_sleeping(&self.slots) } {
+            self.asleep = false;
         }
     }
 

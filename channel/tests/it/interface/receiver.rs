@@ -1,10 +1,15 @@
 //! Every method of the receiver, one by one.
 
-use std::{pin::pin, task::Waker, thread, time::Duration};
+use std::{
+    future::poll_fn,
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
 
 use lanemesh::{Builder, RecvTimeoutError, TryRecvError, channel};
 
-use crate::common::{self, Wakes, now, poll};
+use crate::common::{self, Wakes, now};
 
 const SHORT: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
@@ -90,7 +95,7 @@ fn readable_takes_nothing() {
 fn len_counts_messages_wherever_they_are() {
     let (tx, mut rx) = Builder::new(8).first_ring(1).burst(2).build();
     let mut senders: Vec<_> = (0..3).map(|_| tx.clone()).collect();
-    common::start_and_cancel(rx.recv());
+    common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
     for sender in &mut senders {
         for n in 0..5 {
             sender.try_send(n).unwrap();
@@ -146,10 +151,13 @@ fn stats_are_counted() {
     assert_eq!((stats.messages, stats.high_water, stats.depth), (5, 5, 0));
     for woken in 1..4 {
         let (wakes, waker) = Wakes::new();
-        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         tx.try_send(1).unwrap();
         assert_eq!(wakes.count(), 1);
-        assert!(poll(pin!(rx.recv()), Waker::noop()).is_ready());
+        assert!(
+            rx.poll_recv(&mut Context::from_waker(Waker::noop()))
+                .is_ready()
+        );
         assert_eq!(rx.stats().wakeups, woken);
     }
     drop((tx, other));
@@ -163,7 +171,7 @@ fn a_receiver_is_a_stream() {
     use futures_core::Stream;
 
     let (mut tx, rx) = channel(2);
-    let mut rx = pin!(rx);
+    let mut rx = std::pin::pin!(rx);
     let mut cx = std::task::Context::from_waker(Waker::noop());
     assert!(rx.as_mut().poll_next(&mut cx).is_pending());
     tx.try_send(1).unwrap();

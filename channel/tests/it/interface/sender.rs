@@ -1,6 +1,7 @@
 //! Every method of the senders, one by one, and what they do with bad input.
 
 use std::{
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Wake, Waker},
@@ -25,7 +26,7 @@ fn capacity_is_exact() {
             for asleep in [false, true] {
                 let (mut tx, mut rx) = Builder::new(capacity).first_ring(first_ring).build();
                 if asleep {
-                    common::start_and_cancel(rx.recv());
+                    common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
                 }
                 for round in 0..3 {
                     for n in 0..capacity {
@@ -246,8 +247,8 @@ fn a_panicking_iterator_loses_no_message() {
             100
         );
         assert_eq!(rx.try_iter().count(), 100);
-        ledger.settle();
-        rest.settle();
+        ledger.check();
+        rest.check();
     }
 }
 
@@ -284,7 +285,7 @@ fn a_panicking_iterator_that_has_closed_the_channel_drops_what_it_has_returned()
     let sent = catch_unwind(AssertUnwindSafe(|| tx.try_send_many(messages)));
     assert!(sent.is_err());
     assert!(rx.try_recv().is_err());
-    ledger.settle();
+    ledger.check();
 }
 
 #[test]

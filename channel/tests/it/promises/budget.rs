@@ -66,7 +66,7 @@ fn recv_goes_on_after_its_pause() {
     let (wakes, waker) = Wakes::new();
     let mut got = Vec::new();
     for polls in 0..12 {
-        match poll(pin!(rx.recv()), &waker) {
+        match rx.poll_recv(&mut Context::from_waker(&waker)) {
             Poll::Ready(message) => got.extend(message),
             Poll::Pending => assert!(polls == 4 || polls == 9),
         }
@@ -103,11 +103,11 @@ fn a_mailbox_pauses_after_its_budget_of_both_classes() {
     tx.low().try_send_many(0..8).unwrap();
     let (wakes, waker) = Wakes::new();
     for _ in 0..6 {
-        assert!(poll(pin!(rx.recv()), &waker).is_ready());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_ready());
     }
-    assert!(poll(pin!(rx.recv()), &waker).is_pending());
+    assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
     assert_eq!(wakes.count(), 1);
-    assert!(poll(pin!(rx.recv()), &waker).is_ready());
+    assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_ready());
 }
 
 #[test]
@@ -152,8 +152,11 @@ fn a_receiver_that_woke_senders_is_polled_once_more_before_it_sleeps() {
         for n in 1..=10 {
             let mut send = pin!(tx.send(n));
             assert!(poll(send.as_mut(), &sender).is_pending());
-            assert_eq!(poll(pin!(rx.recv()), &waker), Poll::Ready(Some(n - 1)));
-            assert!(poll(pin!(rx.recv()), &waker).is_pending());
+            assert_eq!(
+                rx.poll_recv(&mut Context::from_waker(&waker)),
+                Poll::Ready(Some(n - 1))
+            );
+            assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
             assert_eq!(
                 (room.count(), wakes.count()),
                 (n, n),
@@ -162,9 +165,12 @@ fn a_receiver_that_woke_senders_is_polled_once_more_before_it_sleeps() {
             assert_eq!(poll(send, &sender), Poll::Ready(Ok(())));
             assert_eq!(wakes.count(), n, "the message woke nobody");
         }
-        assert_eq!(poll(pin!(rx.recv()), &waker), Poll::Ready(Some(10)));
+        assert_eq!(
+            rx.poll_recv(&mut Context::from_waker(&waker)),
+            Poll::Ready(Some(10))
+        );
         // Nobody waits any more, so it sleeps at once, and the next message wakes it.
-        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         assert_eq!(wakes.count(), 10);
         tx.try_send(11).unwrap();
         assert_eq!(wakes.count(), 11);

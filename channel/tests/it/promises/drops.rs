@@ -2,6 +2,7 @@
 //! panics.
 
 use std::{
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -35,7 +36,7 @@ fn messages_left_in_every_place_are_dropped_with_the_receiver() {
     for received in 0..20 {
         let ledger = Ledger::new(64);
         let (tx, mut rx) = Builder::new(8).first_ring(1).burst(3).build();
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         let mut senders: Vec<_> = (0..4).map(|_| tx.clone()).collect();
         // Through a shared slot, in the lane's slot, and in rings that have grown.
         for sender in &mut senders {
@@ -198,7 +199,7 @@ fn a_panic_in_the_drain_drops_the_rest_once() {
 #[test]
 fn a_panic_in_the_drain_reaches_every_lane() {
     let drops = drops_with_a_bomb(|tx, mut rx, bombs| {
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         let mut senders: Vec<_> = (0..5).map(|_| tx.clone()).collect();
         for (n, bomb) in bombs.into_iter().enumerate() {
             assert!(senders[n % 5].try_send(bomb).is_ok());

@@ -1,12 +1,12 @@
 //! Promise 2: a high-priority message goes first, whatever waits in the low lanes.
 
 use std::{
-    pin::pin,
+    future::poll_fn,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    task::{Wake, Waker},
+    task::{Context, Wake, Waker},
     thread,
 };
 
@@ -39,7 +39,7 @@ fn a_high_message_sent_before_recv_is_returned_by_it() {
 #[test]
 fn a_high_message_comes_before_the_low_one_that_woke_the_receiver() {
     let (mut tx, mut rx) = mailbox(4, 4);
-    common::start_and_cancel(rx.recv());
+    common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
     tx.try_send_low(1).unwrap();
     tx.try_send_high(2).unwrap();
     assert_eq!(now(rx.recv()), Some(Message::High(2)));
@@ -115,7 +115,12 @@ fn delay_in_a_batch(taken: usize, ready: usize) -> usize {
     )));
     for sender in &mut senders {
         sender.try_send_low(0).unwrap();
-        assert!(common::poll(pin!(sender.low().reserve()), &waker).is_pending());
+        assert!(
+            sender
+                .low()
+                .poll_reserve(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
     }
     let mut got = Vec::new();
     let count = now(rx.recv_many(&mut got, WAITING));

@@ -14,3 +14,4 @@ mod send_sync;
 mod unwind_safe;
 mod wake_ups_of_receivers;
 mod wake_ups_of_senders;
+mod wakers_released;

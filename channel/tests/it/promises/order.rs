@@ -1,5 +1,6 @@
 //! Promise 1: messages of one producer and class arrive in the order in which they were sent.
 
+use std::future::poll_fn;
 use std::thread;
 
 use lanemesh::{Builder, Message, channel, mailbox};
@@ -36,7 +37,7 @@ fn one_producer_keeps_its_order_by_every_way_to_send() {
 fn the_message_that_wakes_comes_before_those_that_follow() {
     let (mut tx, mut rx) = channel(8);
     for round in 0..10 {
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         for n in 0..4 {
             tx.try_send((round, n)).unwrap();
         }

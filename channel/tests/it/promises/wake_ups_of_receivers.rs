@@ -24,11 +24,14 @@ fn recv_is_woken_by_a_send_and_only_once() {
     let (mut tx, mut rx) = channel(8);
     let (wakes, waker) = Wakes::new();
     for n in 0..5 {
-        assert!(poll(pin!(rx.recv()), &waker).is_pending());
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
         tx.try_send(n).unwrap();
         tx.try_send(n + 100).unwrap();
         assert_eq!(wakes.count(), n + 1, "one wake-up for two messages");
-        assert_eq!(poll(pin!(rx.recv()), &waker), Poll::Ready(Some(n)));
+        assert_eq!(
+            rx.poll_recv(&mut Context::from_waker(&waker)),
+            Poll::Ready(Some(n))
+        );
         assert_eq!(rx.try_recv(), Ok(n + 100));
         assert!(rx.try_recv().is_err());
     }
@@ -87,7 +90,7 @@ fn recv_is_woken_when_a_staged_message_is_dropped_into_the_lane() {
     let (mut tx, mut rx) = channel(8);
     let (wakes, waker) = Wakes::new();
     tx.try_feed(1).unwrap();
-    assert!(poll(pin!(rx.recv()), &waker).is_pending());
+    assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
     assert_eq!(wakes.count(), 0);
     drop(tx);
     assert!(wakes.count() >= 1);
@@ -126,7 +129,10 @@ fn recv_survives_spurious_polls() {
 fn recv_after_a_cancelled_recv_is_woken() {
     let (mut tx, mut rx) = channel(8);
     let (stale, stale_waker) = Wakes::new();
-    assert!(poll(pin!(rx.recv()), &stale_waker).is_pending());
+    assert!(
+        rx.poll_recv(&mut Context::from_waker(&stale_waker))
+            .is_pending()
+    );
     let (wakes, waker) = Wakes::new();
     let mut recv = pin!(rx.recv());
     assert!(poll(recv.as_mut(), &waker).is_pending());
@@ -237,7 +243,7 @@ fn a_mailbox_wakes_the_waker_of_the_last_poll_for_both_classes() {
 fn one_class_alone_is_woken_after_the_whole_mailbox_was_waited_for() {
     let (mut tx, mut rx) = mailbox::<u32, u32>(4, 4);
     let (_, whole) = Wakes::new();
-    assert!(poll(pin!(rx.recv()), &whole).is_pending());
+    assert!(rx.poll_recv(&mut Context::from_waker(&whole)).is_pending());
     let (wakes, waker) = Wakes::new();
     {
         let mut low = pin!(rx.low().recv());
@@ -294,7 +300,7 @@ fn a_receiver_that_is_cancelled_all_the_time_loses_nothing() {
             }
         });
         for n in 0..ROUNDS {
-            let early = poll(pin!(rx.recv()), Waker::noop());
+            let early = rx.poll_recv(&mut Context::from_waker(Waker::noop()));
             let got = match early {
                 Poll::Ready(got) => got,
                 Poll::Pending => block_on(rx.recv()),

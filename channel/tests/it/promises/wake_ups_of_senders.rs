@@ -5,10 +5,10 @@
 //! wake-ups are allowed, except where a test rules them out.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Barrier, Mutex},
-    task::{Poll, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
 };
 
@@ -53,7 +53,7 @@ fn send_is_woken_whatever_the_message_that_filled_the_lane_rode_on() {
     // The first message takes the slot of the one that wakes the receiver.
     for capacity in 1..5 {
         let (mut tx, mut rx) = channel(capacity);
-        common::start_and_cancel(rx.recv());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
         for n in 0..capacity {
             tx.try_send(n).unwrap();
         }
@@ -121,7 +121,11 @@ fn send_is_woken_by_close_wherever_its_lane_is() {
         let mut waiting = 0;
         for sender in &mut senders {
             while sender.try_send(3).is_ok() {}
-            assert!(poll(pin!(sender.reserve()), &waker).is_pending());
+            assert!(
+                sender
+                    .poll_reserve(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
             waiting += 1;
         }
         rx.close();
@@ -179,7 +183,11 @@ fn each_waiting_sender_is_woken_by_its_own_lane() {
     let mut senders: Vec<_> = (0..10).map(|_| (tx.clone(), Wakes::new())).collect();
     for (n, (sender, (_, waker))) in senders.iter_mut().enumerate() {
         sender.try_send(n).unwrap();
-        assert!(poll(pin!(sender.reserve()), waker).is_pending());
+        assert!(
+            sender
+                .poll_reserve(&mut Context::from_waker(waker))
+                .is_pending()
+        );
     }
     assert_eq!(rx.try_iter().count(), 10);
     assert!(senders.iter().all(|(_, (wakes, _))| wakes.count() == 1));
