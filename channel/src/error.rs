@@ -189,6 +189,24 @@ impl<T> Error for SendManyError<T> {}
 impl Error for TryRecvError {}
 impl Error for RecvTimeoutError {}
 
+impl From<TryRecvError> for RecvTimeoutError {
+    fn from(error: TryRecvError) -> Self {
+        match error {
+            TryRecvError::Empty => Self::Timeout,
+            TryRecvError::Closed => Self::Closed,
+        }
+    }
+}
+
+impl<T> From<TrySendError<T>> for SendTimeoutError<T> {
+    fn from(error: TrySendError<T>) -> Self {
+        match error {
+            TrySendError::Full(message) => Self::Timeout(message),
+            TrySendError::Closed(message) => Self::Closed(message),
+        }
+    }
+}
+
 impl<T> From<SendError<T>> for TrySendError<T> {
     fn from(SendError(message): SendError<T>) -> Self {
         Self::Closed(message)

@@ -204,6 +204,9 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         timeout: Duration,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
+        if timeout.is_zero() {
+            return self.try_recv().map_err(RecvTimeoutError::from);
+        }
         self.recv_until(Instant::now().checked_add(timeout))
     }
 
@@ -214,12 +217,9 @@ impl<High, Low> MailboxReceiver<High, Low> {
         recv_blocking(
             self,
             deadline,
-            |receiver| &mut receiver.budget.standoff,
+            |receiver| &mut receiver.budget,
             |receiver| receiver.classes.try_next(),
-            |receiver, cx| {
-                receiver.budget.reset();
-                receiver.poll_recv(cx)
-            },
+            |receiver, cx| receiver.poll_recv(cx),
         )
     }
 

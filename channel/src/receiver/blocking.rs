@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{standoff::Standoff, wait::Sleeper};
+use super::{budget::CoopBudget, wait::Sleeper};
 use crate::{error::RecvTimeoutError, sync::park};
 
 /// Receives from `from`, parking the thread while `attempt` returns nothing; `poll` returns `None`
@@ -13,19 +13,23 @@ use crate::{error::RecvTimeoutError, sync::park};
 pub(crate) fn recv_blocking<S: Sleeper, R>(
     from: &mut S,
     deadline: Option<Instant>,
-    standoff: impl Fn(&mut S) -> &mut Standoff,
+    budget: impl Fn(&mut S) -> &mut CoopBudget,
     attempt: impl Fn(&mut S) -> Option<R>,
     poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<Option<R>>,
 ) -> Result<R, RecvTimeoutError> {
-    let mut own = *standoff(from);
-    let spun = own.spin(|| attempt(from)).map(Some);
+    let mut own = budget(from).standoff;
+    let spun = own.spin(deadline, || attempt(from)).map(Some);
     let received = spun.or_else(|| {
-        let received = park::block_on(deadline, |cx| poll(from, cx));
+        budget(from).begin_wait();
+        let received = park::block_on(deadline, |cx| {
+            budget(from).reset();
+            poll(from, cx)
+        });
         from.stop_sleeping();
         received
     });
     // Polling while parked tuned this for tasks; restore the thread's own state.
-    *standoff(from) = own;
+    budget(from).standoff = own;
     match received {
         Some(Some(message)) => Ok(message),
         Some(None) => Err(RecvTimeoutError::Closed),

@@ -10,7 +10,7 @@ use super::{
     inbox::{Inbox, Sleep},
     standoff::Standoff,
 };
-use crate::sync::clock;
+use crate::sync::{clock, stall::Stall};
 
 /// Messages before a yield, however slow they are.
 const MIN_MESSAGES: usize = 128;
@@ -52,6 +52,8 @@ pub(crate) struct CoopBudget {
     /// Messages until the receiver yields or looks at the clock.
     left: usize,
     pub(crate) standoff: Standoff,
+    /// Polls in a row that found nothing and could not sleep.
+    stall: Stall,
 }
 
 #[derive(Debug)]
@@ -116,6 +118,7 @@ impl CoopBudget {
             left: limit.first(),
             limit,
             standoff: Standoff::new(),
+            stall: Stall::new(),
         }
     }
 
@@ -126,6 +129,17 @@ impl CoopBudget {
         if let Limit::Time { clock } = &mut self.limit {
             *clock = None;
         }
+    }
+
+    /// Whether the next pause of a stalled poll would be more than a spin.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stall.is_long()
+    }
+
+    /// Begins the wait of a thread that has found nothing for a while.
+    pub(super) fn begin_wait(&mut self) {
+        self.stall.reset();
     }
 
     /// Whether some budget is left; if not, wakes the task, so that it is polled again.
@@ -167,13 +181,18 @@ impl CoopBudget {
             match source.sleep(cx.waker()) {
                 Sleep::Ready => {}
                 Sleep::Closed => return Poll::Ready(None),
-                Sleep::Asleep => break,
+                Sleep::Asleep => {
+                    self.stall.reset();
+                    break;
+                }
                 Sleep::Busy => {
                     // Ask to be polled again soon.
                     cx.waker().wake_by_ref();
-                    // A model must be told to let another thread run.
-                    #[cfg(loom)]
-                    crate::sync::yield_now();
+                    if self.left != self.limit.first() {
+                        // Messages were received since the last pause.
+                        self.stall.reset();
+                    }
+                    self.stall.pause();
                     break;
                 }
             }

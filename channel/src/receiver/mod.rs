@@ -156,6 +156,9 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError::Timeout`] if no message came in time, and [`RecvTimeoutError::Closed`]
     /// if the channel is closed and drained.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        if timeout.is_zero() {
+            return self.try_recv().map_err(RecvTimeoutError::from);
+        }
         self.recv_until(Instant::now().checked_add(timeout))
     }
 
@@ -163,12 +166,9 @@ impl<T> Receiver<T> {
         recv_blocking(
             self,
             deadline,
-            |receiver| &mut receiver.budget.standoff,
+            |receiver| &mut receiver.budget,
             |receiver| receiver.inbox.try_next(),
-            |receiver, cx| {
-                receiver.budget.reset();
-                receiver.poll_recv(cx)
-            },
+            |receiver, cx| receiver.poll_recv(cx),
         )
     }
 

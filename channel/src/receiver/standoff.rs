@@ -5,6 +5,8 @@
 //! message should be seen soon. The receiver finds out which case it is in: it tries a standoff
 //! from time to time, and repeats it for as long as it pays.
 
+use std::time::Instant;
+
 use crate::sync::{park, spin_loop};
 
 /// Spin-loop hints in one standoff: about 300 ns.
@@ -42,7 +44,11 @@ impl Standoff {
 
     /// Calls `attempt` as [`park::spin`] does, with a standoff first if that pays.
     #[inline]
-    pub(crate) fn spin<R>(&mut self, mut attempt: impl FnMut() -> Option<R>) -> Option<R> {
+    pub(crate) fn spin<R>(
+        &mut self,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
         let first = attempt();
         if first.is_some() {
             self.record(1);
@@ -52,7 +58,7 @@ impl Standoff {
         if self.standing_off {
             pause();
         }
-        park::spin(attempt)
+        park::spin(deadline, attempt)
     }
 
     /// Records messages received without a wait in between.
@@ -107,9 +113,9 @@ mod tests {
     fn stood_off(standoff: &mut Standoff, waits: usize, run: u32) -> usize {
         let wait = |_: &usize| {
             let mut looked = false;
-            standoff.spin(|| std::mem::replace(&mut looked, true).then_some(()));
+            standoff.spin(None, || std::mem::replace(&mut looked, true).then_some(()));
             let away = standoff.standing_off;
-            (0..run).for_each(|_| assert!(standoff.spin(|| Some(())).is_some()));
+            (0..run).for_each(|_| assert!(standoff.spin(None, || Some(())).is_some()));
             away
         };
         (0..waits).filter(wait).count()

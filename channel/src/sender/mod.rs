@@ -313,6 +313,9 @@ impl<T> Sender<T> {
         message: T,
         timeout: Duration,
     ) -> Result<(), SendTimeoutError<T>> {
+        if timeout.is_zero() {
+            return self.try_send(message).map_err(SendTimeoutError::from);
+        }
         self.send_until(message, Instant::now().checked_add(timeout))
     }
 
@@ -333,7 +336,7 @@ impl<T> Sender<T> {
         } else {
             self.fan_in.config.half()
         };
-        let room = park::spin_unless_oversubscribed(self.fan_in.senders(), || {
+        let room = park::spin_unless_oversubscribed(deadline, self.fan_in.senders(), || {
             (self.is_closed() || self.room_for(half) >= half).then_some(())
         });
         let ready = match room {
@@ -347,10 +350,7 @@ impl<T> Sender<T> {
                 Err(SendTimeoutError::Timeout(message))
             }
             Some(Err(_)) => Err(SendTimeoutError::Closed(message)),
-            Some(Ok(())) => self.try_send(message).map_err(|error| match error {
-                TrySendError::Full(message) => SendTimeoutError::Timeout(message),
-                TrySendError::Closed(message) => SendTimeoutError::Closed(message),
-            }),
+            Some(Ok(())) => self.try_send(message).map_err(SendTimeoutError::from),
         }
     }
 

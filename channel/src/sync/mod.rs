@@ -13,6 +13,7 @@ mod ring_loom;
 mod ring_tests;
 #[allow(dead_code, reason = "for the lanes of many producers")]
 pub(crate) mod slots;
+pub(crate) mod stall;
 pub(crate) mod wait_list;
 pub(crate) mod wake_all;
 pub(crate) mod wake_cell;

@@ -3,7 +3,7 @@
 use super::Inbox;
 use crate::{
     fan_in::lane::rx::LaneRx,
-    sync::{mutant, spin_loop, store_load_fence, wake_all::WakeAll, yield_now},
+    sync::{mutant, stall::Stall, store_load_fence, wake_all::WakeAll},
 };
 
 impl<T> Inbox<T> {
@@ -51,7 +51,7 @@ impl<T> Inbox<T> {
 
     /// Drops all that was accepted. The channel must be closed.
     fn drain(&mut self) {
-        let mut spins = 0;
+        let mut stall = Stall::new();
         loop {
             while let Some(message) = self.try_next() {
                 drop(message);
@@ -60,12 +60,7 @@ impl<T> Inbox<T> {
                 return;
             }
             // A producer is between claiming a shared slot and filling it.
-            spins += 1;
-            if spins < 64 && !cfg!(loom) {
-                spin_loop()
-            } else {
-                yield_now()
-            }
+            stall.pause();
         }
     }
 }

@@ -9,6 +9,8 @@ mod count;
 mod fence_policy;
 mod quota;
 #[cfg(all(test, not(loom)))]
+mod stall_tests;
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod unfenced;
 

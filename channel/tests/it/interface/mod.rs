@@ -3,3 +3,4 @@
 mod mailbox;
 mod receiver;
 mod sender;
+mod timeouts;
