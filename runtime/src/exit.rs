@@ -6,6 +6,11 @@ use std::{fmt, sync::Arc};
 
 use crate::{error::ActorError, id::ActorId};
 
+/// How many causes a reason has at most, one inside the other. Of a longer chain of links or
+/// escalations the outermost reasons and the root cause stay: dropping and showing a chain of any
+/// length would overflow the stack.
+const MAX_CAUSES: usize = 32;
+
 /// Why an actor, or one incarnation of it, ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -40,6 +45,14 @@ pub enum ExitReason {
         /// Why the other actor ended.
         cause: Arc<ExitReason>,
     },
+    /// It failed, and then its clean-up failed too: the `stopped` hook, `on_child_exit` during the
+    /// stop, or the drop of the actor. If only the clean-up fails, its error is the reason.
+    CleanUpFailed {
+        /// The first failure.
+        after: Arc<ExitReason>,
+        /// How the clean-up failed; the first time, if it failed more than once.
+        error: Arc<ExitReason>,
+    },
 }
 
 impl ExitReason {
@@ -49,14 +62,86 @@ impl ExitReason {
         !matches!(self, Self::Normal | Self::Stopped | Self::Restarted)
     }
 
-    /// The reason at the bottom of escalations, links and spent restarts.
+    /// The reason at the bottom of escalations, links and spent restarts, and before a failed
+    /// clean-up.
     pub fn root_cause(&self) -> &ExitReason {
+        let mut reason = self;
+        while let Some(cause) = reason.cause() {
+            reason = cause;
+        }
+        reason
+    }
+
+    fn cause(&self) -> Option<&ExitReason> {
         match self {
             Self::RestartsSpent(cause)
             | Self::Escalated { cause, .. }
-            | Self::Linked { cause, .. } => cause.root_cause(),
-            other => other,
+            | Self::Linked { cause, .. }
+            | Self::CleanUpFailed { after: cause, .. } => Some(cause),
+            _ => None,
         }
+    }
+
+    /// This reason as the cause of another one.
+    pub(crate) fn into_cause(self) -> Arc<ExitReason> {
+        let mut causes = 1;
+        let mut reason = &self;
+        while let Some(cause) = reason.cause() {
+            causes += 1;
+            reason = cause;
+        }
+        if causes > MAX_CAUSES {
+            return Arc::new(reason.clone());
+        }
+        Arc::new(self)
+    }
+
+    /// Whether the actor was killed, or its clean-up was.
+    pub(crate) fn is_killed(&self) -> bool {
+        match self {
+            Self::CleanUpFailed { error, .. } => matches!(**error, Self::Killed),
+            other => matches!(other, Self::Killed),
+        }
+    }
+}
+
+/// How an incarnation ended.
+pub(crate) struct End {
+    pub(crate) reason: ExitReason,
+    /// The first failure of its clean-up.
+    pub(crate) clean_up: Option<ExitReason>,
+}
+
+impl End {
+    /// The incarnation ends for this reason, before its clean-up.
+    pub(crate) fn new(reason: ExitReason) -> Self {
+        Self {
+            reason,
+            clean_up: None,
+        }
+    }
+
+    /// The clean-up has failed. A failure from before stays the reason, with the error beside it.
+    pub(crate) fn clean_up_failed(&mut self, error: ExitReason) {
+        if self.clean_up.is_some() {
+            tracing::warn!(%error, "the clean-up failed again");
+            return;
+        }
+        self.clean_up = Some(error.clone());
+        let before = std::mem::replace(&mut self.reason, ExitReason::Normal);
+        self.reason = if before.is_failure() {
+            ExitReason::CleanUpFailed {
+                after: before.into_cause(),
+                error: error.into_cause(),
+            }
+        } else {
+            error
+        };
+    }
+
+    /// Whether the clean-up is all that has failed.
+    pub(crate) fn is_clean_up_only(&self) -> bool {
+        self.clean_up.is_some() && !matches!(self.reason, ExitReason::CleanUpFailed { .. })
     }
 }
 
@@ -75,6 +160,7 @@ impl fmt::Display for ExitReason {
             }
             Self::Escalated { child, cause } => write!(f, "failed with its child {child}: {cause}"),
             Self::Linked { peer, cause } => write!(f, "failed with its peer {peer}: {cause}"),
+            Self::CleanUpFailed { after, error } => write!(f, "{after}; its clean-up {error}"),
         }
     }
 }
@@ -104,4 +190,46 @@ pub enum CrashPolicy {
     RouteToNext,
     /// Report it to `on_peer_exit`, which compensates for the failure.
     Compensate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_of_causes_has_a_limit_and_keeps_the_root_cause() {
+        let small = std::thread::Builder::new().stack_size(128 * 1024);
+        let small = small.spawn(|| {
+            let child = ActorId::next();
+            let reason = (0..50_000).fold(ExitReason::Killed, |reason, level| {
+                let cause = reason.into_cause();
+                match level % 3 {
+                    0 => ExitReason::RestartsSpent(cause),
+                    1 => ExitReason::Escalated { child, cause },
+                    _ => ExitReason::Linked { peer: child, cause },
+                }
+            });
+            assert!(matches!(reason.root_cause(), ExitReason::Killed));
+            assert!(reason.to_string().ends_with("killed"));
+            assert!(format!("{reason:?}").contains("Killed"));
+        });
+        small.unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn failed_clean_up_keeps_the_first_reason() {
+        let mut end = End::new(ExitReason::Failed(ActorError::msg("first")));
+        end.clean_up_failed(ExitReason::Panicked("second".into()));
+        end.clean_up_failed(ExitReason::Unhealthy);
+        assert_eq!(
+            end.reason.to_string(),
+            "failed: first; its clean-up panicked: second"
+        );
+        assert!(matches!(end.reason.root_cause(), ExitReason::Failed(_)));
+        assert!(!end.is_clean_up_only());
+        let mut end = End::new(ExitReason::Stopped);
+        end.clean_up_failed(ExitReason::Unhealthy);
+        assert!(matches!(end.reason, ExitReason::Unhealthy));
+        assert!(end.is_clean_up_only());
+    }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use common::{Control, Log, Worker, hush};
 use lanemesh_runtime::{
-    Restart, builder,
+    Restart, System, builder,
     supervision::{Backoff, Supervision},
 };
 use tracing::{Metadata, Subscriber, field::Visit, span};
@@ -23,6 +23,8 @@ use tracing::{Metadata, Subscriber, field::Visit, span};
 struct Spans {
     made: Arc<Mutex<Vec<SpanFields>>>,
     events: Arc<AtomicU64>,
+    /// The texts of the events.
+    texts: Arc<Mutex<Vec<String>>>,
 }
 
 type SpanFields = HashMap<&'static str, String>;
@@ -55,8 +57,12 @@ impl Subscriber for Spans {
 
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
-    fn event(&self, _: &tracing::Event<'_>) {
+    fn event(&self, event: &tracing::Event<'_>) {
         self.events.fetch_add(1, Ordering::SeqCst);
+        let mut fields = HashMap::new();
+        event.record(&mut Fields(&mut fields));
+        let text = fields.remove("message").unwrap_or_default();
+        self.texts.lock().unwrap().push(text);
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -91,4 +97,29 @@ async fn span_per_incarnation() {
         1,
         "one failure, one event"
     );
+}
+
+#[tokio::test]
+async fn used_up_restarts_are_logged_once() {
+    hush();
+    let spans = Spans::default();
+    let _guard = tracing::subscriber::set_default(spans.clone());
+    let log = Log::default();
+    let rules = Supervision::default()
+        .intensity(1, common::SECOND)
+        .backoff(Backoff::none());
+    let system = System::supervised("s", rules);
+    let alone = builder(Worker::factory("alone", &log)).supervision(rules);
+    let (mut first, first_child) = alone.restart(Restart::Permanent).spawn();
+    let worker = builder(Worker::factory("w", &log)).restart(Restart::Permanent);
+    let (mut second, second_child) = system.spawn(worker);
+    for handle in [&mut first, &mut second] {
+        handle.send_high(Control::Panic).await.unwrap();
+        handle.send_high(Control::Panic).await.unwrap();
+        handle.monitor().await;
+    }
+    drop((first_child, second_child));
+    let texts = spans.texts.lock().unwrap();
+    let told = texts.iter().filter(|text| *text == "restarts are used up");
+    assert_eq!(told.count(), 2, "{texts:?}");
 }

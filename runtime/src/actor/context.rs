@@ -182,7 +182,7 @@ impl<A: Actor> Context<A> {
         let optional = self.optional_or_default();
         optional.watches.ended(notice.id);
         if policy == CrashPolicy::Fail && notice.reason.is_failure() {
-            let cause = Arc::new(notice.reason.clone());
+            let cause = notice.reason.clone().into_cause();
             optional.failure = Some(ExitReason::Linked {
                 peer: notice.id,
                 cause,

@@ -183,7 +183,9 @@ pub trait Actor: Sized + Send + 'static {
     /// Cleans up after the last message of each incarnation, when the children have ended.
     ///
     /// It also runs after a failure, which `reason` tells. It does not run when `started` has failed
-    /// or when the incarnation was killed. An error or a panic here becomes the exit reason.
+    /// or when the incarnation was killed. An error or a panic here becomes the exit reason,
+    /// or stands beside the failure from before ([`ExitReason::CleanUpFailed`]); the report of a
+    /// shutdown names the actor.
     fn stopped(
         &mut self,
         reason: &ExitReason,

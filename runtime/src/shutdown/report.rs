@@ -2,7 +2,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{exit::ExitReason, id::ActorId};
+use crate::{
+    exit::{ExitNotice, ExitReason},
+    id::ActorId,
+    supervision::Incidents,
+};
 
 /// An actor that did not stop in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +18,9 @@ pub struct Late {
 }
 
 /// The result of a shutdown.
+///
+/// It covers the actors of the system and all their descendants. The lists of failures have at most
+/// 128 entries each; what is beyond that is counted in [`unlisted`](Self::unlisted).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -22,14 +29,38 @@ pub struct ShutdownReport {
     pub late: Vec<Late>,
     /// The failure that used up the restarts of the system, if there was one.
     pub failure: Option<ExitReason>,
+    /// The actors that failed for good while the system existed, except those that are late.
+    pub failed: Vec<ExitNotice>,
+    /// The actors whose clean-up failed, in any incarnation. The reason is the error of the
+    /// clean-up.
+    pub clean_up_failed: Vec<ExitNotice>,
+    /// The number of failures that are not in the lists.
+    pub unlisted: u64,
     /// How long the shutdown took.
     pub took: Duration,
 }
 
 impl ShutdownReport {
-    /// Whether all actors stopped in time and none had failed for good.
+    /// `failure` is what used up the restarts of the system.
+    pub(super) fn new(incidents: Incidents, failure: Option<ExitReason>, took: Duration) -> Self {
+        let late = incidents.late.into_iter();
+        Self {
+            late: late.map(|(id, name)| Late { id, name }).collect(),
+            failure,
+            failed: incidents.failed,
+            clean_up_failed: incidents.clean_up_failed,
+            unlisted: incidents.unlisted,
+            took,
+        }
+    }
+
+    /// Whether all actors stopped in time, none had failed for good, and no clean-up had failed.
     pub fn is_clean(&self) -> bool {
-        self.late.is_empty() && self.failure.is_none()
+        self.late.is_empty()
+            && self.failure.is_none()
+            && self.failed.is_empty()
+            && self.clean_up_failed.is_empty()
+            && self.unlisted == 0
     }
 }
 
@@ -38,6 +69,15 @@ impl fmt::Display for ShutdownReport {
         write!(f, "stopped in {:?}", self.took)?;
         if let Some(failure) = &self.failure {
             write!(f, "; {failure}")?;
+        }
+        for ExitNotice { name, reason, .. } in &self.failed {
+            write!(f, "; {name} {reason}")?;
+        }
+        for ExitNotice { name, reason, .. } in &self.clean_up_failed {
+            write!(f, "; the clean-up of {name} {reason}")?;
+        }
+        if self.unlisted > 0 {
+            write!(f, "; {} more failures", self.unlisted)?;
         }
         for late in &self.late {
             write!(f, "; late: {}", late.name)?;

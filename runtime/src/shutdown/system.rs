@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    shutdown::{
-        grace::share,
-        report::{Late, ShutdownReport},
-    },
+    shutdown::{grace::share, report::ShutdownReport},
     supervision::group::Group,
     util::timer::later,
 };
@@ -37,13 +34,5 @@ pub(crate) async fn system(group: &Arc<Group>, grace: Duration, how: u32) -> Shu
     }
     group.count_as_late();
     group.kill();
-    let late = group.take_late();
-    ShutdownReport {
-        late: late
-            .into_iter()
-            .map(|(id, name)| Late { id, name })
-            .collect(),
-        failure: group.failure(),
-        took: begun.elapsed(),
-    }
+    ShutdownReport::new(group.take_incidents(), group.failure(), begun.elapsed())
 }

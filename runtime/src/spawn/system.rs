@@ -1,7 +1,7 @@
 //! The root of a tree of actors: start, signals, drain, shutdown, and a report.
 //!
 //! A system owns its top-level actors and supervises them as a parent does, but it is not an actor:
-//! when its restarts are used up, [`System::failed`] reports it, and the program decides. Several
+//! when one of its actors fails for good, [`System::failed`] reports it, and the program decides. Several
 //! systems can exist side by side; nothing is global.
 
 use std::{fmt, io, sync::Arc, time::Duration};
@@ -90,16 +90,28 @@ impl System {
         Tree::root(self.name.clone(), &self.group.members())
     }
 
-    /// Waits for a failure that uses up the restarts of the system.
+    /// Waits until an actor of the system has failed for good: its restarts are used up, or it is
+    /// not restarted. The reason is [`ExitReason::Escalated`] with the identity of the actor.
+    ///
+    /// It tells the first such failure, and ends at once when called again. The report of the
+    /// shutdown has all of them. Failures of descendants are for their parents.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost.
     pub async fn failed(&self) -> ExitReason {
+        self.wait_for(Group::failure_for_good).await
+    }
+
+    async fn wait_for(&self, failure: impl Fn(&Group) -> Option<ExitReason>) -> ExitReason {
+        let mut found = None;
         self.group
-            .wait_until(|| self.group.failure().is_some())
+            .wait_until(|| {
+                found = failure(&self.group);
+                found.is_some()
+            })
             .await;
-        self.group.failure().unwrap_or(ExitReason::Normal)
+        found.unwrap_or(ExitReason::Normal)
     }
 
     /// Stops everything in reverse order of the start, by one deadline. Queued messages are
@@ -144,7 +156,7 @@ impl System {
     ) -> io::Result<(Option<Signal>, ShutdownReport)> {
         let signal = tokio::select! {
             signal = wait_for_signal() => Some(signal?),
-            failure = self.failed() => {
+            failure = self.wait_for(Group::failure) => {
                 tracing::error!(%failure, "the system failed");
                 None
             }

@@ -18,6 +18,7 @@ use crate::{
     exit::ExitReason,
     id::ActorId,
     supervision::{
+        incidents::Incidents,
         rules::{Restart, Strategy, Supervision},
         window::Window,
     },
@@ -29,6 +30,15 @@ use crate::{
 pub(crate) struct Seat {
     pub(crate) group: Arc<Group>,
     pub(crate) order: u64,
+}
+
+/// The end of a member for good.
+pub(crate) struct MemberEnd {
+    pub(crate) reason: ExitReason,
+    /// Whether nothing but its clean-up has failed: then the incidents have it.
+    pub(crate) is_clean_up_only: bool,
+    /// What has gone wrong with its own children.
+    pub(crate) incidents: Incidents,
 }
 
 /// What a failed child does next.
@@ -77,8 +87,30 @@ struct State {
     down: BTreeMap<u64, ExitReason>,
     round: bool,
     closing: bool,
-    late: BTreeMap<ActorId, Arc<str>>,
+    incidents: Incidents,
+    /// The failure that used up the restarts.
     failure: Option<ExitReason>,
+    /// The first failure that ended a member for good.
+    lost: Option<ExitReason>,
+}
+
+impl State {
+    /// A member has ended for good.
+    fn note_end(&mut self, cell: &ActorCell, reason: &ExitReason, is_clean_up_only: bool) {
+        if reason.is_killed() {
+            self.incidents.late(cell);
+        }
+        if !reason.is_failure() || matches!(reason, ExitReason::Killed) {
+            return;
+        }
+        self.lost.get_or_insert_with(|| ExitReason::Escalated {
+            child: cell.id(),
+            cause: reason.clone().into_cause(),
+        });
+        if !is_clean_up_only {
+            self.incidents.failed(cell.notice(reason.clone()));
+        }
+    }
 }
 
 pub(crate) struct Group {
@@ -140,6 +172,12 @@ impl Group {
     /// The failure that used up the restarts, for groups without an owner.
     pub(crate) fn failure(&self) -> Option<ExitReason> {
         lock(&self.state).failure.clone()
+    }
+
+    /// The failure that used up the restarts, else the first that ended a member for good.
+    pub(crate) fn failure_for_good(&self) -> Option<ExitReason> {
+        let state = lock(&self.state);
+        state.failure.as_ref().or(state.lost.as_ref()).cloned()
     }
 
     /// Waits until `done` returns `true`; it is called after every change.
@@ -225,13 +263,13 @@ impl Group {
         let Some(id) = state.members.get(&order).map(|member| member.cell.id()) else {
             return;
         };
-        let cause = ExitReason::RestartsSpent(Arc::new(reason.clone()));
+        let cause = ExitReason::RestartsSpent(reason.clone().into_cause());
         if state.failure.is_some() {
             return;
         }
         state.failure = Some(ExitReason::Escalated {
             child: id,
-            cause: Arc::new(cause.clone()),
+            cause: cause.clone().into_cause(),
         });
         drop(state);
         if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
@@ -271,26 +309,20 @@ impl Group {
     // --- ends ---------------------------------------------------------------------------------
 
     /// A child has ended for good.
-    pub(crate) fn child_ended(
-        &self,
-        order: u64,
-        reason: &ExitReason,
-        late: Vec<(ActorId, Arc<str>)>,
-    ) {
+    pub(crate) fn child_ended(&self, order: u64, end: MemberEnd) {
         let member = {
             let mut state = lock(&self.state);
             state.down.remove(&order);
-            state.late.extend(late);
-            state.members.remove(&order)
+            state.incidents.merge(end.incidents);
+            let member = state.members.remove(&order);
+            if let Some(member) = &member {
+                state.note_end(&member.cell, &end.reason, end.is_clean_up_only);
+            }
+            member
         };
         let Some(member) = member else { return };
-        if matches!(reason, ExitReason::Killed) {
-            lock(&self.state)
-                .late
-                .insert(member.cell.id(), member.cell.name());
-        }
         if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
-            owner.post(Control::ChildExit(member.cell.notice(reason.clone())));
+            owner.post(Control::ChildExit(member.cell.notice(end.reason.clone())));
         }
         self.changed.notify_waiters();
     }
@@ -326,25 +358,26 @@ impl Group {
         }
     }
 
-    pub(crate) fn add_late(&self, late: Vec<(ActorId, Arc<str>)>) {
-        lock(&self.state).late.extend(late);
+    pub(crate) fn add_incidents(&self, incidents: Incidents) {
+        if !incidents.is_empty() {
+            lock(&self.state).incidents.merge(incidents);
+        }
     }
 
-    /// The actors that did not stop in time; each is returned once.
-    pub(crate) fn take_late(&self) -> Vec<(ActorId, Arc<str>)> {
-        let late = std::mem::take(&mut lock(&self.state).late);
-        late.into_iter().collect()
+    /// What has gone wrong in this group and below it; each incident is returned once.
+    pub(crate) fn take_incidents(&self) -> Incidents {
+        std::mem::take(&mut lock(&self.state).incidents)
     }
 
     /// Adds the children that are left to the late actors.
     pub(crate) fn count_as_late(&self) {
         let mut state = lock(&self.state);
-        let left: Vec<_> = state
-            .members
-            .values()
-            .map(|member| (member.cell.id(), member.cell.name()))
-            .collect();
-        state.late.extend(left);
+        let State {
+            members, incidents, ..
+        } = &mut *state;
+        for member in members.values() {
+            incidents.late(&member.cell);
+        }
     }
 
     pub(super) fn is_closing(&self) -> bool {

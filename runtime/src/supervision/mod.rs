@@ -7,6 +7,7 @@
 mod backoff;
 pub(crate) mod group;
 mod health;
+mod incidents;
 pub(crate) mod round;
 mod rules;
 mod window;
@@ -16,4 +17,4 @@ pub use self::{
     health::Health,
     rules::{Restart, Strategy, Supervision},
 };
-pub(crate) use self::{health::HealthCheck, window::Window};
+pub(crate) use self::{health::HealthCheck, incidents::Incidents, window::Window};

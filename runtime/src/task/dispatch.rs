@@ -11,6 +11,7 @@ use crate::{
     error::{ActorError, ActorResult},
     exit::ExitReason,
     observe::ActorEvent,
+    task::incarnation::inspect,
     util::timer::stamp,
 };
 
@@ -143,7 +144,7 @@ impl<A: Actor> Context<A> {
                 }
                 actor.on_peer_exit(notice, self).await?;
             }
-            ControlEvent::Inspect(inspection) => inspection(actor),
+            ControlEvent::Inspect(inspection) => inspect(actor, inspection),
             ControlEvent::Health => {
                 let outcome = actor.healthy(self).await;
                 if outcome.is_ok() {

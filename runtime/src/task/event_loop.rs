@@ -10,7 +10,6 @@
 use std::{
     future::poll_fn,
     pin::Pin,
-    sync::Arc,
     task::{Context as PollContext, Poll, ready},
 };
 
@@ -443,7 +442,7 @@ impl<A: Actor> Context<A> {
                 Control::PeerExit(notice, policy) => ControlEvent::PeerExit(notice, policy),
                 Control::Inspect(inspection) => ControlEvent::Inspect(inspection),
                 Control::Escalate(child, reason) => {
-                    let cause = Arc::new(reason);
+                    let cause = reason.into_cause();
                     self.optional_or_default().failure =
                         Some(ExitReason::Escalated { child, cause });
                     ControlEvent::Fail

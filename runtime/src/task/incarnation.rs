@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use crate::{
     actor::{Actor, Context},
-    cell::{Control, signal},
+    cell::{Control, Inspection, signal},
     error::ActorResult,
-    exit::ExitReason,
+    exit::{End, ExitReason},
     id::Phase,
     observe::ActorEvent,
     shutdown::StopChildren,
@@ -40,14 +40,15 @@ pub(super) async fn end_incarnation<A: Actor>(
     ctx: &mut Context<A>,
     actor: &mut Option<A>,
     outcome: Result<ActorResult, Cut>,
-) -> ExitReason {
+) -> End {
     let cell = ctx.cell.clone();
-    let (mut reason, mut killed) = match outcome {
+    let (reason, mut killed) = match outcome {
         Ok(outcome) => (exit_reason(ctx, outcome), false),
         Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
         Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
         Err(Cut::Killed) => (ExitReason::Killed, true),
     };
+    let mut end = End::new(reason);
     cell.set_phase(Phase::Stopping);
     cell.clear(signal::HEALTH);
     ctx.after_crash();
@@ -55,25 +56,29 @@ pub(super) async fn end_incarnation<A: Actor>(
     if !killed && let Some(actor) = actor {
         let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
         let mut guard = Guard::default();
-        let mut clean_up = pin!(clean_up(ctx, actor, &mut reason, deadline));
+        let mut clean_up = pin!(clean_up(ctx, actor, &mut end, deadline));
         killed = poll_fn(|cx| guard.poll(&cell, Some(deadline), cx, clean_up.as_mut()))
             .await
             .is_err();
     }
     if killed {
-        reason = ExitReason::Killed;
+        if !end.reason.is_failure() {
+            end.reason = ExitReason::Killed;
+        } else if !end.reason.is_killed() {
+            end.clean_up_failed(ExitReason::Killed);
+        }
         if let Some(group) = ctx.group() {
             group.kill();
             group.count_as_late();
         }
     }
-    let reason = catch_fn(|| drop(actor.take()))
-        .err()
-        .map_or(reason, ExitReason::Panicked);
+    if let Err(text) = catch_fn(|| drop(actor.take())) {
+        end.clean_up_failed(ExitReason::Panicked(text));
+    }
     ctx.emit(|| ActorEvent::Ended {
-        reason: reason.clone(),
+        reason: end.reason.clone(),
     });
-    reason
+    end
 }
 
 pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
@@ -91,12 +96,7 @@ pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) 
 }
 
 /// Stops the children in reverse order of their start, then runs the `stopped` hook.
-async fn clean_up<A: Actor>(
-    ctx: &mut Context<A>,
-    actor: &mut A,
-    reason: &mut ExitReason,
-    deadline: Instant,
-) {
+async fn clean_up<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End, deadline: Instant) {
     if let Some(group) = ctx.group().cloned() {
         // A drain drains the children too; a stop stops them.
         let draining = ctx.cell.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
@@ -107,37 +107,48 @@ async fn clean_up<A: Actor>(
         };
         let mut children = StopChildren::new(group, deadline, how);
         while children.stop_next().await {
-            handle_exits(ctx, actor, reason).await;
+            handle_exits(ctx, actor, end).await;
         }
         children.finish();
         // A child that has left the group has posted its notice before.
-        handle_exits(ctx, actor, reason).await;
+        handle_exits(ctx, actor, end).await;
     }
     if !ctx.state.is_started {
         return;
     }
-    match catch(actor.stopped(reason, ctx)).await {
+    match catch(actor.stopped(&end.reason, ctx)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => *reason = ExitReason::Failed(error),
-        Err(text) => *reason = ExitReason::Panicked(text),
+        Ok(Err(error)) => end.clean_up_failed(ExitReason::Failed(error)),
+        Err(text) => end.clean_up_failed(ExitReason::Panicked(text)),
+    }
+}
+
+/// A panic of the inspection fails it, and not the actor.
+pub(super) fn inspect<A: Actor>(actor: &mut A, inspection: Inspection) {
+    if let Err(panic) = catch_fn(|| inspection(actor)) {
+        let reason = ExitReason::Panicked(panic);
+        tracing::warn!(%reason, "an inspection failed");
     }
 }
 
 /// Passes the exits of children to the hook of a parent that stops.
-async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, reason: &mut ExitReason) {
+async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End) {
     while let Some(control) = ctx.cell.take_control() {
         let outcome = match control {
             Control::ChildExit(notice) => {
                 ctx.counters.events().notices += 1;
                 catch(actor.on_child_exit(notice, ctx)).await
             }
-            Control::Inspect(inspection) => catch_fn(|| inspection(actor)).map(Ok),
+            Control::Inspect(inspection) => {
+                inspect(actor, inspection);
+                continue;
+            }
             Control::PeerExit(..) | Control::Escalate(..) => continue,
         };
         match outcome {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => *reason = ExitReason::Failed(error),
-            Err(text) => *reason = ExitReason::Panicked(text),
+            Ok(Err(error)) => end.clean_up_failed(ExitReason::Failed(error)),
+            Err(text) => end.clean_up_failed(ExitReason::Panicked(text)),
         }
     }
 }

@@ -24,10 +24,14 @@ use tracing::Span;
 use crate::{
     actor::{Actor, Context},
     cell::{ActorCell, poll_as, signal},
-    exit::ExitReason,
+    exit::{End, ExitReason},
     id::Phase,
     observe::ActorEvent,
-    supervision::{Health, Restart, Supervision, Window, group::Decision, round::child_failed},
+    supervision::{
+        Health, Incidents, Restart, Supervision, Window,
+        group::{Decision, MemberEnd},
+        round::child_failed,
+    },
     task::{
         guard::{Cut, Guard},
         incarnation::{end_incarnation, exit_reason, run_incarnation},
@@ -90,7 +94,7 @@ pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Out
                 ));
                 poll_fn(|cx| task.frame.poll_other(cx, end.as_mut())).await
             } else {
-                exit_reason(&mut task.ctx, Ok(()))
+                End::new(exit_reason(&mut task.ctx, Ok(())))
             };
             if let Some(until) = task.ended(ended) {
                 let is_stopped = {
@@ -114,6 +118,8 @@ pub(crate) struct Task<A: Actor> {
     lifecycle: Lifecycle<A>,
     /// Whether the end has been reported.
     is_over: bool,
+    /// Whether nothing but its clean-up has failed in the last incarnation.
+    is_clean_up_only: bool,
 }
 
 /// What surrounds every poll of an actor's task.
@@ -196,6 +202,7 @@ impl<A: Actor> Task<A> {
             ctx,
             lifecycle,
             is_over: false,
+            is_clean_up_only: false,
         }
     }
 
@@ -231,8 +238,11 @@ impl<A: Actor> Task<A> {
     }
 
     /// After an incarnation: what the next one waits for, if there is a next one.
-    fn ended(&mut self, reason: ExitReason) -> Option<Wait> {
+    fn ended(&mut self, end: End) -> Option<Wait> {
+        self.is_clean_up_only = end.is_clean_up_only();
+        let End { reason, clean_up } = end;
         let Self { ctx, lifecycle, .. } = self;
+        let cell = ctx.cell.clone();
         if reason.is_failure() {
             ctx.counters.events().failures += 1;
             tracing::warn!(
@@ -243,14 +253,15 @@ impl<A: Actor> Task<A> {
             );
         }
         self.frame.span = None;
-        let cell = ctx.cell.clone();
-        if let Some(group) = ctx.group() {
-            let late = group.take_late();
-            if !late.is_empty()
-                && let Some(seat) = ctx.seat()
-            {
-                seat.group.add_late(late);
+        if let Some(seat) = ctx.seat() {
+            let mut incidents = Incidents::default();
+            if let Some(group) = ctx.group() {
+                incidents = group.take_incidents();
             }
+            if let Some(error) = clean_up {
+                incidents.clean_up_failed(cell.notice(error));
+            }
+            seat.group.add_incidents(incidents);
         }
         let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();
@@ -276,7 +287,7 @@ impl<A: Actor> Task<A> {
         };
         match decision {
             Decision::Spent => {
-                self.end(ExitReason::RestartsSpent(Arc::new(reason)));
+                self.end(ExitReason::RestartsSpent(reason.into_cause()));
                 None
             }
             Decision::Restart(delay) => {
@@ -299,7 +310,7 @@ impl<A: Actor> Task<A> {
     fn waited(&mut self, is_stopped: bool) {
         let seat = self.ctx.seat();
         if let Some(reason) = seat.and_then(|seat| seat.group.take_spent(seat.order)) {
-            self.end(ExitReason::RestartsSpent(Arc::new(reason)));
+            self.end(ExitReason::RestartsSpent(reason.into_cause()));
         } else if is_stopped {
             self.end(ExitReason::Stopped);
         }
@@ -319,10 +330,18 @@ impl<A: Actor> Task<A> {
         self.is_over = true;
         self.frame.span = None;
         let ctx = &mut self.ctx;
-        let mut late = Vec::new();
+        if matches!(reason, ExitReason::RestartsSpent(_)) {
+            tracing::warn!(
+                actor = %ctx.cell.name(),
+                incarnations = ctx.cell.incarnation(),
+                %reason,
+                "restarts are used up",
+            );
+        }
+        let mut incidents = Incidents::default();
         if let Some(group) = ctx.group() {
             group.kill();
-            late = group.take_late();
+            incidents = group.take_incidents();
         }
         ctx.cell.set_phase(Phase::Stopping);
         ctx.reset();
@@ -332,7 +351,12 @@ impl<A: Actor> Task<A> {
         let seat = ctx.take_seat();
         ctx.cell.finish(reason.clone());
         if let Some(seat) = seat {
-            seat.group.child_ended(seat.order, &reason, late);
+            let end = MemberEnd {
+                reason,
+                is_clean_up_only: self.is_clean_up_only,
+                incidents,
+            };
+            seat.group.child_ended(seat.order, end);
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) type PanicText = Arc<str>;
 
 /// Catches the panics of a function.
 pub(crate) fn catch_fn<T>(function: impl FnOnce() -> T) -> Result<T, PanicText> {
-    catch_unwind(AssertUnwindSafe(function)).map_err(|panic| text(&*panic))
+    catch_unwind(AssertUnwindSafe(function)).map_err(into_text)
 }
 
 /// Catches the panics of a future.
@@ -31,8 +31,17 @@ pub(crate) fn poll_caught<F: Future>(
 ) -> Poll<Result<F::Output, PanicText>> {
     match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
         Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(text(&*panic))),
+        Err(panic) => Poll::Ready(Err(into_text(panic))),
     }
+}
+
+/// Drops the payload too, which may panic itself, with a payload whose drop may panic as well.
+fn into_text(panic: Box<dyn Any + Send>) -> PanicText {
+    let text = text(&*panic);
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(another);
+    }
+    text
 }
 
 fn text(panic: &(dyn Any + Send)) -> PanicText {

@@ -15,6 +15,7 @@ mod hooks;
 mod lifecycle;
 mod panics;
 mod patterns;
+mod reports;
 mod stopping;
 mod supervision;
 mod watching;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice,
+    Actor, ActorError, ActorHandle, ActorResult, AskError, Child, Context, CrashPolicy, ExitNotice,
     ExitReason, Restart,
     actor::Batch,
     builder,
@@ -165,17 +165,62 @@ async fn panic_or_error_at_the_end_is_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn panic_at_the_end_after_a_failure() {
+    let first = "panicked: provoked in on_high; its clean-up panicked: provoked in";
     let cases: [(&[_], _); 3] = [
-        (&["on_high", "stopped"], "panicked: provoked in stopped"),
-        (&["on_high", "drop"], "panicked: provoked in drop"),
-        (
-            &["on_high", "stopped", "drop"],
-            "panicked: provoked in drop",
-        ),
+        (&["on_high", "stopped"], "stopped"),
+        (&["on_high", "drop"], "drop"),
+        (&["on_high", "stopped", "drop"], "stopped"),
     ];
     for (hooks, expected) in cases {
         fails_once::<1>(hooks, false).await;
         let (_handle, child) = start::<1>(hooks, false, Restart::Temporary).await;
-        assert_eq!(child.await.to_string(), expected);
+        assert_eq!(child.await.to_string(), format!("{first} {expected}"));
     }
+}
+
+/// A payload whose drop panics, again and again.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::panic_any(Self);
+    }
+}
+
+/// Panics with a payload that panics when it is dropped.
+struct Bomber;
+
+impl Actor for Bomber {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn on_high(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+        std::panic::panic_any(Bomb)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn payload_whose_drop_panics_fails_the_incarnation_only() {
+    hush();
+    let rules = Supervision::default().backoff(Backoff::none());
+    let (mut handle, child) = builder(|| Bomber)
+        .restart(Restart::Permanent)
+        .supervision(rules)
+        .spawn();
+    handle.send_high(()).await.unwrap();
+    handle.idle().await;
+    assert_eq!(handle.incarnation(), 2);
+    let reason = child.stop().await;
+    assert!(matches!(reason, ExitReason::Stopped), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_in_an_inspection_fails_the_inspection_only() {
+    hush();
+    let (handle, child) = lanemesh_runtime::spawn(Sink::<(), ()>::new());
+    let answer = handle.inspect(|_| panic!("provoked"), SECOND);
+    assert_eq!(answer.await, Err::<(), _>(AskError::Crashed));
+    assert_eq!(handle.inspect(|_| 1, SECOND).await, Ok(1));
+    let reason = child.stop().await;
+    assert!(matches!(reason, ExitReason::Stopped), "{reason}");
 }
