@@ -173,7 +173,6 @@ impl<T> Sender<T> {
             let wanted = room.min(CHUNK);
             let wanted = chunk.sender.room_for(wanted).min(wanted);
             if wanted == 0 {
-                chunk.sender.give_back();
                 return Ok(false);
             }
             chunk.taken.extend(messages.take(wanted));
@@ -185,7 +184,6 @@ impl<T> Sender<T> {
             }
             room -= count;
             if count < wanted || messages.size_hint().1 == Some(0) {
-                chunk.sender.give_back();
                 return Ok(true);
             }
         }
@@ -278,7 +276,8 @@ impl<T> Sender<T> {
     }
 }
 
-/// What was taken from an iterator. Should the iterator panic, it is sent nevertheless.
+/// What was taken from an iterator. Should the iterator panic, it is sent nevertheless. Slots that
+/// were borrowed for more are returned when this is dropped.
 struct Chunk<'a, T> {
     sender: &'a mut Sender<T>,
     /// At most as many as there is room for.
@@ -296,11 +295,15 @@ impl<T> Chunk<'_, T> {
 
 impl<T> Drop for Chunk<'_, T> {
     fn drop(&mut self) {
-        if !self.taken.is_empty() {
-            // The receiver's waker may panic as well.
-            let mut all = WakeAll::default();
-            all.run(|| self.send());
-            all.done();
+        if self.taken.is_empty() && !self.sender.is_bounded() {
+            return;
         }
+        // The receiver's waker may panic as well.
+        let mut all = WakeAll::default();
+        if !self.taken.is_empty() {
+            all.run(|| self.send());
+        }
+        all.run(|| self.sender.give_back());
+        all.done();
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -182,6 +183,16 @@ fn batches_are_cut_at_the_bound() {
     assert_eq!(tx.try_send_vec(&mut all), Ok(96));
     assert_eq!(all.len(), 104);
     assert_eq!(tx.try_send_many(0..), Ok(0));
+}
+
+#[test]
+fn an_iterator_that_panics_keeps_no_slots() {
+    let (mut tx, rx) = bounded(100);
+    let messages = (0..).map(|n| if n < 3 { n } else { panic!("in the iterator") });
+    let sent = std::panic::catch_unwind(AssertUnwindSafe(|| tx.try_send_many(messages)));
+    assert!(sent.is_err());
+    assert_eq!(rx.len(), 3);
+    assert_eq!(tx.remaining_capacity(), 97);
 }
 
 #[test]
