@@ -22,6 +22,7 @@ pub(super) struct SendBudget {
 
 impl SendBudget {
     /// A budget of `messages`, or by default one that depends on time.
+    #[inline]
     pub(super) fn new(messages: Option<usize>) -> Self {
         let left = messages.map_or(STEP, |count| u32::try_from(count).unwrap_or(u32::MAX));
         Self { left, until: 0 }
