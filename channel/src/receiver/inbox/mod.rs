@@ -375,7 +375,9 @@ impl<T> Inbox<T> {
     }
 
     /// Takes a message from a claimed slot, if one has been written.
-    #[inline(always)]
+    // Every receive passes here. Without optimisation it is a frame of its own, for large messages.
+    #[cfg_attr(debug_assertions, inline)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn take_shared(&mut self) -> Option<T> {
         if !self.slots.has_claimed() {
             return None;
