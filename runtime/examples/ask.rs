@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(answer, Ok(144));
 
     let answer = oracle.ask(Question::Never, short).await;
-    println!("kept for ever: {answer:?}");
+    println!("kept forever: {answer:?}");
     assert_eq!(answer, Err(AskError::Timeout));
 
     let answer = oracle.ask(Question::Panic, second).await;

@@ -78,62 +78,62 @@ pub(crate) type Out = (ShardId, Control);
 pub(crate) enum RoomMessage {
     /// A participant's session is in a shard.
     Joined {
-        /// The participant.
+        /// The participant, under the identity that admission gave it.
         id: ParticipantId,
-        /// The room.
+        /// The name of the room, which is made if this is its first member.
         room: Arc<str>,
-        /// The participant's name.
+        /// The participant's name, as others see it.
         name: Arc<str>,
-        /// The participant's role.
+        /// What the participant may do.
         role: Role,
-        /// The shard.
+        /// The shard that owns the participant's session.
         shard: ShardId,
     },
     /// A participant's data channel is open.
     Listens {
-        /// The participant.
+        /// The participant to whom the room's state can be sent from now on.
         participant: ParticipantId,
     },
     /// A participant publishes a track.
     Published {
-        /// The track.
+        /// What subscribers are told of the track.
         track: TrackInfo,
-        /// The shard.
+        /// The publisher's shard, which is asked for the packets.
         shard: ShardId,
     },
     /// A participant no longer publishes a track.
     Unpublished {
-        /// The participant.
+        /// The publisher.
         participant: ParticipantId,
-        /// The track.
+        /// The track that has ended.
         track: TrackId,
     },
     /// A participant's session has ended.
     Left {
-        /// The participant.
+        /// The participant whose session has ended.
         participant: ParticipantId,
     },
     /// The audio level of a participant.
     Level {
-        /// The participant.
+        /// The participant that is heard.
         participant: ParticipantId,
         /// The smoothed level in dBov, -127 (silent) to 0.
         level: i8,
     },
     /// A participant muted or unmuted a device.
     Muted {
-        /// The participant.
+        /// The owner of the device.
         participant: ParticipantId,
-        /// The device.
+        /// The device: camera, microphone or screen.
         source: Source,
         /// Whether it is muted now.
         muted: bool,
     },
     /// A participant sends a chat message to its room.
     Chat {
-        /// The participant.
+        /// The sender.
         participant: ParticipantId,
-        /// The message.
+        /// The text, as the sender typed it.
         text: String,
     },
     /// Asks for the statistics of all rooms.
@@ -147,18 +147,18 @@ pub(crate) enum AdmissionMessage {
     Join(Box<Join>, oneshot::Sender<Result<Joined, JoinError>>),
     /// A shard received a STUN message with an ICE user name that it does not know.
     Claim {
-        /// The ICE user name.
+        /// The server's ICE user name in the request.
         ufrag: String,
-        /// The shard.
+        /// The shard that received the request, and becomes the owner of the session.
         shard: ShardId,
-        /// The STUN message.
+        /// The whole STUN message, to be handled by the session.
         request: Box<[u8]>,
     },
     /// The first frame of a TCP connection has this ICE user name.
     Connect {
-        /// The ICE user name.
+        /// The server's ICE user name in the frame.
         ufrag: String,
-        /// The connection.
+        /// The connection, with the frame that was read.
         connection: Box<Arrived>,
     },
     /// Ends a session by its resource.
@@ -170,7 +170,7 @@ pub(crate) enum AdmissionMessage {
     },
     /// A session has ended in its shard.
     Ended {
-        /// The ICE user name.
+        /// The session's ICE user name.
         ufrag: String,
     },
     /// Refuses every join from now on.
@@ -180,7 +180,7 @@ pub(crate) enum AdmissionMessage {
 /// A request to join a room.
 #[derive(Debug)]
 pub(crate) struct Join {
-    /// The room.
+    /// The name of the room.
     pub room: Arc<str>,
     /// The name that other participants see.
     pub name: Arc<str>,

@@ -13,7 +13,7 @@ const RIGS: usize = 61;
 const SENDERS: usize = 13;
 const CAPACITIES: &[usize] = &[1, 10, 100, 1_000, 10_000];
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "funnel",
     about: "61 rigs, each with 13 sending tasks and one receiving task, on a multi-threaded \

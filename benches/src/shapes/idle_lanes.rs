@@ -22,7 +22,7 @@ const SLOTS: Slots = Slots {
     lane: 16,
 };
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "idle_lanes",
     about: "One producer sends a message; the receiver takes it, then checks once more and finds \

@@ -21,7 +21,7 @@ const SLOTS: Slots = Slots {
     lane: 16,
 };
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "latency",
     about: "One message at a time travels to the other end and back, over two channels; the figure \

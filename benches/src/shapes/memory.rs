@@ -24,7 +24,7 @@ const METRICS: &[Metric] = &[
     Metric::new("full producer", Unit::Bytes),
 ];
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "memory",
     about: "Bytes of heap for 8-byte messages. `channel`: a newly opened channel with 1024 slots \

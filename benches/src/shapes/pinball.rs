@@ -21,7 +21,7 @@ const RIGS: usize = 61;
 const NODES: usize = 13;
 const BALLS: &[usize] = &[1, 3, 7, 17, 41, 101, 241];
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "pinball",
     about: "61 complete graphs of 13 nodes. Each node is a task with one receiver and a sender to \

@@ -46,7 +46,7 @@ const METRICS: &[Metric] = &[
     Metric::new("messages", Unit::Count),
 ];
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "priority",
     about: "Latency of a control message, from the time at which it was due, while 1 to 64 data \

@@ -40,7 +40,7 @@ const METRICS: &[Metric] = &[
     Metric::new("an actor", Unit::Bytes),
 ];
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "runtime",
     about: "Actors that are told messages, asked questions, started, stopped, and restarted after \

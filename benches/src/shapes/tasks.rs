@@ -14,7 +14,7 @@ const TOTAL: usize = 1_024;
 /// Slots of each sender in the cells `64 a lane`.
 const LANE: usize = 64;
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "tasks",
     about: "One receiving task and 1 to 512 sending tasks on a multi-threaded executor. The \

@@ -16,7 +16,7 @@ const THREADS: &[usize] = &[1, 2, 4, 8];
 /// Slots of the whole channel.
 const TOTAL: usize = 1_024;
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "threads",
     about: "1 to 8 producer threads and one consumer thread, all blocking, with 1024 slots in \

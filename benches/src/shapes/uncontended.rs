@@ -13,7 +13,7 @@ const BATCH: usize = 32;
 /// Slots of the channel.
 const TOTAL: usize = 1_024;
 
-/// The shape.
+/// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "uncontended",
     about: "One thread calls `try_send` and `try_recv` for one message, or for 32 at a time. \

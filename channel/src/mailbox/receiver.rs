@@ -30,7 +30,7 @@ use crate::{
 /// [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority ones. The number of low-priority
 /// lanes that are ready makes no difference.
 ///
-/// [`high`](Self::high) and [`low`](Self::low) receive from one class alone. In all else this is
+/// [`high`](Self::high) and [`low`](Self::low) receive from one class alone. Otherwise it behaves
 /// like [`Receiver`](crate::Receiver); both classes count against one budget.
 pub struct MailboxReceiver<High, Low> {
     classes: Classes<High, Low>,

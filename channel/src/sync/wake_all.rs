@@ -1,4 +1,4 @@
-//! Waking several wakers, of which some may panic: the others are woken all the same.
+//! Waking several wakers, some of which may panic: the others are woken anyway.
 //!
 //! The caller still gets the panic. A waker is code of an executor, of which this crate knows
 //! nothing.

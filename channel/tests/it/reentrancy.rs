@@ -92,7 +92,7 @@ fn a_receivers_waker_receives() {
     });
 }
 
-/// Goes to sleep again while it is being woken; the next send wakes it all the same.
+/// Goes to sleep again while it is being woken; the next send wakes it anyway.
 #[test]
 fn a_receivers_waker_polls_it_again() {
     at_every_stage(|mut tx, rx| {

@@ -238,7 +238,7 @@ impl Model {
     }
 }
 
-/// With the `membarrier` feature, lanes are unfenced after so many messages.
+/// With the `membarrier` feature, lanes are unfenced after this many messages.
 fn unfenced(builder: Builder, after: u32) -> Builder {
     #[cfg(feature = "membarrier")]
     if lanemesh::register_membarrier().is_ok() {

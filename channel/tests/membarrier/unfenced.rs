@@ -1,5 +1,5 @@
 //! Unfenced lanes, after `register_membarrier`: messages of a producer that passes no fence are
-//! found all the same.
+//! found anyway.
 
 use std::{thread, time::Duration};
 

@@ -155,7 +155,7 @@ pub(crate) fn is_stopped(name: &str) -> bool {
     status.signal().is_some()
 }
 
-/// Whether this process shall make the forbidden access.
+/// Whether this process must make the forbidden access.
 pub(crate) fn is_trespasser() -> bool {
     env::var_os("LANEMESH_TRESPASS").is_some()
 }

@@ -19,7 +19,7 @@ pub(crate) struct Fairness {
     fired_arms: u64,
 }
 
-/// What a round came to.
+/// The result of a round.
 pub(crate) struct RoundEnd {
     pub(crate) any_arm_fired: bool,
     pub(crate) is_high_burst_over: bool,

@@ -109,7 +109,7 @@ pub trait Actor: Sized + Send + 'static {
     /// Handles a high-priority message.
     ///
     /// An actor that receives none need not implement this, whatever the type of its high-priority
-    /// messages. If one arrives all the same, the actor fails with an error that names the actor,
+    /// messages. If one arrives anyway, the actor fails with an error that names the actor,
     /// the hook and the type of the message.
     fn on_high(
         &mut self,
@@ -182,7 +182,7 @@ pub trait Actor: Sized + Send + 'static {
 
     /// Cleans up after the last message of each incarnation, when the children have ended.
     ///
-    /// It also runs after a failure, which `reason` tells. It does not run when `started` has failed
+    /// It also runs after a failure, which `reason` names. It does not run when `started` has failed
     /// or when the incarnation was killed. An error or a panic here becomes the exit reason,
     /// or stands beside the failure from before ([`ExitReason::CleanUpFailed`]); the report of a
     /// shutdown names the actor.

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Undelivered {
-    /// Its deadline had passed when the loop came to it.
+    /// Its deadline had passed when the loop reached it.
     Expired,
     /// The handler crashed with it, as often as redelivery allows.
     Crashed,
@@ -30,9 +30,9 @@ pub enum Undelivered {
 pub struct DeadLetter<H, L> {
     /// The actor that it was sent to.
     pub actor: ActorId,
-    /// The actor's name.
+    /// The actor's name: given to its builder, or made of its type and identity.
     pub name: Arc<str>,
-    /// The message.
+    /// The message, in the class that it was sent in.
     pub message: Message<H, L>,
     /// Why it was not handled.
     pub why: Undelivered,

@@ -1,4 +1,4 @@
-//! The event monitor: a callback for each message and for each step in the lifecycle of an actor's
+//! The event monitor: a callback for each message and for each step in an actor's
 //! lifecycle.
 //!
 //! It must be enabled twice: the actor says [`Actor::EVENTS`], a constant, and the builder sets the

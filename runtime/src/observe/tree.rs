@@ -31,7 +31,7 @@ use crate::{
 pub struct Tree {
     /// The actor's identity; none for the root of a system.
     pub id: Option<ActorId>,
-    /// Its name.
+    /// The name given to its builder, or made of its type and identity.
     pub name: Arc<str>,
     /// Its type, without the path; empty for the root of a system.
     pub kind: &'static str,

@@ -241,7 +241,7 @@ impl<A: Actor> Context<A> {
 /// Whether a message has expired.
 ///
 /// An ask that finds its actor idle has not waited, so the clock is not read, which would be a
-/// considerable part of the cost of an ask. Should it have expired all the same, its sender has
+/// considerable part of the cost of an ask. Should it have expired anyway, its sender has
 /// given up already.
 #[inline]
 pub(crate) fn is_past(expires: u64, is_first: bool) -> bool {

@@ -345,7 +345,7 @@ impl<A: Actor> Task<A> {
         }
         ctx.cell.set_phase(Phase::Stopping);
         ctx.reset();
-        // Dropping a message may panic: the end must be reported all the same.
+        // Dropping a message may panic: the end must be reported anyway.
         let _ = catch_fn(|| ctx.close_mailbox());
         ctx.publish();
         let seat = ctx.take_seat();
@@ -365,7 +365,7 @@ impl<A: Actor> Drop for Task<A> {
     fn drop(&mut self) {
         if !self.is_over {
             // The executor has dropped the task. Dropping the actor may panic: the end must be
-            // reported all the same.
+            // reported anyway.
             let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
             self.end(ExitReason::Killed);
         }

@@ -1,4 +1,4 @@
-//! Tools that know nothing of actors. Nothing here imports another room.
+//! Tools that know nothing of actors. Nothing here imports another folder of the crate.
 
 pub(crate) mod executor;
 pub(crate) mod histogram;

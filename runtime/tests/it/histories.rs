@@ -346,7 +346,7 @@ async fn a_full_lane_to_oneself_and_a_cycle_of_three_are_told() {
         }
         for handle in &handles {
             let idle = timeout(Duration::from_secs(60), handle.idle()).await;
-            assert!(idle.is_ok(), "they wait for ever");
+            assert!(idle.is_ok(), "they wait forever");
         }
         let cycles = log.lock().unwrap().clone();
         assert!(!cycles.is_empty());

@@ -29,7 +29,7 @@ pub enum MailboxKind {
 
 /// Code that runs on any mailbox.
 pub trait OnMailbox {
-    /// The result.
+    /// What `run` returns.
     type Output;
 
     /// Runs on mailbox `M`.
@@ -37,7 +37,7 @@ pub trait OnMailbox {
 }
 
 impl MailboxKind {
-    /// The default.
+    /// The runtime's own mailbox.
     pub const DEFAULT: Self = Self::Mesh;
 
     /// All kinds.

@@ -46,9 +46,9 @@ pub enum Source {
 /// The description of a track that subscribers get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackInfo {
-    /// The track.
+    /// Unique within the process.
     pub id: TrackId,
-    /// The publisher.
+    /// The track's publisher.
     pub participant: ParticipantId,
     /// The publisher's name.
     pub name: Arc<str>,
@@ -83,6 +83,6 @@ pub struct MediaPacket {
     pub voice: Option<bool>,
     /// When it was received.
     pub arrived: Instant,
-    /// The payload.
+    /// The RTP payload, without header and extensions.
     pub payload: Arc<[u8]>,
 }

@@ -78,7 +78,7 @@ impl Budget {
 pub(crate) enum FromPage {
     /// The page offers a change of what it sends.
     Offer {
-        /// The SDP offer or answer.
+        /// The SDP offer.
         sdp: String,
         /// The devices of the new media sections.
         #[serde(default)]
@@ -86,26 +86,26 @@ pub(crate) enum FromPage {
     },
     /// The page answers an offer.
     Answer {
-        /// The SDP offer or answer.
+        /// The SDP answer.
         sdp: String,
     },
     /// The page limits the layer of a track.
     Layer {
-        /// The track.
+        /// The track's identity, as the offer named it.
         track: String,
         /// 0 (small) to 2 (large); `None` is no limit.
         layer: Option<u8>,
     },
     /// The page muted or unmuted a device.
     Mute {
-        /// The device.
+        /// The device: camera, microphone or screen.
         source: Source,
         /// Whether it is muted now.
         muted: bool,
     },
     /// The page sends a chat message to its room.
     Chat {
-        /// The message.
+        /// The text, as the sender typed it.
         text: String,
     },
     /// The page leaves.
@@ -117,7 +117,7 @@ pub(crate) enum FromPage {
 pub struct SourceOf {
     /// The section's mid.
     pub mid: String,
-    /// The device.
+    /// The device that the section carries.
     pub source: Source,
 }
 
@@ -127,19 +127,19 @@ pub struct SourceOf {
 pub(crate) enum ToPage<'a> {
     /// The session offers a change of what it sends.
     Offer {
-        /// The SDP offer or answer.
+        /// The SDP offer.
         sdp: String,
         /// The tracks of the media sections.
         tracks: Vec<Carried<'a>>,
     },
     /// The session answers an offer.
     Answer {
-        /// The SDP offer or answer.
+        /// The SDP answer.
         sdp: String,
     },
     /// Another layer of a track is forwarded.
     Layer {
-        /// The track.
+        /// The track's identity, as the offer named it.
         track: String,
         /// 0 (small) to 2 (large).
         layer: u8,
@@ -156,9 +156,9 @@ pub(crate) enum ToPage<'a> {
 pub(crate) struct Carried<'a> {
     /// The section's mid.
     pub mid: String,
-    /// The track.
+    /// The track's identity.
     pub track: String,
-    /// The publisher.
+    /// The track's publisher.
     pub participant: ParticipantId,
     /// The device.
     pub source: Source,

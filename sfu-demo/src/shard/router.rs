@@ -10,7 +10,7 @@ use crate::ids::{PeerKey, ShardId, TrackId};
 /// A message for the shard of a track's publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Interest {
-    /// The track.
+    /// The track whose packets are wanted, or no longer wanted.
     pub track: TrackId,
     /// The shard of its publisher.
     pub owner: ShardId,

@@ -345,7 +345,7 @@ fn patch_of_a_session_is_refused_and_leaves_it_alone() {
         assert_eq!(answer.status(), 405);
         assert_eq!(answer.headers()["allow"], "DELETE");
         drive_until(
-            "it is connected all the same",
+            "it is connected anyway",
             &mut [&mut peer],
             |_, _| {},
             |clients| clients[0].connected,

@@ -14,7 +14,7 @@ use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
 use crate::rivals::actors::worker::{ActorCounter, CountedActor, Worker};
 use crate::rivals::subject::Subject;
 
-/// kameo.
+/// The adapter of `kameo`.
 #[derive(Debug)]
 pub struct Kameo;
 

@@ -9,7 +9,7 @@ use crate::rivals::actors::traits::{Actors, Handle};
 use crate::rivals::actors::worker::{ActorCounter, CountedActor, Worker};
 use crate::rivals::subject::Subject;
 
-/// ractor.
+/// The adapter of `ractor`.
 #[derive(Debug)]
 pub struct Ractor;
 

@@ -156,7 +156,7 @@ impl<T> LaneRx<T> {
         unsafe { self.lane().ring.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Moves on to the next larger ring, once the present one is empty for good. `false` if there
+    /// Moves on to the next larger ring, once the present one is permanently empty. `false` if there
     /// is none; `true` also if the present ring turns out to have a message after all.
     #[cold]
     fn advance(&mut self) -> bool {
