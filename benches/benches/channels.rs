@@ -9,7 +9,7 @@ use lanemesh_benches::plan::Timing;
 use lanemesh_benches::rig::executor::cores;
 use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rivals::channels::{
-    self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Family, Slots, TryVisitor,
+    self, AsyncFamily, AsyncVisitor, BlockingFamily, BlockingVisitor, Capacity, Family, TryVisitor,
     visit_all, visit_async, visit_blocking,
 };
 use lanemesh_benches::rivals::two_class::{TwoClass, TwoClassVisitor, visit_two_class};
@@ -84,13 +84,19 @@ fn tasks(criterion: &mut Criterion) {
         slots,
     };
     let groups = [
-        ("funnel/100", Work::FanIn(fan_in(13, Slots::split(100, 13)))),
+        (
+            "funnel/100",
+            Work::FanIn(fan_in(13, Capacity::split(100, 13))),
+        ),
         ("pinball/1", Work::Pinball { balls: 1 }),
         ("pinball/41", Work::Pinball { balls: 41 }),
-        ("tasks/64", Work::FanIn(fan_in(64, Slots::per_lane(64, 64)))),
+        (
+            "tasks/64",
+            Work::FanIn(fan_in(64, Capacity::per_lane(64, 64))),
+        ),
         (
             "tasks/64 packets",
-            Work::Packets(fan_in(64, Slots::per_lane(64, 64))),
+            Work::Packets(fan_in(64, Capacity::per_lane(64, 64))),
         ),
         ("latency/tasks", Work::Latency { workers: cores() }),
     ];
@@ -115,7 +121,7 @@ impl BlockingVisitor for Threads<'_, '_> {
         match self.producers {
             Some(producers) if producers > F::MAX_PRODUCERS => {}
             Some(producers) => {
-                let slots = Slots::split(1_024, producers);
+                let slots = Capacity::split(1_024, producers);
                 add(self.group, F::NAME, |count| {
                     threads::run::<F>(producers, slots, count)
                 });

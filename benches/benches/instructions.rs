@@ -18,7 +18,7 @@ use lanemesh_benches::rivals::actors::{
     ActorCounter, Actors, Bare, Handle, LanemeshRuntime, Worker,
 };
 use lanemesh_benches::rivals::channels::{
-    AsyncFamily, AsyncRx, Lanemesh, Slots, Tachyonix, TokioMpsc, TryRx, TryTx,
+    AsyncFamily, AsyncRx, Capacity, Lanemesh, Tachyonix, TokioMpsc, TryRx, TryTx,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -27,7 +27,7 @@ const TIMES: u64 = 1_000;
 /// Number of messages in a batch.
 const BATCH: usize = 32;
 /// Capacity for all messages of a function.
-const SLOTS: Slots = Slots {
+const SLOTS: Capacity = Capacity {
     total: 1_024,
     lane: 1_024,
 };

@@ -20,7 +20,7 @@ const MAX_COUNT: u64 = 50_000_000;
 
 /// Settings of a whole run.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub struct RunConfig {
     /// Number of measured runs of every cell.
     pub runs: usize,
     /// Parameters to use, and the duration of each run.
@@ -79,12 +79,12 @@ struct CellState<'a> {
 }
 
 /// The number of steps that [`run`] reports to its [`Progress`].
-pub fn steps(cells: &[Cell], options: &Options) -> usize {
+pub fn steps(cells: &[Cell], options: &RunConfig) -> usize {
     cells.len() * (options.runs + 1)
 }
 
 /// Measures all cells. Cells of the same group must be adjacent.
-pub fn run(cells: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
+pub fn run(cells: &[Cell], options: &RunConfig, progress: &mut dyn Progress) -> Vec<Entry> {
     let mut entries = Vec::new();
     for group in cells.chunk_by(Cell::same_group) {
         entries.extend(measure_group(group, options, progress));
@@ -92,7 +92,7 @@ pub fn run(cells: &[Cell], options: &Options, progress: &mut dyn Progress) -> Ve
     entries
 }
 
-fn measure_group(group: &[Cell], options: &Options, progress: &mut dyn Progress) -> Vec<Entry> {
+fn measure_group(group: &[Cell], options: &RunConfig, progress: &mut dyn Progress) -> Vec<Entry> {
     let mut states: Vec<CellState<'_>> = group
         .iter()
         .map(|cell| {
@@ -136,7 +136,7 @@ fn measure_group(group: &[Cell], options: &Options, progress: &mut dyn Progress)
 }
 
 /// Warms the cell up, counts its memory, and finds how many messages fit the effort.
-fn prepare(cell: &Cell, options: &Options) -> Result<(u64, Option<u64>), Fault> {
+fn prepare(cell: &Cell, options: &RunConfig) -> Result<(u64, Option<u64>), Fault> {
     match &cell.work {
         Work::Rate { first, run, .. } => {
             let (first, counted) = (*first, run.clone());
@@ -181,7 +181,7 @@ fn calibrate(
     Ok((fitting as u64).clamp(first, MAX_COUNT))
 }
 
-fn measure(cell: &Cell, count: u64, options: &Options) -> Result<Vec<f64>, Fault> {
+fn measure(cell: &Cell, count: u64, options: &RunConfig) -> Result<Vec<f64>, Fault> {
     match &cell.work {
         Work::Rate { unit, run, .. } => {
             let run = run.clone();
@@ -322,8 +322,8 @@ mod tests {
         })
     }
 
-    fn options(runs: usize) -> Options {
-        Options {
+    fn options(runs: usize) -> RunConfig {
+        RunConfig {
             runs,
             effort: Effort::quick(),
             watchdog: Duration::from_secs(60),

@@ -15,7 +15,7 @@ use lanemesh_benches::report::targets;
 use lanemesh_benches::report::{self, RunInfo};
 use lanemesh_benches::rig::fault::Fault;
 use lanemesh_benches::rivals::channels;
-use lanemesh_benches::runner::{self, Options, Progress};
+use lanemesh_benches::runner::{self, Progress, RunConfig};
 use lanemesh_benches::shapes;
 
 /// Compares lanemesh with its peers.
@@ -148,7 +148,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     Ok(bar.failed)
 }
 
-fn options(arguments: &Arguments) -> Options {
+fn options(arguments: &Arguments) -> RunConfig {
     let mut effort = if arguments.quick {
         Effort::quick()
     } else {
@@ -160,7 +160,7 @@ fn options(arguments: &Arguments) -> Options {
     let runs = arguments
         .runs
         .unwrap_or(if arguments.quick { 1 } else { 5 });
-    Options {
+    RunConfig {
         runs: runs as usize,
         effort,
         watchdog: Duration::from_secs(arguments.watchdog),

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::rivals::channels::TokioMpsc;
 use crate::rivals::channels::traits::{
-    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, Slots, TryTx, handles,
+    AsyncFamily, AsyncRx, AsyncVisitor, Attempt, Capacity, TryTx, handles,
 };
 use crate::rivals::channels::visit_async;
 use crate::rivals::subject::{Role, Subject};
@@ -30,7 +30,7 @@ pub trait TwoClass: Subject {
     type Rx: TwoClassRx;
 
     /// Opens a channel. A queue that both classes share has the slots of both together.
-    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
+    fn open(high: Capacity, low: Capacity, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
 }
 
 /// A producer of both classes that sends without waiting.
@@ -85,7 +85,7 @@ impl TwoClass for LanemeshMailbox {
     type Tx = MailboxSender<u64, u64>;
     type Rx = MailboxReceiver<u64, u64>;
 
-    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
+    fn open(high: Capacity, low: Capacity, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
         let (tx, rx) = mailbox(high.lane, low.lane);
         (handles(tx, producers), rx)
     }
@@ -137,8 +137,8 @@ impl<F: AsyncFamily<u64>> TwoClass for OneQueue<F> {
     type Tx = OneTx<F::Tx>;
     type Rx = OneRx<F::Rx>;
 
-    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
-        let both = Slots {
+    fn open(high: Capacity, low: Capacity, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
+        let both = Capacity {
             total: high.total + low.total,
             lane: high.lane + low.lane,
         };
@@ -192,7 +192,7 @@ impl TwoClass for TokioPair {
     type Tx = PairTx;
     type Rx = PairRx;
 
-    fn open(high: Slots, low: Slots, producers: usize) -> (Vec<PairTx>, PairRx) {
+    fn open(high: Capacity, low: Capacity, producers: usize) -> (Vec<PairTx>, PairRx) {
         let (high_tx, high_rx) = mpsc::channel(high.total);
         let (low_tx, low_rx) = mpsc::channel(low.total);
         let tx = PairTx {

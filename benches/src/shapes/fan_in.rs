@@ -7,7 +7,7 @@ use crate::plan::Timing;
 use crate::rig::executor::{joined, on_all_cores};
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Payload, Tally};
-use crate::rivals::channels::{AsyncFamily, AsyncRx, AsyncTx, Slots};
+use crate::rivals::channels::{AsyncFamily, AsyncRx, AsyncTx, Capacity};
 
 /// Size of one measurement.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub struct FanIn {
     /// Number of sending tasks of each channel.
     pub senders: usize,
     /// Capacity of each channel.
-    pub slots: Slots,
+    pub slots: Capacity,
 }
 
 impl FanIn {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::plan::{Cell, Effort, Shape, Value};
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{AsyncFamily, AsyncVisitor, LanemeshLanes, Slots, visit_async};
+use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Capacity, LanemeshLanes, visit_async};
 use crate::shapes::fan_in::FanIn;
 
 /// Number of rigs that run at the same time, as in tachyonix's benchmark of this name.
@@ -51,7 +51,7 @@ struct Visit {
 
 impl AsyncVisitor for Visit {
     fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self) {
-        let slots = Slots::split(self.capacity, SENDERS);
+        let slots = Capacity::split(self.capacity, SENDERS);
         let fan_in = FanIn {
             rigs: self.rigs,
             senders: SENDERS,

@@ -9,7 +9,7 @@ use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
-    AsyncFamily, AsyncVisitor, Family, Slots, TryRx, TryTx, visit_async,
+    AsyncFamily, AsyncVisitor, Capacity, Family, TryRx, TryTx, visit_async,
 };
 
 const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
@@ -17,7 +17,7 @@ const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
 /// with one queue.
 const SUBJECTS: &[&str] = &["lanemesh", "tokio", "tachyonix"];
 /// Capacity: 16 slots in each lane, 1024 in a shared queue.
-const SLOTS: Slots = Slots {
+const SLOTS: Capacity = Capacity {
     total: 1_024,
     lane: 16,
 };

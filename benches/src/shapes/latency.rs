@@ -12,11 +12,11 @@ use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, BlockingFamily, BlockingRx, BlockingTx,
-    BlockingVisitor, Slots, visit_async, visit_blocking,
+    BlockingVisitor, Capacity, visit_async, visit_blocking,
 };
 
 /// Capacity of each of the two channels.
-const SLOTS: Slots = Slots {
+const SLOTS: Capacity = Capacity {
     total: 16,
     lane: 16,
 };

@@ -5,7 +5,7 @@ use crate::rig::alloc;
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
+use crate::rivals::channels::{Capacity, Family, TryRx, TryTx, TryVisitor, visit_all};
 
 /// Number of channels that `channel` opens.
 const CHANNELS: usize = 100;
@@ -58,7 +58,7 @@ fn cells(_effort: &Effort) -> Vec<Cell> {
 pub fn channel<F: Family<u64>>() -> f64 {
     let mut channels = Vec::with_capacity(CHANNELS);
     let ((), heap) = alloc::measure(|| {
-        channels.extend((0..CHANNELS).map(|_| F::open(Slots::split(TOTAL, 1), 1)));
+        channels.extend((0..CHANNELS).map(|_| F::open(Capacity::split(TOTAL, 1), 1)));
     });
     heap.live as f64 / CHANNELS as f64
 }
@@ -71,7 +71,7 @@ pub fn channel<F: Family<u64>>() -> f64 {
 pub fn idle<F: Family<u64>>() -> Result<f64, Fault> {
     let opened = |producers: usize| {
         let (held, heap) = alloc::measure(|| {
-            let slots = Slots {
+            let slots = Capacity {
                 total: TOTAL,
                 lane: TOTAL,
             };
@@ -98,7 +98,7 @@ pub fn idle<F: Family<u64>>() -> Result<f64, Fault> {
 /// received than were sent.
 pub fn full<F: Family<u64>>() -> Result<f64, Fault> {
     let (held, heap) = alloc::measure(|| {
-        let (mut senders, rx) = F::open(Slots::per_lane(LANE, FULL), FULL);
+        let (mut senders, rx) = F::open(Capacity::per_lane(LANE, FULL), FULL);
         for tx in &mut senders {
             for _ in 0..LANE {
                 ensure(

@@ -12,7 +12,7 @@ use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
-    AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Slots, TryTx, visit_async,
+    AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Capacity, TryTx, visit_async,
 };
 
 /// Number of graphs that run at the same time, as in tachyonix's benchmark of this name.
@@ -111,7 +111,7 @@ fn start_graph<F: AsyncFamily<u64>>(
     balls: usize,
     hops: u64,
 ) -> Result<(Tally, Vec<Node>), Fault> {
-    let slots = Slots {
+    let slots = Capacity {
         total: balls,
         lane: balls,
     };

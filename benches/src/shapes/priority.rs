@@ -11,7 +11,7 @@ use crate::rig::executor::stay_on;
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::Tally;
 use crate::rig::stats::{Latencies, Unit};
-use crate::rivals::channels::{Attempt, Slots};
+use crate::rivals::channels::{Attempt, Capacity};
 use crate::rivals::two_class::{
     Class, TwoClass, TwoClassRx, TwoClassTx, TwoClassVisitor, visit_two_class,
 };
@@ -107,11 +107,11 @@ type Span = (u64, u64);
 ///
 /// A [`Fault`] if messages of either class are lost.
 pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fault> {
-    let high = Slots {
+    let high = Capacity {
         total: HIGH,
         lane: HIGH,
     };
-    let (mut producers, rx) = F::open(high, Slots::split(LOW, flooders), flooders + 1);
+    let (mut producers, rx) = F::open(high, Capacity::split(LOW, flooders), flooders + 1);
     let control = producers
         .pop()
         .ok_or(Fault::Failed("the channel has no producer".to_owned()))?;

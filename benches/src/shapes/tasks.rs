@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::plan::{Cell, Effort, Shape, Value};
 use crate::rig::payload::Payload;
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Slots, visit_async};
+use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Capacity, visit_async};
 use crate::shapes::fan_in::FanIn;
 
 const TASKS: &[usize] = &[1, 2, 8, 64, 512];
@@ -64,8 +64,8 @@ struct Visit {
 impl Visit {
     fn add<T: Payload, F: AsyncFamily<T>>(&mut self) {
         let (room, slots) = match self.room {
-            Room::Total => ("1024 total", Slots::split(TOTAL, self.tasks)),
-            Room::Lane => ("64 a lane", Slots::per_lane(LANE, self.tasks)),
+            Room::Total => ("1024 total", Capacity::split(TOTAL, self.tasks)),
+            Room::Lane => ("64 a lane", Capacity::per_lane(LANE, self.tasks)),
         };
         let fan_in = FanIn {
             rigs: 1,

@@ -9,7 +9,7 @@ use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
-    BlockingFamily, BlockingRx, BlockingTx, BlockingVisitor, Slots, visit_blocking,
+    BlockingFamily, BlockingRx, BlockingTx, BlockingVisitor, Capacity, visit_blocking,
 };
 
 const THREADS: &[usize] = &[1, 2, 4, 8];
@@ -49,7 +49,7 @@ impl BlockingVisitor for Visit {
             return;
         }
         let params = vec![("threads", Value::from(threads))];
-        let run = move |count| run::<F>(threads, Slots::split(TOTAL, threads), count);
+        let run = move |count| run::<F>(threads, Capacity::split(TOTAL, threads), count);
         self.cells.push(Cell::rate::<F>(
             SHAPE.name,
             params,
@@ -67,7 +67,7 @@ impl BlockingVisitor for Visit {
 /// A [`Fault`] if other messages arrive than were sent.
 pub fn run<F: BlockingFamily<u64>>(
     threads: usize,
-    slots: Slots,
+    slots: Capacity,
     count: u64,
 ) -> Result<Timing, Fault> {
     let share = (count / threads as u64).max(1);

@@ -6,7 +6,7 @@ use crate::plan::{Cell, Effort, Shape, Timing, Value};
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Payload, Tally};
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{Family, Slots, TryRx, TryTx, TryVisitor, visit_all};
+use crate::rivals::channels::{Capacity, Family, TryRx, TryTx, TryVisitor, visit_all};
 
 /// Number of messages in a batch.
 const BATCH: usize = 32;
@@ -67,7 +67,7 @@ impl TryVisitor for Visit {
 ///
 /// A [`Fault`] if a message is refused, missing or altered.
 pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
-    let (mut producers, mut rx) = F::open(Slots::split(TOTAL, 1), 1);
+    let (mut producers, mut rx) = F::open(Capacity::split(TOTAL, 1), 1);
     let tx = &mut producers[0];
     let mut source = u64::source(0);
     let (mut sent, mut received) = (Tally::default(), Tally::default());
@@ -96,7 +96,7 @@ pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
 ///
 /// A [`Fault`] if a message is refused, missing or altered.
 pub fn in_batches<F: Family<u64>>(batch: usize, count: u64) -> Result<Timing, Fault> {
-    let (mut producers, mut rx) = F::open(Slots::split(TOTAL, 1), 1);
+    let (mut producers, mut rx) = F::open(Capacity::split(TOTAL, 1), 1);
     let tx = &mut producers[0];
     let mut source = u64::source(0);
     let (mut sent, mut received) = (Tally::default(), Tally::default());

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use lanemesh_benches::rivals::channels::{
-    AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Family, Slots, TryTx, visit_async,
+    AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Capacity, Family, TryTx, visit_async,
 };
 
 fn poll<R>(future: impl Future<Output = R>) -> Poll<R> {
@@ -28,7 +28,7 @@ struct Visit {
 
 impl AsyncVisitor for Visit {
     fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self) {
-        let slots = Slots { total: 1, lane: 1 };
+        let slots = Capacity { total: 1, lane: 1 };
         let (mut producers, mut rx) = <F as Family<u64>>::open(slots, 1);
         let tx = &mut producers[0];
         let mut sent = 0;

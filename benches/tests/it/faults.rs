@@ -11,11 +11,11 @@ use lanemesh_benches::rig::stats::{Latencies, Unit};
 use lanemesh_benches::rivals::Subject;
 use lanemesh_benches::rivals::actors::{ActorCounter, Actors, Bare, Handle, Worker};
 use lanemesh_benches::rivals::channels::{
-    AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Family, Flume,
-    Slots, TryRx, TryTx,
+    AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Capacity,
+    Family, Flume, TryRx, TryTx,
 };
 use lanemesh_benches::rivals::two_class::OneQueue;
-use lanemesh_benches::runner::{self, Options, Progress};
+use lanemesh_benches::runner::{self, Progress, RunConfig};
 use lanemesh_benches::shapes::fan_in::FanIn;
 use lanemesh_benches::shapes::{
     idle_lanes, latency, memory, pinball, priority, runtime, threads, uncontended,
@@ -42,7 +42,7 @@ enum What {
     End,
 }
 
-trait Kind: Clone + Send + 'static {
+trait FaultKind: Clone + Send + 'static {
     const WHAT: What;
 }
 
@@ -52,7 +52,7 @@ macro_rules! kinds {
             #[derive(Clone)]
             struct $name;
 
-            impl Kind for $name {
+            impl FaultKind for $name {
                 const WHAT: What = What::$name;
             }
         )*
@@ -64,15 +64,15 @@ kinds!(Nothing Loss Double Change Refusal End);
 /// A channel in which something goes wrong.
 struct Faulty<F, K>(PhantomData<(F, K)>);
 
-impl<F: Subject, K: Kind> Subject for Faulty<F, K> {
+impl<F: Subject, K: FaultKind> Subject for Faulty<F, K> {
     const NAME: &'static str = "faulty";
 }
 
-impl<F: Family<u64>, K: Kind> Family<u64> for Faulty<F, K> {
+impl<F: Family<u64>, K: FaultKind> Family<u64> for Faulty<F, K> {
     type Tx = FaultyTx<F::Tx, K>;
     type Rx = FaultyRx<F::Rx, K>;
 
-    fn open(slots: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
+    fn open(slots: Capacity, producers: usize) -> (Vec<Self::Tx>, Self::Rx) {
         let (producers, rx) = F::open(slots, producers);
         let rx = FaultyRx(rx, Turn::new());
         let producers = producers.into_iter();
@@ -91,7 +91,7 @@ struct Turn<K> {
     kind: PhantomData<K>,
 }
 
-impl<K: Kind> Turn<K> {
+impl<K: FaultKind> Turn<K> {
     fn new() -> Turn<K> {
         Turn {
             count: 0,
@@ -122,7 +122,7 @@ impl<K: Kind> Turn<K> {
     }
 }
 
-impl<X: TryTx<u64>, K: Kind> TryTx<u64> for FaultyTx<X, K> {
+impl<X: TryTx<u64>, K: FaultKind> TryTx<u64> for FaultyTx<X, K> {
     fn try_send(&mut self, item: u64) -> Attempt {
         let Some(items) = self.1.instead_of(item) else {
             return Attempt::Closed;
@@ -137,7 +137,7 @@ impl<X: TryTx<u64>, K: Kind> TryTx<u64> for FaultyTx<X, K> {
     }
 }
 
-impl<X: AsyncTx<u64>, K: Kind> AsyncTx<u64> for FaultyTx<X, K> {
+impl<X: AsyncTx<u64>, K: FaultKind> AsyncTx<u64> for FaultyTx<X, K> {
     async fn send(&mut self, item: u64) -> bool {
         let Some(items) = self.1.instead_of(item) else {
             return false;
@@ -151,20 +151,20 @@ impl<X: AsyncTx<u64>, K: Kind> AsyncTx<u64> for FaultyTx<X, K> {
     }
 }
 
-impl<X: BlockingTx<u64>, K: Kind> BlockingTx<u64> for FaultyTx<X, K> {
+impl<X: BlockingTx<u64>, K: FaultKind> BlockingTx<u64> for FaultyTx<X, K> {
     fn blocking_send(&mut self, item: u64) -> bool {
         let items = self.1.instead_of(item);
         items.is_some_and(|mut items| items.all(|item| self.0.blocking_send(item)))
     }
 }
 
-impl<R: TryRx<u64>, K: Kind> TryRx<u64> for FaultyRx<R, K> {
+impl<R: TryRx<u64>, K: FaultKind> TryRx<u64> for FaultyRx<R, K> {
     fn try_recv(&mut self) -> Option<u64> {
         self.0.try_recv()
     }
 }
 
-impl<R: AsyncRx<u64>, K: Kind> AsyncRx<u64> for FaultyRx<R, K> {
+impl<R: AsyncRx<u64>, K: FaultKind> AsyncRx<u64> for FaultyRx<R, K> {
     async fn recv(&mut self) -> Option<u64> {
         if self.1.ends() {
             return None;
@@ -173,7 +173,7 @@ impl<R: AsyncRx<u64>, K: Kind> AsyncRx<u64> for FaultyRx<R, K> {
     }
 }
 
-impl<R: BlockingRx<u64>, K: Kind> BlockingRx<u64> for FaultyRx<R, K> {
+impl<R: BlockingRx<u64>, K: FaultKind> BlockingRx<u64> for FaultyRx<R, K> {
     fn blocking_recv(&mut self) -> Option<u64> {
         if self.1.ends() {
             return None;
@@ -185,13 +185,13 @@ impl<R: BlockingRx<u64>, K: Kind> BlockingRx<u64> for FaultyRx<R, K> {
 /// Actors with a faulty channel.
 struct FaultyActors<K>(PhantomData<K>);
 
-impl<K: Kind> Subject for FaultyActors<K> {
+impl<K: FaultKind> Subject for FaultyActors<K> {
     const NAME: &'static str = "faulty";
 }
 
 type Supervised = <Bare as Actors>::Supervised;
 
-impl<K: Kind> Actors for FaultyActors<K> {
+impl<K: FaultKind> Actors for FaultyActors<K> {
     type Handle = FaultyHandle<K>;
     type Supervised = Supervised;
     type Tree = <Bare as Actors>::Tree;
@@ -216,7 +216,7 @@ impl<K: Kind> Actors for FaultyActors<K> {
 #[derive(Clone)]
 struct FaultyHandle<K>(<Bare as Actors>::Handle, Turn<K>);
 
-impl<K: Kind> Handle for FaultyHandle<K> {
+impl<K: FaultKind> Handle for FaultyHandle<K> {
     async fn tell(&mut self, message: u64) -> bool {
         let Some(messages) = self.1.instead_of(message) else {
             return false;
@@ -234,7 +234,7 @@ impl<K: Kind> Handle for FaultyHandle<K> {
     }
 }
 
-const SLOTS: Slots = Slots {
+const SLOTS: Capacity = Capacity {
     total: 64,
     lane: 64,
 };
@@ -267,7 +267,7 @@ fn altered<R>(result: Result<R, Fault>) -> bool {
 type Task<K> = Faulty<Flume, K>;
 type Thread<K> = Faulty<Flume, K>;
 
-fn flood<K: Kind>() -> Result<Latencies, Fault> {
+fn flood<K: FaultKind>() -> Result<Latencies, Fault> {
     priority::flood::<OneQueue<Task<K>>>(FLOODERS, BURSTS)
 }
 
@@ -376,7 +376,7 @@ fn watched(run: impl Fn(u64) -> Result<Timing, Fault> + Send + Sync + 'static) -
 
     let params = vec![("count", Value::Number(COUNT))];
     let cell = Cell::rate::<Flume>("faults", params, Unit::Nanos, COUNT, run);
-    let options = Options {
+    let options = RunConfig {
         runs: 1,
         effort: Effort::quick(),
         watchdog: Duration::from_millis(100),

@@ -20,7 +20,7 @@ pub(crate) struct Fairness {
 }
 
 /// The result of a round.
-pub(crate) struct RoundEnd {
+pub(crate) struct TurnEnd {
     pub(crate) any_arm_fired: bool,
     pub(crate) is_high_burst_over: bool,
 }
@@ -72,9 +72,9 @@ impl Fairness {
     }
 
     /// Every extra arm had the chance of a turn: the next round begins.
-    pub(crate) fn end_round(&mut self) -> RoundEnd {
+    pub(crate) fn end_round(&mut self) -> TurnEnd {
         let last = std::mem::take(self);
-        RoundEnd {
+        TurnEnd {
             any_arm_fired: last.fired_arms != 0,
             is_high_burst_over: last.high >= HIGH_BURST,
         }

@@ -84,8 +84,8 @@ enum Crossing {
     Empty(Bundle),
 }
 
-type Lane<M> = <M as Mailbox>::Sender<std::convert::Infallible, Crossing>;
-type LaneEnd<M> = <M as Mailbox>::Receiver<std::convert::Infallible, Crossing>;
+type CrossingSender<M> = <M as Mailbox>::Sender<std::convert::Infallible, Crossing>;
+type CrossingReceiver<M> = <M as Mailbox>::Receiver<std::convert::Infallible, Crossing>;
 
 /// Starts a relay on mailbox `M`.
 ///
@@ -109,7 +109,7 @@ pub async fn start<M: Mailbox>(config: RelayConfig) -> io::Result<Relay> {
             .skip(here)
             .step_by(count)
             .collect();
-        let lanes: Vec<Lane<M>> = lanes.clone();
+        let lanes: Vec<CrossingSender<M>> = lanes.clone();
         let ingress = ingress.take();
         let stop = Arc::clone(&stop);
         let burst = config.burst;
@@ -194,7 +194,7 @@ struct Shard<M: Mailbox> {
     ingress: Option<Socket>,
     egress: Socket,
     subscribers: Vec<SocketAddr>,
-    lanes: Vec<Lane<M>>,
+    lanes: Vec<CrossingSender<M>>,
     spare: Vec<Bundle>,
     made: usize,
     outgoing: SendBatch,
@@ -208,7 +208,7 @@ impl<M: Mailbox> Shard<M> {
         here: usize,
         ingress: Option<std::net::UdpSocket>,
         subscribers: Vec<SocketAddr>,
-        lanes: Vec<Lane<M>>,
+        lanes: Vec<CrossingSender<M>>,
         burst: usize,
         listen: SocketAddr,
     ) -> io::Result<Self> {
@@ -233,7 +233,11 @@ impl<M: Mailbox> Shard<M> {
         })
     }
 
-    async fn run(&mut self, mut end: LaneEnd<M>, stop: &AtomicBool) -> io::Result<RelayStats> {
+    async fn run(
+        &mut self,
+        mut end: CrossingReceiver<M>,
+        stop: &AtomicBool,
+    ) -> io::Result<RelayStats> {
         let mut batch = RecvBatch::new(BATCH);
         let mut messages = Vec::with_capacity(BUNDLES);
         loop {

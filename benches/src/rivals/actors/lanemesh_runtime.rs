@@ -10,7 +10,7 @@ use lanemesh_runtime::{
 
 use crate::rivals::actors::traits::{Actors, Handle, MAILBOX};
 use crate::rivals::actors::worker::{ActorCounter, CountedActor, PANIC, Worker};
-use crate::rivals::channels::Slots;
+use crate::rivals::channels::Capacity;
 use crate::rivals::subject::{Role, Subject};
 
 /// lanemesh-runtime. Messages that are told have low priority, questions have high priority.
@@ -102,7 +102,7 @@ impl Actors for LanemeshRuntime {
 
     async fn spawn(worker: Worker, senders: usize) -> ActorHandle<LanemeshWorker> {
         let worker = LanemeshWorker(worker).into_builder();
-        let slots = Slots::split(MAILBOX, senders);
+        let slots = Capacity::split(MAILBOX, senders);
         let (handle, child) = worker.low_capacity(slots.lane).spawn();
         child.detach();
         handle

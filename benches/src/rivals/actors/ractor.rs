@@ -101,10 +101,10 @@ impl Actor for Node {
 }
 
 /// Holds the current incarnation of a supervised worker.
-type Slot = Arc<Mutex<Option<ActorRef<Message>>>>;
+type CurrentWorker = Arc<Mutex<Option<ActorRef<Message>>>>;
 
 /// Starts a new worker when the current one fails.
-struct Supervisor(Slot);
+struct Supervisor(CurrentWorker);
 
 impl Supervisor {
     async fn start(&self, this: &ActorRef<()>) -> Result<(), ActorProcessingErr> {
@@ -155,7 +155,7 @@ impl Actors for Ractor {
     }
 
     async fn spawn_supervised() -> Option<Supervised> {
-        let slot = Slot::default();
+        let slot = CurrentWorker::default();
         match Supervisor::spawn(None, Supervisor(slot.clone()), ()).await {
             Ok(_) => Some(Supervised(slot)),
             Err(error) => panic!("the supervisor did not start: {error}"),
@@ -197,7 +197,7 @@ impl Handle for ActorRef<Message> {
 
 /// The address of a supervised worker. Every message looks up the current incarnation.
 #[derive(Debug, Clone)]
-pub struct Supervised(Slot);
+pub struct Supervised(CurrentWorker);
 
 impl Supervised {
     fn worker(&self) -> Option<ActorRef<Message>> {

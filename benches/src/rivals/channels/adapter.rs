@@ -123,7 +123,7 @@ macro_rules! subject {
             type Tx = $Tx;
             type Rx = $Rx;
 
-            fn open($slots: Slots, producers: usize) -> (Vec<$Tx>, $Rx) {
+            fn open($slots: Capacity, producers: usize) -> (Vec<$Tx>, $Rx) {
                 let (tx, rx) = $open;
                 (handles(tx, producers), rx)
             }

@@ -5,7 +5,7 @@ use lanemesh::{Receiver, Sender, TrySendError, channel};
 use crate::rig::payload::Payload;
 use crate::rivals::channels::adapter::{adapter, subject};
 use crate::rivals::channels::traits::{
-    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Capacity, Family, TryRx, TryTx, handles,
 };
 use crate::rivals::subject::Subject;
 

@@ -20,7 +20,7 @@ pub use self::peers::{
 pub use self::rtrb::{Rtrb, RtrbChunks};
 pub use self::traits::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Attempt, BlockingFamily, BlockingRx, BlockingTx,
-    BlockingVisitor, Family, Slots, TryRx, TryTx, TryVisitor,
+    BlockingVisitor, Capacity, Family, TryRx, TryTx, TryVisitor,
 };
 
 /// Does the process-wide setup that some channels recommend; call it once before measuring.

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use crate::rig::payload::Payload;
 use crate::rivals::channels::adapter::adapter;
 use crate::rivals::channels::traits::{
-    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx, handles,
+    AsyncRx, AsyncTx, Attempt, BlockingRx, BlockingTx, Capacity, Family, TryRx, TryTx, handles,
 };
 use crate::rivals::subject::Subject;
 

@@ -7,7 +7,7 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use crate::rig::payload::Payload;
 use crate::rivals::channels::traits::{
-    Attempt, BlockingRx, BlockingTx, Family, Slots, TryRx, TryTx,
+    Attempt, BlockingRx, BlockingTx, Capacity, Family, TryRx, TryTx,
 };
 use crate::rivals::subject::{Role, Subject};
 
@@ -38,7 +38,7 @@ impl<T: Payload> Family<T> for Rtrb {
     type Tx = Producer<T>;
     type Rx = Consumer<T>;
 
-    fn open(slots: Slots, producers: usize) -> (Vec<Producer<T>>, Consumer<T>) {
+    fn open(slots: Capacity, producers: usize) -> (Vec<Producer<T>>, Consumer<T>) {
         assert_eq!(producers, 1, "a ring has one producer");
         let (tx, rx) = RingBuffer::new(slots.total);
         (vec![tx], rx)
@@ -115,7 +115,7 @@ impl<T: Payload> Family<T> for RtrbChunks {
     type Tx = ChunkTx<T>;
     type Rx = ChunkRx<T>;
 
-    fn open(slots: Slots, producers: usize) -> (Vec<ChunkTx<T>>, ChunkRx<T>) {
+    fn open(slots: Capacity, producers: usize) -> (Vec<ChunkTx<T>>, ChunkRx<T>) {
         assert_eq!(producers, 1, "a ring has one producer");
         let (tx, rx) = RingBuffer::new(slots.total);
         (vec![ChunkTx(tx)], ChunkRx(rx))

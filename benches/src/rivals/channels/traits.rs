@@ -9,25 +9,25 @@ use crate::rivals::subject::Subject;
 
 /// Capacity of a channel, for both kinds of channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slots {
+pub struct Capacity {
     /// Slots of the queue, for a channel whose producers share one.
     pub total: usize,
     /// Slots of each lane, for a channel whose producers have a lane each.
     pub lane: usize,
 }
 
-impl Slots {
+impl Capacity {
     /// `total` slots for either kind of channel, divided among the lanes and rounded up.
-    pub fn split(total: usize, producers: usize) -> Slots {
-        Slots {
+    pub fn split(total: usize, producers: usize) -> Capacity {
+        Capacity {
             total,
             lane: total.div_ceil(producers).max(1),
         }
     }
 
     /// `lane` slots for each producer, for either kind of channel.
-    pub fn per_lane(lane: usize, producers: usize) -> Slots {
-        Slots {
+    pub fn per_lane(lane: usize, producers: usize) -> Capacity {
+        Capacity {
             total: lane * producers,
             lane,
         }
@@ -61,7 +61,7 @@ pub trait Family<T>: Subject {
     type Rx: TryRx<T>;
 
     /// Opens a channel with this many producers.
-    fn open(slots: Slots, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
+    fn open(slots: Capacity, producers: usize) -> (Vec<Self::Tx>, Self::Rx);
 }
 
 /// A producer that can send without waiting.
