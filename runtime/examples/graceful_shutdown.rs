@@ -100,10 +100,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(waits || signal == Some(Signal::Interrupt));
     let order = log.lock().unwrap().clone();
     println!("order: {}", order.join(" "));
-    assert_eq!(
-        order,
-        ["1.2.2", "1.2.1", "1.2", "1.1.2", "1.1.1", "1.1", "1"]
-    );
+    assert_eq!(order.len(), 7);
+    // Siblings clean up side by side, and children before their parents.
+    for (index, name) in order.iter().enumerate() {
+        if let Some((parent, _)) = name.rsplit_once('.') {
+            assert!(order[index..].iter().any(|later| later == parent));
+        }
+    }
     assert!(report.is_clean());
     Ok(())
 }

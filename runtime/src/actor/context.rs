@@ -205,7 +205,9 @@ impl<A: Actor> Context<A> {
 
     /// Drops what belonged to the last incarnation: children, watches, the state of the loop.
     pub(crate) fn reset(&mut self) {
-        self.children = None;
+        if let Some(group) = self.children.take() {
+            group.disown();
+        }
         self.state = LoopState::default();
         if let Some(optional) = &mut self.optional {
             optional.failure = None;

@@ -63,6 +63,11 @@ struct Coordination {
     watchers: Watchers,
     children: Option<Weak<dyn Members>>,
     waits: Waits,
+    /// The deadline of a suspension. A drain has its own, which outlasts the incarnation.
+    suspended_by: Option<Instant>,
+    /// Levels of parents in the tree that ends, from this actor downwards; 0 if nobody has
+    /// counted.
+    parents: u32,
 }
 
 impl Inner {
@@ -237,12 +242,50 @@ impl ActorCell {
         self.request_stop(from_now(self.grace()), signal::STOP);
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        lock(&self.inner).deadline
+    /// Requests the end of the incarnation by `deadline`.
+    pub(crate) fn suspend(&self, deadline: Instant) {
+        lock(&self.inner).coordination().suspended_by = Some(deadline);
+        self.raise(signal::SUSPEND);
     }
 
-    pub(crate) fn forget_deadline(&self) {
-        lock(&self.inner).deadline = None;
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let inner = lock(&self.inner);
+        let suspended_by = inner
+            .coordination
+            .as_ref()
+            .and_then(|coordination| coordination.suspended_by);
+        match (inner.deadline, suspended_by) {
+            (Some(deadline), Some(suspended_by)) => Some(deadline.min(suspended_by)),
+            (deadline, suspended_by) => deadline.or(suspended_by),
+        }
+    }
+
+    /// Whether the deadline of a stop or a drain has passed.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let deadline = lock(&self.inner).deadline;
+        deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Forgets the deadline of a suspension. That of a drain stays: the next incarnation drains.
+    pub(crate) fn end_suspension(&self) {
+        if let Some(coordination) = &mut lock(&self.inner).coordination {
+            coordination.suspended_by = None;
+        }
+    }
+
+    /// How many levels of parents end with this actor, itself included, as the one that ends it has
+    /// counted; 0 if nobody has.
+    pub(crate) fn parents(&self) -> u32 {
+        let inner = lock(&self.inner);
+        let coordination = inner.coordination.as_ref();
+        coordination.map_or(0, |coordination| coordination.parents)
+    }
+
+    /// See [`parents`](Self::parents). Only parents keep it.
+    pub(crate) fn set_parents(&self, parents: u32) {
+        if let Some(coordination) = &mut lock(&self.inner).coordination {
+            coordination.parents = parents;
+        }
     }
 
     pub(crate) fn post(&self, control: Control) {

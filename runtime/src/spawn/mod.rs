@@ -17,7 +17,10 @@ use crate::{
     error::SpawnError,
     handle::{ActorHandle, Child, Recipient},
     observe::EventMonitor,
-    supervision::{Health, Restart, Supervision, group::Group},
+    supervision::{
+        Health, Restart, Supervision,
+        group::{EndOrder, Group},
+    },
     task::{Factory, Lifecycle, Rules, Task, run_lifecycle},
 };
 
@@ -117,6 +120,7 @@ pub struct Builder<A: Actor> {
     rules: Option<Box<Rules>>,
     keeps_running: bool,
     needs_worker_thread: bool,
+    ends: EndOrder,
     optional: Option<Box<OptionalState<A>>>,
 }
 
@@ -135,6 +139,7 @@ impl<A: Actor> Builder<A> {
             rules: None,
             keeps_running: false,
             needs_worker_thread: false,
+            ends: EndOrder::default(),
             optional: None,
         }
     }
@@ -204,6 +209,39 @@ impl<A: Actor> Builder<A> {
     /// [`System::drain`](crate::System::drain) uses its own deadline instead.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// When the parent or the system ends, asks this actor to end only when `peer` has ended: a
+    /// consumer after its producer. Without it siblings end side by side.
+    ///
+    /// It concerns stops and drains. A peer that is no living sibling has no effect.
+    pub fn after<B: Actor>(mut self, peer: &ActorHandle<B>) -> Self {
+        self.ends.after.push(peer.id());
+        self
+    }
+
+    /// When the parent or the system ends, asks `peer` to end only when this actor has ended: the
+    /// same as [`after`](Self::after) from the other side, for a producer that is started with the
+    /// handle of its consumer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lanemesh_runtime::{System, builder, testing::Sink};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let system = System::new("pipeline");
+    /// let (consumer, _consumer) = system.spawn(builder(Sink::<(), u64>::new));
+    /// // It sends to the consumer until it has drained.
+    /// let producer = builder(Sink::<(), u64>::new).before(&consumer);
+    /// let (_producer, _child) = system.spawn(producer);
+    /// assert!(system.drain(Duration::from_secs(5)).await.is_clean());
+    /// # }
+    /// ```
+    pub fn before<B: Actor>(mut self, peer: &ActorHandle<B>) -> Self {
+        self.ends.before.push(peer.id());
         self
     }
 
@@ -337,7 +375,11 @@ impl<A: Actor> Builder<A> {
             self.timing.interval(),
         ));
         let seat = match &group {
-            Some(group) => Some(group.add(&cell, self.restart).ok_or(SpawnError::Closing)?),
+            Some(group) => Some(
+                group
+                    .add(&cell, self.restart, &self.ends)
+                    .ok_or(SpawnError::Closing)?,
+            ),
             None => None,
         };
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.

@@ -114,12 +114,14 @@ impl System {
         found.unwrap_or(ExitReason::Normal)
     }
 
-    /// Stops everything in reverse order of the start, by one deadline. Queued messages are
-    /// dropped.
+    /// Stops everything side by side, by one deadline. Queued messages are dropped.
     ///
     /// Each actor has its own grace period ([`Builder::grace`](crate::Builder::grace)), or the time
-    /// until the deadline if that is less; then it is killed, and the next one is asked to stop. An
-    /// eighth of the remaining time is reserved for the actors that follow.
+    /// until the deadline if that is less; then it is killed. Children end before their parent,
+    /// which keeps a part of its time for its own clean-up: an eighth, divided by the number of
+    /// levels below. An actor that ends after others ([`Builder::after`](crate::Builder::after)) is
+    /// asked when they have ended, or when their time is up: an eighth of the time is kept for
+    /// those that follow.
     ///
     /// # Cancel safety
     ///
@@ -130,9 +132,12 @@ impl System {
 
     /// Lets all actors handle what is queued, then stops them, by one deadline.
     ///
-    /// The top-level actors drain in reverse order of their start, and their children when they
-    /// have drained. So start consumers first and producers last. Grace periods do not apply: each
-    /// has the time until the deadline, less an eighth that is reserved for those that follow.
+    /// The top-level actors drain side by side, and their children when they have drained. A drained
+    /// actor accepts no more messages, so declare that consumers end after their producers:
+    /// [`Builder::after`](crate::Builder::after), [`Builder::before`](crate::Builder::before). Grace
+    /// periods do not apply: each has the time until the deadline.
+    ///
+    /// An actor that fails is restarted as usual, and goes on with its queued messages.
     ///
     /// # Cancel safety
     ///
@@ -167,7 +172,7 @@ impl System {
 
 impl Drop for System {
     fn drop(&mut self) {
-        self.group.close();
+        self.group.close(signal::STOP);
         for actor in self.group.members() {
             actor.stop_in_grace();
         }

@@ -41,6 +41,16 @@ pub(crate) struct MemberEnd {
     pub(crate) incidents: Incidents,
 }
 
+/// Which of its siblings a member ends after, and before.
+#[derive(Default)]
+pub(crate) struct EndOrder {
+    pub(crate) after: Vec<ActorId>,
+    pub(crate) before: Vec<ActorId>,
+}
+
+/// Members and the order of their start.
+pub(crate) type Ordered = Vec<(u64, Arc<ActorCell>)>;
+
 /// What a failed child does next.
 pub(crate) enum Decision {
     /// Restart after this time.
@@ -86,7 +96,16 @@ struct State {
     /// Members that failed and wait for a round.
     down: BTreeMap<u64, ExitReason>,
     round: bool,
+    /// No more members are accepted.
     closing: bool,
+    /// No member is restarted any more. A group that drains restarts its members.
+    stopping: bool,
+    /// The owner's incarnation has ended: it hears of no more exits.
+    disowned: bool,
+    /// Pairs of members of which the first ends before the second.
+    ends: Vec<(u64, u64)>,
+    /// The members that have left since the end of the group began, if their order matters.
+    left: Option<Vec<u64>>,
     incidents: Incidents,
     /// The failure that used up the restarts.
     failure: Option<ExitReason>,
@@ -95,6 +114,13 @@ struct State {
 }
 
 impl State {
+    fn order_of(&self, id: ActorId) -> Option<u64> {
+        let mut members = self.members.iter().rev();
+        members
+            .find(|(_, member)| member.cell.id() == id)
+            .map(|(order, _)| *order)
+    }
+
     /// A member has ended for good.
     fn note_end(&mut self, cell: &ActorCell, reason: &ExitReason, is_clean_up_only: bool) {
         if reason.is_killed() {
@@ -136,13 +162,26 @@ impl Group {
     }
 
     /// Adds a child. None if the group is closing.
-    pub(crate) fn add(self: &Arc<Self>, cell: &Arc<ActorCell>, restart: Restart) -> Option<Seat> {
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        cell: &Arc<ActorCell>,
+        restart: Restart,
+        ends: &EndOrder,
+    ) -> Option<Seat> {
         let mut state = lock(&self.state);
         if state.closing {
             return None;
         }
         let order = state.next;
         state.next += 1;
+        for peer in &ends.after {
+            let peer = state.order_of(*peer);
+            state.ends.extend(peer.map(|peer| (peer, order)));
+        }
+        for peer in &ends.before {
+            let peer = state.order_of(*peer);
+            state.ends.extend(peer.map(|peer| (order, peer)));
+        }
         state.members.insert(
             order,
             Member {
@@ -198,7 +237,7 @@ impl Group {
     /// A child with a restart policy has failed.
     pub(super) fn failed(&self, order: u64, reason: &ExitReason) -> Response {
         let mut state = lock(&self.state);
-        if state.closing {
+        if state.stopping {
             return Response::Decided(Decision::Await); // the stop is on its way
         }
         let is_alone = state.supervision.strategy == Strategy::OneForOne;
@@ -229,7 +268,7 @@ impl Group {
     /// All affected members have been restarted: decides whether the round is over.
     pub(super) fn finish_round(&self) -> RoundEnd {
         let mut state = lock(&self.state);
-        if state.closing {
+        if state.stopping {
             return RoundEnd::Over;
         }
         let Some(trigger) = state.down.first_key_value().map(|(order, _)| *order) else {
@@ -271,10 +310,12 @@ impl Group {
             child: id,
             cause: cause.clone().into_cause(),
         });
-        drop(state);
-        if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
+        if !state.disowned
+            && let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade)
+        {
             owner.post(Control::Escalate(id, cause));
         }
+        drop(state);
         self.changed.notify_waiters();
     }
 
@@ -310,48 +351,75 @@ impl Group {
 
     /// A child has ended for good.
     pub(crate) fn child_ended(&self, order: u64, end: MemberEnd) {
-        let member = {
-            let mut state = lock(&self.state);
-            state.down.remove(&order);
-            state.incidents.merge(end.incidents);
-            let member = state.members.remove(&order);
-            if let Some(member) = &member {
-                state.note_end(&member.cell, &end.reason, end.is_clean_up_only);
-            }
-            member
+        let mut state = lock(&self.state);
+        state.down.remove(&order);
+        state.incidents.merge(end.incidents);
+        let Some(member) = state.members.remove(&order) else {
+            return;
         };
-        let Some(member) = member else { return };
-        if let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
-            owner.post(Control::ChildExit(member.cell.notice(end.reason.clone())));
+        state.note_end(&member.cell, &end.reason, end.is_clean_up_only);
+        match &mut state.left {
+            Some(left) => left.push(order),
+            None => state
+                .ends
+                .retain(|(first, then)| *first != order && *then != order),
+        }
+        // Under the lock: who sees that the member has left finds its notice in the queue, and
+        // after `disown` no notice follows.
+        if !state.disowned
+            && let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade)
+        {
+            owner.post(Control::ChildExit(member.cell.notice(end.reason)));
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The incarnation of the owner has ended. Members that are still there block their threads;
+    /// the next incarnation does not hear of them.
+    pub(crate) fn disown(&self) {
+        lock(&self.state).disowned = true;
+    }
+
+    /// Accepts no more children. With `signal::DRAIN` those that fail are restarted; otherwise
+    /// there are no more restarts.
+    pub(crate) fn close(&self, how: u32) {
+        {
+            let mut state = lock(&self.state);
+            state.closing = true;
+            state.stopping |= how & signal::DRAIN == 0;
         }
         self.changed.notify_waiters();
     }
 
-    /// Accepts no more children, and begins no more rounds.
-    pub(crate) fn close(&self) {
-        lock(&self.state).closing = true;
-        self.changed.notify_waiters();
+    /// The number of living members.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.state).members.len()
     }
 
-    /// The last started of the living children that were started before `order`.
-    pub(crate) fn last_before(&self, order: u64) -> Option<(u64, Arc<ActorCell>)> {
-        let state = lock(&self.state);
-        state
-            .members
-            .range(..order)
-            .next_back()
-            .map(|(order, member)| (*order, member.cell.clone()))
+    /// The living members, in the order of their start, and the pairs of which the first ends
+    /// before the second. From here on [`take_left`](Self::take_left) tells who leaves.
+    pub(crate) fn begin_end(&self) -> (Ordered, Vec<(u64, u64)>) {
+        let mut state = lock(&self.state);
+        let ends = state.ends.clone();
+        if !ends.is_empty() {
+            state.left = Some(Vec::new());
+        }
+        let members = state.members.iter();
+        let members = members.map(|(order, member)| (*order, member.cell.clone()));
+        (members.collect(), ends)
     }
 
-    /// Waits until the member has left.
-    pub(crate) async fn gone(&self, order: u64) {
-        self.wait_until(|| !lock(&self.state).members.contains_key(&order))
-            .await;
+    /// The members that have left since the last call, and the number of those that live.
+    pub(crate) fn take_left(&self) -> (Vec<u64>, usize) {
+        let mut state = lock(&self.state);
+        let left = state.left.as_mut().map(std::mem::take);
+        (left.unwrap_or_default(), state.members.len())
     }
 
     /// Kills all children.
     pub(crate) fn kill(&self) {
-        self.close();
+        self.close(signal::STOP);
         let now = Instant::now();
         for member in self.members() {
             member.request_stop(now, signal::STOP | signal::KILL);
@@ -380,8 +448,8 @@ impl Group {
         }
     }
 
-    pub(super) fn is_closing(&self) -> bool {
-        lock(&self.state).closing
+    pub(super) fn is_stopping(&self) -> bool {
+        lock(&self.state).stopping
     }
 
     pub(super) fn affected(&self, trigger: u64) -> Vec<(u64, Arc<ActorCell>, Restart)> {

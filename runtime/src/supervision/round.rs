@@ -33,7 +33,7 @@ async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
         for (_, cell, restart) in affected.iter().rev() {
             suspend(&group, cell, *restart).await;
         }
-        if sleep_unless_closing(&group, delay).await {
+        if sleep_unless_stopping(&group, delay).await {
             return;
         }
         loop {
@@ -66,7 +66,7 @@ async fn resume_all(group: &Group, members: &[(u64, Arc<ActorCell>, Restart)]) {
         }
         group.restarting(*order);
         resume(group, cell).await;
-        if group.is_closing() || cell.phase() == Phase::Waiting {
+        if group.is_stopping() || cell.phase() == Phase::Waiting {
             return;
         }
     }
@@ -81,9 +81,13 @@ async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) {
         signal::SUSPEND
     };
     if cell.phase() != Phase::Waiting {
-        cell.request_stop(deadline, bit);
+        if bit == signal::SUSPEND {
+            cell.suspend(deadline);
+        } else {
+            cell.request_stop(deadline, bit);
+        }
     }
-    let down = || !cell.is_alive() || cell.phase() == Phase::Waiting || group.is_closing();
+    let down = || !cell.is_alive() || cell.phase() == Phase::Waiting || group.is_stopping();
     let wait = group.wait_until(down);
     let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
 }
@@ -96,16 +100,16 @@ async fn resume(group: &Group, cell: &Arc<ActorCell>) {
         .wait_until(|| {
             let phase = cell.phase();
             let begun = cell.incarnation() > before && phase != Phase::Starting;
-            begun || phase == Phase::Dead || group.is_closing()
+            begun || phase == Phase::Dead || group.is_stopping()
         })
         .await;
 }
 
-/// Sleeps. Returns whether the group began to close.
-async fn sleep_unless_closing(group: &Group, delay: Duration) -> bool {
+/// Sleeps. Returns whether the group began to stop.
+async fn sleep_unless_stopping(group: &Group, delay: Duration) -> bool {
     tokio::select! {
         biased;
-        () = group.wait_until(|| group.is_closing()) => true,
+        () = group.wait_until(|| group.is_stopping()) => true,
         () = pause(delay) => false,
     }
 }

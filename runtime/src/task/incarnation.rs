@@ -11,7 +11,7 @@ use crate::{
     exit::{End, ExitReason},
     id::Phase,
     observe::ActorEvent,
-    shutdown::StopChildren,
+    shutdown::EndMembers,
     task::guard::{Cut, Guard},
     util::{
         panic::{catch, catch_fn},
@@ -95,7 +95,7 @@ pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) 
     }
 }
 
-/// Stops the children in reverse order of their start, then runs the `stopped` hook.
+/// Ends the children, then runs the `stopped` hook.
 async fn clean_up<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End, deadline: Instant) {
     if let Some(group) = ctx.group().cloned() {
         // A drain drains the children too; a stop stops them.
@@ -105,8 +105,8 @@ async fn clean_up<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End, 
         } else {
             signal::STOP
         };
-        let mut children = StopChildren::new(group, deadline, how);
-        while children.stop_next().await {
+        let mut children = EndMembers::of_parent(group, &ctx.cell, deadline, how);
+        while children.next().await {
             handle_exits(ctx, actor, end).await;
         }
         children.finish();

@@ -267,7 +267,7 @@ impl<A: Actor> Task<A> {
         ctx.reset();
         cell.drop_control();
         let signals = cell.signals();
-        if signals & END != 0 {
+        if signals & END != 0 || (signals & signal::DRAIN != 0 && cell.is_overdue()) {
             self.end(reason);
             return None;
         }
@@ -320,7 +320,7 @@ impl<A: Actor> Task<A> {
     fn prepare_restart(&mut self) {
         let cell = &self.ctx.cell;
         cell.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
-        cell.forget_deadline();
+        cell.end_suspension();
     }
 }
 

@@ -8,6 +8,7 @@
 mod common;
 
 mod drops;
+mod endings;
 mod fairness;
 mod handles;
 mod histories;
