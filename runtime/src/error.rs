@@ -210,6 +210,9 @@ pub enum SpawnError {
     /// A [`LocalActor`](crate::LocalActor) can only run on a worker thread or a current-thread
     /// runtime.
     NeedsWorkerThread,
+    /// An actor given by value cannot be made again, so it cannot have a restart policy. Use
+    /// [`builder`](crate::builder) with a factory.
+    NeedsFactory,
     /// The parent or the system is stopping and accepts no more children.
     Closing,
 }
@@ -221,6 +224,9 @@ impl fmt::Display for SpawnError {
             Self::NoRuntime => "an actor can only be started inside a tokio runtime",
             Self::WorkerThreadClosed => "the worker thread has ended",
             Self::NeedsWorkerThread => "an actor that is not Send needs a worker thread",
+            Self::NeedsFactory => {
+                "an actor given by value cannot be restarted: use `builder` with a factory"
+            }
             Self::Closing => "the parent is stopping and accepts no more children",
         })
     }

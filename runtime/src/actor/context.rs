@@ -18,7 +18,7 @@ use crate::{
         optional_state::OptionalState,
         policies::Policies,
     },
-    cell::{ActorCell, Control, Counters, Members, Watcher},
+    cell::{ActorCell, Control, Counters, Members, Watcher, signal},
     crash::{AfterCrash, Ahead, Remaining, Undelivered},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     id::{ActorId, Phase},
@@ -87,6 +87,13 @@ impl<A: Actor> Context<A> {
     /// Stops this actor after the hook that runs now, as [`ExitReason::Stopped`].
     pub fn stop(&mut self) {
         self.cell.stop_in_grace();
+    }
+
+    /// Whether this incarnation is about to end: its loop is over, or it was asked to stop or to
+    /// drain. `on_child_exit` is also called then, for children that end together with this actor.
+    pub fn is_stopping(&self) -> bool {
+        const ENDS: u32 = signal::STOP | signal::DRAIN | signal::SUSPEND;
+        self.cell.phase() == Phase::Stopping || self.cell.signals() & ENDS != 0
     }
 
     /// When the actor must have ended, if it was asked to stop.

@@ -8,6 +8,8 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    pin::Pin,
+    task::{Context as PollContext, Poll},
 };
 
 use send_wrapper::SendWrapper;
@@ -16,12 +18,15 @@ use crate::{
     actor::{Actor, batch::Batch, context::Context},
     error::{ActorError, ActorResult},
     exit::{ExitNotice, ExitReason},
+    util::executor::enter_local_set,
 };
 
 /// The context of a [`LocalActor`].
 pub type LocalContext<A> = Context<Local<A>>;
 
 /// An actor whose state or futures are not `Send`; it lives in a [`WorkerThread`](crate::WorkerThread).
+///
+/// On a worker thread its hooks can use [`spawn_local`](tokio::task::spawn_local).
 ///
 /// The hooks are those of [`Actor`]. Only `run` differs: it gets `this: &mut Local<Self>`, which
 /// dereferences to the actor and which [`actor_loop!`](crate::actor_loop) takes.
@@ -191,6 +196,28 @@ impl<A> fmt::Debug for Local<A> {
     }
 }
 
+/// Polls a future in the [`LocalSet`](tokio::task::LocalSet) of its worker thread, so that it can
+/// use `spawn_local`.
+fn in_local_set<F: Future>(future: F) -> impl Future<Output = F::Output> + Send {
+    SendWrapper::new(InLocalSet { future })
+}
+
+pin_project_lite::pin_project! {
+    struct InLocalSet<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for InLocalSet<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<F::Output> {
+        let _entered = enter_local_set();
+        self.project().future.poll(cx)
+    }
+}
+
 impl<A: LocalActor> Actor for Local<A> {
     type HighPriorityMsg = A::HighPriorityMsg;
     type LowPriorityMsg = A::LowPriorityMsg;
@@ -198,7 +225,7 @@ impl<A: LocalActor> Actor for Local<A> {
     const EVENTS: bool = A::EVENTS;
 
     fn started(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::started(self, ctx))
+        in_local_set(A::started(self, ctx))
     }
 
     fn on_high(
@@ -206,7 +233,7 @@ impl<A: LocalActor> Actor for Local<A> {
         msg: Self::HighPriorityMsg,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::on_high(self, msg, ctx))
+        in_local_set(A::on_high(self, msg, ctx))
     }
 
     fn on_low(
@@ -214,7 +241,7 @@ impl<A: LocalActor> Actor for Local<A> {
         msg: Self::LowPriorityMsg,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::on_low(self, msg, ctx))
+        in_local_set(A::on_low(self, msg, ctx))
     }
 
     fn on_low_batch(
@@ -222,7 +249,7 @@ impl<A: LocalActor> Actor for Local<A> {
         batch: &mut Batch<Self::LowPriorityMsg>,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::on_low_batch(self, batch, ctx))
+        in_local_set(A::on_low_batch(self, batch, ctx))
     }
 
     fn on_child_exit(
@@ -230,7 +257,7 @@ impl<A: LocalActor> Actor for Local<A> {
         notice: ExitNotice,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::on_child_exit(self, notice, ctx))
+        in_local_set(A::on_child_exit(self, notice, ctx))
     }
 
     fn on_peer_exit(
@@ -238,11 +265,11 @@ impl<A: LocalActor> Actor for Local<A> {
         notice: ExitNotice,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::on_peer_exit(self, notice, ctx))
+        in_local_set(A::on_peer_exit(self, notice, ctx))
     }
 
     fn healthy(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::healthy(self, ctx))
+        in_local_set(A::healthy(self, ctx))
     }
 
     fn stopped(
@@ -250,10 +277,10 @@ impl<A: LocalActor> Actor for Local<A> {
         reason: &ExitReason,
         ctx: &mut Context<Self>,
     ) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::stopped(self, reason, ctx))
+        in_local_set(A::stopped(self, reason, ctx))
     }
 
     fn run(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
-        SendWrapper::new(A::run(self, ctx))
+        in_local_set(A::run(self, ctx))
     }
 }

@@ -154,6 +154,9 @@ pub trait Actor: Sized + Send + 'static {
     }
 
     /// A child has ended for good. Its restarts are not reported here.
+    ///
+    /// It is also called for the children that end when this actor stops: then
+    /// [`Context::is_stopping`] is true, and no child can be started.
     fn on_child_exit(
         &mut self,
         notice: ExitNotice,

@@ -56,6 +56,9 @@ struct Inner {
     coordination: Option<Box<Coordination>>,
 }
 
+/// Ends something that an incarnation has registered elsewhere.
+type Registration = Box<dyn FnOnce() + Send>;
+
 /// What most actors never need: made on demand.
 #[derive(Default)]
 struct Coordination {
@@ -63,6 +66,8 @@ struct Coordination {
     watchers: Watchers,
     children: Option<Weak<dyn Members>>,
     waits: Waits,
+    /// What ends with the incarnation.
+    registrations: Vec<Registration>,
     /// The deadline of a suspension. A drain has its own, which outlasts the incarnation.
     suspended_by: Option<Instant>,
     /// Levels of parents in the tree that ends, from this actor downwards; 0 if nobody has
@@ -327,6 +332,24 @@ impl ActorCell {
                 .map(|coordination| std::mem::take(&mut coordination.control))
         };
         drop(dropped);
+    }
+
+    /// Calls `end` when the current incarnation ends. Only its own task may call this.
+    pub(crate) fn end_with_incarnation(&self, end: impl FnOnce() + Send + 'static) {
+        let mut inner = lock(&self.inner);
+        inner.coordination().registrations.push(Box::new(end));
+    }
+
+    /// Ends what the last incarnation has registered.
+    pub(crate) fn end_registrations(&self) {
+        let registrations = {
+            let mut inner = lock(&self.inner);
+            let coordination = inner.coordination.as_mut();
+            coordination.map(|coordination| std::mem::take(&mut coordination.registrations))
+        };
+        for end in registrations.into_iter().flatten() {
+            end();
+        }
     }
 
     // --- watchers -----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ use std::{
 };
 
 use crate::{
+    cell::current,
     error::SendError,
     handle::{AnyRecipient, Recipient},
     util::lock::lock,
@@ -117,20 +118,36 @@ impl<M: Clone + Send + 'static> Topic<M> {
     }
 
     /// Subscribes a recipient, for example an actor. The subscription ends with the recipient, or
-    /// by [`unsubscribe`](Self::unsubscribe) with the number that this returns.
+    /// by [`unsubscribe`](Self::unsubscribe) with the number that this returns. A subscription that
+    /// an actor makes for itself in a hook, for example in `started`, ends with the incarnation.
     pub fn subscribe_recipient(
         &self,
         recipient: impl Recipient<M> + 'static,
         policy: SlowPolicy,
     ) -> u64 {
-        self.add(Box::new(recipient), policy).0
+        let own = current().filter(|actor| recipient.target() == Some(actor.id()));
+        let (key, _) = self.add(Box::new(recipient), policy);
+        if let Some(actor) = own {
+            let topic = Arc::downgrade(&self.0);
+            actor.end_with_incarnation(move || {
+                if let Some(topic) = topic.upgrade() {
+                    Self(topic).unsubscribe(key);
+                }
+            });
+        }
+        key
     }
 
     /// Ends a subscription. Queued messages stay with the subscriber.
     pub fn unsubscribe(&self, key: u64) {
         let mut subscribers = lock(&self.0.subscribers);
-        subscribers.retain(|subscriber| subscriber.key != key);
+        // Dropped unlocked: it may be the last handle of an actor.
+        let ended: Vec<_> = subscribers
+            .extract_if(.., |subscriber| subscriber.key == key)
+            .collect();
         self.bump();
+        drop(subscribers);
+        drop(ended);
     }
 
     /// A publisher with its own lanes to all subscribers.

@@ -15,6 +15,7 @@ use crate::{
     crash::{DeadLetter, DeadLetters, RedeliveryRule},
     envelope::clock,
     error::SpawnError,
+    exit::ExitReason,
     handle::{ActorHandle, Child, Recipient},
     observe::EventMonitor,
     supervision::{
@@ -191,7 +192,8 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// When the actor is restarted. Default: never. Restarts need a factory. With `panic = "abort"`
+    /// When the actor is restarted. Default: never. Restarts need a factory: for an actor given by
+    /// value it is an error to start it with a restart policy. With `panic = "abort"`
     /// a panic ends the program instead.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
@@ -332,6 +334,22 @@ impl<A: Actor> Builder<A> {
         self.try_spawn_in(None)
     }
 
+    /// Makes the handle of an actor that has ended before it began, as stopped.
+    pub(crate) fn refused(self) -> (ActorHandle<A>, Child) {
+        let cell = Arc::new(ActorCell::new(
+            self.name,
+            std::any::type_name::<A>,
+            self.grace,
+            0,
+        ));
+        let (tx, rx) =
+            MailboxBuilder::new(self.high_capacity.max(1), self.low_capacity.max(1)).build();
+        drop(rx);
+        cell.finish(ExitReason::Stopped);
+        let handle = ActorHandle::new(tx, cell.clone(), self.policies);
+        (handle, Child::new(cell))
+    }
+
     fn optional(&mut self) -> &mut OptionalState<A> {
         self.optional.get_or_insert_default()
     }
@@ -346,6 +364,9 @@ impl<A: Actor> Builder<A> {
     ) -> Result<(ActorHandle<A>, Child), SpawnError> {
         if self.high_capacity == 0 || self.low_capacity == 0 {
             return Err(SpawnError::ZeroCapacity);
+        }
+        if self.restart != Restart::Temporary && self.factory.is_none() {
+            return Err(SpawnError::NeedsFactory);
         }
         let worker_thread = self
             .rules

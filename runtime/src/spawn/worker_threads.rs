@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{runtime::Builder, sync::oneshot};
 
-use crate::util::executor::RuntimeThread;
+use crate::util::executor::{RuntimeThread, run_worker_thread};
 
 /// A thread that runs actors. Clones refer to the same thread.
 ///
@@ -89,7 +89,7 @@ impl WorkerThread {
         let (report, pinned) = mpsc::sync_channel(1);
         thread::Builder::new().name(name.clone()).spawn(move || {
             let _ = report.send(core.filter(|core| pin(*core)));
-            let _ = runtime.block_on(stopped);
+            run_worker_thread(&runtime, stopped);
         })?;
         let core = pinned.recv().ok().flatten();
         Ok(Self {

@@ -7,11 +7,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use crate::{
     cell::{ActorCell, Control, Members, signal},
@@ -141,14 +141,22 @@ impl State {
 
 pub(crate) struct Group {
     owner: Option<Weak<ActorCell>>,
+    /// Where rounds run: the runtime in which the group was made, or else in which its first member
+    /// was started.
+    runtime: OnceLock<Handle>,
     state: Mutex<State>,
     changed: Notify,
 }
 
 impl Group {
     pub(crate) fn new(owner: Option<&Arc<ActorCell>>, supervision: Supervision) -> Self {
+        let runtime = OnceLock::new();
+        if let Ok(current) = Handle::try_current() {
+            let _ = runtime.set(current); // it is empty
+        }
         Self {
             owner: owner.map(Arc::downgrade),
+            runtime,
             state: Mutex::new(State {
                 supervision,
                 ..State::default()
@@ -172,6 +180,11 @@ impl Group {
         if state.closing {
             return None;
         }
+        if self.runtime.get().is_none()
+            && let Ok(current) = Handle::try_current()
+        {
+            let _ = self.runtime.set(current); // another member may have been faster
+        }
         let order = state.next;
         state.next += 1;
         for peer in &ends.after {
@@ -194,6 +207,11 @@ impl Group {
             group: self.clone(),
             order,
         })
+    }
+
+    /// The runtime for rounds.
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
     }
 
     pub(crate) fn ids(&self) -> Vec<ActorId> {

@@ -6,6 +6,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::{
     cell::{ActorCell, signal},
+    id::Phase,
     util::timer::from_now,
 };
 
@@ -27,7 +28,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Calls the actor's `healthy` hook once per interval; the hook has one interval to answer.
+    /// Calls the actor's `healthy` hook once per interval; the hook has one interval to answer. The
+    /// first interval begins when the `started` hook has finished, however long that takes.
     pub fn every(interval: Duration) -> Self {
         let interval = interval.max(Duration::from_millis(1));
         Self {
@@ -46,7 +48,8 @@ impl Health {
 /// The health checks of one incarnation.
 pub(crate) struct HealthCheck {
     health: Health,
-    timer: Pin<Box<Sleep>>,
+    /// None until the `started` hook has finished, which is not judged.
+    timer: Option<Pin<Box<Sleep>>>,
     asked: bool,
 }
 
@@ -54,14 +57,22 @@ impl HealthCheck {
     pub(crate) fn new(health: Health) -> Self {
         Self {
             health,
-            timer: Box::pin(sleep(health.every)),
+            timer: None,
             asked: false,
         }
     }
 
     /// Advances the checks. Returns whether the actor has failed one.
     pub(crate) fn poll(&mut self, cell: &ActorCell, cx: &mut Context<'_>) -> bool {
-        while self.timer.as_mut().poll(cx).is_ready() {
+        if cell.phase() == Phase::Starting {
+            return false;
+        }
+        loop {
+            let every = self.health.every;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(every)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
             if self.asked {
                 if cell.signals() & signal::HEALTH != 0 {
                     return true;
@@ -76,10 +87,16 @@ impl HealthCheck {
                 self.arm(self.health.timeout);
             }
         }
-        false
+    }
+
+    /// Whether the checks have to begin.
+    pub(crate) fn is_due(&self) -> bool {
+        self.timer.is_none()
     }
 
     fn arm(&mut self, delay: Duration) {
-        self.timer.as_mut().reset(from_now(delay));
+        if let Some(timer) = &mut self.timer {
+            timer.as_mut().reset(from_now(delay));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A round of restarts, for the strategies that concern siblings.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     cell::{ActorCell, signal},
@@ -13,13 +13,22 @@ use crate::{
     util::timer::{from_now, later, pause},
 };
 
+/// A killed child needs a moment to be gone, and at least this long on a busy machine.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// A child with a restart policy has failed: decides what it does next, and starts a round if need
 /// be.
 pub(crate) fn child_failed(group: &Arc<Group>, order: u64, reason: &ExitReason) -> Decision {
     match group.failed(order, reason) {
         Response::Decided(decision) => decision,
         Response::BeginRound(delay) => {
-            tokio::spawn(round(group.clone(), order, delay));
+            // Not on the runtime of the failed child: it may end for good, and its worker thread with
+            // it.
+            let round = round(group.clone(), order, delay);
+            match group.runtime() {
+                Some(runtime) => drop(runtime.spawn(round)),
+                None => drop(tokio::spawn(round)),
+            }
             Decision::Await
         }
     }
@@ -27,12 +36,21 @@ pub(crate) fn child_failed(group: &Arc<Group>, order: u64, reason: &ExitReason) 
 
 /// Restarts the affected siblings of a failed child, until all are up or the restarts are used up.
 /// Failures during the round are part of it.
+///
+/// A sibling that blocks its thread is late: the others do not wait for it, and it restarts when it
+/// comes back.
 async fn round(group: Arc<Group>, mut trigger: u64, mut delay: Duration) {
     loop {
         let mut affected = group.affected(trigger);
-        for (_, cell, restart) in affected.iter().rev() {
-            suspend(&group, cell, *restart).await;
+        let mut late = BTreeSet::new();
+        for (order, cell, restart) in affected.iter().rev() {
+            if !suspend(&group, cell, *restart).await {
+                tracing::warn!(actor = %cell.name(), "late in a round of restarts: it blocks its thread");
+                late.insert(*order);
+                cell.raise(signal::RESUME);
+            }
         }
+        affected.retain(|(order, _, _)| !late.contains(order));
         if sleep_unless_stopping(&group, delay).await {
             return;
         }
@@ -72,8 +90,8 @@ async fn resume_all(group: &Group, members: &[(u64, Arc<ActorCell>, Restart)]) {
     }
 }
 
-/// Ends an incarnation; after the child's grace period it is killed.
-async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) {
+/// Ends an incarnation; after the child's grace period it is killed. Returns whether it has ended.
+async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) -> bool {
     let deadline = from_now(cell.grace());
     let bit = if restart == Restart::Temporary {
         signal::STOP
@@ -89,7 +107,9 @@ async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) {
     }
     let down = || !cell.is_alive() || cell.phase() == Phase::Waiting || group.is_stopping();
     let wait = group.wait_until(down);
-    let _ = tokio::time::timeout_at(later(deadline, Duration::from_secs(1)), wait).await;
+    let moment = (cell.grace() / 8).clamp(MOMENT, Duration::from_secs(1));
+    let wait = tokio::time::timeout_at(later(deadline, moment), wait);
+    wait.await.is_ok()
 }
 
 /// Starts the next incarnation and waits until it runs, fails or ends.

@@ -304,11 +304,7 @@ impl<A: Actor> Context<A> {
         {
             return Poll::Ready(S::event(event));
         }
-        let ticket = if signals & signal::IDLE == 0 {
-            0
-        } else {
-            self.cell.idle_ticket()
-        };
+        let ticket = self.ticket(signals);
         if self.ahead.len() > 0
             && !self.mailbox.has_high()
             && let Some(envelope) = self.ahead.pop()
@@ -336,6 +332,16 @@ impl<A: Actor> Context<A> {
                 self.on_idle(signals, ticket);
                 Poll::Pending
             }
+        }
+    }
+
+    /// The last of those who wait until the actor is idle.
+    #[inline]
+    pub(crate) fn ticket(&self, signals: u32) -> u64 {
+        if signals & signal::IDLE == 0 {
+            0
+        } else {
+            self.cell.idle_ticket()
         }
     }
 
@@ -471,6 +477,16 @@ impl<A: Actor> Context<A> {
 
     /// There is nothing to do: publishes the counters and wakes those who wait for it.
     pub(crate) fn on_idle(&mut self, signals: u32, ticket: u64) {
+        let queued = if signals & signal::IDLE == 0 {
+            0
+        } else {
+            self.depth()
+        };
+        self.on_waiting(signals, ticket, queued);
+    }
+
+    /// As [`on_idle`](Self::on_idle), if `queued` messages keep the actor from being idle.
+    pub(crate) fn on_waiting(&mut self, signals: u32, ticket: u64, queued: usize) {
         self.state.was_idle = true;
         if self.state.since_publish != 0 {
             self.state.since_publish = 0;
@@ -481,7 +497,7 @@ impl<A: Actor> Context<A> {
             self.cell.wake_room_waiters();
         }
         // The receiver is also pending when its budget is used up.
-        if signals & signal::IDLE != 0 && self.depth() == 0 {
+        if signals & signal::IDLE != 0 && queued == 0 {
             self.cell.wake_idle_waiters(ticket);
         }
     }

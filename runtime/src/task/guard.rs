@@ -78,6 +78,17 @@ impl Guard {
         None
     }
 
+    /// Begins the health checks after the poll in which the `started` hook has finished.
+    #[inline]
+    pub(crate) fn begin_checks(&mut self, cell: &ActorCell, cx: &mut Context<'_>) {
+        if let Some(health_check) = &mut self.health_check
+            && health_check.is_due()
+        {
+            // Nothing can have failed yet.
+            let _ = health_check.poll(cell, cx);
+        }
+    }
+
     /// The result of a poll, unless the deadline has passed. `signals` are those from before the
     /// poll.
     #[inline]

@@ -169,6 +169,7 @@ impl Frame {
         let Some(cell) = &self.cell else {
             unreachable!("it has come back")
         };
+        self.guard.begin_checks(cell, cx);
         self.guard.check_deadline(cell, signals, None, cx, poll)
     }
 
@@ -265,6 +266,7 @@ impl<A: Actor> Task<A> {
         }
         let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();
+        cell.end_registrations();
         cell.drop_control();
         let signals = cell.signals();
         if signals & END != 0 || (signals & signal::DRAIN != 0 && cell.is_overdue()) {
@@ -345,6 +347,7 @@ impl<A: Actor> Task<A> {
         }
         ctx.cell.set_phase(Phase::Stopping);
         ctx.reset();
+        ctx.cell.end_registrations();
         // Dropping a message may panic: the end must be reported anyway.
         let _ = catch_fn(|| ctx.close_mailbox());
         ctx.publish();

@@ -91,6 +91,8 @@ impl<A: Actor> Context<A> {
         if self.is_interrupted() || signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             return Poll::Ready(false);
         }
+        // Before the look at the lanes: what is sent after it has a later ticket.
+        let ticket = self.ticket(signals);
         loop {
             let gathered = self.batched();
             if gathered >= input && others_ready {
@@ -101,7 +103,10 @@ impl<A: Actor> Context<A> {
                 return match self.mailbox.high().poll_recv(cx) {
                     Poll::Ready(Some(envelope)) => self.put_in_hand(envelope),
                     Poll::Ready(None) => Poll::Ready(false),
-                    Poll::Pending => Poll::Pending,
+                    Poll::Pending => {
+                        self.on_gathering(signals, ticket);
+                        Poll::Pending
+                    }
                 };
             }
             if let Some(envelope) = self.ahead.pop() {
@@ -115,11 +120,18 @@ impl<A: Actor> Context<A> {
                 Poll::Ready(Some(Message::High(envelope))) => return self.put_in_hand(envelope),
                 Poll::Ready(None) => return Poll::Ready(false),
                 Poll::Pending => {
-                    self.on_idle(signals, 0);
+                    self.on_gathering(signals, ticket);
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// There is nothing to do until more comes. Messages that are gathered are not queued any more:
+    /// with them alone the actor is idle.
+    fn on_gathering(&mut self, signals: u32, ticket: u64) {
+        let queued = self.mailbox.len() + self.ahead.len();
+        self.on_waiting(signals, ticket, queued);
     }
 
     /// Puts the message, and others that wait, into the batch: `limit` messages at most.

@@ -1,8 +1,12 @@
 //! Spawning tasks on a runtime, and keeping that runtime alive.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{cell::RefCell, future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::oneshot,
+    task::{LocalEnterGuard, LocalSet},
+};
 
 use crate::util::random::{is_seeded, seeded};
 
@@ -28,6 +32,25 @@ pub(crate) fn spawn_on(runtime: &Handle, task: impl Future<Output = ()> + Send +
         })
         .await;
     });
+}
+
+thread_local! {
+    /// On a worker thread: runs what its actors pass to `spawn_local`.
+    static LOCAL_SET: RefCell<Option<Rc<LocalSet>>> = const { RefCell::new(None) };
+}
+
+/// Runs the runtime of a worker thread, until the sender is dropped.
+pub(crate) fn run_worker_thread(runtime: &Runtime, stopped: oneshot::Receiver<()>) {
+    let local_set = Rc::new(LocalSet::new());
+    LOCAL_SET.set(Some(local_set.clone()));
+    // An error is the dropped sender.
+    let _ = runtime.block_on(local_set.run_until(stopped));
+    LOCAL_SET.take();
+}
+
+/// On a worker thread, makes `spawn_local` work as long as the guard exists.
+pub(crate) fn enter_local_set() -> Option<LocalEnterGuard> {
+    LOCAL_SET.with_borrow(|local_set| local_set.as_ref().map(|local_set| local_set.enter()))
 }
 
 /// A share in a thread that runs one tokio runtime; the thread ends when the last share is dropped.

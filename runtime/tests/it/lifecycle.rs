@@ -11,7 +11,7 @@ use std::{
 
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Child, Context, CrashPolicy, ExitNotice, ExitReason,
-    IntoBuilder, Restart, SendError, System, builder,
+    IntoBuilder, SendError, System, builder,
     handle::{AnyRecipient, Recipient},
     spawn,
     testing::Sink,
@@ -316,10 +316,9 @@ async fn runtime_that_goes_away_ends_its_actors() {
 }
 
 #[tokio::test]
-async fn actor_given_by_value_is_not_restarted_whatever_its_policy() {
+async fn actor_given_by_value_is_not_restarted() {
     hush();
-    let worker = Worker::new("w", &Log::default()).into_builder();
-    let (mut handle, child) = worker.restart(Restart::Permanent).spawn();
+    let (mut handle, child) = spawn(Worker::new("w", &Log::default()));
     handle.send_high(Control::Panic).await.unwrap();
     assert!(matches!(child.await, ExitReason::Panicked(_)));
     assert_eq!(handle.incarnation(), 1);

@@ -13,6 +13,7 @@ mod fairness;
 mod handles;
 mod histories;
 mod hooks;
+mod incarnations;
 mod lifecycle;
 mod panics;
 mod patterns;
