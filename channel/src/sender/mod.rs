@@ -1,6 +1,7 @@
 //! Sending: one `Sender` is one producer, with a lane of its own.
 
 mod batch;
+mod blocking;
 mod bound;
 mod budget;
 mod cooperate;
@@ -11,14 +12,13 @@ pub(crate) mod weak;
 use std::{
     fmt,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 
 use self::budget::SendBudget;
 use crate::{
-    error::{SendError, SendTimeoutError, TrySendError},
+    error::{SendError, TrySendError},
     fan_in::{FanIn, bound::SlotWait, lane::tx::LaneTx, send_history::SendHistory},
-    sync::{Arc, Exclusive, park, wake_all::WakeAll},
+    sync::{Arc, Exclusive, wake_all::WakeAll},
 };
 
 /// The sending side of a channel. Each clone is a producer of its own.
@@ -286,71 +286,6 @@ impl<T> Sender<T> {
                 .try_send(message)
                 .map_err(|error| SendError(error.into_inner())),
             Err(_) => Err(SendError(message)),
-        }
-    }
-
-    /// Sends a message, blocking the thread while the lane is full.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
-    pub fn blocking_send(&mut self, message: T) -> Result<(), SendError<T>> {
-        self.send_until(message, None)
-            .map_err(|error| SendError(error.into_inner()))
-    }
-
-    /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
-    ///
-    /// In a task, put the executor's own timeout around [`reserve`](Self::reserve) instead: it
-    /// loses nothing when it is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`SendTimeoutError::Timeout`] if there was no room in time, and [`SendTimeoutError::Closed`]
-    /// if the channel is closed, or closes while it waits; both return the message.
-    pub fn send_timeout(
-        &mut self,
-        message: T,
-        timeout: Duration,
-    ) -> Result<(), SendTimeoutError<T>> {
-        if timeout.is_zero() {
-            return self.try_send(message).map_err(SendTimeoutError::from);
-        }
-        self.send_until(message, Instant::now().checked_add(timeout))
-    }
-
-    fn send_until(
-        &mut self,
-        message: T,
-        deadline: Option<Instant>,
-    ) -> Result<(), SendTimeoutError<T>> {
-        let message = match self.try_send(message) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(message)) => return Err(SendTimeoutError::Closed(message)),
-            Err(TrySendError::Full(message)) => message,
-        };
-        // A sender that went on at the first free slot would find the lane full again at once, and
-        // would compete with the receiver for its cache lines at every message.
-        let half = if self.is_bounded() {
-            1
-        } else {
-            self.fan_in.config.half()
-        };
-        let room = park::spin_unless_oversubscribed(deadline, self.fan_in.senders(), || {
-            (self.is_closed() || self.room_for(half) >= half).then_some(())
-        });
-        let ready = match room {
-            Some(()) => Some(Ok(())),
-            None => park::block_on(deadline, |cx| self.poll_room(cx)),
-        };
-        self.stop_waiting();
-        match ready {
-            None => {
-                self.cancel_wait();
-                Err(SendTimeoutError::Timeout(message))
-            }
-            Some(Err(_)) => Err(SendTimeoutError::Closed(message)),
-            Some(Ok(())) => self.try_send(message).map_err(SendTimeoutError::from),
         }
     }
 
