@@ -108,8 +108,8 @@
 //! # Tasks and threads
 //!
 //! Both ends come in an async and a blocking form, and the two ends of one channel need not use the
-//! same. The blocking functions (`blocking_send`, `send_timeout`, `blocking_recv`, `recv_timeout`,
-//! [`Receiver::iter`]) spin for a moment and then park the thread, so they must not be called in
+//! same. The blocking functions (`blocking_send`, `send_timeout`, `send_deadline`, `blocking_recv`,
+//! `blocking_recv_many`, `recv_timeout`, `recv_deadline`, [`Receiver::iter`]) spin for a moment and then park the thread, so they must not be called in
 //! async code: they would block the executor. The `try_` functions never wait and may be called
 //! anywhere. A future that is dropped loses no message that was already in the channel; each async
 //! function says under "Cancel safety" what becomes of the rest.
@@ -251,7 +251,7 @@
 //! | `mpsc::Sender::capacity` | [`remaining_capacity`](Sender::remaining_capacity) | in this sender's lane; with a total capacity, for all senders |
 //! | `mpsc::Sender::strong_count`, `mpsc::Receiver::sender_strong_count` | [`Receiver::sender_count`] | only the receiver counts; weak senders are not counted |
 //! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
-//! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv`](Receiver::blocking_recv), then [`try_recv_many`](Receiver::try_recv_many) | |
+//! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv_many`](Receiver::blocking_recv_many) | |
 //! | `mpsc::Receiver::poll_recv`, `poll_recv_many` | [`poll_recv`](Receiver::poll_recv), [`poll_recv_many`](Receiver::poll_recv_many) | |
 //! | `mpsc::Receiver::close`, `is_closed`, `len`, `is_empty` | [`close`](Receiver::close), [`is_closed`](Receiver::is_closed), [`len`](Receiver::len), [`is_empty`](Receiver::is_empty) | `len` visits each lane that has messages |
 //! | `mpsc::Receiver::capacity`, `max_capacity` | none | capacity belongs to a sender |
@@ -353,6 +353,7 @@ pub use {
     mailbox::{
         HIGH_LOOK_INTERVAL, Message, Overflow, Sent,
         class_receiver::ClassReceiver,
+        iter::{ClassIter, ClassTryIter, MailboxIntoIter, MailboxIter, MailboxTryIter},
         receiver::MailboxReceiver,
         sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
     },

@@ -9,9 +9,9 @@
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::{
-    ClassReceiver, IntoIter, Iter, MailboxReceiver, MailboxSender, Permit, Receiver, Sender,
-    SharedMailboxSender, SharedSender, TryIter, WeakMailboxSender, WeakSender,
-    mailbox::receiver::Messages as MailboxMessages,
+    ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
+    MailboxReceiver, MailboxSender, MailboxTryIter, Permit, Receiver, Sender, SharedMailboxSender,
+    SharedSender, TryIter, WeakMailboxSender, WeakSender,
 };
 
 /// Implements both traits.
@@ -38,5 +38,9 @@ unwind_safe! {
     WeakMailboxSender<High, Low>
     MailboxReceiver<High, Low>
     ClassReceiver<'a, T>
-    MailboxMessages<Receive>
+    ClassIter<'a, T>
+    ClassTryIter<'a, T>
+    MailboxIter<'a, High, Low>
+    MailboxTryIter<'a, High, Low>
+    MailboxIntoIter<High, Low>
 }

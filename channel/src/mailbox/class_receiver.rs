@@ -3,11 +3,13 @@
 use std::{
     fmt,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use crate::{
-    error::TryRecvError,
+    error::{RecvTimeoutError, TryRecvError},
     receiver::{
+        blocking::{recv_blocking, recv_many_blocking},
         budget::CoopBudget,
         inbox::Inbox,
         wait::{Sleeper, Wait},
@@ -105,6 +107,78 @@ impl<'a, T> ClassReceiver<'a, T> {
         }
         self.budget
             .poll_many(self.inbox, cx, |inbox| inbox.try_next_many(into, limit))
+    }
+
+    /// Waits for a message of this class, blocking the thread. `None` if the class is closed and
+    /// drained.
+    pub fn blocking_recv(&mut self) -> Option<T> {
+        self.recv_until(None).ok()
+    }
+
+    /// Waits for messages of this class, blocking the thread, and appends up to `limit` of those
+    /// that are there to `into`. Returns how many: zero if the class is closed and drained, or if
+    /// `limit` is zero.
+    pub fn blocking_recv_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        recv_many_blocking(
+            self,
+            limit,
+            |class| &mut *class.budget,
+            |class| class.inbox.try_next_many(into, limit),
+            |class| class.inbox.has_next(),
+            |class, cx| {
+                let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(());
+                let found = class.budget.poll(class.inbox, cx, look, |()| 1);
+                found.map(|found| found.is_some())
+            },
+        )
+    }
+
+    /// Waits for a message of this class, blocking the thread for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError::Timeout`] if no message came in time, and [`RecvTimeoutError::Closed`]
+    /// if the class is closed and drained.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lanemesh::RecvTimeoutError;
+    ///
+    /// let (mut tx, mut rx) = lanemesh::mailbox::<&str, u64>(1, 1);
+    /// tx.try_send_low(1).unwrap();
+    /// let timeout = Duration::from_millis(1);
+    /// assert_eq!(rx.high().recv_timeout(timeout), Err(RecvTimeoutError::Timeout));
+    /// assert_eq!(rx.low().recv_timeout(timeout), Ok(1));
+    /// ```
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        if timeout.is_zero() {
+            return self.try_recv().map_err(RecvTimeoutError::from);
+        }
+        self.recv_until(Instant::now().checked_add(timeout))
+    }
+
+    /// Waits for a message of this class, blocking the thread until `deadline` at the latest.
+    ///
+    /// If the deadline has passed, it still returns a message that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError> {
+        self.recv_until(Some(deadline))
+    }
+
+    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
+        recv_blocking(
+            self,
+            deadline,
+            |class| &mut *class.budget,
+            |class| class.inbox.try_next(),
+            |class, cx| class.poll_recv(cx),
+        )
     }
 }
 

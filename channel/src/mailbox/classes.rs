@@ -62,6 +62,11 @@ impl<High, Low> Classes<High, Low> {
         }
         count
     }
+
+    /// Whether there is a message; it is left where it is.
+    pub(super) fn has_next(&mut self) -> bool {
+        self.high.has_next() || self.low.has_next()
+    }
 }
 
 impl<High, Low> Source for Classes<High, Low> {

@@ -3,6 +3,7 @@
 
 pub(crate) mod class_receiver;
 mod classes;
+pub(crate) mod iter;
 pub(crate) mod receiver;
 pub(crate) mod sender;
 

@@ -13,7 +13,7 @@ use crate::{
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
     receiver::{
-        blocking::recv_blocking,
+        blocking::{recv_blocking, recv_many_blocking},
         budget::CoopBudget,
         inbox::Inbox,
         wait::{Sleeper, Wait},
@@ -164,9 +164,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let look = |classes: &mut Classes<High, Low>| {
-            (classes.high.has_next() || classes.low.has_next()).then_some(())
-        };
+        let look = |classes: &mut Classes<High, Low>| classes.has_next().then_some(());
         let found = self.budget.poll(&mut self.classes, cx, look, |()| 1);
         found.map(|found| found.is_some())
     }
@@ -208,6 +206,51 @@ impl<High, Low> MailboxReceiver<High, Low> {
             return self.try_recv().map_err(RecvTimeoutError::from);
         }
         self.recv_until(Instant::now().checked_add(timeout))
+    }
+
+    /// Waits for a message, blocking the thread until `deadline` at the latest.
+    ///
+    /// If the deadline has passed, it still returns a message that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_deadline(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Message<High, Low>, RecvTimeoutError> {
+        self.recv_until(Some(deadline))
+    }
+
+    /// Waits for messages, blocking the thread, and takes up to `limit` of those that are there as
+    /// [`try_recv_many`](Self::try_recv_many) does. Returns how many: zero if the mailbox is closed
+    /// and drained, or if `limit` is zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lanemesh::Message;
+    ///
+    /// let (mut tx, mut rx) = lanemesh::mailbox::<&str, u64>(1, 1);
+    /// tx.try_send_low(1).unwrap();
+    /// tx.try_send_high("stop").unwrap();
+    /// let mut batch = Vec::new();
+    /// assert_eq!(rx.blocking_recv_many(&mut batch, 8), 2);
+    /// assert_eq!(batch, [Message::High("stop"), Message::Low(1)]);
+    /// ```
+    pub fn blocking_recv_many(
+        &mut self,
+        into: &mut Vec<Message<High, Low>>,
+        limit: usize,
+    ) -> usize {
+        recv_many_blocking(
+            self,
+            limit,
+            |receiver| &mut receiver.budget,
+            |receiver| receiver.classes.try_next_many(into, limit),
+            |receiver| receiver.classes.has_next(),
+            |receiver, cx| receiver.poll_readable(cx),
+        )
     }
 
     fn recv_until(
@@ -281,17 +324,6 @@ impl<High, Low> MailboxReceiver<High, Low> {
             low: self.classes.low.stats(),
         }
     }
-
-    /// Iterates over messages until the mailbox is closed and drained, blocking the thread for
-    /// each.
-    pub fn iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
-        Messages(|| self.blocking_recv())
-    }
-
-    /// Iterates over the messages that are there, without waiting.
-    pub fn try_iter(&mut self) -> impl Iterator<Item = Message<High, Low>> {
-        Messages(|| self.try_recv().ok())
-    }
 }
 
 impl<High, Low> Sleeper for MailboxReceiver<High, Low> {
@@ -300,17 +332,6 @@ impl<High, Low> Sleeper for MailboxReceiver<High, Low> {
         all.run(|| self.classes.high.stop_sleeping());
         all.run(|| self.classes.low.stop_sleeping());
         all.done();
-    }
-}
-
-/// Messages as a way to receive gives them. Not `std::iter::FromFn`, which would not be unwind-safe.
-pub(crate) struct Messages<F>(F);
-
-impl<M, F: FnMut() -> Option<M>> Iterator for Messages<F> {
-    type Item = M;
-
-    fn next(&mut self) -> Option<M> {
-        self.0()
     }
 }
 

@@ -36,3 +36,32 @@ pub(crate) fn recv_blocking<S: Sleeper, R>(
         None => Err(RecvTimeoutError::Timeout),
     }
 }
+
+/// Receives a batch from `from` with `take`, which returns how many messages it has taken, parking
+/// the thread while there is none. `readable` says whether there is one, and `poll` waits for it.
+/// Zero if nothing will come, or if `limit` is zero.
+pub(crate) fn recv_many_blocking<S: Sleeper>(
+    from: &mut S,
+    limit: usize,
+    budget: impl Fn(&mut S) -> &mut CoopBudget,
+    mut take: impl FnMut(&mut S) -> usize,
+    readable: impl Fn(&mut S) -> bool,
+    poll: impl Fn(&mut S, &mut Context<'_>) -> Poll<bool>,
+) -> usize {
+    if limit == 0 {
+        return 0;
+    }
+    loop {
+        let count = take(from);
+        if count > 0 {
+            return count;
+        }
+        let attempt = |from: &mut S| readable(from).then_some(());
+        let poll = |from: &mut S, cx: &mut Context<'_>| {
+            poll(from, cx).map(|readable| readable.then_some(()))
+        };
+        if recv_blocking(from, None, &budget, attempt, poll).is_err() {
+            return 0;
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 };
 
 use self::{
-    blocking::recv_blocking,
+    blocking::{recv_blocking, recv_many_blocking},
     budget::CoopBudget,
     inbox::Inbox,
     wait::{Sleeper, Wait},
@@ -160,6 +160,58 @@ impl<T> Receiver<T> {
             return self.try_recv().map_err(RecvTimeoutError::from);
         }
         self.recv_until(Instant::now().checked_add(timeout))
+    }
+
+    /// Waits for a message, blocking the thread until `deadline` at the latest.
+    ///
+    /// If the deadline has passed, it still returns a message that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Self::recv_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use lanemesh::RecvTimeoutError;
+    ///
+    /// let (mut tx, mut rx) = lanemesh::channel(1);
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// tx.try_send(1).unwrap();
+    /// assert_eq!(rx.recv_deadline(deadline), Ok(1));
+    /// assert_eq!(rx.recv_deadline(deadline), Err(RecvTimeoutError::Timeout));
+    /// ```
+    pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError> {
+        self.recv_until(Some(deadline))
+    }
+
+    /// Waits for messages, blocking the thread, and appends up to `limit` of those that are there
+    /// to `into`. Returns how many: zero if the channel is closed and drained, or if `limit` is
+    /// zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = lanemesh::channel(8);
+    /// tx.try_send_many(0..5).unwrap();
+    /// drop(tx);
+    /// let mut batch = Vec::new();
+    /// assert_eq!(rx.blocking_recv_many(&mut batch, 3), 3);
+    /// assert_eq!(rx.blocking_recv_many(&mut batch, 3), 2);
+    /// assert_eq!(rx.blocking_recv_many(&mut batch, 3), 0);
+    /// assert_eq!(batch, [0, 1, 2, 3, 4]);
+    /// ```
+    pub fn blocking_recv_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        recv_many_blocking(
+            self,
+            limit,
+            |receiver| &mut receiver.budget,
+            |receiver| receiver.inbox.try_next_many(into, limit),
+            |receiver| receiver.inbox.has_next(),
+            |receiver, cx| receiver.poll_readable(cx),
+        )
     }
 
     fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {

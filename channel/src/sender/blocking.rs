@@ -39,6 +39,34 @@ impl<T> Sender<T> {
         self.send_until(message, Instant::now().checked_add(timeout))
     }
 
+    /// Sends a message, blocking the thread until `deadline` at the latest while the lane is full.
+    ///
+    /// If the deadline has passed, it still sends if there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_timeout`](Self::send_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use lanemesh::SendTimeoutError;
+    ///
+    /// let (mut tx, _rx) = lanemesh::channel(1);
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// assert_eq!(tx.send_deadline(1, deadline), Ok(()));
+    /// assert_eq!(tx.send_deadline(2, deadline), Err(SendTimeoutError::Timeout(2)));
+    /// ```
+    pub fn send_deadline(
+        &mut self,
+        message: T,
+        deadline: Instant,
+    ) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(message, Some(deadline))
+    }
+
     fn send_until(
         &mut self,
         message: T,

@@ -1,5 +1,6 @@
 //! The public functions of each type, one by one.
 
+mod blocking;
 mod mailbox;
 mod receiver;
 mod sender;

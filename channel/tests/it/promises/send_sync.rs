@@ -4,9 +4,10 @@
 use std::cell::Cell;
 
 use lanemesh::{
-    IntoIter, Iter, MailboxReceiver, MailboxSender, Message, Permit, Receiver, SendError,
-    SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedSender, TryIter,
-    TrySendError, WeakMailboxSender, WeakSender,
+    ClassIter, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter, MailboxReceiver,
+    MailboxSender, MailboxTryIter, Message, Permit, Receiver, SendError, SendManyError,
+    SendTimeoutError, Sender, SharedMailboxSender, SharedSender, TryIter, TrySendError,
+    WeakMailboxSender, WeakSender,
 };
 
 /// `Send` and not `Sync`: the minimum for a message.
@@ -29,6 +30,11 @@ fn all_handles_are_send_and_sync_for_send_messages() {
     send_and_sync::<SharedMailboxSender<Least, Least>>();
     send_and_sync::<WeakMailboxSender<Least, Least>>();
     send_and_sync::<MailboxReceiver<Least, Least>>();
+    send_and_sync::<MailboxIter<'_, Least, Least>>();
+    send_and_sync::<MailboxTryIter<'_, Least, Least>>();
+    send_and_sync::<MailboxIntoIter<Least, Least>>();
+    send_and_sync::<ClassIter<'_, Least>>();
+    send_and_sync::<ClassTryIter<'_, Least>>();
     send::<Message<Least, Least>>();
     send::<SendError<Least>>();
     send::<TrySendError<Least>>();
