@@ -25,11 +25,13 @@ pub enum DropReason {
     Socket,
     /// The kernel refused to send it.
     Refused,
+    /// Its sequence number had been sent from the same source (SSRC). It was not encrypted.
+    Repeated,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Stranger,
         Self::Malformed,
         Self::Oversized,
@@ -38,6 +40,7 @@ impl DropReason {
         Self::Lane,
         Self::Socket,
         Self::Refused,
+        Self::Repeated,
     ];
 
     /// The name in metrics and JSON.
@@ -52,6 +55,7 @@ impl DropReason {
             Self::Lane => "lane_full",
             Self::Socket => "socket_full",
             Self::Refused => "refused",
+            Self::Repeated => "repeated",
         }
     }
 }

@@ -14,6 +14,7 @@ use super::crypto::crypto;
 use super::layers::Estimate;
 use super::liveness::Liveness;
 use super::publications::{MAX_PUBLISHED, Publications};
+use super::sent::SentNumbers;
 use super::signal::{Page, SourceOf};
 use super::ssrcs::Ssrcs;
 use super::subscriptions::{MAX_SUBSCRIBED, Subscriptions};
@@ -204,6 +205,7 @@ impl Session {
             ssrcs: Ssrcs::default(),
             publications,
             subscriptions: Subscriptions::new(identity.id),
+            sent: SentNumbers::default(),
             estimate: Estimate::default(),
             page: Page::new(now),
             liveness: Liveness::new(now),

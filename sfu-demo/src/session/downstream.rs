@@ -24,6 +24,8 @@ pub struct Downstream {
     wanted: Layer,
     current: Option<Layer>,
     ssrc: u32,
+    /// The source's sequence number at the last switch. Older packets are dropped: their numbers may have been sent.
+    floor: u64,
     asked: Option<Instant>,
     sequence: Rewriter<u64>,
     time: Rewriter<u32>,
@@ -85,6 +87,7 @@ impl Downstream {
             wanted: Layer::HIGHEST,
             current: None,
             ssrc: 0,
+            floor: 0,
             asked: None,
             sequence: Rewriter::default(),
             time: Rewriter::default(),
@@ -161,10 +164,10 @@ impl Downstream {
             }
             self.switch(packet);
         }
-        let sequence = self.sequence.rewrite(packet.sequence);
-        if sequence > u64::MAX / 2 {
-            return None; // older than the first packet that was forwarded
+        if packet.sequence < self.floor {
+            return None;
         }
+        let sequence = self.sequence.rewrite(packet.sequence);
         self.last_sent = Some(packet.arrived);
         self.packets += 1;
         Some(Rewritten {
@@ -177,6 +180,7 @@ impl Downstream {
     fn switch(&mut self, packet: &MediaPacket) {
         self.current = Some(packet.layer);
         self.ssrc = packet.ssrc;
+        self.floor = packet.sequence;
         let Some(last) = self.last_sent else {
             self.sequence.highest = first_sequence(packet.sequence);
             self.sequence.switch(packet.sequence, 0);
@@ -210,8 +214,7 @@ impl Downstream {
     }
 }
 
-/// The first sequence number of a track: small, because a receiver may take a large one for a rollover, but with room
-/// below it for late packets.
+/// The first sequence number of a track: small, because a receiver may take a large one for a rollover.
 fn first_sequence(sequence: u64) -> u64 {
     (sequence & 0x3fff) + 0x400
 }
@@ -297,14 +300,16 @@ mod tests {
             down.rewrite(&packet(0, 65_532, 4_000_006_000, false, later)),
             None
         );
-        let late = down.rewrite(&packet(2, 6, 50, false, later)).unwrap();
+        let late = down.rewrite(&packet(2, 6, 50, false, later));
+        assert_eq!(late, None, "older than the keyframe");
+        let next = down.rewrite(&packet(2, 10, 3055, false, later)).unwrap();
+        assert_eq!(next.sequence, third.sequence + 2);
+        let late = down.rewrite(&packet(2, 9, 3055, false, later)).unwrap();
         assert_eq!(
             late.sequence,
-            third.sequence - 2,
+            third.sequence + 1,
             "a late packet keeps its place"
         );
-        let next = down.rewrite(&packet(2, 9, 3055, false, later)).unwrap();
-        assert_eq!(next.sequence, third.sequence + 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::ids::{ShardId, TrackId};
 use crate::media::{Layer, MediaPacket, Source, TrackInfo};
+use crate::stats::DropReason;
 
 /// What a participant may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum SessionEvent {
     Muted(Source, bool),
     /// A chat message for the room.
     Chat(String),
+    /// A packet for the peer was dropped.
+    Dropped(DropReason),
     /// The data channel is open.
     ChannelOpen,
     /// The session has ended for this reason. Nothing follows.

@@ -20,6 +20,7 @@ use crate::media::codec::{self, PayloadTypes};
 use crate::media::{Layer, MediaPacket};
 use crate::net::classify::{PacketKind, classify};
 use crate::net::origin::{Origin, Transport};
+use crate::stats::DropReason;
 
 pub mod build;
 mod crypto;
@@ -29,6 +30,7 @@ mod layers;
 mod liveness;
 mod negotiate;
 mod publications;
+mod sent;
 pub(crate) mod signal;
 mod ssrcs;
 mod subscriptions;
@@ -39,6 +41,7 @@ use layers::Estimate;
 use liveness::{CONSENT, Liveness};
 pub use publications::MAX_PUBLISHED;
 use publications::Publications;
+use sent::SentNumbers;
 pub use signal::SourceOf;
 use signal::{FromPage, Page, ToPage};
 use ssrcs::Ssrcs;
@@ -65,6 +68,7 @@ pub struct Session {
     ssrcs: Ssrcs,
     publications: Publications,
     subscriptions: Subscriptions,
+    sent: SentNumbers,
     estimate: Estimate,
     page: Page,
     liveness: Liveness,
@@ -265,9 +269,16 @@ impl Session {
             }
         }
         let mut direct = self.rtc.direct_api();
+        self.sent
+            .make_room(|ssrc| direct.stream_tx(&ssrc.into()).is_some());
         let Some(stream) = direct.stream_tx_by_mid(mid, None) else {
             return false;
         };
+        if !self.sent.insert(*stream.ssrc(), rewritten.sequence) {
+            let repeated = SessionEvent::Dropped(DropReason::Repeated);
+            self.events.push(repeated);
+            return false;
+        }
         stream.write_rtp(write);
         true
     }

@@ -16,6 +16,7 @@ use crate::session::signal::FromPage;
 use crate::tools::client::Client;
 
 mod narrow;
+mod nonce;
 
 const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
