@@ -218,6 +218,7 @@ impl<A: Actor> Context<A> {
         self.state = LoopState::default();
         if let Some(optional) = &mut self.optional {
             optional.failure = None;
+            optional.control = None;
             optional.watches.end_all();
             optional.batches.recover(&mut self.counters.low);
         }
@@ -242,7 +243,7 @@ impl<A: Actor> Context<A> {
     #[inline]
     pub(crate) fn hold_high(&mut self, message: &A::HighPriorityMsg) {
         if let Some(optional) = &mut self.optional {
-            optional.redelivery.hold_high(message);
+            optional.custody.hold_high(message, 0);
         }
     }
 
@@ -250,7 +251,7 @@ impl<A: Actor> Context<A> {
     #[inline]
     pub(crate) fn hold_low(&mut self, message: &A::LowPriorityMsg) {
         if let Some(optional) = &mut self.optional {
-            optional.redelivery.hold_low(message);
+            optional.custody.hold_low(message, 0);
         }
     }
 
@@ -258,16 +259,19 @@ impl<A: Actor> Context<A> {
     #[inline]
     pub(crate) fn release_held(&mut self) {
         if let Some(optional) = &mut self.optional {
-            optional.redelivery.release();
+            optional.custody.release();
         }
     }
 
     /// After an incarnation: a message that was being handled is redelivered or a dead letter.
     pub(crate) fn after_crash(&mut self) {
-        let Some(optional) = &mut self.optional else {
-            return;
+        let was_handling = std::mem::take(&mut self.state.is_handling);
+        let after = match &mut self.optional {
+            Some(optional) => optional.custody.crash(),
+            None => AfterCrash::Nothing,
         };
-        match optional.redelivery.crash() {
+        match after {
+            AfterCrash::Nothing if was_handling => self.counters.events().interrupted += 1,
             AfterCrash::Nothing => {}
             AfterCrash::Redeliver => self.counters.events().redelivered += 1,
             AfterCrash::DeadLetter(message) => self.dead_letter(message, Undelivered::Crashed),
@@ -294,8 +298,7 @@ impl<A: Actor> Context<A> {
         };
         let batch = optional.batches.take_current();
         let remaining = Remaining {
-            redelivery: &mut optional.redelivery,
-            in_hand: optional.in_hand.take(),
+            custody: &mut optional.custody,
             batch: batch.into_iter().flat_map(Batch::into_messages).collect(),
             ahead: &mut self.ahead,
             mailbox: &mut self.mailbox,
@@ -347,12 +350,14 @@ impl<L> Batch<L> {
     where
         A: Actor<LowPriorityMsg = L>,
     {
+        ctx.state.is_handling = false;
         ctx.release_held();
         if ctx.is_batch_over() {
             return None;
         }
         let item = self.pop()?;
         ctx.counters.low += 1;
+        ctx.state.is_handling = true;
         ctx.hold_low(&item);
         Some(item)
     }

@@ -1,6 +1,6 @@
 //! What the loop of an actor does next.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use lanemesh::Message;
 
@@ -16,10 +16,24 @@ pub(crate) type AnyMessage<A> =
 
 /// What an actor's loop does next; pass it to [`Context::handle_event`](crate::Context::handle_event).
 ///
-/// It refers to a message but does not hold it: a message whose event is dropped comes again.
-pub struct Event<A: Actor>(pub(crate) Kind<A>);
+/// It refers to a message, an exit notice or another request but does not hold it: one whose event is
+/// dropped comes again.
+pub struct Event<A: Actor> {
+    pub(crate) kind: Kind,
+    actor: PhantomData<fn(A)>,
+}
 
-pub(crate) enum Kind<A: Actor> {
+impl<A: Actor> Event<A> {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            actor: PhantomData,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
     /// End the loop.
     Stop,
     /// Handle the high message that the context holds.
@@ -30,16 +44,16 @@ pub(crate) enum Kind<A: Actor> {
     Batch,
     /// There is nothing to handle: look again.
     LookAgain,
-    /// Boxed, so that the event, and the loop's future with it, stays small.
-    Control(Box<ControlEvent<A>>),
+    /// Handle again the message with which a handler crashed; the context holds it.
+    Redeliver,
+    /// Handle the entry of the control queue that the context holds.
+    Control,
 }
 
 /// What is handled besides messages.
-pub(crate) enum ControlEvent<A: Actor> {
+pub(crate) enum ControlEvent {
     /// Fail: a child has failed for good.
     Fail,
-    /// Handle this message again, after a crash.
-    Redeliver(AnyMessage<A>),
     ChildExit(ExitNotice),
     PeerExit(ExitNotice, CrashPolicy),
     Inspect(Inspection),
@@ -47,21 +61,16 @@ pub(crate) enum ControlEvent<A: Actor> {
     Health,
 }
 
-impl<A: Actor> Event<A> {
-    pub(crate) fn control(event: ControlEvent<A>) -> Self {
-        Self(Kind::Control(Box::new(event)))
-    }
-}
-
 impl<A: Actor> fmt::Debug for Event<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.0 {
+        f.write_str(match self.kind {
             Kind::Stop => "Stop",
             Kind::High => "High",
             Kind::Low => "Low",
             Kind::Batch => "Batch",
             Kind::LookAgain => "LookAgain",
-            Kind::Control(_) => "Control(..)",
+            Kind::Redeliver => "Redeliver",
+            Kind::Control => "Control",
         })
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct LoopState {
     pub(crate) is_closed: bool,
     /// Whether the `started` hook has finished.
     pub(crate) is_started: bool,
+    /// Whether a handler has a message.
+    pub(crate) is_handling: bool,
     /// When the handling of the current message began, as a raw reading of the clock; 0 if it is
     /// not measured.
     pub(crate) handling_since: u64,

@@ -1,22 +1,23 @@
 //! The state of an actor that most actors do not need.
 
-use lanemesh::{MailboxSender, Message};
+use lanemesh::MailboxSender;
 
 use crate::{
     actor::{
         Actor,
         batch::Batches,
+        event::ControlEvent,
         messages::{High, Low},
         watches::Watches,
     },
-    crash::{DeadLetters, Redelivery},
+    crash::{Custody, DeadLetters},
     exit::ExitReason,
     observe::EventMonitor,
 };
 
 /// In one box, which is made when the first of its parts is needed: an idle actor has none.
 pub(crate) struct OptionalState<A: Actor> {
-    pub(crate) redelivery: Redelivery<A::HighPriorityMsg, A::LowPriorityMsg>,
+    pub(crate) custody: Custody<A::HighPriorityMsg, A::LowPriorityMsg>,
     pub(crate) dead_letters: Option<DeadLetters<A::HighPriorityMsg, A::LowPriorityMsg>>,
     pub(crate) monitor: Option<Box<dyn EventMonitor>>,
     /// The actor's own sender, which keeps its mailbox open without any handle
@@ -24,9 +25,9 @@ pub(crate) struct OptionalState<A: Actor> {
     pub(crate) own_sender: Option<MailboxSender<High<A>, Low<A>>>,
     pub(crate) batches: Batches<A::LowPriorityMsg>,
     pub(crate) watches: Watches,
-    /// A message that was received and not handled yet; there is an [`Event`](crate::actor::Event)
-    /// for it.
-    pub(crate) in_hand: Option<Message<High<A>, Low<A>>>,
+    /// What was taken out of the control queue and not handled yet; there is an
+    /// [`Event`](crate::actor::Event) for it.
+    pub(crate) control: Option<ControlEvent>,
     /// Why the incarnation fails, unless by the error of a hook.
     pub(crate) failure: Option<ExitReason>,
 }
@@ -34,14 +35,21 @@ pub(crate) struct OptionalState<A: Actor> {
 impl<A: Actor> Default for OptionalState<A> {
     fn default() -> Self {
         Self {
-            redelivery: Redelivery::default(),
+            custody: Custody::default(),
             dead_letters: None,
             monitor: None,
             own_sender: None,
             batches: Batches::default(),
             watches: Watches::default(),
-            in_hand: None,
+            control: None,
             failure: None,
         }
+    }
+}
+
+impl<A: Actor> OptionalState<A> {
+    /// What was taken out of the control queue and not handled.
+    pub(crate) fn take_control(&mut self) -> Option<ControlEvent> {
+        self.control.take()
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct EventCounters {
     pub(crate) expired: u64,
     pub(crate) redelivered: u64,
     pub(crate) dead_letters: u64,
+    /// Messages with which a handler crashed and of which there is no copy.
+    pub(crate) interrupted: u64,
     pub(crate) failures: u64,
 }
 

@@ -1,7 +1,8 @@
 //! Dead letters: messages that no handler will finish.
 //!
-//! They are opt-in. By default the message that a handler had at a crash is dropped, and its asker
-//! gets [`AskError::Crashed`](crate::AskError::Crashed); the messages queued behind it stay.
+//! They are opt-in. The message that a handler had at a crash is gone with the handler, and its asker
+//! gets [`AskError::Crashed`](crate::AskError::Crashed); the messages queued behind it stay. With
+//! [`Builder::redeliver`](crate::Builder::redeliver) there is a copy of it.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +10,7 @@ use lanemesh::{MailboxReceiver, Message};
 
 use crate::{
     cell::ActorCell,
-    crash::{ahead::Ahead, redelivery::Redelivery},
+    crash::{ahead::Ahead, custody::Custody},
     envelope::Envelope,
     id::ActorId,
 };
@@ -74,9 +75,7 @@ impl<H, L> DeadLetters<H, L> {
 
 /// All messages that an actor still has when it ends for good.
 pub(crate) struct Remaining<'a, H, L> {
-    pub(crate) redelivery: &'a mut Redelivery<H, L>,
-    /// A message whose event was not handled.
-    pub(crate) in_hand: Option<Message<Envelope<H>, Envelope<L>>>,
+    pub(crate) custody: &'a mut Custody<H, L>,
     /// The rest of a batch.
     pub(crate) batch: Vec<L>,
     pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
@@ -86,11 +85,11 @@ pub(crate) struct Remaining<'a, H, L> {
 impl<H, L> Remaining<'_, H, L> {
     /// Passes on every message, in the order in which they would have been handled.
     pub(crate) fn drain(self, mut pass_on: impl FnMut(Message<H, L>, Undelivered)) {
-        if let Some(message) = self.redelivery.take_held() {
+        for message in self.custody.take_crashed() {
             pass_on(message, Undelivered::Crashed);
         }
         let mut left = |message| pass_on(message, Undelivered::Left);
-        if let Some(message) = self.in_hand {
+        if let Some(message) = self.custody.in_hand.take() {
             left(open(message));
         }
         for message in self.batch {

@@ -5,14 +5,14 @@
 //! [`Persistent`].
 
 mod ahead;
+mod custody;
 mod dead_letter;
 mod persist;
-mod redelivery;
 
 pub(crate) use self::{
     ahead::Ahead,
+    custody::{AfterCrash, Custody, RedeliveryRule},
     dead_letter::{DeadLetters, Remaining},
-    redelivery::{AfterCrash, Redelivery, RedeliveryRule},
 };
 pub use self::{
     dead_letter::{DeadLetter, Undelivered},

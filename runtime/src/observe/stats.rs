@@ -30,6 +30,9 @@ pub struct ActorStats {
     pub redelivered: u64,
     /// Messages accepted by the recipient of dead letters.
     pub dead_letters: u64,
+    /// Messages with which a handler crashed and of which no copy was made: they are neither handled
+    /// again nor dead letters.
+    pub interrupted: u64,
     /// Incarnations that ended in a failure.
     pub failures: u64,
     /// Restarts: incarnations after the first.
@@ -64,6 +67,7 @@ impl ActorStats {
             rejected,
             redelivered: events.redelivered,
             dead_letters: events.dead_letters,
+            interrupted: events.interrupted,
             failures: events.failures,
             restarts: u64::from(cell.incarnation().saturating_sub(1)),
             depth: if cell.phase() == Phase::Dead {

@@ -273,7 +273,9 @@ impl<A: Actor> Builder<A> {
     }
 
     /// Redelivers the message that was being handled at a crash to the next incarnation, up to
-    /// `times` times; after that it is a dead letter. Every message is cloned before it is handled.
+    /// `times` times; after that it is a dead letter. Every message is cloned before it is handled. A
+    /// redelivered message comes before the queued messages of its class, so the order within each
+    /// class stays.
     ///
     /// Both message types must be `Clone`. A [`Reply`](crate::Reply) is not, so an actor whose
     /// messages contain replies cannot use this.
@@ -282,7 +284,7 @@ impl<A: Actor> Builder<A> {
         A::HighPriorityMsg: Clone,
         A::LowPriorityMsg: Clone,
     {
-        self.optional().redelivery.set_rule(RedeliveryRule {
+        self.optional().custody.set_rule(RedeliveryRule {
             times,
             copy_high: Clone::clone,
             copy_low: Clone::clone,
@@ -293,6 +295,11 @@ impl<A: Actor> Builder<A> {
     /// The recipient of messages that no handler will finish: expired, crashed with too often, or
     /// left at the end. The actor never waits for the recipient: a letter that it has no room for
     /// is dropped.
+    ///
+    /// The message with which a handler crashes is only there if a copy was made: with
+    /// [`redeliver(0)`](Self::redeliver) it is a dead letter after its first crash. Without a copy
+    /// it is gone with the handler, and counted in
+    /// [`ActorStats::interrupted`](crate::observe::ActorStats::interrupted).
     ///
     /// A dead letter may contain a [`Reply`](crate::Reply): its asker waits until the letter is
     /// dropped or answered, or until the ask times out.

@@ -4,7 +4,7 @@ use lanemesh::Message;
 use tokio::time::Instant;
 
 use crate::{
-    actor::{Actor, AnyMessage, Context, ControlEvent, Event, High, Kind, Low},
+    actor::{Actor, AnyMessage, Context, ControlEvent, Event, High, Kind, Low, OptionalState},
     cell::{Histograms, signal},
     crash::Undelivered,
     envelope::{ASK, clock},
@@ -30,7 +30,7 @@ impl<A: Actor> Context<A> {
         actor: &mut A,
         event: Event<A>,
     ) -> Result<bool, ActorError> {
-        match event.0 {
+        match event.kind {
             Kind::High => {
                 if let Some(message) = self.open_high_in_hand() {
                     actor.on_high(message, self).await?;
@@ -46,7 +46,8 @@ impl<A: Actor> Context<A> {
             Kind::Batch => self.handle_batch(actor).await?,
             Kind::Stop => return Ok(false),
             Kind::LookAgain => {}
-            Kind::Control(event) => return Box::pin(self.handle_control(actor, *event)).await,
+            Kind::Redeliver => Box::pin(self.handle_again(actor)).await?,
+            Kind::Control => return Box::pin(self.handle_control(actor)).await,
         }
         Ok(true)
     }
@@ -76,7 +77,7 @@ impl<A: Actor> Context<A> {
 
     /// Opens the high message in hand. None if it has expired.
     fn open_high_in_hand(&mut self) -> Option<A::HighPriorityMsg> {
-        match self.optional_mut()?.in_hand.take()? {
+        match self.optional_mut()?.custody.in_hand.take()? {
             Message::High(envelope) => self.open_high(envelope),
             Message::Low(_) => None, // unreachable: the event names the class
         }
@@ -84,7 +85,7 @@ impl<A: Actor> Context<A> {
 
     /// As [`open_high_in_hand`](Self::open_high_in_hand), for a low message.
     fn open_low_in_hand(&mut self) -> Option<A::LowPriorityMsg> {
-        match self.optional_mut()?.in_hand.take()? {
+        match self.optional_mut()?.custody.in_hand.take()? {
             Message::Low(envelope) => self.open_low(envelope),
             Message::High(_) => None,
         }
@@ -99,6 +100,7 @@ impl<A: Actor> Context<A> {
             return None;
         }
         self.counters.high += 1;
+        self.state.is_handling = true;
         self.hold_high(&envelope.message);
         self.begin_message(envelope.sent);
         Some(envelope.message)
@@ -113,6 +115,7 @@ impl<A: Actor> Context<A> {
             return None;
         }
         self.counters.low += 1;
+        self.state.is_handling = true;
         self.hold_low(&envelope.message);
         self.begin_message(envelope.sent);
         Some(envelope.message)
@@ -121,17 +124,38 @@ impl<A: Actor> Context<A> {
     /// After a hook that has not failed.
     #[inline]
     pub(crate) fn finish_message(&mut self) {
+        self.state.is_handling = false;
         self.measure_handling();
         self.release_held();
         self.count_message();
     }
 
+    /// Redelivers the message with which a handler crashed.
+    async fn handle_again(&mut self, actor: &mut A) -> ActorResult {
+        let optional = self.optional_or_default();
+        let Some((message, attempts)) = optional.custody.take_due() else {
+            return Ok(());
+        };
+        match message {
+            Message::High(message) => {
+                optional.custody.hold_high(&message, attempts);
+                actor.on_high(message, self).await?;
+            }
+            Message::Low(message) => {
+                optional.custody.hold_low(&message, attempts);
+                actor.on_low(message, self).await?;
+            }
+        }
+        self.release_held();
+        self.state.mark_busy();
+        Ok(())
+    }
+
     #[cold]
-    async fn handle_control(
-        &mut self,
-        actor: &mut A,
-        event: ControlEvent<A>,
-    ) -> Result<bool, ActorError> {
+    async fn handle_control(&mut self, actor: &mut A) -> Result<bool, ActorError> {
+        let Some(event) = self.optional_mut().and_then(OptionalState::take_control) else {
+            return Ok(true);
+        };
         match event {
             ControlEvent::ChildExit(notice) => {
                 self.counters.events().notices += 1;
@@ -153,16 +177,6 @@ impl<A: Actor> Context<A> {
                     self.optional_or_default().failure = Some(ExitReason::Unhealthy);
                 }
                 outcome?;
-            }
-            ControlEvent::Redeliver(Message::High(message)) => {
-                self.hold_high(&message);
-                actor.on_high(message, self).await?;
-                self.release_held();
-            }
-            ControlEvent::Redeliver(Message::Low(message)) => {
-                self.hold_low(&message);
-                actor.on_low(message, self).await?;
-                self.release_held();
             }
             ControlEvent::Fail => return Err(ActorError::msg("a child failed for good")),
         }

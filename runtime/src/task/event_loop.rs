@@ -41,8 +41,8 @@ impl<A: Actor> Step<A> for Event<A> {
 
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
         ctx.note_backlog();
-        ctx.optional_or_default().in_hand = Some(Message::High(envelope));
-        Event(Kind::High)
+        ctx.optional_or_default().custody.in_hand = Some(Message::High(envelope));
+        Event::new(Kind::High)
     }
 
     fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
@@ -50,10 +50,10 @@ impl<A: Actor> Step<A> for Event<A> {
         if A::BATCH > 1 {
             ctx.gather(envelope, A::BATCH);
             ctx.state.budget.spend_all();
-            return Event(Kind::Batch);
+            return Event::new(Kind::Batch);
         }
-        ctx.optional_or_default().in_hand = Some(Message::Low(envelope));
-        Event(Kind::Low)
+        ctx.optional_or_default().custody.in_hand = Some(Message::Low(envelope));
+        Event::new(Kind::Low)
     }
 
     fn event(event: Event<A>) -> Self {
@@ -75,7 +75,7 @@ impl<A: Actor> Step<A> for Opened<A> {
     fn high(ctx: &mut Context<A>, envelope: High<A>) -> Self {
         match ctx.open_high(envelope) {
             Some(message) => Self::High(message),
-            None => Self::Event(Event(Kind::LookAgain)),
+            None => Self::Event(Event::new(Kind::LookAgain)),
         }
     }
 
@@ -83,7 +83,7 @@ impl<A: Actor> Step<A> for Opened<A> {
     fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
         match ctx.open_low(envelope) {
             Some(message) => Self::Low(message),
-            None => Self::Event(Event(Kind::LookAgain)),
+            None => Self::Event(Event::new(Kind::LookAgain)),
         }
     }
 
@@ -110,9 +110,11 @@ impl<A: Actor> Opened<A> {
         match self {
             Self::High(_) => Class::High,
             Self::Low(_) => Class::Low,
-            Self::Event(Event(Kind::Stop)) => Class::Stop,
-            Self::Event(Event(Kind::LookAgain)) => Class::LookAgain,
-            Self::Event(_) => Class::Control,
+            Self::Event(event) => match event.kind {
+                Kind::Stop => Class::Stop,
+                Kind::LookAgain => Class::LookAgain,
+                _ => Class::Control,
+            },
         }
     }
 
@@ -273,7 +275,7 @@ impl<A: Actor> Context<A> {
             }
             match self.poll_mailbox(cx, signals) {
                 // The arms that had their turn were not polled: poll all of them again.
-                Poll::Pending if round.any_arm_fired => Poll::Ready(Event(Kind::LookAgain)),
+                Poll::Pending if round.any_arm_fired => Poll::Ready(Event::new(Kind::LookAgain)),
                 taken => taken,
             }
         })
@@ -326,7 +328,7 @@ impl<A: Actor> Context<A> {
             }
             Poll::Ready(None) => {
                 self.state.is_closed = true;
-                Poll::Ready(S::event(Event(Kind::Stop)))
+                Poll::Ready(S::event(Event::new(Kind::Stop)))
             }
             Poll::Pending => {
                 self.on_idle(signals, ticket);
@@ -388,15 +390,15 @@ impl<A: Actor> Context<A> {
     /// What was received before: a message to redeliver, or the rest of a batch.
     fn take_unfinished(&mut self) -> Option<Event<A>> {
         let optional = self.optional_mut()?;
-        if let Some(message) = optional.redelivery.take_due() {
-            return Some(Event::control(ControlEvent::Redeliver(message)));
+        if optional.custody.is_due() {
+            return Some(Event::new(Kind::Redeliver));
         }
         if optional.batches.len() == 0 {
             return None;
         }
         self.state.took_low();
         self.state.budget.spend_all();
-        Some(Event(Kind::Batch))
+        Some(Event::new(Kind::Batch))
     }
 
     // --- signals ------------------------------------------------------------------------------
@@ -409,16 +411,19 @@ impl<A: Actor> Context<A> {
     /// Whether anything that comes before low messages waits.
     pub(crate) fn is_interrupted(&self) -> bool {
         const URGENT: u32 = signal::STOP | signal::SUSPEND | signal::CONTROL | signal::HEALTH;
-        self.cell.signals() & URGENT != 0 || self.has_message_in_hand() || self.mailbox.has_high()
+        self.cell.signals() & URGENT != 0 || self.has_unhandled() || self.mailbox.has_high()
     }
 
-    fn has_message_in_hand(&self) -> bool {
-        self.optional()
-            .is_some_and(|optional| optional.in_hand.is_some())
+    /// Whether there is something whose event was not handled, or a message to redeliver.
+    fn has_unhandled(&self) -> bool {
+        self.optional().is_some_and(|optional| {
+            let custody = &optional.custody;
+            custody.in_hand.is_some() || custody.is_due() || optional.control.is_some()
+        })
     }
 
-    /// What comes before a look at the mailbox: signals, and the message of an event that was not
-    /// handled.
+    /// What comes before a look at the mailbox: signals, what belongs to an event that was not
+    /// handled, and a high message to redeliver.
     #[inline]
     fn take_before_mailbox<S: Step<A>>(&mut self, signals: u32) -> Option<S> {
         if signals != 0
@@ -426,7 +431,14 @@ impl<A: Actor> Context<A> {
         {
             return Some(S::event(event));
         }
-        Some(match self.optional_mut()?.in_hand.take()? {
+        let optional = self.optional_mut()?;
+        if optional.control.is_some() {
+            return Some(S::event(Event::new(Kind::Control)));
+        }
+        if optional.custody.is_high_due() {
+            return Some(S::event(Event::new(Kind::Redeliver)));
+        }
+        Some(match optional.custody.in_hand.take()? {
             Message::High(envelope) => {
                 self.state.took_high();
                 S::high(self, envelope)
@@ -438,12 +450,18 @@ impl<A: Actor> Context<A> {
     #[cold]
     fn on_signals(&mut self, signals: u32) -> Option<Event<A>> {
         if signals & (signal::STOP | signal::SUSPEND) != 0 {
-            return Some(Event(Kind::Stop));
+            return Some(Event::new(Kind::Stop));
+        }
+        let has_control = self
+            .optional()
+            .is_some_and(|optional| optional.control.is_some());
+        if has_control {
+            return Some(Event::new(Kind::Control));
         }
         if signals & signal::CONTROL != 0
             && let Some(control) = self.cell.take_control()
         {
-            return Some(Event::control(match control {
+            let control = match control {
                 Control::ChildExit(notice) => ControlEvent::ChildExit(notice),
                 Control::PeerExit(notice, policy) => ControlEvent::PeerExit(notice, policy),
                 Control::Inspect(inspection) => ControlEvent::Inspect(inspection),
@@ -453,10 +471,11 @@ impl<A: Actor> Context<A> {
                         Some(ExitReason::Escalated { child, cause });
                     ControlEvent::Fail
                 }
-            }));
+            };
+            return Some(self.hold_control(control));
         }
         if signals & signal::HEALTH != 0 {
-            return Some(Event::control(ControlEvent::Health));
+            return Some(self.hold_control(ControlEvent::Health));
         }
         if signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             self.mailbox.close();
@@ -465,6 +484,12 @@ impl<A: Actor> Context<A> {
             self.cell.wake_room_waiters();
         }
         None
+    }
+
+    /// Holds an entry of the control queue until its event is handled.
+    fn hold_control(&mut self, control: ControlEvent) -> Event<A> {
+        self.optional_or_default().control = Some(control);
+        Event::new(Kind::Control)
     }
 
     /// At the first message after an idle time, publishes how many more wait, if any do. The loop

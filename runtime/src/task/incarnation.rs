@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::pin};
 use tokio::time::Instant;
 
 use crate::{
-    actor::{Actor, Context},
+    actor::{Actor, Context, ControlEvent, OptionalState},
     cell::{Control, Inspection, signal},
     error::ActorResult,
     exit::{End, ExitReason},
@@ -133,7 +133,7 @@ pub(super) fn inspect<A: Actor>(actor: &mut A, inspection: Inspection) {
 
 /// Passes the exits of children to the hook of a parent that stops.
 async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End) {
-    while let Some(control) = ctx.cell.take_control() {
+    while let Some(control) = take_control(ctx) {
         let outcome = match control {
             Control::ChildExit(notice) => {
                 ctx.counters.events().notices += 1;
@@ -149,6 +149,17 @@ async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut E
             Ok(Ok(())) => {}
             Ok(Err(error)) => end.clean_up_failed(ExitReason::Failed(error)),
             Err(text) => end.clean_up_failed(ExitReason::Panicked(text)),
+        }
+    }
+}
+
+/// The next entry of the control queue; first the one whose event was not handled.
+fn take_control<A: Actor>(ctx: &mut Context<A>) -> Option<Control> {
+    match ctx.optional_mut().and_then(OptionalState::take_control) {
+        Some(ControlEvent::ChildExit(notice)) => Some(Control::ChildExit(notice)),
+        Some(ControlEvent::Inspect(inspection)) => Some(Control::Inspect(inspection)),
+        Some(ControlEvent::PeerExit(..) | ControlEvent::Health | ControlEvent::Fail) | None => {
+            ctx.cell.take_control()
         }
     }
 }

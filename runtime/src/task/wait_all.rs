@@ -165,7 +165,7 @@ impl<A: Actor> Context<A> {
 
     /// Holds a high message that `wait_all` received, for the next event.
     fn put_in_hand(&mut self, envelope: High<A>) -> Poll<bool> {
-        self.optional_or_default().in_hand = Some(Message::High(envelope));
+        self.optional_or_default().custody.in_hand = Some(Message::High(envelope));
         Poll::Ready(false)
     }
 

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod custody;
 mod drops;
 mod endings;
 mod fairness;

@@ -1,0 +1,133 @@
+//! What becomes of the messages that a crash finds outside of the lanes.
+//!
+//! The message that is being handled comes again, becomes a dead letter, or is gone with its
+//! handler. A message whose event was not handled, the rest of a batch and what was taken ahead are
+//! kept for the next incarnation. So each message is handled once, unless redelivery says more.
+
+use lanemesh::Message;
+
+use crate::envelope::Envelope;
+
+/// How to copy messages, and how often one of them is redelivered.
+pub(crate) struct RedeliveryRule<H, L> {
+    pub(crate) times: u32,
+    pub(crate) copy_high: fn(&H) -> H,
+    pub(crate) copy_low: fn(&L) -> L,
+}
+
+/// What a crash means for the message that was being handled.
+pub(crate) enum AfterCrash<H, L> {
+    /// No copy was held: no message was being handled, or redelivery is off.
+    Nothing,
+    /// The next incarnation gets it again.
+    Redeliver,
+    /// It has been redelivered as often as the rule allows.
+    DeadLetter(Message<H, L>),
+}
+
+/// The copy of a message that is being handled or waits to be redelivered.
+struct Held<M> {
+    message: M,
+    /// How often it has been redelivered.
+    attempts: u32,
+}
+
+/// The messages of an actor outside of its lanes, except those of a batch and those taken ahead.
+///
+/// A copy that waits to be redelivered is older than all queued messages of its class and comes
+/// before them. So at most one of each class waits.
+pub(crate) struct Custody<H, L> {
+    rule: Option<RedeliveryRule<H, L>>,
+    /// The message that its handler has.
+    held: Option<Held<Message<H, L>>>,
+    due_high: Option<Held<H>>,
+    due_low: Option<Held<L>>,
+    /// A message that was received and not handled yet; there is an
+    /// [`Event`](crate::actor::Event) for it.
+    pub(crate) in_hand: Option<Message<Envelope<H>, Envelope<L>>>,
+}
+
+impl<H, L> Default for Custody<H, L> {
+    fn default() -> Self {
+        Self {
+            rule: None,
+            held: None,
+            due_high: None,
+            due_low: None,
+            in_hand: None,
+        }
+    }
+}
+
+impl<H, L> Custody<H, L> {
+    pub(crate) fn set_rule(&mut self, rule: RedeliveryRule<H, L>) {
+        self.rule = Some(rule);
+    }
+
+    /// Holds a copy of a message that its handler is about to get.
+    pub(crate) fn hold_high(&mut self, message: &H, attempts: u32) {
+        if let Some(rule) = &self.rule {
+            self.held = Some(Held {
+                message: Message::High((rule.copy_high)(message)),
+                attempts,
+            });
+        }
+    }
+
+    /// As [`hold_high`](Self::hold_high), for a low message.
+    pub(crate) fn hold_low(&mut self, message: &L, attempts: u32) {
+        if let Some(rule) = &self.rule {
+            self.held = Some(Held {
+                message: Message::Low((rule.copy_low)(message)),
+                attempts,
+            });
+        }
+    }
+
+    /// The handler has finished with the message: the copy is not needed any more.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// The handler has crashed.
+    pub(crate) fn crash(&mut self) -> AfterCrash<H, L> {
+        let Some(Held { message, attempts }) = self.held.take() else {
+            return AfterCrash::Nothing;
+        };
+        if attempts >= self.rule.as_ref().map_or(0, |rule| rule.times) {
+            return AfterCrash::DeadLetter(message);
+        }
+        match message {
+            Message::High(message) => self.due_high = Some(Held { message, attempts }),
+            Message::Low(message) => self.due_low = Some(Held { message, attempts }),
+        }
+        AfterCrash::Redeliver
+    }
+
+    /// Whether a high message waits to be redelivered.
+    pub(crate) fn is_high_due(&self) -> bool {
+        self.due_high.is_some()
+    }
+
+    /// Whether a message waits to be redelivered.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due_high.is_some() || self.due_low.is_some()
+    }
+
+    /// The message to redeliver now, and how often it has been redelivered, this time included.
+    pub(crate) fn take_due(&mut self) -> Option<(Message<H, L>, u32)> {
+        if let Some(Held { message, attempts }) = self.due_high.take() {
+            return Some((Message::High(message), attempts + 1));
+        }
+        let Held { message, attempts } = self.due_low.take()?;
+        Some((Message::Low(message), attempts + 1))
+    }
+
+    /// The copies of messages with which a handler has crashed, at the end of the actor.
+    pub(crate) fn take_crashed(&mut self) -> impl Iterator<Item = Message<H, L>> {
+        let high = self.due_high.take().map(|held| Message::High(held.message));
+        let low = self.due_low.take().map(|held| Message::Low(held.message));
+        let held = self.held.take().map(|held| held.message);
+        held.into_iter().chain(high).chain(low)
+    }
+}
