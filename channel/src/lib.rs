@@ -249,13 +249,14 @@
 //! | `mpsc::Sender::closed`, `is_closed`, `same_channel`, `downgrade` | [`closed`](Sender::closed), [`is_closed`](Sender::is_closed), [`same_channel`](Sender::same_channel), [`downgrade`](Sender::downgrade) | |
 //! | `mpsc::Sender::max_capacity` | [`capacity`](Sender::capacity) | of this sender's lane; with a total capacity, of all |
 //! | `mpsc::Sender::capacity` | [`remaining_capacity`](Sender::remaining_capacity) | in this sender's lane; with a total capacity, for all senders |
-//! | `mpsc::Sender::strong_count`, `mpsc::Receiver::sender_strong_count` | [`Receiver::sender_count`] | only the receiver counts; weak senders are not counted |
+//! | `mpsc::Sender::strong_count`, `weak_count` | [`strong_count`](Sender::strong_count), [`weak_count`](Sender::weak_count) | a [`SharedSender`] counts as a producer |
+//! | `mpsc::Receiver::sender_strong_count`, `sender_weak_count` | [`sender_count`](Receiver::sender_count), [`weak_sender_count`](Receiver::weak_sender_count) | [`weak_sender`](Receiver::weak_sender) makes a weak sender from the receiver |
 //! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
 //! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv_many`](Receiver::blocking_recv_many) | |
 //! | `mpsc::Receiver::poll_recv`, `poll_recv_many` | [`poll_recv`](Receiver::poll_recv), [`poll_recv_many`](Receiver::poll_recv_many) | |
 //! | `mpsc::Receiver::close`, `is_closed`, `len`, `is_empty` | [`close`](Receiver::close), [`is_closed`](Receiver::is_closed), [`len`](Receiver::len), [`is_empty`](Receiver::is_empty) | `len` visits each lane that has messages |
 //! | `mpsc::Receiver::capacity`, `max_capacity` | none | capacity belongs to a sender |
-//! | `mpsc::WeakSender::upgrade` | [`WeakSender::upgrade`] | gives a new producer, not another handle to an old one |
+//! | `mpsc::WeakSender::upgrade`, `strong_count`, `weak_count` | [`upgrade`](WeakSender::upgrade), [`strong_count`](WeakSender::strong_count), [`weak_count`](WeakSender::weak_count) | `upgrade` gives a new producer, not another handle to an old one |
 //! | a second channel and `select!` with `biased` | [`mailbox`] | one receiver that takes high priority first |
 //! | `mpsc::error::SendError<T>` | [`SendError<T>`](SendError) | the same |
 //!

@@ -24,7 +24,10 @@ use self::{
 };
 use crate::{
     config::Config,
-    sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock, wake_all::WakeAll},
+    sync::{
+        Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock,
+        wake_all::WakeAll,
+    },
 };
 
 /// Emits an event of the `tracing` feature at level trace, and nothing without it. Only for rare
@@ -73,7 +76,9 @@ impl<T> Default for ColdState<T> {
 #[derive(Debug)]
 struct Counts {
     senders: AtomicUsize,
-    lanes: AtomicUsize,
+    // These two are statistics: 32 bits each keep the fan-in within three cache lines.
+    weak_senders: AtomicU32,
+    lanes: AtomicU32,
     dropped: AtomicU64,
 }
 
@@ -114,7 +119,8 @@ impl<T> FanIn<T> {
             bound: (config.total > 0).then(|| Arc::new(Bound::new(config.total as usize))),
             counts: Counts {
                 senders: AtomicUsize::new(1),
-                lanes: AtomicUsize::new(0),
+                weak_senders: AtomicU32::new(0),
+                lanes: AtomicU32::new(0),
                 dropped: AtomicU64::new(0),
             },
             cold: Mutex::new(None),
@@ -285,9 +291,24 @@ impl<T> FanIn<T> {
         self.counts.senders.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn add_weak_sender(&self) {
+        // ORDERING: Relaxed; a count that decides nothing.
+        self.counts.weak_senders.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove_weak_sender(&self) {
+        // ORDERING: Relaxed; as above.
+        self.counts.weak_senders.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn weak_senders(&self) -> usize {
+        // ORDERING: Relaxed; a count.
+        self.counts.weak_senders.load(Ordering::Relaxed) as usize
+    }
+
     pub(crate) fn lanes(&self) -> usize {
         // ORDERING: Relaxed; a count.
-        self.counts.lanes.load(Ordering::Relaxed)
+        self.counts.lanes.load(Ordering::Relaxed) as usize
     }
 
     pub(crate) fn count_drop(&self) {

@@ -297,6 +297,11 @@ impl<High, Low> MailboxReceiver<High, Low> {
         self.classes.low.fan_in().senders()
     }
 
+    /// The number of weak senders of low-priority messages; a snapshot.
+    pub fn weak_sender_count(&self) -> usize {
+        self.classes.low.fan_in().weak_senders()
+    }
+
     /// A handle that makes senders as long as at least one exists, and does not keep the mailbox
     /// open.
     ///

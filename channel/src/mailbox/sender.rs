@@ -175,6 +175,41 @@ impl<High, Low> MailboxSender<High, Low> {
         self.high.same_channel(&other.high)
     }
 
+    /// The number of messages for which there is room in the high lane now; see
+    /// [`Sender::remaining_capacity`].
+    pub fn high_remaining_capacity(&self) -> usize {
+        self.high.remaining_capacity()
+    }
+
+    /// The number of messages for which there is room in the low lane now; see
+    /// [`Sender::remaining_capacity`].
+    pub fn low_remaining_capacity(&self) -> usize {
+        self.low.remaining_capacity()
+    }
+
+    /// The number of senders of low-priority messages to this mailbox, each of which is a producer;
+    /// a snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = lanemesh::mailbox::<u8, u8>(2, 4);
+    /// let clone = tx.clone();
+    /// let weak = tx.downgrade();
+    /// assert_eq!((tx.strong_count(), tx.weak_count()), (2, 1));
+    /// assert_eq!((tx.high_remaining_capacity(), tx.low_remaining_capacity()), (2, 4));
+    /// drop((tx, clone));
+    /// assert_eq!((weak.strong_count(), rx.weak_sender_count()), (0, 1));
+    /// ```
+    pub fn strong_count(&self) -> usize {
+        self.low.strong_count()
+    }
+
+    /// The number of weak senders of low-priority messages to this mailbox; a snapshot.
+    pub fn weak_count(&self) -> usize {
+        self.low.weak_count()
+    }
+
     /// A handle that does not keep the mailbox open.
     pub fn downgrade(&self) -> WeakMailboxSender<High, Low> {
         WeakMailboxSender {
@@ -235,6 +270,30 @@ impl<High, Low> WeakMailboxSender<High, Low> {
             low: self.low.upgrade()?,
             overflow: self.overflow,
         })
+    }
+
+    /// Waits until the receiver closes the mailbox or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        self.low.closed().await;
+    }
+
+    /// Whether both lead to the same receiver.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.high.same_channel(&other.high)
+    }
+
+    /// The number of senders of low-priority messages to this mailbox; a snapshot.
+    pub fn strong_count(&self) -> usize {
+        self.low.strong_count()
+    }
+
+    /// The number of weak senders of low-priority messages to this mailbox; a snapshot.
+    pub fn weak_count(&self) -> usize {
+        self.low.weak_count()
     }
 }
 

@@ -21,7 +21,7 @@ use self::{
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
-    sender::Sender,
+    sender::{Sender, weak::WeakSender},
     stats::Stats,
     sync::Arc,
 };
@@ -249,6 +249,27 @@ impl<T> Receiver<T> {
     /// The number of senders, each of which is a producer. Weak senders are not counted.
     pub fn sender_count(&self) -> usize {
         self.inbox.fan_in().senders()
+    }
+
+    /// The number of weak senders; a snapshot.
+    pub fn weak_sender_count(&self) -> usize {
+        self.inbox.fan_in().weak_senders()
+    }
+
+    /// A handle that makes senders as long as at least one exists, and does not keep the channel
+    /// open.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = lanemesh::channel::<u64>(1);
+    /// let weak = rx.weak_sender();
+    /// assert!(weak.upgrade().is_some());
+    /// drop(tx);
+    /// assert!(weak.upgrade().is_none());
+    /// ```
+    pub fn weak_sender(&self) -> WeakSender<T> {
+        WeakSender::new(self.inbox.fan_in().clone())
     }
 
     /// A copy of this channel's statistics.

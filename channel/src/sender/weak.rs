@@ -24,6 +24,27 @@ impl<T> Sender<T> {
     pub async fn closed(&self) {
         ClosedFuture::new(&self.fan_in).await;
     }
+
+    /// The number of senders of this channel, each of which is a producer; a snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = lanemesh::channel::<u8>(1);
+    /// let clone = tx.clone();
+    /// let weak = tx.downgrade();
+    /// assert_eq!((tx.strong_count(), tx.weak_count()), (2, 1));
+    /// drop((tx, clone));
+    /// assert_eq!((weak.strong_count(), rx.weak_sender_count()), (0, 1));
+    /// ```
+    pub fn strong_count(&self) -> usize {
+        self.fan_in.senders()
+    }
+
+    /// The number of weak senders of this channel; a snapshot.
+    pub fn weak_count(&self) -> usize {
+        self.fan_in.weak_senders()
+    }
 }
 
 /// A handle to a channel that does not keep it open.
@@ -33,6 +54,7 @@ pub struct WeakSender<T> {
 
 impl<T> WeakSender<T> {
     pub(crate) fn new(fan_in: Arc<FanIn<T>>) -> Self {
+        fan_in.add_weak_sender();
         Self { fan_in }
     }
 
@@ -51,13 +73,32 @@ impl<T> WeakSender<T> {
     pub async fn closed(&self) {
         ClosedFuture::new(&self.fan_in).await;
     }
+
+    /// Whether both lead to the same receiver.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.fan_in, &other.fan_in)
+    }
+
+    /// The number of senders of this channel, each of which is a producer; a snapshot.
+    pub fn strong_count(&self) -> usize {
+        self.fan_in.senders()
+    }
+
+    /// The number of weak senders of this channel; a snapshot.
+    pub fn weak_count(&self) -> usize {
+        self.fan_in.weak_senders()
+    }
 }
 
 impl<T> Clone for WeakSender<T> {
     fn clone(&self) -> Self {
-        Self {
-            fan_in: self.fan_in.clone(),
-        }
+        Self::new(self.fan_in.clone())
+    }
+}
+
+impl<T> Drop for WeakSender<T> {
+    fn drop(&mut self) {
+        self.fan_in.remove_weak_sender();
     }
 }
 

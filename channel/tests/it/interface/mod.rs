@@ -1,6 +1,7 @@
 //! The public functions of each type, one by one.
 
 mod blocking;
+mod handles;
 mod mailbox;
 mod receiver;
 mod sender;
