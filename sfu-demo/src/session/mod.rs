@@ -30,7 +30,6 @@ mod layers;
 mod liveness;
 mod negotiate;
 mod publications;
-mod sent;
 pub(crate) mod signal;
 mod ssrcs;
 mod subscriptions;
@@ -41,10 +40,10 @@ use layers::Estimate;
 use liveness::{CONSENT, Liveness};
 pub use publications::MAX_PUBLISHED;
 use publications::Publications;
-use sent::SentNumbers;
 pub use signal::SourceOf;
 use signal::{FromPage, Page, ToPage};
 use ssrcs::Ssrcs;
+use ssrcs::sent::SentNumbers;
 use subscriptions::{Forwarded, Subscriptions};
 
 /// The longest message that a page may send, in bytes.

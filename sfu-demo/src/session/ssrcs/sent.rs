@@ -1,12 +1,13 @@
 //! The sequence numbers that were sent, so that none is encrypted twice.
 //!
 //! SRTP derives its nonce from source (SSRC) and sequence number. Two packets under one nonce reveal the difference of
-//! their contents, and with AES-GCM the key of authentication. [`Downstream`](super::downstream::Downstream) makes numbers
-//! that do not repeat; here this is checked, last of all.
+//! their contents, and with AES-GCM the key of authentication.
+//! [`Downstream`](crate::session::downstream::Downstream) makes numbers that do not repeat; here this is checked, last of
+//! all.
 
 use std::collections::HashMap;
 
-use super::subscriptions::MAX_SUBSCRIBED;
+use crate::session::subscriptions::MAX_SUBSCRIBED;
 
 /// How many numbers below the highest can still be sent, as late packets.
 const WINDOW: u64 = 1024;
@@ -14,7 +15,7 @@ const WORD: u64 = u64::BITS as u64;
 
 /// The numbers that were sent from each source.
 #[derive(Debug, Default)]
-pub(super) struct SentNumbers(HashMap<u32, Window>);
+pub(in crate::session) struct SentNumbers(HashMap<u32, Window>);
 
 /// The last numbers of a source.
 #[derive(Debug)]
@@ -26,14 +27,14 @@ struct Window {
 
 impl SentNumbers {
     /// Forgets sources that no longer exist if there are many. Memory is bounded by the sources of a peer.
-    pub(super) fn make_room(&mut self, mut exists: impl FnMut(u32) -> bool) {
+    pub(in crate::session) fn make_room(&mut self, mut exists: impl FnMut(u32) -> bool) {
         if self.0.len() > 2 * MAX_SUBSCRIBED {
             self.0.retain(|ssrc, _| exists(*ssrc));
         }
     }
 
     /// Records that a number is sent. Returns `false` if it was sent before, or is too old to know.
-    pub(super) fn insert(&mut self, ssrc: u32, sequence: u64) -> bool {
+    pub(in crate::session) fn insert(&mut self, ssrc: u32, sequence: u64) -> bool {
         let window = self.0.entry(ssrc).or_insert(Window {
             highest: sequence,
             bits: [0; _],

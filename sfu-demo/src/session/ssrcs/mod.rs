@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+pub(super) mod sent;
+
 /// Sources that a peer may have at a time: twice four tracks of three layers, each with one more for retransmissions,
 /// and some to spare.
 pub(super) const MAX_SSRCS: usize = 64;
