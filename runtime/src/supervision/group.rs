@@ -92,7 +92,10 @@ struct State {
     supervision: Supervision,
     members: BTreeMap<u64, Member>,
     next: u64,
-    window: Window,
+    /// The restarts of members that have failed.
+    windows: BTreeMap<u64, Window>,
+    /// The restarts of all members.
+    total: Window,
     /// Members that failed and wait for a round.
     down: BTreeMap<u64, ExitReason>,
     round: bool,
@@ -265,7 +268,7 @@ impl Group {
                 return Response::Decided(Decision::Await);
             }
         }
-        let Some(attempt) = Self::admit(&mut state) else {
+        let Some(attempt) = Self::admit(&mut state, order) else {
             drop(state);
             self.escalate(order, reason);
             return Response::Decided(Decision::Spent);
@@ -293,7 +296,7 @@ impl Group {
             state.round = false;
             return RoundEnd::Over;
         };
-        if let Some(attempt) = Self::admit(&mut state) {
+        if let Some(attempt) = Self::admit(&mut state, trigger) {
             let delay = state.supervision.backoff.delay(attempt, seed(trigger));
             return RoundEnd::Again { trigger, delay };
         }
@@ -310,9 +313,16 @@ impl Group {
         }
     }
 
-    fn admit(state: &mut State) -> Option<u32> {
-        let rules = state.supervision;
-        state.window.admit(Instant::now(), &rules)
+    /// Counts a restart of a member. Returns how many it has had lately, or none if that is one too
+    /// many.
+    fn admit(state: &mut State, order: u64) -> Option<u32> {
+        let (rules, now) = (state.supervision, Instant::now());
+        let own = state.windows.entry(order).or_default();
+        let attempt = own.admit(now, rules.intensity)?;
+        if let Some(limit) = rules.total {
+            state.total.admit(now, limit)?;
+        }
+        Some(attempt)
     }
 
     fn escalate(&self, order: u64, reason: &ExitReason) {
@@ -371,6 +381,7 @@ impl Group {
     pub(crate) fn child_ended(&self, order: u64, end: MemberEnd) {
         let mut state = lock(&self.state);
         state.down.remove(&order);
+        state.windows.remove(&order);
         state.incidents.merge(end.incidents);
         let Some(member) = state.members.remove(&order) else {
             return;

@@ -54,28 +54,60 @@ pub enum Strategy {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Supervision {
     pub(crate) strategy: Strategy,
-    pub(crate) restarts: u32,
-    pub(crate) within: Duration,
+    /// Of each child.
+    pub(crate) intensity: Intensity,
+    /// Of all children together.
+    pub(crate) total: Option<Intensity>,
     pub(crate) backoff: Backoff,
 }
 
+/// How many restarts are allowed in any window of a duration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Intensity {
+    pub(crate) restarts: u32,
+    pub(crate) within: Duration,
+}
+
 impl Supervision {
-    /// Supervises with a strategy, five restarts in ten seconds, and [`Backoff::default`].
+    /// Supervises with a strategy, five restarts of each child in ten seconds, and
+    /// [`Backoff::default`].
     pub fn new(strategy: Strategy) -> Self {
         Self {
             strategy,
-            restarts: 5,
-            within: Duration::from_secs(10),
+            intensity: Intensity {
+                restarts: 5,
+                within: Duration::from_secs(10),
+            },
+            total: None,
             backoff: Backoff::default(),
         }
     }
 
-    /// Allows `restarts` restarts of the group within any window of `within`. With one more failure
-    /// the group fails: the failing child ends for good, and the failure is escalated to the
-    /// parent. Under a [`System`](crate::System) the siblings go on.
+    /// Allows `restarts` restarts of each child within any window of `within`. A round counts for
+    /// the child that failed, not for its siblings. With one more failure the child ends for good,
+    /// and the failure is escalated to the parent. Under a [`System`](crate::System) the siblings
+    /// go on.
     pub fn intensity(mut self, restarts: u32, within: Duration) -> Self {
-        self.restarts = restarts;
-        self.within = within;
+        self.intensity = Intensity { restarts, within };
+        self
+    }
+
+    /// Also limits the restarts of all children together. Default: no such limit, so that a few bad
+    /// requests to different workers of a pool do not end its owner.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lanemesh_runtime::supervision::Supervision;
+    ///
+    /// let supervision = Supervision::default()
+    ///     .intensity(5, Duration::from_secs(10))
+    ///     .total_intensity(100, Duration::from_secs(60));
+    /// # let _ = supervision;
+    /// ```
+    pub fn total_intensity(mut self, restarts: u32, within: Duration) -> Self {
+        self.total = Some(Intensity { restarts, within });
         self
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::supervision::rules::Supervision;
+use crate::supervision::rules::Intensity;
 
 /// The times of the restarts within the window, oldest first.
 #[derive(Debug, Default)]
@@ -12,15 +12,15 @@ pub(crate) struct Window(VecDeque<Instant>);
 
 impl Window {
     /// Counts a restart. Returns how many are in the window, or none if that is one too many.
-    pub(crate) fn admit(&mut self, now: Instant, rules: &Supervision) -> Option<u32> {
+    pub(crate) fn admit(&mut self, now: Instant, limit: Intensity) -> Option<u32> {
         while self
             .0
             .front()
-            .is_some_and(|at| now.duration_since(*at) > rules.within)
+            .is_some_and(|at| now.duration_since(*at) > limit.within)
         {
             self.0.pop_front();
         }
-        if self.0.len() >= rules.restarts as usize {
+        if self.0.len() >= limit.restarts as usize {
             return None;
         }
         self.0.push_back(now);
@@ -36,17 +36,17 @@ mod tests {
 
     #[test]
     fn window_slides() {
-        let rules = Supervision::default().intensity(2, Duration::from_secs(10));
+        let limit = Intensity {
+            restarts: 2,
+            within: Duration::from_secs(10),
+        };
         let start = Instant::now();
         let mut window = Window::default();
-        assert_eq!(window.admit(start, &rules), Some(1));
+        assert_eq!(window.admit(start, limit), Some(1));
+        assert_eq!(window.admit(start + Duration::from_secs(9), limit), Some(2));
+        assert_eq!(window.admit(start + Duration::from_secs(10), limit), None);
         assert_eq!(
-            window.admit(start + Duration::from_secs(9), &rules),
-            Some(2)
-        );
-        assert_eq!(window.admit(start + Duration::from_secs(10), &rules), None);
-        assert_eq!(
-            window.admit(start + Duration::from_secs(11), &rules),
+            window.admit(start + Duration::from_secs(11), limit),
             Some(2)
         );
     }

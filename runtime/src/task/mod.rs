@@ -377,7 +377,7 @@ impl<A: Actor> Drop for Task<A> {
 
 fn decide_alone<A>(lifecycle: &mut Lifecycle<A>, cell: &ActorCell) -> Decision {
     let (rules, window) = &mut lifecycle.rules.get_or_insert_default().alone;
-    match window.admit(Instant::now(), rules) {
+    match window.admit(Instant::now(), rules.intensity) {
         Some(attempt) => Decision::Restart(rules.backoff.delay(attempt, seed(cell.id().as_u64()))),
         None => Decision::Spent,
     }

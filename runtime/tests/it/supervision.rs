@@ -514,3 +514,33 @@ async fn parent_hears_that_its_child_has_spent_the_restarts_in_a_round() {
         ["used up its restarts; the last time it panicked: provoked"]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn restarts_are_counted_for_each_child_and_on_demand_for_all() {
+    hush();
+    let log = Log::default();
+    for total in [None, Some(3)] {
+        let mut rules = strategy(Strategy::OneForOne).intensity(2, 100 * SECOND);
+        if let Some(total) = total {
+            rules = rules.total_intensity(total, 100 * SECOND);
+        }
+        let system = System::supervised("s", rules);
+        let worker = || builder(Worker::factory("w", &log)).restart(Restart::Permanent);
+        let mut children = Vec::new();
+        for _ in 0..2 {
+            let (mut handle, child) = system.spawn(worker());
+            for _ in 0..2 {
+                handle.send_high(Control::Fail).await.unwrap();
+            }
+            tokio::time::sleep(SECOND).await;
+            children.push((handle, child));
+        }
+        assert!(children[0].1.is_alive());
+        // Its own two restarts, or the fourth of all.
+        assert_eq!(children[1].1.is_alive(), total.is_none());
+        let (handle, child) = &mut children[0];
+        handle.send_high(Control::Fail).await.unwrap();
+        let reason = child.await;
+        assert!(matches!(reason, ExitReason::RestartsSpent(_)), "{reason}");
+    }
+}
