@@ -137,6 +137,7 @@
 //! | send now or get the message back | [`try_send`](Sender::try_send) |
 //! | wait for room in a task | [`send`](Sender::send) |
 //! | wait for room, and build the message only then, or keep it if the wait is cancelled | [`reserve`](Sender::reserve), then [`Permit::send`] |
+//! | the same, for several messages at once, or with a permit that owns its sender | [`reserve_many`](Sender::reserve_many), [`reserve_owned`](Sender::reserve_owned) |
 //! | write your own future | [`poll_reserve`](Sender::poll_reserve), then `try_send` |
 //! | wait for room in a thread | [`blocking_send`](Sender::blocking_send), [`send_timeout`](Sender::send_timeout) |
 //! | send many that you have | [`send_vec`](Sender::send_vec), or [`send_many`](Sender::send_many) from an iterator: one wake-up for the batch |
@@ -245,7 +246,8 @@
 //! | `mpsc::Sender::clone` | [`Sender::clone`] | the clone is a producer with its own lane and order |
 //! | `mpsc::Sender::send`, `try_send`, `send_timeout`, `blocking_send` | [`send`](Sender::send), [`try_send`](Sender::try_send), [`send_timeout`](Sender::send_timeout), [`blocking_send`](Sender::blocking_send) | `&mut self`; [`SharedSender`] has them for `&self`. `send_timeout` blocks the thread; in a task put the runtime's own timeout around [`reserve`](Sender::reserve) |
 //! | `mpsc::Sender::reserve`, `try_reserve` | [`reserve`](Sender::reserve), [`try_reserve`](Sender::try_reserve) | the permit borrows the sender, so there is one at a time. `Permit::send` fails if the channel has closed meanwhile, where tokio's cannot |
-//! | `mpsc::Sender::reserve_many`, `reserve_owned` | [`poll_reserve`](Sender::poll_reserve), or [`send_many`](Sender::send_many) | |
+//! | `mpsc::Sender::reserve_many`, `try_reserve_many` | [`reserve_many`](Sender::reserve_many), [`try_reserve_many`](Sender::try_reserve_many) | [`Permits`] lend one permit at a time, or send a batch with one wake-up. More than the capacity panics, where tokio returns an error |
+//! | `mpsc::Sender::reserve_owned`, `try_reserve_owned` | [`reserve_owned`](Sender::reserve_owned), [`try_reserve_owned`](Sender::try_reserve_owned) | [`OwnedPermit::send`] returns the sender, or an error with the message if the channel has closed meanwhile |
 //! | `mpsc::Sender::closed`, `is_closed`, `same_channel`, `downgrade` | [`closed`](Sender::closed), [`is_closed`](Sender::is_closed), [`same_channel`](Sender::same_channel), [`downgrade`](Sender::downgrade) | |
 //! | `mpsc::Sender::max_capacity` | [`capacity`](Sender::capacity) | of this sender's lane; with a total capacity, of all |
 //! | `mpsc::Sender::capacity` | [`remaining_capacity`](Sender::remaining_capacity) | in this sender's lane; with a total capacity, for all senders |
@@ -359,7 +361,12 @@ pub use {
         sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},
-    sender::{Sender, permit::Permit, shared::SharedSender, weak::WeakSender},
+    sender::{
+        Sender,
+        permit::{Permit, many::Permits, owned::OwnedPermit},
+        shared::SharedSender,
+        weak::WeakSender,
+    },
     stats::{MailboxStats, Stats},
 };
 

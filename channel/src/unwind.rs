@@ -10,8 +10,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::{
     ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
-    MailboxReceiver, MailboxSender, MailboxTryIter, Permit, Receiver, Sender, SharedMailboxSender,
-    SharedSender, TryIter, WeakMailboxSender, WeakSender,
+    MailboxReceiver, MailboxSender, MailboxTryIter, OwnedPermit, Permit, Permits, Receiver, Sender,
+    SharedMailboxSender, SharedSender, TryIter, WeakMailboxSender, WeakSender,
 };
 
 /// Implements both traits.
@@ -29,6 +29,8 @@ unwind_safe! {
     SharedSender<T>
     WeakSender<T>
     Permit<'a, T>
+    Permits<'a, T>
+    OwnedPermit<T>
     Receiver<T>
     Iter<'a, T>
     TryIter<'a, T>

@@ -72,6 +72,11 @@ impl Bound {
         self.borrow_some(|free| free.min(wanted))
     }
 
+    /// Borrows `wanted` slots, or none if fewer are free. None while others wait. Says how many.
+    pub(crate) fn borrow_exactly(&self, wanted: usize) -> usize {
+        self.borrow_some(|free| if free < wanted { 0 } else { wanted })
+    }
+
     /// Borrows slots for a lane: one at least if one is free, and a chunk where many are.
     #[inline]
     pub(crate) fn borrow_ahead(&self) -> usize {
@@ -125,29 +130,37 @@ impl Bound {
     }
 }
 
-/// A sender's wait for one slot. When it is dropped, the place in the queue, or the slot, goes to
-/// the next.
+/// A sender's wait for slots. When it is dropped, the place in the queue, or what it was granted,
+/// goes to the next.
 #[derive(Debug)]
 pub(crate) struct SlotWait {
     /// Borrows from `bound`, so it is dropped first.
     acquire: Pin<Box<Acquire<'static>>>,
     _bound: Arc<Bound>,
+    /// Slots that it waits for.
+    wanted: usize,
 }
 
 impl SlotWait {
-    /// A wait that begins when it is polled.
-    pub(crate) fn new(bound: &Arc<Bound>) -> Self {
+    /// A wait for `wanted` slots, which begins when it is polled.
+    pub(crate) fn new(bound: &Arc<Bound>, wanted: usize) -> Self {
         let bound = bound.clone();
         // SAFETY: the slots live as long as the `Arc` that is kept beside the borrow, at an address
         // that does not change; the borrow does not leave this struct, and ends first.
         let slots = unsafe { &*std::ptr::from_ref(&bound.slots) };
         Self {
-            acquire: Box::pin(Acquire::new(slots, 1)),
+            acquire: Box::pin(Acquire::new(slots, wanted)),
             _bound: bound,
+            wanted,
         }
     }
 
-    /// With `Ready(true)` the slot is the caller's; with `Ready(false)` the channel is closed.
+    /// Slots that it waits for.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// With `Ready(true)` the slots are the caller's; with `Ready(false)` the channel is closed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         self.acquire
             .as_mut()
@@ -155,13 +168,17 @@ impl SlotWait {
             .map(|acquired| acquired == Acquired::Slots)
     }
 
-    /// Whether it is in the queue, or has been granted a slot that was not taken yet.
+    /// Whether it is in the queue, or has been granted slots that were not taken yet.
     pub(crate) fn has_begun(&self) -> bool {
         self.acquire.has_begun()
     }
 
-    /// Takes the slot that was granted, if one was.
-    pub(crate) fn take_granted(&mut self) -> bool {
-        self.acquire.as_mut().take_granted()
+    /// Takes the slots that were granted, and says how many: 0 if it still waits.
+    pub(crate) fn take_granted(&mut self) -> usize {
+        if self.acquire.as_mut().take_granted() {
+            self.wanted
+        } else {
+            0
+        }
     }
 }

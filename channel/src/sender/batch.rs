@@ -60,7 +60,7 @@ impl<T> Sender<T> {
         match self.try_feed(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(message)) => Err(SendError(message)),
-            Err(TrySendError::Full(message)) => match self.wait_for_room().await {
+            Err(TrySendError::Full(message)) => match self.wait_for_room(1).await {
                 Ok(()) => {
                     self.stage(message);
                     Ok(())
@@ -216,7 +216,7 @@ impl<T> Sender<T> {
                 return Ok(sent);
             }
             self.budget.spend(sent - before);
-            if self.wait_for_room().await.is_err() {
+            if self.wait_for_room(1).await.is_err() {
                 return Err(SendManyError {
                     sent,
                     unsent: Vec::new(),
@@ -269,7 +269,7 @@ impl<T> Sender<T> {
             if messages.is_empty() {
                 return Ok(sent);
             }
-            if self.wait_for_room().await.is_err() {
+            if self.wait_for_room(1).await.is_err() {
                 return Err(SendError(sent));
             }
         }

@@ -89,7 +89,7 @@ impl<T> Sender<T> {
         });
         let ready = match room {
             Some(()) => Some(Ok(())),
-            None => park::block_on(deadline, |cx| self.poll_room(cx)),
+            None => park::block_on(deadline, |cx| self.poll_room(cx, 1)),
         };
         self.stop_waiting();
         match ready {

@@ -26,7 +26,7 @@ impl<T> Sender<T> {
         };
         let mut credit = self.credit as usize;
         let wait = self.aside.as_mut().and_then(|aside| aside.wait.as_mut());
-        credit += usize::from(wait.is_some_and(SlotWait::take_granted));
+        credit += wait.map_or(0, SlotWait::take_granted);
         if let Some(lane) = &self.lane
             && credit < wanted
         {
@@ -39,6 +39,31 @@ impl<T> Sender<T> {
         if credit > 0 && self.waits() {
             self.cancel_wait();
         }
+    }
+
+    /// Borrows until `wanted` slots are in this sender's hands, or says that they are not to be had
+    /// all at once.
+    pub(super) fn borrow_exactly(&mut self, wanted: usize) -> bool {
+        let Some(bound) = &self.fan_in.bound else {
+            return false;
+        };
+        let mut credit = self.credit as usize;
+        let wait = self.aside.as_mut().and_then(|aside| aside.wait.as_mut());
+        credit += wait.map_or(0, SlotWait::take_granted);
+        if let Some(lane) = &self.lane
+            && credit < wanted
+        {
+            credit += lane.held().take(wanted - credit);
+        }
+        if credit < wanted {
+            credit += bound.borrow_exactly(wanted - credit);
+        }
+        self.credit = u32::try_from(credit).unwrap_or(u32::MAX);
+        let all = credit >= wanted;
+        if all && self.waits() {
+            self.cancel_wait();
+        }
+        all
     }
 
     fn waits(&self) -> bool {
@@ -69,33 +94,41 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Waits for a slot, which none was free for.
-    pub(super) fn poll_borrow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+    /// Waits for `wanted` slots, which are not free. While it waits, it holds none: two senders
+    /// that each held a part of what they want would wait for each other.
+    pub(super) fn poll_borrow(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<Result<(), SendError<()>>> {
+        self.give_back();
         let Some(bound) = &self.fan_in.bound else {
             return Poll::Ready(Err(SendError(())));
         };
-        let wait = self
-            .aside
-            .get_or_insert_with(Aside::new)
-            .wait
-            .get_or_insert_with(|| SlotWait::new(bound));
+        let wait = &mut self.aside.get_or_insert_with(Aside::new).wait;
+        if wait.as_ref().is_some_and(|wait| wait.wanted() != wanted) {
+            *wait = None;
+        }
+        let wait = wait.get_or_insert_with(|| SlotWait::new(bound, wanted));
         match wait.poll(cx) {
             Poll::Pending => {
                 self.reset_budget();
                 Poll::Pending
             }
             Poll::Ready(true) => {
-                self.credit += 1;
+                self.credit += wanted as u32;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(false) => Poll::Ready(Err(SendError(()))),
         }
     }
 
-    /// Waits for room in the lane, or for a slot of the bound on all lanes.
-    pub(super) fn wait_for_room(&mut self) -> WaitForRoom<'_, T> {
+    /// Waits for room for `wanted` messages in the lane, or for as many slots of the bound on all
+    /// lanes.
+    pub(super) fn wait_for_room(&mut self, wanted: usize) -> WaitForRoom<'_, T> {
         WaitForRoom {
             sender: self,
+            wanted,
             waits: false,
         }
     }
@@ -113,10 +146,16 @@ impl<T> Sender<T> {
 
     /// Gives back the slots in this sender's hands that no message has used.
     pub(super) fn give_back(&mut self) {
+        self.give_back_above(0);
+    }
+
+    /// Gives back the slots in this sender's hands but `keep`, if there are more.
+    pub(super) fn give_back_above(&mut self, keep: u32) {
         if let Some(bound) = &self.fan_in.bound
-            && self.credit > 0
+            && self.credit > keep
         {
-            let unused = std::mem::take(&mut self.credit);
+            let unused = self.credit - keep;
+            self.credit = keep;
             bound.give(unused as usize);
         }
     }
@@ -139,6 +178,8 @@ impl<T> Sender<T> {
 /// and no waker is left in the lane.
 pub(super) struct WaitForRoom<'a, T> {
     sender: &'a mut Sender<T>,
+    /// Messages for which there must be room.
+    wanted: usize,
     waits: bool,
 }
 
@@ -146,7 +187,8 @@ impl<T> Future for WaitForRoom<'_, T> {
     type Output = Result<(), SendError<()>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.sender.poll_room(cx);
+        let wanted = self.wanted;
+        let polled = self.sender.poll_room(cx, wanted);
         self.waits = polled.is_pending();
         polled
     }

@@ -217,6 +217,15 @@ impl<T> Sender<T> {
         self.room_for(1) > 0
     }
 
+    /// Whether there is room for all of `wanted` messages.
+    #[inline]
+    fn has_room_for(&mut self, wanted: usize) -> bool {
+        if wanted > 1 && self.is_bounded() {
+            return self.borrow_exactly(wanted);
+        }
+        self.room_for(wanted) >= wanted
+    }
+
     /// The number of messages for which the lane has room. Looks at what the receiver has taken
     /// only if the known room is less than `wanted`.
     #[inline]
@@ -281,7 +290,7 @@ impl<T> Sender<T> {
             Err(TrySendError::Closed(message)) => return Err(SendError(message)),
             Err(TrySendError::Full(message)) => message,
         };
-        match self.wait_for_room().await {
+        match self.wait_for_room(1).await {
             Ok(()) => self
                 .try_send(message)
                 .map_err(|error| SendError(error.into_inner())),
@@ -306,16 +315,20 @@ impl<T> Sender<T> {
         if self.poll_cooperate(cx).is_pending() {
             return Poll::Pending;
         }
-        self.poll_room(cx)
+        self.poll_room(cx, 1)
     }
 
-    /// Polls for room, without regard to the budget.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+    /// Polls for room for `wanted` messages, without regard to the budget.
+    pub(super) fn poll_room(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<Result<(), SendError<()>>> {
         if self.is_closed() {
             self.stop_waiting();
             return Poll::Ready(Err(SendError(())));
         }
-        if self.has_room() {
+        if self.has_room_for(wanted) {
             self.stop_waiting();
             return Poll::Ready(Ok(()));
         }
@@ -323,7 +336,7 @@ impl<T> Sender<T> {
             return Poll::Ready(Err(SendError(())));
         }
         if self.is_bounded() {
-            return self.poll_borrow(cx);
+            return self.poll_borrow(cx, wanted);
         }
         if self.path == Path::Waiting {
             self.path = Path::Lane;
@@ -335,7 +348,7 @@ impl<T> Sender<T> {
         let waits = lane.wait(cx.waker());
         let ready = if self.is_closed() {
             Err(SendError(()))
-        } else if self.has_room() {
+        } else if self.has_room_for(wanted) {
             Ok(())
         } else {
             self.history.waited();

@@ -3,6 +3,7 @@
 mod blocking;
 mod handles;
 mod mailbox;
+mod permits;
 mod receiver;
 mod sender;
 mod timeouts;

@@ -5,9 +5,9 @@ use std::cell::Cell;
 
 use lanemesh::{
     ClassIter, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter, MailboxReceiver,
-    MailboxSender, MailboxTryIter, Message, Permit, Receiver, SendError, SendManyError,
-    SendTimeoutError, Sender, SharedMailboxSender, SharedSender, TryIter, TrySendError,
-    WeakMailboxSender, WeakSender,
+    MailboxSender, MailboxTryIter, Message, OwnedPermit, Permit, Permits, Receiver, SendError,
+    SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedSender, TryIter,
+    TrySendError, WeakMailboxSender, WeakSender,
 };
 
 /// `Send` and not `Sync`: the minimum for a message.
@@ -22,6 +22,8 @@ fn all_handles_are_send_and_sync_for_send_messages() {
     send_and_sync::<SharedSender<Least>>();
     send_and_sync::<WeakSender<Least>>();
     send_and_sync::<Permit<'_, Least>>();
+    send_and_sync::<Permits<'_, Least>>();
+    send_and_sync::<OwnedPermit<Least>>();
     send_and_sync::<Receiver<Least>>();
     send_and_sync::<Iter<'_, Least>>();
     send_and_sync::<TryIter<'_, Least>>();
@@ -50,6 +52,8 @@ fn all_futures_are_send_for_send_messages() {
     is_send(&tx.send_high(Cell::new(0)));
     is_send(&tx.send_low(Cell::new(0)));
     is_send(&tx.low().reserve());
+    is_send(&tx.low().reserve_many(1));
+    is_send(&tx.low().clone().reserve_owned());
     is_send(&tx.low().feed(Cell::new(0)));
     is_send(&tx.low().send_many([Cell::new(0)]));
     is_send(&tx.low().send_vec(&mut Vec::new()));

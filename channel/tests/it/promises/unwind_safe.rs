@@ -8,8 +8,8 @@ use std::{
 
 use lanemesh::{
     ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
-    MailboxReceiver, MailboxSender, MailboxTryIter, Permit, Receiver, Sender, SharedMailboxSender,
-    SharedSender, TryIter, WeakMailboxSender, WeakSender, channel,
+    MailboxReceiver, MailboxSender, MailboxTryIter, OwnedPermit, Permit, Permits, Receiver, Sender,
+    SharedMailboxSender, SharedSender, TryIter, WeakMailboxSender, WeakSender, channel,
 };
 
 /// Neither `UnwindSafe` nor `RefUnwindSafe`.
@@ -22,6 +22,8 @@ const _: () = {
     unwind_safe::<SharedSender<Message>>();
     unwind_safe::<WeakSender<Message>>();
     unwind_safe::<Permit<'_, Message>>();
+    unwind_safe::<Permits<'_, Message>>();
+    unwind_safe::<OwnedPermit<Message>>();
     unwind_safe::<Receiver<Message>>();
     unwind_safe::<Iter<'_, Message>>();
     unwind_safe::<TryIter<'_, Message>>();

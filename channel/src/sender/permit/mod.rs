@@ -1,5 +1,8 @@
 //! Room that is held for one message before the message is there.
 
+pub(crate) mod many;
+pub(crate) mod owned;
+
 use std::fmt;
 
 use super::Sender;
@@ -29,8 +32,11 @@ impl<T> Sender<T> {
     /// ```
     pub async fn reserve(&mut self) -> Result<Permit<'_, T>, SendError<()>> {
         self.cooperate(1).await;
-        self.wait_for_room().await?;
-        Ok(Permit { sender: self })
+        self.wait_for_room(1).await?;
+        Ok(Permit {
+            sender: self,
+            keep: 0,
+        })
     }
 
     /// Reserves room in the lane, if there is any now.
@@ -45,7 +51,10 @@ impl<T> Sender<T> {
         if !self.has_room() {
             return Err(TrySendError::Full(()));
         }
-        Ok(Permit { sender: self })
+        Ok(Permit {
+            sender: self,
+            keep: 0,
+        })
     }
 }
 
@@ -53,6 +62,8 @@ impl<T> Sender<T> {
 #[must_use = "a permit that is dropped sends nothing"]
 pub struct Permit<'a, T> {
     sender: &'a mut Sender<T>,
+    /// Slots in the sender's hands that belong to other permits.
+    keep: u32,
 }
 
 impl<T> Permit<'_, T> {
@@ -74,7 +85,7 @@ impl<T> Drop for Permit<'_, T> {
     #[inline]
     fn drop(&mut self) {
         if self.sender.is_bounded() {
-            self.sender.give_back();
+            self.sender.give_back_above(self.keep);
         }
     }
 }
