@@ -13,7 +13,7 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Context, Restart, WorkerThread,
+    Actor, ActorError, ActorHandle, ActorResult, Context, Restart, System, WorkerThread,
     actor::Batch,
     actor_loop, builder,
     crash::{Lease, Persistent},
@@ -192,18 +192,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let worker_thread = WorkerThread::new("sources")?;
     let seen = Persistent::new(Seen::default());
 
+    let rules = Supervision::new(Strategy::OneForOne).backoff(Backoff::none());
+    let system = System::supervised("pipeline", rules);
+
     let persistent = seen.clone();
     let logger = move || Logger {
         seen: persistent.lease(),
         since: Instant::now(),
         counted: 0,
     };
-    let (logger, logging) = builder(logger)
+    let logger = builder(logger)
         .name("logger")
         .low_capacity(8192)
-        .restart(Restart::Permanent)
-        .supervision(Supervision::new(Strategy::OneForOne).backoff(Backoff::none()))
-        .spawn();
+        .restart(Restart::Permanent);
+    let (logger, _logging) = system.spawn(logger);
     let output = logger.clone();
     let worker = move || Worker {
         logger: output.clone(),
@@ -211,29 +213,36 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         left: beats,
         results: Vec::new(),
     };
-    let (worker, working) = builder(worker).name("worker").low_capacity(8192).spawn();
+    // Each stage ends before its consumer does, so that a drain loses nothing.
+    let worker = builder(worker)
+        .name("worker")
+        .low_capacity(8192)
+        .before(&logger);
+    let (worker, working) = system.spawn(worker);
     let input = worker.clone();
     let generator = move || Generator {
         worker: input.clone(),
         next: 0,
         batch: Vec::new(),
     };
-    let (_generator, generating) = builder(generator)
+    let generator = builder(generator)
         .name("generator")
         .on(&worker_thread)
         .keep_running()
-        .spawn();
+        .before(&worker);
+    let (_generator, _generating) = system.spawn(generator);
     let input = worker.clone();
     let heartbeat = move || Heartbeat {
         worker: input.clone(),
         rate,
         left: beats,
     };
-    let (_heartbeat, beating) = builder(heartbeat)
+    let heartbeat = builder(heartbeat)
         .name("heartbeat")
         .on(&worker_thread)
         .keep_running()
-        .spawn();
+        .before(&worker);
+    let (_heartbeat, beating) = system.spawn(heartbeat);
 
     let begun = Instant::now();
     beating.await;
@@ -241,8 +250,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     logger.idle().await;
     let elapsed = begun.elapsed();
     let stats = logger.stats();
-    generating.stop().await;
-    logging.stop().await;
+    let report = system.drain(Duration::from_secs(5)).await;
+    assert!(report.is_clean(), "{report}");
 
     let expected = beats * GENERATED as u64;
     let sum = (0..expected).fold(0u64, |sum, number| sum.wrapping_add(number.wrapping_mul(2)));
