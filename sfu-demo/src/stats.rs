@@ -255,6 +255,17 @@ pub struct AcceptCounters {
     pub nameless: u64,
 }
 
+/// The counters of HTTP connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct HttpCounters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections closed while they waited for a request, because another took their place within a limit.
+    pub displaced: u64,
+    /// Connections refused by a limit.
+    pub refused: u64,
+}
+
 /// The statistics of a room.
 #[derive(Debug, Clone, Serialize)]
 pub struct RoomStats {
@@ -273,6 +284,8 @@ pub struct Stats {
     pub mailbox: &'static str,
     /// TCP connections before they reach a shard.
     pub tcp: AcceptCounters,
+    /// HTTP connections.
+    pub http: HttpCounters,
     /// All shards, by their numbers.
     pub shards: Vec<ShardStats>,
     /// All rooms, by their names.

@@ -178,6 +178,7 @@ impl ServeArgs {
             media_port: self.media_port.unwrap_or(default.media_port),
             udp: !self.no_udp.unwrap_or(false),
             tcp: !self.no_tcp.unwrap_or(false),
+            http_limits: default.http_limits,
             tcp_limits: default.tcp_limits,
             shards: self.shards.map_or(default.shards, usize::from),
             secret: self.secret.clone().map(String::into_bytes),

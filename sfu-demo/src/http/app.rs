@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::connections::Connections;
 use super::error::Error;
 use super::limit::RateLimit;
 use super::token::{Denied, Keys};
@@ -28,6 +29,7 @@ pub(crate) struct App<M: Mailbox> {
     joins: Mutex<RateLimit>,
     draining: AtomicBool,
     gate: Arc<Gate>,
+    connections: Arc<Connections>,
 }
 
 /// Senders to the actors.
@@ -60,6 +62,7 @@ impl<M: Mailbox> App<M> {
         keys: Option<Keys>,
         joins: RateLimit,
         gate: Arc<Gate>,
+        connections: Arc<Connections>,
     ) -> Arc<Self> {
         Arc::new(Self {
             mailboxes: Mutex::new(mailboxes),
@@ -67,6 +70,7 @@ impl<M: Mailbox> App<M> {
             joins: Mutex::new(joins),
             draining: AtomicBool::new(false),
             gate,
+            connections,
         })
     }
 
@@ -181,6 +185,7 @@ impl<M: Mailbox> App<M> {
         let mut stats = Stats {
             mailbox: M::NAME,
             tcp: self.gate.counters(),
+            http: self.connections.counters(),
             ..Stats::default()
         };
         let deadline = tokio::time::Instant::now() + ANSWER;

@@ -21,6 +21,7 @@ pub(crate) enum Error {
     BadRoom,
     NotSdp,
     NotFound,
+    TooSlow,
     Busy,
 }
 
@@ -55,6 +56,10 @@ impl IntoResponse for Error {
                 "the body must be application/sdp".to_owned(),
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the request took too long".to_owned(),
+            ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the server is busy".to_owned(),

@@ -54,7 +54,7 @@ impl RateLimit {
 }
 
 /// The address or network that counts as one client: a client with IPv6 has a whole /64.
-fn subscriber(address: IpAddr) -> IpAddr {
+pub(super) fn subscriber(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => {

@@ -50,6 +50,9 @@ const SERVER_METRICS: &[ServerMetric] = &[
     ("tcp_connections_total", COUNTER, "TCP connections accepted.", |s| s.tcp.connections),
     ("tcp_too_many_total", COUNTER, "TCP connections refused by a limit.", |s| s.tcp.too_many),
     ("tcp_nameless_total", COUNTER, "TCP connections closed before their first frame named a peer.", |s| s.tcp.nameless),
+    ("http_connections_total", COUNTER, "HTTP connections accepted.", |s| s.http.connections),
+    ("http_displaced_total", COUNTER, "Waiting HTTP connections closed in favour of others.", |s| s.http.displaced),
+    ("http_refused_total", COUNTER, "HTTP connections refused by a limit.", |s| s.http.refused),
     ("rooms", GAUGE, "Rooms with participants.", |s| s.rooms.len() as u64),
 ];
 

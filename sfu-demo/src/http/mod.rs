@@ -16,16 +16,17 @@ use serde_json::json;
 
 use crate::mailbox::Mailbox;
 use crate::messages::Join;
-use crate::session::build::MAX_SDP;
 use crate::session::{Role, SourceOf};
 use crate::stats::Stats;
 
 mod app;
+pub(crate) mod connections;
 mod error;
 pub(crate) mod limit;
 mod metrics;
 mod page;
 mod request;
+pub(crate) mod serve;
 pub mod token;
 mod whip;
 
@@ -60,7 +61,8 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
             "/whep/{room}/{resource}",
             delete(end::<M>).patch(no_trickle),
         )
-        .layer(DefaultBodyLimit::max(2 * MAX_SDP))
+        // `serve` limits the length of bodies.
+        .layer(DefaultBodyLimit::disable())
         .with_state(app)
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::control::admission::Limits;
+use crate::http::connections::HttpLimits;
 use crate::http::token::Keys;
 use crate::net::gate::TcpLimits;
 
@@ -20,7 +21,9 @@ pub struct ServerConfig {
     pub udp: bool,
     /// Whether to offer TCP for media, on the same port.
     pub tcp: bool,
-    /// The limits of TCP connections.
+    /// The limits of HTTP connections.
+    pub http_limits: HttpLimits,
+    /// The limits of TCP connections for media.
     pub tcp_limits: TcpLimits,
     /// The number of shards, at least 1.
     pub shards: usize,
@@ -68,6 +71,7 @@ impl Default for ServerConfig {
             media_port: 0,
             udp: true,
             tcp: true,
+            http_limits: HttpLimits::default(),
             tcp_limits: TcpLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
             secret: None,

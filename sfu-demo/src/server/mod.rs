@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::control::admission::Admission;
+use crate::http::connections::Connections;
 use crate::http::limit::RateLimit;
 use crate::http::token::Keys;
 use crate::http::{self, App};
@@ -24,9 +25,11 @@ use crate::stats::Stats;
 mod accept;
 mod actors;
 mod config;
+mod descriptors;
 mod media;
 
 pub use crate::control::admission::Limits;
+pub use crate::http::connections::HttpLimits;
 pub use crate::net::gate::TcpLimits;
 pub use config::ServerConfig;
 use media::MediaSockets;
@@ -70,6 +73,7 @@ pub struct Server {
 /// If an address cannot be bound, or HTTP would be reachable from other machines without a secret.
 pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
     config.check()?;
+    let (http_limits, tcp_limits) = descriptors::divide(&config);
     let listener = TcpListener::bind(config.http).await?;
     let http = listener.local_addr()?;
     let shards = config.shards.max(1);
@@ -84,7 +88,7 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
     let admission = Admission::new(setup, config.limits, shards);
     let (mailboxes, shards) = actors::spawn::<M>(&system, bound.sockets, admission)?;
 
-    let gate = Gate::new(config.tcp_limits);
+    let gate = Gate::new(tcp_limits);
     let mut accepting = JoinSet::new();
     for listener in bound.listeners {
         let (gate, admission) = (Arc::clone(&gate), mailboxes.admission.clone());
@@ -92,10 +96,11 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
     }
     let keys = config.secret.as_deref().map(Keys::new);
     let joins = RateLimit::new(config.join_rate.0, config.join_rate.1);
-    let app = App::<M>::new(mailboxes, keys, joins, gate);
+    let connections = Connections::new(http_limits);
+    let app = App::<M>::new(mailboxes, keys, joins, gate, Arc::clone(&connections));
 
     let (phase, phases) = watch::channel(Phase::Open);
-    let http_task = serve_http(listener, Arc::clone(&app), phases.clone());
+    let http_task = serve_http(listener, Arc::clone(&app), connections, phases.clone());
     tokio::spawn(wind_down(Arc::clone(&app), accepting, phases));
     Ok(Server {
         http,
@@ -128,18 +133,14 @@ fn observe_fn<M: Mailbox>(app: Arc<App<M>>) -> ObserveFn {
 fn serve_http<M: Mailbox>(
     listener: TcpListener,
     app: Arc<App<M>>,
+    connections: Arc<Connections>,
     mut phases: watch::Receiver<Phase>,
 ) -> AbortHandle {
-    let service = http::routes(app).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+    let end = async move {
         let _ = phases.wait_for(|phase| *phase == Phase::Over).await;
-    });
-    let task = tokio::spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "HTTP ended");
-        }
-    });
-    task.abort_handle()
+    };
+    let serving = http::serve::serve(listener, http::routes(app), connections, end);
+    tokio::spawn(serving).abort_handle()
 }
 
 /// Carries out each phase of the shutdown.

@@ -1,9 +1,111 @@
 //! The server over HTTP: statistics, health and the page's files.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use sfu_demo::mailbox::mesh::Mesh;
+use sfu_demo::server::{HttpLimits, ServerConfig};
 
 use crate::support::client::agent;
-use crate::support::{Running, config};
+use crate::support::{PATIENCE, Running, config};
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// The beginnings of requests: in the middle of the header, and of the body.
+const BEGINNINGS: [&str; 2] = [
+    "GET / HTTP/1.1\r\nHost: ",
+    "POST /whip/a HTTP/1.1\r\nHost: a\r\nContent-Type: application/sdp\r\nContent-Length: 1000\r\n\r\nv=0",
+];
+
+/// Opens a connection and sends the beginning of a request.
+fn begin(server: &Running, request: &str) -> TcpStream {
+    let address = server.http.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+/// Reads what the server sends until it closes the connection.
+fn until_closed(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    match stream.read_to_end(&mut text) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("the server keeps the connection: {error}"),
+    }
+    String::from_utf8(text).unwrap()
+}
+
+fn health(server: &Running) -> u16 {
+    let url = format!("{}/healthz", server.http);
+    agent().get(url).call().unwrap().status().as_u16()
+}
+
+#[test]
+fn half_a_request_waits_only_until_its_deadline() {
+    let server = Running::start::<Mesh>(ServerConfig {
+        http_limits: HttpLimits {
+            header: Duration::from_secs(1),
+            body: Duration::from_millis(50),
+            ..HttpLimits::default()
+        },
+        ..config(1)
+    });
+    let answers = BEGINNINGS.map(|request| until_closed(begin(&server, request)));
+    assert!(answers[1].starts_with("HTTP/1.1 408 "), "{}", answers[1]);
+    // An idle connection is closed, too.
+    let idle = until_closed(begin(&server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert!(idle.starts_with("HTTP/1.1 200 "), "{idle}");
+    server.stop();
+}
+
+#[test]
+fn half_requests_of_one_address_lock_nobody_out() {
+    const LIMIT: usize = 8;
+    for (all, address) in [(LIMIT, 1000), (1000, LIMIT)] {
+        let server = Running::start::<Mesh>(ServerConfig {
+            http_limits: HttpLimits {
+                all,
+                address,
+                header: NEVER,
+                body: NEVER,
+                age: NEVER,
+            },
+            ..config(1)
+        });
+        let requests = BEGINNINGS.into_iter().cycle().take(4 * LIMIT);
+        let waiting: Vec<_> = requests.map(|request| begin(&server, request)).collect();
+        assert_eq!(health(&server), 200);
+        // The first to come were closed for those that came later.
+        let mut waiting = waiting.into_iter();
+        for closed in waiting.by_ref().take(3 * LIMIT) {
+            until_closed(closed);
+        }
+        let http = &server.stats()["http"];
+        assert!(
+            http["displaced"].as_u64() >= Some(3 * LIMIT as u64),
+            "{http}"
+        );
+        assert_eq!(http["refused"], 0);
+        server.stop();
+    }
+}
+
+#[test]
+fn connection_that_reads_nothing_ends_at_its_age() {
+    let server = Running::start::<Mesh>(ServerConfig {
+        http_limits: HttpLimits {
+            age: Duration::from_millis(50),
+            header: NEVER,
+            ..HttpLimits::default()
+        },
+        ..config(1)
+    });
+    until_closed(begin(&server, ""));
+    server.stop();
+}
 
 #[test]
 fn figures_and_health_are_there() {
