@@ -92,7 +92,7 @@ async fn siblings_clean_up_side_by_side() {
     assert!(report.took < 3 * takes, "{report}");
 }
 
-/// A link of a chain: each has one child, and takes a millisecond to clean up.
+/// A link of a chain: each has one child, and counts its clean-up.
 struct Link {
     below: u32,
     /// The last one never stops by itself.
