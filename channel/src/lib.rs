@@ -256,6 +256,7 @@
 //! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
 //! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv_many`](Receiver::blocking_recv_many) | |
 //! | `mpsc::Receiver::poll_recv`, `poll_recv_many` | [`poll_recv`](Receiver::poll_recv), [`poll_recv_many`](Receiver::poll_recv_many) | |
+//! | `tokio_stream::wrappers::ReceiverStream`, `tokio_util::sync::PollSender` | feature `stream`, feature `sink` | the handles themselves implement the traits |
 //! | `mpsc::Receiver::close`, `is_closed`, `len`, `is_empty` | [`close`](Receiver::close), [`is_closed`](Receiver::is_closed), [`len`](Receiver::len), [`is_empty`](Receiver::is_empty) | `len` visits each lane that has messages |
 //! | `mpsc::Receiver::capacity`, `max_capacity` | none | capacity belongs to a sender |
 //! | `mpsc::WeakSender::upgrade`, `strong_count`, `weak_count` | [`upgrade`](WeakSender::upgrade), [`strong_count`](WeakSender::strong_count), [`weak_count`](WeakSender::weak_count) | `upgrade` gives a new producer, not another handle to an old one |
@@ -276,7 +277,9 @@
 //!
 //! None is enabled by default.
 //!
-//! - `stream`: receivers implement `futures_core::Stream`.
+//! - `stream`: receivers implement `futures_core::Stream` and `FusedStream`.
+//! - `sink`: [`Sender`] implements `futures_sink::Sink`; [`MailboxSender::high`] and
+//!   [`MailboxSender::low`] return such senders.
 //! - `tracing`: events at level trace when lanes open and end, and when channels close.
 //! - `quanta`: queueing delay in the statistics.
 //! - `membarrier`: on Linux, once `register_membarrier` has been called, producers of busy lanes

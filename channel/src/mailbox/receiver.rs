@@ -37,6 +37,9 @@ pub struct MailboxReceiver<High, Low> {
     budget: CoopBudget,
     /// Given to senders made by `weak_sender`.
     overflow: Overflow,
+    /// The stream has returned `None`.
+    #[cfg(feature = "stream")]
+    ended: bool,
 }
 
 impl<High, Low> MailboxReceiver<High, Low> {
@@ -56,6 +59,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
             classes,
             budget,
             overflow,
+            #[cfg(feature = "stream")]
+            ended: false,
         }
     }
 
@@ -345,7 +350,18 @@ impl<High, Low> futures_core::Stream for MailboxReceiver<High, Low> {
     type Item = Message<High, Low>;
 
     fn poll_next(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_recv(cx)
+        let receiver = self.get_mut();
+        let polled = receiver.poll_recv(cx);
+        receiver.ended |= matches!(polled, Poll::Ready(None));
+        polled
+    }
+}
+
+/// It has terminated once the stream has returned `None`; other ways to receive do not count.
+#[cfg(feature = "stream")]
+impl<High, Low> futures_core::FusedStream for MailboxReceiver<High, Low> {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

@@ -40,6 +40,9 @@ use crate::{
 pub struct Receiver<T> {
     inbox: Inbox<T>,
     budget: CoopBudget,
+    /// The stream has returned `None`.
+    #[cfg(feature = "stream")]
+    ended: bool,
 }
 
 impl<T> Receiver<T> {
@@ -48,6 +51,8 @@ impl<T> Receiver<T> {
         Self {
             inbox: Inbox::new(fan_in),
             budget: CoopBudget::new(budget),
+            #[cfg(feature = "stream")]
+            ended: false,
         }
     }
 
@@ -305,7 +310,18 @@ impl<T> futures_core::Stream for Receiver<T> {
     type Item = T;
 
     fn poll_next(self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_recv(cx)
+        let receiver = self.get_mut();
+        let polled = receiver.poll_recv(cx);
+        receiver.ended |= matches!(polled, Poll::Ready(None));
+        polled
+    }
+}
+
+/// It has terminated once the stream has returned `None`; other ways to receive do not count.
+#[cfg(feature = "stream")]
+impl<T> futures_core::FusedStream for Receiver<T> {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

@@ -7,6 +7,8 @@ mod budget;
 mod cooperate;
 pub(crate) mod permit;
 pub(crate) mod shared;
+#[cfg(feature = "sink")]
+mod sink;
 pub(crate) mod weak;
 
 use std::{
@@ -457,6 +459,9 @@ impl<T> Sender<T> {
         self.fan_in.count_drop();
     }
 }
+
+/// Nothing in a sender is pinned.
+impl<T> Unpin for Sender<T> {}
 
 /// Makes another producer, with a lane of its own. Messages staged in this one stay here.
 impl<T> Clone for Sender<T> {

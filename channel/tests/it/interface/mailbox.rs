@@ -208,3 +208,23 @@ fn stats_are_those_of_each_class() {
     assert_eq!((stats.high.messages, stats.low.messages), (3, 5));
     assert_eq!((stats.high.high_water, stats.low.high_water), (3, 5));
 }
+
+#[cfg(feature = "stream")]
+#[test]
+fn a_receiver_of_a_mailbox_is_a_stream() {
+    use std::task::{Context, Poll, Waker};
+
+    use futures_core::{FusedStream, Stream};
+
+    let (mut tx, rx) = mailbox::<u8, u8>(1, 1);
+    let mut rx = std::pin::pin!(rx);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(rx.as_mut().poll_next(&mut cx).is_pending());
+    tx.try_send_low(1).unwrap();
+    let next = rx.as_mut().poll_next(&mut cx);
+    assert_eq!(next, Poll::Ready(Some(Message::Low(1))));
+    drop(tx);
+    assert!(!rx.is_terminated());
+    assert_eq!(rx.as_mut().poll_next(&mut cx), Poll::Ready(None));
+    assert!(rx.is_terminated());
+}

@@ -6,4 +6,6 @@ mod mailbox;
 mod permits;
 mod receiver;
 mod sender;
+#[cfg(feature = "sink")]
+mod sink;
 mod timeouts;

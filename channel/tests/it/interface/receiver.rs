@@ -168,7 +168,7 @@ fn stats_are_counted() {
 #[cfg(feature = "stream")]
 #[test]
 fn a_receiver_is_a_stream() {
-    use futures_core::Stream;
+    use futures_core::{FusedStream, Stream};
 
     let (mut tx, rx) = channel(2);
     let mut rx = std::pin::pin!(rx);
@@ -180,5 +180,7 @@ fn a_receiver_is_a_stream() {
         std::task::Poll::Ready(Some(1))
     );
     drop(tx);
-    assert_eq!(rx.poll_next(&mut cx), std::task::Poll::Ready(None));
+    assert!(!rx.is_terminated());
+    assert_eq!(rx.as_mut().poll_next(&mut cx), std::task::Poll::Ready(None));
+    assert!(rx.is_terminated());
 }
