@@ -384,10 +384,16 @@ impl Session {
                 return;
             }
         };
-        if self.page.admit(now, &message) {
+        if !self.page.admit(now, &message) {
+            tracing::debug!(participant = self.id.0, "too many requests");
+        } else if message.is_allowed(self.role) {
             self.message(now, message);
         } else {
-            tracing::debug!(participant = self.id.0, "too many requests");
+            tracing::debug!(
+                participant = self.id.0,
+                ?message,
+                "no right to this message"
+            );
         }
     }
 

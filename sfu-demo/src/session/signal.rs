@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 
+use super::event::Role;
 use crate::ids::ParticipantId;
 use crate::media::{Source, TrackInfo};
 
@@ -110,6 +111,18 @@ pub(crate) enum FromPage {
     },
     /// The page leaves.
     Leave,
+}
+
+impl FromPage {
+    /// Whether a participant of a role has the right to this message. Only who may publish may offer media, mute it, and
+    /// chat; only who may subscribe may answer an offer and choose layers.
+    pub(super) fn is_allowed(&self, role: Role) -> bool {
+        match self {
+            Self::Offer { .. } | Self::Mute { .. } | Self::Chat { .. } => role != Role::Subscribe,
+            Self::Answer { .. } | Self::Layer { .. } => role != Role::Publish,
+            Self::Leave => true,
+        }
+    }
 }
 
 /// The device of a media section.

@@ -49,10 +49,14 @@ fn video(id: TrackId) -> TrackInfo {
 
 /// A session that receives two videos.
 fn session(now: Instant) -> Session {
+    session_as(Role::Page, now)
+}
+
+fn session_as(role: Role, now: Instant) -> Session {
     let here = "127.0.0.1".parse().unwrap();
     let (_, offer) = Client::new(here, false, &[MediaKind::Video; 2]).unwrap();
     let udp = SocketAddr::new(here, 4000);
-    let (mut session, _) = answer_to(&offer, Role::Page, udp, now);
+    let (mut session, _) = answer_to(&offer, role, udp, now);
     for (track, mid) in TRACKS.into_iter().zip(["0", "1"]) {
         session.subscriptions.add_open(video(track), mid.into());
     }
@@ -161,6 +165,34 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
     session.page_message(later, br#"{"type":"leave"}"#);
     let left = |event: &SessionEvent| matches!(event, SessionEvent::Closed("left"));
     assert!(session.events.iter().any(left), "it may always leave");
+}
+
+#[test]
+fn each_message_needs_the_right_to_it() {
+    let now = Instant::now();
+    let heard = |role, message: &[u8]| {
+        let mut session = session_as(role, now);
+        session.events.clear();
+        session.page_message(now, message);
+        session.events.len()
+    };
+    let mute = br#"{"type":"mute","source":"microphone","muted":true}"#.as_slice();
+    let chat = br#"{"type":"chat","text":"hello"}"#.as_slice();
+    let leave = br#"{"type":"leave"}"#.as_slice();
+    for (role, may_publish) in [(Role::Page, 1), (Role::Publish, 1), (Role::Subscribe, 0)] {
+        let counts = [mute, chat, leave].map(|message| heard(role, message));
+        assert_eq!(counts, [may_publish, may_publish, 1], "{role:?}");
+    }
+    // A limit on a layer is for those who receive.
+    for (role, layer) in [(Role::Page, 0), (Role::Subscribe, 0), (Role::Publish, 2)] {
+        let mut session = session_as(role, now);
+        note(&mut session, &packet(TRACKS[0], 0, now));
+        note(&mut session, &packet(TRACKS[0], 2, now));
+        let track = TRACKS[0];
+        let ask = format!(r#"{{"type":"layer","track":"{track}","layer":0}}"#);
+        session.page_message(now, ask.as_bytes());
+        assert_eq!(wanted(&session)[0], layer, "{role:?}");
+    }
 }
 
 #[test]
