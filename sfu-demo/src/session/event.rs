@@ -43,6 +43,8 @@ pub enum SessionEvent {
     Unsubscribed(TrackId),
     /// The peer needs a keyframe of a track that it receives.
     NeedKeyframe(TrackId, Layer),
+    /// The peer was asked for a keyframe that it could not be asked for earlier.
+    KeyframeRequested,
     /// The peer's smoothed audio level, in dBov.
     Level(i8),
     /// The page muted (`true`) or unmuted a device.

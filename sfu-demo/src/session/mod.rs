@@ -161,6 +161,8 @@ impl Session {
         if self.liveness.is_silent(now) {
             self.close_for("gone silent");
         }
+        self.publications
+            .request_deferred(now, &mut self.rtc, &mut self.events);
         self.pass_time(now);
     }
 
@@ -200,7 +202,9 @@ impl Session {
                     sent = false;
                 }
                 Ok(Output::Timeout(at)) => {
-                    self.timeout = at.min(self.liveness.silent_at());
+                    let silent = self.liveness.silent_at();
+                    let deferred = self.publications.deferred_until().unwrap_or(silent);
+                    self.timeout = at.min(silent).min(deferred);
                     break;
                 }
                 Err(error) => {
@@ -300,7 +304,7 @@ impl Session {
     }
 
     /// Asks the peer for a keyframe of a track that it sends. Requests that follow each other closely are
-    /// coalesced. Returns whether the peer was asked.
+    /// made one, which is sent as soon as the last is old enough. Returns whether the peer was asked.
     pub fn request_keyframe(&mut self, now: Instant, track: TrackId, layer: Layer) -> bool {
         self.publications
             .request_keyframe(now, track, layer, &mut self.rtc)

@@ -11,7 +11,7 @@ use str0m::rtp::{RtpPacket, Ssrc};
 
 use super::SessionEvent;
 use crate::ids::{ParticipantId, TrackId};
-use crate::media::codec::{self, PayloadTypes};
+use crate::media::codec::{self, Name, PayloadTypes};
 use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 
 /// How many tracks a participant may publish.
@@ -31,6 +31,8 @@ pub(super) struct Upstream {
     gone: bool,
     /// When each layer's last keyframe was requested.
     keyframe_requested: [Option<Instant>; 3],
+    /// Layers whose keyframe is to be requested as soon as the last request is old enough.
+    keyframe_deferred: [bool; 3],
 }
 
 /// An RTP stream of a track.
@@ -131,6 +133,7 @@ impl Publications {
             announced: false,
             gone: false,
             keyframe_requested: [None; 3],
+            keyframe_deferred: [false; 3],
         });
     }
 
@@ -192,6 +195,17 @@ impl Publications {
             arrived: packet.timestamp,
             payload: packet.payload,
         };
+        if packet.keyframe && packet.codec.name != Name::Opus {
+            // It is what the deferred request would ask for.
+            let single = self
+                .streams
+                .iter()
+                .filter(|other| other.upstream == stream.upstream);
+            if single.count() == 1 {
+                upstream.keyframe_deferred = [false; 3];
+            }
+            upstream.keyframe_deferred[usize::from(stream.layer.0.min(2))] = false;
+        }
         if !upstream.announced {
             upstream.announced = true;
             events.push(SessionEvent::Published(upstream.info.clone()));
@@ -226,7 +240,46 @@ impl Publications {
         Some(stream)
     }
 
-    /// Asks the peer for a keyframe of a track, unless it was asked lately. Returns whether it was asked now.
+    /// When the next deferred keyframe request is due; `None` if there is none.
+    pub(super) fn deferred_until(&self) -> Option<Instant> {
+        let upstreams = self.upstreams.iter().filter(|upstream| !upstream.gone);
+        let due = upstreams.flat_map(|upstream| {
+            let layers = upstream.keyframe_requested.iter();
+            let layers = layers.zip(upstream.keyframe_deferred);
+            layers.filter_map(|(last, deferred)| {
+                Some((*last)? + KEYFRAME_INTERVAL).filter(|_| deferred)
+            })
+        });
+        due.min()
+    }
+
+    /// Sends the deferred keyframe requests that are due.
+    pub(super) fn request_deferred(
+        &mut self,
+        now: Instant,
+        rtc: &mut Rtc,
+        events: &mut Vec<SessionEvent>,
+    ) {
+        if self.deferred_until().is_none_or(|due| due > now) {
+            return;
+        }
+        for index in 0..self.upstreams.len() {
+            let upstream = &mut self.upstreams[index];
+            let track = upstream.info.id;
+            for (layer, _) in (0..)
+                .zip(std::mem::take(&mut upstream.keyframe_deferred))
+                .filter(|(_, deferred)| *deferred)
+            {
+                // One that is not due yet is deferred again.
+                if self.request_keyframe(now, track, Layer(layer), rtc) {
+                    events.push(SessionEvent::KeyframeRequested);
+                }
+            }
+        }
+    }
+
+    /// Asks the peer for a keyframe of a track. If it was asked lately, the request is deferred until the interval is over.
+    /// Returns whether it was asked now.
     pub(super) fn request_keyframe(
         &mut self,
         now: Instant,
@@ -238,8 +291,13 @@ impl Publications {
         let Some(index) = upstreams.position(|upstream| upstream.info.id == track) else {
             return false;
         };
-        let last = &mut self.upstreams[index].keyframe_requested[usize::from(layer.0.min(2))];
-        if last.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAME_INTERVAL) {
+        let upstream = &mut self.upstreams[index];
+        let at = usize::from(layer.0.min(2));
+        let last = &mut upstream.keyframe_requested[at];
+        let deferred = &mut upstream.keyframe_deferred[at];
+        *deferred =
+            last.is_some_and(|last| now.saturating_duration_since(last) < KEYFRAME_INTERVAL);
+        if *deferred {
             return false;
         }
         let mut streams = self

@@ -217,6 +217,39 @@ fn keyframes_are_asked_of_a_sender_only_so_often() {
 }
 
 #[test]
+fn keyframe_request_that_comes_too_early_is_sent_later() {
+    let now = Instant::now();
+    let mut session = session(now);
+    let (mid, ssrc) = (Mid::from("in"), Ssrc::from(7));
+    let mut direct = session.rtc.direct_api();
+    direct.declare_media(mid, MediaKind::Video);
+    direct.expect_stream_rx(ssrc, None, mid, None);
+    session.publish(mid, MediaKind::Video);
+    let track = session.publications.add_stream(ssrc, Layer(2));
+    let at = |after| now + Duration::from_millis(after);
+    let requests = |session: &mut Session, after| {
+        session.events.clear();
+        session.tick(at(after));
+        let request = |event: &&SessionEvent| matches!(event, SessionEvent::KeyframeRequested);
+        session.events.iter().filter(request).count()
+    };
+    assert!(session.request_keyframe(at(0), track, Layer(2)));
+    assert_eq!(requests(&mut session, 499), 0);
+    assert!(!session.request_keyframe(at(10), track, Layer(2)));
+    assert!(!session.request_keyframe(at(490), track, Layer(2)));
+    session.poll(at(490), |_| {}, &mut Vec::new());
+    assert!(session.timeout() <= at(500), "the session wakes up for it");
+    assert_eq!(requests(&mut session, 499), 0);
+    assert_eq!(requests(&mut session, 500), 1);
+    assert_eq!(requests(&mut session, 2000), 0, "once");
+    // The interval begins anew.
+    assert!(session.request_keyframe(at(2000), track, Layer(2)));
+    assert!(!session.request_keyframe(at(2400), track, Layer(2)));
+    assert_eq!(requests(&mut session, 2499), 0);
+    assert_eq!(requests(&mut session, 2500), 1);
+}
+
+#[test]
 fn layer_that_is_no_longer_sent_is_not_waited_for() {
     let now = Instant::now();
     let mut session = session(now);

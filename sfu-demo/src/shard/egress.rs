@@ -120,6 +120,7 @@ impl<M: Mailbox> Shard<M> {
                     text,
                 });
             }
+            SessionEvent::KeyframeRequested => self.meter.counters.keyframes_asked += 1,
             SessionEvent::Dropped(reason) => self.meter.counters.drops.add(reason, 1),
             SessionEvent::ChannelOpen => {
                 self.links.room(RoomMessage::Listens { participant: id });
