@@ -25,6 +25,15 @@ pub enum SendTimeoutError<T> {
     Closed(T),
 }
 
+/// Why a [`send_or`](crate::Sender::send_or) failed, with the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SendOrError<T, R> {
+    /// The other future was ready while there was no room; field 1 is its result.
+    Stopped(T, R),
+    /// The receiver has closed the channel or was dropped.
+    Closed(T),
+}
+
 /// The channel closed before a whole batch was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendManyError<T> {
@@ -49,6 +58,15 @@ pub enum TryRecvError {
 pub enum RecvTimeoutError {
     /// No message came in time.
     Timeout,
+    /// The channel is closed and drained: no message will ever come.
+    Closed,
+}
+
+/// Why a [`recv_or`](crate::Receiver::recv_or) returned no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecvOrError<R> {
+    /// The other future was ready while there was no message; field 0 is its result.
+    Stopped(R),
     /// The channel is closed and drained: no message will ever come.
     Closed,
 }
@@ -99,6 +117,15 @@ impl<T> SendTimeoutError<T> {
     }
 }
 
+impl<T, R> SendOrError<T, R> {
+    /// The message that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Stopped(message, _) | Self::Closed(message) => message,
+        }
+    }
+}
+
 // `Debug` does not require `T: Debug`, so that `unwrap` and `?` work with any message.
 
 impl<T> fmt::Debug for SendError<T> {
@@ -120,6 +147,15 @@ impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout(_) => f.write_str("Timeout(..)"),
+            Self::Closed(_) => f.write_str("Closed(..)"),
+        }
+    }
+}
+
+impl<T, R> fmt::Debug for SendOrError<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped(..) => f.write_str("Stopped(..)"),
             Self::Closed(_) => f.write_str("Closed(..)"),
         }
     }
@@ -158,6 +194,15 @@ impl<T> fmt::Display for SendTimeoutError<T> {
     }
 }
 
+impl<T, R> fmt::Display for SendOrError<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped(..) => "the lane stayed full until the wait was stopped",
+            Self::Closed(_) => CLOSED,
+        })
+    }
+}
+
 impl<T> fmt::Display for SendManyError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{CLOSED} after {} messages of the batch", self.sent)
@@ -182,10 +227,21 @@ impl fmt::Display for RecvTimeoutError {
     }
 }
 
+impl<R> fmt::Display for RecvOrError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped(_) => "no message came until the wait was stopped",
+            Self::Closed => "the channel is closed and drained",
+        })
+    }
+}
+
 impl<T> Error for SendError<T> {}
 impl<T> Error for TrySendError<T> {}
 impl<T> Error for SendTimeoutError<T> {}
 impl<T> Error for SendManyError<T> {}
+impl<T, R> Error for SendOrError<T, R> {}
+impl<R: fmt::Debug> Error for RecvOrError<R> {}
 impl Error for TryRecvError {}
 impl Error for RecvTimeoutError {}
 

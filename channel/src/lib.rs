@@ -138,6 +138,7 @@
 //! | wait for room in a task | [`send`](Sender::send) |
 //! | wait for room, and build the message only then, or keep it if the wait is cancelled | [`reserve`](Sender::reserve), then [`Permit::send`] |
 //! | the same, for several messages at once, or with a permit that owns its sender | [`reserve_many`](Sender::reserve_many), [`reserve_owned`](Sender::reserve_owned) |
+//! | wait for room in a task, but not longer than a timer, and get the message back | [`send_or`](Sender::send_or) |
 //! | write your own future | [`poll_reserve`](Sender::poll_reserve), then `try_send` |
 //! | wait for room in a thread | [`blocking_send`](Sender::blocking_send), [`send_timeout`](Sender::send_timeout) |
 //! | send many that you have | [`send_vec`](Sender::send_vec), or [`send_many`](Sender::send_many) from an iterator: one wake-up for the batch |
@@ -244,7 +245,7 @@
 //! | `mpsc::channel(n)` | [`channel(n)`](channel) | `n` is the capacity of each sender's lane, and exact; [`Builder::total_capacity(n)`](Builder::total_capacity) bounds all lanes together |
 //! | `mpsc::unbounded_channel()` | none | a large capacity costs nothing until it is used: see [Memory](#memory) |
 //! | `mpsc::Sender::clone` | [`Sender::clone`] | the clone is a producer with its own lane and order |
-//! | `mpsc::Sender::send`, `try_send`, `send_timeout`, `blocking_send` | [`send`](Sender::send), [`try_send`](Sender::try_send), [`send_timeout`](Sender::send_timeout), [`blocking_send`](Sender::blocking_send) | `&mut self`; [`SharedSender`] has them for `&self`. `send_timeout` blocks the thread; in a task put the runtime's own timeout around [`reserve`](Sender::reserve) |
+//! | `mpsc::Sender::send`, `try_send`, `send_timeout`, `blocking_send` | [`send`](Sender::send), [`try_send`](Sender::try_send), [`send_timeout`](Sender::send_timeout), [`blocking_send`](Sender::blocking_send) | `&mut self`; [`SharedSender`] has them for `&self`. `send_timeout` blocks the thread; in a task use [`send_or`](Sender::send_or) with the runtime's timer, which returns the message |
 //! | `mpsc::Sender::reserve`, `try_reserve` | [`reserve`](Sender::reserve), [`try_reserve`](Sender::try_reserve) | the permit borrows the sender, so there is one at a time. `Permit::send` fails if the channel has closed meanwhile, where tokio's cannot |
 //! | `mpsc::Sender::reserve_many`, `try_reserve_many` | [`reserve_many`](Sender::reserve_many), [`try_reserve_many`](Sender::try_reserve_many) | [`Permits`] lend one permit at a time, or send a batch with one wake-up. More than the capacity panics, where tokio returns an error |
 //! | `mpsc::Sender::reserve_owned`, `try_reserve_owned` | [`reserve_owned`](Sender::reserve_owned), [`try_reserve_owned`](Sender::try_reserve_owned) | [`OwnedPermit::send`] returns the sender, or an error with the message if the channel has closed meanwhile |
@@ -254,6 +255,7 @@
 //! | `mpsc::Sender::strong_count`, `weak_count` | [`strong_count`](Sender::strong_count), [`weak_count`](Sender::weak_count) | a [`SharedSender`] counts as a producer |
 //! | `mpsc::Receiver::sender_strong_count`, `sender_weak_count` | [`sender_count`](Receiver::sender_count), [`weak_sender_count`](Receiver::weak_sender_count) | [`weak_sender`](Receiver::weak_sender) makes a weak sender from the receiver |
 //! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
+//! | `tokio::time::timeout` around `recv` | the same, or [`recv_or`](Receiver::recv_or) with the runtime's timer | `recv_or` prefers a message that is there |
 //! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv_many`](Receiver::blocking_recv_many) | |
 //! | `mpsc::Receiver::poll_recv`, `poll_recv_many` | [`poll_recv`](Receiver::poll_recv), [`poll_recv_many`](Receiver::poll_recv_many) | |
 //! | `tokio_stream::wrappers::ReceiverStream`, `tokio_util::sync::PollSender` | feature `stream`, feature `sink` | the handles themselves implement the traits |
@@ -345,6 +347,7 @@ mod receiver;
 mod sender;
 mod stats;
 mod sync;
+mod until;
 mod unwind;
 
 #[cfg(feature = "quanta")]
@@ -354,7 +357,8 @@ pub use sync::membarrier::register_membarrier;
 pub use {
     builder::{Builder, MailboxBuilder},
     error::{
-        RecvTimeoutError, SendError, SendManyError, SendTimeoutError, TryRecvError, TrySendError,
+        RecvOrError, RecvTimeoutError, SendError, SendManyError, SendOrError, SendTimeoutError,
+        TryRecvError, TrySendError,
     },
     mailbox::{
         HIGH_LOOK_INTERVAL, Message, Overflow, Sent,

@@ -45,6 +45,11 @@ impl<'a, T> ClassReceiver<'a, T> {
         Self { inbox, budget }
     }
 
+    /// The same class, borrowed from this.
+    pub(crate) fn reborrow(&mut self) -> ClassReceiver<'_, T> {
+        ClassReceiver::new(self.inbox, self.budget)
+    }
+
     /// Takes a message of this class if there is one.
     ///
     /// # Errors

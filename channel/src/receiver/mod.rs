@@ -153,8 +153,8 @@ impl<T> Receiver<T> {
 
     /// Waits for a message, blocking the thread for at most `timeout`.
     ///
-    /// In a task, put the executor's own timeout around [`recv`](Self::recv) instead: it loses
-    /// nothing when it is dropped.
+    /// In a task, put the executor's own timeout around [`recv`](Self::recv) instead, which loses
+    /// nothing when it is dropped, or use [`recv_or`](Self::recv_or) with the executor's timer.
     ///
     /// # Errors
     ///

@@ -21,8 +21,7 @@ impl<T> Sender<T> {
 
     /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
     ///
-    /// In a task, put the executor's own timeout around [`reserve`](Self::reserve) instead: it
-    /// loses nothing when it is dropped.
+    /// In a task, use [`send_or`](Self::send_or) with the executor's timer instead.
     ///
     /// # Errors
     ///

@@ -9,3 +9,4 @@ mod sender;
 #[cfg(feature = "sink")]
 mod sink;
 mod timeouts;
+mod until;

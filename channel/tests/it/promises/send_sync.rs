@@ -54,6 +54,7 @@ fn all_futures_are_send_for_send_messages() {
     is_send(&tx.low().reserve());
     is_send(&tx.low().reserve_many(1));
     is_send(&tx.low().clone().reserve_owned());
+    is_send(&tx.low().send_or(Cell::new(0), std::future::ready(0)));
     is_send(&tx.low().feed(Cell::new(0)));
     is_send(&tx.low().send_many([Cell::new(0)]));
     is_send(&tx.low().send_vec(&mut Vec::new()));
@@ -62,6 +63,8 @@ fn all_futures_are_send_for_send_messages() {
     is_send(&rx.high().recv());
     is_send(&rx.recv_many(&mut Vec::new(), 1));
     is_send(&rx.low().recv_many(&mut Vec::new(), 1));
+    is_send(&rx.recv_or(std::future::ready(0)));
+    is_send(&rx.high().recv_or(std::future::ready(0)));
     is_send(&rx.readable());
     let shared = tx.shared();
     is_send(&shared.send_low(Cell::new(0)));
