@@ -275,6 +275,52 @@
 //! # }
 //! ```
 //!
+//! The example `from_tokio` is a whole program, with what differs in comments.
+//!
+//! # Coming from crossbeam-channel, flume or kanal
+//!
+//! What differs from all three: there is one receiver, which is not cloned; sends take `&mut self`;
+//! the capacity counts per producer, unless [one bound](#one-bound-for-all-senders) is set for all,
+//! and messages are ordered per producer only; there are no channels of capacity 0, in which sender
+//! and receiver meet. `send` and `recv` are async here; what blocks is called `blocking_send` and
+//! `blocking_recv`, or has a timeout or a deadline. *Disconnected* there is *closed* here.
+//!
+//! | `crossbeam_channel` | here | what differs |
+//! |---|---|---|
+//! | `crossbeam_channel::bounded(n)`, `unbounded()` | [`channel(n)`](channel) | `n` at least 1, per sender; unbounded: see [Memory](#memory) |
+//! | `crossbeam_channel::Sender::send`, `Receiver::recv` | [`blocking_send`](Sender::blocking_send), [`blocking_recv`](Receiver::blocking_recv) | `blocking_recv` returns `None` where `recv` returns an error |
+//! | `send_timeout`, `send_deadline`, `recv_timeout`, `recv_deadline` | [`send_timeout`](Sender::send_timeout), [`send_deadline`](Sender::send_deadline), [`recv_timeout`](Receiver::recv_timeout), [`recv_deadline`](Receiver::recv_deadline) | |
+//! | `try_send`, `try_recv` | [`try_send`](Sender::try_send), [`try_recv`](Receiver::try_recv) | |
+//! | `iter`, `try_iter`, `into_iter` | [`iter`](Receiver::iter), [`try_iter`](Receiver::try_iter), `into_iter` | of `&mut Receiver` |
+//! | `len`, `is_empty`, `same_channel` | [`len`](Receiver::len), [`is_empty`](Receiver::is_empty), [`same_channel`](Sender::same_channel) | a sender's `len` counts its own messages |
+//! | `is_full`, `capacity` | [`remaining_capacity`](Sender::remaining_capacity), [`capacity`](Sender::capacity) | |
+//! | `crossbeam_channel::select!` over a control and a data channel | [`mailbox`] | one receiver, high priority first; for other selections use tasks |
+//! | `crossbeam_channel::after`, `tick` | `recv_timeout`, `recv_deadline` | |
+//!
+//! | `flume` | here | what differs |
+//! |---|---|---|
+//! | `flume::bounded(n)`, `unbounded()` | [`channel(n)`](channel) | as above |
+//! | `send`, `recv`, and with `_timeout`, `_deadline` | as above | |
+//! | `send_async`, `recv_async` | [`send`](Sender::send), [`recv`](Receiver::recv) | a cancelled send was not sent |
+//! | `sink`, `into_sink`, `stream`, `into_stream` | features `sink` and `stream` | the handles themselves implement the traits |
+//! | `drain` | [`try_recv_many`](Receiver::try_recv_many), [`try_iter`](Receiver::try_iter) | |
+//! | `downgrade`, `sender_count` | [`downgrade`](Sender::downgrade), [`strong_count`](Sender::strong_count), [`sender_count`](Receiver::sender_count) | `upgrade` gives a new producer |
+//! | `is_disconnected` | [`is_closed`](Sender::is_closed) | |
+//! | `flume::Selector` | [`mailbox`], or tasks | |
+//!
+//! | `kanal` | here | what differs |
+//! |---|---|---|
+//! | `kanal::bounded(n)`, `bounded_async(n)` | [`channel(n)`](channel) | as above; each handle is both async and blocking, so there is no `to_async` or `as_sync` |
+//! | `kanal::Sender::send`, `kanal::Receiver::recv` | [`blocking_send`](Sender::blocking_send), [`blocking_recv`](Receiver::blocking_recv) | the error of a send returns the message |
+//! | `kanal::AsyncSender::send`, `kanal::AsyncReceiver::recv` | [`send`](Sender::send), [`recv`](Receiver::recv) | a cancelled send was not sent |
+//! | `try_send`, `try_send_option` | [`try_send`](Sender::try_send) | `Ok(false)` there is [`TrySendError::Full`] here, with the message |
+//! | `try_recv` | [`try_recv`](Receiver::try_recv) | `Ok(None)` there is [`TryRecvError::Empty`] here |
+//! | `send_timeout`, `recv_timeout` | [`send_timeout`](Sender::send_timeout), [`recv_timeout`](Receiver::recv_timeout) | |
+//! | `drain_into` | [`try_recv_many`](Receiver::try_recv_many) | with a limit |
+//! | `close` | [`Receiver::close`] | only the receiver closes, and takes what was accepted before |
+//! | `is_terminated`, `is_disconnected` | [`is_closed`](Receiver::is_closed) | |
+//! | `kanal::AsyncReceiver::stream` | feature `stream` | |
+//!
 //! # Features
 //!
 //! None is enabled by default.
