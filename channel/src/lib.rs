@@ -53,13 +53,15 @@
 //!    itself. A failed send returns the message.
 //! 4. **No lost wake-up** of a receiver or of a waiting sender, whether a task or a thread.
 //! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's
-//!    messages. [`SharedSender`] and [`Sender::closed`] take short locks of their own. A receiver
-//!    that meets a sender during the few instructions in which it fills a shared slot stays awake
-//!    until the slot is filled. With a [total capacity](Builder::total_capacity) senders that wait
-//!    take a short lock too, `try_` functions and receivers do not wait for it.
+//!    messages. The clones of a [`SharedSender`] are one producer: one that is stopped within a send
+//!    delays what the others send after it. Waiting in a [`SharedSender`] and [`Sender::closed`] take
+//!    a short lock, under which no code of others runs. A receiver that meets a sender during the
+//!    few instructions in which it fills a shared slot stays awake until the slot is filled. With a
+//!    [total capacity](Builder::total_capacity) senders that wait take a short lock too; `try_`
+//!    functions and receivers do not wait for it.
 //! 6. **Cost by active lanes**: 100,000 idle lanes add nothing to the cost of a receive.
 //! 7. **No read-modify-write** on a line that another thread writes, while the receiver is busy
-//!    with the lane: a send is a push to the lane's ring, one fence and one load. An occasional
+//!    with the lane of a [`Sender`]: a send is a push to the lane's ring, one fence and one load. An occasional
 //!    message goes through a [shared slot](Builder::shared_slots) instead, with one exchange; a
 //!    sender switches to its lane within 16 messages of a burst. With a total capacity each message
 //!    costs one exchange more: of the pool's word, which all share, or, where the lane has borrowed
@@ -145,6 +147,14 @@
 //! | send many that arrive one by one | [`try_feed`](Sender::try_feed), then [`flush`](Sender::flush) |
 //! | send through `&self`, from a server's shared state | [`shared`](Sender::shared) |
 //! | drop or refuse low-priority messages when the lane is full | [`MailboxSender::send_low`] with an [`Overflow`] |
+//!
+//! And which sender:
+//!
+//! | | [`Sender`] | [`SharedSender`] |
+//! |---|---|---|
+//! | for | one task or thread, which sends much | a server's state, cloned for each request |
+//! | sends take | `&mut self` | `&self` |
+//! | a clone is | another producer, with its own lane and capacity | the same producer: one capacity and one order |
 //!
 //! Give each producer a clone: a clone has a lane of its own, and shares nothing that would make it
 //! wait. A mailbox has the most common sends for both classes; the others are behind
@@ -239,6 +249,7 @@
 //! The names are the same where the meaning is. What differs most: the capacity counts per
 //! producer, not per channel (unless [one bound](#one-bound-for-all-senders) is set for all);
 //! messages are ordered per producer only; and sends take `&mut self`.
+//! None of this differs with [`Sender::shared`]: a [`SharedSender`] is what `mpsc::Sender` is.
 //!
 //! | `tokio::sync::mpsc` | here | what differs |
 //! |---|---|---|
@@ -411,13 +422,14 @@ pub use {
         class_receiver::ClassReceiver,
         iter::{ClassIter, ClassTryIter, MailboxIntoIter, MailboxIter, MailboxTryIter},
         receiver::MailboxReceiver,
-        sender::{MailboxSender, SharedMailboxSender, WeakMailboxSender},
+        sender::{MailboxSender, WeakMailboxSender},
+        shared::{SharedMailboxSender, WeakSharedMailboxSender},
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},
     sender::{
         Sender,
         permit::{Permit, many::Permits, owned::OwnedPermit},
-        shared::SharedSender,
+        shared::{SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, WeakSharedSender},
         weak::WeakSender,
     },
     stats::{MailboxStats, Stats},

@@ -11,7 +11,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use crate::{
     ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
     MailboxReceiver, MailboxSender, MailboxTryIter, OwnedPermit, Permit, Permits, Receiver, Sender,
-    SharedMailboxSender, SharedSender, TryIter, WeakMailboxSender, WeakSender,
+    SharedMailboxSender, SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, TryIter,
+    WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender,
 };
 
 /// Implements both traits.
@@ -28,9 +29,13 @@ unwind_safe! {
     Sender<T>
     SharedSender<T>
     WeakSender<T>
+    WeakSharedSender<T>
     Permit<'a, T>
     Permits<'a, T>
     OwnedPermit<T>
+    SharedPermit<'a, T>
+    SharedPermits<'a, T>
+    SharedOwnedPermit<T>
     Receiver<T>
     Iter<'a, T>
     TryIter<'a, T>
@@ -38,6 +43,7 @@ unwind_safe! {
     MailboxSender<High, Low>
     SharedMailboxSender<High, Low>
     WeakMailboxSender<High, Low>
+    WeakSharedMailboxSender<High, Low>
     MailboxReceiver<High, Low>
     ClassReceiver<'a, T>
     ClassIter<'a, T>

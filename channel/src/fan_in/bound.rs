@@ -115,6 +115,11 @@ impl Bound {
     }
 
     /// Whether senders wait for slots.
+    /// A wait for so many slots at once.
+    pub(crate) fn acquire(&self, wanted: usize) -> Acquire<'_> {
+        Acquire::new(&self.slots, wanted)
+    }
+
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
         self.slots.load().has_waiters()

@@ -11,22 +11,24 @@ mod head;
 pub(crate) mod lane;
 pub(crate) mod ready;
 pub(crate) mod send_history;
+pub(crate) mod shared_lane;
 pub(crate) mod shared_slots;
 
-use std::{collections::BTreeMap, fmt, task::Waker};
+use std::{fmt, future::poll_fn, pin::pin, ptr};
 
 use self::{
     bound::Bound,
     lane::{Lane, LaneId, tx::LaneTx},
     ready::ReadyList,
     send_history::SendHistory,
+    shared_lane::{SharedLane, registry::SharedLanes},
     shared_slots::SharedSlots,
 };
 use crate::{
     config::Config,
     sync::{
-        Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock,
-        wake_all::WakeAll,
+        Arc, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock,
+        slots::{Acquire, Slots},
     },
 };
 
@@ -54,24 +56,32 @@ pub(crate) struct FanIn<T> {
     /// The slots that all lanes share, if one bound is set for them.
     pub(crate) bound: Option<Arc<Bound>>,
     counts: Counts,
-    cold: Mutex<Option<Box<ColdState<T>>>>,
+    /// Null until it is first needed; `CLOSED` when it was not before the receiver closed.
+    cold: AtomicPtr<ColdState<T>>,
 }
 
-/// What most channels never need, allocated at first use.
+/// What most channels never come to need. It is allocated outside of any lock, and under its locks nothing is
+/// allocated and no foreign code runs.
 struct ColdState<T> {
-    /// Lanes of dropped producers, reset and ready for reuse; at most `POOL`.
-    pool: Vec<Box<Lane<T>>>,
-    close_waiters: CloseWaiters,
+    /// Lanes of producers that have gone, as good as new. Never waited for.
+    pool: Mutex<Vec<Box<Lane<T>>>>,
+    /// Tasks that wait for the channel to close, for slots that there never are.
+    close_waiters: Slots,
+    shared_lanes: Mutex<SharedLanes<T>>,
 }
 
 impl<T> Default for ColdState<T> {
     fn default() -> Self {
         Self {
-            pool: Vec::new(),
-            close_waiters: CloseWaiters::default(),
+            pool: Mutex::new(Vec::with_capacity(POOL)),
+            close_waiters: Slots::new(0, 0),
+            shared_lanes: Mutex::new(SharedLanes::new()),
         }
     }
 }
+
+/// In the place of the cold state, where none can be: the receiver has closed, and there will be none.
+const CLOSED: usize = 1;
 
 #[derive(Debug)]
 struct Counts {
@@ -80,13 +90,6 @@ struct Counts {
     weak_senders: AtomicU32,
     lanes: AtomicU32,
     dropped: AtomicU64,
-}
-
-/// Tasks that wait for the channel to close.
-#[derive(Debug, Default)]
-struct CloseWaiters {
-    next: u64,
-    wakers: BTreeMap<u64, Waker>,
 }
 
 impl<T> FanIn<T> {
@@ -123,7 +126,7 @@ impl<T> FanIn<T> {
                 lanes: AtomicU32::new(0),
                 dropped: AtomicU64::new(0),
             },
-            cold: Mutex::new(None),
+            cold: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
@@ -166,46 +169,112 @@ impl<T> FanIn<T> {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// Wakes the tasks that wait for the channel to close. The channel must be closed already.
+    /// The cold state, if there is one.
+    fn cold(&self) -> Option<&ColdState<T>> {
+        // ORDERING: Acquire pairs with the Release in `cold_or_new`: it is initialised.
+        let cold = self.cold.load(Ordering::Acquire);
+        // SAFETY: but for the two marks it points to a state that lives as long as this.
+        (cold.addr() > CLOSED).then(|| unsafe { &*cold })
+    }
+
+    /// The cold state, made if need be; `None` when the receiver had closed before there was one.
+    fn cold_or_new(&self) -> Option<&ColdState<T>> {
+        // ORDERING: as in `cold`.
+        if self.cold.load(Ordering::Acquire).is_null() {
+            let new = Box::into_raw(Box::<ColdState<T>>::default());
+            // ORDERING: Release pairs with the Acquire in `cold`.
+            let exchange = self.cold.compare_exchange(
+                ptr::null_mut(),
+                new,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if exchange.is_err() {
+                // SAFETY: nobody else has seen it.
+                drop(unsafe { Box::from_raw(new) });
+            }
+        }
+        self.cold()
+    }
+
+    /// Closes what is in the cold state, now and for ever, and says which lanes many producers share: they are the
+    /// receiver's, which must wake those who wait for room in them. Those who wait for the close are yet to be woken.
+    pub(crate) fn close_cold(&self) -> SharedLanes<T> {
+        // ORDERING: Relaxed on success, where nothing is to be seen; on failure `cold` acquires.
+        let _ = self.cold.compare_exchange(
+            ptr::null_mut(),
+            ptr::without_provenance_mut(CLOSED),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        let Some(cold) = self.cold() else {
+            return SharedLanes::new();
+        };
+        cold.close_waiters.close();
+        let lanes = lock(&cold.shared_lanes).close();
+        lanes.find(|lane| {
+            lane.close();
+            false
+        });
+        lanes
+    }
+
+    /// Wakes the tasks that wait for the channel to close, after `close_cold`.
     pub(crate) fn wake_close_waiters(&self) {
-        let wakers = lock(&self.cold)
-            .as_mut()
-            .map(|cold| std::mem::take(&mut cold.close_waiters.wakers));
-        let Some(wakers) = wakers else { return };
-        let mut all = WakeAll::default();
-        for waker in wakers.into_values() {
-            all.run(|| waker.wake());
+        if let Some(cold) = self.cold() {
+            cold.close_waiters.serve();
         }
-        all.done();
     }
 
-    /// Registers a task that waits for the channel to close, under `key` or under a new key, and
-    /// returns the key. `None` if the channel is closed.
-    pub(crate) fn wait_closed(&self, key: Option<u64>, waker: &Waker) -> Option<u64> {
-        // Cloned before the lock is taken and dropped after it is released: both may run code of
-        // the executor.
-        let waker = waker.clone();
-        let mut cold = lock(&self.cold);
-        // Checked under the lock: whoever closes sets the flag before it takes the lock.
+    /// Waits until the receiver closes the channel.
+    pub(crate) async fn closed(&self) {
         if self.is_closed() {
-            return None;
+            return;
         }
-        let close_waiters = &mut cold.get_or_insert_default().close_waiters;
-        let key = key.unwrap_or(close_waiters.next);
-        close_waiters.next = close_waiters.next.max(key + 1);
-        let replaced = close_waiters.wakers.insert(key, waker);
-        drop(cold);
-        drop(replaced);
-        Some(key)
+        let Some(cold) = self.cold_or_new() else {
+            return;
+        };
+        let mut wait = pin!(Acquire::new(&cold.close_waiters, 1));
+        poll_fn(|cx| wait.as_mut().poll(cx, |_| true)).await;
     }
 
-    pub(crate) fn forget_close_waiter(&self, key: u64) {
-        let mut cold = lock(&self.cold);
-        let waker = cold
-            .as_mut()
-            .and_then(|cold| cold.close_waiters.wakers.remove(&key));
-        drop(cold);
-        drop(waker);
+    /// A lane that many producers share, which the receiver knows of from now on.
+    pub(crate) fn open_shared_lane(&self) -> Arc<SharedLane<T>> {
+        let lane = Arc::new(SharedLane::new(&self.config));
+        let known = self
+            .cold_or_new()
+            .is_some_and(|cold| lock(&cold.shared_lanes).add(&lane));
+        if known {
+            trace!("shared lane opened");
+            // ORDERING: Relaxed; a count.
+            self.counts.lanes.fetch_add(1, Ordering::Relaxed);
+        } else {
+            lane.close();
+        }
+        lane
+    }
+
+    /// Forgets a shared lane that has ended, unless the receiver has closed: then it is the receiver's to forget.
+    ///
+    /// # Safety
+    ///
+    /// The lane must come from `open_shared_lane`, and not have been forgotten.
+    pub(crate) unsafe fn forget_shared_lane(&self, lane: &SharedLane<T>) {
+        // SAFETY: as this function's contract says.
+        let forgotten = self
+            .cold()
+            .and_then(|cold| unsafe { lock(&cold.shared_lanes).remove(lane) });
+        if let Some(lane) = forgotten {
+            self.drop_shared_lane(lane);
+        }
+    }
+
+    /// Lets go of a shared lane that is in no list any more.
+    pub(crate) fn drop_shared_lane(&self, lane: Arc<SharedLane<T>>) {
+        trace!("shared lane ended");
+        // ORDERING: Relaxed; a count.
+        self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
+        drop(lane);
     }
 
     /// A lane for a producer that sends for the first time; `None` once the receiver has closed the
@@ -226,7 +295,8 @@ impl<T> FanIn<T> {
         // ORDERING: Relaxed; a hint, and the lock does the ordering. A model always looks, which
         // saves it a state.
         let pooled = if cfg!(loom) || self.has_pool.load(Ordering::Relaxed) {
-            (self.cold.try_lock().ok()).and_then(|mut cold| cold.as_mut()?.pool.pop())
+            self.cold()
+                .and_then(|cold| cold.pool.try_lock().ok()?.pop())
         } else {
             None
         };
@@ -241,15 +311,14 @@ impl<T> FanIn<T> {
         self.counts.lanes.fetch_sub(1, Ordering::Relaxed);
         // Without senders nobody can reuse a lane.
         if self.senders() > 0
-            && let Ok(mut cold) = self.cold.try_lock()
+            && let Some(cold) = self.cold_or_new()
+            && let Ok(mut pool) = cold.pool.try_lock()
+            && pool.len() < POOL
         {
-            let pool = &mut cold.get_or_insert_default().pool;
-            if pool.len() < POOL {
-                pool.push(lane);
-                if !cfg!(loom) {
-                    // ORDERING: as in `open_lane`.
-                    self.has_pool.store(true, Ordering::Relaxed);
-                }
+            pool.push(lane);
+            if !cfg!(loom) {
+                // ORDERING: as in `open_lane`.
+                self.has_pool.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -319,6 +388,17 @@ impl<T> FanIn<T> {
     pub(crate) fn dropped(&self) -> u64 {
         // ORDERING: Relaxed; a count.
         self.counts.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl<T> Drop for FanIn<T> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed; `&mut self` says that nobody else is here.
+        let cold = self.cold.load(Ordering::Relaxed);
+        if cold.addr() > CLOSED {
+            // SAFETY: made by `cold_or_new`, and nobody else is here.
+            drop(unsafe { Box::from_raw(cold) });
+        }
     }
 }
 

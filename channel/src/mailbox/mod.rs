@@ -6,6 +6,7 @@ mod classes;
 pub(crate) mod iter;
 pub(crate) mod receiver;
 pub(crate) mod sender;
+pub(crate) mod shared;
 
 /// The most low-priority messages that a batch takes before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;

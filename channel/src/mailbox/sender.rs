@@ -6,7 +6,7 @@ use super::{Overflow, Sent};
 use crate::{
     error::{SendError, TrySendError},
     fan_in::FanIn,
-    sender::{Sender, shared::SharedSender, weak::WeakSender},
+    sender::{Sender, weak::WeakSender},
     sync::Arc,
 };
 
@@ -218,20 +218,6 @@ impl<High, Low> MailboxSender<High, Low> {
             overflow: self.overflow,
         }
     }
-
-    /// Turns this producer into one for `&self`: each of its lanes behind a short lock of its own.
-    pub fn shared(self) -> SharedMailboxSender<High, Low> {
-        let Self {
-            high,
-            low,
-            overflow,
-        } = self;
-        SharedMailboxSender {
-            high: high.shared(),
-            low: low.shared(),
-            overflow,
-        }
-    }
 }
 
 /// Makes another producer, with two lanes of its own.
@@ -312,98 +298,5 @@ impl<High, Low> fmt::Debug for WeakMailboxSender<High, Low> {
         f.debug_struct("WeakMailboxSender")
             .field("low", &self.low)
             .finish_non_exhaustive()
-    }
-}
-
-/// A [`MailboxSender`] whose sends take `&self`; see [`SharedSender`].
-pub struct SharedMailboxSender<High, Low> {
-    high: SharedSender<High>,
-    low: SharedSender<Low>,
-    overflow: Overflow,
-}
-
-impl<High, Low> SharedMailboxSender<High, Low> {
-    /// The sender of high-priority messages.
-    pub fn high(&self) -> &SharedSender<High> {
-        &self.high
-    }
-
-    /// The sender of low-priority messages.
-    pub fn low(&self) -> &SharedSender<Low> {
-        &self.low
-    }
-
-    /// Sends a high-priority message if the lane has room.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::try_send`].
-    pub fn try_send_high(&self, message: High) -> Result<(), TrySendError<High>> {
-        self.high.try_send(message)
-    }
-
-    /// Sends a high-priority message, waiting for room in the lane.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::send`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Sender::send`].
-    pub async fn send_high(&self, message: High) -> Result<(), SendError<High>> {
-        self.high.send(message).await
-    }
-
-    /// Sends a low-priority message if the lane has room.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::try_send`].
-    pub fn try_send_low(&self, message: Low) -> Result<(), TrySendError<Low>> {
-        self.low.try_send(message)
-    }
-
-    /// Sends a low-priority message, waiting for room in the lane, whatever [`Overflow`] says.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sender::send`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Sender::send`].
-    pub async fn send_low(&self, message: Low) -> Result<(), SendError<Low>> {
-        self.low.send(message).await
-    }
-
-    /// Whether the receiver has closed the mailbox or was dropped.
-    pub fn is_closed(&self) -> bool {
-        self.low.is_closed()
-    }
-
-    /// A new producer of the same mailbox, for sends through `&mut self`.
-    pub fn sender(&self) -> MailboxSender<High, Low> {
-        MailboxSender {
-            high: self.high.sender(),
-            low: self.low.sender(),
-            overflow: self.overflow,
-        }
-    }
-}
-
-/// Makes another producer, with two lanes of its own.
-impl<High, Low> Clone for SharedMailboxSender<High, Low> {
-    fn clone(&self) -> Self {
-        self.sender().shared()
-    }
-}
-
-impl<High, Low> fmt::Debug for SharedMailboxSender<High, Low> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedMailboxSender")
-            .field("high", &self.high)
-            .field("low", &self.low)
-            .finish()
     }
 }

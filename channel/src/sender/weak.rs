@@ -1,11 +1,6 @@
 //! Handles that do not keep a channel open, and the future that waits for its close.
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::fmt;
 
 use super::Sender;
 use crate::{fan_in::FanIn, sync::Arc};
@@ -22,7 +17,7 @@ impl<T> Sender<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn closed(&self) {
-        ClosedFuture::new(&self.fan_in).await;
+        self.fan_in.closed().await;
     }
 
     /// The number of senders of this channel, each of which is a producer; a snapshot.
@@ -71,7 +66,7 @@ impl<T> WeakSender<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn closed(&self) {
-        ClosedFuture::new(&self.fan_in).await;
+        self.fan_in.closed().await;
     }
 
     /// Whether both lead to the same receiver.
@@ -107,38 +102,5 @@ impl<T> fmt::Debug for WeakSender<T> {
         f.debug_struct("WeakSender")
             .field("fan_in", &self.fan_in)
             .finish()
-    }
-}
-
-struct ClosedFuture<'a, T> {
-    fan_in: &'a FanIn<T>,
-    key: Option<u64>,
-}
-
-impl<'a, T> ClosedFuture<'a, T> {
-    fn new(fan_in: &'a FanIn<T>) -> Self {
-        Self { fan_in, key: None }
-    }
-}
-
-impl<T> Future for ClosedFuture<'_, T> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.fan_in.wait_closed(self.key, cx.waker()) {
-            None => Poll::Ready(()),
-            key => {
-                self.key = key;
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<T> Drop for ClosedFuture<'_, T> {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.fan_in.forget_close_waiter(key);
-        }
     }
 }

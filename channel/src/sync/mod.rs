@@ -11,7 +11,6 @@ pub(crate) mod ring;
 mod ring_loom;
 #[cfg(test)]
 mod ring_tests;
-#[allow(dead_code, reason = "for the lanes of many producers")]
 pub(crate) mod slots;
 pub(crate) mod stall;
 pub(crate) mod wait_list;

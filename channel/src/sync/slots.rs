@@ -158,6 +158,19 @@ impl Slots {
         Err(word)
     }
 
+    /// Changes the owner's bits alone, unless the word is closed. Says what it was before, or, when closed, what it is.
+    #[inline]
+    pub(crate) fn change(&self, change: impl Fn(u64) -> u64) -> Result<Word, Word> {
+        let mut word = self.load();
+        while !word.is_closed() {
+            match self.exchange(word, word.with_owners(change(word.owners()))) {
+                Ok(()) => return Ok(word),
+                Err(now) => word = now,
+            }
+        }
+        Err(word)
+    }
+
     /// Gives slots back, and hands them to those who wait. A waker may panic, when all is done.
     #[inline]
     pub(crate) fn give(&self, slots: usize) {
@@ -221,39 +234,34 @@ impl Slots {
     /// Ends as many waits as there are places for wakers. `true` when there may be more to end.
     fn end_waits(&self, queue: &mut Queue, wakers: &mut [Option<Waker>; BATCH]) -> bool {
         let mut word = self.load();
-        let mut wakers = wakers.iter_mut();
-        while let Some((wanted, is_last)) = queue.front() {
-            if !word.is_closed() && word.free() < wanted {
+        let (front, state) = loop {
+            let (limit, state) = if word.is_closed() {
+                (usize::MAX, State::Closed)
+            } else {
+                (word.free(), State::Granted)
+            };
+            let front = queue.front(limit, BATCH);
+            if front.waits == 0 {
                 return false;
             }
-            let Some(place) = wakers.next() else {
-                return true;
-            };
-            loop {
-                let state = if word.is_closed() {
-                    State::Closed
-                } else {
-                    State::Granted
-                };
-                let mut new = word;
-                if state == State::Granted {
-                    // Only those who hold the lock take slots while somebody waits.
-                    new = new.less(wanted);
-                }
-                if is_last {
-                    new.0 &= !WAITERS;
-                }
-                match self.exchange(word, new) {
-                    Ok(()) => {
-                        word = new;
-                        *place = queue.pop(state);
-                        break;
-                    }
-                    Err(now) => word = now,
-                }
+            // Only those who hold the lock take slots while somebody waits.
+            let mut new = word.less(if state == State::Granted {
+                front.wanted
+            } else {
+                0
+            });
+            if front.is_all {
+                new.0 &= !WAITERS;
             }
+            match self.exchange(word, new) {
+                Ok(()) => break (front, state),
+                Err(now) => word = now,
+            }
+        };
+        for place in &mut wakers[..front.waits] {
+            *place = queue.pop(state);
         }
-        false
+        !front.is_all && front.waits == BATCH
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, Queue>> {
@@ -298,7 +306,7 @@ pub(crate) enum Acquired {
     /// No slot is lent any more.
     Closed,
     /// The caller does not want to wait with the word as it is.
-    Unwilling,
+    Unwilling(Word),
 }
 
 impl<'a> Acquire<'a> {
@@ -311,7 +319,8 @@ impl<'a> Acquire<'a> {
         }
     }
 
-    /// Waits for the slots. A wait that has not begun begins only if `willing` says so of the word.
+    /// Waits for the slots. A wait that has not begun begins behind others, or if `willing` says so of the
+    /// word.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -380,12 +389,17 @@ impl<'a> Acquire<'a> {
             }
             let new = if word.offers(wanted) {
                 word.less(wanted)
+            } else if word.has_waiters() {
+                // Only those who hold the lock take that back, so it need not be said again.
+                word
             } else if !willing(word) {
-                break Acquired::Unwilling;
+                break Acquired::Unwilling(word);
             } else {
                 Word(word.0 | WAITERS)
             };
-            if let Err(now) = slots.exchange(word, new) {
+            if new != word
+                && let Err(now) = slots.exchange(word, new)
+            {
                 word = now;
                 continue;
             }

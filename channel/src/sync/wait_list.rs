@@ -83,6 +83,16 @@ impl Waiter {
     }
 }
 
+/// Some waits at the front of a queue.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) waits: usize,
+    /// What they want together.
+    pub(crate) wanted: usize,
+    /// There are no others.
+    pub(crate) is_all: bool,
+}
+
 /// Those who wait, the first in front. To be kept behind a lock.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -105,16 +115,28 @@ impl Queue {
         self.first.is_null()
     }
 
-    /// How many the first one wants, and whether it is also the last one.
-    pub(crate) fn front(&self) -> Option<(usize, bool)> {
-        if self.first.is_null() {
-            return None;
+    /// As many from the front as want no more than `limit` together, and at most `most` of them.
+    pub(crate) fn front(&self, limit: usize, most: usize) -> Front {
+        let mut front = Front {
+            waits: 0,
+            wanted: 0,
+            is_all: false,
+        };
+        let mut waiter = self.first;
+        while front.waits < most && !waiter.is_null() {
+            // SAFETY: nodes in the queue are valid, and their links are this queue's.
+            let (wanted, next) = unsafe { &*waiter }
+                .links
+                .with(|links| unsafe { ((*links).wanted, (*links).next) });
+            if wanted > limit - front.wanted {
+                return front;
+            }
+            front.waits += 1;
+            front.wanted += wanted;
+            waiter = next;
         }
-        // SAFETY: nodes in the queue are valid, and their links are this queue's.
-        let wanted = unsafe { &*self.first }
-            .links
-            .with(|links| unsafe { (*links).wanted });
-        Some((wanted, ptr::eq(self.first, self.last)))
+        front.is_all = waiter.is_null();
+        front
     }
 
     /// Appends a node that wants so many.

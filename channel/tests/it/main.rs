@@ -20,5 +20,6 @@ mod panicking_wakers;
 mod promises;
 mod races;
 mod reentrancy;
+mod shared;
 mod stress;
 mod total;

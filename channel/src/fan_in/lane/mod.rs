@@ -14,6 +14,7 @@
 //! | `CLOSING` | the receiver's, which looks for the last time | receiver by CAS: `QUEUED`, `SEALED`; producer by CAS: `SEALED_ALL` |
 //! | `SEALED` | ended: what is still in the ring is the producer's | nobody |
 //! | `SEALED_ALL` | the receiver's: all that is in the ring was accepted | nobody |
+//! | `SHARED` | the link of a lane with many producers, which has a protocol of its own | nobody |
 
 pub(crate) mod held;
 pub(crate) mod list;
@@ -45,6 +46,7 @@ const CLOSING: u8 = 3;
 const SEALED: u8 = 4;
 const SEALED_ALL: u8 = 5;
 const UNFENCED: u8 = 6;
+const SHARED: u8 = 7;
 
 /// The shared part of a lane. Sparse traffic touches only its first cache line.
 #[repr(C, align(128))]
@@ -124,6 +126,18 @@ impl<T> Lane<T> {
             wake: WakeCell::new(),
             held: Held::new(),
         })
+    }
+
+    /// The link of a lane with many producers.
+    pub(crate) fn new_shared() -> Self {
+        let mut lane = *Self::new();
+        lane.state = AtomicU8::new(SHARED);
+        lane
+    }
+
+    /// It is about to be put on the ready list.
+    pub(crate) fn set_stamp(&self) {
+        self.stamp.set();
     }
 
     #[inline]

@@ -3,7 +3,8 @@
 use std::{fmt, mem, ptr::NonNull};
 
 use super::{
-    CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED, held::Held,
+    CLOSING, IDLE, Lane, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, SHARED, UNFENCED,
+    held::Held,
 };
 #[cfg(feature = "quanta")]
 use crate::delay::Stamp;
@@ -18,6 +19,9 @@ pub(crate) struct LaneRx<T> {
     unfenced: bool,
     /// The producer has claimed for the receiver all that it pushed, although the channel closed.
     sealed_all: bool,
+    /// It is the link of a lane with many producers. It holds nothing itself, and must not be retired or
+    /// sealed.
+    shared: bool,
     /// The producer waited for room and was woken, since `take_woken`.
     woken: bool,
     /// Messages received since the receiver last checked whether the producer waits for room.
@@ -54,6 +58,7 @@ impl<T> LaneRx<T> {
             has_slot: state == QUEUED_SLOT,
             unfenced: state == UNFENCED,
             sealed_all: state == SEALED_ALL,
+            shared: state == SHARED,
             woken: false,
             taken: 0,
         }
@@ -75,6 +80,12 @@ impl<T> LaneRx<T> {
     #[inline]
     pub(crate) fn held(&self) -> &Held {
         &self.lane().held
+    }
+
+    /// Whether this is the link of a lane with many producers.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// When the lane was pushed onto the ready list.
@@ -257,7 +268,7 @@ impl<T> LaneRx<T> {
 
     /// Lets the producer send without a fence. `false` if that is not possible now.
     pub(crate) fn set_unfenced(&mut self) -> bool {
-        if self.has_slot || self.sealed_all || self.unfenced {
+        if self.has_slot || self.sealed_all || self.unfenced || self.shared {
             return false;
         }
         self.unfenced = true;

@@ -1,8 +1,7 @@
 //! What the receiver does for a bound on all lanes: gives back the slots of messages that it has
 //! taken, and reclaims those that a lane has borrowed ahead.
 
-use super::Inbox;
-use crate::fan_in::lane::rx::LaneRx;
+use super::{Inbox, held::HeldLane};
 
 impl<T> Inbox<T> {
     /// Messages of the current lane after which the books are done, at most.
@@ -27,6 +26,13 @@ impl<T> Inbox<T> {
             _ => 0,
         };
         self.give_back(given + held);
+        // A lane of many producers has waits of its own.
+        let half = self.fan_in.config.half();
+        if let Some(lane) = &mut self.current
+            && lane.is_shared()
+        {
+            lane.wake_if_room(half);
+        }
     }
 
     /// A message was taken from a shared slot. A mailbox does not look again at a class that has
@@ -75,7 +81,7 @@ impl<T> Inbox<T> {
     /// Reclaims what a lane holds that has no messages. What its producer adds from here on is
     /// followed by a message, so the receiver comes back.
     #[inline]
-    pub(super) fn reclaim(&mut self, lane: &LaneRx<T>) {
+    pub(super) fn reclaim(&mut self, lane: &HeldLane<T>) {
         self.give_back_held(lane.held().reclaim());
     }
 
@@ -100,7 +106,7 @@ impl<T> Inbox<T> {
 
     /// Reclaims what a lane holds that has messages, if senders wait.
     #[inline]
-    pub(super) fn reclaim_if_awaited(&mut self, lane: &LaneRx<T>) {
+    pub(super) fn reclaim_if_awaited(&mut self, lane: &HeldLane<T>) {
         if let Some(bound) = &self.fan_in.bound
             && bound.has_waiters()
         {

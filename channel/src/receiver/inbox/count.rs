@@ -1,18 +1,22 @@
 //! What the receiver can say of its lanes: how many messages wait in them, and what it has counted.
 
-use super::Inbox;
-use crate::{
-    fan_in::lane::{list::Chain, rx::LaneRx},
-    stats::Stats,
-    sync::lock,
-};
+use super::{Inbox, held::HeldLane};
+use crate::{fan_in::lane::list::Chain, stats::Stats, sync::lock};
 
 impl<T> Inbox<T> {
     /// Messages in all lanes; a snapshot.
     pub(crate) fn len(&self) -> usize {
         let _guard = lock(&self.count);
         let mut count = self.fan_in.shared_slots.count();
-        count += self.current.as_ref().map_or(0, LaneRx::backlog);
+        // Once closed, lanes of many producers are counted below, and only there.
+        let backlog = |lane: &HeldLane<T>| {
+            if lane.is_shared() && self.closed {
+                0
+            } else {
+                lane.backlog()
+            }
+        };
+        count += self.current.as_ref().map_or(0, backlog);
         let listed = if self.closed {
             Chain::empty()
         } else {
@@ -27,9 +31,13 @@ impl<T> Inbox<T> {
         ] {
             while let Some(lane) = chain.next() {
                 // SAFETY: as above.
-                count += unsafe { LaneRx::new(lane) }.backlog();
+                count += backlog(&unsafe { HeldLane::new(lane) });
             }
         }
+        self.shared_at_close.find(|lane| {
+            count += lane.len();
+            false
+        });
         count
     }
 

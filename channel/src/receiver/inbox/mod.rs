@@ -7,6 +7,7 @@ mod bound;
 mod close;
 mod count;
 mod fence_policy;
+mod held;
 mod quota;
 #[cfg(all(test, not(loom)))]
 mod stall_tests;
@@ -16,7 +17,7 @@ mod unfenced;
 
 use std::{fmt, mem, task::Waker};
 
-use self::{fence_policy::FencePolicy, quota::Quota};
+use self::{fence_policy::FencePolicy, held::HeldLane, quota::Quota};
 use crate::{
     error::TryRecvError,
     fan_in::{
@@ -24,9 +25,10 @@ use crate::{
         lane::{
             Lane,
             list::{Chain, LaneQueue},
-            rx::{Emptied, LaneRx},
+            rx::Emptied,
         },
         ready::Arm,
+        shared_lane::registry::SharedLanes,
         shared_slots::SlotReader,
     },
     sync::{Arc, Mutex, store_load_fence, wake_cell::WakerId},
@@ -36,7 +38,7 @@ pub(crate) struct Inbox<T> {
     fan_in: Arc<FanIn<T>>,
     /// The lane that is being emptied; or, if there is nothing else to do, the last one that was,
     /// which is given up only when the receiver goes to sleep or finds other work.
-    current: Option<LaneRx<T>>,
+    current: Option<HeldLane<T>>,
     quota: Quota,
     /// Lanes still to be visited in this round.
     chain: Chain<T>,
@@ -46,6 +48,9 @@ pub(crate) struct Inbox<T> {
     is_revisiting: bool,
     /// Lanes that were on the ready list when it was closed.
     listed_at_close: Chain<T>,
+    /// Lanes of many producers that are not drained yet, once the channel is closed. All of them, so
+    /// that none counts in the other lists any more.
+    shared_at_close: SharedLanes<T>,
     slots: SlotReader,
     closed: bool,
     hung_up: bool,
@@ -108,6 +113,7 @@ impl<T> Inbox<T> {
             next_round: LaneQueue::new(),
             is_revisiting: false,
             listed_at_close: Chain::empty(),
+            shared_at_close: SharedLanes::new(),
             slots: SlotReader::new(),
             closed: false,
             hung_up: false,
@@ -218,7 +224,7 @@ impl<T> Inbox<T> {
 
     /// Lingers over an empty lane, after waking its producer if that waits for room.
     #[inline]
-    fn linger(&mut self, lane: LaneRx<T>) -> Found {
+    fn linger(&mut self, lane: HeldLane<T>) -> Found {
         let lane = self.current.insert(lane);
         lane.wake_if_room(1);
         self.has_woken |= lane.take_woken();
@@ -227,7 +233,7 @@ impl<T> Inbox<T> {
 
     /// Puts a lane off until the next round, after waking its producer if that waits for room.
     #[inline]
-    fn requeue(&mut self, mut lane: LaneRx<T>) {
+    fn requeue(&mut self, mut lane: HeldLane<T>) {
         // SAFETY: the lane is the receiver's, and in no list.
         unsafe { self.next_round.push(lane.as_lane()) };
         self.reclaim_if_awaited(&lane);
@@ -236,7 +242,7 @@ impl<T> Inbox<T> {
     }
 
     /// Makes a lane the current one, with a whole quota.
-    fn start_lane(&mut self, lane: LaneRx<T>) {
+    fn start_lane(&mut self, lane: HeldLane<T>) {
         self.current = Some(lane);
         self.quota.start(self.fan_in.config.burst);
         self.quota.checkpoint_after(self.checkpoint_interval());
@@ -272,6 +278,9 @@ impl<T> Inbox<T> {
                     return Found::Something;
                 }
                 self.requeue(lane);
+            } else if self.closed && lane.is_shared() {
+                // It is visited by `visit_shared_at_close`.
+                return self.next_lane();
             } else if self.closed {
                 // SAFETY: the channel is closed.
                 let emptied = unsafe { lane.seal() };
@@ -300,12 +309,19 @@ impl<T> Inbox<T> {
         !self.chain.is_empty()
             || !self.next_round.is_empty()
             || !self.listed_at_close.is_empty()
-            || self.slots.has_claimed()
+            || self.has_unwritten()
             || (!self.closed && self.fan_in.ready.has_something(&self.slots))
     }
 
+    /// Whether messages have been claimed that may not be written yet: the receiver stays awake for
+    /// them.
+    #[inline]
+    fn has_unwritten(&self) -> bool {
+        self.slots.has_claimed() || !self.shared_at_close.is_empty()
+    }
+
     /// Keeps or releases a lane that was found empty. `true` if it is the current one again.
-    fn keep_or_release(&mut self, mut lane: LaneRx<T>, emptied: Emptied) -> bool {
+    fn keep_or_release(&mut self, mut lane: HeldLane<T>, emptied: Emptied) -> bool {
         self.has_woken |= lane.take_woken();
         match emptied {
             Emptied::Idle => {
@@ -324,6 +340,12 @@ impl<T> Inbox<T> {
                 if lane.is_unfenced() {
                     self.fences.remove_lane();
                 }
+                if let Some(shared) = lane.shared() {
+                    // SAFETY: the fan-in opened the lane, its last sender was dropped, and it is in none
+                    // of the receiver's lists.
+                    unsafe { self.fan_in.forget_shared_lane(shared) };
+                    return false;
+                }
                 let held = lane.held().reclaim();
                 // SAFETY: this is the receiver's half, and the lane is in none of its lists.
                 if let Some(lane) = unsafe { Lane::release(lane.as_lane()) } {
@@ -339,7 +361,12 @@ impl<T> Inbox<T> {
         loop {
             if let Some(lane) = self.chain.next() {
                 // SAFETY: the chain comes from the ready list or from the receiver's own lists.
-                self.visit(unsafe { LaneRx::new(lane) });
+                let lane = unsafe { HeldLane::new(lane) };
+                if self.closed && lane.is_shared() {
+                    // It is visited by `visit_shared_at_close`.
+                    continue;
+                }
+                self.visit(lane);
                 return Found::Something;
             }
             if !self.is_revisiting && !self.next_round.is_empty() {
@@ -353,6 +380,9 @@ impl<T> Inbox<T> {
                     self.chain = std::mem::replace(&mut self.listed_at_close, Chain::empty());
                     continue;
                 }
+                if self.next_round.is_empty() {
+                    return self.visit_shared_at_close();
+                }
             } else if self.fan_in.ready.has_something(&self.slots) {
                 self.take_list();
                 // A producer whose lane was just taken may have sent its message before that
@@ -365,7 +395,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    fn visit(&mut self, lane: LaneRx<T>) {
+    fn visit(&mut self, lane: HeldLane<T>) {
         #[cfg(feature = "quanta")]
         if !self.is_revisiting {
             self.counted.delay.record(lane.stamp().elapsed());
@@ -435,7 +465,7 @@ impl<T> Inbox<T> {
             return Sleep::Ready;
         }
         self.give_back_owed();
-        if self.slots.has_claimed() {
+        if self.has_unwritten() {
             return Sleep::Busy;
         }
         if self.closed || self.hung_up {
@@ -481,7 +511,7 @@ impl<T> Inbox<T> {
 
     /// Whether a message has come to the lane that the receiver lingers over.
     pub(crate) fn has_lingered_for(&self) -> bool {
-        self.current.as_ref().is_some_and(LaneRx::has_more)
+        self.current.as_ref().is_some_and(HeldLane::has_more)
     }
 
     /// Gives up the lane that the receiver lingers over. `true` if a message came meanwhile, and
@@ -495,6 +525,10 @@ impl<T> Inbox<T> {
         let Some(mut lane) = self.current.take() else {
             return false;
         };
+        if self.closed && lane.is_shared() {
+            // It is visited by `visit_shared_at_close`.
+            return false;
+        }
         // SAFETY: `keep_or_release` does what the contract asks for. A closed channel does not
         // linger, so this one is open.
         let emptied = unsafe { lane.retire() };
@@ -518,7 +552,7 @@ impl<T> Inbox<T> {
         if self.give_up_current() {
             return false;
         }
-        !self.slots.has_claimed()
+        !self.has_unwritten()
     }
 
     /// As `try_next`, with the reason if there is none.
@@ -558,7 +592,7 @@ impl<T> Inbox<T> {
         loop {
             if self.quota.left() > 0
                 && let Some(lane) = &self.current
-                && lane.backlog() > 0
+                && lane.has_message()
             {
                 return true;
             }

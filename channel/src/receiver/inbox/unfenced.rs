@@ -1,12 +1,11 @@
 //! Unfenced lanes: when a lane becomes one, what happens when it is empty, and how all are fenced
 //! again.
 
-use super::{Found, Inbox, fence_policy::WORTH_UNFENCING};
-use crate::fan_in::lane::rx::LaneRx;
+use super::{Found, Inbox, fence_policy::WORTH_UNFENCING, held::HeldLane};
 
 impl<T> Inbox<T> {
     /// Moves on from an unfenced lane that is empty.
-    pub(super) fn revisit(&mut self, lane: LaneRx<T>, gave: bool) -> Found {
+    pub(super) fn revisit(&mut self, lane: HeldLane<T>, gave: bool) -> Found {
         if let Some(emptied) = lane.ended() {
             if self.keep_or_release(lane, emptied) {
                 return Found::Something;
@@ -40,7 +39,7 @@ impl<T> Inbox<T> {
     /// Lets the producer of a lane send without a fence, if what the lane gave of its quota shows
     /// that this pays.
     #[inline]
-    pub(super) fn unfence_if_worth(&mut self, lane: &mut LaneRx<T>, gave: usize) {
+    pub(super) fn unfence_if_worth(&mut self, lane: &mut HeldLane<T>, gave: usize) {
         if gave >= WORTH_UNFENCING.min(self.fan_in.config.burst)
             && !self.closed
             && self.fences.may_unfence(self.counted.messages)
@@ -58,9 +57,9 @@ impl<T> Inbox<T> {
         }
         for mut chain in [self.chain.view(), self.next_round.view()] {
             while let Some(lane) = chain.next() {
-                // SAFETY: all of these lanes are the receiver's, and no other `LaneRx` is in use
+                // SAFETY: all of these lanes are the receiver's, and no other `HeldLane` is in use
                 // for them.
-                unsafe { LaneRx::new(lane) }.set_fenced();
+                unsafe { HeldLane::new(lane) }.set_fenced();
             }
         }
         self.fences.fence_all(self.counted.messages);

@@ -175,7 +175,7 @@ fn close_stops_both_classes() {
 
 #[test]
 fn handles_of_one_mailbox_know_each_other() {
-    let (tx, mut rx) = mailbox::<u8, u8>(2, 2);
+    let (tx, mut rx) = mailbox::<u8, u8>(3, 3);
     let (other, _) = mailbox::<u8, u8>(2, 2);
     assert!(tx.same_channel(&tx.clone()) && !tx.same_channel(&other));
     let weak = tx.downgrade();

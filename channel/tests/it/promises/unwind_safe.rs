@@ -9,7 +9,8 @@ use std::{
 use lanemesh::{
     ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
     MailboxReceiver, MailboxSender, MailboxTryIter, OwnedPermit, Permit, Permits, Receiver, Sender,
-    SharedMailboxSender, SharedSender, TryIter, WeakMailboxSender, WeakSender, channel,
+    SharedMailboxSender, SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, TryIter,
+    WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender, channel,
 };
 
 /// Neither `UnwindSafe` nor `RefUnwindSafe`.
@@ -21,9 +22,13 @@ const _: () = {
     unwind_safe::<Sender<Message>>();
     unwind_safe::<SharedSender<Message>>();
     unwind_safe::<WeakSender<Message>>();
+    unwind_safe::<WeakSharedSender<Message>>();
     unwind_safe::<Permit<'_, Message>>();
     unwind_safe::<Permits<'_, Message>>();
     unwind_safe::<OwnedPermit<Message>>();
+    unwind_safe::<SharedPermit<'_, Message>>();
+    unwind_safe::<SharedPermits<'_, Message>>();
+    unwind_safe::<SharedOwnedPermit<Message>>();
     unwind_safe::<Receiver<Message>>();
     unwind_safe::<Iter<'_, Message>>();
     unwind_safe::<TryIter<'_, Message>>();
@@ -31,6 +36,7 @@ const _: () = {
     unwind_safe::<MailboxSender<Message, Message>>();
     unwind_safe::<SharedMailboxSender<Message, Message>>();
     unwind_safe::<WeakMailboxSender<Message, Message>>();
+    unwind_safe::<WeakSharedMailboxSender<Message, Message>>();
     unwind_safe::<MailboxReceiver<Message, Message>>();
     unwind_safe::<ClassReceiver<'_, Message>>();
     unwind_safe::<MailboxIter<'_, Message, Message>>();

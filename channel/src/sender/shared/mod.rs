@@ -1,0 +1,548 @@
+//! A sender for `&self`, such as a web server's state needs: its clones share one lane, one bound and one order.
+
+// One thing: mod, permit, weak: a sender makes permits and weak handles, which lead back to it.
+mod coop;
+mod permit;
+mod weak;
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    mem,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+pub use self::{
+    permit::{SharedOwnedPermit, SharedPermit, SharedPermits},
+    weak::WeakSharedSender,
+};
+use crate::{
+    error::{SendError, SendTimeoutError, TrySendError},
+    fan_in::{FanIn, shared_lane::SharedLane},
+    sender::Sender,
+    sync::{
+        Arc, AtomicUsize, Ordering, park,
+        slots::{Acquire, Acquired},
+        wake_all::WakeAll,
+    },
+};
+
+/// A sender that is cloned and shared as `tokio::sync::mpsc::Sender` is: all methods take `&self`, and its clones share
+/// one lane.
+///
+/// The lane has one bound, [`capacity`](Self::capacity), and one order: what was sent first, through whichever
+/// clone, is received first. Sends that wait for room get it in the order in which they began to wait, and a send that
+/// comes later does not overtake them. A clone costs two increments and no memory.
+///
+/// | | [`Sender`] | `SharedSender` |
+/// |---|---|---|
+/// | sends take | `&mut self` | `&self` |
+/// | a clone is | another producer, with a lane and a capacity of its own | the same producer |
+/// | order | that of one sender | that of all its clones |
+/// | a send costs | no read-modify-write, while the receiver is busy | two |
+/// | a thread that is stopped within a send delays | nobody | what is sent behind it through the same clones |
+///
+/// The capacity is that of the channel's lanes, and at most 536,870,911 messages. A small ring of slots is allocated
+/// when the first message is sent, and larger ones when it is full, up to the capacity; when there is no memory for
+/// one the lane is full as it is. No lock is held while code of others runs: wakers, drops of messages, subscribers and
+/// allocators may use this very sender.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (tx, mut rx) = lanemesh::channel(16);
+/// let state = tx.shared();
+/// for request in 0..3 {
+///     let state = state.clone();
+///     tokio::spawn(async move { state.send(request).await });
+/// }
+/// drop(state);
+/// let mut sum = 0;
+/// while let Some(request) = rx.recv().await {
+///     sum += request;
+/// }
+/// assert_eq!(sum, 3);
+/// # }
+/// ```
+pub struct SharedSender<T> {
+    group: Arc<Group<T>>,
+}
+
+impl<T> Sender<T> {
+    /// A sender that is cloned and shared through `&self`, whose clones share one lane, one bound and one order.
+    ///
+    /// It has a lane of its own: what this sender has sent or staged before is received as well, but in no order
+    /// with what is sent through the shared one. Call this before the first send.
+    pub fn shared(self) -> SharedSender<T> {
+        self.fan_in.add_sender();
+        SharedSender::first(self.fan_in.clone())
+    }
+}
+
+/// What clones share. They count as one sender of the fan-in.
+struct Group<T> {
+    fan_in: Arc<FanIn<T>>,
+    lane: Arc<SharedLane<T>>,
+    /// Senders of this group. The lane ends with the last one.
+    handles: AtomicUsize,
+}
+
+impl<T> SharedSender<T> {
+    /// The first sender of a lane, which has been counted.
+    fn first(fan_in: Arc<FanIn<T>>) -> Self {
+        let lane = fan_in.open_shared_lane();
+        Self {
+            group: Arc::new(Group {
+                fan_in,
+                lane,
+                handles: AtomicUsize::new(1),
+            }),
+        }
+    }
+
+    /// Sends a message if the lane has room, and nobody waits for it.
+    ///
+    /// Waits for nobody, and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] when the lane holds [`capacity`](Self::capacity) messages and permits, or sends wait
+    /// for room, and [`TrySendError::Closed`] when the channel is closed; both give the message back. `Ok` means that
+    /// the receiver sees the message, or drops it with the rest when it is dropped itself.
+    #[inline]
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        let Group { fan_in, lane, .. } = &*self.group;
+        if fan_in.bound.is_some() {
+            return self.try_send_bound(message);
+        }
+        lane.try_send(&fan_in.ready, message)
+    }
+
+    /// The same where one bound is set for all lanes.
+    #[cold]
+    fn try_send_bound(&self, message: T) -> Result<(), TrySendError<T>> {
+        match self.try_take(1) {
+            Ok(()) => self.send_reserved(message).map_err(TrySendError::from),
+            Err(error) => Err(error.map(|()| message)),
+        }
+    }
+
+    /// Sends a message, waiting for room in the lane.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped before it is ready, the message is dropped with it and was not sent, and its place in
+    /// the order of those who wait is lost. To keep the message, wait with [`reserve`](Self::reserve). Sends
+    /// that always find room yield to the executor once in 128, or in
+    /// [`budget`](crate::Builder::budget) messages.
+    pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
+        coop::proceed(self.group.fan_in.config.budget).await;
+        let message = match self.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(message)) => return Err(SendError(message)),
+            Err(TrySendError::Full(message)) => message,
+        };
+        match self.wait(1).await {
+            Ok(()) => self.send_reserved(message),
+            Err(_) => Err(SendError(message)),
+        }
+    }
+
+    /// Sends a message, blocking the thread while the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the message when the channel is closed, or closes while it waits.
+    pub fn blocking_send(&self, message: T) -> Result<(), SendError<T>> {
+        self.send_until(message, None)
+            .map_err(|error| SendError(error.into_inner()))
+    }
+
+    /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
+    ///
+    /// This is the blocking form. In a task, put the executor's own timeout around
+    /// [`reserve`](Self::reserve), which loses nothing when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError::Timeout`] when there was no room in time, and [`SendTimeoutError::Closed`]
+    /// when the channel is closed, or closes while it waits; both give the message back.
+    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        if timeout.is_zero() {
+            return self.try_send(message).map_err(SendTimeoutError::from);
+        }
+        self.send_until(message, Instant::now().checked_add(timeout))
+    }
+
+    fn send_until(&self, message: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {
+        let message = match self.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(message)) => return Err(SendTimeoutError::Closed(message)),
+            Err(TrySendError::Full(message)) => message,
+        };
+        let mut wait = pin!(self.wait(1));
+        match park::block_on(deadline, |cx| wait.as_mut().poll(cx)) {
+            None => Err(SendTimeoutError::Timeout(message)),
+            Some(Err(_)) => Err(SendTimeoutError::Closed(message)),
+            Some(Ok(())) => self
+                .send_reserved(message)
+                .map_err(|SendError(message)| SendTimeoutError::Closed(message)),
+        }
+    }
+
+    /// Waits for room in the lane, and holds it until the permit is used or dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, or closes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but its place in the order of those who wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, mut rx) = lanemesh::channel(1);
+    /// let tx = tx.shared();
+    /// let permit = tx.reserve().await.unwrap();
+    /// assert!(tx.try_send("the room is taken").is_err());
+    /// permit.send("built only once there was room").unwrap();
+    /// assert_eq!(rx.recv().await, Some("built only once there was room"));
+    /// # }
+    /// ```
+    pub async fn reserve(&self) -> Result<SharedPermit<'_, T>, SendError<()>> {
+        self.acquire(1).await?;
+        Ok(SharedPermit::new(self))
+    }
+
+    /// Room in the lane, if there is any now.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_reserve(&self) -> Result<SharedPermit<'_, T>, TrySendError<()>> {
+        self.try_take(1)?;
+        Ok(SharedPermit::new(self))
+    }
+
+    /// Waits for room for `count` messages at once, and holds it until the permits are used or dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, or closes while it waits, or when `count` is more than the
+    /// [`capacity`](Self::capacity).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`reserve`](Self::reserve).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, mut rx) = lanemesh::channel(8);
+    /// let tx = tx.shared();
+    /// for (n, permit) in tx.reserve_many(3).await.unwrap().enumerate() {
+    ///     permit.send(n).unwrap();
+    /// }
+    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    /// # }
+    /// ```
+    pub async fn reserve_many(&self, count: usize) -> Result<SharedPermits<'_, T>, SendError<()>> {
+        if count > self.most() {
+            return Err(SendError(()));
+        }
+        self.acquire(count).await?;
+        Ok(SharedPermits::new(self, count))
+    }
+
+    /// Room for `count` messages, if there is as much now.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_reserve_many(&self, count: usize) -> Result<SharedPermits<'_, T>, TrySendError<()>> {
+        if count > self.most() {
+            return Err(TrySendError::Full(()));
+        }
+        self.try_take(count)?;
+        Ok(SharedPermits::new(self, count))
+    }
+
+    /// Waits for room in the lane, and holds it in a permit that owns this sender.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve); this sender is dropped then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`reserve`](Self::reserve); this sender is dropped with the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, mut rx) = lanemesh::channel(1);
+    /// let permit = tx.shared().reserve_owned().await.unwrap();
+    /// let tx = tokio::spawn(async move { permit.send(1).unwrap() }).await.unwrap();
+    /// assert_eq!(rx.recv().await, Some(1));
+    /// # drop(tx);
+    /// # }
+    /// ```
+    pub async fn reserve_owned(self) -> Result<SharedOwnedPermit<T>, SendError<()>> {
+        self.acquire(1).await?;
+        Ok(SharedOwnedPermit::new(self))
+    }
+
+    /// Room in the lane, if there is any now, in a permit that owns this sender.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send), with this sender.
+    pub fn try_reserve_owned(self) -> Result<SharedOwnedPermit<T>, TrySendError<Self>> {
+        match self.try_take(1) {
+            Ok(()) => Ok(SharedOwnedPermit::new(self)),
+            Err(error) => Err(error.map(|()| self)),
+        }
+    }
+
+    /// Messages that can wait at most, in this lane and in all.
+    fn most(&self) -> usize {
+        let total = self.group.fan_in.config.total as usize;
+        if total == 0 {
+            self.capacity()
+        } else {
+            self.capacity().min(total)
+        }
+    }
+
+    fn try_take(&self, count: usize) -> Result<(), TrySendError<()>> {
+        let Group { fan_in, lane, .. } = &*self.group;
+        if count == 0 && !self.is_closed() {
+            // Nobody is overtaken by taking nothing.
+            return Ok(());
+        }
+        lane.try_take(&fan_in.ready, count)?;
+        let Some(bound) = &fan_in.bound else {
+            return Ok(());
+        };
+        let borrowed = bound.borrow(count);
+        if borrowed == count {
+            return Ok(());
+        }
+        let mut all = WakeAll::default();
+        all.run(|| bound.give(borrowed));
+        all.run(|| lane.give(count));
+        all.done();
+        Err(TrySendError::Full(()))
+    }
+
+    /// Waits for so many slots, unless they are there.
+    async fn acquire(&self, count: usize) -> Result<(), SendError<()>> {
+        coop::proceed(self.group.fan_in.config.budget).await;
+        match self.try_take(count) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Closed(())) => Err(SendError(())),
+            Err(TrySendError::Full(())) => self.wait(count).await,
+        }
+    }
+
+    /// Waits for so many slots.
+    async fn wait(&self, count: usize) -> Result<(), SendError<()>> {
+        /// Slots of the lane that are returned if the wait for those of all lanes is cancelled.
+        struct Unused<'a, T>(&'a SharedLane<T>, usize);
+        impl<T> Drop for Unused<'_, T> {
+            fn drop(&mut self) {
+                self.0.give(self.1);
+            }
+        }
+        let Group { fan_in, lane, .. } = &*self.group;
+        let mut acquire = pin!(lane.acquire(count));
+        poll_fn(|cx| self.poll_acquire(acquire.as_mut(), cx)).await?;
+        let Some(bound) = &fan_in.bound else {
+            return Ok(());
+        };
+        let unused = Unused(lane, count);
+        let mut acquire = pin!(bound.acquire(count));
+        match poll_fn(|cx| acquire.as_mut().poll(cx, |_| true)).await {
+            Acquired::Slots => {
+                mem::forget(unused);
+                Ok(())
+            }
+            _ => Err(SendError(())),
+        }
+    }
+
+    fn poll_acquire(
+        &self,
+        mut acquire: Pin<&mut Acquire<'_>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<()>>> {
+        let Group { fan_in, lane, .. } = &*self.group;
+        let mut hopes = true;
+        loop {
+            let polled = acquire
+                .as_mut()
+                .poll(cx, |word| !hopes || !lane.may_have_room(word));
+            match polled {
+                Poll::Ready(Acquired::Slots) => return Poll::Ready(Ok(())),
+                Poll::Ready(Acquired::Closed) => return Poll::Ready(Err(SendError(()))),
+                // Room that only has to be made is not waited for.
+                Poll::Ready(Acquired::Unwilling(word)) => {
+                    hopes = lane.make_room(&fan_in.ready, word);
+                }
+                Poll::Pending => {
+                    coop::rest();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Sends a message into a slot that was acquired.
+    fn send_reserved(&self, message: T) -> Result<(), SendError<T>> {
+        let Group { fan_in, lane, .. } = &*self.group;
+        lane.send(&fan_in.ready, message).map_err(|message| {
+            if let Some(bound) = &fan_in.bound {
+                bound.give(1);
+            }
+            SendError(message)
+        })
+    }
+
+    /// Gives back slots that were acquired, to those who wait first.
+    fn give(&self, slots: usize) {
+        let Group { fan_in, lane, .. } = &*self.group;
+        let mut all = WakeAll::default();
+        if let Some(bound) = &fan_in.bound {
+            all.run(|| bound.give(slots));
+        }
+        all.run(|| lane.give(slots));
+        all.done();
+    }
+
+    /// Waits until the receiver closes the channel or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        self.group.fan_in.closed().await;
+    }
+
+    /// Whether the receiver has closed the channel or is gone.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.group.fan_in.is_closed()
+    }
+
+    /// Messages that the lane holds at most, permits included.
+    pub fn capacity(&self) -> usize {
+        self.group.lane.capacity()
+    }
+
+    /// Messages for which there is room now, or would be if nobody waited: neither sent and not yet taken, nor held by a
+    /// permit. The receiver gives room back for several messages at a time, and at the latest when it has taken all.
+    pub fn remaining_capacity(&self) -> usize {
+        let Group { fan_in, lane, .. } = &*self.group;
+        let free = fan_in
+            .bound
+            .as_ref()
+            .map_or(usize::MAX, |bound| bound.free());
+        lane.free().min(free)
+    }
+
+    /// Messages of this sender and its clones that the receiver has not taken.
+    pub fn len(&self) -> usize {
+        self.group.lane.len()
+    }
+
+    /// Whether the receiver has taken all messages of this sender and its clones.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Senders that share this lane: this one and its clones.
+    pub fn strong_count(&self) -> usize {
+        // ORDERING: Relaxed; a count.
+        self.group.handles.load(Ordering::Relaxed)
+    }
+
+    /// Whether both send to the same receiver. Clones do; others may as well, through a lane of their own.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group.fan_in, &other.group.fan_in)
+    }
+
+    /// A handle that does not keep the channel open, nor the lane.
+    pub fn downgrade(&self) -> WeakSharedSender<T> {
+        WeakSharedSender::new(self.group.clone())
+    }
+
+    /// A new producer of the same channel, with a lane of its own, for sends through `&mut self`.
+    pub fn sender(&self) -> Sender<T> {
+        self.group.fan_in.add_sender();
+        Sender::first(self.group.fan_in.clone())
+    }
+
+    /// Counts a message that was dropped because the lane was full.
+    pub(crate) fn count_drop(&self) {
+        self.group.fan_in.count_drop();
+    }
+}
+
+/// The same producer: the clone shares the lane, its bound and its order.
+impl<T> Clone for SharedSender<T> {
+    fn clone(&self) -> Self {
+        // ORDERING: Relaxed; the caller has one, so the count cannot be zero.
+        self.group.handles.fetch_add(1, Ordering::Relaxed);
+        Self {
+            group: self.group.clone(),
+        }
+    }
+}
+
+/// The last clone ends the lane: the receiver still gets what is in it.
+impl<T> Drop for SharedSender<T> {
+    fn drop(&mut self) {
+        /// Counts the sender off even when the receiver's waker panics.
+        struct Gone<'a, T>(&'a FanIn<T>);
+        impl<T> Drop for Gone<'_, T> {
+            fn drop(&mut self) {
+                self.0.remove_sender();
+            }
+        }
+        let Group {
+            fan_in,
+            lane,
+            handles,
+        } = &*self.group;
+        // ORDERING: AcqRel: the last one sees what all others did, and ends the lane after it.
+        if handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _gone = Gone(fan_in);
+            if !lane.end(&fan_in.ready) {
+                // SAFETY: the fan-in has opened it, and the receiver does not come to a lane through which nothing
+                // was sent.
+                unsafe { fan_in.forget_shared_lane(lane) };
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for SharedSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSender")
+            .field("fan_in", &self.group.fan_in)
+            .field("lane", &self.group.lane)
+            .finish()
+    }
+}

@@ -1,0 +1,6 @@
+//! The sender whose clones share one lane, one bound and one order.
+
+mod interface;
+mod races;
+mod reentrancy;
+mod waiting;
