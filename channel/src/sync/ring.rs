@@ -107,12 +107,12 @@ impl<T> RingProducer<T> {
 impl<T> RingConsumer<T> {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        // SAFETY: a producer of this crate pushes only initialised messages, and the ring returns
-        // each one once.
-        self.0
-            .pop()
-            .ok()
-            .map(|message| unsafe { message.assume_init() })
+        match self.0.pop() {
+            // SAFETY: a producer of this crate pushes only initialised messages, and the ring
+            // returns each one once.
+            Ok(message) => Some(unsafe { message.assume_init() }),
+            Err(_) => None,
+        }
     }
 
     /// Appends up to `limit` messages to `into`, and returns how many.

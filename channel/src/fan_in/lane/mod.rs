@@ -114,10 +114,20 @@ unsafe impl<T: Send> Sync for Lane<T> {}
 impl<T> Lane<T> {
     /// A new idle lane, held by both halves.
     pub(crate) fn new() -> Box<Self> {
-        Box::new(Self {
+        Box::new(Self::in_state(IDLE))
+    }
+
+    /// The link of a lane with many producers.
+    pub(crate) fn new_shared() -> Self {
+        Self::in_state(SHARED)
+    }
+
+    #[inline]
+    fn in_state(state: u8) -> Self {
+        Self {
             next: AtomicPtr::new(ptr::null_mut()),
             ring: AtomicPtr::new(ptr::null_mut()),
-            state: AtomicU8::new(IDLE),
+            state: AtomicU8::new(state),
             gone: AtomicBool::new(false),
             waiting: AtomicU8::new(0),
             halves: AtomicU8::new(2),
@@ -125,14 +135,7 @@ impl<T> Lane<T> {
             slot: UnsafeCell::new(MaybeUninit::uninit()),
             wake: WakeCell::new(),
             held: Held::new(),
-        })
-    }
-
-    /// The link of a lane with many producers.
-    pub(crate) fn new_shared() -> Self {
-        let mut lane = *Self::new();
-        lane.state = AtomicU8::new(SHARED);
-        lane
+        }
     }
 
     /// It is about to be put on the ready list.
