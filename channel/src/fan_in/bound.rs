@@ -14,11 +14,11 @@ use std::{
 
 use crate::sync::{
     Arc,
-    slots::{Acquire, Acquired, Slots},
+    semaphore::{Acquire, Acquired, Semaphore},
 };
 
 /// Slots that a pool has at most.
-pub(crate) use crate::sync::slots::MAX_SLOTS as MAX_TOTAL;
+pub(crate) use crate::sync::semaphore::MAX_PERMITS as MAX_TOTAL;
 
 /// Slots that a busy lane borrows at a time, at most.
 const MAX_CHUNK: usize = 32;
@@ -29,7 +29,7 @@ const FREE_SHARE: usize = if cfg!(loom) { 1 } else { 8 };
 
 #[derive(Debug)]
 pub(crate) struct Bound {
-    slots: Slots,
+    slots: Semaphore,
     /// Slots that a busy lane borrows at a time, at most; also the slots of taken messages that the
     /// receiver gives back together.
     chunk: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Bound {
 impl Bound {
     pub(crate) fn new(total: usize) -> Self {
         Self {
-            slots: Slots::new(total, 0),
+            slots: Semaphore::new(total, 0),
             chunk: (total / SHARE).clamp(1, MAX_CHUNK),
             half: total.div_ceil(2),
         }
@@ -114,12 +114,12 @@ impl Bound {
         waited
     }
 
-    /// Whether senders wait for slots.
     /// A wait for so many slots at once.
     pub(crate) fn acquire(&self, wanted: usize) -> Acquire<'_> {
         Acquire::new(&self.slots, wanted)
     }
 
+    /// Whether senders wait for slots.
     #[inline]
     pub(crate) fn has_waiters(&self) -> bool {
         self.slots.load().has_waiters()
@@ -170,7 +170,7 @@ impl SlotWait {
         self.acquire
             .as_mut()
             .poll(cx, |_| true)
-            .map(|acquired| acquired == Acquired::Slots)
+            .map(|acquired| acquired == Acquired::Permits)
     }
 
     /// Whether it is in the queue, or has been granted slots that were not taken yet.

@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     sync::{
         Arc, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock,
-        slots::{Acquire, Slots},
+        semaphore::{Acquire, Semaphore},
     },
 };
 
@@ -65,8 +65,8 @@ pub(crate) struct FanIn<T> {
 struct ColdState<T> {
     /// Lanes of producers that have gone, as good as new. Never waited for.
     pool: Mutex<Vec<Box<Lane<T>>>>,
-    /// Tasks that wait for the channel to close, for slots that there never are.
-    close_waiters: Slots,
+    /// Tasks that wait for the channel to close, for permits that there never are.
+    close_waiters: Semaphore,
     shared_lanes: Mutex<SharedLanes<T>>,
 }
 
@@ -74,7 +74,7 @@ impl<T> Default for ColdState<T> {
     fn default() -> Self {
         Self {
             pool: Mutex::new(Vec::with_capacity(POOL)),
-            close_waiters: Slots::new(0, 0),
+            close_waiters: Semaphore::new(0, 0),
             shared_lanes: Mutex::new(SharedLanes::new()),
         }
     }

@@ -11,9 +11,8 @@ pub(crate) mod ring;
 mod ring_loom;
 #[cfg(test)]
 mod ring_tests;
-pub(crate) mod slots;
+pub(crate) mod semaphore;
 pub(crate) mod stall;
-pub(crate) mod wait_list;
 pub(crate) mod wake_all;
 pub(crate) mod wake_cell;
 

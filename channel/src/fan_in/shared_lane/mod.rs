@@ -1,7 +1,7 @@
 //! A lane that takes many producers: one bound and one order for all who send through it.
 //!
 //! A bounded array queue in the manner of Vyukov's. A producer claims a place of the ring by the one exchange that
-//! takes a slot of the bound (`sync/slots.rs`: free slots, position, flags in one word), writes its message there, and
+//! acquires a permit of the bound (`sync/semaphore/mod.rs`: free permits, position, flags in one word), writes its message there, and
 //! publishes it by one swap of the place's state. The receiver reads the places in order.
 //!
 //! | state of a place | who may change it, and to what |
@@ -16,9 +16,9 @@
 //! next, from `EMPTY` to `WATCHED`. Whoever publishes in that place finds that, and no one else: it puts the lane on
 //! the ready list. There is no fence, and nothing is decided by two words.
 //!
-//! **A place that is claimed is empty.** A slot is given back only after the message was taken out of its place, and
-//! messages are taken in order, so at most as many places are in use as there are slots. A ring has one place more
-//! than slots, so `NEXT` and `END` find one too.
+//! **A place that is claimed is empty.** A permit is released only after the message was taken out of its place, and
+//! messages are taken in order, so at most as many places are in use as there are permits. A ring has one place more
+//! than permits, so `NEXT` and `END` find one too.
 //!
 //! **A closed lane takes no claim**, because the flag is in the word that claims: what was claimed before is the
 //! receiver's, which waits for the last of it to be written.
@@ -26,7 +26,7 @@
 //! A producer that is stopped between its claim and its publication holds back what others publish behind it, as in
 //! every queue of this kind; other lanes are not concerned.
 //!
-//! The first ring is small. When all slots of a ring are taken and the bound allows more, a sender allocates one of
+//! The first ring is small. When all permits of a ring are acquired and the bound allows more, a sender allocates one of
 //! four times the size, and one exchange turns claims to it; then `NEXT` is published in the ring before.
 
 // One thing: mod, registry, ring, rx: the lane consists of its places, what the receiver reads, and its links.
@@ -48,7 +48,7 @@ use crate::{
     fan_in::lane::Lane,
     sync::{
         AtomicPtr, AtomicUsize, Ordering, UnsafeCell,
-        slots::{MAX_SLOTS, Slots},
+        semaphore::{MAX_PERMITS, Semaphore},
     },
 };
 
@@ -60,7 +60,7 @@ const NEXT: u8 = 3;
 const END: u8 = 4;
 
 /// Messages that a lane of many producers holds at most.
-pub(crate) const MAX_CAPACITY: usize = MAX_SLOTS;
+pub(crate) const MAX_CAPACITY: usize = MAX_PERMITS;
 
 /// Rings that a lane may come to have, and one in front of them that has no place.
 const RINGS: usize = 16;
@@ -96,12 +96,12 @@ pub(crate) struct SharedLane<T> {
     /// By this part the ready list and the receiver's lists link the lane. Its state is always `SHARED`.
     link: Lane<T>,
     /// The owner's bits are the next [`Position`] that is claimed.
-    pub(super) slots: CachePadded<Slots>,
+    pub(super) permits: CachePadded<Semaphore>,
     /// The receiver's own.
     reading: CachePadded<Reading<T>>,
-    /// Slots with the first ring.
+    /// Permits with the first ring.
     first: usize,
-    /// Slots with the last one.
+    /// Permits with the last one.
     capacity: usize,
     /// The rings that are in use, by their number.
     rings: [AtomicPtr<Place<T>>; RINGS],
@@ -124,7 +124,7 @@ impl<T> SharedLane<T> {
         let before_first = Position { ring: 0, place: 0 };
         Self {
             link: Lane::new_shared(),
-            slots: CachePadded::new(Slots::new(0, before_first.pack())),
+            permits: CachePadded::new(Semaphore::new(0, before_first.pack())),
             reading: CachePadded::new(Reading::new()),
             // Two at least: so that fifteen rings come to any capacity.
             first: config.first_ring.max(2).min(capacity),
@@ -150,7 +150,7 @@ impl<T> SharedLane<T> {
         NonNull::from(self).cast()
     }
 
-    /// Slots with the ring of this number.
+    /// Permits with the ring of this number.
     #[inline]
     fn size(&self, ring: usize) -> usize {
         if ring == 0 {
@@ -201,7 +201,7 @@ impl<T> SharedLane<T> {
     /// Messages that were claimed and that the receiver has not taken; a snapshot.
     pub(crate) fn len(&self) -> usize {
         let read = self.reading.position();
-        let claimed = Position::unpack(self.slots.load().owners());
+        let claimed = Position::unpack(self.permits.load().owners());
         self.between(read, claimed).min(self.capacity)
     }
 }

@@ -15,8 +15,8 @@ pub(super) struct Reading<T> {
     position: AtomicU64,
     /// Messages that were taken. The receiver alone writes it.
     taken: AtomicU64,
-    /// Messages whose slots were given back.
-    given: AtomicU64,
+    /// Messages whose permits were released.
+    released: AtomicU64,
 }
 
 struct Own<T> {
@@ -38,7 +38,7 @@ impl<T> Reading<T> {
             }),
             position: AtomicU64::new(position.pack()),
             taken: AtomicU64::new(0),
-            given: AtomicU64::new(0),
+            released: AtomicU64::new(0),
         }
     }
 
@@ -119,11 +119,11 @@ impl<T> SharedLane<T> {
             }
             // SAFETY: the ring is there, as the message shows.
             let place = unsafe { &*place };
-            // SAFETY: the producer has written the message, and given the place to the receiver.
+            // SAFETY: the producer has written the message, and passed the place to the receiver.
             let message = place
                 .message
                 .with(|message| unsafe { (*message).assume_init_read() });
-            // ORDERING: Relaxed; the count is released, and so is the slot; who takes it acquires.
+            // ORDERING: Relaxed; the count is released, and so is the permit; who takes it acquires.
             place.state.store(EMPTY, Ordering::Relaxed);
             own.position = self.behind(own.position);
             own.taken += 1;
@@ -132,7 +132,7 @@ impl<T> SharedLane<T> {
             } else {
                 Ordering::Release
             };
-            // ORDERING: Release pairs with the Acquire in `give_back`: the place is empty.
+            // ORDERING: Release pairs with the Acquire in `release_taken`: the place is empty.
             self.reading.taken.store(own.taken, release);
             // ORDERING: Release pairs with the Acquire in `Reading::position`: the message was taken.
             self.reading
@@ -176,64 +176,68 @@ impl<T> SharedLane<T> {
         }
     }
 
-    /// Gives back the slots of what was taken; senders that find none free do so as well. `Some` when there were any,
+    /// Releases the permits of what was taken; senders that find none free do so as well. `Some` when there were any,
     /// and `true` when senders wait for them: [`serve`](Self::serve) must be called.
-    pub(crate) fn give_back(&self) -> Option<bool> {
-        let Reading { taken, given, .. } = &*self.reading;
+    pub(crate) fn release_taken(&self) -> Option<bool> {
+        let Reading {
+            taken, released, ..
+        } = &*self.reading;
         // ORDERING: Relaxed; the exchange decides.
-        let mut before = given.load(Ordering::Relaxed);
+        let mut before = released.load(Ordering::Relaxed);
         loop {
             // ORDERING: Acquire pairs with the Release in `pop`: the places are empty.
             let now = taken.load(Ordering::Acquire);
-            // Another may have given back more than this one has seen to be taken.
+            // Another may have released more than this one has seen to be taken.
             let owed = now.wrapping_sub(before) as i64;
             if owed <= 0 {
                 return None;
             }
-            // ORDERING: Relaxed; whoever wins has seen what it gives back, and releases it with the slots.
+            // ORDERING: Relaxed; whoever wins has seen what was taken, and releases it with the permits.
             let exchange =
-                given.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
+                released.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed);
             match exchange {
-                Ok(_) => return Some(self.slots.add(owed as usize)),
+                Ok(_) => return Some(self.permits.add(owed as usize)),
                 Err(other) => before = other,
             }
         }
     }
 
-    /// Messages that were taken, and whose slots were not given back.
+    /// Messages that were taken, and whose permits were not released.
     pub(crate) fn owed(&self) -> usize {
-        let Reading { taken, given, .. } = &*self.reading;
+        let Reading {
+            taken, released, ..
+        } = &*self.reading;
         // ORDERING: Relaxed; a count.
-        let before = given.load(Ordering::Relaxed);
+        let before = released.load(Ordering::Relaxed);
         let now = taken.load(Ordering::Relaxed);
         usize::try_from(now.wrapping_sub(before) as i64).unwrap_or(0)
     }
 
-    /// Closes the lane: nothing is claimed from now on. Those who wait are to be served.
+    /// Closes the lane: nothing is claimed from now on. The caller must serve those who wait.
     pub(crate) fn close(&self) {
-        self.slots.close();
+        self.permits.close();
     }
 
-    /// Whether senders wait for slots.
+    /// Whether senders wait for permits.
     pub(crate) fn has_waiters(&self) -> bool {
-        self.slots.load().has_waiters()
+        self.permits.load().has_waiters()
     }
 
-    /// Hands free slots to senders that wait. Their wakers may panic.
+    /// Hands free permits to senders that wait. Their wakers may panic.
     pub(crate) fn serve(&self) {
-        self.slots.serve();
+        self.permits.serve();
     }
 
     /// Gives up a lane in which nothing was found, so that whoever publishes next lists it.
     ///
-    /// Slots have been given back meanwhile: with `Idle` and `Kept` those who wait are to be served.
+    /// Permits have been released meanwhile: with `Idle` and `Kept` the caller must serve those who wait.
     ///
     /// # Safety
     ///
     /// Only the receiver may call this, while it has the lane. With `Idle` the lane is not the receiver's any more, with
     /// `Finished` it must be taken out of the registry.
     pub(crate) unsafe fn retire(&self) -> Emptied {
-        self.give_back();
+        self.release_taken();
         // SAFETY: only the receiver uses its own part.
         let (state, place) = self
             .reading
@@ -273,7 +277,7 @@ impl<T> SharedLane<T> {
         self.reading.own.with_mut(|own| unsafe {
             let _ = self.head(&mut *own);
         });
-        let claimed = Position::unpack(self.slots.load().owners());
+        let claimed = Position::unpack(self.permits.load().owners());
         claimed.ring == 0 || self.reading.position() == claimed
     }
 }

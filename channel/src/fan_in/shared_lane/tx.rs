@@ -8,7 +8,7 @@ use crate::{
     fan_in::lane::list::ReadyQueue,
     sync::{
         Ordering, mutant,
-        slots::{Acquire, Word},
+        semaphore::{Acquire, Word},
         wake_all::WakeAll,
     },
 };
@@ -19,15 +19,15 @@ impl<T> SharedLane<T> {
         self.capacity
     }
 
-    /// Slots that are not taken.
+    /// Permits that are not acquired.
     pub(crate) fn free(&self) -> usize {
         let owed = self.owed();
-        let word = self.slots.load();
+        let word = self.permits.load();
         let ring = Position::unpack(word.owners()).ring;
         (owed + word.free() + self.capacity - self.size(ring)).min(self.capacity)
     }
 
-    /// Sends a message if a slot is free, and nobody waits for one.
+    /// Sends a message if a permit is free, and nobody waits for one.
     #[inline]
     pub(crate) fn try_send(
         &self,
@@ -35,7 +35,7 @@ impl<T> SharedLane<T> {
         message: T,
     ) -> Result<(), TrySendError<T>> {
         let claim = |bits| self.behind(Position::unpack(bits)).pack();
-        match self.slots.try_take(1, claim) {
+        match self.permits.try_acquire(1, claim) {
             Ok(word) => {
                 self.send_to(ready, Position::unpack(word.owners()), message);
                 Ok(())
@@ -46,20 +46,20 @@ impl<T> SharedLane<T> {
 
     #[cold]
     fn try_send_slow(&self, ready: &impl ReadyQueue<T>, message: T) -> Result<(), TrySendError<T>> {
-        match self.try_take(ready, 1) {
+        match self.try_acquire(ready, 1) {
             Ok(()) => self.send(ready, message).map_err(TrySendError::Closed),
             Err(error) => Err(error.map(|()| message)),
         }
     }
 
-    /// Takes slots, which must be sent into or given back, if so many are free and nobody waits for some.
-    pub(crate) fn try_take(
+    /// Acquires permits, each to be sent with or released, if so many are free and nobody waits for some.
+    pub(crate) fn try_acquire(
         &self,
         ready: &impl ReadyQueue<T>,
         wanted: usize,
     ) -> Result<(), TrySendError<()>> {
         loop {
-            match self.slots.try_take(wanted, |bits| bits) {
+            match self.permits.try_acquire(wanted, |bits| bits) {
                 Ok(_) => return Ok(()),
                 Err(word) if word.is_closed() => return Err(TrySendError::Closed(())),
                 Err(word) if word.has_waiters() || !self.make_room(ready, word) => {
@@ -70,34 +70,34 @@ impl<T> SharedLane<T> {
         }
     }
 
-    /// Sends a message into a slot that was taken for it. Gives the message back, and the slot too, when the lane is
-    /// closed.
+    /// Sends a message with a permit that was acquired for it. When the lane is closed, returns the message, and
+    /// releases the permit.
     #[inline]
     pub(crate) fn send(&self, ready: &impl ReadyQueue<T>, message: T) -> Result<(), T> {
         let claim = |bits| self.behind(Position::unpack(bits)).pack();
-        match self.slots.change(claim) {
+        match self.permits.change(claim) {
             Ok(word) => {
                 self.send_to(ready, Position::unpack(word.owners()), message);
                 Ok(())
             }
             Err(_) => {
-                self.give(1);
+                self.release(1);
                 Err(message)
             }
         }
     }
 
-    /// Gives back slots that were taken.
-    pub(crate) fn give(&self, slots: usize) {
-        self.slots.give(slots);
+    /// Releases permits that were acquired.
+    pub(crate) fn release(&self, permits: usize) {
+        self.permits.release(permits);
     }
 
-    /// A wait for so many slots.
+    /// A wait for so many permits.
     pub(crate) fn acquire(&self, wanted: usize) -> Acquire<'_> {
-        Acquire::new(&self.slots, wanted)
+        Acquire::new(&self.permits, wanted)
     }
 
-    /// Whether there may be more slots than the word says: those of messages that were taken, or of a larger ring.
+    /// Whether there may be more permits than the word says: those of messages that were taken, or of a larger ring.
     pub(crate) fn may_have_room(&self, word: Word) -> bool {
         self.can_grow(word) || self.owed() > 0
     }
@@ -106,24 +106,24 @@ impl<T> SharedLane<T> {
         self.size(Position::unpack(word.owners()).ring) < self.capacity
     }
 
-    /// Makes more slots, or finds that somebody else has changed the word. `false` when there can be no more now.
+    /// Makes more permits, or finds that somebody else has changed the word. `false` when there can be no more now.
     #[cold]
     pub(crate) fn make_room(&self, ready: &impl ReadyQueue<T>, word: Word) -> bool {
-        match self.give_back() {
+        match self.release_taken() {
             Some(waited) => {
                 if waited {
                     self.serve();
                 }
                 true
             }
-            None => self.grow(ready, word) || self.slots.load() != word,
+            None => self.grow(ready, word) || self.permits.load() != word,
         }
     }
 
     /// Ends the lane: its last sender has gone. `false` when nothing was ever sent through it, so that the receiver does
     /// not know it.
     pub(crate) fn end(&self, ready: &impl ReadyQueue<T>) -> bool {
-        let position = Position::unpack(self.slots.load().owners());
+        let position = Position::unpack(self.permits.load().owners());
         if position.ring == 0 {
             return false;
         }
@@ -174,7 +174,7 @@ impl<T> SharedLane<T> {
         let _ = unsafe { ready.push(self.as_link()) };
     }
 
-    /// Makes more slots by a larger ring, or finds that somebody else has changed the word. `false` when there can be
+    /// Makes more permits by a larger ring, or finds that somebody else has changed the word. `false` when there can be
     /// no more, or no memory for them.
     fn grow(&self, ready: &impl ReadyQueue<T>, mut word: Word) -> bool {
         if !self.can_grow(word) {
@@ -193,7 +193,7 @@ impl<T> SharedLane<T> {
                 return true;
             }
             let new = word.more(more).with_owners(first.pack());
-            match self.slots.exchange(word, new) {
+            match self.permits.exchange(word, new) {
                 Ok(()) => {
                     self.turned(ready, now, word);
                     return true;
@@ -215,7 +215,7 @@ impl<T> SharedLane<T> {
             all.run(|| unsafe { self.publish(ready, self.place(from), NEXT) });
         }
         if word.has_waiters() {
-            all.run(|| self.slots.serve());
+            all.run(|| self.permits.serve());
         }
         all.done();
     }

@@ -15,7 +15,7 @@ use crate::fan_in::{
     shared_lane::SharedLane,
 };
 
-/// Messages of a shared lane after which its slots are given back, if half of its capacity is more.
+/// Messages of a shared lane after which its permits are released, if half of its capacity is more.
 const STEP: usize = 64;
 
 pub(super) struct HeldLane<T> {
@@ -149,7 +149,7 @@ impl<T> HeldLane<T> {
         let Some(shared) = self.shared() else {
             return self.lane.wake_if_room(enough);
         };
-        if shared.owed() >= enough.min(STEP) && shared.give_back() == Some(true) {
+        if shared.owed() >= enough.min(STEP) && shared.release_taken() == Some(true) {
             self.served = true;
             self.serve();
         }

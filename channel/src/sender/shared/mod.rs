@@ -24,7 +24,7 @@ use crate::{
     sender::Sender,
     sync::{
         Arc, AtomicUsize, Ordering, park,
-        slots::{Acquire, Acquired},
+        semaphore::{Acquire, Acquired},
         wake_all::WakeAll,
     },
 };
@@ -124,7 +124,7 @@ impl<T> SharedSender<T> {
     /// The same where one bound is set for all lanes.
     #[cold]
     fn try_send_bound(&self, message: T) -> Result<(), TrySendError<T>> {
-        match self.try_take(1) {
+        match self.try_acquire(1) {
             Ok(()) => self.send_reserved(message).map_err(TrySendError::from),
             Err(error) => Err(error.map(|()| message)),
         }
@@ -230,7 +230,7 @@ impl<T> SharedSender<T> {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn try_reserve(&self) -> Result<SharedPermit<'_, T>, TrySendError<()>> {
-        self.try_take(1)?;
+        self.try_acquire(1)?;
         Ok(SharedPermit::new(self))
     }
 
@@ -274,7 +274,7 @@ impl<T> SharedSender<T> {
         if count > self.most() {
             return Err(TrySendError::Full(()));
         }
-        self.try_take(count)?;
+        self.try_acquire(count)?;
         Ok(SharedPermits::new(self, count))
     }
 
@@ -310,7 +310,7 @@ impl<T> SharedSender<T> {
     ///
     /// As [`try_send`](Self::try_send), with this sender.
     pub fn try_reserve_owned(self) -> Result<SharedOwnedPermit<T>, TrySendError<Self>> {
-        match self.try_take(1) {
+        match self.try_acquire(1) {
             Ok(()) => Ok(SharedOwnedPermit::new(self)),
             Err(error) => Err(error.map(|()| self)),
         }
@@ -326,13 +326,13 @@ impl<T> SharedSender<T> {
         }
     }
 
-    fn try_take(&self, count: usize) -> Result<(), TrySendError<()>> {
+    fn try_acquire(&self, count: usize) -> Result<(), TrySendError<()>> {
         let Group { fan_in, lane, .. } = &*self.group;
         if count == 0 && !self.is_closed() {
             // Nobody is overtaken by taking nothing.
             return Ok(());
         }
-        lane.try_take(&fan_in.ready, count)?;
+        lane.try_acquire(&fan_in.ready, count)?;
         let Some(bound) = &fan_in.bound else {
             return Ok(());
         };
@@ -342,7 +342,7 @@ impl<T> SharedSender<T> {
         }
         let mut all = WakeAll::default();
         all.run(|| bound.give(borrowed));
-        all.run(|| lane.give(count));
+        all.run(|| lane.release(count));
         all.done();
         Err(TrySendError::Full(()))
     }
@@ -350,7 +350,7 @@ impl<T> SharedSender<T> {
     /// Waits for so many slots, unless they are there.
     async fn acquire(&self, count: usize) -> Result<(), SendError<()>> {
         coop::proceed(self.group.fan_in.config.budget).await;
-        match self.try_take(count) {
+        match self.try_acquire(count) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(())) => Err(SendError(())),
             Err(TrySendError::Full(())) => self.wait(count).await,
@@ -363,7 +363,7 @@ impl<T> SharedSender<T> {
         struct Unused<'a, T>(&'a SharedLane<T>, usize);
         impl<T> Drop for Unused<'_, T> {
             fn drop(&mut self) {
-                self.0.give(self.1);
+                self.0.release(self.1);
             }
         }
         let Group { fan_in, lane, .. } = &*self.group;
@@ -375,7 +375,7 @@ impl<T> SharedSender<T> {
         let unused = Unused(lane, count);
         let mut acquire = pin!(bound.acquire(count));
         match poll_fn(|cx| acquire.as_mut().poll(cx, |_| true)).await {
-            Acquired::Slots => {
+            Acquired::Permits => {
                 mem::forget(unused);
                 Ok(())
             }
@@ -395,7 +395,7 @@ impl<T> SharedSender<T> {
                 .as_mut()
                 .poll(cx, |word| !hopes || !lane.may_have_room(word));
             match polled {
-                Poll::Ready(Acquired::Slots) => return Poll::Ready(Ok(())),
+                Poll::Ready(Acquired::Permits) => return Poll::Ready(Ok(())),
                 Poll::Ready(Acquired::Closed) => return Poll::Ready(Err(SendError(()))),
                 // Room that only has to be made is not waited for.
                 Poll::Ready(Acquired::Unwilling(word)) => {
@@ -420,14 +420,14 @@ impl<T> SharedSender<T> {
         })
     }
 
-    /// Gives back slots that were acquired, to those who wait first.
-    fn give(&self, slots: usize) {
+    /// Releases slots that were acquired, to those who wait first.
+    fn release(&self, slots: usize) {
         let Group { fan_in, lane, .. } = &*self.group;
         let mut all = WakeAll::default();
         if let Some(bound) = &fan_in.bound {
             all.run(|| bound.give(slots));
         }
-        all.run(|| lane.give(slots));
+        all.run(|| lane.release(slots));
         all.done();
     }
 

@@ -35,7 +35,7 @@ impl<'a, T> SharedPermit<'a, T> {
 
 impl<T> Drop for SharedPermit<'_, T> {
     fn drop(&mut self) {
-        self.sender.give(1);
+        self.sender.release(1);
     }
 }
 
@@ -80,7 +80,7 @@ impl<T> FusedIterator for SharedPermits<'_, T> {}
 impl<T> Drop for SharedPermits<'_, T> {
     fn drop(&mut self) {
         if self.left > 0 {
-            self.sender.give(self.left);
+            self.sender.release(self.left);
         }
     }
 }
@@ -128,7 +128,7 @@ impl<T> SharedOwnedPermit<T> {
         let Some(sender) = self.sender.take() else {
             unreachable!("a permit has its sender until it is used")
         };
-        sender.give(1);
+        sender.release(1);
         sender
     }
 
@@ -143,7 +143,7 @@ impl<T> SharedOwnedPermit<T> {
 impl<T> Drop for SharedOwnedPermit<T> {
     fn drop(&mut self) {
         if let Some(sender) = &self.sender {
-            sender.give(1);
+            sender.release(1);
         }
     }
 }

@@ -1,14 +1,16 @@
-//! Slots that are lent and given back, with those who wait for some: a fair semaphore in one word.
+//! A fair semaphore in one word: permits that are acquired and released, and a queue of those who wait for some.
 //!
-//! The word holds how many slots are free, two flags, and bits of its owner's that change together with them.
-//! *Waiters* says that somebody waits: who sees it does not take slots, so that newcomers do not overtake, and who
-//! gives slots back hands them to those who wait. *Closed* says that no slot is lent any more. One exchange decides
-//! between all of these.
+//! The word holds how many permits are free, two flags, and bits of its owner's that change together with them.
+//! *Waiters* says that somebody waits: who sees it does not acquire permits, so that newcomers do not overtake, and who
+//! releases permits hands them to those who wait. *Closed* says that no permit can be acquired any more. One exchange
+//! decides between all of these.
 //!
-//! A wait ends with its slots in hand: they are granted in the order in which the waits began, and a wait that is
-//! cancelled after that gives them to the next. The lock around the queue is held for a few instructions, none of
-//! them foreign: no waker is cloned, woken or dropped under it, and nothing is allocated. Whoever gives slots back
+//! A wait ends with its permits acquired: they are granted in the order in which the waits began, and a wait that is
+//! cancelled after that passes them to the next. The lock around the queue is held for a few instructions, none of
+//! them foreign: no waker is cloned, woken or dropped under it, and nothing is allocated. Whoever releases permits
 //! never waits for it: if somebody else has it, that one grants them.
+
+mod queue;
 
 use std::{
     fmt,
@@ -16,9 +18,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use self::queue::{Queue, State, Waiter};
 use crate::sync::{
     AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock, mutant, store_load_fence,
-    wait_list::{Queue, State, Waiter},
     wake_all::WakeAll,
 };
 
@@ -28,8 +30,8 @@ const OWNERS_SHIFT: u32 = 2;
 const FREE_SHIFT: u32 = 35;
 const OWNERS: u64 = (1 << FREE_SHIFT) - (1 << OWNERS_SHIFT);
 
-/// Slots that there can be at most.
-pub(crate) const MAX_SLOTS: usize = (1 << (64 - FREE_SHIFT)) - 1;
+/// Permits that there can be at most.
+pub(crate) const MAX_PERMITS: usize = (1 << (64 - FREE_SHIFT)) - 1;
 
 /// Waits that are ended with one hold of the lock.
 const BATCH: usize = if cfg!(loom) { 1 } else { 16 };
@@ -43,7 +45,7 @@ impl Word {
         Self(((free as u64) << FREE_SHIFT) | (owners << OWNERS_SHIFT))
     }
 
-    /// Slots that are free.
+    /// Permits that are free.
     #[inline]
     pub(crate) fn free(self) -> usize {
         (self.0 >> FREE_SHIFT) as usize
@@ -65,21 +67,21 @@ impl Word {
         self.0 & WAITERS != 0
     }
 
-    /// Whether so many slots are to be had now.
+    /// Whether so many permits are available now.
     #[inline]
     fn offers(self, wanted: usize) -> bool {
         self.0 & (CLOSED | WAITERS) == 0 && self.free() >= wanted
     }
 
-    /// With so many slots fewer, which must be free.
+    /// With so many permits fewer, which must be free.
     #[inline]
-    pub(crate) fn less(self, slots: usize) -> Self {
-        Self(self.0 - ((slots as u64) << FREE_SHIFT))
+    pub(crate) fn less(self, permits: usize) -> Self {
+        Self(self.0 - ((permits as u64) << FREE_SHIFT))
     }
 
     #[inline]
-    pub(crate) fn more(self, slots: usize) -> Self {
-        Self(self.0 + ((slots as u64) << FREE_SHIFT))
+    pub(crate) fn more(self, permits: usize) -> Self {
+        Self(self.0 + ((permits as u64) << FREE_SHIFT))
     }
 
     #[inline]
@@ -99,20 +101,20 @@ impl fmt::Debug for Word {
     }
 }
 
-/// Slots, and those who wait for some.
+/// Permits, and those who wait for some.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub(crate) struct Semaphore {
     word: AtomicU64,
-    /// Somebody may have given slots back, or closed, while another held the lock.
+    /// Somebody may have released permits, or closed, while another held the lock.
     due: AtomicBool,
     /// While the lock is free, the queue has somebody in it exactly if the word says *waiters*.
     queue: Mutex<Queue>,
 }
 
-impl Slots {
-    /// So many free slots, at most [`MAX_SLOTS`], and the owner's bits.
+impl Semaphore {
+    /// So many free permits, at most [`MAX_PERMITS`], and the owner's bits.
     pub(crate) fn new(free: usize, owners: u64) -> Self {
-        debug_assert!(free <= MAX_SLOTS);
+        debug_assert!(free <= MAX_PERMITS);
         Self {
             word: AtomicU64::new(Word::new(free, owners).0),
             due: AtomicBool::new(false),
@@ -127,10 +129,10 @@ impl Slots {
     }
 
     /// Replaces the word if it is still `old`; else says what it is. For changes of the owner's bits, and of the free
-    /// slots.
+    /// permits.
     #[inline]
     pub(crate) fn exchange(&self, old: Word, new: Word) -> Result<(), Word> {
-        // ORDERING: Acquire pairs with the Release in `give`: whoever gave a slot back is done with it. Release: what
+        // ORDERING: Acquire pairs with the Release in `release`: whoever released a permit is done with it. Release: what
         // the caller did before is visible to the one who sees the new word.
         self.word
             .compare_exchange_weak(old.0, new.0, Ordering::AcqRel, Ordering::Acquire)
@@ -138,10 +140,10 @@ impl Slots {
             .map_err(Word)
     }
 
-    /// Takes `wanted` slots, and changes the owner's bits with it. Says what the word was before, or, when the slots
-    /// are not to be had, what it is.
+    /// Acquires `wanted` permits, and changes the owner's bits with it. Says what the word was before, or, when the permits
+    /// are not available, what it is.
     #[inline]
-    pub(crate) fn try_take(
+    pub(crate) fn try_acquire(
         &self,
         wanted: usize,
         change: impl Fn(u64) -> u64,
@@ -171,34 +173,34 @@ impl Slots {
         Err(word)
     }
 
-    /// Gives slots back, and hands them to those who wait. A waker may panic, when all is done.
+    /// Releases permits, and hands them to those who wait. A waker may panic, when all is done.
     #[inline]
-    pub(crate) fn give(&self, slots: usize) {
-        if self.add(slots) {
+    pub(crate) fn release(&self, permits: usize) {
+        if self.add(permits) {
             self.serve();
         }
     }
 
-    /// Gives slots back. `true` when somebody waits: the caller must call [`serve`](Self::serve).
+    /// Releases permits without handing them out. `true` when somebody waits: the caller must call [`serve`](Self::serve).
     #[inline]
     #[must_use]
-    pub(crate) fn add(&self, slots: usize) -> bool {
-        let release = if mutant("give_release") {
+    pub(crate) fn add(&self, permits: usize) -> bool {
+        let release = if mutant("semaphore_release") {
             Ordering::Relaxed
         } else {
             Ordering::AcqRel
         };
-        // ORDERING: Release pairs with the Acquire of the exchange that takes the slots: the caller is done with
+        // ORDERING: Release pairs with the Acquire of the exchange that acquires the permits: the caller is done with
         // them. Every change of the word is a read-modify-write, so what came before stays released.
-        let old = self.word.fetch_add((slots as u64) << FREE_SHIFT, release);
+        let old = self.word.fetch_add((permits as u64) << FREE_SHIFT, release);
         Word(old).has_waiters()
     }
 
-    /// Says that no slot is lent any more, and what the word was at that. The caller must call
+    /// Says that no permit can be acquired any more, and what the word was before. The caller must call
     /// [`serve`](Self::serve) when somebody waited.
     pub(crate) fn close(&self) -> Word {
         // ORDERING: AcqRel: what was done before is visible to those who find the word closed, and the other way
-        // about.
+        // round.
         Word(self.word.fetch_or(CLOSED, Ordering::AcqRel))
     }
 
@@ -209,7 +211,7 @@ impl Slots {
     pub(crate) fn serve(&self) {
         let mut all = WakeAll::default();
         loop {
-            // ORDERING: Release pairs with the Acquire below: the slots that were given are visible.
+            // ORDERING: Release pairs with the Acquire below: the permits that were released are visible.
             self.due.swap(true, Ordering::AcqRel);
             // Pairs with the fence in `unlocked`: either this gets the lock, or the one who has it looks again.
             store_load_fence!("serve_fence");
@@ -244,7 +246,7 @@ impl Slots {
             if front.waits == 0 {
                 return false;
             }
-            // Only those who hold the lock take slots while somebody waits.
+            // Only those who hold the lock take permits while somebody waits.
             let mut new = word.less(if state == State::Granted {
                 front.wanted
             } else {
@@ -273,7 +275,7 @@ impl Slots {
         }
     }
 
-    /// Whether somebody came by while the caller held the lock, which is free again.
+    /// Whether somebody released permits or closed while the caller held the lock, which is free again.
     fn is_due(&self) -> bool {
         // Pairs with the fence in `serve`.
         store_load_fence!("unlock_fence");
@@ -290,10 +292,10 @@ impl Slots {
     }
 }
 
-/// A wait for slots. With [`Acquired::Slots`] they are the caller's, who must give them back.
+/// A wait for permits. With [`Acquired::Permits`] they are the caller's, who must release them.
 #[derive(Debug)]
 pub(crate) struct Acquire<'a> {
-    slots: &'a Slots,
+    semaphore: &'a Semaphore,
     wanted: usize,
     waiter: Waiter,
 }
@@ -301,25 +303,25 @@ pub(crate) struct Acquire<'a> {
 /// What a wait came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Acquired {
-    /// The slots are the caller's.
-    Slots,
-    /// No slot is lent any more.
+    /// The permits are the caller's.
+    Permits,
+    /// No permit can be acquired any more.
     Closed,
     /// The caller does not want to wait with the word as it is.
     Unwilling(Word),
 }
 
 impl<'a> Acquire<'a> {
-    /// A wait for so many slots, which begins when it is polled.
-    pub(crate) fn new(slots: &'a Slots, wanted: usize) -> Self {
+    /// A wait for so many permits, which begins when it is polled.
+    pub(crate) fn new(semaphore: &'a Semaphore, wanted: usize) -> Self {
         Self {
-            slots,
+            semaphore,
             wanted,
             waiter: Waiter::new(),
         }
     }
 
-    /// Waits for the slots. A wait that has not begun begins behind others, or if `willing` says so of the
+    /// Waits for the permits. A wait that has not begun begins behind others, or if `willing` says so of the
     /// word.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
@@ -332,7 +334,7 @@ impl<'a> Acquire<'a> {
             State::Waiting => {}
             State::Granted => {
                 this.waiter.reset();
-                return Poll::Ready(Acquired::Slots);
+                return Poll::Ready(Acquired::Permits);
             }
             State::Closed => {
                 this.waiter.reset();
@@ -341,7 +343,7 @@ impl<'a> Acquire<'a> {
         }
         // Cloned before and dropped after the lock: both may run code of the executor.
         let waker = cx.waker().clone();
-        let mut queue = lock(&this.slots.queue);
+        let mut queue = lock(&this.semaphore.queue);
         let state = this.waiter.state();
         let left = if state == State::Waiting {
             // SAFETY: it waits in this queue.
@@ -350,10 +352,10 @@ impl<'a> Acquire<'a> {
             this.waiter.reset();
             Some(waker)
         };
-        this.slots.unlock(queue);
+        this.semaphore.unlock(queue);
         drop(left);
         match state {
-            State::Granted => Poll::Ready(Acquired::Slots),
+            State::Granted => Poll::Ready(Acquired::Permits),
             State::Closed => Poll::Ready(Acquired::Closed),
             State::Idle | State::Waiting => Poll::Pending,
         }
@@ -364,7 +366,7 @@ impl<'a> Acquire<'a> {
         self.waiter.state() != State::Idle
     }
 
-    /// Takes the slots that were granted, if they were.
+    /// Takes the permits that were granted, if they were.
     pub(crate) fn take_granted(self: Pin<&mut Self>) -> bool {
         let granted = self.waiter.state() == State::Granted;
         if granted {
@@ -378,11 +380,13 @@ impl<'a> Acquire<'a> {
         cx: &mut Context<'_>,
         willing: impl Fn(Word) -> bool,
     ) -> Poll<Acquired> {
-        let Self { slots, wanted, .. } = *self;
+        let Self {
+            semaphore, wanted, ..
+        } = *self;
         // As in `poll`.
         let waker = cx.waker().clone();
-        let mut queue = lock(&slots.queue);
-        let mut word = slots.load();
+        let mut queue = lock(&semaphore.queue);
+        let mut word = semaphore.load();
         let acquired = loop {
             if word.is_closed() {
                 break Acquired::Closed;
@@ -398,22 +402,22 @@ impl<'a> Acquire<'a> {
                 Word(word.0 | WAITERS)
             };
             if new != word
-                && let Err(now) = slots.exchange(word, new)
+                && let Err(now) = semaphore.exchange(word, new)
             {
                 word = now;
                 continue;
             }
             if word.offers(wanted) {
-                break Acquired::Slots;
+                break Acquired::Permits;
             }
             // SAFETY: `self` is pinned.
             let waiter = unsafe { self.map_unchecked(|this| &this.waiter) };
             // SAFETY: the node is idle; `drop` takes it out of the queue, which is the only one that it is used with.
             unsafe { queue.push(waiter, waker, wanted) };
-            slots.unlock(queue);
+            semaphore.unlock(queue);
             return Poll::Pending;
         };
-        slots.unlock(queue);
+        semaphore.unlock(queue);
         drop(waker);
         Poll::Ready(acquired)
     }
@@ -421,9 +425,9 @@ impl<'a> Acquire<'a> {
     /// Ends a wait that nobody waits for any more.
     #[cold]
     fn cancel(&self) {
-        let mut queue = lock(&self.slots.queue);
+        let mut queue = lock(&self.semaphore.queue);
         if self.waiter.state() != State::Waiting {
-            self.slots.unlock(queue);
+            self.semaphore.unlock(queue);
             return self.pass_on();
         }
         // SAFETY: it waits in this queue.
@@ -431,20 +435,20 @@ impl<'a> Acquire<'a> {
         let alone = queue.is_empty();
         if alone {
             // ORDERING: AcqRel keeps what was released by others.
-            self.slots.word.fetch_and(!WAITERS, Ordering::AcqRel);
+            self.semaphore.word.fetch_and(!WAITERS, Ordering::AcqRel);
         }
-        self.slots.unlock(queue);
+        self.semaphore.unlock(queue);
         drop(waker);
         if !alone {
             // The next may want fewer.
-            self.slots.serve();
+            self.semaphore.serve();
         }
     }
 
-    /// Gives slots that were granted to the next.
+    /// Releases permits that were granted, to the next.
     fn pass_on(&self) {
         if self.waiter.state() == State::Granted && !mutant("pass_on") {
-            self.slots.give(self.wanted);
+            self.semaphore.release(self.wanted);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use super::super::{Acquire, Acquired, Slots};
+use super::super::{Acquire, Acquired, Semaphore};
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -28,89 +28,89 @@ fn poll(wait: Pin<&mut Acquire<'_>>, waker: &Waker) -> Poll<Acquired> {
     wait.poll(&mut Context::from_waker(waker), |_| true)
 }
 
-fn take(slots: &Slots, wanted: usize) -> bool {
-    slots.try_take(wanted, |owners| owners + 1).is_ok()
+fn take(semaphore: &Semaphore, wanted: usize) -> bool {
+    semaphore.try_acquire(wanted, |owners| owners + 1).is_ok()
 }
 
 #[test]
 fn the_word_keeps_its_parts_apart() {
-    let slots = Slots::new(super::super::MAX_SLOTS, (1 << 33) - 2);
-    assert!(take(&slots, super::super::MAX_SLOTS));
-    let word = slots.load();
+    let semaphore = Semaphore::new(super::super::MAX_PERMITS, (1 << 33) - 2);
+    assert!(take(&semaphore, super::super::MAX_PERMITS));
+    let word = semaphore.load();
     assert_eq!((word.free(), word.owners()), (0, (1 << 33) - 1));
     assert!(!word.is_closed() && !word.has_waiters());
-    slots.give(super::super::MAX_SLOTS);
-    slots.close();
-    let word = slots.load();
+    semaphore.release(super::super::MAX_PERMITS);
+    semaphore.close();
+    let word = semaphore.load();
     assert_eq!(
         (word.free(), word.owners()),
-        (super::super::MAX_SLOTS, (1 << 33) - 1)
+        (super::super::MAX_PERMITS, (1 << 33) - 1)
     );
-    assert!(word.is_closed() && !take(&slots, 1));
+    assert!(word.is_closed() && !take(&semaphore, 1));
 }
 
 #[test]
 fn waits_are_served_in_order_and_newcomers_do_not_overtake() {
-    let slots = Slots::new(1, 0);
-    assert!(take(&slots, 1));
+    let semaphore = Semaphore::new(1, 0);
+    assert!(take(&semaphore, 1));
     let (count, waker) = wakes();
-    let mut first = pin!(Acquire::new(&slots, 2));
-    let mut second = pin!(Acquire::new(&slots, 1));
+    let mut first = pin!(Acquire::new(&semaphore, 2));
+    let mut second = pin!(Acquire::new(&semaphore, 1));
     assert!(poll(first.as_mut(), &waker).is_pending());
     assert!(poll(second.as_mut(), &waker).is_pending());
-    slots.give(1);
+    semaphore.release(1);
     // One is free, but the first wants two.
-    assert!(!take(&slots, 1));
+    assert!(!take(&semaphore, 1));
     assert_eq!(count.0.load(SeqCst), 0);
-    slots.give(1);
+    semaphore.release(1);
     assert_eq!(count.0.load(SeqCst), 1);
-    assert_eq!(poll(first, &waker), Poll::Ready(Acquired::Slots));
+    assert_eq!(poll(first, &waker), Poll::Ready(Acquired::Permits));
     assert!(poll(second.as_mut(), &waker).is_pending());
-    slots.give(2);
-    assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Slots));
-    assert_eq!(slots.load().free(), 1);
-    assert!(take(&slots, 1));
+    semaphore.release(2);
+    assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Permits));
+    assert_eq!(semaphore.load().free(), 1);
+    assert!(take(&semaphore, 1));
 }
 
 #[test]
 fn a_cancelled_wait_passes_on_what_it_was_granted() {
-    let slots = Slots::new(0, 0);
+    let semaphore = Semaphore::new(0, 0);
     let (count, waker) = wakes();
-    let mut second = pin!(Acquire::new(&slots, 1));
+    let mut second = pin!(Acquire::new(&semaphore, 1));
     {
-        let mut first = pin!(Acquire::new(&slots, 1));
+        let mut first = pin!(Acquire::new(&semaphore, 1));
         assert!(poll(first.as_mut(), Waker::noop()).is_pending());
         assert!(poll(second.as_mut(), &waker).is_pending());
-        slots.give(1);
+        semaphore.release(1);
         assert_eq!(count.0.load(SeqCst), 0);
     }
     assert_eq!(count.0.load(SeqCst), 1);
-    assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Slots));
-    assert!(!slots.load().has_waiters());
+    assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Permits));
+    assert!(!semaphore.load().has_waiters());
 }
 
 /// The one in front wants more than there are; when it goes, the next has enough.
 #[test]
 fn a_wait_that_is_cancelled_in_front_lets_the_next_through() {
-    let slots = Slots::new(1, 0);
+    let semaphore = Semaphore::new(1, 0);
     let (count, waker) = wakes();
-    let mut second = pin!(Acquire::new(&slots, 1));
+    let mut second = pin!(Acquire::new(&semaphore, 1));
     {
-        let mut first = pin!(Acquire::new(&slots, 2));
+        let mut first = pin!(Acquire::new(&semaphore, 2));
         assert!(poll(first.as_mut(), Waker::noop()).is_pending());
         assert!(poll(second.as_mut(), &waker).is_pending());
     }
     assert_eq!(count.0.load(SeqCst), 1);
-    assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Slots));
+    assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Permits));
 }
 
 /// In front, in the middle, at the end, and all of them: nothing is left behind, wakers least of all.
 #[test]
 fn cancelled_waits_leave_nothing() {
     for cancelled in 0..8u32 {
-        let slots = Slots::new(0, 0);
+        let semaphore = Semaphore::new(0, 0);
         let mut all: Vec<_> = (0..3)
-            .map(|_| (wakes(), Some(Box::pin(Acquire::new(&slots, 1)))))
+            .map(|_| (wakes(), Some(Box::pin(Acquire::new(&semaphore, 1)))))
             .collect();
         for ((_, waker), wait) in &mut all {
             assert!(poll(wait.as_mut().unwrap().as_mut(), waker).is_pending());
@@ -120,38 +120,38 @@ fn cancelled_waits_leave_nothing() {
                 *wait = None;
             }
         }
-        assert_eq!(slots.load().has_waiters(), cancelled != 7);
+        assert_eq!(semaphore.load().has_waiters(), cancelled != 7);
         for (n, ((count, _), _)) in all.iter().enumerate() {
             let held = if cancelled & (1 << n) != 0 { 2 } else { 3 };
             assert_eq!(Arc::strong_count(count), held);
         }
-        slots.give(3);
+        semaphore.release(3);
         for (n, ((count, waker), wait)) in all.iter_mut().enumerate() {
             let left = cancelled & (1 << n) == 0;
             assert_eq!(count.0.load(SeqCst), usize::from(left));
             assert_eq!(Arc::strong_count(count), 2);
             if let Some(wait) = wait {
-                assert_eq!(poll(wait.as_mut(), waker), Poll::Ready(Acquired::Slots));
+                assert_eq!(poll(wait.as_mut(), waker), Poll::Ready(Acquired::Permits));
             }
         }
-        assert_eq!(slots.load().free(), cancelled.count_ones() as usize);
+        assert_eq!(semaphore.load().free(), cancelled.count_ones() as usize);
     }
 }
 
 #[test]
 fn a_wait_wakes_the_waker_of_its_last_poll() {
-    let slots = Slots::new(0, 0);
+    let semaphore = Semaphore::new(0, 0);
     let ((first, first_waker), (second, second_waker)) = (wakes(), wakes());
-    let mut wait = pin!(Acquire::new(&slots, 1));
+    let mut wait = pin!(Acquire::new(&semaphore, 1));
     assert!(poll(wait.as_mut(), &first_waker).is_pending());
     assert!(poll(wait.as_mut(), &second_waker).is_pending());
     assert_eq!(
         (Arc::strong_count(&first), Arc::strong_count(&second)),
         (2, 3)
     );
-    slots.give(1);
+    semaphore.release(1);
     assert_eq!((first.0.load(SeqCst), second.0.load(SeqCst)), (0, 1));
-    assert_eq!(poll(wait, &second_waker), Poll::Ready(Acquired::Slots));
+    assert_eq!(poll(wait, &second_waker), Poll::Ready(Acquired::Permits));
 }
 
 /// More than one batch, of which some panic.
@@ -163,29 +163,31 @@ fn close_ends_all_waits_though_wakers_panic() {
             panic!("the waker's own");
         }
     }
-    let slots = Slots::new(0, 0);
+    let semaphore = Semaphore::new(0, 0);
     let (count, waker) = wakes();
     let bad = Waker::from(Arc::new(Panics));
-    let mut waits: Vec<_> = (0..40).map(|_| Box::pin(Acquire::new(&slots, 1))).collect();
+    let mut waits: Vec<_> = (0..40)
+        .map(|_| Box::pin(Acquire::new(&semaphore, 1)))
+        .collect();
     for (n, wait) in waits.iter_mut().enumerate() {
         let waker = if n % 5 == 0 { &bad } else { &waker };
         assert!(poll(wait.as_mut(), waker).is_pending());
     }
-    slots.close();
-    let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| slots.serve()));
+    semaphore.close();
+    let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| semaphore.serve()));
     assert!(served.is_err());
     assert_eq!(count.0.load(SeqCst), 32);
     for wait in &mut waits {
         assert_eq!(poll(wait.as_mut(), &waker), Poll::Ready(Acquired::Closed));
         assert_eq!(poll(wait.as_mut(), &waker), Poll::Ready(Acquired::Closed));
     }
-    assert!(!slots.load().has_waiters());
+    assert!(!semaphore.load().has_waiters());
 }
 
-/// Wakers that give, take, wait and cancel at the same slots, as they are cloned, woken and dropped.
+/// Wakers that release, acquire, wait and cancel at the same semaphore, as they are cloned, woken and dropped.
 #[test]
-fn wakers_use_the_slots() {
-    struct Uses(Arc<Slots>, Mutex<usize>);
+fn wakers_use_the_semaphore() {
+    struct Uses(Arc<Semaphore>, Mutex<usize>);
     impl Uses {
         fn run(&self) {
             let Ok(mut left) = self.1.try_lock() else {
@@ -195,13 +197,13 @@ fn wakers_use_the_slots() {
                 return;
             }
             *left -= 1;
-            self.0.give(1);
+            self.0.release(1);
             let mut wait = pin!(Acquire::new(&self.0, 1));
             if poll(wait.as_mut(), Waker::noop()).is_ready() {
-                self.0.give(1);
+                self.0.release(1);
             }
             if take(&self.0, 1) {
-                self.0.give(1);
+                self.0.release(1);
             }
         }
     }
@@ -215,27 +217,29 @@ fn wakers_use_the_slots() {
             self.run();
         }
     }
-    let slots = Arc::new(Slots::new(0, 0));
-    let waker = || Waker::from(Arc::new(Uses(slots.clone(), Mutex::new(3))));
-    let mut waits: Vec<_> = (0..4).map(|_| Box::pin(Acquire::new(&slots, 1))).collect();
+    let semaphore = Arc::new(Semaphore::new(0, 0));
+    let waker = || Waker::from(Arc::new(Uses(semaphore.clone(), Mutex::new(3))));
+    let mut waits: Vec<_> = (0..4)
+        .map(|_| Box::pin(Acquire::new(&semaphore, 1)))
+        .collect();
     for wait in &mut waits {
-        // Ready, perhaps: the waker before gave a slot as it was dropped.
+        // Ready, perhaps: the waker before released a permit as it was dropped.
         for _ in 0..2 {
-            if poll(wait.as_mut(), &waker()) == Poll::Ready(Acquired::Slots) {
-                slots.give(1);
+            if poll(wait.as_mut(), &waker()) == Poll::Ready(Acquired::Permits) {
+                semaphore.release(1);
             }
         }
     }
     drop(waits);
-    slots.give(1);
-    slots.close();
-    slots.serve();
-    assert!(!slots.load().has_waiters());
+    semaphore.release(1);
+    semaphore.close();
+    semaphore.serve();
+    assert!(!semaphore.load().has_waiters());
 }
 
-/// Threads that take, wait, cancel and give: none is forgotten, and no slot is lost or lent twice.
+/// Threads that acquire, wait, cancel and release: none is forgotten, and no permit is lost or acquired twice.
 #[test]
-fn threads_share_slots() {
+fn threads_share_permits() {
     const ROUNDS: usize = if cfg!(miri) { 50 } else { 20_000 };
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -243,30 +247,30 @@ fn threads_share_slots() {
             self.0.unpark();
         }
     }
-    let slots = Slots::new(2, 0);
+    let semaphore = Semaphore::new(2, 0);
     let used = AtomicUsize::new(0);
     thread::scope(|scope| {
         for number in 0..3 {
-            let (slots, used) = (&slots, &used);
+            let (semaphore, used) = (&semaphore, &used);
             scope.spawn(move || {
                 let waker = Waker::from(Arc::new(Unpark(thread::current())));
                 for n in 0..ROUNDS {
                     let wanted = 1 + (n + number) % 2;
                     if n % 3 == 0 {
-                        let _ = poll(pin!(Acquire::new(slots, wanted)), Waker::noop())
-                            .map(|_| slots.give(wanted));
+                        let _ = poll(pin!(Acquire::new(semaphore, wanted)), Waker::noop())
+                            .map(|_| semaphore.release(wanted));
                     }
-                    let mut wait = pin!(Acquire::new(slots, wanted));
+                    let mut wait = pin!(Acquire::new(semaphore, wanted));
                     while poll(wait.as_mut(), &waker).is_pending() {
                         thread::park();
                     }
                     assert!(used.fetch_add(wanted, SeqCst) + wanted <= 2);
                     used.fetch_sub(wanted, SeqCst);
-                    slots.give(wanted);
+                    semaphore.release(wanted);
                 }
             });
         }
     });
-    assert_eq!(slots.load().free(), 2);
-    assert!(!slots.load().has_waiters());
+    assert_eq!(semaphore.load().free(), 2);
+    assert!(!semaphore.load().has_waiters());
 }
