@@ -12,7 +12,7 @@ use str0m::{Candidate, IceCreds, RtcConfig};
 
 use super::crypto::crypto;
 use super::layers::Estimate;
-use super::liveness::Liveness;
+use super::liveness::{Liveness, REPORTS};
 use super::publications::{MAX_PUBLISHED, Publications};
 use super::signal::{Page, SourceOf};
 use super::ssrcs::Ssrcs;
@@ -168,6 +168,8 @@ impl Session {
             // ICE-lite: the server never sends to an address before it has received from it.
             .set_ice_lite(true)
             .set_local_ice_credentials(credentials.clone())
+            // They show whether the peer has sent reports.
+            .set_stats_interval(Some(REPORTS))
             .enable_h265(false)
             .enable_h266(false);
         if setup.estimate {

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// How long after its last authenticated STUN message a peer counts as gone.
+/// How long after its last sign of life a peer counts as gone. Any packet that only the peer can have sent is one: older
+/// stacks send no STUN while media flows.
 pub(super) const CONSENT: Duration = Duration::from_secs(20);
+
+/// How often to look whether the peer has sent RTCP reports.
+pub(super) const REPORTS: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Liveness {
-    /// When the last authenticated STUN message came.
+    /// When the last authenticated packet came.
     proved: Instant,
     /// Whether ICE and DTLS are done.
     connected: bool,
@@ -42,7 +46,7 @@ impl Liveness {
         now.saturating_duration_since(self.proved) > CONSENT
     }
 
-    /// When [`Liveness::is_silent`] becomes true without another STUN message.
+    /// When [`Liveness::is_silent`] becomes true without another authenticated packet.
     pub(super) fn silent_at(&self) -> Instant {
         self.proved + CONSENT + Duration::from_millis(1)
     }

@@ -13,7 +13,7 @@ use str0m::ice::StunMessage;
 use str0m::media::{MediaKind, Mid};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite, Vp8Descriptor};
-use str0m::{Event, IceConnectionState, IceCreds, Input, Output, Rtc};
+use str0m::{Event, IceCreds, Input, Output, Rtc};
 
 use crate::ids::{ParticipantId, TrackId};
 use crate::media::codec::{self, PayloadTypes};
@@ -150,7 +150,8 @@ impl Session {
         Received::Accepted
     }
 
-    /// Records that an authenticated STUN message has come from the peer.
+    /// Records that an authenticated STUN message has come from the peer. Its other packets are recorded by
+    /// [`Session::poll`].
     pub fn consent(&mut self, now: Instant) {
         self.liveness.prove(now);
     }
@@ -323,11 +324,9 @@ impl Session {
                 self.events.push(SessionEvent::Connected);
                 self.assign();
             }
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                self.rtc.disconnect();
-                self.close_for("connection lost");
-            }
+            // str0m reports a disconnection when STUN stops. The session lasts as long as the peer shows that it is there.
             Event::RtpPacket(packet) => {
+                self.liveness.prove(now);
                 let (rtc, types) = (&mut self.rtc, &self.types);
                 let events = &mut self.events;
                 let learnt = self.publications.receive(now, packet, rtc, types, events);
@@ -348,10 +347,14 @@ impl Session {
                 }
             }
             Event::KeyframeRequest(request) => {
+                self.liveness.prove(now);
                 if let Some((track, layer)) = self.subscriptions.carried_by(request.mid) {
                     self.events.push(SessionEvent::NeedKeyframe(track, layer));
                 }
             }
+            Event::SenderFeedback(_) => self.liveness.prove(now),
+            // The peer has sent a receiver report since the last statistics.
+            Event::MediaEgressStats(stats) if stats.loss.is_some() => self.liveness.prove(now),
             Event::EgressBitrateEstimate(estimate) => {
                 let rate = match estimate {
                     BweKind::Twcc { estimate, .. } => estimate,
@@ -370,10 +373,11 @@ impl Session {
                 self.events.push(SessionEvent::ChannelOpen);
             }
             Event::ChannelClose(id) if self.page.channel == Some(id) => self.page.channel = None,
-            Event::ChannelData(data)
-                if Some(data.id) == self.page.channel && data.data.len() <= MAX_MESSAGE =>
-            {
-                self.page_message(now, &data.data);
+            Event::ChannelData(data) => {
+                self.liveness.prove(now);
+                if Some(data.id) == self.page.channel && data.data.len() <= MAX_MESSAGE {
+                    self.page_message(now, &data.data);
+                }
             }
             Event::Closed => self.close_for("left"),
             _ => {}

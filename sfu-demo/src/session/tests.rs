@@ -15,6 +15,7 @@ use crate::session::build::{Identity, Setup};
 use crate::session::signal::FromPage;
 use crate::tools::client::Client;
 
+mod life;
 mod narrow;
 mod nonce;
 

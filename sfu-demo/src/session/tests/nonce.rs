@@ -20,8 +20,8 @@ const fn address(port: u16) -> SocketAddr {
 }
 
 /// A session that receives one video, its peer, and every number that it has sent.
-struct Pair {
-    now: Instant,
+pub(super) struct Pair {
+    pub(super) now: Instant,
     session: Session,
     peer: Rtc,
     /// Datagrams from the peer that the session has not received yet.
@@ -37,10 +37,16 @@ struct Pair {
     got: usize,
     /// Every how many packets one is lost on the way to the peer, which asks for it again.
     lost: usize,
+    /// Whether STUN messages of the peer arrive.
+    pub(super) stun: bool,
+    /// Whether nothing of the peer arrives.
+    pub(super) deaf: bool,
+    /// Why the session has ended.
+    pub(super) closed: Option<&'static str>,
 }
 
 impl Pair {
-    fn new(lost: usize) -> Self {
+    pub(super) fn new(lost: usize) -> Self {
         let now = Instant::now();
         let mut peer = RtcConfig::new()
             .set_crypto_provider(Arc::clone(crypto()))
@@ -66,6 +72,9 @@ impl Pair {
             refused: 0,
             got: 0,
             lost,
+            stun: true,
+            deaf: false,
+            closed: None,
         };
         for _ in 0..2000 {
             if pair.session.subscriptions.wanted(TRACK).is_some() {
@@ -76,12 +85,18 @@ impl Pair {
         panic!("the peer does not connect");
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         self.now += STEP;
         self.peer.handle_input(Input::Timeout(self.now)).unwrap();
         self.poll_peer();
         for bytes in std::mem::take(&mut self.answers) {
+            if self.deaf {
+                continue;
+            }
             if classify(&bytes) == Some(PacketKind::Stun) {
+                if !self.stun {
+                    continue;
+                }
                 self.session.consent(self.now);
             }
             let origin = Origin::udp(address(5000));
@@ -113,6 +128,11 @@ impl Pair {
         let refused =
             |event: &&SessionEvent| matches!(event, SessionEvent::Dropped(DropReason::Repeated));
         self.refused += events.iter().filter(refused).count();
+        for event in &events {
+            if let SessionEvent::Closed(why) = event {
+                self.closed = Some(why);
+            }
+        }
         for (at, bytes) in out.into_iter().enumerate() {
             let rtp = classify(&bytes) == Some(PacketKind::Rtp);
             if rtp {
@@ -146,7 +166,7 @@ impl Pair {
         }
     }
 
-    fn deliver(&mut self, layer: usize, (ssrc, sequence, keyframe): (u32, u64, bool)) {
+    pub(super) fn deliver(&mut self, layer: usize, (ssrc, sequence, keyframe): (u32, u64, bool)) {
         // A VP8 descriptor without picture numbers, and what tells the packet from all others.
         let content = (u64::from(ssrc) << 32 | sequence).to_be_bytes();
         let payload: Vec<u8> = [0x10].into_iter().chain(content).chain([7; 40]).collect();
