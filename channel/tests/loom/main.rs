@@ -10,6 +10,7 @@
 mod close;
 mod lanes;
 mod mailbox;
+mod permits;
 mod shared;
 mod shared_slots;
 mod sleep;
