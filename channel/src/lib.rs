@@ -249,7 +249,8 @@
 //! The names are the same where the meaning is. What differs most: the capacity counts per
 //! producer, not per channel (unless [one bound](#one-bound-for-all-senders) is set for all);
 //! messages are ordered per producer only; and sends take `&mut self`.
-//! None of this differs with [`Sender::shared`]: a [`SharedSender`] is what `mpsc::Sender` is.
+//! [`Sender::shared`] gives a sender without these differences: the clones of a [`SharedSender`] share
+//! one capacity and one order, and its sends take `&self`. It has no `weak_count`.
 //!
 //! | `tokio::sync::mpsc` | here | what differs |
 //! |---|---|---|
@@ -263,7 +264,7 @@
 //! | `mpsc::Sender::closed`, `is_closed`, `same_channel`, `downgrade` | [`closed`](Sender::closed), [`is_closed`](Sender::is_closed), [`same_channel`](Sender::same_channel), [`downgrade`](Sender::downgrade) | |
 //! | `mpsc::Sender::max_capacity` | [`capacity`](Sender::capacity) | of this sender's lane; with a total capacity, of all |
 //! | `mpsc::Sender::capacity` | [`remaining_capacity`](Sender::remaining_capacity) | in this sender's lane; with a total capacity, for all senders |
-//! | `mpsc::Sender::strong_count`, `weak_count` | [`strong_count`](Sender::strong_count), [`weak_count`](Sender::weak_count) | a [`SharedSender`] counts as a producer |
+//! | `mpsc::Sender::strong_count`, `weak_count` | [`strong_count`](Sender::strong_count), [`weak_count`](Sender::weak_count) | all clones of a [`SharedSender`] count as one producer; [`SharedSender::strong_count`] counts the clones |
 //! | `mpsc::Receiver::sender_strong_count`, `sender_weak_count` | [`sender_count`](Receiver::sender_count), [`weak_sender_count`](Receiver::weak_sender_count) | [`weak_sender`](Receiver::weak_sender) makes a weak sender from the receiver |
 //! | `mpsc::Receiver::recv`, `recv_many`, `try_recv`, `blocking_recv` | [`recv`](Receiver::recv), [`recv_many`](Receiver::recv_many), [`try_recv`](Receiver::try_recv), [`blocking_recv`](Receiver::blocking_recv) | `try_recv` says `Closed` where tokio says `Disconnected` |
 //! | `tokio::time::timeout` around `recv` | the same, or [`recv_or`](Receiver::recv_or) with the runtime's timer | `recv_or` prefers a message that is there |
