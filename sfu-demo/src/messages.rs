@@ -165,6 +165,8 @@ pub(crate) enum AdmissionMessage {
     Leave {
         /// The secret name that the answer to the join gave.
         resource: String,
+        /// The room that the session has to be in; `None` is any.
+        room: Option<String>,
         /// Whether there was such a session.
         reply: oneshot::Sender<bool>,
     },

@@ -246,11 +246,15 @@ impl Tables for Admission {
             AdmissionMessage::Connect { ufrag, connection } => {
                 self.connect(now, &ufrag, connection, out);
             }
-            AdmissionMessage::Leave { resource, reply } => {
-                let found = self
-                    .guests
-                    .iter()
-                    .find(|(_, guest)| guest.resource == resource);
+            AdmissionMessage::Leave {
+                resource,
+                room,
+                reply,
+            } => {
+                let found = self.guests.iter().find(|(_, guest)| {
+                    let in_room = room.as_deref().is_none_or(|room| *guest.room == *room);
+                    guest.resource == resource && in_room
+                });
                 let found = found.map(|(ufrag, guest)| (ufrag.clone(), guest.id, &guest.state));
                 let _ = reply.send(found.is_some());
                 match found {

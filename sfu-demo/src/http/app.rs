@@ -121,6 +121,11 @@ impl<M: Mailbox> App<M> {
         }
     }
 
+    /// Whether rooms are protected by tokens.
+    pub(super) fn needs_tokens(&self) -> bool {
+        self.keys.is_some()
+    }
+
     /// Statistics are for clients on this machine, and for operator tokens.
     pub(super) fn require_operator(
         &self,
@@ -150,9 +155,14 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    pub(super) async fn leave(&self, resource: String) -> Result<(), Error> {
+    /// Ends a session, if it is in `room`; `None` is any room.
+    pub(super) async fn leave(&self, resource: String, room: Option<String>) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        if !self.send_to_admission(AdmissionMessage::Leave { resource, reply }) {
+        if !self.send_to_admission(AdmissionMessage::Leave {
+            resource,
+            room,
+            reply,
+        }) {
             return Err(Error::Busy);
         }
         match tokio::time::timeout(ANSWER, answer).await {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -66,6 +66,17 @@ impl IntoResponse for Error {
             ),
         };
         let mut response = (status, Json(json!({ "error": text }))).into_response();
+        let challenge = match &self {
+            Self::Denied(Denied::Missing) => Some("Bearer"),
+            Self::Denied(Denied::Invalid | Denied::Expired) => {
+                Some("Bearer error=\"invalid_token\"")
+            }
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         if let Self::TooOften(wait) = self {
             let seconds = HeaderValue::from(wait.as_secs() + 1);
             response.headers_mut().insert(RETRY_AFTER, seconds);

@@ -9,6 +9,7 @@ use axum::Json;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
@@ -21,6 +22,7 @@ use crate::stats::Stats;
 
 mod app;
 pub(crate) mod connections;
+mod cors;
 mod error;
 pub(crate) mod limit;
 mod metrics;
@@ -31,6 +33,7 @@ pub mod token;
 mod whip;
 
 pub(crate) use app::{App, Mailboxes};
+use cors::allow_origins;
 use error::Error;
 use metrics::prometheus;
 use page::{icon, page, panel, script, style};
@@ -51,19 +54,25 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
         .route("/api/stats", get(stats::<M>))
         .route("/api/rooms/{room}/join", post(join::<M>))
         .route("/api/leave/{resource}", post(leave::<M>))
-        .route("/whip/{room}", post(whip::<M>).options(offers))
-        .route(
-            "/whip/{room}/{resource}",
-            delete(end::<M>).patch(no_trickle),
-        )
-        .route("/whep/{room}", post(whep::<M>).options(offers))
-        .route(
-            "/whep/{room}/{resource}",
-            delete(end::<M>).patch(no_trickle),
-        )
+        .merge(players(&app))
         // `serve` limits the length of bodies.
         .layer(DefaultBodyLimit::disable())
         .with_state(app)
+}
+
+/// WHIP and WHEP, which web pages of other origins may use.
+fn players<M: Mailbox>(app: &Arc<App<M>>) -> axum::Router<Arc<App<M>>> {
+    let resource = || {
+        delete(end::<M>)
+            .patch(no_trickle)
+            .options(async || StatusCode::NO_CONTENT)
+    };
+    axum::Router::new()
+        .route("/whip/{room}", post(whip::<M>).options(offers))
+        .route("/whip/{room}/{resource}", resource())
+        .route("/whep/{room}", post(whep::<M>).options(offers))
+        .route("/whep/{room}/{resource}", resource())
+        .layer(from_fn_with_state(Arc::clone(app), allow_origins::<M>))
 }
 
 async fn health<M: Mailbox>(State(app): State<Arc<App<M>>>) -> Response {
@@ -111,7 +120,7 @@ async fn leave<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path(resource): Path<String>,
 ) -> Result<StatusCode, Error> {
-    app.leave(resource).await?;
+    app.leave(resource, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

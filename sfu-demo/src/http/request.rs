@@ -18,7 +18,9 @@ pub(super) fn bearer<'a>(headers: &'a HeaderMap, query: &'a TokenQuery) -> Optio
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     header
-        .and_then(|value| value.strip_prefix("Bearer "))
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
+        .map(|(_, token)| token.trim())
         .or(query.token.as_deref())
 }
 

@@ -63,7 +63,8 @@ async fn offer<M: Mailbox>(
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if kind.split(';').next().map(str::trim) != Some("application/sdp") {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/sdp") {
         return Err(Error::NotSdp);
     }
     let offer = String::from_utf8(body.to_vec()).map_err(|_| Error::NotSdp)?;
@@ -108,8 +109,8 @@ pub(super) async fn no_trickle() -> Response {
 
 pub(super) async fn end<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
-    Path((_, resource)): Path<(String, String)>,
+    Path((room, resource)): Path<(String, String)>,
 ) -> Result<StatusCode, Error> {
-    app.leave(resource).await?;
+    app.leave(resource, Some(room)).await?;
     Ok(StatusCode::OK)
 }

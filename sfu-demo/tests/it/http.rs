@@ -4,10 +4,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::server::{HttpLimits, ServerConfig};
+use str0m::media::MediaKind;
 
-use crate::support::client::agent;
+type Response = ureq::http::Response<ureq::Body>;
+
+use crate::support::client::{agent, client, delete};
 use crate::support::{PATIENCE, Running, config};
 
 const NEVER: Duration = Duration::from_secs(3600);
@@ -91,6 +95,90 @@ fn half_requests_of_one_address_lock_nobody_out() {
         assert_eq!(http["refused"], 0);
         server.stop();
     }
+}
+
+#[test]
+fn players_of_other_origins_are_told_what_they_may_do() {
+    let secret = b"a secret of at least thirty-two bytes".to_vec();
+    let claims = Claims {
+        room: "a".to_owned(),
+        exp: 0,
+        publish: true,
+        subscribe: true,
+        operator: false,
+    };
+    let token = Keys::new(&secret).sign(claims, NEVER).unwrap();
+    let server = Running::start::<Mesh>(ServerConfig {
+        secret: Some(secret),
+        ..config(1)
+    });
+    let (_, offer) = client(true, &[MediaKind::Audio]);
+    let url = format!("{}/whip/a", server.http);
+    let header = |response: &Response, name: &str| {
+        let value = response.headers().get(name);
+        value.map(|value| value.to_str().unwrap().to_owned())
+    };
+    let send = |authorization: Option<&str>| {
+        let mut request = agent()
+            .post(&url)
+            .header("content-type", "Application/SDP; x=y");
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        request.send(&offer).unwrap()
+    };
+    for (authorization, challenge) in [
+        (None, "Bearer"),
+        (Some("Bearer x"), "Bearer error=\"invalid_token\""),
+    ] {
+        let denied = send(authorization);
+        assert_eq!(denied.status(), 401);
+        let told = header(&denied, "www-authenticate");
+        assert_eq!(told.as_deref(), Some(challenge));
+        assert_eq!(
+            header(&denied, "access-control-allow-origin").as_deref(),
+            Some("*")
+        );
+    }
+    // Schemes and media types have no case.
+    let created = send(Some(&format!("bEARER {token}")));
+    assert_eq!(created.status(), 201);
+    let exposed = header(&created, "access-control-expose-headers").unwrap();
+    assert!(
+        ["Location", "Link", "ETag"]
+            .iter()
+            .all(|name| exposed.contains(name))
+    );
+    let location = header(&created, "location").unwrap();
+
+    for path in ["/whip/a", &location] {
+        let preflight = agent()
+            .options(format!("{}{path}", server.http))
+            .call()
+            .unwrap();
+        assert_eq!(preflight.status(), 204, "{path}");
+        let methods = header(&preflight, "access-control-allow-methods").unwrap();
+        assert!(methods.contains("DELETE") && methods.contains("POST"));
+        let headers = header(&preflight, "access-control-allow-headers").unwrap();
+        assert!(headers.contains("Authorization") && headers.contains("Content-Type"));
+    }
+
+    let elsewhere = location.replace("/a/", "/b/");
+    assert_eq!(delete(&format!("{}{elsewhere}", server.http)), 404);
+    assert_eq!(delete(&format!("{}{location}", server.http)), 200);
+    server.stop();
+}
+
+#[test]
+fn without_tokens_other_origins_are_not_admitted() {
+    let server = Running::start::<Mesh>(config(1));
+    let preflight = agent()
+        .options(format!("{}/whip/a", server.http))
+        .call()
+        .unwrap();
+    let allowed = preflight.headers().get("access-control-allow-origin");
+    assert!(allowed.is_none(), "{allowed:?}");
+    server.stop();
 }
 
 #[test]
