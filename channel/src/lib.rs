@@ -291,11 +291,13 @@
 //!
 //! # Coming from crossbeam-channel, flume or kanal
 //!
-//! What differs from all three: there is one receiver, which is not cloned; sends take `&mut self`;
-//! the capacity counts per producer, unless [one bound](#one-bound-for-all-senders) is set for all,
-//! and messages are ordered per producer only; there are no channels of capacity 0, in which sender
-//! and receiver meet. `send` and `recv` are async here; what blocks is called `blocking_send` and
-//! `blocking_recv`, or has a timeout or a deadline. *Disconnected* there is *closed* here.
+//! What differs from all three: there is one receiver, which is not cloned; and there are no
+//! channels of capacity 0, in which sender and receiver meet. With a [`Sender`], sends take
+//! `&mut self`, the capacity counts per producer unless [one bound](#one-bound-for-all-senders) is
+//! set for all, and messages are ordered per producer only; a [`SharedSender`] and its clones send
+//! through `&self`, with one bound and one order. `send` and `recv` are async here; what blocks is
+//! called `blocking_send` and `blocking_recv`, or has a timeout or a deadline. *Disconnected* there
+//! is *closed* here.
 //!
 //! | `crossbeam_channel` | here | what differs |
 //! |---|---|---|
