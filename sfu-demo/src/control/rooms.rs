@@ -110,11 +110,15 @@ impl Tables for Rooms {
                     return;
                 };
                 let member = &mut room.members[at];
+                if member.muted.contains(&source) == muted {
+                    return;
+                }
                 member.muted.retain(|known| *known != source);
                 if muted {
                     member.muted.push(source);
                 }
-                roster(room, out);
+                let change = json!({"type": "muted", "id": member.id, "muted": member.muted});
+                broadcast(room, &change.to_string(), out);
             }
             RoomMessage::Chat { participant, text } => self.chat(now, participant, &text, out),
             RoomMessage::Observe(reply) => {
@@ -374,6 +378,32 @@ mod tests {
         assert_eq!(level(2, -20), Some(2));
         assert_eq!(level(2, -90), Some(1));
         assert_eq!(level(1, -90), None);
+    }
+
+    #[test]
+    fn mute_tells_everyone_the_change_only() {
+        let (mut rooms, mut out) = (Rooms::default(), Vec::new());
+        for id in 1..=64 {
+            join(&mut rooms, id, "a", Role::Page, &mut out);
+        }
+        let mut mute = |muted| {
+            out.clear();
+            let message = RoomMessage::Muted {
+                participant: ParticipantId(1),
+                source: Source::Microphone,
+                muted,
+            };
+            rooms.handle(Instant::now(), message, &mut out);
+            let texts = out.iter().map(|(_, control)| match control {
+                Control::Tell(_, text) => text.to_string(),
+                other => panic!("{other:?}"),
+            });
+            texts.collect::<Vec<_>>()
+        };
+        let text = r#"{"id":1,"muted":["microphone"],"type":"muted"}"#;
+        assert_eq!(mute(true), [text; 64]);
+        assert!(mute(true).is_empty(), "nothing has changed");
+        assert_eq!(mute(false), vec![text.replace("\"microphone\"", ""); 64]);
     }
 
     #[test]

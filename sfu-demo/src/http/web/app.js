@@ -208,6 +208,14 @@ async function handle(message) {
     case "offer": return offered(message);
     case "answer": return state.pc.setRemoteDescription({ type: "answer", sdp: message.sdp });
     case "roster": return roster(message);
+    case "muted": {
+      const person = state.roster.get(String(message.id));
+      if (person) {
+        person.muted = message.muted;
+        mutes(String(message.id), person);
+      }
+      return undefined;
+    }
     case "speaker": state.speaker = message.id; return speaking();
     case "chat": return said(message);
     case "layer": {
@@ -263,16 +271,20 @@ function show(tracks) {
 function roster(message) {
   state.roster = new Map(message.participants.map((p) => [String(p.id), p]));
   for (const [id, person] of state.roster) {
-    if (String(id) === String(state.id)) continue;
-    const shown = tile(id, person.name, "camera", false);
-    shown.muted.hidden = !person.muted.includes("microphone");
-    const noVideo = !shown.stream.getVideoTracks().length || person.muted.includes("camera");
-    shown.root.classList.toggle("dark", noVideo);
+    mutes(id, person);
   }
   prune();
   const others = state.roster.size - 1;
   const watching = message.watching ? `, ${message.watching} watching` : "";
   status(others > 0 ? `${others + 1} people here${watching}` : `Nobody else is here yet${watching}. Share the link.`);
+}
+
+function mutes(id, person) {
+  if (id === String(state.id)) return;
+  const shown = tile(id, person.name, "camera", false);
+  shown.muted.hidden = !person.muted.includes("microphone");
+  const noVideo = !shown.stream.getVideoTracks().length || person.muted.includes("camera");
+  shown.root.classList.toggle("dark", noVideo);
 }
 
 function prune() {
