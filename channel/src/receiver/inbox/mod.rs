@@ -139,20 +139,29 @@ impl<T> Inbox<T> {
                 }
                 return Some(message);
             }
-            if let Some(message) = self.take_shared() {
+            if self.slots.has_claimed()
+                && let Some(message) = self.take_shared()
+            {
                 return Some(message);
             }
-            match self.move_on() {
-                Found::Something => {
-                    *moves -= 1;
-                    if *moves == 0 {
-                        return None;
-                    }
-                }
-                Found::Nothing => {
-                    self.give_back_owed();
-                    return None;
-                }
+            if !self.move_on_within(moves) {
+                return None;
+            }
+        }
+    }
+
+    /// Moves on to what comes next. `false` if there is nothing, or `moves` are used up.
+    // Not inlined, so that a receive is small enough to be inlined.
+    #[inline(never)]
+    fn move_on_within(&mut self, moves: &mut usize) -> bool {
+        match self.move_on() {
+            Found::Something => {
+                *moves -= 1;
+                *moves > 0
+            }
+            Found::Nothing => {
+                self.give_back_owed();
+                false
             }
         }
     }
@@ -173,7 +182,9 @@ impl<T> Inbox<T> {
                     continue;
                 }
             }
-            if let Some(message) = self.take_shared() {
+            if self.slots.has_claimed()
+                && let Some(message) = self.take_shared()
+            {
                 into.push(message);
                 count += 1;
                 continue;
@@ -392,13 +403,9 @@ impl<T> Inbox<T> {
     }
 
     /// Takes a message from a claimed slot, if one has been written.
-    // Every receive passes here. Without optimisation it is a frame of its own, for large messages.
-    #[cfg_attr(debug_assertions, inline)]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    // Not inlined, so that a receive is small enough to be inlined.
+    #[inline(never)]
     fn take_shared(&mut self) -> Option<T> {
-        if !self.slots.has_claimed() {
-            return None;
-        }
         // SAFETY: this is the receiver.
         let taken = unsafe { self.slots.take(&self.fan_in.shared_slots) }?;
         self.counted.messages += 1;
