@@ -37,10 +37,10 @@ mod tests {
     fn work_takes_time() {
         let (thread, process) = (of_thread(), of_process());
         let mut sum = 0u64;
-        while of_thread() == thread {
+        // The kernel may account for the thread earlier than for the process.
+        while of_thread() <= thread || of_process() <= process {
             sum = std::hint::black_box(sum + 1);
         }
-        assert!(of_process() > process);
     }
 
     #[test]
