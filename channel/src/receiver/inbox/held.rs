@@ -76,11 +76,18 @@ impl<T> HeldLane<T> {
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<T> {
         // Without a variable for the message: large ones would be copied in a debug build.
-        match self.shared() {
-            None => self.lane.pop(),
-            // SAFETY: this is the receiver, which holds the lane.
-            Some(shared) => unsafe { shared.pop() },
+        if self.lane.is_shared() {
+            self.pop_shared()
+        } else {
+            self.lane.pop()
         }
+    }
+
+    // Not inlined, so that a receive from a lane of one producer is small enough to be inlined.
+    #[inline(never)]
+    fn pop_shared(&mut self) -> Option<T> {
+        // SAFETY: this is the receiver, which holds the lane.
+        self.shared().and_then(|shared| unsafe { shared.pop() })
     }
 
     /// Moves up to `limit` of the oldest messages to the end of `into`, and says how many.

@@ -127,7 +127,9 @@ impl<T> Inbox<T> {
 
     /// Takes the next message, if one is found before the receiver has moved on `moves` times.
     /// `moves` is left with the moves not made: if none are left, there may be more messages.
-    #[inline]
+    // Every receive passes here. Without optimization it is a frame of its own, for large messages.
+    #[cfg_attr(debug_assertions, inline)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn try_next_within(&mut self, moves: &mut usize) -> Option<T> {
         loop {
             if self.quota.left() > 0
