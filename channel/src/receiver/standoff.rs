@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use crate::sync::{park, spin_loop};
+use crate::sync::{spin, spin_loop};
 
 /// Spin-loop hints in one standoff: about 300 ns.
 const PAUSES: u32 = 24;
@@ -42,7 +42,7 @@ impl Standoff {
         }
     }
 
-    /// Calls `attempt` as [`park::spin`] does, with a standoff first if that pays.
+    /// Calls `attempt` as [`spin::spin`] does, with a standoff first if that pays.
     #[inline]
     pub(crate) fn spin<R>(
         &mut self,
@@ -58,7 +58,7 @@ impl Standoff {
         if self.standing_off {
             pause();
         }
-        park::spin(deadline, attempt)
+        spin::spin(deadline, attempt)
     }
 
     /// Records messages received without a wait in between.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Sender;
 use crate::{
     error::{SendError, SendTimeoutError, TrySendError},
-    sync::park,
+    sync::{park, spin},
 };
 
 impl<T> Sender<T> {
@@ -83,7 +83,7 @@ impl<T> Sender<T> {
         } else {
             self.fan_in.config.half()
         };
-        let room = park::spin_unless_oversubscribed(deadline, self.fan_in.senders(), || {
+        let room = spin::spin_unless_oversubscribed(deadline, self.fan_in.senders(), || {
             (self.is_closed() || self.room_for(half) >= half).then_some(())
         });
         let ready = match room {

@@ -12,6 +12,7 @@ mod ring_loom;
 #[cfg(test)]
 mod ring_tests;
 pub(crate) mod semaphore;
+pub(crate) mod spin;
 pub(crate) mod stall;
 pub(crate) mod wake_all;
 pub(crate) mod wake_cell;

@@ -1,6 +1,6 @@
-//! The choice of a simulcast layer, from the bandwidth estimate and from the layers that the publisher sends.
+//! Which simulcast layers a publisher sends, and which of them an estimate affords.
 //!
-//! State and execution of the choice are in [`super::subscriptions`].
+//! The choice for each viewer is made in [`super::subscriptions`].
 
 use std::time::{Duration, Instant};
 
