@@ -73,11 +73,11 @@ impl<High, Low> Source for Classes<High, Low> {
     #[inline]
     fn sleep(&mut self, waker: &Waker) -> Sleep {
         let high = self.high.sleep(waker);
-        if matches!(high, Sleep::Ready | Sleep::Busy) {
+        if matches!(high, Sleep::Ready | Sleep::Busy | Sleep::Stalled) {
             return high;
         }
         match (high, self.low.sleep(waker)) {
-            (_, low @ (Sleep::Ready | Sleep::Busy)) => low,
+            (_, low @ (Sleep::Ready | Sleep::Busy | Sleep::Stalled)) => low,
             (Sleep::Closed, Sleep::Closed) => Sleep::Closed,
             _ => Sleep::Asleep,
         }

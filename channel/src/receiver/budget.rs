@@ -188,6 +188,14 @@ impl CoopBudget {
                 Sleep::Busy => {
                     // Ask to be polled again soon.
                     cx.waker().wake_by_ref();
+                    // A model must be told to let another thread run.
+                    #[cfg(loom)]
+                    crate::sync::yield_now();
+                    break;
+                }
+                Sleep::Stalled => {
+                    // Ask to be polled again soon.
+                    cx.waker().wake_by_ref();
                     if self.left != self.limit.first() {
                         // Messages were received since the last pause.
                         self.stall.reset();

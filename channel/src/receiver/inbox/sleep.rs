@@ -15,9 +15,11 @@ pub(crate) enum Sleep {
     Asleep,
     /// There may be a message: look again.
     Ready,
-    /// A producer is waking this receiver at this moment, or messages are expected: stay awake and
-    /// look again soon.
+    /// Messages are expected: stay awake and look again soon.
     Busy,
+    /// A producer is within the few instructions in which it fills a slot or wakes this receiver:
+    /// look again soon, and give it the processor if it takes long.
+    Stalled,
     /// Closed and drained: nothing will come.
     Closed,
 }
@@ -44,7 +46,7 @@ impl<T> Inbox<T> {
         }
         self.give_back_owed();
         if self.has_unwritten() {
-            return Sleep::Busy;
+            return Sleep::Stalled;
         }
         if self.closed || self.hung_up {
             return Sleep::Closed;
@@ -68,7 +70,7 @@ impl<T> Inbox<T> {
                 Sleep::Asleep
             }
             Arm::Ready => Sleep::Ready,
-            Arm::Busy => Sleep::Busy,
+            Arm::Busy => Sleep::Stalled,
         }
     }
 
