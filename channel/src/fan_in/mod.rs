@@ -200,7 +200,7 @@ impl<T> FanIn<T> {
     /// Closes what is in the cold state, now and for ever, and says which lanes many producers share: they are the
     /// receiver's, which must wake those who wait for room in them. Those who wait for the close are yet to be woken.
     pub(crate) fn close_cold(&self) -> SharedLanes<T> {
-        // ORDERING: Relaxed on success, where nothing is to be seen; on failure `cold` acquires.
+        // ORDERING: Relaxed on success, which reads nothing that another thread wrote; on failure `cold` acquires.
         let _ = self.cold.compare_exchange(
             ptr::null_mut(),
             ptr::without_provenance_mut(CLOSED),

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// What can be laid to sleep by a poll.
+/// A receiver that a poll can put to sleep.
 pub(crate) trait Sleeper {
     /// Ends a sleep, if there is one: the waker is dropped, and nothing wakes it any more.
     fn stop_sleeping(&mut self);

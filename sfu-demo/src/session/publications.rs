@@ -31,7 +31,7 @@ pub(super) struct Upstream {
     gone: bool,
     /// When each layer's last keyframe was requested.
     keyframe_requested: [Option<Instant>; 3],
-    /// Layers whose keyframe is to be requested as soon as the last request is old enough.
+    /// Layers whose keyframe is requested as soon as the last request is old enough.
     keyframe_deferred: [bool; 3],
 }
 

@@ -135,7 +135,7 @@ impl<T> HeldLane<T> {
         self.lane.record_taken(messages);
     }
 
-    /// How many more are to be taken until `enough` were taken since the last look, or since the one that is due.
+    /// Messages to receive until `enough` have been received since the last check, or since the one that is due.
     #[inline]
     pub(super) fn until_check(&self, enough: usize) -> usize {
         let Some(shared) = self.shared() else {
@@ -150,7 +150,7 @@ impl<T> HeldLane<T> {
 
     /// Makes it known that there is room, if `enough` messages were taken since that was last done.
     ///
-    /// A waker may panic: the lane is to be where it belongs before this, as before `wake_waiting`.
+    /// A waker may panic, so the lane must be in its place before this call, as before `wake_waiting`.
     #[inline]
     pub(super) fn wake_if_room(&mut self, enough: usize) {
         let Some(shared) = self.shared() else {

@@ -1,4 +1,4 @@
-//! Sends that find room yield to the executor all the same, once in a while: a loop of them would keep every other task
+//! Sends that find room yield to the executor at regular intervals: a loop of them would keep every other task
 //! of its thread from running, and timeouts around it from firing. The thread counts, because clones share no
 //! state that a send could write without contention.
 
