@@ -41,11 +41,13 @@ impl SendBudget {
     /// Extends a spent budget, of the setting `messages`: `true` if there is more of it, `false` if
     /// it is time to yield.
     fn extend(&mut self, messages: Option<usize>) -> bool {
-        if messages.is_some() {
-            return false;
-        }
+        messages.is_none() && self.extend_at(clock::micros())
+    }
+
+    /// As `extend`, for a budget that goes by time, at the time `now`.
+    fn extend_at(&mut self, now: Option<u32>) -> bool {
         let until = self.until;
-        match (clock::micros(), until) {
+        match (now, until) {
             (now, 0) => {
                 // 0 means that there was no look yet.
                 self.until = now.map_or(1, |now| now.wrapping_add(TIME_SLICE).max(1));
@@ -73,7 +75,7 @@ impl SendBudget {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{STEP, SendBudget};
+    use super::{STEP, SendBudget, TIME_SLICE};
 
     #[test]
     fn a_budget_that_goes_by_time_is_at_least_two_steps_and_ends() {
@@ -92,13 +94,15 @@ mod tests {
 
     #[test]
     fn a_slice_that_has_ended_is_told_from_one_that_has_not_across_the_wrap() {
-        let now = crate::sync::clock::micros().unwrap();
-        let over = |until: u32| {
-            let mut budget = SendBudget { left: 0, until };
-            !budget.extend(None)
-        };
-        assert!(!over(now.wrapping_add(super::TIME_SLICE).max(1)));
-        assert!(over(now.wrapping_sub(1).max(1)));
-        assert!(over(now.wrapping_add(1 << 31).max(1)));
+        for now in [0, 1, 1 << 31, u32::MAX - TIME_SLICE, u32::MAX] {
+            let over = |until: u32| {
+                let mut budget = SendBudget { left: 0, until };
+                !budget.extend_at(Some(now))
+            };
+            // Until 0 would mean that there was no look yet.
+            assert!(!over(now.wrapping_add(TIME_SLICE).max(1)));
+            assert!(over(now.wrapping_sub(2)));
+            assert!(over(now.wrapping_add(1 << 31).max(1)));
+        }
     }
 }
