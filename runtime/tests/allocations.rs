@@ -1,11 +1,17 @@
-//! No allocation per message: sending twice as many messages allocates no more.
+//! No allocation per message: sending twice as many messages allocates no more. What comes and goes
+//! leaves no memory behind.
 //!
 //! A binary of its own: the allocator that counts is global.
 
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Context, Reply, actor::Batch, actor_loop, spawn, testing::Sink,
+    Actor, ActorHandle, ActorResult, Context, Reply,
+    actor::Batch,
+    actor_loop,
+    patterns::{SlowPolicy, Topic},
+    spawn,
+    testing::Sink,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 
@@ -202,4 +208,39 @@ fn no_allocation_per_turn_of_a_loop_with_arms() {
         }
         armed.idle().await;
     });
+}
+
+/// Does nothing by itself.
+struct Idle;
+
+impl Actor for Idle {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u32;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn subscriptions_that_an_actor_ends_itself_leave_no_memory_behind() {
+    let topic = Topic::new();
+    let (handle, _child) = spawn(Idle);
+    let own = handle.clone();
+    let subscribed = topic.clone();
+    let left = handle
+        .inspect(
+            move |_: &mut Idle| {
+                let churn = |count| {
+                    for _ in 0..count {
+                        let recipient = own.low_recipient();
+                        let key = subscribed.subscribe_recipient(recipient, SlowPolicy::Drop);
+                        subscribed.unsubscribe(key);
+                    }
+                };
+                churn(100);
+                allocation_counter::measure(|| churn(10_000)).bytes_current
+            },
+            Duration::from_secs(60),
+        )
+        .await
+        .unwrap();
+    assert!(left < 1024, "{left} bytes");
+    assert_eq!(topic.subscribers(), 0);
 }

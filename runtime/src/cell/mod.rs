@@ -57,7 +57,11 @@ struct Inner {
 }
 
 /// Ends something that an incarnation has registered elsewhere.
-type Registration = Box<dyn FnOnce() + Send>;
+struct Registration {
+    /// Gone when it has been ended before.
+    exists: Weak<()>,
+    end: Box<dyn FnOnce() + Send>,
+}
 
 /// What most actors never need: made on demand.
 #[derive(Default)]
@@ -334,10 +338,28 @@ impl ActorCell {
         drop(dropped);
     }
 
-    /// Calls `end` when the current incarnation ends. Only its own task may call this.
-    pub(crate) fn end_with_incarnation(&self, end: impl FnOnce() + Send + 'static) {
+    /// Calls `end` when the current incarnation ends, if what it ends still exists. Only its own
+    /// task may call this.
+    pub(crate) fn end_with_incarnation(
+        &self,
+        exists: Weak<()>,
+        end: impl FnOnce() + Send + 'static,
+    ) {
+        let mut over = Vec::new();
         let mut inner = lock(&self.inner);
-        inner.coordination().registrations.push(Box::new(end));
+        let registrations = &mut inner.coordination().registrations;
+        if registrations.len() == registrations.capacity() {
+            // Instead of growing, where they come and go.
+            let is_over = |registration: &mut Registration| registration.exists.strong_count() == 0;
+            over.extend(registrations.extract_if(.., is_over));
+            registrations.reserve(registrations.len().max(4));
+        }
+        registrations.push(Registration {
+            exists,
+            end: Box::new(end),
+        });
+        drop(inner);
+        drop(over);
     }
 
     /// Ends what the last incarnation has registered.
@@ -347,8 +369,8 @@ impl ActorCell {
             let coordination = inner.coordination.as_mut();
             coordination.map(|coordination| std::mem::take(&mut coordination.registrations))
         };
-        for end in registrations.into_iter().flatten() {
-            end();
+        for registration in registrations.into_iter().flatten() {
+            (registration.end)();
         }
     }
 

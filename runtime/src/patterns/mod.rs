@@ -1,4 +1,4 @@
-//! Patterns made of actors: conversations, topics, pools of workers, routes.
+//! Patterns made of actors: conversations, topics and brokers, pools of workers, routes.
 
 mod conversation;
 mod pool;
@@ -12,5 +12,5 @@ pub use self::{
     },
     pool::Pool,
     route::Route,
-    topic::{Published, Publisher, SlowPolicy, Subscription, Topic},
+    topic::{Broker, Published, Publisher, SlowPolicy, Subscription, Topic},
 };

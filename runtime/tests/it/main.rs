@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod broker;
 mod custody;
 mod drops;
 mod endings;
