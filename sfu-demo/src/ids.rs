@@ -39,6 +39,13 @@ pub type ShardId = usize;
 /// The slot of a peer in its shard.
 pub type PeerKey = usize;
 
+/// A random name of 128 bits, in hexadecimal.
+pub(crate) fn secret() -> String {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).expect("the system provides randomness");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

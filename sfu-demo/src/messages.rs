@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -192,6 +192,20 @@ pub(crate) struct Join {
     pub offer: String,
     /// The devices of the offer's media sections.
     pub sources: Vec<SourceOf>,
+    /// The address or network that it comes from; `None` from within the process, to which no limit of addresses applies.
+    pub address: Option<IpAddr>,
+    /// Who it is, as far as that is known. When it has connected, an earlier session of the same principal in the
+    /// same room and role ends.
+    pub principal: Option<Principal>,
+}
+
+/// Who joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// The subject of a room token.
+    Subject(String),
+    /// A secret that the client chose, or the token that it published with.
+    Secret(String),
 }
 
 /// An accepted [`Join`].
@@ -210,6 +224,8 @@ pub(crate) struct Joined {
 pub(crate) enum JoinError {
     /// The offer cannot be answered.
     Offer(Refusal),
+    /// Too many participants come from the address.
+    AddressFull,
     /// The room is full.
     RoomFull,
     /// The server is full.
@@ -222,6 +238,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Offer(refusal) => refusal.fmt(f),
+            Self::AddressFull => f.write_str("too many participants come from this address"),
             Self::RoomFull => f.write_str("the room is full"),
             Self::ServerFull => f.write_str("the server is full"),
             Self::Draining => f.write_str("the server is about to stop"),

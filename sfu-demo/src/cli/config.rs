@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use sfu_demo::mailbox::MailboxKind;
-use sfu_demo::server::{Limits, ServerConfig};
+use sfu_demo::server::{Limits, Proxies, ProxyHeader, ProxyNet, ServerConfig};
 
 /// Arguments of the server.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -55,6 +55,29 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "SFU_SECRET", value_name = "TEXT", hide_env_values = true)]
     pub(super) secret: Option<String>,
 
+    /// Token that opens the statistics, at least 16 bytes [default: a random one, which is printed, if there is
+    /// no secret; tokens signed with `token --operator` otherwise]
+    #[arg(
+        long,
+        env = "SFU_OPERATOR_TOKEN",
+        value_name = "TEXT",
+        hide_env_values = true
+    )]
+    pub(super) operator_token: Option<String>,
+
+    /// Address or network of a proxy that names the client of each request; may be given more than once
+    #[arg(
+        long,
+        env = "SFU_TRUSTED_PROXY",
+        value_name = "IP[/PREFIX]",
+        value_delimiter = ','
+    )]
+    pub(super) trusted_proxy: Vec<ProxyNet>,
+
+    /// Header in which trusted proxies name the client [default: x-forwarded-for]
+    #[arg(long, env = "SFU_PROXY_HEADER", value_enum)]
+    pub(super) proxy_header: Option<ProxyHeader>,
+
     /// Participants in a room [default: 64]
     #[arg(long, env = "SFU_ROOM_LIMIT", value_name = "N")]
     pub(super) room_limit: Option<usize>,
@@ -62,6 +85,10 @@ pub(super) struct ServeArgs {
     /// Participants on the server [default: 1024]
     #[arg(long, env = "SFU_SERVER_LIMIT", value_name = "N")]
     pub(super) server_limit: Option<usize>,
+
+    /// Participants from one IP address (of IPv6: one /64) [default: as many as the server takes]
+    #[arg(long, env = "SFU_ADDRESS_LIMIT", value_name = "N")]
+    pub(super) address_limit: Option<usize>,
 
     /// Joins of one IP address at once; a tenth of it per second after that [default: 30]
     #[arg(long, env = "SFU_JOIN_BURST", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -128,8 +155,16 @@ impl ServeArgs {
             shards: self.shards.or(file.shards),
             mailbox: self.mailbox.or(file.mailbox),
             secret: self.secret.or(file.secret),
+            operator_token: self.operator_token.or(file.operator_token),
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                file.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
+            proxy_header: self.proxy_header.or(file.proxy_header),
             room_limit: self.room_limit.or(file.room_limit),
             server_limit: self.server_limit.or(file.server_limit),
+            address_limit: self.address_limit.or(file.address_limit),
             join_burst: self.join_burst.or(file.join_burst),
             drain: self.drain.or(file.drain),
             log_json: self.log_json.or(file.log_json),
@@ -182,9 +217,15 @@ impl ServeArgs {
             tcp_limits: default.tcp_limits,
             shards: self.shards.map_or(default.shards, usize::from),
             secret: self.secret.clone().map(String::into_bytes),
+            operator_token: self.operator_token.clone(),
+            proxies: Proxies {
+                trusted: self.trusted_proxy.clone(),
+                header: self.proxy_header.unwrap_or_default(),
+            },
             limits: Limits {
                 room: self.room_limit.unwrap_or(default.limits.room),
                 server: self.server_limit.unwrap_or(default.limits.server),
+                address: self.address_limit.unwrap_or(default.limits.address),
             },
             join_rate: (burst, f64::from(burst) / 10.0),
             estimate: default.estimate,

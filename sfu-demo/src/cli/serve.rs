@@ -31,9 +31,13 @@ impl OnMailbox for Serve {
             let config = self.0.config();
             let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
             let shards = config.shards;
+            let random = config.operator_token.is_none();
             let server = server::start::<M>(config).await?;
             let url = format!("http://{}/", server.http);
             println!("Open {url} in two browser tabs.");
+            if let Some(token) = server.operator_token().filter(|_| random) {
+                println!("With the server's statistics: {url}?operator={token}");
+            }
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");
             stop.received().await?;
             if !drain.is_zero() {

@@ -26,6 +26,9 @@ pub(super) struct TokenArgs {
     /// Allow reading the server's statistics
     #[arg(long)]
     operator: bool,
+    /// Who it is for: when the same subject joins again, its earlier session ends
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
 }
 
 pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
@@ -38,6 +41,7 @@ pub(super) fn run(args: TokenArgs) -> Result<(), Failure> {
         publish: !args.subscribe_only,
         subscribe: !args.publish_only,
         operator: args.operator,
+        sub: args.subject,
     };
     let token =
         Keys::new(args.secret.as_bytes()).sign(claims, Duration::from_secs(args.seconds))?;

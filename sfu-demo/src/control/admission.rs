@@ -2,6 +2,7 @@
 //! shows to which shard the kernel delivers its datagrams.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +10,11 @@ use std::time::{Duration, Instant};
 use str0m::ice::StunMessage;
 
 use super::actor::Tables;
-use crate::ids::{ParticipantId, ShardId};
-use crate::messages::{AdmissionMessage, Control, Join, JoinError, Joined, Out};
+use crate::ids::{ParticipantId, ShardId, secret};
+use crate::messages::{AdmissionMessage, Control, Join, JoinError, Joined, Out, Principal};
 use crate::net::tcp::Arrived;
-use crate::session::Session;
 use crate::session::build::{Identity, Refusal, Setup};
+use crate::session::{Role, Session};
 
 /// How long a peer may take to connect after the answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const HEAD_START: Duration = Duration::from_millis(250);
 /// TCP connections that are kept for a guest who has not connected.
 const MAX_CONNECTIONS: usize = 4;
+/// How long a guest who has not connected keeps a place that another wants.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The join limits.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +32,28 @@ pub struct Limits {
     pub room: usize,
     /// Participants on the server.
     pub server: usize,
+    /// Participants from one IPv4 address, or from one /64 of IPv6.
+    pub address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            room: 64,
+            server: 1024,
+            address: usize::MAX,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Guest {
     id: ParticipantId,
     room: Arc<str>,
+    /// The address or network that it joined from; `None` from within the process.
+    address: Option<IpAddr>,
+    principal: Option<Principal>,
+    role: Role,
     resource: String,
     state: GuestState,
 }
@@ -53,6 +72,12 @@ struct Waiting {
     /// Connections whose first frame is signed with the session's password.
     connections: Vec<Arrived>,
     connected: Option<Instant>,
+}
+
+impl Guest {
+    fn waits(&self) -> bool {
+        matches!(self.state, GuestState::Waiting(_))
+    }
 }
 
 /// The guests of a server, and the settings of their sessions.
@@ -141,18 +166,7 @@ impl Admission {
         if self.draining {
             return Err(JoinError::Draining);
         }
-        if self.guests.len() >= self.limits.server {
-            return Err(JoinError::ServerFull);
-        }
-        if self
-            .guests
-            .values()
-            .filter(|guest| guest.room == join.room)
-            .count()
-            >= self.limits.room
-        {
-            return Err(JoinError::RoomFull);
-        }
+        self.make_room(now, &join)?;
         let id = ParticipantId(self.next);
         let identity = Identity {
             id,
@@ -172,6 +186,9 @@ impl Admission {
         let guest = Guest {
             id,
             room: join.room,
+            address: join.address,
+            principal: join.principal,
+            role: join.role,
             resource: resource.clone(),
             state: GuestState::Waiting(Box::new(Waiting {
                 session,
@@ -186,6 +203,96 @@ impl Admission {
             answer,
             resource,
         })
+    }
+
+    /// Finds a place for a join within the limits, if necessary that of a guest who has not connected.
+    ///
+    /// Who returns takes the place of its earlier session. Guests of one address who have not connected have a quarter of
+    /// a room at most, so that it cannot fill the room with answers that nobody takes up.
+    fn make_room(&mut self, now: Instant, join: &Join) -> Result<(), JoinError> {
+        let replaced = usize::from(
+            self.earlier(&join.room, join.role, &join.principal)
+                .is_some(),
+        );
+        if let Some(address) = join.address {
+            let here = |guest: &&Guest| guest.address == Some(address);
+            if self.guests.values().filter(here).count()
+                >= self.limits.address.saturating_add(replaced)
+            {
+                return Err(JoinError::AddressFull);
+            }
+        }
+        let full = |this: &Self| this.guests.len() >= this.limits.server + replaced;
+        if full(self) && !self.forget_crowd(now, |_| true) {
+            return Err(JoinError::ServerFull);
+        }
+        let in_room = |guest: &Guest| guest.room == join.room;
+        let count = self.guests.values().filter(|it| in_room(it)).count();
+        if count >= self.limits.room + replaced && !self.forget_crowd(now, in_room) {
+            return Err(JoinError::RoomFull);
+        }
+        let waits =
+            |guest: &Guest| in_room(guest) && guest.address == join.address && guest.waits();
+        let waiting = self.guests.values().filter(|it| waits(it)).count();
+        let crowded = join.address.is_some() && waiting >= (self.limits.room / 4).max(2);
+        if crowded && !self.forget_oldest(now, waits) {
+            return Err(JoinError::AddressFull);
+        }
+        Ok(())
+    }
+
+    /// Among some guests, forgets the oldest who waits of the address with most of them, if it has more than one.
+    fn forget_crowd(&mut self, now: Instant, among: impl Fn(&Guest) -> bool) -> bool {
+        let mut waiting: HashMap<IpAddr, usize> = HashMap::new();
+        let guests = self.guests.values();
+        for guest in guests.filter(|guest| among(guest) && guest.waits()) {
+            if let Some(address) = guest.address {
+                *waiting.entry(address).or_default() += 1;
+            }
+        }
+        let most = waiting.into_iter().max_by_key(|&(_, count)| count);
+        let Some((address, 2..)) = most else {
+            return false;
+        };
+        self.forget_oldest(now, |guest| among(guest) && guest.address == Some(address))
+    }
+
+    /// Among some guests, forgets the one who has waited longest, if that is longer than [`GRACE`].
+    fn forget_oldest(&mut self, now: Instant, among: impl Fn(&Guest) -> bool) -> bool {
+        let waiting = self.guests.iter().filter_map(|(ufrag, guest)| {
+            let GuestState::Waiting(waiting) = &guest.state else {
+                return None;
+            };
+            let late = now.saturating_duration_since(waiting.since) >= GRACE;
+            (late && among(guest)).then_some((waiting.since, ufrag))
+        });
+        let oldest = waiting.min().map(|(_, ufrag)| ufrag.clone());
+        oldest.is_some_and(|ufrag| self.guests.remove(&ufrag).is_some())
+    }
+
+    /// The user name of the session that a principal has in a room already.
+    fn earlier(
+        &self,
+        room: &Arc<str>,
+        role: Role,
+        principal: &Option<Principal>,
+    ) -> Option<String> {
+        let principal = principal.as_ref()?;
+        let mut guests = self.guests.iter();
+        let same = |guest: &Guest| {
+            guest.room == *room && guest.role == role && guest.principal.as_ref() == Some(principal)
+        };
+        let earlier = guests.find(|(_, guest)| same(guest));
+        earlier.map(|(ufrag, _)| ufrag.clone())
+    }
+
+    /// Ends a session, or forgets a guest who waits. The shard says when the session has ended.
+    fn end(&mut self, ufrag: &str, out: &mut Vec<Out>) {
+        match self.guests.get(ufrag).map(|guest| (guest.id, &guest.state)) {
+            Some((id, &GuestState::In(shard))) => out.push((shard, Control::Disconnect(id))),
+            Some((_, GuestState::Waiting(_))) => _ = self.guests.remove(ufrag),
+            None => {}
+        }
     }
 
     /// Hands a session over to the shard that received a valid STUN message of its peer first.
@@ -210,8 +317,24 @@ impl Admission {
         self.hand_over(ufrag, shard, out);
     }
 
+    /// Ends the earlier session of who has now connected again.
+    fn replace_earlier(&mut self, ufrag: &str, out: &mut Vec<Out>) {
+        let Some(guest) = self.guests.remove(ufrag) else {
+            return;
+        };
+        if let Some(earlier) = self.earlier(&guest.room, guest.role, &guest.principal) {
+            self.end(&earlier, out);
+            // A third session ends the second, not the first once more.
+            if let Some(earlier) = self.guests.get_mut(&earlier) {
+                earlier.principal = None;
+            }
+        }
+        self.guests.insert(ufrag.to_owned(), guest);
+    }
+
     /// Hands a session and its connections over to a shard.
     fn hand_over(&mut self, ufrag: &str, shard: ShardId, out: &mut Vec<Out>) {
+        self.replace_earlier(ufrag, out);
         let Some(guest) = self.guests.get_mut(ufrag) else {
             return;
         };
@@ -255,16 +378,10 @@ impl Tables for Admission {
                     let in_room = room.as_deref().is_none_or(|room| *guest.room == *room);
                     guest.resource == resource && in_room
                 });
-                let found = found.map(|(ufrag, guest)| (ufrag.clone(), guest.id, &guest.state));
+                let found = found.map(|(ufrag, _)| ufrag.clone());
                 let _ = reply.send(found.is_some());
-                match found {
-                    Some((_, id, &GuestState::In(shard))) => {
-                        out.push((shard, Control::Disconnect(id)))
-                    }
-                    Some((ufrag, _, GuestState::Waiting(..))) => {
-                        self.guests.remove(&ufrag);
-                    }
-                    None => {}
+                if let Some(ufrag) = found {
+                    self.end(&ufrag, out);
                 }
             }
             AdmissionMessage::Ended { ufrag } => {
@@ -281,11 +398,4 @@ impl Tables for Admission {
     fn expire(&mut self, now: Instant, out: &mut Vec<Out>) {
         self.forget_late(now, out);
     }
-}
-
-/// A random name of 128 bits, in hexadecimal.
-fn secret() -> String {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).expect("the system provides randomness");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

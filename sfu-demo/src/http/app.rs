@@ -1,19 +1,20 @@
 //! The state that handlers share: senders to the actors, keys and rate limits.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::client::Client;
 use super::connections::Connections;
 use super::error::Error;
 use super::limit::RateLimit;
-use super::token::{Denied, Keys};
+use super::token::{Denied, Keys, OperatorToken};
 use crate::mailbox::{Mailbox, Sender, send_high};
 use crate::messages::{
-    AdmissionMessage, AdmissionSender, Control, Join, Joined, RoomMessage, RoomSender, ShardSender,
+    AdmissionMessage, AdmissionSender, Control, Join, Joined, Principal, RoomMessage, RoomSender,
+    ShardSender,
 };
 use crate::net::gate::Gate;
 use crate::session::Role;
@@ -26,6 +27,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(crate) struct App<M: Mailbox> {
     mailboxes: Mutex<Mailboxes<M>>,
     keys: Option<Keys>,
+    operator: Option<OperatorToken>,
     joins: Mutex<RateLimit>,
     draining: AtomicBool,
     gate: Arc<Gate>,
@@ -60,6 +62,7 @@ impl<M: Mailbox> App<M> {
     pub(crate) fn new(
         mailboxes: Mailboxes<M>,
         keys: Option<Keys>,
+        operator: Option<OperatorToken>,
         joins: RateLimit,
         gate: Arc<Gate>,
         connections: Arc<Connections>,
@@ -67,6 +70,7 @@ impl<M: Mailbox> App<M> {
         Arc::new(Self {
             mailboxes: Mutex::new(mailboxes),
             keys,
+            operator,
             joins: Mutex::new(joins),
             draining: AtomicBool::new(false),
             gate,
@@ -107,17 +111,26 @@ impl<M: Mailbox> App<M> {
         mailboxes.admission.try_send_high(message).is_ok()
     }
 
-    pub(super) fn check_rate(&self, address: SocketAddr) -> Result<(), Error> {
+    pub(super) fn check_rate(&self, client: Client) -> Result<(), Error> {
         let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
         joins
-            .try_acquire(Instant::now(), address.ip())
+            .try_acquire(Instant::now(), client.0)
             .map_err(Error::TooOften)
     }
 
-    pub(super) fn admit(&self, token: Option<&str>, room: &str, role: Role) -> Result<(), Error> {
+    /// Checks that a token admits its bearer, and returns the principal that it names, if any.
+    pub(super) fn admit(
+        &self,
+        token: Option<&str>,
+        room: &str,
+        role: Role,
+    ) -> Result<Option<Principal>, Error> {
         match &self.keys {
-            Some(keys) => keys.admit(token, room, role).map_err(Error::Denied),
-            None => Ok(()),
+            Some(keys) => keys
+                .admit(token, room, role)
+                .map(|claims| claims.sub.map(Principal::Subject))
+                .map_err(Error::Denied),
+            None => Ok(None),
         }
     }
 
@@ -126,18 +139,15 @@ impl<M: Mailbox> App<M> {
         self.keys.is_some()
     }
 
-    /// Statistics are for clients on this machine, and for operator tokens.
-    pub(super) fn require_operator(
-        &self,
-        address: SocketAddr,
-        token: Option<&str>,
-    ) -> Result<(), Error> {
-        if address.ip().to_canonical().is_loopback() {
+    /// Statistics are for operators only. Where a request comes from proves nothing: a proxy on this machine brings
+    /// those of the whole world.
+    pub(super) fn require_operator(&self, token: Option<&str>) -> Result<(), Error> {
+        let token = token.ok_or(Error::Denied(Denied::Missing))?;
+        if self.operator.as_ref().is_some_and(|it| it.is(token)) {
             return Ok(());
         }
-        let keys = self.keys.as_ref().ok_or(Error::Denied(Denied::NoRight))?;
-        let claims = keys.read(token.ok_or(Error::Denied(Denied::Missing))?);
-        match claims {
+        let keys = self.keys.as_ref().ok_or(Error::Denied(Denied::Invalid))?;
+        match keys.read(token) {
             Ok(claims) if claims.operator => Ok(()),
             Ok(_) => Err(Error::Denied(Denied::NoRight)),
             Err(denied) => Err(Error::Denied(denied)),

@@ -101,13 +101,13 @@ impl Connections {
     }
 
     /// Adds a connection, if necessary in the place of one that waits. `None` if all that could give way are being
-    /// answered.
-    pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = subscriber(address.to_canonical());
+    /// answered. A trusted proxy connects for many clients: only the limit in total is for it.
+    pub(super) fn enter(self: &Arc<Self>, address: IpAddr, is_proxy: bool) -> Option<Place> {
+        let address = subscriber(address);
         let mut table = self.lock();
         table.counters.connections += 1;
         let here = table.by_address.get(&address).copied().unwrap_or(0);
-        let room = if here >= self.limits.address {
+        let room = if here >= self.limits.address && !is_proxy {
             table.close_oldest(|connection| connection.address == address)
         } else if table.open.len() >= self.limits.all {
             let most = table.by_address.iter().max_by_key(|(_, count)| **count);
@@ -210,21 +210,21 @@ mod tests {
     fn address_at_its_limit_gives_up_its_own_oldest() {
         let connections = connections(100, 2);
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let other = connections.enter(b).unwrap();
-        let first = connections.enter(a).unwrap();
-        let second = connections.enter(a).unwrap();
+        let other = connections.enter(b, false).unwrap();
+        let first = connections.enter(a, false).unwrap();
+        let second = connections.enter(a, false).unwrap();
         let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
-        let third = connections.enter(mapped).unwrap();
+        let third = connections.enter(mapped, false).unwrap();
         assert_eq!(
             open(&[&other, &first, &second, &third]),
             [true, false, true, true]
         );
         // What is being answered stays.
         second.connection.set_answering(true);
-        let fourth = connections.enter(a).unwrap();
+        let fourth = connections.enter(a, false).unwrap();
         assert_eq!(open(&[&second, &third, &fourth]), [true, false, true]);
         fourth.connection.set_answering(true);
-        assert!(connections.enter(a).is_none());
+        assert!(connections.enter(a, false).is_none());
         let counters = connections.counters();
         assert_eq!((counters.displaced, counters.refused), (2, 1));
         drop((other, first, second, third, fourth));
@@ -236,9 +236,11 @@ mod tests {
     fn address_with_most_gives_way_when_all_are_taken() {
         let connections = connections(4, 3);
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let quiet = connections.enter(b).unwrap();
-        let many = [(); 3].map(|()| connections.enter(a).unwrap());
-        let new = connections.enter(IpAddr::from([10, 0, 0, 3])).unwrap();
+        let quiet = connections.enter(b, false).unwrap();
+        let many = [(); 3].map(|()| connections.enter(a, false).unwrap());
+        let new = connections
+            .enter(IpAddr::from([10, 0, 0, 3]), false)
+            .unwrap();
         assert_eq!(
             open(&[&quiet, &many[0], &many[1], &many[2], &new]),
             [true, false, true, true, true]

@@ -43,6 +43,7 @@ impl IntoResponse for Error {
                 let status = match error {
                     JoinError::Offer(Refusal::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
                     JoinError::Offer(_) => StatusCode::BAD_REQUEST,
+                    JoinError::AddressFull => StatusCode::TOO_MANY_REQUESTS,
                     _ => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 (status, error.to_string())

@@ -54,9 +54,10 @@ impl RateLimit {
 }
 
 /// The address or network that counts as one client: a client with IPv6 has a whole /64.
-pub(super) fn subscriber(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
+    // A socket on `[::]` shows clients with IPv4 as `::ffff:192.0.2.1`.
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::from([a, b, c, d, 0, 0, 0, 0])
@@ -104,6 +105,16 @@ mod tests {
                 .try_acquire(now, "2001:db8:0:1::1".parse().unwrap())
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn ipv4_clients_of_an_ipv6_socket_have_buckets_of_their_own() {
+        let mut limit = RateLimit::new(1, 1.0);
+        let now = Instant::now();
+        let mut acquire = |address: &str| limit.try_acquire(now, address.parse().unwrap());
+        assert!(acquire("::ffff:192.0.2.1").is_ok());
+        assert!(acquire("::ffff:192.0.2.2").is_ok());
+        assert!(acquire("192.0.2.1").is_err());
     }
 
     #[test]

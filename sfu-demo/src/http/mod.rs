@@ -2,25 +2,25 @@
 //!
 //! Tokens and rates are checked here, everything else by admission. No media passes through HTTP.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::mailbox::Mailbox;
-use crate::messages::Join;
+use crate::messages::{Join, Principal};
 use crate::session::{Role, SourceOf};
 use crate::stats::Stats;
 
 mod app;
+pub(crate) mod client;
 pub(crate) mod connections;
 mod cors;
 mod error;
@@ -33,12 +33,17 @@ pub mod token;
 mod whip;
 
 pub(crate) use app::{App, Mailboxes};
+use client::Client;
 use cors::allow_origins;
 use error::Error;
+use limit::subscriber;
 use metrics::prometheus;
 use page::{icon, page, panel, script, style};
 use request::{TokenQuery, bearer, display_name, room_name};
 use whip::{end, no_trickle, offers, whep, whip};
+
+/// The longest secret by which a page is known when it comes back, in bytes.
+const MAX_IDENTITY: usize = 128;
 
 /// All routes of the server.
 pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
@@ -90,23 +95,28 @@ struct JoinBody {
     #[serde(default)]
     sources: Vec<SourceOf>,
     token: Option<String>,
+    /// A secret of the tab, by which it is known when it comes back.
+    identity: Option<String>,
 }
 
 async fn join<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<Client>,
     Path(room): Path<String>,
     Json(body): Json<JoinBody>,
 ) -> Result<Response, Error> {
-    app.check_rate(from)?;
+    app.check_rate(client)?;
     let room = room_name(&room)?;
-    app.admit(body.token.as_deref(), &room, Role::Page)?;
+    let subject = app.admit(body.token.as_deref(), &room, Role::Page)?;
+    let secret = body.identity.filter(|secret| secret.len() <= MAX_IDENTITY);
     let join = Join {
         room,
         name: display_name(&body.name),
         role: Role::Page,
         offer: body.sdp,
         sources: body.sources,
+        address: Some(subscriber(client.0)),
+        principal: subject.or(secret.map(Principal::Secret)),
     };
     let joined = app.join(join).await?;
     Ok(
@@ -126,21 +136,19 @@ async fn leave<M: Mailbox>(
 
 async fn stats<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Query(query): Query<TokenQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Stats>, Error> {
-    app.require_operator(from, bearer(&headers, &query))?;
+    app.require_operator(bearer(&headers, &query))?;
     Ok(Json(app.observe().await))
 }
 
 async fn metrics<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Query(query): Query<TokenQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    app.require_operator(from, bearer(&headers, &query))?;
+    app.require_operator(bearer(&headers, &query))?;
     let text = prometheus(&app.observe().await);
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use super::client::{Client, Proxies};
 use super::connections::{Connection, Connections, Place};
 use super::error::Error;
 use crate::session::build::MAX_SDP;
@@ -33,8 +34,10 @@ pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
     connections: Arc<Connections>,
+    proxies: Proxies,
     end: impl Future<Output = ()>,
 ) {
+    let proxies = Arc::new(proxies);
     let (ending, _) = tokio::sync::watch::channel(false);
     let mut serving = JoinSet::new();
     tokio::pin!(end);
@@ -46,9 +49,10 @@ pub(crate) async fn serve(
         while serving.try_join_next().is_some() {}
         match accepted {
             Ok((stream, from)) => {
-                if let Some(place) = connections.enter(from.ip()) {
+                if let Some(place) = connections.enter(from.ip(), proxies.trusts(from.ip())) {
                     let (routes, ending) = (routes.clone(), ending.subscribe());
-                    serving.spawn(connection(stream, from, routes, place, ending));
+                    let proxies = Arc::clone(&proxies);
+                    serving.spawn(connection(stream, from, proxies, routes, place, ending));
                 }
             }
             Err(error) => {
@@ -66,15 +70,17 @@ pub(crate) async fn serve(
 async fn connection(
     stream: TcpStream,
     from: SocketAddr,
+    proxies: Arc<Proxies>,
     routes: Router,
     place: Place,
     mut ending: tokio::sync::watch::Receiver<bool>,
 ) {
     let limits = *place.limits();
     let this = Arc::clone(&place.connection);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let (routes, this) = (routes.clone(), Arc::clone(&this));
-        async move { Ok::<_, Infallible>(answer(request, from, routes, limits.body, &this).await) }
+        let client = proxies.client(from.ip(), request.headers());
+        async move { Ok::<_, Infallible>(answer(request, client, routes, limits.body, &this).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,7 +105,7 @@ async fn connection(
 /// Reads the body of a request, within `deadline`, and has it answered.
 async fn answer(
     request: Request<Incoming>,
-    from: SocketAddr,
+    client: Client,
     mut routes: Router,
     deadline: Duration,
     connection: &Connection,
@@ -112,7 +118,7 @@ async fn answer(
         Err(_) => return last(Error::TooSlow.into_response()),
     };
     connection.set_answering(true);
-    head.extensions.insert(ConnectInfo(from));
+    head.extensions.insert(client);
     let Ok(response) = routes
         .call(Request::from_parts(head, Body::from(body)))
         .await;

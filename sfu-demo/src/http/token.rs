@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
+use crate::ids::secret;
 use crate::session::Role;
 
 /// The claims of a token.
@@ -24,6 +26,42 @@ pub struct Claims {
     /// Whether its bearer may read the server's statistics.
     #[serde(default)]
     pub operator: bool,
+    /// Who its bearer is. When the same subject joins the room again, its earlier session ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+}
+
+/// The text that opens the statistics to whoever sends it as a bearer token.
+#[derive(Clone)]
+pub(crate) struct OperatorToken(String);
+
+impl OperatorToken {
+    /// The shortest text, in bytes.
+    pub(crate) const MIN: usize = 16;
+
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// A random token.
+    pub(crate) fn random() -> Self {
+        Self(secret())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares in a time that does not depend on how many bytes are right.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.0.as_bytes().ct_eq(text.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken")
+    }
 }
 
 /// Why a token is refused.
@@ -111,12 +149,12 @@ impl Keys {
             })
     }
 
-    /// Checks that a token admits its bearer to `room` as `role`.
+    /// Checks that a token admits its bearer to `room` as `role`, and returns its claims.
     ///
     /// # Errors
     ///
     /// Why it does not.
-    pub fn admit(&self, token: Option<&str>, room: &str, role: Role) -> Result<(), Denied> {
+    pub fn admit(&self, token: Option<&str>, room: &str, role: Role) -> Result<Claims, Denied> {
         let claims = self.read(token.ok_or(Denied::Missing)?)?;
         if claims.room != room {
             return Err(Denied::OtherRoom);
@@ -127,7 +165,7 @@ impl Keys {
             Role::Subscribe => claims.subscribe,
         };
         if allowed {
-            Ok(())
+            Ok(claims)
         } else {
             Err(Denied::NoRight)
         }
@@ -153,6 +191,7 @@ mod tests {
             publish,
             subscribe,
             operator: false,
+            sub: None,
         }
     }
 
@@ -162,7 +201,10 @@ mod tests {
         let token = keys
             .sign(claims(true, false), Duration::from_secs(60))
             .unwrap();
-        assert_eq!(keys.admit(Some(&token), "a", Role::Publish), Ok(()));
+        assert_eq!(
+            keys.admit(Some(&token), "a", Role::Publish).map(drop),
+            Ok(())
+        );
         assert_eq!(
             keys.admit(Some(&token), "a", Role::Subscribe),
             Err(Denied::NoRight)
@@ -179,7 +221,7 @@ mod tests {
         let both = keys
             .sign(claims(true, true), Duration::from_secs(60))
             .unwrap();
-        assert_eq!(keys.admit(Some(&both), "a", Role::Page), Ok(()));
+        assert_eq!(keys.admit(Some(&both), "a", Role::Page).map(drop), Ok(()));
     }
 
     #[test]

@@ -1,35 +1,26 @@
 //! WHIP (RFC 9725) and WHEP: a POST with an offer gets the answer, and a resource by which to end the session.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
+use super::client::Client;
 use super::error::Error;
+use super::limit::subscriber;
 use super::request::{TokenQuery, bearer, room_name};
 use crate::mailbox::Mailbox;
-use crate::messages::Join;
+use crate::messages::{Join, Principal};
 use crate::session::Role;
 
 pub(super) async fn whip<M: Mailbox>(
     app: State<Arc<App<M>>>,
-    from: ConnectInfo<SocketAddr>,
-    path: Path<String>,
-    query: Query<TokenQuery>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Error> {
-    offer(&app, from.0, &path, &query, &headers, &body, Role::Publish).await
-}
-
-pub(super) async fn whep<M: Mailbox>(
-    app: State<Arc<App<M>>>,
-    from: ConnectInfo<SocketAddr>,
+    client: Extension<Client>,
     path: Path<String>,
     query: Query<TokenQuery>,
     headers: HeaderMap,
@@ -37,7 +28,27 @@ pub(super) async fn whep<M: Mailbox>(
 ) -> Result<Response, Error> {
     offer(
         &app,
-        from.0,
+        client.0,
+        &path,
+        &query,
+        &headers,
+        &body,
+        Role::Publish,
+    )
+    .await
+}
+
+pub(super) async fn whep<M: Mailbox>(
+    app: State<Arc<App<M>>>,
+    client: Extension<Client>,
+    path: Path<String>,
+    query: Query<TokenQuery>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    offer(
+        &app,
+        client.0,
         &path,
         &query,
         &headers,
@@ -49,16 +60,17 @@ pub(super) async fn whep<M: Mailbox>(
 
 async fn offer<M: Mailbox>(
     app: &App<M>,
-    from: SocketAddr,
+    client: Client,
     room: &str,
     query: &TokenQuery,
     headers: &HeaderMap,
     body: &[u8],
     role: Role,
 ) -> Result<Response, Error> {
-    app.check_rate(from)?;
+    app.check_rate(client)?;
     let room = room_name(room)?;
-    app.admit(bearer(headers, query), &room, role)?;
+    let token = bearer(headers, query);
+    let subject = app.admit(token, &room, role)?;
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -73,12 +85,16 @@ async fn offer<M: Mailbox>(
     } else {
         "whep"
     };
+    // An encoder that lost its network publishes again with the same token. Players may share one.
+    let returning = token.filter(|_| role == Role::Publish).map(str::to_owned);
     let join = Join {
         room: Arc::clone(&room),
         name: path.to_uppercase().into(),
         role,
         offer,
         sources: Vec::new(),
+        address: Some(subscriber(client.0)),
+        principal: subject.or(returning.map(Principal::Secret)),
     };
     let joined = app.join(join).await?;
     let location = format!("/{path}/{room}/{}", joined.resource);

@@ -4,8 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::control::admission::Limits;
+use crate::http::client::Proxies;
 use crate::http::connections::HttpLimits;
-use crate::http::token::Keys;
+use crate::http::token::{Keys, OperatorToken};
 use crate::net::gate::TcpLimits;
 
 /// The configuration of a server.
@@ -29,6 +30,11 @@ pub struct ServerConfig {
     pub shards: usize,
     /// The secret that signs room tokens, at least 32 bytes; without it no token is needed.
     pub secret: Option<Vec<u8>>,
+    /// The token that opens the statistics, at least 16 bytes. Without it, and without a secret, it is a random one:
+    /// see [`Server::operator_token`](super::Server::operator_token).
+    pub operator_token: Option<String>,
+    /// The proxies that may name the client of a request.
+    pub proxies: Proxies,
     /// The join limits.
     pub limits: Limits,
     /// Joins of one IP address: at once, and per second after that.
@@ -56,6 +62,13 @@ impl ServerConfig {
             }
             _ => {}
         }
+        let operator = self.operator_token.as_ref();
+        if operator.is_some_and(|token| token.len() < OperatorToken::MIN) {
+            return refuse(format!(
+                "the operator token must have at least {} bytes",
+                OperatorToken::MIN
+            ));
+        }
         if !self.udp && !self.tcp {
             return refuse("media needs UDP or TCP".to_owned());
         }
@@ -75,10 +88,9 @@ impl Default for ServerConfig {
             tcp_limits: TcpLimits::default(),
             shards: std::thread::available_parallelism().map_or(1, |n| n.get().min(8)),
             secret: None,
-            limits: Limits {
-                room: 64,
-                server: 1024,
-            },
+            operator_token: None,
+            proxies: Proxies::default(),
+            limits: Limits::default(),
             join_rate: (30, 3.0),
             estimate: true,
         }

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::control::admission::Admission;
 use crate::http::connections::Connections;
 use crate::http::limit::RateLimit;
-use crate::http::token::Keys;
+use crate::http::token::{Keys, OperatorToken};
 use crate::http::{self, App};
 use crate::mailbox::Mailbox;
 use crate::messages::{Join, Joined};
@@ -29,6 +29,7 @@ mod descriptors;
 mod media;
 
 pub use crate::control::admission::Limits;
+pub use crate::http::client::{NotANetwork, Proxies, ProxyHeader, ProxyNet};
 pub use crate::http::connections::HttpLimits;
 pub use crate::net::gate::TcpLimits;
 pub use config::ServerConfig;
@@ -60,6 +61,7 @@ pub struct Server {
     pub media_tcp: Vec<SocketAddr>,
     join: JoinFn,
     observe: ObserveFn,
+    operator: Option<OperatorToken>,
     phase: watch::Sender<Phase>,
     shards: Vec<Child>,
     system: System,
@@ -95,12 +97,27 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
         accepting.spawn(accept::serve::<M>(listener, gate, admission));
     }
     let keys = config.secret.as_deref().map(Keys::new);
+    let operator = config.operator_token.map(OperatorToken::new);
+    let operator = operator.or_else(|| keys.is_none().then(OperatorToken::random));
     let joins = RateLimit::new(config.join_rate.0, config.join_rate.1);
     let connections = Connections::new(http_limits);
-    let app = App::<M>::new(mailboxes, keys, joins, gate, Arc::clone(&connections));
+    let app = App::<M>::new(
+        mailboxes,
+        keys,
+        operator.clone(),
+        joins,
+        gate,
+        Arc::clone(&connections),
+    );
 
     let (phase, phases) = watch::channel(Phase::Open);
-    let http_task = serve_http(listener, Arc::clone(&app), connections, phases.clone());
+    let http_task = serve_http(
+        listener,
+        Arc::clone(&app),
+        connections,
+        config.proxies,
+        phases.clone(),
+    );
     tokio::spawn(wind_down(Arc::clone(&app), accepting, phases));
     Ok(Server {
         http,
@@ -108,6 +125,7 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
         media_tcp,
         join: join_fn(Arc::clone(&app)),
         observe: observe_fn(app),
+        operator,
         phase,
         shards,
         system,
@@ -134,12 +152,13 @@ fn serve_http<M: Mailbox>(
     listener: TcpListener,
     app: Arc<App<M>>,
     connections: Arc<Connections>,
+    proxies: Proxies,
     mut phases: watch::Receiver<Phase>,
 ) -> AbortHandle {
     let end = async move {
         let _ = phases.wait_for(|phase| *phase == Phase::Over).await;
     };
-    let serving = http::serve::serve(listener, http::routes(app), connections, end);
+    let serving = http::serve::serve(listener, http::routes(app), connections, proxies, end);
     tokio::spawn(serving).abort_handle()
 }
 
@@ -169,6 +188,13 @@ impl Server {
     /// Joins from within the process, without HTTP, tokens and rate limits.
     pub(crate) async fn join(&self, join: Join) -> Option<Joined> {
         (self.join)(join).await
+    }
+
+    /// The token that opens the statistics: the configured one, or without a secret a random one. `None` if only
+    /// tokens that are signed with the secret do.
+    #[must_use]
+    pub fn operator_token(&self) -> Option<&str> {
+        self.operator.as_ref().map(OperatorToken::as_str)
     }
 
     /// Collects the statistics of all actors.

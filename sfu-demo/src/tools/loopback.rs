@@ -58,6 +58,7 @@ impl Loopback {
             limits: Limits {
                 room: people,
                 server: people * rooms,
+                ..Limits::default()
             },
             estimate: paced,
             ..ServerConfig::default()
@@ -74,6 +75,8 @@ impl Loopback {
             role,
             offer,
             sources: Vec::new(),
+            address: None,
+            principal: None,
         };
         let joined = self
             .runtime

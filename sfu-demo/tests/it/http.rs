@@ -12,7 +12,7 @@ use str0m::media::MediaKind;
 type Response = ureq::http::Response<ureq::Body>;
 
 use crate::support::client::{agent, client, delete};
-use crate::support::{PATIENCE, Running, config};
+use crate::support::{OPERATOR, PATIENCE, Running, config};
 
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -106,6 +106,7 @@ fn players_of_other_origins_are_told_what_they_may_do() {
         publish: true,
         subscribe: true,
         operator: false,
+        sub: None,
     };
     let token = Keys::new(&secret).sign(claims, NEVER).unwrap();
     let server = Running::start::<Mesh>(ServerConfig {
@@ -201,6 +202,7 @@ fn figures_and_health_are_there() {
     let get = |path: &str| {
         let mut response = agent()
             .get(format!("{}{path}", server.http))
+            .header("authorization", format!("Bearer {OPERATOR}"))
             .call()
             .unwrap();
         (

@@ -5,6 +5,7 @@ mod support;
 
 mod aiortc;
 mod browser;
+mod clients;
 mod http;
 mod mailbox;
 mod network;

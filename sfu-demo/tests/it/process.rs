@@ -8,7 +8,7 @@ use sfu_demo::tools::client::Client;
 use str0m::media::MediaKind;
 
 use crate::support::client::{OPUS, agent, client, delete, post};
-use crate::support::{Killed, get_json, until};
+use crate::support::{Killed, OPERATOR, get_json, until};
 
 const AUDIO: [MediaKind; 1] = [MediaKind::Audio];
 
@@ -20,6 +20,7 @@ fn binary() -> Command {
             command.env_remove(name);
         }
     }
+    command.env("SFU_OPERATOR_TOKEN", OPERATOR);
     command
 }
 

@@ -4,6 +4,11 @@ import { openPanel, closePanel } from "/panel.js";
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const token = query.get("token") ?? undefined;
+// Statistics are for operators: with a token of their own, or a room token that says so.
+const operator = query.get("operator") ?? (isOperator(token) ? token : undefined);
+// By this secret the server knows the page when it connects again, and ends its earlier session at once. It is not
+// kept in storage, which a duplicated tab would share.
+const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
 
 const state = {
   pc: null, channel: null, id: null, room: "", name: "", source: "camera",
@@ -19,6 +24,14 @@ const problems = {
   NotReadableError: "The camera or microphone is in use by another program.",
   OverconstrainedError: "The camera does not support the requested format.",
 };
+
+function isOperator(jwt) {
+  try {
+    return JSON.parse(atob(jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).operator === true;
+  } catch {
+    return false;
+  }
+}
 
 function status(text) { $("status").textContent = text; }
 
@@ -150,7 +163,7 @@ async function join(form) {
   const response = await fetch(`/api/rooms/${encodeURIComponent(state.room)}/join`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ name: state.name, sdp: pc.localDescription.sdp, token }),
+    body: JSON.stringify({ name: state.name, sdp: pc.localDescription.sdp, token, identity }),
   }).catch(() => { throw new Error("The server is not reachable."); });
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(`The server refused: ${answer.error ?? response.status}.`);
@@ -478,11 +491,12 @@ $("share").addEventListener("click", async () => {
   }
 });
 
+$("panel-toggle").hidden = !operator;
 $("panel-toggle").addEventListener("click", () => {
   const open = $("panel").hidden;
   $("panel").hidden = !open;
   $("panel-toggle").setAttribute("aria-expanded", String(open));
-  if (open) openPanel(token); else closePanel();
+  if (open) openPanel(operator); else closePanel();
 });
 
 async function leave(told) {

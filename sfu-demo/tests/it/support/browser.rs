@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Killed, Running, installed, until};
+use super::{Killed, OPERATOR, Running, installed, until};
 
 /// A browser with a profile of its own.
 pub struct Browser {
@@ -230,7 +230,10 @@ fn from_base64(text: &str) -> Vec<u8> {
 
 /// Opens the page in a tab, and joins with its form.
 pub fn join(browser: &Browser, server: &Running, room: &str, name: &str, query: &str) -> String {
-    let tab = browser.open(&format!("{}/r/{room}?name={name}{query}", server.http));
+    let tab = browser.open(&format!(
+        "{}/r/{room}?name={name}{query}&operator={}",
+        server.http, OPERATOR
+    ));
     browser.wait(
         &tab,
         "the form is there",

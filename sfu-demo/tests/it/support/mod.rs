@@ -23,6 +23,9 @@ pub fn real_time() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The token that opens the statistics of the tests' servers.
+pub const OPERATOR: &str = "operator-of-the-tests";
+
 /// A server in this process, with its executor.
 pub struct Running {
     pub http: String,
@@ -69,12 +72,14 @@ pub fn config(shards: usize) -> ServerConfig {
         media: vec!["127.0.0.1".parse().unwrap()],
         shards,
         join_rate: (10_000, 10_000.0),
+        operator_token: Some(OPERATOR.to_owned()),
         ..ServerConfig::default()
     }
 }
 
 pub fn get_json(url: &str) -> serde_json::Value {
     ureq::get(url)
+        .header("authorization", format!("Bearer {OPERATOR}"))
         .call()
         .unwrap()
         .body_mut()
