@@ -63,7 +63,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`actor`] | [`Actor`], its twin without `Send` [`LocalActor`], [`Context`], [`Batch`](actor::Batch), [`actor_loop!`] for timers, sockets and streams |
+//! | [`actor`] | [`Actor`], its twin without `Send` [`LocalActor`], [`Context`], [`Batch`](actor::Batch), timers and streams ([`SourceHandle`](actor::SourceHandle)), [`actor_loop!`] for other sockets and conditions |
 //! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient) |
 //! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`], [`WorkerThread`] |
 //! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
@@ -109,6 +109,7 @@ pub mod observe;
 pub mod patterns;
 pub mod prelude;
 pub mod shutdown;
+mod sources;
 mod spawn;
 pub mod supervision;
 mod task;

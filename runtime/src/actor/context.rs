@@ -210,6 +210,13 @@ impl<A: Actor> Context<A> {
         }
     }
 
+    /// Drops the timers, streams and futures of the incarnation, whose drop may panic.
+    pub(crate) fn end_sources(&mut self) {
+        if let Some(optional) = &mut self.optional {
+            optional.sources = None;
+        }
+    }
+
     /// Drops what belonged to the last incarnation: children, watches, the state of the loop.
     pub(crate) fn reset(&mut self) {
         if let Some(group) = self.children.take() {
@@ -220,6 +227,8 @@ impl<A: Actor> Context<A> {
             optional.failure = None;
             optional.control = None;
             optional.watches.end_all();
+            // Only what was set up while the actor stopped is left. Its drop may panic.
+            let _ = catch_fn(|| optional.sources = None);
             optional.batches.recover(&mut self.counters.low);
         }
     }

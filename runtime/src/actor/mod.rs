@@ -35,6 +35,7 @@ pub(crate) use self::{
     optional_state::OptionalState,
     policies::Policies,
 };
+pub use crate::sources::SourceHandle;
 
 /// Owns its state and handles one message at a time.
 ///

@@ -13,6 +13,7 @@ use crate::{
     crash::{Custody, DeadLetters},
     exit::ExitReason,
     observe::EventMonitor,
+    sources::Sources,
 };
 
 /// In one box, which is made when the first of its parts is needed: an idle actor has none.
@@ -25,6 +26,8 @@ pub(crate) struct OptionalState<A: Actor> {
     pub(crate) own_sender: Option<MailboxSender<High<A>, Low<A>>>,
     pub(crate) batches: Batches<A::LowPriorityMsg>,
     pub(crate) watches: Watches,
+    /// Timers, streams and futures of the incarnation.
+    pub(crate) sources: Option<Box<Sources<A::HighPriorityMsg, A::LowPriorityMsg>>>,
     /// What was taken out of the control queue and not handled yet; there is an
     /// [`Event`](crate::actor::Event) for it.
     pub(crate) control: Option<ControlEvent>,
@@ -41,6 +44,7 @@ impl<A: Actor> Default for OptionalState<A> {
             own_sender: None,
             batches: Batches::default(),
             watches: Watches::default(),
+            sources: None,
             control: None,
             failure: None,
         }

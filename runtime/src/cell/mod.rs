@@ -231,6 +231,12 @@ impl ActorCell {
         }
     }
 
+    /// The task's waker; one that does nothing when the actor has ended.
+    pub(crate) fn waker(&self) -> Waker {
+        let waker = lock(&self.inner).waker.clone();
+        waker.unwrap_or_else(|| Waker::noop().clone())
+    }
+
     /// Stores the task's waker.
     pub(crate) fn register(&self, waker: &Waker) {
         lock(&self.inner).waker = Some(waker.clone());

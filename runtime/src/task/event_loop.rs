@@ -301,10 +301,9 @@ impl<A: Actor> Context<A> {
     #[inline(always)]
     fn poll_mailbox<S: Step<A>>(&mut self, cx: &mut PollContext<'_>, signals: u32) -> Poll<S> {
         if self.optional().is_some()
-            && !self.mailbox.has_high()
-            && let Some(event) = self.take_unfinished()
+            && let Some(taken) = self.take_optional()
         {
-            return Poll::Ready(S::event(event));
+            return Poll::Ready(taken);
         }
         let ticket = self.ticket(signals);
         if self.ahead.len() > 0
@@ -327,6 +326,10 @@ impl<A: Actor> Context<A> {
                 Poll::Ready(S::low(self, envelope))
             }
             Poll::Ready(None) => {
+                if self.has_futures() {
+                    self.on_idle(signals, ticket);
+                    return Poll::Pending;
+                }
                 self.state.is_closed = true;
                 Poll::Ready(S::event(Event::new(Kind::Stop)))
             }
@@ -360,7 +363,26 @@ impl<A: Actor> Context<A> {
         }
     }
 
+    /// What comes before the mailbox and not from it, for an actor that has optional state.
+    fn take_optional<S: Step<A>>(&mut self) -> Option<S> {
+        if let Some(envelope) = self.take_high_source() {
+            self.state.took_high();
+            return Some(S::high(self, envelope));
+        }
+        if self.mailbox.has_high() {
+            return None;
+        }
+        if self.has_low_source() {
+            return self.take_low();
+        }
+        self.take_unfinished().map(S::event)
+    }
+
     fn take_high<S: Step<A>>(&mut self) -> Option<S> {
+        if let Some(envelope) = self.take_high_source() {
+            self.state.took_high();
+            return Some(S::high(self, envelope));
+        }
         match self.mailbox.high().try_recv() {
             Ok(envelope) => {
                 self.state.took_high();
@@ -374,17 +396,15 @@ impl<A: Actor> Context<A> {
         if let Some(event) = self.take_unfinished() {
             return Some(S::event(event));
         }
-        if let Some(envelope) = self.ahead.pop() {
-            self.state.took_low();
-            return Some(S::low(self, envelope));
-        }
-        match self.mailbox.low().try_recv() {
-            Ok(envelope) => {
-                self.state.took_low();
-                Some(S::low(self, envelope))
-            }
-            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-        }
+        let envelope = match self.take_first_low_source().or_else(|| self.ahead.pop()) {
+            Some(envelope) => envelope,
+            None => match self.mailbox.low().try_recv() {
+                Ok(envelope) => envelope,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => self.take_low_source()?,
+            },
+        };
+        self.state.took_low();
+        Some(S::low(self, envelope))
     }
 
     /// What was received before: a message to redeliver, or the rest of a batch.
@@ -405,7 +425,8 @@ impl<A: Actor> Context<A> {
 
     /// Whether the next message of a batch has to wait.
     pub(crate) fn is_batch_over(&mut self) -> bool {
-        !std::mem::take(&mut self.state.batch_grant) && self.is_interrupted()
+        !std::mem::take(&mut self.state.batch_grant)
+            && (self.is_interrupted() || self.has_high_source())
     }
 
     /// Whether anything that comes before low messages waits.
@@ -477,8 +498,11 @@ impl<A: Actor> Context<A> {
         if signals & signal::HEALTH != 0 {
             return Some(self.hold_control(ControlEvent::Health));
         }
-        if signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
-            self.mailbox.close();
+        if signals & signal::DRAIN != 0 {
+            if !self.mailbox.is_closed() {
+                self.mailbox.close();
+            }
+            self.keep_futures();
         }
         if signals & signal::ROOM != 0 && self.state.since_publish.is_multiple_of(ROOM_INTERVAL) {
             self.cell.wake_room_waiters();

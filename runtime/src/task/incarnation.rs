@@ -53,6 +53,9 @@ pub(super) async fn end_incarnation<A: Actor>(
     cell.clear(signal::HEALTH);
     ctx.after_crash();
     ctx.publish();
+    if let Err(text) = catch_fn(|| ctx.end_sources()) {
+        end.clean_up_failed(ExitReason::Panicked(text));
+    }
     if !killed && let Some(actor) = actor {
         let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
         let mut guard = Guard::default();

@@ -8,6 +8,7 @@ mod dispatch;
 mod event_loop;
 mod guard;
 mod incarnation;
+mod sources;
 mod wait_all;
 
 use std::{

@@ -91,6 +91,9 @@ impl<A: Actor> Context<A> {
         if self.is_interrupted() || signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
             return Poll::Ready(false);
         }
+        if let Some(envelope) = self.take_high_source() {
+            return self.put_in_hand(envelope);
+        }
         // Before the look at the lanes: what is sent after it has a later ticket.
         let ticket = self.ticket(signals);
         loop {
@@ -109,7 +112,7 @@ impl<A: Actor> Context<A> {
                     }
                 };
             }
-            if let Some(envelope) = self.ahead.pop() {
+            if let Some(envelope) = self.take_low_source().or_else(|| self.ahead.pop()) {
                 self.gather(envelope, input - gathered);
                 continue;
             }

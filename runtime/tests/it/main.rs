@@ -20,6 +20,7 @@ mod lifecycle;
 mod panics;
 mod patterns;
 mod reports;
+mod sources;
 mod stopping;
 mod supervision;
 mod watching;
