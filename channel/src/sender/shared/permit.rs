@@ -3,7 +3,128 @@
 use std::{fmt, iter::FusedIterator, mem};
 
 use super::SharedSender;
-use crate::error::SendError;
+use crate::error::{SendError, TrySendError};
+
+impl<T> SharedSender<T> {
+    /// Waits for room in the lane, and holds it until the permit is used or dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, or closes while it waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but its place in the order of those who wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, mut rx) = lanemesh::channel(1);
+    /// let tx = tx.shared();
+    /// let permit = tx.reserve().await.unwrap();
+    /// assert!(tx.try_send("the room is taken").is_err());
+    /// permit.send("built only once there was room").unwrap();
+    /// assert_eq!(rx.recv().await, Some("built only once there was room"));
+    /// # }
+    /// ```
+    pub async fn reserve(&self) -> Result<SharedPermit<'_, T>, SendError<()>> {
+        self.acquire(1).await?;
+        Ok(SharedPermit::new(self))
+    }
+
+    /// Room in the lane, if there is any now.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_reserve(&self) -> Result<SharedPermit<'_, T>, TrySendError<()>> {
+        self.try_acquire(1)?;
+        Ok(SharedPermit::new(self))
+    }
+
+    /// Waits for room for `count` messages at once, and holds it until the permits are used or dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when the channel is closed, or closes while it waits, or when `count` is more than the
+    /// [`capacity`](Self::capacity).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`reserve`](Self::reserve).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, mut rx) = lanemesh::channel(8);
+    /// let tx = tx.shared();
+    /// for (n, permit) in tx.reserve_many(3).await.unwrap().enumerate() {
+    ///     permit.send(n).unwrap();
+    /// }
+    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    /// # }
+    /// ```
+    pub async fn reserve_many(&self, count: usize) -> Result<SharedPermits<'_, T>, SendError<()>> {
+        if count > self.most() {
+            return Err(SendError(()));
+        }
+        self.acquire(count).await?;
+        Ok(SharedPermits::new(self, count))
+    }
+
+    /// Room for `count` messages, if there is as much now.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_reserve_many(&self, count: usize) -> Result<SharedPermits<'_, T>, TrySendError<()>> {
+        if count > self.most() {
+            return Err(TrySendError::Full(()));
+        }
+        self.try_acquire(count)?;
+        Ok(SharedPermits::new(self, count))
+    }
+
+    /// Waits for room in the lane, and holds it in a permit that owns this sender.
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](Self::reserve); this sender is dropped then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`reserve`](Self::reserve); this sender is dropped with the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, mut rx) = lanemesh::channel(1);
+    /// let permit = tx.shared().reserve_owned().await.unwrap();
+    /// let tx = tokio::spawn(async move { permit.send(1).unwrap() }).await.unwrap();
+    /// assert_eq!(rx.recv().await, Some(1));
+    /// # drop(tx);
+    /// # }
+    /// ```
+    pub async fn reserve_owned(self) -> Result<SharedOwnedPermit<T>, SendError<()>> {
+        self.acquire(1).await?;
+        Ok(SharedOwnedPermit::new(self))
+    }
+
+    /// Room in the lane, if there is any now, in a permit that owns this sender.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send), with this sender.
+    pub fn try_reserve_owned(self) -> Result<SharedOwnedPermit<T>, TrySendError<Self>> {
+        match self.try_acquire(1) {
+            Ok(()) => Ok(SharedOwnedPermit::new(self)),
+            Err(error) => Err(error.map(|()| self)),
+        }
+    }
+}
 
 /// Room for one message in a shared lane; see [`SharedSender::reserve`].
 ///
