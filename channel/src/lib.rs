@@ -410,6 +410,8 @@ mod sync;
 mod until;
 mod unwind;
 
+#[cfg(feature = "sink")]
+pub use sender::shared::SharedSink;
 #[cfg(feature = "quanta")]
 pub use stats::DelayStats;
 #[cfg(any(feature = "membarrier", loom))]

@@ -10,7 +10,7 @@ use crate::{
     error::{RecvOrError, SendOrError, TryRecvError, TrySendError},
     mailbox::{Message, class_receiver::ClassReceiver, receiver::MailboxReceiver},
     receiver::Receiver,
-    sender::Sender,
+    sender::{Sender, shared::SharedSender},
 };
 
 /// The first of two futures that is ready; `Err` is the second's, which is polled only while the
@@ -75,10 +75,58 @@ impl<T> Sender<T> {
             Err(stopped) => stopped,
         };
         // The wait may have been a pause for other tasks.
-        self.try_send(message).map_err(|error| match error {
-            TrySendError::Full(message) => SendOrError::Stopped(message, stopped),
-            TrySendError::Closed(message) => SendOrError::Closed(message),
-        })
+        self.try_send(message)
+            .map_err(|error| SendOrError::new(error, stopped))
+    }
+}
+
+impl<T> SharedSender<T> {
+    /// Sends a message, waiting for room in the lane, or until another future is ready, such as a
+    /// timer: then it returns the message. If there is room by then, and nobody else waits for it, it
+    /// sends.
+    ///
+    /// For threads there is [`send_timeout`](SharedSender::send_timeout).
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_or`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sender::send_or`]; the place in the order of those who wait is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lanemesh::SendOrError;
+    /// use tokio::time::sleep;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (tx, _rx) = lanemesh::channel(1);
+    /// let tx = tx.shared();
+    /// let timeout = Duration::from_millis(1);
+    /// tx.send_or("first", sleep(timeout)).await.unwrap();
+    /// let stopped = tx.send_or("second", sleep(timeout)).await;
+    /// assert_eq!(stopped, Err(SendOrError::Stopped("second", ())));
+    /// # }
+    /// ```
+    pub async fn send_or<R>(
+        &self,
+        message: T,
+        until: impl Future<Output = R>,
+    ) -> Result<(), SendOrError<T, R>> {
+        match first(self.reserve(), until).await {
+            Ok(Ok(permit)) => permit
+                .send(message)
+                .map_err(|error| SendOrError::Closed(error.into_inner())),
+            Ok(Err(_)) => Err(SendOrError::Closed(message)),
+            // The wait may have been a pause for other tasks.
+            Err(stopped) => self
+                .try_send(message)
+                .map_err(|error| SendOrError::new(error, stopped)),
+        }
     }
 }
 
@@ -171,6 +219,15 @@ impl<T> ClassReceiver<'_, T> {
             Err(stopped) => self
                 .try_recv()
                 .map_err(|error| RecvOrError::new(error, stopped)),
+        }
+    }
+}
+
+impl<T, R> SendOrError<T, R> {
+    fn new(error: TrySendError<T>, stopped: R) -> Self {
+        match error {
+            TrySendError::Full(message) => Self::Stopped(message, stopped),
+            TrySendError::Closed(message) => Self::Closed(message),
         }
     }
 }

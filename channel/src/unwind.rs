@@ -15,6 +15,9 @@ use crate::{
     WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender,
 };
 
+#[cfg(feature = "sink")]
+use crate::SharedSink;
+
 /// Implements both traits.
 macro_rules! unwind_safe {
     ($($handle:ident<$($lifetime:lifetime,)? $($message:ident),+>)*) => {
@@ -51,4 +54,9 @@ unwind_safe! {
     MailboxIter<'a, High, Low>
     MailboxTryIter<'a, High, Low>
     MailboxIntoIter<High, Low>
+}
+
+#[cfg(feature = "sink")]
+unwind_safe! {
+    SharedSink<T>
 }

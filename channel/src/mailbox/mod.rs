@@ -8,6 +8,8 @@ pub(crate) mod receiver;
 pub(crate) mod sender;
 pub(crate) mod shared;
 
+use crate::error::TrySendError;
+
 /// The most low-priority messages that a batch takes before it looks for high-priority ones again.
 pub const HIGH_LOOK_INTERVAL: usize = 8;
 
@@ -32,6 +34,25 @@ pub enum Overflow {
     ///
     /// [`Stats::dropped`]: crate::Stats::dropped
     Drop,
+}
+
+impl Overflow {
+    /// What becomes of a message that was sent without waiting, as [`Wait`](Self::Wait) never does.
+    fn settle<T>(
+        self,
+        sent: Result<(), TrySendError<T>>,
+        count_drop: impl FnOnce(),
+    ) -> Result<Sent, TrySendError<T>> {
+        match sent {
+            Ok(()) => Ok(Sent::Queued),
+            Err(TrySendError::Full(message)) if self == Self::Drop => {
+                count_drop();
+                drop(message);
+                Ok(Sent::Dropped)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// What became of a message passed to `send_low`.

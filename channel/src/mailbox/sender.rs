@@ -98,14 +98,12 @@ impl<High, Low> MailboxSender<High, Low> {
     /// As [`Sender::send`]: if the future is dropped, the message was not sent and is dropped with
     /// it.
     pub async fn send_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
-        match self.overflow {
-            Overflow::Wait => self.low.send(message).await.map_err(TrySendError::from),
-            _ => {
-                self.low.cooperate(1).await;
-                return self.offer_low(message);
-            }
+        if self.overflow != Overflow::Wait {
+            self.low.cooperate(1).await;
+            return self.offer_low(message);
         }
-        .map(|()| Sent::Queued)
+        self.low.send(message).await?;
+        Ok(Sent::Queued)
     }
 
     /// Sends a low-priority message, blocking the thread while the lane is full. Under
@@ -115,24 +113,17 @@ impl<High, Low> MailboxSender<High, Low> {
     ///
     /// As [`send_low`](Self::send_low).
     pub fn blocking_send_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
-        match self.overflow {
-            Overflow::Wait => self.low.blocking_send(message).map_err(TrySendError::from),
-            _ => return self.offer_low(message),
+        if self.overflow != Overflow::Wait {
+            return self.offer_low(message);
         }
-        .map(|()| Sent::Queued)
+        self.low.blocking_send(message)?;
+        Ok(Sent::Queued)
     }
 
     /// Sends without waiting; if the lane is full, does what the policy says.
     fn offer_low(&mut self, message: Low) -> Result<Sent, TrySendError<Low>> {
-        match self.low.try_send(message) {
-            Ok(()) => Ok(Sent::Queued),
-            Err(TrySendError::Full(message)) if self.overflow == Overflow::Drop => {
-                self.low.count_drop();
-                drop(message);
-                Ok(Sent::Dropped)
-            }
-            Err(error) => Err(error),
-        }
+        let sent = self.low.try_send(message);
+        self.overflow.settle(sent, || self.low.count_drop())
     }
 
     /// Sets what this sender does when its low lane is full. Later clones inherit it.

@@ -11,7 +11,7 @@ use crate::{
 /// A [`SharedSender`] of each class: all methods take `&self`, and clones share the two lanes.
 ///
 /// One class may have room when the other has none. The methods here are those that are used most; all that
-/// [`SharedSender`] has (permits, timeouts) is behind [`high`](Self::high) and [`low`](Self::low), for each class.
+/// [`SharedSender`] has (permits, timeouts, batches) is behind [`high`](Self::high) and [`low`](Self::low), for each class.
 ///
 /// # Examples
 ///
@@ -104,10 +104,11 @@ impl<High, Low> SharedMailboxSender<High, Low> {
     ///
     /// As [`SharedSender::send`].
     pub async fn send_low(&self, message: Low) -> Result<Sent, TrySendError<Low>> {
-        match self.overflow {
-            Overflow::Wait => self.low.send(message).await.map_err(TrySendError::from)?,
-            _ => return self.offer_low(message),
+        if self.overflow != Overflow::Wait {
+            self.low.cooperate().await;
+            return self.offer_low(message);
         }
+        self.low.send(message).await?;
         Ok(Sent::Queued)
     }
 
@@ -118,27 +119,20 @@ impl<High, Low> SharedMailboxSender<High, Low> {
     ///
     /// As [`send_low`](Self::send_low).
     pub fn blocking_send_low(&self, message: Low) -> Result<Sent, TrySendError<Low>> {
-        match self.overflow {
-            Overflow::Wait => self.low.blocking_send(message)?,
-            _ => return self.offer_low(message),
+        if self.overflow != Overflow::Wait {
+            return self.offer_low(message);
         }
+        self.low.blocking_send(message)?;
         Ok(Sent::Queued)
     }
 
     /// Sends without waiting, under a policy that says what to do instead.
     fn offer_low(&self, message: Low) -> Result<Sent, TrySendError<Low>> {
-        match self.low.try_send(message) {
-            Ok(()) => Ok(Sent::Queued),
-            Err(TrySendError::Full(message)) if self.overflow == Overflow::Drop => {
-                self.low.count_drop();
-                drop(message);
-                Ok(Sent::Dropped)
-            }
-            Err(error) => Err(error),
-        }
+        let sent = self.low.try_send(message);
+        self.overflow.settle(sent, || self.low.count_drop())
     }
 
-    /// What this sender does when the low lane is full. Clones made later inherit it.
+    /// Sets what this sender does when the low lane is full. Clones made later inherit it.
     pub fn set_low_overflow(&mut self, overflow: Overflow) {
         self.overflow = overflow;
     }
@@ -175,6 +169,41 @@ impl<High, Low> SharedMailboxSender<High, Low> {
     /// Whether both send to the same receiver.
     pub fn same_channel(&self, other: &Self) -> bool {
         self.low.same_channel(&other.low)
+    }
+
+    /// The number of messages for which there is room in the high lane now; see
+    /// [`SharedSender::remaining_capacity`].
+    pub fn high_remaining_capacity(&self) -> usize {
+        self.high.remaining_capacity()
+    }
+
+    /// The number of messages for which there is room in the low lane now; see
+    /// [`SharedSender::remaining_capacity`].
+    pub fn low_remaining_capacity(&self) -> usize {
+        self.low.remaining_capacity()
+    }
+
+    /// Senders that share the low lane: this one and its clones, if none was cloned from [`low`](Self::low) alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, _rx) = lanemesh::mailbox::<u8, u8>(2, 4);
+    /// let tx = tx.shared();
+    /// let clone = tx.clone();
+    /// let weak = tx.downgrade();
+    /// assert_eq!((tx.strong_count(), tx.weak_count()), (2, 1));
+    /// assert_eq!((tx.high_remaining_capacity(), tx.low_remaining_capacity()), (2, 4));
+    /// drop((tx, clone));
+    /// assert_eq!((weak.strong_count(), weak.weak_count()), (0, 1));
+    /// ```
+    pub fn strong_count(&self) -> usize {
+        self.low.strong_count()
+    }
+
+    /// Weak handles to the low lane.
+    pub fn weak_count(&self) -> usize {
+        self.low.weak_count()
     }
 
     /// A handle that keeps neither the mailbox open nor the lanes.
@@ -232,6 +261,30 @@ impl<High, Low> WeakSharedMailboxSender<High, Low> {
             low: self.low.upgrade()?,
             overflow: self.overflow,
         })
+    }
+
+    /// Waits until the receiver closes the mailbox or is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn closed(&self) {
+        self.low.closed().await;
+    }
+
+    /// Whether both lead to the same receiver.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.low.same_channel(&other.low)
+    }
+
+    /// Senders that share the low lane; a snapshot.
+    pub fn strong_count(&self) -> usize {
+        self.low.strong_count()
+    }
+
+    /// Weak handles to the low lane; a snapshot.
+    pub fn weak_count(&self) -> usize {
+        self.low.weak_count()
     }
 }
 

@@ -75,15 +75,17 @@ impl<T> Exclusive<Vec<T>> {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+}
 
-    pub(crate) fn get(&mut self) -> &mut Vec<T> {
+impl<T> Exclusive<T> {
+    pub(crate) fn get(&mut self) -> &mut T {
         &mut self.0
     }
 }
 
-impl<T> Default for Exclusive<Vec<T>> {
+impl<T: Default> Default for Exclusive<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(T::default())
     }
 }
 

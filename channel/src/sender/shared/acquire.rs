@@ -50,9 +50,14 @@ impl<T> SharedSender<T> {
         Err(TrySendError::Full(()))
     }
 
+    /// Pauses, if it is this thread's turn to let other tasks run.
+    pub(crate) async fn cooperate(&self) {
+        coop::proceed(self.group.fan_in.config.budget).await;
+    }
+
     /// Waits for so many slots, unless they are there.
     pub(super) async fn acquire(&self, count: usize) -> Result<(), SendError<()>> {
-        coop::proceed(self.group.fan_in.config.budget).await;
+        self.cooperate().await;
         match self.try_acquire(count) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(())) => Err(SendError(())),

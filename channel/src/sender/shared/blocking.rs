@@ -25,8 +25,7 @@ impl<T> SharedSender<T> {
 
     /// Sends a message, blocking the thread for at most `timeout` while the lane is full.
     ///
-    /// This is the blocking form. In a task, put the executor's own timeout around
-    /// [`reserve`](Self::reserve), which loses nothing when it is dropped.
+    /// In a task, use [`send_or`](Self::send_or) with the executor's timer instead.
     ///
     /// # Errors
     ///
@@ -37,6 +36,31 @@ impl<T> SharedSender<T> {
             return self.try_send(message).map_err(SendTimeoutError::from);
         }
         self.send_until(message, Instant::now().checked_add(timeout))
+    }
+
+    /// Sends a message, blocking the thread until `deadline` at the latest while the lane is full.
+    ///
+    /// If the deadline has passed, it still sends if there is room.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_timeout`](Self::send_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use lanemesh::SendTimeoutError;
+    ///
+    /// let (tx, _rx) = lanemesh::channel(1);
+    /// let tx = tx.shared();
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// assert_eq!(tx.send_deadline(1, deadline), Ok(()));
+    /// assert_eq!(tx.send_deadline(2, deadline), Err(SendTimeoutError::Timeout(2)));
+    /// ```
+    pub fn send_deadline(&self, message: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(message, Some(deadline))
     }
 
     fn send_until(&self, message: T, deadline: Option<Instant>) -> Result<(), SendTimeoutError<T>> {

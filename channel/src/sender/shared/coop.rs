@@ -2,6 +2,8 @@
 //! of its thread from running, and timeouts around it from firing. The thread counts, because clones share no
 //! state that a send could write without contention.
 
+#[cfg(feature = "sink")]
+use std::task::Context;
 use std::{cell::Cell, future::poll_fn, task::Poll};
 
 /// Sends in a row, of all tasks of a thread, of which one yields, unless the channel has a budget of its own.
@@ -18,6 +20,16 @@ pub(super) async fn proceed(budget: Option<usize>) {
     if is_due(budget.unwrap_or(BUDGET)) {
         yield_once().await;
     }
+}
+
+/// As `proceed`, for a poll function. If it is the thread's turn to yield, the task is woken.
+#[cfg(feature = "sink")]
+pub(super) fn poll_proceed(budget: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
+    if is_due(budget.unwrap_or(BUDGET)) {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(())
 }
 
 /// A send waits, so others run.

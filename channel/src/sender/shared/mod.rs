@@ -2,13 +2,18 @@
 
 // One thing: mod, weak: a sender makes weak handles, which lead back to it.
 mod acquire;
+mod batch;
 mod blocking;
 mod coop;
 mod permit;
+#[cfg(feature = "sink")]
+mod sink;
 mod weak;
 
 use std::fmt;
 
+#[cfg(feature = "sink")]
+pub use self::sink::SharedSink;
 pub use self::{
     permit::{SharedOwnedPermit, SharedPermit, SharedPermits},
     weak::WeakSharedSender,
@@ -79,6 +84,20 @@ struct Group<T> {
     lane: Arc<SharedLane<T>>,
     /// Senders of this group. The lane ends with the last one.
     handles: AtomicUsize,
+    /// Weak handles to this group.
+    weak: AtomicUsize,
+}
+
+impl<T> Group<T> {
+    fn strong_count(&self) -> usize {
+        // ORDERING: Relaxed; a count.
+        self.handles.load(Ordering::Relaxed)
+    }
+
+    fn weak_count(&self) -> usize {
+        // ORDERING: Relaxed; a count.
+        self.weak.load(Ordering::Relaxed)
+    }
 }
 
 impl<T> SharedSender<T> {
@@ -90,6 +109,7 @@ impl<T> SharedSender<T> {
                 fan_in,
                 lane,
                 handles: AtomicUsize::new(1),
+                weak: AtomicUsize::new(0),
             }),
         }
     }
@@ -134,7 +154,7 @@ impl<T> SharedSender<T> {
     /// that always find room yield to the executor once in 128, or in
     /// [`budget`](crate::Builder::budget) messages.
     pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
-        coop::proceed(self.group.fan_in.config.budget).await;
+        self.cooperate().await;
         let message = match self.try_send(message) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(message)) => return Err(SendError(message)),
@@ -188,9 +208,28 @@ impl<T> SharedSender<T> {
     }
 
     /// Senders that share this lane: this one and its clones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = lanemesh::channel::<u8>(1);
+    /// let tx = tx.shared();
+    /// let clone = tx.clone();
+    /// let weak = tx.downgrade();
+    /// assert_eq!((tx.strong_count(), tx.weak_count()), (2, 1));
+    /// // Together they are one producer.
+    /// assert_eq!(rx.sender_count(), 1);
+    /// drop((tx, clone));
+    /// assert_eq!((weak.strong_count(), weak.weak_count()), (0, 1));
+    /// ```
     pub fn strong_count(&self) -> usize {
-        // ORDERING: Relaxed; a count.
-        self.group.handles.load(Ordering::Relaxed)
+        self.group.strong_count()
+    }
+
+    /// Weak handles to this lane, made by [`downgrade`](Self::downgrade). A [`WeakSender`](crate::WeakSender) of the
+    /// channel is not counted, nor do these count in [`Receiver::weak_sender_count`](crate::Receiver::weak_sender_count).
+    pub fn weak_count(&self) -> usize {
+        self.group.weak_count()
     }
 
     /// Whether both send to the same receiver. Clones do; others may as well, through a lane of their own.
@@ -240,6 +279,7 @@ impl<T> Drop for SharedSender<T> {
             fan_in,
             lane,
             handles,
+            ..
         } = &*self.group;
         // ORDERING: AcqRel: the last one sees what all others did, and ends the lane after it.
         if handles.fetch_sub(1, Ordering::AcqRel) == 1 {

@@ -12,6 +12,8 @@ pub struct WeakSharedSender<T> {
 
 impl<T> WeakSharedSender<T> {
     pub(super) fn new(group: Arc<Group<T>>) -> Self {
+        // ORDERING: Relaxed; a count that decides nothing.
+        group.weak.fetch_add(1, Ordering::Relaxed);
         Self { group }
     }
 
@@ -46,13 +48,33 @@ impl<T> WeakSharedSender<T> {
     pub async fn closed(&self) {
         self.group.fan_in.closed().await;
     }
+
+    /// Whether both lead to the same receiver.
+    pub fn same_channel(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group.fan_in, &other.group.fan_in)
+    }
+
+    /// The number of senders that share the lane; a snapshot.
+    pub fn strong_count(&self) -> usize {
+        self.group.strong_count()
+    }
+
+    /// The number of weak handles to the lane; a snapshot.
+    pub fn weak_count(&self) -> usize {
+        self.group.weak_count()
+    }
 }
 
 impl<T> Clone for WeakSharedSender<T> {
     fn clone(&self) -> Self {
-        Self {
-            group: self.group.clone(),
-        }
+        Self::new(self.group.clone())
+    }
+}
+
+impl<T> Drop for WeakSharedSender<T> {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed; a count that decides nothing.
+        self.group.weak.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,8 +6,9 @@ use std::cell::Cell;
 use lanemesh::{
     ClassIter, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter, MailboxReceiver,
     MailboxSender, MailboxTryIter, Message, OwnedPermit, Permit, Permits, Receiver, SendError,
-    SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedSender, TryIter,
-    TrySendError, WeakMailboxSender, WeakSender,
+    SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedOwnedPermit, SharedPermit,
+    SharedPermits, SharedSender, TryIter, TrySendError, WeakMailboxSender, WeakSender,
+    WeakSharedSender,
 };
 
 /// `Send` and not `Sync`: the minimum for a message.
@@ -20,6 +21,12 @@ const fn send<T: Send>() {}
 fn all_handles_are_send_and_sync_for_send_messages() {
     send_and_sync::<Sender<Least>>();
     send_and_sync::<SharedSender<Least>>();
+    send_and_sync::<WeakSharedSender<Least>>();
+    send_and_sync::<SharedPermit<'_, Least>>();
+    send_and_sync::<SharedPermits<'_, Least>>();
+    send_and_sync::<SharedOwnedPermit<Least>>();
+    #[cfg(feature = "sink")]
+    send_and_sync::<lanemesh::SharedSink<Least>>();
     send_and_sync::<WeakSender<Least>>();
     send_and_sync::<Permit<'_, Least>>();
     send_and_sync::<Permits<'_, Least>>();
@@ -56,6 +63,14 @@ fn all_futures_are_send_for_send_messages() {
     is_send(&tx.low().clone().reserve_owned());
     is_send(&tx.low().send_or(Cell::new(0), std::future::ready(0)));
     is_send(&tx.low().feed(Cell::new(0)));
+    let shared = tx.clone().shared();
+    is_send(&shared.send_high(Cell::new(0)));
+    is_send(&shared.send_low(Cell::new(0)));
+    is_send(&shared.low().reserve_many(1));
+    is_send(&shared.low().clone().reserve_owned());
+    is_send(&shared.low().send_or(Cell::new(0), std::future::ready(0)));
+    is_send(&shared.low().send_many([Cell::new(0)]));
+    is_send(&shared.low().send_vec(&mut Vec::new()));
     is_send(&tx.low().send_many([Cell::new(0)]));
     is_send(&tx.low().send_vec(&mut Vec::new()));
     is_send(&tx.closed());
