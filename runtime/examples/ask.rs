@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorResult, AskError, Context, Overflow, Reply, Restart, builder,
+    ActorResult, AskError, Context, Handler, Overflow, Reply, Restart, builder,
     supervision::{Backoff, Strategy, Supervision},
 };
 
@@ -17,11 +17,10 @@ enum Question {
     Panic(Reply<u32>),
 }
 
-impl Actor for Oracle {
-    type HighPriorityMsg = Question;
-    type LowPriorityMsg = ();
+impl Handler for Oracle {
+    type Msg = Question;
 
-    async fn on_high(&mut self, question: Question, _: &mut Context<Self>) -> ActorResult {
+    async fn handle(&mut self, question: Question, _: &mut Context<Self>) -> ActorResult {
         match question {
             Question::Square(number, reply) => drop(reply.send(number * number)),
             Question::Never(reply) => self.kept.push(reply),
@@ -35,7 +34,7 @@ impl Actor for Oracle {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::panic::set_hook(Box::new(|_| {})); // one panic is intended
     let (mut oracle, child) = builder(|| Oracle { kept: Vec::new() })
-        .high_capacity(1)
+        .low_capacity(1)
         .restart(Restart::Permanent)
         .supervision(Supervision::new(Strategy::OneForOne).backoff(Backoff::none()))
         .spawn();
@@ -62,9 +61,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The lane has room for one message, and the oracle does not run before the ask.
     let mut hasty = oracle.clone();
-    hasty.set_high_overflow(Overflow::Reject);
+    hasty.set_low_overflow(Overflow::Reject);
     let (reply, _nobody_listens) = Reply::pair();
-    hasty.try_send_high(Question::Square(1, reply))?;
+    hasty.try_tell(Question::Square(1, reply))?;
     let answer = hasty.ask(|reply| Question::Square(2, reply), second).await;
     println!("no room: {answer:?}");
     assert_eq!(answer, Err(AskError::Full));

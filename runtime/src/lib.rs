@@ -11,6 +11,44 @@
 //!
 //! # Start
 //!
+//! An actor with one type of messages implements [`Handler`]:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use lanemesh_runtime::{prelude::*, spawn};
+//!
+//! struct Counter(u64);
+//!
+//! enum Msg {
+//!     Add(u64),
+//!     Get(Reply<u64>),
+//! }
+//!
+//! impl Handler for Counter {
+//!     type Msg = Msg;
+//!
+//!     async fn handle(&mut self, msg: Msg, _: &mut Context<Self>) -> ActorResult {
+//!         match msg {
+//!             Msg::Add(n) => self.0 += n,
+//!             Msg::Get(reply) => drop(reply.send(self.0)), // the asker may be gone
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (mut counter, _child) = spawn(Counter(0)); // it stops when `_child` is dropped
+//! counter.tell(Msg::Add(2)).await?;
+//! counter.tell(Msg::Add(3)).await?;
+//! assert_eq!(counter.ask(Msg::Get, Duration::from_secs(1)).await?, 5);
+//! # Ok(()) }
+//! ```
+//!
+//! # Two priorities, a system, restarts
+//!
+//! [`Actor`] has a type of messages for each priority: what is urgent overtakes what is not.
+//!
 //! ```
 //! use std::time::Duration;
 //!
@@ -63,7 +101,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`actor`] | [`Actor`], its twin without `Send` [`LocalActor`], [`Context`], [`Batch`](actor::Batch), timers and streams ([`SourceHandle`](actor::SourceHandle)), [`actor_loop!`] for other sockets and conditions |
+//! | [`actor`] | [`Actor`], [`Handler`] for one type of messages, [`LocalActor`] without `Send`, [`Context`], [`Batch`](actor::Batch), timers and streams ([`SourceHandle`](actor::SourceHandle)), [`actor_loop!`] for other sockets and conditions |
 //! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient) |
 //! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`], [`WorkerThread`] |
 //! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
@@ -119,7 +157,7 @@ mod util;
 pub use lanemesh::{Message, Overflow, Sent};
 
 pub use crate::{
-    actor::{Actor, Context, LocalActor, LocalContext},
+    actor::{Actor, Context, Handler, LocalActor, LocalContext},
     error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     handle::{ActorHandle, Child, Reply, SharedHandle},

@@ -5,6 +5,6 @@
 //! ```
 
 pub use crate::{
-    Actor, ActorError, ActorHandle, ActorResult, Child, Context, ExitReason, Reply, Restart,
-    System, actor_loop,
+    Actor, ActorError, ActorHandle, ActorResult, Child, Context, ExitReason, Handler, Reply,
+    Restart, System, actor_loop,
 };

@@ -11,12 +11,15 @@ mod context;
 mod coop_budget;
 mod event;
 mod fairness;
+mod handler;
 mod local;
 mod loop_state;
 mod messages;
 mod optional_state;
 mod policies;
 mod watches;
+
+use lanemesh::Message;
 
 use crate::{
     error::{ActorError, ActorResult},
@@ -27,6 +30,7 @@ pub use self::{
     batch::Batch,
     context::Context,
     event::Event,
+    handler::{Handler, Priority},
     local::{Local, LocalActor, LocalContext},
 };
 pub(crate) use self::{
@@ -38,6 +42,8 @@ pub(crate) use self::{
 pub use crate::sources::SourceHandle;
 
 /// Owns its state and handles one message at a time.
+///
+/// It has two types of messages, one for each priority. For one type, implement [`Handler`].
 ///
 /// Write the hooks as `async fn`. Each gets the [`Context`], which spawns children, watches peers
 /// and knows the actor's name. A hook that returns an error or panics ends the incarnation; the
@@ -84,6 +90,10 @@ pub use crate::sources::SourceHandle;
 /// child.stop().await;
 /// # Ok(()) }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    note = "implement `Handler` (one type of messages) or `Actor` (a type for each priority)"
+)]
 pub trait Actor: Sized + Send + 'static {
     /// High-priority messages: each is handled before any low-priority message that waits.
     type HighPriorityMsg: Send + 'static;
@@ -203,6 +213,15 @@ pub trait Actor: Sized + Send + 'static {
     /// or streams too.
     fn run(&mut self, ctx: &mut Context<Self>) -> impl Future<Output = ActorResult> + Send {
         ctx.run(self)
+    }
+
+    /// The lane of an ask, by its message: that of its type, unless there is one type for both.
+    #[doc(hidden)]
+    #[inline]
+    fn by_priority(
+        question: Self::HighPriorityMsg,
+    ) -> Message<Self::HighPriorityMsg, Self::LowPriorityMsg> {
+        Message::High(question)
     }
 }
 

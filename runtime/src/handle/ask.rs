@@ -2,19 +2,22 @@
 
 use std::{future::poll_fn, time::Duration};
 
+use lanemesh::Message;
+
 use crate::{
     actor::{Actor, Observe},
     cell::Control,
     error::AskError,
     handle::{
         actor_handle::ActorHandle,
-        reply::{AskTimer, Reply},
+        reply::{Ask, AskTimer, Reply},
     },
     util::timer::from_now,
 };
 
 impl<A: Actor> ActorHandle<A> {
-    /// Asks by an urgent message and waits for the answer, for `timeout` at most.
+    /// Asks by an urgent message and waits for the answer, for `timeout` at most. A message to a
+    /// [`Handler`](crate::Handler) has the priority that it says.
     ///
     /// `question` makes the message from the [`Reply`] that the actor answers through. An actor
     /// skips an ask that has timed out, unless it was idle until then. Consecutive asks with the
@@ -32,10 +35,21 @@ impl<A: Actor> ActorHandle<A> {
         question: impl FnOnce(Reply<R>) -> A::HighPriorityMsg,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        let (policy, sent) = (self.policies.high, self.stamp());
-        self.ask_state
-            .ask(self.tx.high(), &self.cell, policy, sent, question, timeout)
-            .await
+        let ask = Ask::new(timeout, self.stamp())?;
+        let (reply, answer) = self.ask_state.open();
+        match A::by_priority(question(reply)) {
+            Message::High(message) => {
+                let lane = self.tx.high();
+                ask.send(lane, &self.cell, self.policies.high, message)
+                    .await?;
+            }
+            Message::Low(message) => {
+                let lane = self.tx.low();
+                ask.send(lane, &self.cell, self.policies.low, message)
+                    .await?;
+            }
+        }
+        self.ask_state.wait(answer, &self.cell, ask.deadline).await
     }
 
     /// Asks by a low-priority message, behind the messages that are queued; otherwise like
@@ -53,10 +67,12 @@ impl<A: Actor> ActorHandle<A> {
         question: impl FnOnce(Reply<R>) -> A::LowPriorityMsg,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        let (policy, sent) = (self.policies.low, self.stamp());
-        self.ask_state
-            .ask(self.tx.low(), &self.cell, policy, sent, question, timeout)
-            .await
+        let ask = Ask::new(timeout, self.stamp())?;
+        let (reply, answer) = self.ask_state.open();
+        let lane = self.tx.low();
+        ask.send(lane, &self.cell, self.policies.low, question(reply))
+            .await?;
+        self.ask_state.wait(answer, &self.cell, ask.deadline).await
     }
 
     /// Calls `look` with the actor between two messages, before any message that waits.

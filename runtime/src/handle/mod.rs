@@ -13,6 +13,7 @@ mod reply;
 mod send;
 mod send_many;
 mod shared;
+mod tell;
 
 pub use self::{
     actor_handle::ActorHandle,

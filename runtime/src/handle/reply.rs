@@ -161,6 +161,39 @@ pub(crate) fn pair<R>(oneshot: Arc<Oneshot<R>>) -> (Reply<R>, Answer<R>) {
     (Reply(Some(oneshot.clone())), Answer(Some(oneshot)))
 }
 
+/// When an ask times out, and its send time if it is in the sample.
+pub(crate) struct Ask {
+    pub(crate) deadline: Instant,
+    sent: u64,
+}
+
+impl Ask {
+    #[inline]
+    pub(crate) fn new(timeout: Duration, sent: u64) -> Result<Self, AskError> {
+        if timeout.is_zero() {
+            return Err(AskError::Timeout);
+        }
+        let deadline = from_now(timeout);
+        Ok(Self { deadline, sent })
+    }
+
+    /// Sends the question through a lane; waits for room if the policy is to wait.
+    pub(crate) fn send<'a, M: Send + 'static>(
+        &self,
+        lane: &'a mut Sender<Envelope<M>>,
+        cell: &'a Arc<ActorCell>,
+        policy: Overflow,
+        message: M,
+    ) -> impl Future<Output = Result<(), AskError>> + use<'a, M> {
+        let envelope = Envelope {
+            message,
+            expires: stamp(self.deadline) | ASK,
+            sent: self.sent,
+        };
+        send(lane, cell, policy, envelope, self.deadline)
+    }
+}
+
 /// What one ask of a handle leaves for the next one to reuse.
 #[derive(Default)]
 pub(crate) struct AskState {
@@ -169,30 +202,6 @@ pub(crate) struct AskState {
 }
 
 impl AskState {
-    /// Sends an ask through a lane and waits for the answer.
-    pub(crate) async fn ask<M: Send + 'static, R: Send + 'static>(
-        &mut self,
-        lane: &mut Sender<Envelope<M>>,
-        cell: &Arc<ActorCell>,
-        policy: Overflow,
-        sent: u64,
-        question: impl FnOnce(Reply<R>) -> M,
-        timeout: Duration,
-    ) -> Result<R, AskError> {
-        if timeout.is_zero() {
-            return Err(AskError::Timeout);
-        }
-        let deadline = from_now(timeout);
-        let (reply, answer) = self.open();
-        let envelope = Envelope {
-            message: question(reply),
-            expires: stamp(deadline) | ASK,
-            sent,
-        };
-        send(lane, cell, policy, envelope, deadline).await?;
-        self.wait(answer, cell, deadline).await
-    }
-
     /// The two ends of an ask.
     pub(crate) fn open<R: Send + 'static>(&mut self) -> (Reply<R>, Answer<R>) {
         pair(self.spare.take())

@@ -10,7 +10,7 @@ use futures_core::Stream;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::{
-    actor::{Actor, Context, High, Low},
+    actor::{Actor, Context, Handler, High, Low, Priority},
     envelope::Envelope,
     sources::{Source, SourceHandle, Sources},
     util::timer::{from_now, later},
@@ -337,6 +337,76 @@ impl<A: Actor> Context<A> {
         if let Some(sources) = sources {
             sources.keep_futures();
         }
+    }
+}
+
+/// The same for an actor with one type of messages.
+impl<A: Handler> Context<A> {
+    /// Sends this actor a message after `delay`, with the priority that the message says.
+    ///
+    /// See [`send_high_after`](Self::send_high_after).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lanemesh_runtime::{ActorResult, Context, Handler, spawn};
+    ///
+    /// struct Countdown;
+    ///
+    /// impl Handler for Countdown {
+    ///     type Msg = u32;
+    ///
+    ///     async fn handle(&mut self, n: u32, ctx: &mut Context<Self>) -> ActorResult {
+    ///         if n == 0 {
+    ///             ctx.stop();
+    ///         } else {
+    ///             ctx.send_after(Duration::from_secs(1), n - 1);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let start = tokio::time::Instant::now();
+    /// let (mut countdown, child) = spawn(Countdown);
+    /// countdown.tell(3).await?;
+    /// child.await;
+    /// assert_eq!(start.elapsed().as_secs(), 3);
+    /// # Ok(()) }
+    /// ```
+    pub fn send_after(&mut self, delay: Duration, message: A::Msg) -> SourceHandle {
+        match A::priority(&message) {
+            Priority::High => self.send_high_after(delay, message),
+            Priority::Low => self.send_low_after(delay, message),
+        }
+    }
+
+    /// Sends this actor a message every `period`. It takes its turn with the low-priority ones.
+    ///
+    /// See [`send_high_interval`](Self::send_high_interval).
+    pub fn send_interval(
+        &mut self,
+        period: Duration,
+        make: impl FnMut() -> A::Msg + Send + 'static,
+    ) -> SourceHandle {
+        self.send_low_interval(period, make)
+    }
+
+    /// Attaches a stream whose items arrive as messages. They take their turn with the low-priority
+    /// ones.
+    ///
+    /// See [`attach_low`](Self::attach_low).
+    pub fn attach(&mut self, stream: impl Stream<Item = A::Msg> + Send + 'static) -> SourceHandle {
+        self.attach_low(stream)
+    }
+
+    /// Runs a future beside the messages; its output arrives as a message and takes its turn with
+    /// the low-priority ones.
+    ///
+    /// See [`pipe_high`](Self::pipe_high).
+    pub fn pipe(&mut self, future: impl Future<Output = A::Msg> + Send + 'static) -> SourceHandle {
+        self.pipe_low(future)
     }
 }
 

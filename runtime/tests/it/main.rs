@@ -12,6 +12,7 @@ mod custody;
 mod drops;
 mod endings;
 mod fairness;
+mod handlers;
 mod handles;
 mod histories;
 mod hooks;
