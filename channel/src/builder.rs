@@ -51,8 +51,11 @@ impl Builder {
     }
 
     /// Sets how many messages a lane's first ring holds; 16 by default. A full ring is followed by
-    /// one of twice the size, up to the lane's capacity, so an idle lane stays small and a busy one
-    /// stops allocating. A size at or above the capacity means a single ring from the start.
+    /// one of four times the size, up to 64 KiB (at least 32 messages), the size of the first ring,
+    /// or what the lane's capacity leaves. So an idle lane stays small, and a busy one stops
+    /// allocating, but for one ring for each 64 KiB in a lane that keeps more than that waiting. A
+    /// size at or above the capacity means a single ring, which stays until the sender is dropped
+    /// or [gives it back](crate::Sender::shrink_to_fit).
     ///
     /// # Panics
     ///

@@ -66,9 +66,10 @@
 //!    sender switches to its lane within 16 messages of a burst. With a total capacity each message
 //!    costs one exchange more: of the pool's word, which all share, or, where the lane has borrowed
 //!    ahead, of a word that the receiver writes only when it reclaims slots.
-//! 8. **No allocation per message** once a lane has grown to its size. An idle lane takes at most 1
-//!    KiB for messages of 8 bytes: about 170 bytes as long as no two messages have met in it, 800
-//!    bytes with its first ring.
+//! 8. **No allocation per message** once a lane has grown to its size; a lane that keeps more than 64
+//!    KiB waiting allocates a ring for each 64 KiB, unless its [first ring](Builder::first_ring) holds
+//!    more. An idle lane takes at most 1 KiB for messages of 8 bytes: about 170 bytes as long as no
+//!    two messages have met in it, 800 bytes with its first ring.
 //! 9. **Each message is dropped once**, on every path, even if a message's own drop panics.
 //! 10. **`Send` and `Sync`** only for messages that are `Send`.
 //! 11. **Cooperative**: an async receiver that never finds its lanes empty, and an async sender
@@ -222,14 +223,18 @@
 //! # Memory
 //!
 //! A sender has no lane until it first sends. A lane starts without a ring; the first ring holds
-//! [16 messages](Builder::first_ring), and each full ring is followed by one of twice the size, up
-//! to the lane's capacity. A lane never shrinks while its sender lives. The lane of a dropped
-//! sender is reused by a new one, without its rings. All senders of a channel share the slots for
-//! occasional messages, at most 2 KiB, which the first message allocates.
+//! [16 messages](Builder::first_ring), and each full ring is followed by one of four times the size, up
+//! to 64 KiB (at least 32 messages) or the size of the first ring. The receiver frees a ring when it
+//! has emptied it and there is another, so what a burst took is given back at once, whether or not
+//! its sender runs again, but for the last ring. That one goes when 128 messages in a row were sent
+//! one by one, or with [`Sender::shrink_to_fit`]. The lane of a dropped sender is reused by a new
+//! one, without its ring. A [`SharedSender`]'s lane has one ring, which grows up to the capacity and
+//! stays. All senders of a channel share the slots for occasional messages, at most 2 KiB, which the
+//! first message allocates.
 //!
 //! So the bound (if none is set for all lanes) is the number of senders times the capacity times
-//! the size of a message, and what is really taken is what bursts have filled. For many producers
-//! that send little, choose a small first ring; for producers that must never allocate while they
+//! the size of a message, what is really taken is what waits, and what is kept of a burst is at most
+//! 64 KiB a sender. For many producers that send little, choose a small first ring; for producers that must never allocate while they
 //! send, a first ring of the whole capacity:
 //!
 //! ```

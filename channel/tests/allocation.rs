@@ -216,6 +216,106 @@ fn a_lane_that_waited_for_room_takes_at_most_1_kib() {
     assert!(bytes <= LIMIT, "{bytes} bytes");
 }
 
+/// Messages that fill a ring of the largest size, with 32 of them.
+type Page = [u8; 4096];
+const PAGES: usize = if cfg!(miri) { 40 } else { 2_000 };
+/// The rings that a lane may keep: 32 messages of 4 KiB, and what manages them.
+const KEPT: isize = 32 * 4096 + 1024;
+
+fn burst(tx: &mut Sender<Page>, rx: &mut Receiver<Page>) {
+    for _ in 0..PAGES {
+        tx.try_send([1; 4096]).unwrap();
+    }
+    for _ in 0..PAGES {
+        assert!(rx.try_recv().is_ok());
+    }
+    assert!(rx.try_recv().is_err());
+}
+
+/// The senders are kept, and never used again.
+#[test]
+fn rings_of_a_burst_are_freed_when_they_are_empty() {
+    let (tx, mut rx) = channel::<Page>(PAGES);
+    let mut senders: Vec<_> = (0..5).map(|_| tx.clone()).collect();
+    let ((), _, bytes) = count(|| senders.iter_mut().for_each(|tx| burst(tx, &mut rx)));
+    // For each ring that was left behind: what says that it is empty.
+    let notes = (PAGES / 32 * 128) as isize;
+    assert!(bytes <= 5 * (KEPT + notes) + 64 * 1024, "{bytes} bytes");
+}
+
+#[test]
+fn a_lane_that_fills_up_takes_little_more_than_its_messages() {
+    for capacity in [64, 100, 1000, 20_000] {
+        let (mut tx, _rx) = Builder::new(capacity).shared_slots(0).build::<[u64; 4]>();
+        let ((), _, bytes) = count(|| while tx.try_send([1; 4]).is_ok() {});
+        let messages = capacity * size_of::<[u64; 4]>();
+        // Each ring costs about 600 bytes, and there is one for 64 KiB, after some smaller ones.
+        let rings = 5 + messages / (64 * 1024);
+        let most = messages + (64 * 1024).min(messages / 2) + rings * 700;
+        assert!(
+            bytes as usize <= most,
+            "capacity {capacity}: {bytes} bytes, at most {most}"
+        );
+    }
+}
+
+#[test]
+fn a_deep_lane_allocates_for_each_ring_and_not_at_all_if_its_first_ring_holds_all() {
+    const DEPTH: usize = 200;
+    for (first_ring, rings) in [(16, DEPTH / 32), (DEPTH, 0)] {
+        let (mut tx, mut rx) = Builder::new(DEPTH).first_ring(first_ring).build::<Page>();
+        let mut round = || {
+            while tx.try_send([1; 4096]).is_ok() {}
+            while rx.try_recv().is_ok() {}
+        };
+        (0..4).for_each(|_| round());
+        let ((), calls, bytes) = count(round);
+        // The ring's header, its messages, its segment, and what is left of it.
+        assert!(calls <= (rings + 1) * 6 * usize::from(rings > 0), "{calls}");
+        assert!(bytes.abs() <= KEPT, "{bytes} bytes");
+    }
+}
+
+/// One message now and then, none of which meets another.
+#[test]
+fn a_sender_of_single_messages_gives_its_ring_back() {
+    let (mut tx, mut rx) = channel::<Page>(PAGES);
+    let single = |tx: &mut Sender<Page>, rx: &mut Receiver<Page>| {
+        tx.try_send([1; 4096]).unwrap();
+        assert!(rx.try_recv().is_ok());
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
+    };
+    single(&mut tx, &mut rx);
+    let ((), _, bytes) = count(|| {
+        burst(&mut tx, &mut rx);
+        // Up to 1024 messages for which there was room when the room was last counted, then twice 64.
+        (0..1024 + 128).for_each(|_| single(&mut tx, &mut rx));
+    });
+    // The lane itself is kept for another sender.
+    assert!(bytes < 3 * size_of::<Page>() as isize, "{bytes} bytes");
+}
+
+#[test]
+fn a_sender_that_shrinks_to_fit_keeps_nothing() {
+    for asleep in [false, true] {
+        let (mut tx, mut rx) = channel::<Page>(PAGES);
+        // The shared slots, and what keeps lanes of senders that have gone.
+        tx.clone().try_send([1; 4096]).unwrap();
+        rx.try_recv().unwrap();
+        common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
+        let ((), _, bytes) = count(|| {
+            burst(&mut tx, &mut rx);
+            if asleep {
+                common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
+            }
+            tx.shrink_to_fit();
+            common::start_and_cancel(poll_fn(|cx| rx.poll_recv(cx)));
+        });
+        assert_eq!(bytes, 0);
+        assert_eq!(rx.stats().lanes_open, 0);
+    }
+}
+
 #[test]
 fn lanes_of_senders_that_come_and_go_are_used_again() {
     let (tx, mut rx) = channel(64);

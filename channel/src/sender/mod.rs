@@ -7,6 +7,7 @@ mod budget;
 mod cooperate;
 pub(crate) mod permit;
 pub(crate) mod shared;
+mod shrink;
 #[cfg(feature = "sink")]
 mod sink;
 pub(crate) mod weak;
@@ -22,6 +23,9 @@ use crate::{
     fan_in::{FanIn, bound::SlotWait, lane::tx::LaneTx, send_history::SendHistory},
     sync::{Arc, Exclusive, wake_all::WakeAll},
 };
+
+/// Messages between two counts of the room, at most.
+const MAX_CREDIT: usize = 1024;
 
 /// The sending side of a channel. Each clone is a producer of its own.
 ///
@@ -248,13 +252,16 @@ impl<T> Sender<T> {
             .lane
             .as_ref()
             .map_or(0, |lane| self.history.count(slots, lane.id()));
+        let mut most = MAX_CREDIT;
         // Otherwise the lane is empty, and is not looked at.
         if self.path != Path::Slots {
             used += self.lane.as_mut().map_or(0, LaneTx::used);
             used += self.staged_len();
+        } else if self.lane.as_ref().is_some_and(LaneTx::has_ring) {
+            most = self.shrink_if_quiet(used);
         }
         let room = self.fan_in.config.lane_capacity.saturating_sub(used);
-        self.credit = u32::try_from(room).unwrap_or(u32::MAX);
+        self.credit = u32::try_from(room.min(most.max(wanted))).unwrap_or(u32::MAX);
     }
 
     /// Looks for room for a message that is pushed to the lane right after this, or sent with those

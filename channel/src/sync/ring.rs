@@ -92,7 +92,7 @@ impl<T> RingProducer<T> {
 
     /// Messages inside, by the last known position of the consumer; may be more than there are, but
     /// never fewer.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn used_at_most(&self) -> usize {
         self.capacity() - self.0.cached_slots()
     }

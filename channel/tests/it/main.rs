@@ -20,6 +20,7 @@ mod panicking_wakers;
 mod promises;
 mod races;
 mod reentrancy;
+mod rings;
 mod shared;
 mod stress;
 mod total;

@@ -11,6 +11,7 @@ mod close;
 mod lanes;
 mod mailbox;
 mod permits;
+mod rings;
 mod shared;
 mod shared_slots;
 mod sleep;

@@ -17,6 +17,7 @@
 //! | `SHARED` | the link of a lane with many producers, which has a protocol of its own | nobody |
 
 pub(crate) mod held;
+mod left_rings;
 pub(crate) mod list;
 pub(crate) mod rx;
 #[cfg(all(test, not(loom)))]
@@ -29,11 +30,11 @@ use std::{
     ptr::{self, NonNull},
 };
 
-use self::held::Held;
+use self::{held::Held, left_rings::LeftRing};
 use crate::{
     delay::Stamp,
     sync::{
-        AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant,
+        Arc, AtomicBool, AtomicPtr, AtomicU8, Ordering, UnsafeCell, mutant,
         ring::RingConsumer,
         wake_cell::{WakeCell, WakerIndex},
     },
@@ -75,9 +76,11 @@ pub(crate) struct Lane<T> {
     held: Held,
 }
 
-/// One of the rings of a lane. Each is larger than the one before, which links it.
+/// One of the rings of a lane, linked by the one before.
 pub(crate) struct RingSegment<T> {
     consumer: UnsafeCell<RingConsumer<T>>,
+    /// The producer's end, once `next` is linked.
+    left: UnsafeCell<Option<Arc<LeftRing<T>>>>,
     next: AtomicPtr<RingSegment<T>>,
 }
 

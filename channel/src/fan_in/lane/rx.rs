@@ -167,7 +167,7 @@ impl<T> LaneRx<T> {
         unsafe { self.lane().ring.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Moves on to the next larger ring, once the present one is permanently empty. `false` if there
+    /// Moves on to the next ring, once the present one is permanently empty. `false` if there
     /// is none; `true` also if the present ring turns out to have a message after all.
     #[cold]
     fn advance(&mut self) -> bool {
@@ -193,7 +193,12 @@ impl<T> LaneRx<T> {
         let old = self.lane().ring.swap(next, Ordering::Relaxed);
         // SAFETY: segments come from boxes; the producer stopped using this one when it linked the
         // next.
-        drop(unsafe { Box::from_raw(old) });
+        let old = unsafe { Box::from_raw(old) };
+        // SAFETY: the producer has written this before it linked the next ring.
+        if let Some(left) = old.left.with(|left| unsafe { &*left }) {
+            // SAFETY: this is the receiver, which has emptied the ring.
+            unsafe { left.emptied() };
+        }
         true
     }
 

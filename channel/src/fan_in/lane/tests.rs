@@ -69,14 +69,14 @@ fn a_batch_whose_ring_cannot_be_allocated_is_sent_in_part_and_kept_for_the_rest(
     let (mut tx, mut rx, mut message) = ends();
     let mut batch: Vec<_> = (0..20).map(|_| message()).collect();
     let alive = batch[0].1.clone();
-    // Rings of 2 and 4 messages.
+    // Rings of 2 and 8 messages.
     run_out_after(2, || tx.try_send_vec(&mut batch));
     assert_eq!(
         batch.iter().map(|m| m.0).collect::<Vec<_>>(),
-        (6..20).collect::<Vec<_>>()
+        (10..20).collect::<Vec<_>>()
     );
-    assert_eq!(received(&mut rx), (0..6).collect::<Vec<_>>());
-    assert_eq!(tx.try_send_vec(&mut batch), Ok(14));
-    assert_eq!(received(&mut rx), (6..20).collect::<Vec<_>>());
+    assert_eq!(received(&mut rx), (0..10).collect::<Vec<_>>());
+    assert_eq!(tx.try_send_vec(&mut batch), Ok(10));
+    assert_eq!(received(&mut rx), (10..20).collect::<Vec<_>>());
     assert_eq!(Rc::strong_count(&alive), 2);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     task::Waker,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED,
-    held::Held, list::ReadyQueue,
+    held::Held, left_rings::LeftRings, list::ReadyQueue,
 };
 use crate::sync::{
     AtomicPtr, Mutex, Ordering, UnsafeCell, lock, membarrier, mutant,
@@ -18,6 +18,13 @@ use crate::sync::{
     store_load_fence,
     wake_cell::WakerIndex,
 };
+
+/// A full ring is followed by one that holds so many times as many messages.
+const GROWTH: usize = 4;
+/// And that takes at most so many bytes, unless the first ring takes more: a lane keeps its last ring when it is empty.
+const RING_BYTES: usize = 64 * 1024;
+/// Messages that the largest ring holds, however large they are.
+const RING_MESSAGES: usize = 32;
 
 /// The producer's half of a lane. It must be closed before it is dropped.
 pub(crate) struct LaneTx<T> {
@@ -28,14 +35,26 @@ pub(crate) struct LaneTx<T> {
 /// The rings of a lane as the producer sees them.
 struct Rings<T> {
     current: RingProducer<T>,
-    /// Smaller rings that the receiver may not have emptied yet.
-    older: Vec<RingProducer<T>>,
+    /// Rings from before `current`.
+    left: LeftRings<T>,
     /// The receiver's end of `current`.
     segment: NonNull<RingSegment<T>>,
-    /// Something was pushed since the rings were last known to be empty.
-    dirty: bool,
+    activity: Activity,
+    /// `current` was made smaller than it would have been, for what the lane may hold in all.
+    clipped: bool,
     /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
     count: Mutex<()>,
+}
+
+/// What the rings have been used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Activity {
+    /// Something was pushed since they were last known to be empty.
+    Pushed,
+    /// They were found empty.
+    Emptied,
+    /// And so many messages did without them since.
+    Quiet(usize),
 }
 
 // SAFETY: the shared part of the lane is `Send + Sync` for `T: Send`; the rest is used through
@@ -77,12 +96,12 @@ impl<T> LaneTx<T> {
             return None;
         }
         if let Some(rings) = &mut self.rings
-            && rings.dirty
+            && rings.activity == Activity::Pushed
         {
             if rings.used() > 0 {
                 return None;
             }
-            rings.dirty = false;
+            rings.activity = Activity::Emptied;
             // The rings were looked at first: having seen them empty, this cannot read an *idle*
             // from before the receiver came back to empty them.
         }
@@ -99,9 +118,28 @@ impl<T> LaneTx<T> {
     pub(crate) fn count(&self) -> usize {
         let rings = self.rings.as_ref().map_or(0, |rings| {
             let _guard = lock(&rings.count);
-            rings.current.used() + rings.older.iter().map(RingProducer::used).sum::<usize>()
+            // SAFETY: the lock is held, and the producer counts only with `&mut self`.
+            rings.current.used() + unsafe { rings.left.count() }
         });
         rings + self.used_slot()
+    }
+
+    /// Whether it has a ring.
+    pub(crate) fn has_ring(&self) -> bool {
+        self.rings.is_some()
+    }
+
+    /// Records that the last `messages` messages of the producer did not use the ring, unless some did, and says whether
+    /// `enough` in a row did without.
+    pub(crate) fn is_quiet(&mut self, messages: usize, enough: usize) -> bool {
+        let Some(rings) = &mut self.rings else {
+            return false;
+        };
+        rings.activity = match rings.activity {
+            Activity::Quiet(before) => Activity::Quiet(before + messages),
+            _ => Activity::Quiet(0),
+        };
+        rings.activity >= Activity::Quiet(enough)
     }
 
     #[inline]
@@ -133,7 +171,7 @@ impl<T> LaneTx<T> {
                 Ok(()) => break,
                 Err(back) => {
                     // SAFETY: the copy was not pushed, and is not used if this panics.
-                    copy = unsafe { rings.grow_for(limit, back) };
+                    copy = unsafe { rings.grow_for(first, limit, back) };
                 }
             }
         }
@@ -182,7 +220,7 @@ impl<T> LaneTx<T> {
             rest.accepted = pushed;
             if pushed < count
                 && went == 0
-                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| rings.grow(limit)))
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| rings.grow(first, limit)))
             {
                 if pushed > 0 {
                     rest.accepted = self.publish(ready, pushed);
@@ -204,7 +242,7 @@ impl<T> LaneTx<T> {
         let Some(rings) = &mut self.rings else {
             unreachable!("the ring was opened above")
         };
-        rings.dirty = true;
+        rings.activity = Activity::Pushed;
         rings
     }
 
@@ -216,9 +254,10 @@ impl<T> LaneTx<T> {
         let count = Mutex::new(());
         self.rings = Some(Box::new(Rings {
             current,
-            older: Vec::new(),
+            left: LeftRings::new(),
             segment,
-            dirty: false,
+            activity: Activity::Emptied,
+            clipped: false,
             count,
         }));
     }
@@ -459,17 +498,10 @@ impl<T> ClearLane<'_, T> {
 }
 
 impl<T> Rings<T> {
-    /// Messages in all rings. Discards older rings that are empty.
+    /// Messages in all rings.
+    #[inline]
     fn used(&mut self) -> usize {
-        if !self.older.is_empty() {
-            self.older.retain(|ring| ring.used() > 0);
-        }
-        self.current.used()
-            + self
-                .older
-                .iter()
-                .map(RingProducer::used_at_most)
-                .sum::<usize>()
+        self.current.used() + self.left.used()
     }
 
     /// Calls [`grow`](Self::grow) for a message that the ring has refused, and returns the message;
@@ -479,26 +511,42 @@ impl<T> Rings<T> {
     ///
     /// `message` must be initialised, and no other copy of it may be used if this panics.
     #[cold]
-    unsafe fn grow_for(&mut self, limit: usize, message: MaybeUninit<T>) -> MaybeUninit<T> {
+    unsafe fn grow_for(
+        &mut self,
+        first: usize,
+        limit: usize,
+        message: MaybeUninit<T>,
+    ) -> MaybeUninit<T> {
         // SAFETY: initialised by this function's contract.
         let message = unsafe { message.assume_init() };
-        self.grow(limit);
+        self.grow(first, limit);
         MaybeUninit::new(message)
     }
 
-    /// Opens a ring of twice the size, up to `limit`, for the messages that follow.
+    /// Opens another ring for the messages that follow: of [`GROWTH`] times the size, up to what `limit`, the size of
+    /// the first ring and [`RING_BYTES`] allow.
     #[cold]
-    fn grow(&mut self, limit: usize) {
-        let size = (self.current.capacity() * 2).min(limit);
-        let (producer, segment) = RingSegment::new(size);
+    fn grow(&mut self, first: usize, limit: usize) {
+        let current = self.current.capacity();
+        let most = (RING_BYTES / size_of::<T>().max(1))
+            .max(RING_MESSAGES)
+            .max(first)
+            .min(limit);
+        let size = (current * GROWTH).min(most);
+        // The last ring of a lane that fills up need not be larger than what the lane may hold. But if that one fills as
+        // well, the lane stays full while messages come and go, and one ring for all saves further ones.
+        let fits = limit.saturating_sub(self.used()).max(current);
+        let clipped = !self.clipped && fits < size;
+        let (producer, segment) = RingSegment::new(if clipped { fits } else { size });
+        self.clipped = clipped;
         // SAFETY: the receiver frees a segment only after it has seen the next one linked.
+        let old = unsafe { self.segment.as_ref() };
+        let left = self.left.leave(mem::replace(&mut self.current, producer));
+        // SAFETY: the receiver looks at this only once the next ring is linked.
+        old.left.with_mut(|place| unsafe { *place = Some(left) });
         // ORDERING: Release pairs with the Acquire in `LaneRx::advance`.
-        unsafe { self.segment.as_ref() }
-            .next
-            .store(segment.as_ptr(), Ordering::Release);
+        old.next.store(segment.as_ptr(), Ordering::Release);
         self.segment = segment;
-        self.older
-            .push(std::mem::replace(&mut self.current, producer));
     }
 }
 
@@ -509,6 +557,7 @@ impl<T> RingSegment<T> {
         let (producer, consumer) = ring(size);
         let segment = Box::new(Self {
             consumer: UnsafeCell::new(consumer),
+            left: UnsafeCell::new(None),
             next: AtomicPtr::new(ptr::null_mut()),
         });
         (producer, NonNull::from(Box::leak(segment)))
