@@ -156,6 +156,8 @@ pub struct Cell {
     pub subject: &'static str,
     /// Role of the subject in the comparison.
     pub role: Role,
+    /// Name of the row that is measured without `register_membarrier`, if there is one.
+    pub without_membarrier: Option<&'static str>,
     /// How the cell is measured.
     pub work: Work,
 }
@@ -179,6 +181,7 @@ impl Cell {
             params,
             subject: S::NAME,
             role: S::ROLE,
+            without_membarrier: S::WITHOUT_MEMBARRIER,
             work,
         }
     }
@@ -199,8 +202,22 @@ impl Cell {
             params,
             subject: S::NAME,
             role: S::ROLE,
+            without_membarrier: S::WITHOUT_MEMBARRIER,
             work,
         }
+    }
+
+    /// The cell, for a shape whose sends wait for room.
+    pub fn waiting<S: Subject>(self) -> Cell {
+        Cell {
+            role: S::role_when_waiting(),
+            ..self
+        }
+    }
+
+    /// Whether a row of results with this name belongs to the cell.
+    pub fn has_row(&self, subject: &str) -> bool {
+        self.subject == subject || self.without_membarrier == Some(subject)
     }
 
     /// Whether both cells have the same shape and parameters, so that their subjects are compared.

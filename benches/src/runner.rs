@@ -1,4 +1,5 @@
-//! Runs the cells. The subjects of a group take turns, several times over, each under a watchdog.
+//! Runs the cells. The subjects of a group take turns, several times over and each time in another
+//! random order, each under a watchdog.
 //!
 //! A subject that fails is reported and skipped from then on; the others continue. The threads of a
 //! hung subject cannot be stopped and may keep a core busy, so do not trust figures taken after a
@@ -8,6 +9,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use fastrand::Rng;
 
 use crate::plan::{Cell, Effort, METRIC, Metric, Params, Timing, Value, Work};
 use crate::rig::alloc;
@@ -27,6 +30,8 @@ pub struct RunConfig {
     pub effort: Effort,
     /// Time after which a run counts as hung.
     pub watchdog: Duration,
+    /// Start of the random numbers that decide the order of the subjects.
+    pub seed: u64,
 }
 
 /// The figures of one metric of one cell.
@@ -86,13 +91,19 @@ pub fn steps(cells: &[Cell], options: &RunConfig) -> usize {
 /// Measures all cells. Cells of the same group must be adjacent.
 pub fn run(cells: &[Cell], options: &RunConfig, progress: &mut dyn Progress) -> Vec<Entry> {
     let mut entries = Vec::new();
+    let mut random = Rng::with_seed(options.seed);
     for group in cells.chunk_by(Cell::same_group) {
-        entries.extend(measure_group(group, options, progress));
+        entries.extend(measure_group(group, options, &mut random, progress));
     }
     entries
 }
 
-fn measure_group(group: &[Cell], options: &RunConfig, progress: &mut dyn Progress) -> Vec<Entry> {
+fn measure_group(
+    group: &[Cell],
+    options: &RunConfig,
+    random: &mut Rng,
+    progress: &mut dyn Progress,
+) -> Vec<Entry> {
     let mut states: Vec<CellState<'_>> = group
         .iter()
         .map(|cell| {
@@ -115,11 +126,14 @@ fn measure_group(group: &[Cell], options: &RunConfig, progress: &mut dyn Progres
             state
         })
         .collect();
+    let mut order: Vec<usize> = (0..states.len()).collect();
     for run in 0..options.runs {
-        // Each run starts with a different subject, so that no subject always follows the same one.
-        let turn = run % states.len();
-        states.rotate_left(turn);
-        for state in states.iter_mut().filter(|state| state.fault.is_none()) {
+        random.shuffle(&mut order);
+        for index in &order {
+            let state = &mut states[*index];
+            if state.fault.is_some() {
+                continue;
+            }
             progress.start(state.cell);
             match measure(state.cell, state.count, options) {
                 Ok(figures) => state.runs.push(figures),
@@ -130,7 +144,6 @@ fn measure_group(group: &[Cell], options: &RunConfig, progress: &mut dyn Progres
             }
             progress.done();
         }
-        states.rotate_right(turn);
     }
     states.into_iter().flat_map(entries).collect()
 }
@@ -308,6 +321,7 @@ mod tests {
             params: vec![("n", Value::Number(1))],
             subject,
             role: Role::Peer,
+            without_membarrier: None,
             work,
         }
     }
@@ -327,19 +341,34 @@ mod tests {
             runs,
             effort: Effort::quick(),
             watchdog: Duration::from_secs(60),
+            seed: 1,
         }
     }
 
     #[test]
-    fn rivals_take_turns_at_being_first() {
+    fn rivals_take_turns_in_random_order() {
         let cells = [steady("a", 1), steady("b", 2)];
-        let mut log = Log::default();
-        let entries = run(&cells, &options(2), &mut log);
-        assert_eq!(log.order, ["a", "b", "a", "b", "b", "a"]);
-        assert_eq!(log.done, steps(&cells, &options(2)));
+        let ordered = |seed| {
+            let mut log = Log::default();
+            let options = RunConfig {
+                seed,
+                ..options(20)
+            };
+            let entries = run(&cells, &options, &mut log);
+            assert_eq!(log.done, steps(&cells, &options));
+            (log.order, entries)
+        };
+        let (order, entries) = ordered(1);
+        assert_eq!(order, ordered(1).0);
+        assert_ne!(order, ordered(2).0);
+        let firsts: Vec<&str> = order[2..].chunks(2).map(|pair| pair[0]).collect();
+        assert!(firsts.contains(&"a") && firsts.contains(&"b"), "{order:?}");
+        for pair in order.chunks(2) {
+            assert_ne!(pair[0], pair[1]);
+        }
         assert_eq!(entries[0].median(), Some(1.0));
         assert_eq!(entries[1].median(), Some(2.0));
-        assert_eq!(entries[1].runs.len(), 2);
+        assert_eq!(entries[1].runs.len(), 20);
     }
 
     #[test]
@@ -433,6 +462,7 @@ mod tests {
             params: vec![("flooders", Value::Number(8))],
             subject: "a",
             role: Role::Ours,
+            without_membarrier: None,
             work: Work::Readings {
                 metrics: METRICS,
                 run,

@@ -38,7 +38,8 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
 
-    /// Measured runs of every cell; the subjects take turns [default: 5, or 1 with --quick].
+    /// Measured runs of every cell [default: 9, or 1 with --quick]; fewer than 6 have no confidence
+    /// intervals.
     #[arg(long, value_name = "N", value_parser = number::<1, 1_000>)]
     runs: Option<u64>,
 
@@ -50,6 +51,11 @@ struct Arguments {
     /// Duration in milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
     #[arg(long, value_name = "MS", value_parser = number::<1, 60_000>)]
     target: Option<u64>,
+
+    /// Start of the random numbers that decide the order of the subjects in each run [default: from
+    /// the clock].
+    #[arg(long, value_name = "N", value_parser = number::<0, { u32::MAX as u64 }>)]
+    seed: Option<u64>,
 
     /// Seconds after which a run counts as hung.
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = number::<0, 86_400>)]
@@ -105,13 +111,14 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     report::prepare(&arguments.out)?;
     let machine = Machine::this();
     println!(
-        "{}, {} cores, {}\n{}, commit {}\n{}\n",
+        "{}, {} cores, {}\n{}, commit {}\n{}\nseed {}\n",
         machine.cpu,
         machine.cores,
         machine.system,
         machine.compiler,
         machine.commit,
-        machine.versions_line()
+        machine.versions_line(),
+        options.seed
     );
     channels::prepare(!arguments.no_membarrier);
 
@@ -136,6 +143,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         machine,
         arguments: env::args().skip(1).collect::<Vec<_>>().join(" "),
         runs: options.runs,
+        seed: options.seed,
         target_ms: options.effort.target.as_millis() as u64,
     };
     report::write(&arguments.out, &info, &shapes, &entries)?;
@@ -159,11 +167,12 @@ fn options(arguments: &Arguments) -> RunConfig {
     }
     let runs = arguments
         .runs
-        .unwrap_or(if arguments.quick { 1 } else { 5 });
+        .unwrap_or(if arguments.quick { 1 } else { 9 });
     RunConfig {
         runs: runs as usize,
         effort,
         watchdog: Duration::from_secs(arguments.watchdog),
+        seed: arguments.seed.unwrap_or_else(|| fastrand::u32(..).into()),
     }
 }
 
@@ -250,7 +259,7 @@ mod tests {
                 shape.name
             );
         }
-        assert_eq!(options(&arguments).runs, 5);
+        assert_eq!(options(&arguments).runs, 9);
     }
 
     #[test]
@@ -307,6 +316,7 @@ mod tests {
             assert!(error.contains("not a number from 1 to 1000"), "{error}");
         }
         assert!(parse(&["--target", "0"]).is_err());
+        assert!(parse(&["--seed", "-1"]).is_err());
         assert!(parse(&["--watchdog", "soon"]).is_err());
         assert!(parse(&["--bogus"]).is_err());
     }

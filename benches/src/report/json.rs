@@ -3,13 +3,15 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::plan::{Cell, METRIC, Params, Value};
+use crate::report::ratio::{best_peer, ratio};
 use crate::rig::fault::Fault;
+use crate::rig::interval::Verdict;
 use crate::rig::stats::Unit;
 use crate::runner::Entry;
 
 /// The text of a `results.json`.
 pub fn results(entries: &[Entry]) -> String {
-    let array: Vec<Json> = entries.iter().map(object).collect();
+    let array: Vec<Json> = entries.iter().map(|entry| object(entry, entries)).collect();
     let mut text = String::from("[\n");
     for (index, entry) in array.iter().enumerate() {
         let comma = if index + 1 < array.len() { "," } else { "" };
@@ -19,7 +21,7 @@ pub fn results(entries: &[Entry]) -> String {
     text
 }
 
-fn object(entry: &Entry) -> Json {
+fn object(entry: &Entry, entries: &[Entry]) -> Json {
     let params: Map<String, Json> = entry
         .params
         .iter()
@@ -39,6 +41,7 @@ fn object(entry: &Entry) -> Json {
         "median": entry.median(),
         "runs": entry.runs,
         "bytes": entry.bytes,
+        "ratio": to_best_peer(entry, entries),
     });
     if let Some(fault) = &entry.fault {
         object["error"] = json!(fault.to_string());
@@ -46,7 +49,23 @@ fn object(entry: &Entry) -> Json {
     object
 }
 
-/// Reads the text of a `results.json`.
+/// The ratio to the best peer of the same cell, with its interval and what it says; null if the
+/// figure is not compared.
+fn to_best_peer(entry: &Entry, entries: &[Entry]) -> Json {
+    let compared =
+        best_peer(entry, entries, |_| true).and_then(|peer| Some((peer, ratio(entry, peer)?)));
+    let Some((peer, ratio)) = compared else {
+        return Json::Null;
+    };
+    json!({
+        "to": peer.subject,
+        "median": ratio.median,
+        "interval": ratio.interval.map(|(low, high)| [low, high]),
+        "verdict": ratio.verdict().map(Verdict::name),
+    })
+}
+
+/// Reads the text of a `results.json`. What is computed from its runs is computed again.
 ///
 /// `cells` are those of a full run. The names of a figure's shape, subject and parameters must
 /// occur in them; the subject's role comes from its cell.
@@ -66,7 +85,7 @@ fn entry(object: &Json, cells: &[Cell]) -> Option<Entry> {
     let (shape, subject) = (object["shape"].as_str()?, object["subject"].as_str()?);
     let cell = cells
         .iter()
-        .find(|cell| cell.shape == shape && cell.subject == subject)?;
+        .find(|cell| cell.shape == shape && cell.has_row(subject))?;
     let of_shape = || cells.iter().filter(|cell| cell.shape == shape);
     let params: Params = object["params"]
         .as_object()?
@@ -85,7 +104,10 @@ fn entry(object: &Json, cells: &[Cell]) -> Option<Entry> {
     Some(Entry {
         shape: cell.shape,
         params,
-        subject: cell.subject,
+        subject: match cell.without_membarrier {
+            Some(name) if name == subject => name,
+            _ => cell.subject,
+        },
         role: cell.role,
         unit: Unit::from_name(object["unit"].as_str()?)?,
         runs: runs.iter().map(Json::as_f64).collect::<Option<_>>()?,
@@ -109,6 +131,7 @@ mod tests {
         let mut entries = vec![
             entry("lanemesh", Role::Ours, 10, 2.5),
             entry("tokio", Role::Peer, 10, 1.0),
+            entry("kanal", Role::Peer, 10, 2.0),
         ];
         entries[1].runs.clear();
         entries[1].fault = Some(Fault::Hung);
@@ -119,12 +142,15 @@ mod tests {
             "subject": "lanemesh",
             "unit": "M msg/s",
             "median": 2.5,
-            "runs": [2.5],
+            "runs": [2.5, 2.5, 2.5, 2.5, 2.5, 2.5],
             "bytes": 1024,
+            "ratio": { "to": "kanal", "median": 1.25, "interval": [1.25, 1.25], "verdict": "ahead" },
         });
         assert_eq!(read[0], expected);
         assert_eq!(read[1]["median"], Json::Null);
         assert!(read[1]["error"].is_string());
+        assert_eq!(read[1]["ratio"], Json::Null);
+        assert_eq!(read[2]["ratio"]["verdict"], "even");
     }
 
     #[test]

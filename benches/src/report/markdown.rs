@@ -4,6 +4,7 @@ use crate::plan::{Params, Shape};
 use crate::report::run_info::RunInfo;
 use crate::report::table::{heap_tables, tables};
 use crate::report::targets;
+use crate::rig::interval::CONFIDENCE;
 use crate::runner::Entry;
 
 /// The shapes whose memory depends on the load. For the others, the shape `memory` shows it.
@@ -36,37 +37,45 @@ pub fn report(
         machine.versions_line(),
     );
     text.push_str(&format!(
-        "Figures are medians of {} measured runs of about {} ms each; the subjects take turns, and a \
-         warm-up run is not measured. A ratio says how many times better a figure is than the best \
-         peer's in the same column: above 1 is better, whatever the unit. Rows are sorted by the \
-         geometric mean of their ratios. The project's own subjects are **bold**; subjects in \
-         *italics* are floors, which do less than their competitors, and no ratio is relative to them. \
-         All subjects use the same allocator, mimalloc. lanemesh has called `register_membarrier` \
-         unless the command contains `--no-membarrier`. Only ratios carry over to other machines.\n",
-        info.runs, info.target_ms,
+        "Figures are medians of {} measured runs of about {} ms each; the subjects take turns, each time \
+         in another random order (seed {}), and a warm-up run is not measured. A ratio says how many \
+         times better a figure is than the best peer's in the same column: above 1 is better, whatever \
+         the unit. It is the median of the ratios of the runs that followed each other. In parentheses \
+         is its {:.0} % confidence interval, for the project's own subjects only; ▲ (ahead) and ▼ \
+         (behind) mean that the interval excludes 1, = (even) that it does not, so that the runs do not \
+         show which is better. Rows are sorted by the geometric mean of their ratios. The project's own \
+         subjects are **bold**. No ratio is relative to subjects in *italics*, floors, which do less \
+         than their competitors, nor to those with †, whose cancelled sends may have been sent. All \
+         subjects use the same allocator, mimalloc. Only ratios carry over to other machines.\n",
+        info.runs,
+        info.target_ms,
+        info.seed,
+        100.0 * CONFIDENCE,
     ));
     for shape in shapes {
         text.push_str(&format!("\n## {}\n\n{}\n", shape.name, shape.about));
+        let with_heap = WITH_HEAP.contains(&shape.name);
+        let heap = heap_tables(shape.name, entries);
         for table in tables(shape.name, entries) {
             text.push_str(&format!("\n### {}\n\n{table}", table.title()));
+            let heap = heap.iter().find(|heap| heap.fixed == table.fixed);
+            if let Some(heap) = heap.filter(|_| with_heap) {
+                text.push_str(&format!(
+                    "\nPeak heap of the same cells, in bytes:\n\n{heap}"
+                ));
+            }
             for (of, fixed, file) in plots {
                 if *of == shape.name && *fixed == table.fixed {
                     text.push_str(&format!("\n![{}]({file})\n", table.title()));
                 }
             }
         }
-        if WITH_HEAP.contains(&shape.name) {
-            for table in heap_tables(shape.name, entries) {
-                let title = table.title();
-                text.push_str(&format!("\n### peak heap: {title}\n\n{table}"));
-            }
-        }
     }
     let table = targets::table(&targets::outcomes(entries));
     if !table.is_empty() {
         text.push_str(
-            "\n## Targets\n\nThe project's own targets, each with the figure of its worst cell; a figure that misses its \
-             target is **bold**.\n\n",
+            "\n## Targets\n\nThe project's own targets, each with the figure of its worst cell. *met* is open if the interval \
+             holds the target.\n\n",
         );
         text.push_str(&table);
     }
@@ -130,7 +139,9 @@ mod tests {
             assert!(text.contains(part), "{part}");
         }
         assert!(text.contains("## funnel"));
-        assert!(text.contains("2.00  2.00×"), "{text}");
+        assert!(text.contains("2.00  2.00× (2.00–2.00) ▲"), "{text}");
+        assert!(text.contains("seed 7"));
+        assert!(text.contains("Peak heap of the same cells"));
         assert!(text.contains("(funnel.svg)"));
         assert!(!text.contains("## Failures"));
 

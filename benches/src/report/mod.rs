@@ -12,6 +12,7 @@ mod json;
 pub mod machine;
 mod markdown;
 mod plot;
+mod ratio;
 mod readme_plot;
 mod run_info;
 mod table;

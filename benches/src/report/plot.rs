@@ -1,4 +1,5 @@
-//! Plots: one line for each subject over the columns of a table, on a logarithmic scale.
+//! Plots: one line for each subject over the columns of a table, on a logarithmic scale. A vertical
+//! bar through a point is the confidence interval of the median.
 
 use plotters::backend::SVGBackend;
 use plotters::chart::ChartBuilder;
@@ -8,6 +9,7 @@ use plotters::series::LineSeries;
 use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle, WHITE};
 
 use crate::report::table::{Field, Row, Table, amount};
+use crate::rig::interval::Estimate;
 use crate::rig::stats::Better;
 use crate::rivals::Role;
 
@@ -25,6 +27,11 @@ const COLOURS: &[(&str, RGBColor)] = &[
     ("flume", RGBColor(140, 86, 75)),
     ("crossfire", RGBColor(255, 127, 14)),
     ("async-channel", RGBColor(23, 190, 207)),
+    ("fibre", RGBColor(0, 110, 90)),
+    ("tachyonix-pair", RGBColor(44, 160, 44)),
+    ("kanal-pair", RGBColor(148, 103, 189)),
+    ("crossbeam-pair", RGBColor(60, 60, 110)),
+    ("async-priority-channel", RGBColor(23, 190, 207)),
     ("thingbuf", RGBColor(127, 127, 127)),
     ("futures", RGBColor(188, 160, 34)),
     ("std", RGBColor(227, 119, 194)),
@@ -67,7 +74,10 @@ pub(super) fn draw(table: &Table) -> Result<Option<String>, String> {
         .rows
         .iter()
         .flat_map(points)
-        .map(|(_, figure)| figure)
+        .flat_map(|(_, figure)| {
+            let (low, high) = ends(figure);
+            [low, figure.median, high]
+        })
         .collect();
     let low = figures
         .iter()
@@ -86,14 +96,19 @@ pub(super) fn draw(table: &Table) -> Result<Option<String>, String> {
     Ok(Some(svg))
 }
 
-fn points(row: &Row) -> impl Iterator<Item = (f64, f64)> + '_ {
+fn points(row: &Row) -> impl Iterator<Item = (f64, Estimate)> + '_ {
     row.fields
         .iter()
         .enumerate()
         .filter_map(|(column, field)| match field {
-            Field::Figure { median, .. } if *median > 0.0 => Some((column as f64, *median)),
+            Field::Figure { figure, .. } if ends(*figure).0 > 0.0 => Some((column as f64, *figure)),
             _ => None,
         })
+}
+
+/// The ends of an estimate's interval; without one, the estimate itself.
+fn ends(figure: Estimate) -> (f64, f64) {
+    figure.interval.unwrap_or((figure.median, figure.median))
 }
 
 /// Round numbers from just below `low` to just above `high`; at least two.
@@ -172,8 +187,13 @@ fn paint(table: &Table, ticks: &[f64], svg: &mut String) -> Result<(), Box<dyn s
             _ => (colour(row.subject), 1),
         };
         let style: ShapeStyle = colour.stroke_width(width);
-        chart.draw_series(LineSeries::new(points(row), style))?;
-        chart.draw_series(points(row).map(|point| Circle::new(point, 3, colour.filled())))?;
+        let medians = || points(row).map(|(column, figure)| (column, figure.median));
+        chart.draw_series(LineSeries::new(medians(), style))?;
+        chart.draw_series(medians().map(|point| Circle::new(point, 3, colour.filled())))?;
+        chart.draw_series(points(row).map(|(column, figure)| {
+            let (low, high) = ends(figure);
+            PathElement::new(vec![(column, low), (column, high)], colour.stroke_width(1))
+        }))?;
         let y = KEY.1 + 18 * index as i32;
         area.draw(&PathElement::new(vec![(KEY.0, y), (KEY.0 + 20, y)], style))?;
         let text = ("sans-serif", 13).into_font();
@@ -202,6 +222,26 @@ mod tests {
         assert!(svg.starts_with("<svg"));
         assert!(svg.contains("tokio") && svg.contains("lanemesh"));
         assert_eq!(file_name(table), "funnel/61.svg");
+    }
+
+    #[test]
+    fn intervals_are_drawn() {
+        let lines = |runs: [f64; 6]| {
+            let mut entries = [
+                entry("tokio", Role::Peer, 1, 10.0),
+                entry("tokio", Role::Peer, 10, 20.0),
+            ];
+            entries[0].runs = runs.to_vec();
+            let svg = draw(&tables("funnel", &entries)[0]).unwrap().unwrap();
+            let blue = "stroke=\"#1F77B4\"";
+            svg.lines()
+                .filter(|line| line.contains(blue))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let (narrow, wide) = (lines([10.0; 6]), lines([8.0, 9.0, 10.0, 10.0, 11.0, 12.0]));
+        assert_eq!(narrow.len(), wide.len());
+        assert_ne!(narrow, wide);
     }
 
     #[test]

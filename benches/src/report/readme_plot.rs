@@ -34,7 +34,7 @@ const FIGURE: f64 = 48.0;
 /// The subject that throughput is relative to.
 const REFERENCE: &str = "tokio";
 /// The cells of `tasks` that are shown.
-const SLOTS: &str = "64 a lane";
+const SLOTS: &str = "channel(64)";
 /// The messages of `tasks`, one column for each, and their titles.
 const MESSAGES: [(&str, &str); 2] = [("u64", "8-byte messages"), ("1200 B", "1200-byte packets")];
 /// The metric of `priority` that is shown.
@@ -209,7 +209,7 @@ fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
         "Throughput, relative to tokio’s mpsc channel",
     );
     let note = format!(
-        "One receiving task; geometric mean over {tasks} sending tasks, 64 slots for each. Higher is \
+        "One receiving task; geometric mean over {tasks} sending tasks, every channel opened with 64 slots. Higher is \
          better."
     );
     svg.text(MARGIN, y + 21.0, "note", Anchor::Start, note);

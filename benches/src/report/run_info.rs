@@ -13,6 +13,8 @@ pub struct RunInfo {
     pub arguments: String,
     /// Number of measured runs of every cell.
     pub runs: usize,
+    /// Start of the random numbers that decided the order of the subjects.
+    pub seed: u64,
     /// Duration in milliseconds that one run aims at.
     pub target_ms: u64,
 }
@@ -34,6 +36,7 @@ impl RunInfo {
             "commit": machine.commit,
             "arguments": self.arguments,
             "runs": self.runs,
+            "seed": self.seed,
             "target_ms": self.target_ms,
             "versions": versions,
         });
@@ -75,6 +78,7 @@ impl RunInfo {
             },
             arguments: text("arguments")?,
             runs: number("runs")? as usize,
+            seed: number("seed")?,
             target_ms: number("target_ms")?,
         })
     }
@@ -96,6 +100,7 @@ pub(super) mod tests {
             },
             arguments: "--runs 1".to_owned(),
             runs: 1,
+            seed: 7,
             target_ms: 80,
         }
     }

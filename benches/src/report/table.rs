@@ -1,10 +1,12 @@
 //! Tables: one row for each subject, one column for each value of the last parameter. Every field
-//! has the median and its ratio to the best peer of the column.
+//! has the median of the runs, its ratio to the best peer of the column, and what that ratio says.
 
 use std::fmt;
 
 use crate::plan::{METRIC, Params, Value};
-use crate::rig::stats::{Unit, best, geometric_mean, times_as_good};
+use crate::report::ratio::{best_peer, ratio};
+use crate::rig::interval::Estimate;
+use crate::rig::stats::{Unit, geometric_mean};
 use crate::rivals::Role;
 use crate::runner::Entry;
 
@@ -45,11 +47,10 @@ pub enum Field {
     Failed,
     /// The subject was measured.
     Figure {
-        /// The median of the runs.
-        median: f64,
-        /// How many times better the median is than the best peer's; `None` if the column has no
-        /// peer.
-        ratio: Option<f64>,
+        /// The figure.
+        figure: Estimate,
+        /// How many times better it is than the best peer's; `None` if the column has no peer.
+        ratio: Option<Estimate>,
     },
 }
 
@@ -60,7 +61,7 @@ impl Row {
             .fields
             .iter()
             .filter_map(|field| match field {
-                Field::Figure { ratio, .. } => *ratio,
+                Field::Figure { ratio, .. } => Some((*ratio)?.median),
                 _ => None,
             })
             .collect();
@@ -70,42 +71,21 @@ impl Row {
 
 /// The tables of a shape, in the order of the measurements.
 pub fn tables(shape: &str, entries: &[Entry]) -> Vec<Table> {
-    build(shape, entries, |entry| (entry.unit, entry.median()))
-}
-
-/// The same tables with the peak heap use of each cell, for cells where it was counted.
-pub fn heap_tables(shape: &str, entries: &[Entry]) -> Vec<Table> {
-    let counted: Vec<Entry> = entries
-        .iter()
-        .filter(|entry| entry.bytes.is_some())
-        .cloned()
-        .collect();
-    build(shape, &counted, |entry| {
-        (Unit::Bytes, entry.bytes.map(|bytes| bytes as f64))
-    })
-}
-
-fn build(
-    shape: &str,
-    entries: &[Entry],
-    figure: impl Fn(&Entry) -> (Unit, Option<f64>),
-) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
     for entry in entries.iter().filter(|entry| entry.shape == shape) {
         let Some(((axis, column), fixed)) = entry.params.split_last() else {
             continue;
         };
-        let (unit, median) = figure(entry);
         let known = tables
             .iter()
-            .position(|table| table.fixed == fixed && table.unit == unit);
+            .position(|table| table.fixed == fixed && table.unit == entry.unit);
         let table = match known {
             Some(index) => &mut tables[index],
             None => {
                 tables.push(Table {
                     shape: entry.shape,
                     fixed: fixed.to_vec(),
-                    unit,
+                    unit: entry.unit,
                     axis,
                     columns: Vec::new(),
                     rows: Vec::new(),
@@ -115,19 +95,37 @@ fn build(
                     .unwrap_or_else(|| unreachable!("one was pushed"))
             }
         };
-        let field = match median {
-            Some(median) if entry.fault.is_none() => Field::Figure {
-                median,
-                ratio: None,
+        let field = match Estimate::of(&entry.runs) {
+            Some(figure) if entry.fault.is_none() => Field::Figure {
+                figure,
+                ratio: best_peer(entry, entries, |_| true).and_then(|peer| ratio(entry, peer)),
             },
             _ => Field::Failed,
         };
         table.put(entry.subject, entry.role, column, field);
     }
     for table in &mut tables {
-        table.compare();
+        table.rows.sort_by(|a, b| {
+            let key = |row: &Row| row.mean_ratio().unwrap_or(0.0);
+            key(b).total_cmp(&key(a))
+        });
     }
     tables
+}
+
+/// The same tables with the peak heap use of each cell, for cells where it was counted.
+pub fn heap_tables(shape: &str, entries: &[Entry]) -> Vec<Table> {
+    let heap: Vec<Entry> = entries
+        .iter()
+        .filter_map(|entry| {
+            Some(Entry {
+                unit: Unit::Bytes,
+                runs: vec![entry.bytes? as f64],
+                ..entry.clone()
+            })
+        })
+        .collect();
+    tables(shape, &heap)
 }
 
 impl Table {
@@ -159,34 +157,6 @@ impl Table {
         self.rows[row].fields[at] = field;
     }
 
-    /// The best median of a peer in a column.
-    pub fn best_peer(&self, column: usize) -> Option<f64> {
-        let peers = self.rows.iter().filter(|row| row.role == Role::Peer);
-        let medians = peers.filter_map(|row| match row.fields[column] {
-            Field::Figure { median, .. } => Some(median),
-            _ => None,
-        });
-        best(medians, self.unit.better())
-    }
-
-    fn compare(&mut self) {
-        for column in 0..self.columns.len() {
-            let Some(measure) = self.best_peer(column) else {
-                continue;
-            };
-            let better = self.unit.better();
-            for row in &mut self.rows {
-                if let Field::Figure { median, ratio } = &mut row.fields[column] {
-                    *ratio = Some(times_as_good(*median, measure, better));
-                }
-            }
-        }
-        self.rows.sort_by(|a, b| {
-            let key = |row: &Row| row.mean_ratio().unwrap_or(0.0);
-            key(b).total_cmp(&key(a))
-        });
-    }
-
     /// A title for people.
     pub fn title(&self) -> String {
         let mut title = format!("{}, {}", self.shape, self.unit.name());
@@ -210,10 +180,12 @@ impl fmt::Display for Table {
             let name = match row.role {
                 Role::Ours => format!("**{}**", row.subject),
                 Role::Peer => row.subject.to_owned(),
+                Role::Marked => format!("{} †", row.subject),
                 Role::Floor => format!("*{}*", row.subject),
             };
             let mut line = vec![name];
-            line.extend(row.fields.iter().map(Field::to_string));
+            let with_interval = row.role == Role::Ours;
+            line.extend(row.fields.iter().map(|field| field.text(with_interval)));
             lines.push(line);
         }
         let widths: Vec<usize> = (0..=self.columns.len())
@@ -250,28 +222,32 @@ impl fmt::Display for Table {
     }
 }
 
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Field::None => f.write_str("–"),
-            Field::Failed => f.write_str("failed"),
-            Field::Figure {
-                median,
-                ratio: None,
-            } => f.write_str(&amount(*median)),
-            Field::Figure {
-                median,
-                ratio: Some(ratio),
-            } => {
-                write!(
-                    f,
-                    "{} {:>6}",
-                    amount(*median),
-                    format!("{}×", short(*ratio))
-                )
-            }
+impl Field {
+    /// The field's text, with or without the interval of its ratio.
+    fn text(&self, with_interval: bool) -> String {
+        let (figure, ratio) = match self {
+            Field::None => return "–".to_owned(),
+            Field::Failed => return "failed".to_owned(),
+            Field::Figure { figure, ratio } => (amount(figure.median), ratio),
+        };
+        let Some(ratio) = ratio else {
+            return figure;
+        };
+        let mut text = format!("{figure} {:>6}", format!("{}×", short(ratio.median)));
+        if with_interval && let Some(range) = range(ratio) {
+            text.push_str(&format!(" ({range})"));
         }
+        if let Some(verdict) = ratio.verdict() {
+            text.push_str(&format!(" {}", verdict.mark()));
+        }
+        text
     }
+}
+
+/// The interval of an estimate, as text for people; `None` if it has none.
+pub(super) fn range(estimate: &Estimate) -> Option<String> {
+    let (low, high) = estimate.interval?;
+    Some(format!("{}–{}", short(low), short(high)))
 }
 
 /// Formats a figure with about three significant digits, and with commas between thousands.
@@ -323,9 +299,21 @@ pub(super) mod tests {
             subject,
             role,
             unit: Unit::MillionsPerSecond,
-            runs: vec![median],
+            runs: vec![median; 6],
             bytes: Some(1_024),
             fault: None,
+        }
+    }
+
+    /// A field whose runs all had the same figures.
+    fn figure(figure: f64, ratio: f64) -> Field {
+        let steady = |value| Estimate {
+            median: value,
+            interval: Some((value, value)),
+        };
+        Field::Figure {
+            figure: steady(figure),
+            ratio: Some(steady(ratio)),
         }
     }
 
@@ -349,20 +337,8 @@ pub(super) mod tests {
             .iter()
             .find(|row| row.subject == "lanemesh")
             .unwrap();
-        assert_eq!(
-            ours.fields[0],
-            Field::Figure {
-                median: 60.0,
-                ratio: Some(2.0)
-            }
-        );
-        assert_eq!(
-            ours.fields[1],
-            Field::Figure {
-                median: 5.0,
-                ratio: Some(0.5)
-            }
-        );
+        assert_eq!(ours.fields[0], figure(60.0, 2.0));
+        assert_eq!(ours.fields[1], figure(5.0, 0.5));
         assert_eq!(ours.mean_ratio(), Some(1.0));
     }
 
@@ -384,6 +360,42 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn field_says_what_the_runs_show() {
+        let mut entries = sample();
+        entries[2].runs = vec![33.0, 60.0, 60.0, 60.0, 66.0, 66.0];
+        let table = |entries: &[Entry]| tables("funnel", entries)[0].to_string();
+        assert!(table(&entries).contains("60.0  2.00× (1.10–2.20) ▲"));
+        entries[2].runs[0] = 15.0;
+        assert!(table(&entries).contains("60.0  2.00× (0.50–2.20) ="));
+        // The other rows show what they are worth, without the interval.
+        assert!(table(&entries).contains("10.0  0.33× ▼"));
+        for entry in &mut entries {
+            entry.runs.truncate(5);
+        }
+        assert!(table(&entries).contains("60.0  2.00× |"));
+    }
+
+    #[test]
+    fn marked_peer_is_shown_and_no_ratio_is_relative_to_it() {
+        let mut entries = sample();
+        entries.push(entry("kanal", Role::Marked, 1, 120.0));
+        let table = &tables("funnel", &entries)[0];
+        assert!(table.to_string().contains("kanal †"));
+        let row = |name| table.rows.iter().find(|row| row.subject == name).unwrap();
+        assert_eq!(row("kanal").fields[0], figure(120.0, 4.0));
+        assert_eq!(row("lanemesh").fields[0], figure(60.0, 2.0));
+    }
+
+    #[test]
+    fn count_is_not_compared() {
+        let mut entries = sample();
+        for entry in &mut entries {
+            entry.unit = Unit::Count;
+        }
+        assert!(!tables("funnel", &entries)[0].to_string().contains('×'));
+    }
+
+    #[test]
     fn lower_is_better_for_costs() {
         let cost = |mut entry: Entry| {
             entry.unit = Unit::NanosPerMessage;
@@ -395,13 +407,7 @@ pub(super) mod tests {
             cost(entry("lanemesh", Role::Ours, 1, 10.0)),
         ];
         let table = &tables("funnel", &entries)[0];
-        assert_eq!(
-            table.rows[0].fields[0],
-            Field::Figure {
-                median: 10.0,
-                ratio: Some(2.0)
-            }
-        );
+        assert_eq!(table.rows[0].fields[0], figure(10.0, 2.0));
         assert_eq!(table.rows[1].subject, "kanal");
     }
 
@@ -421,13 +427,7 @@ pub(super) mod tests {
             .iter()
             .find(|row| row.subject == "lanemesh")
             .unwrap();
-        assert_eq!(
-            ours.fields[0],
-            Field::Figure {
-                median: 60.0,
-                ratio: Some(6.0)
-            }
-        );
+        assert_eq!(ours.fields[0], figure(60.0, 6.0));
     }
 
     #[test]

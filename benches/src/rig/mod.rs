@@ -4,5 +4,6 @@
 pub mod alloc;
 pub mod executor;
 pub mod fault;
+pub mod interval;
 pub mod payload;
 pub mod stats;

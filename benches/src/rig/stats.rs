@@ -60,6 +60,11 @@ impl Unit {
         }
     }
 
+    /// Whether figures of subjects are compared: a count says how much was measured, not how well.
+    pub fn is_compared(self) -> bool {
+        self != Unit::Count
+    }
+
     /// Whether higher or lower is better.
     pub fn better(self) -> Better {
         match self {

@@ -7,6 +7,10 @@ pub enum Role {
     Ours,
     /// An alternative that a user could pick; ratios are relative to the best of these.
     Peer,
+    /// A peer in a shape whose sends wait for room, and whose cancelled sends may have been sent.
+    /// What makes that possible also spares it task switches, so it is shown, marked with †, but no
+    /// ratio is relative to it.
+    Marked,
     /// A lower bound that does less than its competitors, such as a ring without waiting. It is
     /// shown, but no ratio is relative to it.
     Floor,
@@ -20,4 +24,17 @@ pub trait Subject: 'static {
     const ROLE: Role = Role::Peer;
     /// Maximum number of producers of one channel.
     const MAX_PRODUCERS: usize = usize::MAX;
+    /// Whether a message can arrive although the future that sends it was dropped while pending.
+    const SENDS_CANCELLED: bool = false;
+    /// Name of the row that is measured without `register_membarrier`; `None` if it makes no
+    /// difference.
+    const WITHOUT_MEMBARRIER: Option<&'static str> = None;
+
+    /// Role in a shape whose sends wait for room.
+    fn role_when_waiting() -> Role {
+        match Self::ROLE {
+            Role::Peer if Self::SENDS_CANCELLED => Role::Marked,
+            role => role,
+        }
+    }
 }

@@ -79,6 +79,7 @@ pub struct LanemeshMailbox;
 impl Subject for LanemeshMailbox {
     const NAME: &'static str = "lanemesh";
     const ROLE: Role = Role::Ours;
+    const WITHOUT_MEMBARRIER: Option<&'static str> = Some("lanemesh-no-membarrier");
 }
 
 impl TwoClass for LanemeshMailbox {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::plan::{Cell, Effort, Shape, Value};
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Capacity, LanemeshLanes, visit_async};
+use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Capacity, visit_async_bounds};
 use crate::shapes::fan_in::FanIn;
 
 /// Number of rigs that run at the same time, as in tachyonix's benchmark of this name.
@@ -17,13 +17,14 @@ const CAPACITIES: &[usize] = &[1, 10, 100, 1_000, 10_000];
 pub const SHAPE: Shape = Shape {
     name: "funnel",
     about: "61 rigs, each with 13 sending tasks and one receiving task, on a multi-threaded \
-            executor; and one such rig alone. `capacity` is that of a whole channel: if every \
-            sender has a lane, the capacity is divided among the 13 lanes and rounded up, to at \
-            least one slot each. `lanemesh-lanes` has the whole capacity in every lane, 13 times \
-            the slots, so it is not an equal comparison. `futures` gives every sender one slot \
-            beyond the capacity. The receivers of `kanal` and `flume` also take messages from \
-            sends that are still waiting, so that a send can take effect although its future was \
-            dropped (`tests/it/cancelled_sends.rs`); no other channel does this.",
+            executor; and one such rig alone. `capacity` is the number that each channel is opened \
+            with. In `lanemesh` that is the capacity of every sender's lane: the same call with \
+            the same number, but 13 times the slots, whose bytes are below. `lanemesh-total` \
+            (`Builder::total_capacity`) and `lanemesh-shared` (clones of one `SharedSender`) have \
+            as many slots in all as the peers. `futures` gives every sender one slot beyond the \
+            capacity. The receivers of `kanal` and `flume` (†) also take messages from sends that \
+            are still waiting, so that a send can take effect although its future was dropped \
+            (`tests/it/cancelled_sends.rs`); no other channel does this.",
     cells,
 };
 
@@ -36,8 +37,7 @@ fn cells(effort: &Effort) -> Vec<Cell> {
     for rigs in [RIGS, 1] {
         for capacity in effort.choose(CAPACITIES, &[10, 1_000]) {
             (visit.rigs, visit.capacity) = (rigs, *capacity);
-            visit_async(&mut visit);
-            AsyncVisitor::visit::<LanemeshLanes>(&mut visit);
+            visit_async_bounds(&mut visit);
         }
     }
     visit.cells
@@ -51,7 +51,7 @@ struct Visit {
 
 impl AsyncVisitor for Visit {
     fn visit<F: AsyncFamily<u64> + AsyncFamily<Bytes>>(&mut self) {
-        let slots = Capacity::split(self.capacity, SENDERS);
+        let slots = Capacity::same(self.capacity);
         let fan_in = FanIn {
             rigs: self.rigs,
             senders: SENDERS,
@@ -62,12 +62,7 @@ impl AsyncVisitor for Visit {
             ("capacity", Value::from(self.capacity)),
         ];
         let run = move |count| fan_in.run::<u64, F>(count);
-        self.cells.push(Cell::rate::<F>(
-            SHAPE.name,
-            params,
-            Unit::MillionsPerSecond,
-            50_000,
-            run,
-        ));
+        let cell = Cell::rate::<F>(SHAPE.name, params, Unit::MillionsPerSecond, 50_000, run);
+        self.cells.push(cell.waiting::<F>());
     }
 }

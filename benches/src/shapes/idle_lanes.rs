@@ -16,11 +16,8 @@ const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
 /// The subjects that take part: tokio, the most widely used peer, and tachyonix represent channels
 /// with one queue.
 const SUBJECTS: &[&str] = &["lanemesh", "tokio", "tachyonix"];
-/// Capacity: 16 slots in each lane, 1024 in a shared queue.
-const SLOTS: Capacity = Capacity {
-    total: 1_024,
-    lane: 16,
-};
+/// Slots that each channel is opened with.
+const SLOTS: usize = 1_024;
 
 /// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
@@ -73,7 +70,7 @@ impl AsyncVisitor for Visit {
 ///
 /// A [`Fault`] if a message is refused, missing or altered.
 pub fn beside_idle<F: Family<u64>>(producers: usize, count: u64) -> Result<Timing, Fault> {
-    let (mut producers, mut rx) = F::open(SLOTS, producers);
+    let (mut producers, mut rx) = F::open(Capacity::same(SLOTS), producers);
     let (mut sent, mut received) = (Tally::default(), Tally::default());
     for (index, tx) in producers.iter_mut().enumerate() {
         let message = index as u64;

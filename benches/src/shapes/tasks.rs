@@ -5,49 +5,48 @@ use bytes::Bytes;
 use crate::plan::{Cell, Effort, Shape, Value};
 use crate::rig::payload::Payload;
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{AsyncFamily, AsyncVisitor, Capacity, visit_async};
+use crate::rivals::Subject;
+use crate::rivals::channels::{
+    AsyncFamily, AsyncVisitor, Capacity, LanemeshShared, visit_async_bounds,
+};
 use crate::shapes::fan_in::FanIn;
 
 const TASKS: &[usize] = &[1, 2, 8, 64, 512];
-/// Slots of the whole channel in the cells `1024 total`.
-const TOTAL: usize = 1_024;
-/// Slots of each sender in the cells `64 a lane`.
-const LANE: usize = 64;
+/// Most tasks that share one `SharedSender`.
+const MAX_SHARED: usize = 64;
+/// The numbers that each channel is opened with.
+const CAPACITIES: &[usize] = &[64, 1_024];
 
 /// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "tasks",
     about: "One receiving task and 1 to 512 sending tasks on a multi-threaded executor. The \
             messages are numbers (`u64`) or 1200-byte packets (`Bytes`, taken in rotation from a \
-            ring that each sender owns). The total number of slots is equal for all subjects: \
-            `1024 total` is divided among the lanes of a subject that has lanes; with `64 a lane`, \
-            a subject with one queue has 64 slots for every sender.",
+            ring that each sender owns). Every channel is opened with the same number, \
+            `channel(64)` or `channel(1024)`. In `lanemesh` that is the capacity of every sender's \
+            lane; `lanemesh-total` (`Builder::total_capacity`) and `lanemesh-shared` (up to 64 \
+            clones of one `SharedSender`) have as many slots in all as the peers. For † see \
+            `funnel`.",
     cells,
 };
-
-#[derive(Clone, Copy)]
-enum Room {
-    Total,
-    Lane,
-}
 
 fn cells(effort: &Effort) -> Vec<Cell> {
     let mut visit = Visit {
         cells: Vec::new(),
-        room: Room::Total,
+        capacity: 0,
         tasks: 0,
         packets: false,
     };
     for packets in [false, true] {
-        for room in [Room::Total, Room::Lane] {
+        for capacity in CAPACITIES {
             for tasks in effort.choose(TASKS, &[2, 64]) {
                 visit = Visit {
-                    room,
+                    capacity: *capacity,
                     tasks: *tasks,
                     packets,
                     ..visit
                 };
-                visit_async(&mut visit);
+                visit_async_bounds(&mut visit);
             }
         }
     }
@@ -56,35 +55,29 @@ fn cells(effort: &Effort) -> Vec<Cell> {
 
 struct Visit {
     cells: Vec<Cell>,
-    room: Room,
+    capacity: usize,
     tasks: usize,
     packets: bool,
 }
 
 impl Visit {
     fn add<T: Payload, F: AsyncFamily<T>>(&mut self) {
-        let (room, slots) = match self.room {
-            Room::Total => ("1024 total", Capacity::split(TOTAL, self.tasks)),
-            Room::Lane => ("64 a lane", Capacity::per_lane(LANE, self.tasks)),
-        };
+        if F::NAME == LanemeshShared::NAME && self.tasks > MAX_SHARED {
+            return;
+        }
         let fan_in = FanIn {
             rigs: 1,
             senders: self.tasks,
-            slots,
+            slots: Capacity::same(self.capacity),
         };
         let params = vec![
             ("message", Value::from(T::NAME)),
-            ("slots", Value::from(room)),
+            ("slots", Value::Text(format!("channel({})", self.capacity))),
             ("tasks", Value::from(self.tasks)),
         ];
         let run = move |count| fan_in.run::<T, F>(count);
-        self.cells.push(Cell::rate::<F>(
-            SHAPE.name,
-            params,
-            Unit::NanosPerMessage,
-            20_000,
-            run,
-        ));
+        let cell = Cell::rate::<F>(SHAPE.name, params, Unit::NanosPerMessage, 20_000, run);
+        self.cells.push(cell.waiting::<F>());
     }
 }
 

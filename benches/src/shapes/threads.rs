@@ -13,15 +13,15 @@ use crate::rivals::channels::{
 };
 
 const THREADS: &[usize] = &[1, 2, 4, 8];
-/// Slots of the whole channel.
+/// Slots that each channel is opened with.
 const TOTAL: usize = 1_024;
 
 /// Name, description and cells of this shape.
 pub const SHAPE: Shape = Shape {
     name: "threads",
-    about: "1 to 8 producer threads and one consumer thread, all blocking, with 1024 slots in \
-            total, divided among the lanes of a subject that has lanes. `rtrb` is the bare ring \
-            with one producer, whose ends spin instead of blocking: a floor.",
+    about: "1 to 8 producer threads and one consumer thread, all blocking, opened with \
+            1024 slots: in each lane of `lanemesh`, in all of every other subject. `rtrb` is the \
+            bare ring with one producer, whose ends spin instead of blocking: a floor.",
     cells,
 };
 
@@ -49,7 +49,7 @@ impl BlockingVisitor for Visit {
             return;
         }
         let params = vec![("threads", Value::from(threads))];
-        let run = move |count| run::<F>(threads, Capacity::split(TOTAL, threads), count);
+        let run = move |count| run::<F>(threads, Capacity::same(TOTAL), count);
         self.cells.push(Cell::rate::<F>(
             SHAPE.name,
             params,

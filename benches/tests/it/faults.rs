@@ -378,6 +378,7 @@ fn watched(run: impl Fn(u64) -> Result<Timing, Fault> + Send + Sync + 'static) -
     let cell = Cell::rate::<Flume>("faults", params, Unit::Nanos, COUNT, run);
     let options = RunConfig {
         runs: 1,
+        seed: 1,
         effort: Effort::quick(),
         watchdog: Duration::from_millis(100),
     };

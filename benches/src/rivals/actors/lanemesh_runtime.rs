@@ -20,6 +20,7 @@ pub struct LanemeshRuntime;
 impl Subject for LanemeshRuntime {
     const NAME: &'static str = "lanemesh-runtime";
     const ROLE: Role = Role::Ours;
+    const WITHOUT_MEMBARRIER: Option<&'static str> = Some("lanemesh-runtime-no-membarrier");
 }
 
 /// Timeout of a question; longer than any measurement.

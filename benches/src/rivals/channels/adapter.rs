@@ -10,11 +10,12 @@
 /// `kanal::Sender::try_send(self, item)`: the adapter's method takes `&mut self`, so that
 /// `self.try_send(item)` would call it instead of the channel's.
 ///
-/// A result of `try_send` that matches neither pattern means that the receiver is gone.
+/// A result of `try_send` that matches neither pattern means that the receiver is gone. A role stands
+/// in parentheses after the name, a constant of the subject in brackets.
 macro_rules! adapter {
     (
         $(#[$doc:meta])*
-        $subject:ident = $name:literal $(($role:ident))?,
+        $subject:ident = $name:literal $(($role:ident))? $([$constant:ident = $value:expr])*,
         for<$T:ident> ($Tx:ty, $Rx:ty);
         open($slots:ident) => $open:expr;
         try_send($try_tx:ident, $try_item:ident) => $try_send:expr,
@@ -33,7 +34,7 @@ macro_rules! adapter {
     ) => {
         $crate::rivals::channels::adapter::subject! {
             $(#[$doc])*
-            $subject = $name $(($role))?, for<$T> ($Tx, $Rx);
+            $subject = $name $(($role))? $([$constant = $value])*, for<$T> ($Tx, $Rx);
             open($slots) => $open;
         }
 
@@ -106,7 +107,7 @@ macro_rules! adapter {
 macro_rules! subject {
     (
         $(#[$doc:meta])*
-        $subject:ident = $name:literal $(($role:ident))?,
+        $subject:ident = $name:literal $(($role:ident))? $([$constant:ident = $value:expr])*,
         for<$T:ident> ($Tx:ty, $Rx:ty);
         open($slots:ident) => $open:expr;
     ) => {
@@ -117,6 +118,9 @@ macro_rules! subject {
         impl Subject for $subject {
             const NAME: &'static str = $name;
             $(const ROLE: $crate::rivals::Role = $crate::rivals::Role::$role;)?
+            $(const $constant: bool = $value;)*
+            const WITHOUT_MEMBARRIER: Option<&'static str> =
+                $crate::rivals::channels::adapter::without_membarrier!($name $($role)?);
         }
 
         impl<$T: Payload> Family<$T> for $subject {
@@ -131,4 +135,14 @@ macro_rules! subject {
     };
 }
 
-pub(super) use {adapter, subject};
+/// The name of the row without membarrier: only a channel of the project's own has one.
+macro_rules! without_membarrier {
+    ($name:literal Ours) => {
+        Some(concat!($name, "-no-membarrier"))
+    };
+    ($name:literal $($role:ident)?) => {
+        None
+    };
+}
+
+pub(super) use {adapter, subject, without_membarrier};

@@ -1,6 +1,6 @@
 //! The project's own channel, for tasks and for threads.
 
-use lanemesh::{Receiver, Sender, TrySendError, channel};
+use lanemesh::{Builder, Receiver, Sender, SharedSender, TrySendError, channel};
 
 use crate::rig::payload::Payload;
 use crate::rivals::channels::adapter::{adapter, subject};
@@ -10,7 +10,7 @@ use crate::rivals::channels::traits::{
 use crate::rivals::subject::Subject;
 
 adapter! {
-    /// `lanemesh::channel` with as many slots in all lanes together as a peer has in its queue.
+    /// `lanemesh::channel`: every sender has a lane of its own.
     Lanemesh = "lanemesh" (Ours),
     for<T> (Sender<T>, Receiver<T>);
     open(slots) => channel(slots.lane);
@@ -32,8 +32,44 @@ adapter! {
 }
 
 subject! {
-    /// `lanemesh::channel` with as many slots in every lane as a peer has in its queue.
-    LanemeshLanes = "lanemesh-lanes" (Ours),
+    /// A channel with one bound for all lanes, [`Builder::total_capacity`].
+    LanemeshTotal = "lanemesh-total" (Ours),
     for<T> (Sender<T>, Receiver<T>);
-    open(slots) => channel(slots.total);
+    open(slots) => Builder::new(slots.total).total_capacity(slots.total).build();
+}
+
+subject! {
+    /// `lanemesh::channel` with a [`SharedSender`], of which every producer has a clone, so that
+    /// they share one lane.
+    LanemeshShared = "lanemesh-shared" (Ours),
+    for<T> (SharedSender<T>, Receiver<T>);
+    open(slots) => {
+        let (tx, rx) = channel(slots.total);
+        (tx.shared(), rx)
+    };
+}
+
+impl<T: Payload> TryTx<T> for SharedSender<T> {
+    #[inline]
+    fn try_send(&mut self, item: T) -> Attempt {
+        match SharedSender::try_send(self, item) {
+            Ok(()) => Attempt::Sent,
+            Err(TrySendError::Full(_)) => Attempt::Full,
+            Err(TrySendError::Closed(_)) => Attempt::Closed,
+        }
+    }
+}
+
+impl<T: Payload> AsyncTx<T> for SharedSender<T> {
+    #[inline]
+    async fn send(&mut self, item: T) -> bool {
+        SharedSender::send(self, item).await.is_ok()
+    }
+}
+
+impl<T: Payload> BlockingTx<T> for SharedSender<T> {
+    #[inline]
+    fn blocking_send(&mut self, item: T) -> bool {
+        SharedSender::blocking_send(self, item).is_ok()
+    }
 }

@@ -12,10 +12,10 @@ mod peers;
 mod rtrb;
 pub(in crate::rivals) mod traits;
 
-pub use self::lanemesh::{Lanemesh, LanemeshLanes};
+pub use self::lanemesh::{Lanemesh, LanemeshShared, LanemeshTotal};
 pub use self::peers::{
-    AsyncChannel, Crossbeam, CrossfireAsync, CrossfireBlocking, Flume, FuturesMpsc, KanalAsync,
-    KanalBlocking, StdMpsc, Tachyonix, Thingbuf, TokioMpsc,
+    AsyncChannel, Crossbeam, CrossfireAsync, CrossfireBlocking, FibreAsync, FibreBlocking, Flume,
+    FuturesMpsc, KanalAsync, KanalBlocking, StdMpsc, Tachyonix, Thingbuf, TokioMpsc,
 };
 pub use self::rtrb::{Rtrb, RtrbChunks};
 pub use self::traits::{
@@ -31,6 +31,14 @@ pub fn prepare(membarrier: bool) {
     }
 }
 
+/// Calls the visitor for every channel for tasks, and for the bounds of `lanemesh` that are one for
+/// all producers.
+pub fn visit_async_bounds(visitor: &mut impl AsyncVisitor) {
+    visit_async(visitor);
+    visitor.visit::<LanemeshTotal>();
+    visitor.visit::<LanemeshShared>();
+}
+
 /// Calls the visitor for every channel for tasks.
 pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<Lanemesh>();
@@ -40,6 +48,7 @@ pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<Flume>();
     visitor.visit::<AsyncChannel>();
     visitor.visit::<CrossfireAsync>();
+    visitor.visit::<FibreAsync>();
     visitor.visit::<Thingbuf>();
     visitor.visit::<FuturesMpsc>();
 }
@@ -52,6 +61,9 @@ pub fn visit_blocking(visitor: &mut impl BlockingVisitor) {
     visitor.visit::<KanalBlocking>();
     visitor.visit::<Flume>();
     visitor.visit::<CrossfireBlocking>();
+    visitor.visit::<FibreBlocking>();
+    visitor.visit::<LanemeshTotal>();
+    visitor.visit::<LanemeshShared>();
     visitor.visit::<Rtrb>();
 }
 
@@ -65,7 +77,7 @@ pub fn visit_all(visitor: &mut impl TryVisitor) {
         }
     }
 
-    visit_async(&mut Adapter(visitor));
+    visit_async_bounds(&mut Adapter(visitor));
     visitor.visit::<StdMpsc>();
     visitor.visit::<Crossbeam>();
     visitor.visit::<Rtrb>();

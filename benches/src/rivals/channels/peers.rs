@@ -61,8 +61,38 @@ adapter! {
 }
 
 adapter! {
+    /// `fibre::mpsc::bounded_async`.
+    FibreAsync = "fibre",
+    for<T> (fibre::mpsc::BoundedAsyncSender<T>, fibre::mpsc::BoundedAsyncReceiver<T>);
+    open(slots) => fibre::mpsc::bounded_async(slots.total);
+    try_send(self, item) => fibre::mpsc::BoundedAsyncSender::try_send(self, item),
+        Ok(()) => Sent, Err(fibre::TrySendError::Full(_)) => Full;
+    try_send_batch(self, batch) => {
+        let _ = self.try_send_batch_mut(batch);
+    }
+    try_recv(self) => fibre::mpsc::BoundedAsyncReceiver::try_recv(self).ok();
+    try_recv_batch(self, into, limit) => {
+        let _ = self.try_recv_batch_mut(into, limit);
+    }
+    send(self, item) => fibre::mpsc::BoundedAsyncSender::send(self, item).await.is_ok();
+    recv(self) => fibre::mpsc::BoundedAsyncReceiver::recv(self).await.ok();
+}
+
+adapter! {
+    /// `fibre::mpsc::bounded`.
+    FibreBlocking = "fibre",
+    for<T> (fibre::mpsc::BoundedSyncSender<T>, fibre::mpsc::BoundedSyncReceiver<T>);
+    open(slots) => fibre::mpsc::bounded(slots.total);
+    try_send(self, item) => fibre::mpsc::BoundedSyncSender::try_send(self, item),
+        Ok(()) => Sent, Err(fibre::TrySendError::Full(_)) => Full;
+    try_recv(self) => fibre::mpsc::BoundedSyncReceiver::try_recv(self).ok();
+    blocking_send(self, item) => fibre::mpsc::BoundedSyncSender::send(self, item).is_ok();
+    blocking_recv(self) => fibre::mpsc::BoundedSyncReceiver::recv(self).ok();
+}
+
+adapter! {
     /// `flume::bounded`, for tasks and for threads.
-    Flume = "flume",
+    Flume = "flume" [SENDS_CANCELLED = true],
     for<T> (flume::Sender<T>, flume::Receiver<T>);
     open(slots) => flume::bounded(slots.total);
     try_send(self, item) => flume::Sender::try_send(self, item),
@@ -91,7 +121,7 @@ adapter! {
 
 adapter! {
     /// `kanal::bounded_async`.
-    KanalAsync = "kanal",
+    KanalAsync = "kanal" [SENDS_CANCELLED = true],
     for<T> (kanal::AsyncSender<T>, kanal::AsyncReceiver<T>);
     open(slots) => kanal::bounded_async(slots.total);
     try_send(self, item) => kanal::AsyncSender::try_send(self, item),

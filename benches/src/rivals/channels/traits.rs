@@ -17,6 +17,15 @@ pub struct Capacity {
 }
 
 impl Capacity {
+    /// The same number for either kind of channel: `slots` in the queue that all producers share, or
+    /// in each lane.
+    pub fn same(slots: usize) -> Capacity {
+        Capacity {
+            total: slots,
+            lane: slots,
+        }
+    }
+
     /// `total` slots for either kind of channel, divided among the lanes and rounded up.
     pub fn split(total: usize, producers: usize) -> Capacity {
         Capacity {
