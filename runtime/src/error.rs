@@ -169,6 +169,24 @@ impl<M> fmt::Display for SendError<M> {
 
 impl<M> Error for SendError<M> {}
 
+/// The stash of the actor is full. It returns the message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StashFull<M>(pub M);
+
+impl<M> fmt::Debug for StashFull<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StashFull(..)")
+    }
+}
+
+impl<M> fmt::Display for StashFull<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the actor has stashed as many messages as it may")
+    }
+}
+
+impl<M> Error for StashFull<M> {}
+
 /// Why an ask has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -158,7 +158,7 @@ pub use lanemesh::{Message, Overflow, Sent};
 
 pub use crate::{
     actor::{Actor, Context, Handler, LocalActor, LocalContext},
-    error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError},
+    error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError, StashFull},
     exit::{CrashPolicy, ExitNotice, ExitReason},
     handle::{ActorHandle, Child, Reply, SharedHandle},
     id::{ActorId, Phase},

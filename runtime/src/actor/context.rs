@@ -222,14 +222,20 @@ impl<A: Actor> Context<A> {
         if let Some(group) = self.children.take() {
             group.disown();
         }
+        let mut taken = 0;
+        if let Some(optional) = &mut self.optional {
+            optional.batches.recover(&mut taken);
+        }
+        self.count_batch(taken);
         self.state = LoopState::default();
         if let Some(optional) = &mut self.optional {
             optional.failure = None;
             optional.control = None;
+            optional.is_low_paused = false;
             optional.watches.end_all();
             // Only what was set up while the actor stopped is left. Its drop may panic.
             let _ = catch_fn(|| optional.sources = None);
-            optional.batches.recover(&mut self.counters.low);
+            self.unstash();
         }
     }
 
@@ -237,8 +243,16 @@ impl<A: Actor> Context<A> {
 
     /// The batch that waits, or a new one.
     pub(crate) fn start_batch(&mut self) -> Batch<A::LowPriorityMsg> {
-        let optional = self.optional.get_or_insert_default();
-        optional.batches.take(&mut self.counters.low)
+        let mut taken = 0;
+        let batch = self.optional_or_default().batches.take(&mut taken);
+        self.count_batch(taken);
+        batch
+    }
+
+    /// Counts messages that were taken out of a batch all at once, except those put aside.
+    pub(crate) fn count_batch(&mut self, taken: u64) {
+        let put_aside = std::mem::take(&mut self.state.put_aside);
+        self.counters.low += taken.saturating_sub(put_aside.into());
     }
 
     /// How many messages wait in the batch.
@@ -308,6 +322,7 @@ impl<A: Actor> Context<A> {
         let batch = optional.batches.take_current();
         let remaining = Remaining {
             custody: &mut optional.custody,
+            stash: optional.stash.as_deref_mut(),
             batch: batch.into_iter().flat_map(Batch::into_messages).collect(),
             ahead: &mut self.ahead,
             mailbox: &mut self.mailbox,
@@ -321,9 +336,16 @@ impl<A: Actor> Context<A> {
 
     // --- counters -----------------------------------------------------------------------------
 
-    /// How many messages wait: in the mailbox, taken ahead, and in the batch.
+    /// How many messages wait: in the mailbox and outside of it.
     pub(crate) fn depth(&self) -> usize {
-        self.mailbox.len() + self.ahead.len() + self.batched()
+        self.mailbox.len() + self.outside()
+    }
+
+    /// How many messages wait outside of the mailbox: taken ahead, in the batch, in the stash.
+    pub(crate) fn outside(&self) -> usize {
+        let stash = self.optional().and_then(|optional| optional.stash.as_ref());
+        let stashed = stash.map_or(0, |stash| stash.kept() + stash.released());
+        self.ahead.len() + self.batched() + stashed
     }
 
     pub(crate) fn publish(&mut self) {

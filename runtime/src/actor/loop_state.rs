@@ -20,6 +20,8 @@ pub(crate) struct LoopState {
     pub(crate) is_started: bool,
     /// Whether a handler has a message.
     pub(crate) is_handling: bool,
+    /// Messages that the handler of a batch has put aside after it took them all at once.
+    pub(crate) put_aside: u32,
     /// When the handling of the current message began, as a raw reading of the clock; 0 if it is
     /// not measured.
     pub(crate) handling_since: u64,

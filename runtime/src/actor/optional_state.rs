@@ -10,7 +10,7 @@ use crate::{
         messages::{High, Low},
         watches::Watches,
     },
-    crash::{Custody, DeadLetters},
+    crash::{Custody, DeadLetters, Stash},
     exit::ExitReason,
     observe::EventMonitor,
     sources::Sources,
@@ -24,6 +24,9 @@ pub(crate) struct OptionalState<A: Actor> {
     /// The actor's own sender, which keeps its mailbox open without any handle
     /// ([`Builder::keep_running`](crate::Builder::keep_running)).
     pub(crate) own_sender: Option<MailboxSender<High<A>, Low<A>>>,
+    pub(crate) stash: Option<Box<Stash<A::HighPriorityMsg, A::LowPriorityMsg>>>,
+    /// Whether low messages stay in their lanes.
+    pub(crate) is_low_paused: bool,
     pub(crate) batches: Batches<A::LowPriorityMsg>,
     pub(crate) watches: Watches,
     /// Timers, streams and futures of the incarnation.
@@ -42,6 +45,8 @@ impl<A: Actor> Default for OptionalState<A> {
             dead_letters: None,
             monitor: None,
             own_sender: None,
+            stash: None,
+            is_low_paused: false,
             batches: Batches::default(),
             watches: Watches::default(),
             sources: None,

@@ -33,6 +33,13 @@ impl<T> Ahead<T> {
         self.queue.as_mut()?.pop_front()
     }
 
+    /// Adds messages that come before the others.
+    pub(crate) fn prepend(&mut self, messages: impl DoubleEndedIterator<Item = T>) {
+        for message in messages.rev() {
+            self.queue.get_or_insert_default().push_front(message);
+        }
+    }
+
     /// Takes more messages if none are left: `receive` appends to the vector, up to the limit.
     /// Returns whether it reached the limit, so that there may be more.
     pub(crate) fn refill(&mut self, receive: impl FnOnce(&mut Vec<T>, usize)) -> bool {

@@ -10,7 +10,7 @@ use lanemesh::{MailboxReceiver, Message};
 
 use crate::{
     cell::ActorCell,
-    crash::{ahead::Ahead, custody::Custody},
+    crash::{ahead::Ahead, custody::Custody, stash::Stash},
     envelope::Envelope,
     id::ActorId,
 };
@@ -76,6 +76,7 @@ impl<H, L> DeadLetters<H, L> {
 /// All messages that an actor still has when it ends for good.
 pub(crate) struct Remaining<'a, H, L> {
     pub(crate) custody: &'a mut Custody<H, L>,
+    pub(crate) stash: Option<&'a mut Stash<H, L>>,
     /// The rest of a batch.
     pub(crate) batch: Vec<L>,
     pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
@@ -91,6 +92,9 @@ impl<H, L> Remaining<'_, H, L> {
         let mut left = |message| pass_on(message, Undelivered::Left);
         if let Some(message) = self.custody.in_hand.take() {
             left(open(message));
+        }
+        if let Some(stash) = self.stash {
+            stash.take_all().for_each(&mut left);
         }
         for message in self.batch {
             left(Message::Low(message));

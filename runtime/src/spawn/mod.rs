@@ -195,6 +195,11 @@ impl<A: Actor> Builder<A> {
     /// When the actor is restarted. Default: never. Restarts need a factory: for an actor given by
     /// value it is an error to start it with a restart policy. With `panic = "abort"`
     /// a panic ends the program instead.
+    ///
+    /// A restart begins with fresh state. State that must survive goes into a
+    /// [`Persistent`](crate::crash::Persistent) that the factory holds. What survives by itself:
+    /// identity and handles, the queued and the stashed messages, the counters; of the message that
+    /// was being handled [`redeliver`](Self::redeliver) keeps a copy.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
         self
@@ -269,6 +274,14 @@ impl<A: Actor> Builder<A> {
     /// arms.
     pub fn keep_running(mut self) -> Self {
         self.keeps_running = true;
+        self
+    }
+
+    /// How many messages the actor may stash ([`Context::stash_low`]), both classes together.
+    /// Default 1024.
+    pub fn stash_capacity(mut self, capacity: usize) -> Self {
+        let optional = self.optional();
+        optional.stash.get_or_insert_default().capacity = capacity;
         self
     }
 

@@ -63,11 +63,12 @@ impl<A: Actor> Context<A> {
         self.counters.events().batches += 1;
         // At least one message: a stream of high ones must not starve the low ones.
         self.state.batch_grant = true;
+        self.state.put_aside = 0;
         let before = self.counters.low;
         self.begin_batch();
         let outcome = actor.on_low_batch(&mut batch, self).await;
-        self.counters.low += batch.take_count();
-        let handled = self.counters.low - before;
+        self.count_batch(batch.take_count());
+        let handled = self.counters.low.saturating_sub(before);
         self.state.fairness.took_batch(handled);
         self.optional_or_default().batches.put(batch);
         outcome?;

@@ -301,9 +301,9 @@ impl<A: Actor> Context<A> {
     #[inline(always)]
     fn poll_mailbox<S: Step<A>>(&mut self, cx: &mut PollContext<'_>, signals: u32) -> Poll<S> {
         if self.optional().is_some()
-            && let Some(taken) = self.take_optional()
+            && let Some(taken) = self.poll_optional(cx, signals)
         {
-            return Poll::Ready(taken);
+            return taken;
         }
         let ticket = self.ticket(signals);
         if self.ahead.len() > 0
@@ -340,6 +340,39 @@ impl<A: Actor> Context<A> {
         }
     }
 
+    /// For an actor that has optional state: what does not come from the lanes, and what does while
+    /// the low ones are left alone. None to look at the mailbox.
+    fn poll_optional<S: Step<A>>(
+        &mut self,
+        cx: &mut PollContext<'_>,
+        signals: u32,
+    ) -> Option<Poll<S>> {
+        if let Some(envelope) = self.take_unstashed() {
+            self.state.took_high();
+            return Some(Poll::Ready(S::high(self, envelope)));
+        }
+        if let Some(envelope) = self.take_high_source() {
+            self.state.took_high();
+            return Some(Poll::Ready(S::high(self, envelope)));
+        }
+        if self.is_low_paused()
+            && let Some(polled) = self.poll_high_only(cx, signals)
+        {
+            return Some(polled.map(|envelope| {
+                self.state.took_high();
+                S::high(self, envelope)
+            }));
+        }
+        if self.mailbox.has_high() {
+            return None;
+        }
+        let taken = match self.has_low_source() {
+            true => self.take_low(),
+            false => self.take_unfinished().map(S::event),
+        };
+        taken.map(Poll::Ready)
+    }
+
     /// The last of those who wait until the actor is idle.
     #[inline]
     pub(crate) fn ticket(&self, signals: u32) -> u64 {
@@ -363,22 +396,11 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// What comes before the mailbox and not from it, for an actor that has optional state.
-    fn take_optional<S: Step<A>>(&mut self) -> Option<S> {
-        if let Some(envelope) = self.take_high_source() {
+    fn take_high<S: Step<A>>(&mut self) -> Option<S> {
+        if let Some(envelope) = self.take_unstashed() {
             self.state.took_high();
             return Some(S::high(self, envelope));
         }
-        if self.mailbox.has_high() {
-            return None;
-        }
-        if self.has_low_source() {
-            return self.take_low();
-        }
-        self.take_unfinished().map(S::event)
-    }
-
-    fn take_high<S: Step<A>>(&mut self) -> Option<S> {
         if let Some(envelope) = self.take_high_source() {
             self.state.took_high();
             return Some(S::high(self, envelope));
@@ -393,6 +415,9 @@ impl<A: Actor> Context<A> {
     }
 
     fn take_low<S: Step<A>>(&mut self) -> Option<S> {
+        if self.is_low_paused() {
+            return None;
+        }
         if let Some(event) = self.take_unfinished() {
             return Some(S::event(event));
         }
@@ -425,8 +450,8 @@ impl<A: Actor> Context<A> {
 
     /// Whether the next message of a batch has to wait.
     pub(crate) fn is_batch_over(&mut self) -> bool {
-        !std::mem::take(&mut self.state.batch_grant)
-            && (self.is_interrupted() || self.has_high_source())
+        let is_granted = std::mem::take(&mut self.state.batch_grant);
+        !is_granted && (self.is_interrupted() || self.has_high_source() || self.is_low_paused())
     }
 
     /// Whether anything that comes before low messages waits.
@@ -439,7 +464,10 @@ impl<A: Actor> Context<A> {
     fn has_unhandled(&self) -> bool {
         self.optional().is_some_and(|optional| {
             let custody = &optional.custody;
-            custody.in_hand.is_some() || custody.is_due() || optional.control.is_some()
+            custody.in_hand.is_some()
+                || custody.is_due()
+                || optional.control.is_some()
+                || self.unstashed() > 0
         })
     }
 
@@ -529,7 +557,8 @@ impl<A: Actor> Context<A> {
         let queued = if signals & signal::IDLE == 0 {
             0
         } else {
-            self.depth()
+            // With stashed messages alone the actor is idle.
+            self.depth() - self.stashed()
         };
         self.on_waiting(signals, ticket, queued);
     }
@@ -540,7 +569,7 @@ impl<A: Actor> Context<A> {
         if self.state.since_publish != 0 {
             self.state.since_publish = 0;
             // The mailbox is empty, or its budget is used up; then the next poll corrects this.
-            self.publish_depth(self.ahead.len() + self.batched());
+            self.publish_depth(self.outside());
         }
         if signals & signal::ROOM != 0 {
             self.cell.wake_room_waiters();

@@ -4,6 +4,7 @@
 //! messages survive a restart, and two incarnations never overlap.
 
 mod actor_loop;
+mod defer;
 mod dispatch;
 mod event_loop;
 mod guard;

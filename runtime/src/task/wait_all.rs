@@ -133,7 +133,7 @@ impl<A: Actor> Context<A> {
     /// There is nothing to do until more comes. Messages that are gathered are not queued any more:
     /// with them alone the actor is idle.
     fn on_gathering(&mut self, signals: u32, ticket: u64) {
-        let queued = self.mailbox.len() + self.ahead.len();
+        let queued = self.mailbox.len() + self.ahead.len() + self.unstashed();
         self.on_waiting(signals, ticket, queued);
     }
 
@@ -181,7 +181,7 @@ impl<A: Actor> Context<A> {
     /// Returns a batch, with what is left in it.
     pub fn put_batch(&mut self, mut batch: Batch<A::LowPriorityMsg>) {
         self.counters.events().batches += 1;
-        self.counters.low += batch.take_count();
+        self.count_batch(batch.take_count());
         self.optional_or_default().batches.put(batch);
         self.count_message();
     }

@@ -22,6 +22,7 @@ mod panics;
 mod patterns;
 mod reports;
 mod sources;
+mod stash;
 mod stopping;
 mod supervision;
 mod watching;
