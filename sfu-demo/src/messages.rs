@@ -31,6 +31,8 @@ pub(crate) enum Control {
     AddTrack(ParticipantId, TrackInfo, ShardId),
     /// Stops sending a participant a track.
     RemoveTrack(ParticipantId, TrackId),
+    /// Tells a participant's session who was heard last, the latest first.
+    Heard(ParticipantId, Arc<[ParticipantId]>),
     /// Sends JSON to a participant's page over the data channel.
     Tell(ParticipantId, Arc<str>),
     /// Ends a participant's session.

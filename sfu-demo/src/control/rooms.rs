@@ -20,6 +20,10 @@ const MAX_CHATS: u32 = 20;
 const CHAT_WINDOW: Duration = Duration::from_secs(10);
 /// Below this level, in dBov, a participant does not count as speaking.
 const SILENCE: i8 = -60;
+/// How many of those who were heard last are remembered.
+const MAX_HEARD: usize = 24;
+/// How often members are told who was heard, unless the speaker changes.
+const HEARD_INTERVAL: Duration = Duration::from_millis(300);
 /// How much louder than the active speaker another must be to replace it, in dB.
 const LOUDER: i8 = 6;
 
@@ -39,6 +43,11 @@ struct Member {
 struct Room {
     members: Vec<Member>,
     speaker: Option<ParticipantId>,
+    /// Who was heard: the last speakers first, the latest at the front. Where there are more tracks than sections,
+    /// sessions send theirs.
+    heard: Vec<ParticipantId>,
+    /// When the members were told of it last.
+    heard_told: Option<Instant>,
 }
 
 /// All rooms.
@@ -100,7 +109,7 @@ impl Tables for Rooms {
                 }
             }
             RoomMessage::Left { participant } => self.left(participant, out),
-            RoomMessage::Level { participant, level } => self.level(participant, level, out),
+            RoomMessage::Level { participant, level } => self.level(now, participant, level, out),
             RoomMessage::Muted {
                 participant,
                 source,
@@ -128,6 +137,22 @@ impl Tables for Rooms {
     }
 }
 
+impl Room {
+    fn may_tell_heard(&self, now: Instant) -> bool {
+        let since = |at| now.saturating_duration_since(at);
+        self.heard_told.is_none_or(|at| since(at) >= HEARD_INTERVAL)
+    }
+
+    /// Tells the members who was heard.
+    fn tell_heard(&mut self, now: Instant, out: &mut Vec<Out>) {
+        self.heard.truncate(MAX_HEARD);
+        self.heard_told = Some(now);
+        let heard: Arc<[ParticipantId]> = self.heard.as_slice().into();
+        let receivers = self.members.iter().filter(|it| it.role != Role::Publish);
+        out.extend(receivers.map(|it| (it.shard, Control::Heard(it.id, Arc::clone(&heard)))));
+    }
+}
+
 impl Rooms {
     fn joined(
         &mut self,
@@ -143,6 +168,9 @@ impl Rooms {
             for track in &member.tracks {
                 out.push((shard, Control::AddTrack(id, track.clone(), member.shard)));
             }
+        }
+        if !room.heard.is_empty() {
+            out.push((shard, Control::Heard(id, room.heard.as_slice().into())));
         }
         room.members.push(Member {
             id,
@@ -181,6 +209,7 @@ impl Rooms {
         if room.speaker == Some(participant) {
             room.speaker = None;
         }
+        room.heard.retain(|id| *id != participant);
         if room.members.is_empty() {
             self.rooms.remove(&name);
         } else {
@@ -188,7 +217,7 @@ impl Rooms {
         }
     }
 
-    fn level(&mut self, participant: ParticipantId, level: i8, out: &mut Vec<Out>) {
+    fn level(&mut self, now: Instant, participant: ParticipantId, level: i8, out: &mut Vec<Out>) {
         let Some((room, at)) = self.find(participant) else {
             return;
         };
@@ -211,6 +240,7 @@ impl Rooms {
             }
             (loudest, _) => loudest.map(|member| member.id),
         };
+        let voiced = level > SILENCE && !muted(&room.members[at]);
         if speaker != room.speaker {
             room.speaker = speaker;
             broadcast(
@@ -218,6 +248,14 @@ impl Rooms {
                 &json!({"type": "speaker", "id": speaker}).to_string(),
                 out,
             );
+            if let Some(speaker) = speaker {
+                room.heard.retain(|id| *id != speaker);
+                room.heard.insert(0, speaker);
+                room.tell_heard(now, out);
+            }
+        } else if voiced && !room.heard.contains(&participant) && room.may_tell_heard(now) {
+            room.heard.insert(1.min(room.heard.len()), participant);
+            room.tell_heard(now, out);
         }
     }
 
@@ -378,6 +416,58 @@ mod tests {
         assert_eq!(level(2, -20), Some(2));
         assert_eq!(level(2, -90), Some(1));
         assert_eq!(level(1, -90), None);
+    }
+
+    #[test]
+    fn members_are_told_who_was_heard_last() {
+        let (mut rooms, mut out) = (Rooms::default(), Vec::new());
+        for id in 1..=40 {
+            let role = if id == 40 {
+                Role::Subscribe
+            } else {
+                Role::Page
+            };
+            join(&mut rooms, id, "a", role, &mut out);
+        }
+        let mut now = Instant::now();
+        let mut level = |id: u64, level: i8, after: Duration| {
+            out.clear();
+            now += after;
+            let message = RoomMessage::Level {
+                participant: ParticipantId(id),
+                level,
+            };
+            rooms.handle(now, message, &mut out);
+            let told = |(_, control): &Out| match control {
+                Control::Heard(_, heard) => Some(heard.iter().map(|id| id.0).collect::<Vec<_>>()),
+                _ => None,
+            };
+            let lists: Vec<_> = out.iter().filter_map(told).collect();
+            assert!(lists.is_empty() || lists.len() == 40, "all or none");
+            lists.into_iter().next()
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(level(1, -40, second), Some(vec![1]));
+        assert_eq!(
+            level(2, -38, second),
+            Some(vec![1, 2]),
+            "heard, but not the speaker"
+        );
+        assert_eq!(level(2, -38, second), None, "nothing is new");
+        assert_eq!(level(3, -38, Duration::ZERO), Some(vec![1, 3, 2]));
+        assert_eq!(level(4, -38, Duration::ZERO), None, "too soon");
+        assert_eq!(
+            level(2, -20, Duration::ZERO),
+            Some(vec![2, 1, 3]),
+            "a new speaker at once"
+        );
+        assert_eq!(level(5, -90, second), None, "silent");
+        for id in 6..40 {
+            level(id, -30, second);
+        }
+        let all = level(4, -10, second).unwrap();
+        assert_eq!(all.len(), MAX_HEARD);
+        assert_eq!(all[..2], [4, 2]);
     }
 
     #[test]

@@ -13,19 +13,17 @@ use str0m::{Candidate, IceCreds, RtcConfig};
 use super::crypto::crypto;
 use super::layers::Estimate;
 use super::liveness::{Liveness, REPORTS};
-use super::publications::{MAX_PUBLISHED, Publications};
+use super::publications::Publications;
 use super::signal::{Page, SourceOf};
 use super::ssrcs::Ssrcs;
 use super::ssrcs::sent::SentNumbers;
-use super::subscriptions::{MAX_SUBSCRIBED, Subscriptions};
+use super::subscriptions::{MAX_OFFERED, Subscriptions};
 use super::{Role, Session};
 use crate::ids::ParticipantId;
 use crate::media::codec::PayloadTypes;
 
 /// The largest SDP that is parsed, in bytes.
 pub const MAX_SDP: usize = 64 << 10;
-/// The number of media sections that an offer may have.
-const MAX_SECTIONS: usize = 2 * MAX_SUBSCRIBED + MAX_PUBLISHED;
 /// The number of candidates that an offer may have.
 const MAX_CANDIDATES: usize = 64;
 /// The number of `a=ssrc` lines that an offer may have.
@@ -94,7 +92,7 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
         return Err(Refusal::TooLong);
     }
     let count = |prefix: &str| sdp.lines().filter(|line| line.starts_with(prefix)).count();
-    if count("m=") > MAX_SECTIONS
+    if count("m=") > MAX_OFFERED
         || count("a=candidate:") > MAX_CANDIDATES
         || count("a=ssrc") > MAX_SSRC_LINES
     {
@@ -170,6 +168,8 @@ impl Session {
             .set_local_ice_credentials(credentials.clone())
             // They show whether the peer has sent reports.
             .set_stats_interval(Some(REPORTS))
+            // An offer of all sections has a third of it.
+            .set_sctp_max_buffered_amount(1 << 20)
             .enable_h265(false)
             .enable_h266(false);
         if setup.estimate {

@@ -38,6 +38,7 @@ impl Liveness {
         self.connected = true;
     }
 
+    #[cfg(test)]
     pub(super) fn is_connected(&self) -> bool {
         self.connected
     }

@@ -47,7 +47,9 @@ use ssrcs::sent::SentNumbers;
 use subscriptions::{Forwarded, Subscriptions};
 
 /// The longest message that a page may send, in bytes.
-const MAX_MESSAGE: usize = 64 << 10;
+const MAX_MESSAGE: usize = 256 << 10;
+/// How many tracks a page can pin.
+const MAX_PINNED: usize = 8;
 /// A timeout of str0m that is no further away than this is due at once: a paced session has more to send.
 const AT_ONCE: Duration = Duration::from_micros(1);
 
@@ -182,7 +184,8 @@ impl Session {
         events: &mut Vec<SessionEvent>,
     ) {
         self.fault_point("poll");
-        self.negotiate();
+        self.negotiate(now);
+        self.flush_texts();
         let (mut clock, mut sent) = (now, false);
         loop {
             if !self.rtc.is_alive() {
@@ -205,7 +208,8 @@ impl Session {
                 Ok(Output::Timeout(at)) => {
                     let silent = self.liveness.silent_at();
                     let deferred = self.publications.deferred_until().unwrap_or(silent);
-                    self.timeout = at.min(silent).min(deferred);
+                    let answer = self.page.late_at().unwrap_or(silent);
+                    self.timeout = at.min(silent).min(deferred).min(answer);
                     break;
                 }
                 Err(error) => {
@@ -287,15 +291,22 @@ impl Session {
         true
     }
 
-    /// Sends a text to the page. Returns `false` if the data channel is not open.
-    pub fn send_text(&mut self, text: &str) -> bool {
+    /// Sends a text to the page, in order, as soon as its data channel has room. Returns `false` if the channel is not
+    /// open, or too much waits for it.
+    pub fn send_text(&mut self, text: &Arc<str>) -> bool {
+        self.page.channel.is_some() && self.page.queue(Arc::clone(text))
+    }
+
+    fn flush_texts(&mut self) {
         let Some(channel) = self.page.channel else {
-            return false;
+            return;
         };
-        let Some(mut channel) = self.rtc.channel(channel) else {
-            return false;
-        };
-        channel.write(false, text.as_bytes()).unwrap_or(false)
+        let rtc = &mut self.rtc;
+        self.page.flush(|text| {
+            let channel = rtc.channel(channel);
+            // What can never be sent does not hold back the rest.
+            channel.is_none_or(|mut it| it.write(false, text.as_bytes()).unwrap_or(true))
+        });
     }
 
     /// Closes the session with the next [`Session::poll`], without waiting for the peer to confirm.
@@ -322,7 +333,7 @@ impl Session {
             Event::Connected => {
                 self.liveness.connect();
                 self.events.push(SessionEvent::Connected);
-                self.assign();
+                self.add_sections();
             }
             // str0m reports a disconnection when STUN stops. The session lasts as long as the peer shows that it is there.
             Event::RtpPacket(packet) => {
@@ -415,6 +426,11 @@ impl Session {
                 self.subscriptions.cap(track, layer);
                 self.choose_layers(now);
             }
+            FromPage::Pin { tracks } => {
+                let tracks = tracks.iter().take(MAX_PINNED);
+                let tracks: Vec<_> = tracks.filter_map(|track| track.parse().ok()).collect();
+                self.pin(&tracks);
+            }
             FromPage::Mute { source, muted } => {
                 self.events.push(SessionEvent::Muted(source, muted));
             }
@@ -439,7 +455,9 @@ impl Session {
 
     fn send_to_page(&mut self, message: &ToPage<'_>) {
         let text = serde_json::to_string(message).expect("plain data");
-        self.send_text(&text);
+        if self.page.channel.is_some() {
+            self.page.queue(text);
+        }
     }
 }
 

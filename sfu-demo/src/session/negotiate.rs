@@ -1,14 +1,16 @@
 //! Offers and answers: the tracks that a peer is sent, and the media sections that carry them.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use str0m::bwe::Bitrate;
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 
 use super::build::{Refusal, check_offer};
 use super::signal::{Carried, SourceOf, ToPage};
-use super::subscriptions::SectionState;
 use super::{Role, Session};
-use crate::ids::{ShardId, TrackId};
+use crate::ids::{ParticipantId, ShardId, TrackId};
 use crate::media::TrackInfo;
 
 impl Session {
@@ -23,8 +25,19 @@ impl Session {
 
     /// Ends a track of another participant.
     pub fn remove_track(&mut self, track: TrackId) {
-        let page = self.role == Role::Page;
-        self.subscriptions.remove(track, page, &mut self.events);
+        self.subscriptions.remove(track, &mut self.events);
+        self.assign();
+    }
+
+    /// Records who was heard last, the latest first: if there are more tracks than sections, theirs are sent.
+    pub fn set_heard(&mut self, heard: Arc<[ParticipantId]>) {
+        self.subscriptions.set_heard(heard);
+        self.assign();
+    }
+
+    /// The page wants these tracks in any case.
+    pub(super) fn pin(&mut self, tracks: &[TrackId]) {
+        self.subscriptions.pin(tracks);
         self.assign();
     }
 
@@ -34,15 +47,13 @@ impl Session {
             .and_then(|()| SdpOffer::from_sdp_string(sdp).map_err(|_| Refusal::Malformed));
         let offer = match offer {
             Ok(offer) => offer,
-            Err(error) => {
-                tracing::debug!(participant = self.id.0, %error, "offer refused");
-                return;
-            }
+            Err(error) => return self.refuse(&error.to_string()),
         };
         let hints = sources.into_iter().map(|of| (of.mid, of.source));
         self.publications.hint(hints);
-        let Ok(answer) = self.rtc.sdp_api().accept_offer(offer) else {
-            return;
+        let answer = match self.rtc.sdp_api().accept_offer(offer) {
+            Ok(answer) => answer,
+            Err(error) => return self.refuse(&error.to_string()),
         };
         // An offer of ours that crossed the page's is void, and is made again later.
         self.page.pending = None;
@@ -52,12 +63,19 @@ impl Session {
         self.send_to_page(&ToPage::Answer { sdp });
     }
 
-    /// The page answers the last offer.
+    /// Tells the page that its offer changes nothing, so that it does not wait for an answer.
+    fn refuse(&mut self, why: &str) {
+        tracing::debug!(participant = self.id.0, why, "offer refused");
+        self.send_to_page(&ToPage::Refused { error: why });
+    }
+
+    /// The page answers the last offer. What cannot be used is no answer: the offer is made again later.
     pub(super) fn answer(&mut self, sdp: &str) {
-        let Some(pending) = self.page.pending.take() else {
+        let Ok(answer) = SdpAnswer::from_sdp_string(sdp) else {
+            tracing::debug!(participant = self.id.0, "malformed answer");
             return;
         };
-        let Ok(answer) = SdpAnswer::from_sdp_string(sdp) else {
+        let Some(pending) = self.page.pending.take() else {
             return;
         };
         if let Err(error) = self.rtc.sdp_api().accept_answer(pending, answer) {
@@ -66,73 +84,73 @@ impl Session {
             return;
         }
         self.types.learn(sdp);
-        if self.subscriptions.agreed(&mut self.events) {
-            self.set_bitrates();
-        }
+        self.subscriptions.agreed();
+        self.assign();
     }
 
-    /// Makes the offer that is due, if the page has a channel and has answered the last one.
-    pub(super) fn negotiate(&mut self) {
-        let due = self.subscriptions.iter().any(|known| known.is_due());
-        if self.role != Role::Page
-            || self.page.channel.is_none()
-            || self.page.pending.is_some()
-            || !due
-        {
+    /// Offers the sections that are missing, if the page has a channel and has answered the last offer.
+    pub(super) fn negotiate(&mut self, now: Instant) {
+        if self.role != Role::Page || self.page.channel.is_none() {
+            return;
+        }
+        if self.page.is_late(now) {
+            tracing::debug!(
+                participant = self.id.0,
+                "no answer: the offer is made again"
+            );
+            self.page.pending = None;
+            self.subscriptions.withdrawn();
+        }
+        let kinds = [MediaKind::Audio, MediaKind::Video];
+        let missing = kinds.map(|kind| (kind, self.subscriptions.missing(kind)));
+        if self.page.pending.is_some() || missing.iter().all(|(_, missing)| *missing == 0) {
             return;
         }
         let mut change = self.rtc.sdp_api();
-        for subscription in self.subscriptions.iter_mut() {
-            match subscription.section {
-                SectionState::Waiting => {
-                    let stream = Some(format!("p{}", subscription.info.participant.0));
-                    let track = Some(subscription.info.id.to_string());
-                    let kind = subscription.kind();
-                    let mid = change.add_media(kind, Direction::SendOnly, stream, track, None);
-                    subscription.section = SectionState::Offered(mid);
-                }
-                SectionState::Leaving(mid) => {
-                    change.stop_media(mid);
-                    subscription.section = SectionState::Removing(mid);
-                }
-                _ => {}
+        for (kind, missing) in missing {
+            for _ in 0..missing {
+                let mid = change.add_media(kind, Direction::SendOnly, None, None, None);
+                self.subscriptions.offered(mid, kind);
             }
         }
         let Some((offer, pending)) = change.apply() else {
             return;
         };
-        self.page.pending = Some(pending);
-        let tracks = self.subscriptions.iter().filter_map(|subscription| {
-            let mid = subscription.mid()?;
-            Some(Carried::new(mid.to_string(), &subscription.info))
-        });
-        let message = ToPage::Offer {
-            sdp: offer.to_sdp_string(),
-            tracks: tracks.collect(),
-        };
-        let text = serde_json::to_string(&message).expect("plain data");
-        self.send_text(&text);
+        self.page.offered(now, pending);
+        let sdp = offer.to_sdp_string();
+        self.send_to_page(&ToPage::Offer { sdp });
     }
 
-    /// Opens waiting tracks of a player (WHEP). It has the sections of its own offer and cannot be offered more, so
-    /// tracks use them in turn.
-    pub(super) fn assign(&mut self) {
-        if self.role != Role::Subscribe || !self.liveness.is_connected() {
+    /// Adds the sections of a player (WHEP) or of an offer that has all: it cannot be offered more.
+    pub(super) fn add_sections(&mut self) {
+        if self.role != Role::Subscribe {
             return;
         }
-        let mut mids: Vec<_> = self.types.mids().collect();
+        let mut mids: Vec<_> = self.types.mids().map(Mid::from).collect();
         mids.sort_unstable();
-        let mids: Vec<Mid> = mids.into_iter().map(Mid::from).collect();
-        let rtc = &self.rtc;
-        let sections = |kind: MediaKind| {
-            let fits = |mid: &Mid| {
-                rtc.media(*mid)
-                    .is_some_and(|media| media.kind() == kind && media.direction().is_sending())
-            };
-            mids.iter().copied().filter(fits).collect()
-        };
-        if self.subscriptions.assign(sections, &mut self.events) {
+        for mid in mids {
+            let media = self.rtc.media(mid);
+            if let Some(media) = media.filter(|media| media.direction().is_sending()) {
+                let kind = media.kind();
+                self.subscriptions.add_section(mid, kind);
+            }
+        }
+        self.assign();
+    }
+
+    /// Gives the sections to the most important tracks, and tells the page which they carry.
+    fn assign(&mut self) {
+        if self.subscriptions.assign(&mut self.events) {
             self.set_bitrates();
+        }
+        if self.role == Role::Page && self.subscriptions.take_changed() {
+            let tracks = self.subscriptions.carried();
+            let tracks = tracks.map(|(mid, info)| Carried::new(mid.to_string(), info));
+            let tracks = ToPage::Tracks {
+                tracks: tracks.collect(),
+            };
+            let text = serde_json::to_string(&tracks).expect("plain data");
+            self.page.queue(text);
         }
     }
 

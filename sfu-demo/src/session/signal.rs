@@ -1,6 +1,8 @@
 //! The JSON messages between the page and its session on the data channel.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use str0m::change::SdpPendingOffer;
@@ -10,6 +12,11 @@ use super::event::Role;
 use crate::ids::ParticipantId;
 use crate::media::{Source, TrackInfo};
 
+/// How long a page may take to answer an offer.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The longest queue of texts for a page, in bytes.
+const MAX_QUEUED: usize = 1 << 20;
+
 /// The data channel to the page, and the state of negotiation on it.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -17,6 +24,12 @@ pub(super) struct Page {
     pub(super) channel: Option<ChannelId>,
     /// The offer that the page has not answered yet.
     pub(super) pending: Option<SdpPendingOffer>,
+    /// When the last offer was made.
+    offered_at: Instant,
+    /// Texts that the channel had no room for yet, in order.
+    queue: VecDeque<Arc<str>>,
+    /// The bytes in `queue`.
+    queued: usize,
     budget: Budget,
 }
 
@@ -25,7 +38,44 @@ impl Page {
         Self {
             channel: None,
             pending: None,
+            offered_at: now,
+            queue: VecDeque::new(),
+            queued: 0,
             budget: Budget::new(now),
+        }
+    }
+
+    /// Records an offer.
+    pub(super) fn offered(&mut self, now: Instant, pending: SdpPendingOffer) {
+        (self.pending, self.offered_at) = (Some(pending), now);
+    }
+
+    /// Whether the page has not answered the last offer in time.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.offered_at);
+        self.pending.is_some() && since >= ANSWER
+    }
+
+    /// When an answer that is waited for will be late.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        self.pending.as_ref().map(|_| self.offered_at + ANSWER)
+    }
+
+    /// Adds a text to those that wait for the channel. Returns whether there is room.
+    pub(super) fn queue(&mut self, text: impl Into<Arc<str>>) -> bool {
+        let text = text.into();
+        let room = self.queued + text.len() <= MAX_QUEUED;
+        if room {
+            self.queued += text.len();
+            self.queue.push_back(text);
+        }
+        room
+    }
+
+    /// Passes texts to `write` until it has no room.
+    pub(super) fn flush(&mut self, mut write: impl FnMut(&str) -> bool) {
+        while self.queue.front().is_some_and(|text| write(text)) {
+            self.queued -= self.queue.pop_front().map_or(0, |text| text.len());
         }
     }
 
@@ -97,6 +147,11 @@ pub(crate) enum FromPage {
         /// 0 (small) to 2 (large); `None` is no limit.
         layer: Option<u8>,
     },
+    /// The page wants these tracks, and no others, in any case.
+    Pin {
+        /// The identities of the tracks.
+        tracks: Vec<String>,
+    },
     /// The page muted or unmuted a device.
     Mute {
         /// The device: camera, microphone or screen.
@@ -119,7 +174,7 @@ impl FromPage {
     pub(super) fn is_allowed(&self, role: Role) -> bool {
         match self {
             Self::Offer { .. } | Self::Mute { .. } | Self::Chat { .. } => role != Role::Subscribe,
-            Self::Answer { .. } | Self::Layer { .. } => role != Role::Publish,
+            Self::Answer { .. } | Self::Layer { .. } | Self::Pin { .. } => role != Role::Publish,
             Self::Leave => true,
         }
     }
@@ -138,10 +193,18 @@ pub struct SourceOf {
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum ToPage<'a> {
-    /// The session offers a change of what it sends.
+    /// The session offers more sections.
     Offer {
         /// The SDP offer.
         sdp: String,
+    },
+    /// The page's last offer changes nothing.
+    Refused {
+        /// Why.
+        error: &'a str,
+    },
+    /// What the media sections carry from now on. A section that is not named carries nothing.
+    Tracks {
         /// The tracks of the media sections.
         tracks: Vec<Carried<'a>>,
     },

@@ -1,8 +1,8 @@
-//! The tracks that a peer receives: one [`Subscription`] each, from the announcement to the removal of its media
-//! section.
+//! The tracks that a peer receives: which of the room's tracks the media sections of a peer carry, and how.
 //!
 //! Offers and answers are made in [`super::negotiate`].
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::media::{MediaKind, Mid};
@@ -12,46 +12,66 @@ use super::downstream::{Downstream, Rewritten};
 use super::layers::{Estimate, LAYER_RATES, LayersSeen, affordable};
 use crate::ids::{ParticipantId, ShardId, TrackId};
 use crate::media::codec::Name;
-use crate::media::{Layer, MediaPacket, TrackInfo};
+use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 
-/// How many tracks a participant can receive.
-pub(super) const MAX_SUBSCRIBED: usize = 64;
+/// The media sections of a page, of each kind, and so how many tracks it receives at a time. A player (WHEP) has as many
+/// as it has offered.
+pub(super) const MAX_SECTIONS: Sections<usize> = Sections {
+    audio: 24,
+    video: 36,
+};
+/// The number of media sections that an offer may have.
+pub(super) const MAX_OFFERED: usize = 160;
+/// How many tracks of other participants a session knows, whether the peer receives them or not.
+const MAX_KNOWN: usize = 2048;
+
+/// Something for each kind of media.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sections<T> {
+    pub(super) audio: T,
+    pub(super) video: T,
+}
+
+impl<T: Copy> Sections<T> {
+    pub(super) fn of(&self, kind: MediaKind) -> T {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+        }
+    }
+}
 
 /// A track of another participant.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) info: TrackInfo,
+struct Subscription {
+    info: TrackInfo,
     /// The shard of its publisher.
     owner: ShardId,
-    pub(super) section: SectionState,
+    /// The section that carries it; `None` while others are more important.
+    down: Option<Downstream>,
     /// The highest layer that the page asked for; `None` is no limit.
     cap: Option<Layer>,
+    pinned: bool,
     seen: Option<LayersSeen>,
 }
 
-/// How far the media section of a subscription is negotiated.
-#[derive(Debug)]
-pub(super) enum SectionState {
-    /// It has no section yet.
-    Waiting,
-    /// Its section has been offered.
-    Offered(Mid),
-    /// Packets are forwarded.
-    Open(Downstream),
-    /// Its section has to be removed.
-    Leaving(Mid),
-    /// The removal has been offered.
-    Removing(Mid),
-}
-
-/// All subscriptions of a peer.
+/// The tracks of the room, and the sections of a peer, which carry the most important of them.
+///
+/// A section outlives its track: the next one continues its sequence numbers, and the peer is told which track a section
+/// carries, without an offer.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     /// The peer, for the log.
     peer: ParticipantId,
     list: Vec<Subscription>,
-    /// Players (WHEP): sections whose track has ended. The next track in a section continues its sequence numbers.
+    /// Sections that carry no track.
     idle: Vec<Downstream>,
+    /// Sections that the peer has been offered and has not answered.
+    offered: Vec<(Mid, MediaKind)>,
+    /// Participants by when they were last heard, the latest first.
+    heard: Arc<[ParticipantId]>,
+    /// Whether the peer has to be told what its sections carry.
+    changed: bool,
 }
 
 /// A packet to be sent.
@@ -67,14 +87,14 @@ impl Subscription {
         Self {
             info,
             owner,
-            section: SectionState::Waiting,
+            down: None,
             cap: None,
+            pinned: false,
             seen: None,
         }
     }
 
-    /// The kind of section that can carry it.
-    pub(super) fn kind(&self) -> MediaKind {
+    fn kind(&self) -> MediaKind {
         if self.info.video {
             MediaKind::Video
         } else {
@@ -82,21 +102,12 @@ impl Subscription {
         }
     }
 
-    /// The section that carries it, or will once the peer has answered.
-    pub(super) fn mid(&self) -> Option<Mid> {
-        match &self.section {
-            SectionState::Offered(mid) => Some(*mid),
-            SectionState::Open(down) => Some(down.mid),
-            SectionState::Waiting | SectionState::Leaving(_) | SectionState::Removing(_) => None,
-        }
-    }
-
-    /// Whether the peer has to be offered a change.
-    pub(super) fn is_due(&self) -> bool {
-        matches!(
-            self.section,
-            SectionState::Waiting | SectionState::Leaving(_)
-        )
+    /// The order in which tracks get sections: pinned ones, shared screens, who was heard last, who came first.
+    fn rank(&self, heard: &[ParticipantId]) -> (bool, bool, usize) {
+        let participant = self.info.participant;
+        let heard = heard.iter().position(|id| *id == participant);
+        let screen = self.info.source == Source::Screen;
+        (!self.pinned, !screen, heard.unwrap_or(usize::MAX))
     }
 
     fn open(&mut self, down: Downstream, events: &mut Vec<SessionEvent>) {
@@ -105,8 +116,15 @@ impl Subscription {
         if down.video {
             events.push(SessionEvent::NeedKeyframe(track, down.wanted()));
         }
-        (self.cap, self.seen) = (None, None);
-        self.section = SectionState::Open(down);
+        self.seen = None;
+        self.down = Some(down);
+    }
+
+    /// Ends the forwarding. Returns the section, for another track.
+    fn close(&mut self, events: &mut Vec<SessionEvent>) -> Option<Downstream> {
+        let down = self.down.take()?;
+        events.push(SessionEvent::Unsubscribed(self.info.id));
+        Some(down.restarted())
     }
 
     /// Chooses the best layer within `affordable` and the page's limit. Returns it if it is another than before.
@@ -116,9 +134,7 @@ impl Subscription {
         affordable: Layer,
         events: &mut Vec<SessionEvent>,
     ) -> Option<Layer> {
-        let SectionState::Open(down) = &mut self.section else {
-            return None;
-        };
+        let down = self.down.as_mut()?;
         let most = self.cap.map_or(affordable, |cap| cap.min(affordable));
         let layer = self.seen?.best_up_to(most)?;
         if !down.video || !down.want(layer) {
@@ -137,132 +153,142 @@ impl Subscriptions {
             peer,
             list: Vec::new(),
             idle: Vec::new(),
+            offered: Vec::new(),
+            heard: Arc::from([]),
+            changed: false,
         }
     }
 
     /// Adds a track. Returns `false` if it is known already or the limit is reached.
     pub(super) fn add(&mut self, info: TrackInfo, owner: ShardId) -> bool {
         let known = self.list.iter().any(|known| known.info.id == info.id);
-        let admitted = !known && self.list.len() < MAX_SUBSCRIBED;
+        let admitted = !known && self.list.len() < MAX_KNOWN;
         if admitted {
             self.list.push(Subscription::new(info, owner));
         }
         admitted
     }
 
-    /// Ends the subscription to a track. The section of a page has to be removed by negotiation; that of a
-    /// player stays for another track.
-    pub(super) fn remove(&mut self, track: TrackId, page: bool, events: &mut Vec<SessionEvent>) {
-        let Some(at) = self.list.iter().position(|known| known.info.id == track) else {
-            return;
-        };
-        let subscription = &mut self.list[at];
-        (subscription.cap, subscription.seen) = (None, None);
-        let section = subscription.mid();
-        match section.filter(|_| page) {
-            Some(mid) => {
-                let open = std::mem::replace(&mut subscription.section, SectionState::Leaving(mid));
-                if matches!(open, SectionState::Open(_)) {
-                    events.push(SessionEvent::Unsubscribed(track));
-                }
-            }
-            None => {
-                let subscription = self.list.remove(at);
-                if let SectionState::Open(down) = subscription.section {
-                    self.idle.push(down);
-                    events.push(SessionEvent::Unsubscribed(track));
-                }
-            }
+    /// Ends a track. Its section stays for another.
+    pub(super) fn remove(&mut self, track: TrackId, events: &mut Vec<SessionEvent>) {
+        if let Some(at) = self.list.iter().position(|known| known.info.id == track) {
+            let mut subscription = self.list.remove(at);
+            self.changed |= subscription.down.is_some();
+            self.idle.extend(subscription.close(events));
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.list.iter()
+    /// Records who was heard last.
+    pub(super) fn set_heard(&mut self, heard: Arc<[ParticipantId]>) {
+        self.heard = heard;
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
-        self.list.iter_mut()
+    /// Records which tracks the page wants in any case.
+    pub(super) fn pin(&mut self, tracks: &[TrackId]) {
+        for known in &mut self.list {
+            known.pinned = tracks.contains(&known.info.id);
+        }
     }
 
-    /// How many sections carry video. An idle one counts: the next track takes it.
+    /// How many videos the sections carry.
     pub(super) fn videos(&self) -> u64 {
-        let all = self.downstreams().chain(&self.idle);
-        all.filter(|down| down.video).count() as u64
+        self.downstreams().filter(|down| down.video).count() as u64
+    }
+
+    /// The tracks that sections carry.
+    pub(super) fn carried(&self) -> impl Iterator<Item = (Mid, &TrackInfo)> {
+        self.list
+            .iter()
+            .filter_map(|known| Some((known.down.as_ref()?.mid, &known.info)))
+    }
+
+    /// Whether what the sections carry has changed since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     fn downstreams(&self) -> impl Iterator<Item = &Downstream> {
-        self.list
-            .iter()
-            .filter_map(|subscription| match &subscription.section {
-                SectionState::Open(down) => Some(down),
-                _ => None,
-            })
+        self.list.iter().filter_map(|known| known.down.as_ref())
     }
 
     /// The track that a section carries, and its layer that is forwarded or waited for.
     pub(super) fn carried_by(&self, mid: Mid) -> Option<(TrackId, Layer)> {
-        self.list
-            .iter()
-            .find_map(|subscription| match &subscription.section {
-                SectionState::Open(down) if down.mid == mid => {
-                    let layer = down.current().unwrap_or(down.wanted());
-                    Some((subscription.info.id, layer))
-                }
-                _ => None,
-            })
+        self.list.iter().find_map(|known| {
+            let down = known.down.as_ref().filter(|down| down.mid == mid)?;
+            Some((known.info.id, down.current().unwrap_or(down.wanted())))
+        })
     }
 
-    /// The peer has agreed to the last offer: tracks in it are sent from now on, those that it removed are
-    /// forgotten. Returns whether a track was opened.
-    pub(super) fn agreed(&mut self, events: &mut Vec<SessionEvent>) -> bool {
-        let mut opened = false;
-        self.list.retain_mut(|subscription| {
-            if let SectionState::Offered(mid) = subscription.section {
-                subscription.open(Downstream::new(mid, subscription.info.video), events);
-                opened = true;
-            }
-            !matches!(subscription.section, SectionState::Removing(_))
-        });
-        opened
+    /// The sections of a kind that the peer has agreed to.
+    fn agreed_sections(&self, kind: MediaKind) -> usize {
+        let video = kind == MediaKind::Video;
+        let all = self.downstreams().chain(&self.idle);
+        all.filter(|down| down.video == video).count()
+    }
+
+    /// How many more sections of a kind a page has to be offered.
+    pub(super) fn missing(&self, kind: MediaKind) -> usize {
+        let tracks = self.list.iter().filter(|known| known.kind() == kind);
+        let wanted = tracks.count().min(MAX_SECTIONS.of(kind));
+        let offered = self.offered.iter().filter(|offered| offered.1 == kind);
+        wanted.saturating_sub(self.agreed_sections(kind) + offered.count())
+    }
+
+    /// Records that the peer has been offered a section.
+    pub(super) fn offered(&mut self, mid: Mid, kind: MediaKind) {
+        self.offered.push((mid, kind));
+    }
+
+    /// The peer has agreed to the sections of the last offer.
+    pub(super) fn agreed(&mut self) {
+        for (mid, kind) in std::mem::take(&mut self.offered) {
+            self.add_section(mid, kind);
+        }
+    }
+
+    /// Adds a section that carries no track yet.
+    pub(super) fn add_section(&mut self, mid: Mid, kind: MediaKind) {
+        let down = Downstream::new(mid, kind == MediaKind::Video);
+        self.idle.push(down);
     }
 
     /// The last offer is void: what was in it has to be offered again.
     pub(super) fn withdrawn(&mut self) {
-        for subscription in &mut self.list {
-            match subscription.section {
-                SectionState::Offered(_) => subscription.section = SectionState::Waiting,
-                SectionState::Removing(mid) => subscription.section = SectionState::Leaving(mid),
-                _ => {}
-            }
-        }
+        self.offered.clear();
     }
 
-    /// Opens waiting tracks in sections that no track is using. `sections` lists those of a kind. Returns whether
-    /// a track was opened.
-    pub(super) fn assign(
-        &mut self,
-        sections: impl Fn(MediaKind) -> Vec<Mid>,
-        events: &mut Vec<SessionEvent>,
-    ) -> bool {
-        let mut opened = false;
-        for at in 0..self.list.len() {
-            if !matches!(self.list[at].section, SectionState::Waiting) {
-                continue;
-            }
-            let in_use = |mid: &Mid| self.downstreams().any(|down| down.mid == *mid);
-            let mut candidates = sections(self.list[at].kind()).into_iter();
-            let Some(mid) = candidates.find(|mid| !in_use(mid)) else {
-                continue;
-            };
-            // If the section carried another track before, its numbers continue.
-            let idle = self.idle.iter().position(|idle| idle.mid == mid);
-            let down = match idle {
-                Some(idle) => self.idle.swap_remove(idle).restarted(),
-                None => Downstream::new(mid, self.list[at].info.video),
-            };
-            self.list[at].open(down, events);
-            opened = true;
+    /// Gives the sections to the most important tracks. Returns whether one was opened.
+    pub(super) fn assign(&mut self, events: &mut Vec<SessionEvent>) -> bool {
+        let kinds = [MediaKind::Audio, MediaKind::Video];
+        let opened = kinds.map(|kind| self.assign_kind(kind, events));
+        self.changed |= opened.contains(&true);
+        opened.contains(&true)
+    }
+
+    fn assign_kind(&mut self, kind: MediaKind, events: &mut Vec<SessionEvent>) -> bool {
+        let sections = self.agreed_sections(kind);
+        let of_kind = |known: &&mut Subscription| known.kind() == kind;
+        let heard = &self.heard;
+        let mut ranked: Vec<_> = self.list.iter_mut().filter(of_kind).collect();
+        if ranked.iter().all(|known| known.down.is_some()) {
+            return false;
         }
+        // The sort is stable: earlier tracks are first among those that nothing else tells apart.
+        ranked.sort_by_cached_key(|known| known.rank(heard));
+        let chosen = sections.min(ranked.len());
+        let (chosen, others) = ranked.split_at_mut(chosen);
+        let mut waiting = chosen.iter_mut().filter(|known| known.down.is_none());
+        let free = others.iter_mut().filter_map(|known| known.close(events));
+        self.idle.extend(free);
+        let mut opened = false;
+        waiting.all(|known| {
+            let video = kind == MediaKind::Video;
+            let at = self.idle.iter().position(|down| down.video == video);
+            let Some(at) = at else { return false };
+            known.open(self.idle.swap_remove(at), events);
+            opened = true;
+            true
+        });
         opened
     }
 
@@ -315,7 +341,7 @@ impl Subscriptions {
         let Some(known) = list.find(|known| known.info.id == packet.track) else {
             return (None, None);
         };
-        let SectionState::Open(down) = &mut known.section else {
+        let Some(down) = &mut known.down else {
             return (None, None);
         };
         let before = down.current();
@@ -355,11 +381,7 @@ impl Subscriptions {
 
     #[cfg(test)]
     fn downstream(&self, track: TrackId) -> Option<&Downstream> {
-        self.list
-            .iter()
-            .find_map(|subscription| match &subscription.section {
-                SectionState::Open(down) if subscription.info.id == track => Some(down),
-                _ => None,
-            })
+        let known = self.list.iter().find(|known| known.info.id == track);
+        known?.down.as_ref()
     }
 }

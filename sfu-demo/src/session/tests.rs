@@ -1,5 +1,6 @@
 //! A session without a network: the choice of layers, and rate limits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use str0m::Event;
@@ -18,6 +19,7 @@ use crate::tools::client::Client;
 mod life;
 mod narrow;
 mod nonce;
+mod page;
 
 const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 

@@ -187,6 +187,9 @@ impl<M: Mailbox> Shard<M> {
             Control::RemoveTrack(to, track) => {
                 self.with_participant(to, |session| session.remove_track(track));
             }
+            Control::Heard(to, heard) => {
+                self.with_participant(to, |session| session.set_heard(heard));
+            }
             Control::Tell(to, text) => {
                 self.with_participant(to, |session| {
                     session.send_text(&text);

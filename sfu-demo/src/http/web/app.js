@@ -220,6 +220,11 @@ async function handle(message) {
   switch (message.type) {
     case "offer": return offered(message);
     case "answer": return state.pc.setRemoteDescription({ type: "answer", sdp: message.sdp });
+    // What each section carries, after an offer and whenever that changes.
+    case "tracks": return show(message.tracks);
+    case "refused":
+      if (state.pc.signalingState === "have-local-offer") await state.pc.setLocalDescription({ type: "rollback" });
+      return problem(`The server refused the change: ${message.error}.`);
     case "roster": return roster(message);
     case "muted": {
       const person = state.roster.get(String(message.id));
@@ -249,7 +254,6 @@ async function offered(message) {
   await state.pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
   await state.pc.setLocalDescription();
   send({ type: "answer", sdp: state.pc.localDescription.sdp });
-  show(message.tracks);
 }
 
 function show(tracks) {
@@ -263,6 +267,10 @@ function show(tracks) {
     const shown = tile(key, name, carried.source, false);
     const media = transceiver.receiver.track;
     if (!shown.stream.getTracks().includes(media)) {
+      // The section may have carried another track before.
+      for (const other of state.tiles.values()) {
+        if (other.stream.getTracks().includes(media)) release(other, media);
+      }
       for (const old of shown.stream.getTracks()) {
         if (old.kind === media.kind) shown.stream.removeTrack(old);
       }
@@ -278,7 +286,23 @@ function show(tracks) {
     shown.video.play().catch(() => problem("The browser plays sound only after a click on the page."));
   }
   state.carried = wanted;
+  // Who is not carried any more has no picture or sound here: others are more important.
+  const used = new Set(tracks.map((carried) => carried.mid));
+  for (const transceiver of state.pc.getTransceivers()) {
+    const media = transceiver.receiver.track;
+    if (used.has(transceiver.mid)) continue;
+    for (const shown of state.tiles.values()) {
+      if (shown !== state.tiles.get("me") && shown.stream.getTracks().includes(media)) release(shown, media);
+    }
+  }
   prune();
+}
+
+function release(shown, media) {
+  shown.stream.removeTrack(media);
+  if (media.kind !== "video") return;
+  Object.assign(shown, { track: null, receiver: null });
+  shown.root.classList.add("dark");
 }
 
 function roster(message) {

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::session::subscriptions::MAX_SUBSCRIBED;
+use crate::session::subscriptions::MAX_OFFERED;
 
 /// How many numbers below the highest can still be sent, as late packets.
 const WINDOW: u64 = 1024;
@@ -28,7 +28,7 @@ struct Window {
 impl SentNumbers {
     /// Forgets sources that no longer exist if there are many. Memory is bounded by the sources of a peer.
     pub(in crate::session) fn make_room(&mut self, mut exists: impl FnMut(u32) -> bool) {
-        if self.0.len() > 2 * MAX_SUBSCRIBED {
+        if self.0.len() > 2 * MAX_OFFERED {
             self.0.retain(|ssrc, _| exists(*ssrc));
         }
     }
@@ -104,6 +104,6 @@ mod tests {
             assert!(!numbers.insert(ssrc, 5));
         }
         assert!(!numbers.insert(0, 5));
-        assert!(numbers.0.len() <= 2 * MAX_SUBSCRIBED + 1);
+        assert!(numbers.0.len() <= 2 * MAX_OFFERED + 1);
     }
 }
