@@ -1,7 +1,7 @@
 //! Builders of channels and mailboxes.
 
 use crate::{
-    config::Config,
+    config::{Config, UNBOUNDED},
     fan_in::{FanIn, bound::MAX_TOTAL, shared_slots::MAX_SLOTS},
     mailbox::{Overflow, receiver::MailboxReceiver, sender::MailboxSender},
     receiver::Receiver,
@@ -35,7 +35,7 @@ impl Builder {
             "a lane's capacity must be at least 1, but was 0"
         );
         assert!(
-            lane_capacity <= isize::MAX as usize / 2,
+            lane_capacity <= UNBOUNDED,
             "a lane's capacity must be at most isize::MAX / 2"
         );
         Self(Config {
@@ -48,6 +48,35 @@ impl Builder {
             total: 0,
             notify_mask: notify_mask(lane_capacity),
         })
+    }
+
+    /// Settings for lanes without a bound: a send never waits, and is refused only if there is no
+    /// memory for the next ring of its lane: as [`TrySendError::Full`](crate::TrySendError::Full), and
+    /// by `send` as [`SendError`](crate::SendError).
+    ///
+    /// A producer that is faster than the receiver fills the memory: prefer a bound where there can be
+    /// one. A lane grows ring by ring, as [`first_ring`](Self::first_ring) says, and the receiver frees
+    /// each ring when it has emptied it. [`capacity`](crate::Sender::capacity) is then
+    /// `isize::MAX / 2`.
+    ///
+    /// A [`SharedSender`](crate::SharedSender) of such a channel holds up to 536,870,911 messages, and
+    /// keeps its largest ring.
+    ///
+    /// A batch, which is sent to several rings at once, ends the process if there is no memory for one of
+    /// them, as a `Vec` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = lanemesh::Builder::unbounded().build();
+    /// for n in 0..100_000 {
+    ///     tx.try_send(n).unwrap();
+    /// }
+    /// assert!(rx.try_iter().eq(0..100_000));
+    /// ```
+    #[inline]
+    pub fn unbounded() -> Self {
+        Self::new(UNBOUNDED)
     }
 
     /// Sets how many messages a lane's first ring holds; 16 by default. A full ring is followed by
@@ -187,6 +216,14 @@ impl Builder {
         self
     }
 
+    /// The same settings, for lanes without a bound.
+    fn without_bound(mut self) -> Self {
+        self.0.total = 0;
+        self.0.lane_capacity = UNBOUNDED;
+        self.0.notify_mask = notify_mask(UNBOUNDED);
+        self
+    }
+
     /// Makes a channel with these settings.
     ///
     /// # Panics
@@ -282,6 +319,31 @@ impl MailboxBuilder {
     #[track_caller]
     pub fn low_total_capacity(mut self, messages: usize) -> Self {
         self.low = self.low.total_capacity(messages);
+        self
+    }
+
+    /// Makes the lanes of the high-priority class unbounded; see [`Builder::unbounded`]. Other settings of
+    /// the class are kept.
+    pub fn high_unbounded(mut self) -> Self {
+        self.high = self.high.without_bound();
+        self
+    }
+
+    /// Makes the lanes of the low-priority class unbounded; see [`Builder::unbounded`]. Other settings of
+    /// the class are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = lanemesh::MailboxBuilder::new(16, 1)
+    ///     .low_unbounded()
+    ///     .build::<&str, usize>();
+    /// assert_eq!(tx.low().try_send_many(0..10_000), Ok(10_000));
+    /// assert!(tx.high().try_send_many(["full"; 17]).is_ok_and(|sent| sent == 16));
+    /// assert_eq!(rx.low().try_iter().count(), 10_000);
+    /// ```
+    pub fn low_unbounded(mut self) -> Self {
+        self.low = self.low.without_bound();
         self
     }
 

@@ -2,6 +2,9 @@
 
 use std::alloc::Layout;
 
+/// The capacity of a lane without a bound: no lane holds as many messages as that.
+pub(crate) const UNBOUNDED: usize = isize::MAX as usize / 2;
+
 /// The layout of the lanes of one class, and how the receiver serves them.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]

@@ -455,6 +455,22 @@ pub fn channel<T>(lane_capacity: usize) -> (Sender<T>, Receiver<T>) {
     Builder::new(lane_capacity).build()
 }
 
+/// A channel whose lanes have no bound; see [`Builder::unbounded`].
+///
+/// # Examples
+///
+/// ```
+/// let (tx, mut rx) = lanemesh::unbounded();
+/// let tx = tx.shared();
+/// for n in 0..10_000 {
+///     tx.try_send(n).unwrap();
+/// }
+/// assert!(rx.try_iter().eq(0..10_000));
+/// ```
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    Builder::unbounded().build()
+}
+
 /// A mailbox with two priorities, and for each a lane of exactly the given capacity per producer.
 ///
 /// # Panics

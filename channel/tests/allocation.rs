@@ -406,3 +406,36 @@ fn a_lane_that_found_the_list_closed_is_freed_with_its_sender() {
     });
     assert_eq!(bytes, 0);
 }
+
+/// The receiver frees what a burst took, although the sender does nothing more.
+#[test]
+fn an_unbounded_lane_keeps_one_ring_of_a_burst() {
+    const RING: usize = 64 << 10;
+    let (mut tx, mut rx) = Builder::unbounded().build::<[u64; 128]>();
+    let burst = if cfg!(miri) { 500 } else { 20_000 };
+    let (_, _, before) = count(|| tx.try_send([0; 128]).unwrap());
+    let ((), _, grown) = count(|| (0..burst).for_each(|_| tx.try_send([0; 128]).unwrap()));
+    assert!(grown as usize >= burst * 1024);
+    assert!(grown as usize <= burst * 1024 + 2 * RING + 1024 * burst / 64);
+    let (taken, _, freed) = count(|| rx.try_iter().count());
+    assert_eq!(taken, burst + 1);
+    let held = (before + grown + freed) as usize;
+    assert!(held <= RING + (32 << 10), "{held} bytes are held");
+    assert!(tx.is_empty());
+}
+
+/// However many rings a lane has gone through.
+#[test]
+fn an_unbounded_lane_with_a_backlog_takes_as_much_as_that() {
+    let (mut tx, mut rx) = Builder::unbounded().build::<[u64; 128]>();
+    let rounds = if cfg!(miri) { 300 } else { 20_000 };
+    (0..300).for_each(|_| tx.try_send([0; 128]).unwrap());
+    let ((), _, more) = count(|| {
+        for _ in 0..rounds {
+            tx.try_send([0; 128]).unwrap();
+            assert!(rx.try_recv().is_ok());
+        }
+    });
+    assert!(more <= 3 * (64 << 10), "{more} bytes more");
+    assert_eq!((tx.len(), rx.len()), (300, 300));
+}

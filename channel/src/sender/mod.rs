@@ -196,7 +196,6 @@ impl<T> Sender<T> {
             unreachable!("a lane that is not clear is open")
         };
         lane.send_ring(&self.fan_in.ready, first, limit, message)
-            .map_err(TrySendError::Closed)
     }
 
     /// Sends what is staged and one more message, for which there is room.

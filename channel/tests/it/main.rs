@@ -24,3 +24,4 @@ mod rings;
 mod shared;
 mod stress;
 mod total;
+mod unbounded;

@@ -20,6 +20,11 @@ pub(super) fn allocate_ring() {
     RINGS_LEFT.set(left - 1);
 }
 
+/// Whether the next ring is one for which there is no memory.
+pub(super) fn is_out_of_memory() -> bool {
+    RINGS_LEFT.get() == 0
+}
+
 /// Runs `f`, which panics when it has allocated `rings` rings and comes to the next.
 fn run_out_after<R>(rings: usize, f: impl FnOnce() -> R) {
     RINGS_LEFT.set(rings);
@@ -79,4 +84,61 @@ fn a_batch_whose_ring_cannot_be_allocated_is_sent_in_part_and_kept_for_the_rest(
     assert_eq!(tx.try_send_vec(&mut batch), Ok(10));
     assert_eq!(received(&mut rx), (10..20).collect::<Vec<_>>());
     assert_eq!(Rc::strong_count(&alive), 2);
+}
+
+/// Messages of 2 KiB: 32 in each ring but the first ones.
+type Large = [u16; 1024];
+
+fn unbounded() -> (Sender<Large>, Receiver<Large>) {
+    Builder::unbounded().first_ring(2).shared_slots(0).build()
+}
+
+#[test]
+fn an_unbounded_lane_refuses_a_message_only_when_there_is_no_memory() {
+    let (mut tx, mut rx) = unbounded();
+    // In the slot, and in a ring of 2.
+    (0..3).for_each(|n| tx.try_send([n; 1024]).unwrap());
+    RINGS_LEFT.set(0);
+    let refused = tx.try_send([3; 1024]).unwrap_err();
+    assert!(refused.is_full());
+    assert_eq!(refused.into_inner()[1023], 3);
+    // What the receiver takes makes room in the ring that is there.
+    assert_eq!(rx.try_iter().map(|m| m[0]).collect::<Vec<_>>(), [0, 1, 2]);
+    (4..6).for_each(|n| tx.try_send([n; 1024]).unwrap());
+    assert!(tx.try_send([7; 1024]).unwrap_err().is_full());
+    RINGS_LEFT.set(usize::MAX);
+    tx.try_send([8; 1024]).unwrap();
+    assert_eq!(rx.try_iter().map(|m| m[0]).collect::<Vec<_>>(), [4, 5, 8]);
+}
+
+#[test]
+fn a_batch_through_many_rings_of_an_unbounded_lane_is_kept_for_the_rest_when_one_cannot_be_allocated()
+ {
+    let (mut tx, mut rx) = unbounded();
+    let mut batch: Vec<Large> = (0..200).map(|n| [n; 1024]).collect();
+    // Rings of 2, 8, 32 and 32 messages.
+    run_out_after(4, || tx.try_send_vec(&mut batch));
+    assert_eq!(batch.first().map(|m| m[0]), Some(74));
+    assert_eq!(tx.len(), 74);
+    assert_eq!(tx.try_send_vec(&mut batch), Ok(126));
+    let received: Vec<_> = rx.try_iter().map(|m| m[0]).collect();
+    assert_eq!(received, (0..200).collect::<Vec<_>>());
+    assert!(tx.is_empty());
+}
+
+/// Whatever is left of a batch when the channel closes is with the sender or with the receiver.
+#[test]
+fn an_unbounded_lane_that_closes_within_a_batch_gives_the_rest_back() {
+    for taken in [0, 1, 40, 150] {
+        let (mut tx, mut rx) = unbounded();
+        let mut batch: Vec<Large> = (0..150).map(|n| [n; 1024]).collect();
+        assert_eq!(tx.try_send_vec(&mut batch), Ok(150));
+        let mut received: Vec<_> = rx.try_iter().take(taken).map(|m| m[0]).collect();
+        rx.close();
+        batch.push([150; 1024]);
+        assert!(tx.try_send_vec(&mut batch).is_err());
+        assert_eq!(batch.len(), 1);
+        received.extend(rx.try_iter().map(|m| m[0]));
+        assert_eq!(received, (0..150).collect::<Vec<_>>());
+    }
 }

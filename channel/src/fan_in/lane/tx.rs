@@ -12,11 +12,15 @@ use super::{
     CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED,
     held::Held, left_rings::LeftRings, list::ReadyQueue,
 };
-use crate::sync::{
-    AtomicPtr, Mutex, Ordering, UnsafeCell, lock, membarrier, mutant,
-    ring::{RingProducer, ring},
-    store_load_fence,
-    wake_cell::WakerIndex,
+use crate::{
+    config::UNBOUNDED,
+    error::TrySendError,
+    sync::{
+        AtomicPtr, Mutex, Ordering, UnsafeCell, lock, membarrier, mutant,
+        ring::{RingProducer, ring},
+        store_load_fence,
+        wake_cell::WakerIndex,
+    },
 };
 
 /// A full ring is followed by one that holds so many times as many messages.
@@ -148,7 +152,8 @@ impl<T> LaneTx<T> {
         usize::from(self.lane().state.load(Ordering::Acquire) == QUEUED_SLOT)
     }
 
-    /// Sends a message through the ring, or returns it if the channel is closed.
+    /// Sends a message through the ring, or returns it if the channel is closed; or if the lane has no
+    /// bound, and there is no memory for its next ring.
     ///
     /// The lane must have room for it. `first` and `limit` are the sizes of the smallest and the
     /// largest ring.
@@ -159,19 +164,24 @@ impl<T> LaneTx<T> {
         first: usize,
         limit: usize,
         message: T,
-    ) -> Result<(), T> {
+    ) -> Result<(), TrySendError<T>> {
         // Before the message is copied: if this panics, it is dropped.
         let rings = self.rings_or_open(first, limit);
         let message = MaybeUninit::new(message);
         // SAFETY: a bitwise copy; only one of the two is used as a message, as the result of
         // `publish` says.
         let mut copy = unsafe { ptr::read(&message) };
+        let mut refused = false;
         loop {
             match rings.current.push(copy) {
                 Ok(()) => break,
                 Err(back) => {
                     // SAFETY: the copy was not pushed, and is not used if this panics.
-                    copy = unsafe { rings.grow_for(first, limit, back) };
+                    copy = unsafe { rings.grow_for(first, limit, &mut refused, back) };
+                    if refused {
+                        // SAFETY: it was not pushed, and the copy is not used.
+                        return Err(unsafe { not_sent(message, TrySendError::Full) });
+                    }
                 }
             }
         }
@@ -179,7 +189,7 @@ impl<T> LaneTx<T> {
             Ok(())
         } else {
             // SAFETY: the message was not accepted, so nobody reads the copy in the ring.
-            Err(unsafe { message.assume_init() })
+            Err(unsafe { not_sent(message, TrySendError::Closed) })
         }
     }
 
@@ -450,6 +460,20 @@ impl<T> LaneTx<T> {
     }
 }
 
+/// The error for a message that was not sent, in a frame of its own.
+///
+/// # Safety
+///
+/// The message must be initialised, and used nowhere else.
+#[cold]
+unsafe fn not_sent<T>(
+    message: MaybeUninit<T>,
+    why: impl FnOnce(T) -> TrySendError<T>,
+) -> TrySendError<T> {
+    // SAFETY: as this function's contract says.
+    why(unsafe { message.assume_init() })
+}
+
 /// Restores the vector of a batch: moves what was not accepted to its front.
 struct Rest<'a, T> {
     /// The vector, of length zero until the drop.
@@ -505,7 +529,8 @@ impl<T> Rings<T> {
     }
 
     /// Calls [`grow`](Self::grow) for a message that the ring has refused, and returns the message;
-    /// drops it if this panics.
+    /// drops it if this panics. If the lane has no bound, and there is no memory for the ring, none is
+    /// opened, and `refused` says so.
     ///
     /// # Safety
     ///
@@ -515,12 +540,25 @@ impl<T> Rings<T> {
         &mut self,
         first: usize,
         limit: usize,
+        refused: &mut bool,
         message: MaybeUninit<T>,
     ) -> MaybeUninit<T> {
         // SAFETY: initialised by this function's contract.
         let message = unsafe { message.assume_init() };
-        self.grow(first, limit);
+        if limit == UNBOUNDED && !has_memory_for::<T>(Self::most(first, limit)) {
+            *refused = true;
+        } else {
+            self.grow(first, limit);
+        }
         MaybeUninit::new(message)
+    }
+
+    /// Messages in the largest ring.
+    fn most(first: usize, limit: usize) -> usize {
+        (RING_BYTES / size_of::<T>().max(1))
+            .max(RING_MESSAGES)
+            .max(first)
+            .min(limit)
     }
 
     /// Opens another ring for the messages that follow: of [`GROWTH`] times the size, up to what `limit`, the size of
@@ -528,11 +566,7 @@ impl<T> Rings<T> {
     #[cold]
     fn grow(&mut self, first: usize, limit: usize) {
         let current = self.current.capacity();
-        let most = (RING_BYTES / size_of::<T>().max(1))
-            .max(RING_MESSAGES)
-            .max(first)
-            .min(limit);
-        let size = (current * GROWTH).min(most);
+        let size = (current * GROWTH).min(Self::most(first, limit));
         // The last ring of a lane that fills up need not be larger than what the lane may hold. But if that one fills as
         // well, the lane stays full while messages come and go, and one ring for all saves further ones.
         let fits = limit.saturating_sub(self.used()).max(current);
@@ -548,6 +582,15 @@ impl<T> Rings<T> {
         old.next.store(segment.as_ptr(), Ordering::Release);
         self.segment = segment;
     }
+}
+
+/// Whether there is memory for a ring of this size. rtrb would end the process if not.
+fn has_memory_for<T>(messages: usize) -> bool {
+    #[cfg(all(test, not(loom)))]
+    if super::tests::is_out_of_memory() {
+        return false;
+    }
+    Vec::<T>::new().try_reserve_exact(messages).is_ok()
 }
 
 impl<T> RingSegment<T> {

@@ -10,7 +10,7 @@ use std::{
 
 use lanemesh::{
     Builder, MailboxBuilder, Overflow, SendError, SendOrError, SendTimeoutError, Sent,
-    SharedSender, TrySendError, channel,
+    TrySendError, channel,
 };
 
 use crate::common::{Ledger, Wakes, now, poll, start_and_cancel};
@@ -204,7 +204,7 @@ mod sink {
     };
 
     use futures_sink::Sink;
-    use lanemesh::SharedSink;
+    use lanemesh::{SharedSender, SharedSink};
 
     use super::*;
 
