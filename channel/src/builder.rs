@@ -1,5 +1,7 @@
 //! Builders of channels and mailboxes.
 
+use std::num::NonZero;
+
 use crate::{
     config::{Config, UNBOUNDED},
     fan_in::{FanIn, bound::MAX_TOTAL, shared_slots::MAX_SLOTS},
@@ -264,6 +266,7 @@ fn notify_mask(capacity: usize) -> u32 {
 pub struct MailboxBuilder {
     high: Builder,
     low: Builder,
+    low_share: Option<NonZero<u32>>,
     overflow: Overflow,
 }
 
@@ -279,6 +282,7 @@ impl MailboxBuilder {
         Self {
             high: Builder::new(high_lane_capacity),
             low: Builder::new(low_lane_capacity),
+            low_share: None,
             overflow: Overflow::Wait,
         }
     }
@@ -347,6 +351,45 @@ impl MailboxBuilder {
         self
     }
 
+    /// Gives the low class a share of what the receiver takes while both classes have messages: one
+    /// message in `one_in`. After each `one_in - 1` high-priority messages the receiver takes one of low
+    /// priority, if there is one, so that a flood of the high class delays the low class and does not
+    /// shut it out.
+    ///
+    /// By default there is no such share: a low-priority message is received only if there is none of
+    /// high priority. With it a high-priority message waits for at most one other of low priority. The
+    /// methods of [`high`](MailboxReceiver::high) and [`low`](MailboxReceiver::low) receive from one
+    /// class as before, and do not count.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `one_in` is 1, which would leave nothing to the high class.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::num::NonZero;
+    ///
+    /// use lanemesh::{MailboxBuilder, Message};
+    ///
+    /// let (mut tx, mut rx) = MailboxBuilder::new(8, 8)
+    ///     .low_share(NonZero::new(4).unwrap())
+    ///     .build::<u8, u8>();
+    /// tx.high().try_send_many(0..8).unwrap();
+    /// tx.low().try_send_many(0..8).unwrap();
+    /// let low = rx.try_iter().take(8).filter(|message| matches!(message, Message::Low(_)));
+    /// assert_eq!(low.count(), 2);
+    /// ```
+    #[track_caller]
+    pub fn low_share(mut self, one_in: NonZero<u32>) -> Self {
+        assert!(
+            one_in.get() > 1,
+            "one message in 1 would leave nothing to the high class"
+        );
+        self.low_share = Some(one_in);
+        self
+    }
+
     /// Sets what `send_low` does if the lane is full; by default it waits. Each sender may change
     /// this for itself.
     pub fn low_overflow(mut self, overflow: Overflow) -> Self {
@@ -366,8 +409,13 @@ impl MailboxBuilder {
         self.high.0.assert_allocatable::<High>();
         self.low.0.assert_allocatable::<Low>();
         let (high, low) = (FanIn::shared(self.high.0), FanIn::shared(self.low.0));
-        let receiver =
-            MailboxReceiver::new(high.clone(), low.clone(), self.low.0.budget, self.overflow);
+        let receiver = MailboxReceiver::new(
+            high.clone(),
+            low.clone(),
+            self.low.0.budget,
+            self.low_share,
+            self.overflow,
+        );
         (MailboxSender::first(high, low, self.overflow), receiver)
     }
 }

@@ -48,7 +48,8 @@
 //!    There is no order between producers, nor between high and low.
 //! 2. **High first**: if a high-priority send has returned before a receive begins, that receive
 //!    returns its message. A batch that is already being received delays it by at most
-//!    [`HIGH_LOOK_INTERVAL`] messages, however many low-priority lanes become ready.
+//!    [`HIGH_LOOK_INTERVAL`] messages, however many low-priority lanes become ready. With a
+//!    [share for the low class](MailboxBuilder::low_share) one low-priority message may come before it.
 //! 3. **`Ok` means delivered**: the receiver gets the message, or drops it when it is dropped
 //!    itself. A failed send returns the message.
 //! 4. **No lost wake-up** of a receiver or of a waiting sender, whether a task or a thread.

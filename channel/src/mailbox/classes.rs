@@ -1,6 +1,6 @@
 //! The two classes of a mailbox as its receiver takes from them: high first.
 
-use std::task::Waker;
+use std::{num::NonZero, task::Waker};
 
 use super::{HIGH_LOOK_INTERVAL, Message};
 use crate::receiver::{
@@ -11,16 +11,51 @@ use crate::receiver::{
 pub(super) struct Classes<High, Low> {
     pub(super) high: Inbox<High>,
     pub(super) low: Inbox<Low>,
+    pub(super) share: LowShare,
+}
+
+/// Whose turn it is when both classes have messages.
+#[derive(Debug)]
+pub(super) struct LowShare {
+    /// High-priority messages before one of low priority.
+    between: i64,
+    /// Those until that is due.
+    left: i64,
+}
+
+impl LowShare {
+    /// Of `one_in` messages one is of low priority; `None` for never.
+    #[inline]
+    pub(super) fn new(one_in: Option<NonZero<u32>>) -> Self {
+        // A receiver does not live to see so many messages.
+        let between = one_in.map_or(i64::MAX, |one_in| i64::from(one_in.get()) - 1);
+        Self {
+            between,
+            left: between,
+        }
+    }
+
+    /// Counts a high-priority message that is about to be taken. `true` if one of low priority comes first.
+    #[inline(always)]
+    fn is_due(&mut self) -> bool {
+        self.left -= 1;
+        self.left < 0
+    }
 }
 
 impl<High, Low> Classes<High, Low> {
     #[inline]
     pub(super) fn try_next(&mut self) -> Option<Message<High, Low>> {
         loop {
-            if self.high.may_have_next()
-                && let Some(message) = self.high.try_next()
-            {
-                return Some(Message::High(message));
+            if self.high.may_have_next() {
+                if self.share.is_due()
+                    && let Some(message) = self.take_low_in_turn()
+                {
+                    return Some(Message::Low(message));
+                }
+                if let Some(message) = self.high.try_next() {
+                    return Some(Message::High(message));
+                }
             }
             // Many senders may have been dropped at once: do not release all of their lanes in one
             // go.
@@ -41,10 +76,17 @@ impl<High, Low> Classes<High, Low> {
     ) -> usize {
         let mut count = 0;
         'all: while count < limit {
-            while self.high.may_have_next()
-                && count < limit
-                && let Some(message) = self.high.try_next()
-            {
+            while self.high.may_have_next() && count < limit {
+                if self.share.is_due()
+                    && let Some(message) = self.take_low_in_turn()
+                {
+                    into.push(Message::Low(message));
+                    count += 1;
+                    continue;
+                }
+                let Some(message) = self.high.try_next() else {
+                    break;
+                };
                 into.push(Message::High(message));
                 count += 1;
             }
@@ -61,6 +103,16 @@ impl<High, Low> Classes<High, Low> {
             }
         }
         count
+    }
+
+    /// Takes a low-priority message, if there is one, although there may be high-priority ones.
+    #[cold]
+    #[inline(never)]
+    fn take_low_in_turn(&mut self) -> Option<Low> {
+        self.share.left = self.share.between;
+        // As in `try_next`, but what is not found now has to wait for its next turn.
+        let mut moves = HIGH_LOOK_INTERVAL;
+        self.low.try_next_within(&mut moves)
     }
 
     /// Whether there is a message; it is left where it is.

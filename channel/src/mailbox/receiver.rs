@@ -2,12 +2,16 @@
 
 use std::{
     fmt,
+    num::NonZero,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use super::{
-    Message, Overflow, class_receiver::ClassReceiver, classes::Classes, sender::WeakMailboxSender,
+    Message, Overflow,
+    class_receiver::ClassReceiver,
+    classes::{Classes, LowShare},
+    sender::WeakMailboxSender,
 };
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
@@ -28,7 +32,8 @@ use crate::{
 /// If a high-priority send has returned before a receive begins, that receive returns its message.
 /// A batch looks for high-priority messages again at least every
 /// [`HIGH_LOOK_INTERVAL`](crate::HIGH_LOOK_INTERVAL) low-priority ones. The number of low-priority
-/// lanes that are ready makes no difference.
+/// lanes that are ready makes no difference. So as long as there always is a high-priority message, no other is
+/// received, unless the low class was given a [share](crate::MailboxBuilder::low_share).
 ///
 /// [`high`](Self::high) and [`low`](Self::low) receive from one class alone. Otherwise it behaves
 /// like [`Receiver`](crate::Receiver); both classes count against one budget.
@@ -48,12 +53,14 @@ impl<High, Low> MailboxReceiver<High, Low> {
         high: Arc<FanIn<High>>,
         low: Arc<FanIn<Low>>,
         budget: Option<usize>,
+        low_share: Option<NonZero<u32>>,
         overflow: Overflow,
     ) -> Self {
         let budget = CoopBudget::new(budget);
         let classes = Classes {
             high: Inbox::new(high),
             low: Inbox::new(low),
+            share: LowShare::new(low_share),
         };
         Self {
             classes,

@@ -6,6 +6,7 @@ mod budget;
 mod drops;
 mod high_first;
 mod lock_free;
+mod low_share;
 mod ok_means_seen;
 mod order;
 mod poll_once;
