@@ -203,12 +203,12 @@ const BURSTS: u64 = 20;
 impl TwoClassVisitor for Control<'_, '_> {
     fn visit<F: TwoClass>(&mut self) {
         add(self.0, F::NAME, |count| {
-            let latencies =
+            let outcome =
                 priority::flood::<F>(FLOODERS, count.div_ceil(priority::IN_BURST).max(BURSTS))?;
             // The latency of a message, not the duration of the flood.
             Ok(Timing {
                 count: 1,
-                elapsed: Duration::from_nanos(latencies.at(0.5) as u64),
+                elapsed: Duration::from_nanos(outcome.latencies.at(0.5) as u64),
             })
         });
     }

@@ -16,6 +16,8 @@ pub enum Fault {
     /// The numbers are equal but the messages differ: a loss hidden by a duplicate, or a corrupted
     /// message.
     Altered,
+    /// Messages of one producer have overtaken each other.
+    Reordered,
     /// The run did not finish before the watchdog's timeout.
     Hung,
     /// The subject panicked.
@@ -31,6 +33,7 @@ impl fmt::Display for Fault {
                 write!(f, "{sent} messages were sent, {received} received")
             }
             Fault::Altered => f.write_str("the received messages differ from those sent"),
+            Fault::Reordered => f.write_str("messages of one producer came in another order"),
             Fault::Hung => f.write_str("timed out"),
             Fault::Panicked(what) => write!(f, "panicked: {what}"),
             Fault::Failed(what) => f.write_str(what),

@@ -7,3 +7,4 @@ pub mod fault;
 pub mod interval;
 pub mod payload;
 pub mod stats;
+pub mod witness;

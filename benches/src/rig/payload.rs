@@ -1,7 +1,9 @@
 //! The messages that the benchmarks send, and how they detect loss.
 //!
-//! Every message carries a stamp, and both ends keep a [`Tally`] of count and sum. A tally ignores
-//! the order of messages, which each channel's own tests cover.
+//! Every message carries a stamp. The sending end keeps a [`Tally`] of count and sum, the receiving
+//! end [`Arrivals`], which also know the order of each producer's messages.
+
+use std::marker::PhantomData;
 
 use bytes::Bytes;
 
@@ -28,8 +30,15 @@ pub trait Payload: Default + Clone + Send + Sync + Unpin + 'static {
     /// The next message of a source.
     fn next(source: &mut Self::Source) -> Self;
 
-    /// Number that identifies the message at both ends.
+    /// Number that identifies the message at both ends. Its upper 24 bits are the producer's index.
     fn stamp(&self) -> u64;
+
+    /// The stamp that would come before the first of this producer.
+    fn before_first(producer: usize) -> u64;
+
+    /// Whether a producer that has sent the first stamp sends the second one later: the next, if
+    /// stamps come again.
+    fn follows(previous: u64, stamp: u64) -> bool;
 }
 
 impl Payload for u64 {
@@ -50,6 +59,15 @@ impl Payload for u64 {
     #[inline]
     fn stamp(&self) -> u64 {
         *self
+    }
+
+    fn before_first(producer: usize) -> u64 {
+        Self::source(producer)
+    }
+
+    #[inline]
+    fn follows(previous: u64, stamp: u64) -> bool {
+        stamp > previous
     }
 }
 
@@ -88,6 +106,15 @@ impl Payload for Bytes {
         let mut stamp = [0; 8];
         stamp.copy_from_slice(&self[..8]);
         u64::from_le_bytes(stamp)
+    }
+
+    fn before_first(producer: usize) -> u64 {
+        ((producer as u64) << 40) + 1
+    }
+
+    #[inline]
+    fn follows(previous: u64, stamp: u64) -> bool {
+        stamp.wrapping_sub(previous) % PACKETS as u64 == 1
     }
 }
 
@@ -141,6 +168,81 @@ impl Tally {
     }
 }
 
+/// What has arrived at one end: a tally, and whether each producer's messages came in order.
+#[derive(Debug)]
+pub struct Arrivals<T> {
+    tally: Tally,
+    last: Vec<u64>,
+    in_order: bool,
+    payload: PhantomData<fn(T)>,
+}
+
+impl<T: Payload> Arrivals<T> {
+    /// Nothing yet, from this many producers.
+    pub fn from(producers: usize) -> Arrivals<T> {
+        Arrivals {
+            tally: Tally::default(),
+            last: (0..producers).map(T::before_first).collect(),
+            in_order: true,
+            payload: PhantomData,
+        }
+    }
+
+    /// Adds one stamp.
+    #[inline]
+    pub fn add(&mut self, stamp: u64) {
+        self.tally.add(stamp);
+        // An altered stamp may name a producer that does not exist; the tally finds it.
+        if let Some(last) = self.last.get_mut((stamp >> 40) as usize) {
+            self.in_order &= T::follows(*last, stamp);
+            *last = stamp;
+        }
+    }
+
+    /// Number of messages.
+    pub fn count(&self) -> u64 {
+        self.tally.count
+    }
+
+    /// The tally alone.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Compares what has arrived with what was sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tally::check`], and [`Fault::Reordered`] if the messages of a producer have
+    /// overtaken each other.
+    pub fn check(&self, sent: Tally) -> Result<(), Fault> {
+        self.check_in_any_order(sent)?;
+        self.check_order()
+    }
+
+    /// Checks the order alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Reordered`].
+    pub fn check_order(&self) -> Result<(), Fault> {
+        if self.in_order {
+            Ok(())
+        } else {
+            Err(Fault::Reordered)
+        }
+    }
+
+    /// The same for a channel that does not keep the order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tally::check`].
+    pub fn check_in_any_order(&self, sent: Tally) -> Result<(), Fault> {
+        Tally::check(sent, self.tally)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +278,39 @@ mod tests {
             Tally::check(tally(&[1, 2, 3]), tally(&[1, 2, 2])),
             Err(Fault::Altered)
         );
+    }
+
+    /// The messages of two producers, in the given order of their indices.
+    fn arrivals<T: Payload>(order: &[(usize, usize)]) -> Result<(), Fault> {
+        let made: Vec<Vec<u64>> = (0..2)
+            .map(|producer| {
+                let mut source = T::source(producer);
+                (0..40).map(|_| T::next(&mut source).stamp()).collect()
+            })
+            .collect();
+        let (mut sent, mut arrivals) = (Tally::default(), Arrivals::<T>::from(2));
+        for (producer, index) in order {
+            sent.add(made[*producer][*index]);
+            arrivals.add(made[*producer][*index]);
+        }
+        arrivals.check(sent)
+    }
+
+    fn order_is_checked<T: Payload>() {
+        let in_turn: Vec<(usize, usize)> =
+            (0..40).flat_map(|index| [(0, index), (1, index)]).collect();
+        assert_eq!(arrivals::<T>(&in_turn), Ok(()));
+        for at in [0, 35, 75] {
+            let mut swapped = in_turn.clone();
+            swapped.swap(at, at + 2);
+            assert_eq!(arrivals::<T>(&swapped), Err(Fault::Reordered));
+        }
+    }
+
+    #[test]
+    fn order_of_each_producer_is_checked() {
+        order_is_checked::<u64>();
+        order_is_checked::<Bytes>();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::plan::Timing;
 use crate::rig::executor::{joined, on_all_cores};
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::{Payload, Tally};
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rivals::channels::{AsyncFamily, AsyncRx, AsyncTx, Capacity};
 
 /// Size of one measurement.
@@ -37,11 +37,11 @@ impl FanIn {
             for _ in 0..self.rigs {
                 let (producers, mut rx) = F::open(self.slots, self.senders);
                 let receiver = tokio::spawn(async move {
-                    let mut tally = Tally::default();
+                    let mut received = Arrivals::<T>::from(self.senders);
                     while let Some(message) = rx.recv().await {
-                        tally.add(message.stamp());
+                        received.add(message.stamp());
                     }
-                    tally
+                    received
                 });
                 let senders: Vec<_> = producers
                     .into_iter()
@@ -57,7 +57,7 @@ impl FanIn {
                     sent.merge(joined(sender).await?);
                 }
                 let received = joined(receiver).await?;
-                Tally::check(sent, received)?;
+                received.check(sent)?;
                 ensure(
                     sent.count() == share * self.senders as u64,
                     "a channel closed early",

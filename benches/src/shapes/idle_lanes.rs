@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::plan::{Cell, Effort, Shape, Timing, Value};
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::{Payload, Tally};
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     AsyncFamily, AsyncVisitor, Capacity, Family, TryRx, TryTx, visit_async,
@@ -88,7 +88,7 @@ pub fn beside_idle<F: Family<u64>>(producers: usize, count: u64) -> Result<Timin
     let middle = producers.len() / 2;
     let tx = &mut producers[middle];
     let mut source = u64::source(0);
-    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let (mut sent, mut received) = (Tally::default(), Arrivals::<u64>::from(1));
     let start = Instant::now();
     for _ in 0..count {
         let message = u64::next(&mut source);
@@ -104,6 +104,6 @@ pub fn beside_idle<F: Family<u64>>(producers: usize, count: u64) -> Result<Timin
         sent.count() == count,
         "a message was refused by an empty channel",
     )?;
-    Tally::check(sent, received)?;
+    received.check(sent)?;
     Ok(Timing { count, elapsed })
 }

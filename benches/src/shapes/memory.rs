@@ -3,7 +3,7 @@
 use crate::plan::{Cell, Effort, Metric, Shape};
 use crate::rig::alloc;
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::Tally;
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Capacity, Family, TryRx, TryTx, TryVisitor, visit_all};
 
@@ -97,24 +97,27 @@ pub fn idle<F: Family<u64>>() -> Result<f64, Fault> {
 /// [`Fault::Failed`] if fewer messages fit than there are slots, [`Fault::Lost`] if others are
 /// received than were sent.
 pub fn full<F: Family<u64>>() -> Result<f64, Fault> {
+    let mut sent = Tally::default();
     let (held, heap) = alloc::measure(|| {
         let (mut senders, rx) = F::open(Capacity::per_lane(LANE, FULL), FULL);
-        for tx in &mut senders {
+        for (index, tx) in senders.iter_mut().enumerate() {
+            let mut source = u64::source(index);
             for _ in 0..LANE {
+                let message = u64::next(&mut source);
                 ensure(
-                    tx.try_send(1).sent(),
+                    tx.try_send(message).sent(),
                     "fewer messages fit than there are slots",
                 )?;
+                sent.add(message);
             }
         }
         Ok((senders, rx))
     });
     let (_senders, mut rx) = held?;
-    let (mut sent, mut received) = (Tally::default(), Tally::default());
-    (0..LANE * FULL).for_each(|_| sent.add(1));
+    let mut received = Arrivals::<u64>::from(FULL);
     while let Some(message) = rx.try_recv() {
         received.add(message);
     }
-    Tally::check(sent, received)?;
+    received.check(sent)?;
     Ok(heap.live as f64 / FULL as f64)
 }

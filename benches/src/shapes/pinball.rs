@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::plan::{Cell, Effort, Shape, Timing, Value};
 use crate::rig::executor::{joined, on_all_cores};
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::Tally;
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, AsyncVisitor, Capacity, TryTx, visit_async,
@@ -31,9 +31,25 @@ pub const SHAPE: Shape = Shape {
     cells,
 };
 
-/// The message that ends the node that receives it. Any other message is a ball and says how many
-/// hops it has left.
-const STOP: u64 = u64::MAX;
+/// The lower bits of a message: how many hops the ball has left. Above them, 16 bits count the
+/// messages to one neighbour, of which a run has a few thousand; then comes the node that sent it.
+const HOPS: u64 = (1 << 24) - 1;
+/// The hops of the message that ends the node that receives it.
+const STOP: u64 = HOPS;
+
+/// The sender to one neighbour.
+struct Edge<X> {
+    tx: X,
+    /// The last message without its hops.
+    last: u64,
+}
+
+impl<X> Edge<X> {
+    fn next(&mut self, hops: u64) -> u64 {
+        self.last += HOPS + 1;
+        self.last + hops
+    }
+}
 
 fn cells(effort: &Effort) -> Vec<Cell> {
     let mut visit = Visit {
@@ -73,7 +89,7 @@ impl AsyncVisitor for Visit {
 ///
 /// A [`Fault`] if a ball is lost or duplicated.
 pub fn run<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result<Timing, Fault> {
-    let hops = (count / (rigs * balls) as u64).max(1);
+    let hops = (count / (rigs * balls) as u64).clamp(1, HOPS - 1);
     on_all_cores(async move {
         let start = Instant::now();
         let mut graphs = Vec::with_capacity(rigs);
@@ -83,12 +99,15 @@ pub fn run<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result
         let mut count = 0;
         for (injected, nodes) in graphs {
             let (mut sent, mut received) = (injected, Tally::default());
+            let mut arrivals = Vec::with_capacity(NODES);
             for node in nodes {
                 let (node_sent, node_received) = joined(node).await?;
                 sent.merge(node_sent);
-                received.merge(node_received);
+                received.merge(node_received.tally());
+                arrivals.push(node_received);
             }
             Tally::check(sent, received)?;
+            arrivals.iter().try_for_each(Arrivals::check_order)?;
             let stops = NODES as u64 - 1;
             ensure(
                 received.count() == balls as u64 * hops + stops,
@@ -103,7 +122,7 @@ pub fn run<F: AsyncFamily<u64>>(rigs: usize, balls: usize, count: u64) -> Result
     })
 }
 
-type Node = tokio::task::JoinHandle<(Tally, Tally)>;
+type Node = tokio::task::JoinHandle<(Tally, Arrivals<u64>)>;
 
 /// Starts a graph with its balls spread evenly.
 fn start_graph<F: AsyncFamily<u64>>(
@@ -111,35 +130,35 @@ fn start_graph<F: AsyncFamily<u64>>(
     balls: usize,
     hops: u64,
 ) -> Result<(Tally, Vec<Node>), Fault> {
-    let slots = Capacity {
-        total: balls,
-        lane: balls,
-    };
+    let slots = Capacity::same(balls);
     let mut receivers = Vec::with_capacity(NODES);
-    let mut neighbours: Vec<Vec<F::Tx>> = (0..NODES).map(|_| Vec::with_capacity(NODES)).collect();
+    let mut neighbours: Vec<Vec<Edge<F::Tx>>> =
+        (0..NODES).map(|_| Vec::with_capacity(NODES)).collect();
     for node in 0..NODES {
         let (producers, rx) = F::open(slots, NODES - 1);
         receivers.push(rx);
         let others = (0..NODES).filter(|other| *other != node);
         for (other, tx) in others.zip(producers) {
-            neighbours[other].push(tx);
+            let last = u64::before_first(other);
+            neighbours[other].push(Edge { tx, last });
         }
     }
     let mut injected = Tally::default();
     for ball in 0..balls {
-        let senders = &mut neighbours[ball % NODES];
-        let at = ball / NODES % senders.len();
-        ensure(senders[at].try_send(hops).sent(), "no room for a ball")?;
-        injected.add(hops);
+        let edges = &mut neighbours[ball % NODES];
+        let at = ball / NODES % edges.len();
+        let message = edges[at].next(hops);
+        ensure(edges[at].tx.try_send(message).sent(), "no room for a ball")?;
+        injected.add(message);
     }
     let balls_left = Arc::new(AtomicU64::new(balls as u64));
     let nodes = receivers
         .into_iter()
         .zip(neighbours)
         .enumerate()
-        .map(|(node, (rx, senders))| {
+        .map(|(node, (rx, edges))| {
             let seed = (rig * NODES + node + 1) as u64;
-            tokio::spawn(run_node(rx, senders, balls_left.clone(), seed))
+            tokio::spawn(run_node(rx, edges, balls_left.clone(), seed))
         })
         .collect();
     Ok((injected, nodes))
@@ -149,14 +168,15 @@ fn start_graph<F: AsyncFamily<u64>>(
 /// and tells the other nodes.
 async fn run_node<R: AsyncRx<u64>, X: AsyncTx<u64>>(
     mut rx: R,
-    mut senders: Vec<X>,
+    mut edges: Vec<Edge<X>>,
     balls_left: Arc<AtomicU64>,
     seed: u64,
-) -> (Tally, Tally) {
-    let (mut sent, mut received) = (Tally::default(), Tally::default());
+) -> (Tally, Arrivals<u64>) {
+    let (mut sent, mut received) = (Tally::default(), Arrivals::from(NODES));
     let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    while let Some(hops) = rx.recv().await {
-        received.add(hops);
+    while let Some(message) = rx.recv().await {
+        received.add(message);
+        let hops = message & HOPS;
         if hops == STOP {
             break;
         }
@@ -164,9 +184,11 @@ async fn run_node<R: AsyncRx<u64>, X: AsyncTx<u64>>(
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let at = ((random >> 32) * senders.len() as u64) >> 32;
-            if senders[at as usize].send(hops - 1).await {
-                sent.add(hops - 1);
+            let at = ((random >> 32) * edges.len() as u64) >> 32;
+            let edge = &mut edges[at as usize];
+            let message = edge.next(hops - 1);
+            if edge.tx.send(message).await {
+                sent.add(message);
                 continue;
             }
             // Retire a ball that could not be sent, so that the graph ends and its tally is
@@ -175,9 +197,10 @@ async fn run_node<R: AsyncRx<u64>, X: AsyncTx<u64>>(
         // ORDERING: AcqRel, so that retiring the last ball happens after retiring all others; the
         // messages themselves are ordered by the channels.
         if balls_left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            for tx in &mut senders {
-                if tx.send(STOP).await {
-                    sent.add(STOP);
+            for edge in &mut edges {
+                let message = edge.next(STOP);
+                if edge.tx.send(message).await {
+                    sent.add(message);
                 }
             }
             break;

@@ -2,15 +2,16 @@
 
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 
 use crate::plan::{Cell, Effort, Metric, Shape, Value};
 use crate::rig::executor::stay_on;
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::Tally;
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::{Latencies, Unit};
+use crate::rig::witness::{Clock, Span, Witness};
 use crate::rivals::channels::{Attempt, Capacity};
 use crate::rivals::two_class::{
     Class, TwoClass, TwoClassRx, TwoClassTx, TwoClassVisitor, visit_two_class,
@@ -26,6 +27,10 @@ const HIGH: usize = 64;
 const WORK: u64 = 1_000;
 /// Time in nanoseconds between the starts of two bursts of control.
 const BURST: u64 = 1_000_000;
+/// Core of the receiving task.
+const RECEIVER: usize = 0;
+/// Core of the producers.
+const PRODUCER: usize = 1;
 /// Number of control messages of a burst.
 pub const IN_BURST: u64 = 20;
 /// Time in nanoseconds between the control messages of a burst.
@@ -44,6 +49,8 @@ const METRICS: &[Metric] = &[
     Metric::new("p99", Unit::Nanos),
     Metric::new("p99.9", Unit::Nanos),
     Metric::new("messages", Unit::Count),
+    Metric::new("left out", Unit::Count),
+    Metric::new("stalls", Unit::Count),
 ];
 
 /// Name, description and cells of this shape.
@@ -55,11 +62,17 @@ pub const SHAPE: Shape = Shape {
             1 µs on every data message. Control is due in bursts of 20, 10 µs apart, once per \
             millisecond, and is retried while there is no room; between bursts the producers sleep \
             for less time than the queue lasts. There are 1024 slots for data and 64 for control; \
-            a single queue has the sum of both. `tokio-pair` is one tokio channel for each class \
-            with a biased `select!`; the other peers have one queue. A control message is left \
-            out, for every subject alike, if it was in flight while a thread lost its core for \
-            more than 5 µs in the benchmark's own code; `messages` is the number of those that \
-            count. If none would remain, all count.",
+            a single queue has the sum of both. A `-pair` is one channel for each class with a \
+            biased select (crossbeam's blocks its thread; kanal's keeps two receive \
+            futures, since a `select!` that drops them loses messages); `async-priority-channel` is one \
+            heap, which does not keep the order of data; the other peers have one queue. A control \
+            message is left out, for every subject alike, if it was due during a stall or less than \
+            20 µs before or after one. A stall is a time in which a thread lost its core for more \
+            than 5 µs in the benchmark's own code, or in which a witness, a real-time thread on \
+            each of the two cores that looks at the clock every 250 µs, woke more than 50 µs late; \
+            messages due while the witness itself had the core are left out too. `messages` is the \
+            number of those that count, `left out` that of the others, `stalls` that of the \
+            stalls. If fewer than half would count, all do.",
     cells,
 };
 
@@ -86,11 +99,12 @@ impl TwoClassVisitor for Visit {
         let params = vec![("flooders", Value::from(flooders))];
         let run = move |effort: Effort| {
             let length = (effort.target * LENGTH_FACTOR).as_nanos() as u64;
-            let latencies = flood::<F>(flooders, (length / BURST).max(2))?;
+            let outcome = flood::<F>(flooders, (length / BURST).max(2))?;
             let mut readings = [0.5, 0.99, 0.999]
-                .map(|quantile| latencies.at(quantile))
+                .map(|quantile| outcome.latencies.at(quantile))
                 .to_vec();
-            readings.push(latencies.count() as f64);
+            let counts = [outcome.latencies.count(), outcome.left_out, outcome.stalls];
+            readings.extend(counts.map(|count| count as f64));
             Ok(readings)
         };
         self.cells
@@ -98,15 +112,23 @@ impl TwoClassVisitor for Visit {
     }
 }
 
-/// Start and end of an event, in nanoseconds since the start of the run.
-type Span = (u64, u64);
+/// What a flood has measured.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The latencies of control.
+    pub latencies: Latencies,
+    /// Number of control messages that were left out because of a stall.
+    pub left_out: u64,
+    /// Number of stalls.
+    pub stalls: u64,
+}
 
 /// Floods a channel for `bursts` bursts of control, and returns the latencies of control.
 ///
 /// # Errors
 ///
 /// A [`Fault`] if messages of either class are lost.
-pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fault> {
+pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Outcome, Fault> {
     let high = Capacity {
         total: HIGH,
         lane: HIGH,
@@ -116,114 +138,117 @@ pub fn flood<F: TwoClass>(flooders: usize, bursts: u64) -> Result<Latencies, Fau
         .pop()
         .ok_or(Fault::Failed("the channel has no producer".to_owned()))?;
     let barrier = Barrier::new(2);
-    let clock = Clock(Instant::now());
-    thread::scope(|scope| {
+    let clock = Clock::start();
+    let witness = Witness::watch(&[RECEIVER, PRODUCER], clock);
+    let (sent, received) = thread::scope(|scope| {
         let receiver = scope.spawn(|| {
-            stay_on(0);
+            stay_on(RECEIVER);
             barrier.wait();
             let runtime = Builder::new_current_thread()
                 .build()
                 .map_err(|error| Fault::Failed(format!("the executor did not start: {error}")))?;
-            Ok(runtime.block_on(consume(rx, clock)))
+            Ok(runtime.block_on(consume(rx, flooders, clock)))
         });
         // Not on the calling thread: it must stay unpinned, because threads inherit the pinning.
         let producer = scope.spawn(|| {
-            stay_on(1);
+            stay_on(PRODUCER);
             barrier.wait();
             produce(producers, control, clock, bursts)
         });
         let sent = producer
             .join()
-            .map_err(|_| Fault::Panicked("the producer thread".to_owned()))?;
+            .unwrap_or_else(|_| Err(Fault::Panicked("the producer thread".to_owned())));
         let received = receiver
             .join()
-            .map_err(|_| Fault::Panicked("the receiver thread".to_owned()))??;
-        let sent = sent?;
-        Tally::check(sent.high, received.high)?;
-        Tally::check(sent.low, received.low)?;
-        ensure(
-            sent.high.count() == bursts * IN_BURST,
-            "a control message was not sent",
-        )?;
-        let mut stalls = sent.stalls;
-        stalls.extend(received.stalls);
-        Ok(outside_stalls(&received.controls, &stalls))
+            .unwrap_or_else(|_| Err(Fault::Panicked("the receiver thread".to_owned())));
+        (sent, received)
+    });
+    let mut stalls = witness.stop();
+    let (sent, received) = (sent?, received?);
+    if F::IN_ORDER {
+        received.high.check(sent.high)?;
+        received.low.check(sent.low)?;
+    } else {
+        received.high.check_in_any_order(sent.high)?;
+        received.low.check_in_any_order(sent.low)?;
+    }
+    ensure(
+        sent.high.count() == bursts * IN_BURST,
+        "a control message was not sent",
+    )?;
+    stalls.extend(sent.stalls.into_iter().chain(received.stalls));
+    let (latencies, left_out) = stalls.leave_out(&received.controls);
+    Ok(Outcome {
+        latencies,
+        left_out,
+        stalls: stalls.count() as u64,
     })
 }
 
-/// The latencies of the messages that were not in flight during a stall; if there are none, of all.
-fn outside_stalls(controls: &[Span], stalls: &[Span]) -> Latencies {
-    let is_stalled =
-        |(due, received): &Span| stalls.iter().any(|(from, to)| from < received && due < to);
-    let all_stalled = controls.iter().all(is_stalled);
-    let mut latencies = Latencies::new();
-    for control @ (due, received) in controls {
-        if all_stalled || !is_stalled(control) {
-            latencies.record(received.saturating_sub(*due));
-        }
-    }
-    latencies
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Clock(Instant);
-
-impl Clock {
-    #[inline]
-    fn now(self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-
-    /// Waits for `nanos` nanoseconds; returns the time and, if the thread lost its core, the stall.
-    #[inline]
-    fn busy_wait(self, nanos: u64) -> (u64, Option<Span>) {
-        let start = self.now();
-        loop {
-            let now = self.now();
-            if now >= start + nanos {
-                return (now, (now > start + nanos + STALL).then_some((start, now)));
-            }
+/// Waits for `nanos` nanoseconds; returns the time and, if the thread lost its core, the stall.
+#[inline]
+fn busy_wait(clock: Clock, nanos: u64) -> (u64, Option<Span>) {
+    let start = clock.now();
+    loop {
+        let now = clock.now();
+        if now >= start + nanos {
+            return (now, (now > start + nanos + STALL).then_some((start, now)));
         }
     }
 }
 
-/// What one end has sent or received.
+/// What the producers have sent.
 #[derive(Default)]
-struct Seen {
+struct Sent {
     high: Tally,
     low: Tally,
+    stalls: Vec<Span>,
+}
+
+/// What the receiver has received.
+struct Received {
+    high: Arrivals<u64>,
+    low: Arrivals<u64>,
     controls: Vec<Span>,
     stalls: Vec<Span>,
 }
 
-async fn consume(mut rx: impl TwoClassRx, clock: Clock) -> Seen {
-    let mut seen = Seen::default();
-    while let Some(message) = rx.recv().await {
-        match message {
-            Class::High(due) => {
-                seen.controls.push((due, clock.now()));
-                seen.high.add(due);
-            }
-            Class::Low(stamp) => {
-                seen.low.add(stamp);
-                let (_, stall) = clock.busy_wait(WORK);
-                seen.stalls.extend(stall);
-            }
+async fn consume(rx: impl TwoClassRx, flooders: usize, clock: Clock) -> Received {
+    let mut received = Received {
+        high: Arrivals::from(1),
+        low: Arrivals::from(flooders),
+        controls: Vec::new(),
+        stalls: Vec::new(),
+    };
+    rx.for_each(|message| match message {
+        Class::High(due) => {
+            received.controls.push((due, clock.now()));
+            received.high.add(due);
         }
-    }
-    seen
+        Class::Low(stamp) => {
+            received.low.add(stamp);
+            let (_, stall) = busy_wait(clock, WORK);
+            received.stalls.extend(stall);
+        }
+    })
+    .await;
+    received
 }
 
 fn produce<X: TwoClassTx>(
-    mut flooders: Vec<X>,
+    flooders: Vec<X>,
     mut control: X,
     clock: Clock,
     bursts: u64,
-) -> Result<Seen, Fault> {
-    let mut seen = Seen::default();
+) -> Result<Sent, Fault> {
+    let mut seen = Sent::default();
+    let mut flooders: Vec<(X, u64)> = flooders
+        .into_iter()
+        .enumerate()
+        .map(|(index, tx)| (tx, u64::source(index)))
+        .collect();
     // The first burst is due late enough for the other thread to have started.
     let begin = clock.now() + 2 * BURST;
-    let mut stamp = 0;
     for burst in 0..bursts {
         let mut due = begin + burst * BURST;
         let end = due + IN_BURST * PERIOD;
@@ -234,18 +259,20 @@ fn produce<X: TwoClassTx>(
             seen.stalls.push((wake, woken));
         }
         while due < end {
-            for flooder in &mut flooders {
+            for (flooder, source) in &mut flooders {
+                let mut next = *source;
+                let stamp = u64::next(&mut next);
                 match flooder.try_low(stamp) {
                     Attempt::Sent => {
                         seen.low.add(stamp);
-                        stamp += 1;
+                        *source = next;
                     }
                     Attempt::Full => {}
                     Attempt::Closed => {
                         return Err(Fault::Failed("a channel closed early".to_owned()));
                     }
                 }
-                let (now, stall) = clock.busy_wait(PAUSE);
+                let (now, stall) = busy_wait(clock, PAUSE);
                 seen.stalls.extend(stall);
                 if due < end && now >= due && control.try_high(due).sent() {
                     seen.high.add(due);
@@ -255,23 +282,4 @@ fn produce<X: TwoClassTx>(
         }
     }
     Ok(seen)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_under_way_in_a_stall_are_left_out() {
-        let controls = [(10, 20), (30, 90), (50, 60), (100, 110)];
-        let latencies = outside_stalls(&controls, &[(55, 58), (20, 25)]);
-        assert_eq!(latencies.count(), 2);
-        assert_eq!(latencies.at(1.0), 10.0);
-    }
-
-    #[test]
-    fn all_messages_count_when_none_was_untroubled() {
-        let latencies = outside_stalls(&[(10, 20), (30, 90)], &[(0, 100)]);
-        assert_eq!(latencies.count(), 2);
-    }
 }

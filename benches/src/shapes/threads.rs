@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::plan::{Cell, Effort, Shape, Timing, Value};
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::{Payload, Tally};
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{
     BlockingFamily, BlockingRx, BlockingTx, BlockingVisitor, Capacity, visit_blocking,
@@ -87,7 +87,7 @@ pub fn run<F: BlockingFamily<u64>>(
             .collect();
         barrier.wait();
         let start = Instant::now();
-        let mut received = Tally::default();
+        let mut received = Arrivals::<u64>::from(threads);
         while let Some(message) = rx.blocking_recv() {
             received.add(message.stamp());
         }
@@ -101,7 +101,7 @@ pub fn run<F: BlockingFamily<u64>>(
                 .map_err(|_| Fault::Panicked("a producer thread".to_owned()))?;
             sent.merge(tally);
         }
-        Tally::check(sent, received)?;
+        received.check(sent)?;
         ensure(
             sent.count() == share * threads as u64,
             "a channel closed early",

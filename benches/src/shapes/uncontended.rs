@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::plan::{Cell, Effort, Shape, Timing, Value};
 use crate::rig::fault::{Fault, ensure};
-use crate::rig::payload::{Payload, Tally};
+use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::Unit;
 use crate::rivals::channels::{Capacity, Family, TryRx, TryTx, TryVisitor, visit_all};
 
@@ -70,7 +70,7 @@ pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
     let (mut producers, mut rx) = F::open(Capacity::split(TOTAL, 1), 1);
     let tx = &mut producers[0];
     let mut source = u64::source(0);
-    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let (mut sent, mut received) = (Tally::default(), Arrivals::<u64>::from(1));
     let start = Instant::now();
     for _ in 0..count {
         let message = u64::next(&mut source);
@@ -86,7 +86,7 @@ pub fn singly<F: Family<u64>>(count: u64) -> Result<Timing, Fault> {
         sent.count() == count,
         "a message was refused by an empty channel",
     )?;
-    Tally::check(sent, received)?;
+    received.check(sent)?;
     Ok(Timing { count, elapsed })
 }
 
@@ -99,7 +99,7 @@ pub fn in_batches<F: Family<u64>>(batch: usize, count: u64) -> Result<Timing, Fa
     let (mut producers, mut rx) = F::open(Capacity::split(TOTAL, 1), 1);
     let tx = &mut producers[0];
     let mut source = u64::source(0);
-    let (mut sent, mut received) = (Tally::default(), Tally::default());
+    let (mut sent, mut received) = (Tally::default(), Arrivals::<u64>::from(1));
     let (mut outgoing, mut incoming) = (Vec::with_capacity(batch), Vec::with_capacity(batch));
     let rounds = count / batch as u64;
     let start = Instant::now();
@@ -120,7 +120,7 @@ pub fn in_batches<F: Family<u64>>(batch: usize, count: u64) -> Result<Timing, Fa
         outgoing.is_empty(),
         "a message was refused by an empty channel",
     )?;
-    Tally::check(sent, received)?;
+    received.check(sent)?;
     Ok(Timing {
         count: received.count(),
         elapsed,

@@ -1,5 +1,5 @@
-//! A subject that loses, duplicates, alters or refuses a message, or closes early, fails in every
-//! shape.
+//! A subject that loses, duplicates, alters, reorders or refuses a message, or closes early, fails in
+//! every shape.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lanemesh_benches::plan::{Cell, Effort, Timing, Value};
 use lanemesh_benches::rig::fault::Fault;
-use lanemesh_benches::rig::stats::{Latencies, Unit};
+use lanemesh_benches::rig::stats::Unit;
 use lanemesh_benches::rivals::Subject;
 use lanemesh_benches::rivals::actors::{ActorCounter, Actors, Bare, Handle, Worker};
 use lanemesh_benches::rivals::channels::{
@@ -38,6 +38,7 @@ enum What {
     Loss,
     Double,
     Change,
+    Swap,
     Refusal,
     End,
 }
@@ -59,7 +60,7 @@ macro_rules! kinds {
     };
 }
 
-kinds!(Nothing Loss Double Change Refusal End);
+kinds!(Nothing Loss Double Change Swap Refusal End);
 
 /// A channel in which something goes wrong.
 struct Faulty<F, K>(PhantomData<(F, K)>);
@@ -88,6 +89,8 @@ struct FaultyRx<R, K>(R, Turn<K>);
 #[derive(Clone)]
 struct Turn<K> {
     count: u64,
+    /// The message that its successor overtakes.
+    held: Option<u64>,
     kind: PhantomData<K>,
 }
 
@@ -95,6 +98,7 @@ impl<K: FaultKind> Turn<K> {
     fn new() -> Turn<K> {
         Turn {
             count: 0,
+            held: None,
             kind: PhantomData,
         }
     }
@@ -107,11 +111,16 @@ impl<K: FaultKind> Turn<K> {
     /// The messages that are sent instead of `item`; `None` if it is refused.
     fn instead_of(&mut self, item: u64) -> Option<impl Iterator<Item = u64> + use<K>> {
         let sent = match K::WHAT {
+            _ if self.held.is_some() => [Some(item), self.held.take()],
             _ if !self.goes_wrong() => [Some(item), None],
             What::Nothing | What::End => [Some(item), None],
             What::Loss => [None, None],
             What::Double => [Some(item), Some(item)],
             What::Change => [Some(item + (1 << 50)), None],
+            What::Swap => {
+                self.held = Some(item);
+                [None, None]
+            }
             What::Refusal => return None,
         };
         Some(sent.into_iter().flatten())
@@ -267,7 +276,7 @@ fn altered<R>(result: Result<R, Fault>) -> bool {
 type Task<K> = Faulty<Flume, K>;
 type Thread<K> = Faulty<Flume, K>;
 
-fn flood<K: FaultKind>() -> Result<Latencies, Fault> {
+fn flood<K: FaultKind>() -> Result<priority::Outcome, Fault> {
     priority::flood::<OneQueue<Task<K>>>(FLOODERS, BURSTS)
 }
 
@@ -309,6 +318,11 @@ fn loss_that_leaves_everybody_waiting_is_a_hang() {
         Some(Fault::Hung)
     );
     assert_eq!(watched(latency::threads::<Thread<Loss>>), Some(Fault::Hung));
+    assert_eq!(watched(latency::threads::<Thread<Swap>>), Some(Fault::Hung));
+    assert_eq!(
+        watched(|count| latency::tasks::<Task<Swap>>(1, count)),
+        Some(Fault::Hung)
+    );
     let tell = |count| runtime::tell::<FaultyActors<Loss>>(1, 2, count);
     assert_eq!(watched(tell), Some(Fault::Hung));
 }
@@ -338,6 +352,27 @@ fn changed_message_is_a_fault() {
     assert!(altered(latency::threads::<Thread<Change>>(COUNT)));
     assert!(altered(memory::full::<Task<Change>>()));
     assert!(altered(runtime::tell::<FaultyActors<Change>>(1, 2, COUNT)));
+}
+
+#[test]
+fn message_that_overtakes_another_is_a_fault() {
+    assert_eq!(fan_in::<Task<Swap>>().unwrap_err(), Fault::Reordered);
+    assert_eq!(
+        pinball::run::<Task<Swap>>(2, 300, COUNT).unwrap_err(),
+        Fault::Reordered
+    );
+    assert_eq!(in_threads::<Thread<Swap>>().unwrap_err(), Fault::Reordered);
+    assert_eq!(flood::<Swap>().unwrap_err(), Fault::Reordered);
+    let full = memory::full::<Task<Swap>>().unwrap_err();
+    assert_eq!(full, Fault::Reordered);
+    assert_eq!(
+        uncontended::in_batches::<Task<Swap>>(32, COUNT).unwrap_err(),
+        Fault::Reordered
+    );
+    // With one message in the channel at a time, the one held back is missing at once.
+    assert!(lost(uncontended::singly::<Task<Swap>>(COUNT)));
+    let idle = idle_lanes::beside_idle::<Task<Swap>>(10, COUNT);
+    assert_eq!(idle.unwrap_err(), Fault::Reordered);
 }
 
 #[test]
