@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanemesh_runtime::{
     Actor, ActorResult, Context, CrashPolicy, Restart, System, builder,
-    patterns::{Conversation, ConversationError, ConversationHandle, Request},
+    patterns::{Conversation, ConversationError, ConversationHandle, ConversationMode, Request},
     supervision::{Backoff, Strategy, Supervision},
 };
 
@@ -47,6 +47,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .participant(&anna, CrashPolicy::RouteToNext)
         .participant(&bert, CrashPolicy::Compensate)
         .compensate(|word, _| Some(format!("nobody: {word}")))
+        .timeout(Duration::from_secs(5))
+        .mode(ConversationMode::Persistent)
         .actor()
         .name("conversation")
         .restart(Restart::Transient);

@@ -7,7 +7,7 @@ mod topic;
 
 pub use self::{
     conversation::{
-        Conversation, ConversationBuilder, ConversationError, ConversationHandle,
+        Conversation, ConversationBuilder, ConversationError, ConversationHandle, ConversationMode,
         ConversationState, Request,
     },
     pool::Pool,

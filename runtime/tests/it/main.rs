@@ -8,6 +8,7 @@
 mod common;
 
 mod broker;
+mod conversation;
 mod custody;
 mod drops;
 mod endings;

@@ -187,22 +187,6 @@ async fn reply_to_a_cancelled_receive_goes_to_the_next() {
 }
 
 #[tokio::test]
-async fn busy_participant_is_no_crash() {
-    let (mut first, _first_child) = participant(1).low_capacity(1).spawn();
-    let (open, gate) = oneshot::channel();
-    first.send_high(gate).await.unwrap();
-    let (mut talk, child) = Conversation::builder()
-        .participant(&first, CrashPolicy::Fail)
-        .spawn();
-    talk.send(1).await.unwrap();
-    talk.send(2).await.unwrap();
-    assert_eq!(talk.receive(HOUR).await, Err(ConversationError::Busy));
-    open.send(()).unwrap();
-    assert_eq!(talk.receive(HOUR).await, Ok(1));
-    child.stop().await;
-}
-
-#[tokio::test]
 async fn topic_policies() {
     let topic = Topic::new();
     let mut all = topic.subscribe(100, SlowPolicy::Wait);

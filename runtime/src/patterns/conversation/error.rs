@@ -12,7 +12,8 @@ pub enum ConversationError {
     Timeout,
     /// A participant crashed while it had the request, or while a receive waited for its reply.
     ParticipantCrashed(ActorId),
-    /// The lane of the participant is full, and no other takes the request.
+    /// The lane into the conversation is full, and its policy is not to wait
+    /// ([`Builder::low_overflow`](crate::Builder::low_overflow)).
     Busy,
     /// There is no participant left.
     NoParticipant,
@@ -25,7 +26,7 @@ impl fmt::Display for ConversationError {
         match self {
             Self::Timeout => f.write_str("no reply in time"),
             Self::ParticipantCrashed(id) => write!(f, "participant {id} crashed"),
-            Self::Busy => f.write_str("the participants have no room for the request"),
+            Self::Busy => f.write_str("the conversation has no room for the request"),
             Self::NoParticipant => f.write_str("no participant is left"),
             Self::Closed => f.write_str("the conversation has ended"),
         }

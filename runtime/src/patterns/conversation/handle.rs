@@ -8,14 +8,17 @@ use crate::{
     patterns::conversation::{
         actor::Conversation,
         error::ConversationError,
-        messages::{ConversationMessage, ConversationState},
+        messages::{ConversationMessage, ConversationState, NewRequest},
     },
+    util::timer::from_now,
 };
 
 /// Talks to the participants of a conversation.
 ///
-/// The conversation bounds neither the requests that are not answered yet nor the replies that were
-/// not received: [`state`](Self::state) has their numbers.
+/// Requests wait their turn: at a full participant in the conversation, and before a conversation
+/// that holds as many requests and replies as it may
+/// ([`ConversationBuilder::max_pending`](crate::patterns::ConversationBuilder::max_pending)) in its
+/// lanes. [`state`](Self::state) has the numbers.
 ///
 /// # Examples
 ///
@@ -59,7 +62,7 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
         Self(handle)
     }
 
-    /// Sends a request; its reply comes through [`receive`](Self::receive).
+    /// Sends a request, behind those sent before; its reply comes through [`receive`](Self::receive).
     ///
     /// # Errors
     ///
@@ -69,7 +72,12 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     ///
     /// A cancelled send has not sent.
     pub async fn send(&mut self, request: Q) -> Result<(), SendError<Q>> {
-        self.0.send_low(request).await.map(|_| ())
+        let new = NewRequest {
+            body: request,
+            caller: None,
+        };
+        let sent = self.0.send_low(new).await;
+        sent.map(|_| ()).map_err(|error| error.map(|new| new.body))
     }
 
     /// Waits for the next reply, whichever request it answers.
@@ -88,7 +96,8 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
             .open()
     }
 
-    /// Sends a request and waits for the reply to it.
+    /// Sends a request, behind those sent before, and waits for the reply to it. The timeout includes
+    /// the wait for room.
     ///
     /// # Errors
     ///
@@ -98,9 +107,12 @@ impl<Q: Send + 'static, R: Send + 'static> ConversationHandle<Q, R> {
     ///
     /// A cancelled request may have been forwarded; its reply is dropped.
     pub async fn request(&mut self, body: Q, timeout: Duration) -> Result<R, ConversationError> {
-        self.0
-            .ask(|reply| ConversationMessage::Request(body, reply), timeout)
-            .await?
+        let deadline = from_now(timeout);
+        let new = |reply| NewRequest {
+            body,
+            caller: Some((reply, deadline)),
+        };
+        self.0.ask_low(new, timeout).await?
     }
 
     /// The state of the conversation.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tokio::time::Instant;
+
 use crate::{
     handle::Reply,
     patterns::conversation::{
@@ -16,6 +18,8 @@ use crate::{
 pub struct ConversationState {
     /// Number of living participants.
     pub participants: usize,
+    /// Number of living inert participants.
+    pub inert: usize,
     /// Number of requests without an answer.
     pub pending: usize,
     /// Number of replies that were not received yet.
@@ -63,10 +67,22 @@ impl<R> fmt::Debug for ReplyDelivery<R> {
     }
 }
 
-/// What the handle sends to the conversation.
+/// What the handle sends to the conversation, besides requests.
 #[derive(Debug)]
-pub enum ConversationMessage<Q, R> {
+pub enum ConversationMessage<R> {
     Receive(Reply<ReplyDelivery<R>>),
-    Request(Q, Reply<Outcome<R>>),
     State(Reply<ConversationState>),
+}
+
+/// A request on its way to the conversation.
+pub struct NewRequest<Q, R> {
+    pub(super) body: Q,
+    /// The caller, and when it gives up.
+    pub(super) caller: Option<(Reply<Outcome<R>>, Instant)>,
+}
+
+impl<Q, R> fmt::Debug for NewRequest<Q, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRequest").finish_non_exhaustive()
+    }
 }

@@ -1,19 +1,22 @@
 //! A participant: a handle whose actor type is not known, and what its crash means.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use crate::{
-    actor::Actor,
-    cell::ActorCell,
-    error::SendError,
-    exit::CrashPolicy,
-    handle::ActorHandle,
-    patterns::conversation::{error::ConversationError, request::Request},
+    actor::Actor, cell::ActorCell, exit::CrashPolicy, handle::ActorHandle,
+    patterns::conversation::request::Request,
 };
 
 /// A handle to a participant, with its actor type erased.
 pub(super) trait Forward<Q, R>: Send {
-    fn forward(&mut self, request: Request<Q, R>) -> Result<(), ConversationError>;
+    /// Sends a request. A refused one is dropped.
+    fn forward(&mut self, request: Request<Q, R>) -> bool;
+    /// Waits for room for one request. Ready with whether there is any; without, the participant
+    /// takes no more.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
     fn cell(&self) -> &Arc<ActorCell>;
     fn boxed_clone(&self) -> Box<dyn Forward<Q, R>>;
 }
@@ -23,13 +26,15 @@ where
     A: Actor,
     A::LowPriorityMsg: From<Request<Q, R>>,
 {
-    fn forward(&mut self, request: Request<Q, R>) -> Result<(), ConversationError> {
-        let id = self.id();
-        self.try_send_low(request.into())
-            .map_err(|error| match error {
-                SendError::Full(_) => ConversationError::Busy,
-                _ => ConversationError::ParticipantCrashed(id),
-            })
+    fn forward(&mut self, request: Request<Q, R>) -> bool {
+        self.try_send_low(request.into()).is_ok()
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !ActorHandle::cell(self).is_alive() {
+            return Poll::Ready(false);
+        }
+        self.poll_ready_low(cx).map(|ready| ready.is_ok())
     }
 
     fn cell(&self) -> &Arc<ActorCell> {
@@ -53,4 +58,11 @@ impl<Q, R> Clone for Participant<Q, R> {
             policy: self.policy,
         }
     }
+}
+
+/// An actor that takes part without getting requests.
+#[derive(Clone)]
+pub(super) struct Inert {
+    pub(super) cell: Arc<ActorCell>,
+    pub(super) policy: CrashPolicy,
 }

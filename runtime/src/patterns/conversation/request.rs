@@ -39,7 +39,8 @@ impl<Q: fmt::Debug, R> fmt::Debug for Request<Q, R> {
 
 /// Reports exactly once: an answer, or none.
 pub(super) struct Ticket<R> {
-    pub(super) number: u64,
+    pub(super) request: u64,
+    pub(super) attempt: u64,
     pub(super) back: Option<FeedbackSender<R>>,
 }
 
@@ -47,7 +48,11 @@ impl<R> Ticket<R> {
     fn report(&mut self, reply: Option<R>) {
         if let Some(back) = self.back.take() {
             // The conversation may have ended meanwhile.
-            let _ = back.send(Feedback::Answered(self.number, reply));
+            let _ = back.send(Feedback::Answered {
+                request: self.request,
+                attempt: self.attempt,
+                reply,
+            });
         }
     }
 }
@@ -60,8 +65,12 @@ impl<R> Drop for Ticket<R> {
 
 /// What returns to a conversation.
 pub(super) enum Feedback<R> {
-    /// The request with this number was answered, or dropped without an answer.
-    Answered(u64, Option<R>),
+    /// The request with this number was answered in this attempt, or dropped without an answer.
+    Answered {
+        request: u64,
+        attempt: u64,
+        reply: Option<R>,
+    },
     /// A reply whose receive was cancelled.
     Returned(Outcome<R>),
 }
