@@ -188,6 +188,9 @@
 //! assert_eq!(tx.remaining_capacity(), 16);
 //! ```
 //!
+//! A bound by what messages weigh, such as bytes, is a [`WeightLimit`], for one channel or for several: a sender weighs
+//! a message, waiting until it fits, and the weight is free again when the receiver unwraps it.
+//!
 //! # Several runtimes
 //!
 //! A channel belongs to no runtime: it stores the `Waker` of whoever waits, and calls it from the
@@ -415,6 +418,7 @@ mod stats;
 mod sync;
 mod until;
 mod unwind;
+mod weight;
 
 #[cfg(feature = "sink")]
 pub use sender::shared::SharedSink;
@@ -444,6 +448,7 @@ pub use {
         weak::WeakSender,
     },
     stats::{MailboxStats, Stats},
+    weight::{TryWeighError, WeighError, Weighed, WeightLimit, WeightPermit},
 };
 
 /// A channel of lanes that hold exactly `lane_capacity` messages each.

@@ -12,7 +12,8 @@ use crate::{
     ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
     MailboxReceiver, MailboxSender, MailboxTryIter, OwnedPermit, Permit, Permits, Receiver, Sender,
     SharedMailboxSender, SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, TryIter,
-    WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender,
+    WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender, WeightLimit,
+    WeightPermit,
 };
 
 #[cfg(feature = "sink")]
@@ -54,6 +55,8 @@ unwind_safe! {
     MailboxIter<'a, High, Low>
     MailboxTryIter<'a, High, Low>
     MailboxIntoIter<High, Low>
+    WeightLimit<T>
+    WeightPermit<T>
 }
 
 #[cfg(feature = "sink")]

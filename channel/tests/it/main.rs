@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bounds;
 mod cancellation;
 #[cfg(feature = "quanta")]
 mod delay;
@@ -23,5 +24,4 @@ mod reentrancy;
 mod rings;
 mod shared;
 mod stress;
-mod total;
 mod unbounded;

@@ -18,6 +18,7 @@ mod sleep;
 mod total;
 mod unfenced;
 mod waiting;
+mod weight;
 
 use std::{
     future::Future,

@@ -8,7 +8,7 @@ use lanemesh::{
     MailboxSender, MailboxTryIter, Message, OwnedPermit, Permit, Permits, Receiver, SendError,
     SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedOwnedPermit, SharedPermit,
     SharedPermits, SharedSender, TryIter, TrySendError, WeakMailboxSender, WeakSender,
-    WeakSharedSender,
+    WeakSharedSender, Weighed, WeightLimit, WeightPermit,
 };
 
 /// `Send` and not `Sync`: the minimum for a message.
@@ -20,6 +20,9 @@ const fn send<T: Send>() {}
 #[test]
 fn all_handles_are_send_and_sync_for_send_messages() {
     send_and_sync::<Sender<Least>>();
+    send_and_sync::<WeightLimit<Least>>();
+    send_and_sync::<WeightPermit<Least>>();
+    send::<Weighed<Least>>();
     send_and_sync::<SharedSender<Least>>();
     send_and_sync::<WeakSharedSender<Least>>();
     send_and_sync::<SharedPermit<'_, Least>>();

@@ -10,7 +10,8 @@ use lanemesh::{
     ClassIter, ClassReceiver, ClassTryIter, IntoIter, Iter, MailboxIntoIter, MailboxIter,
     MailboxReceiver, MailboxSender, MailboxTryIter, OwnedPermit, Permit, Permits, Receiver, Sender,
     SharedMailboxSender, SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, TryIter,
-    WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender, channel,
+    WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender, WeightLimit,
+    WeightPermit, channel,
 };
 
 /// Neither `UnwindSafe` nor `RefUnwindSafe`.
@@ -44,6 +45,8 @@ const _: () = {
     unwind_safe::<MailboxIntoIter<Message, Message>>();
     unwind_safe::<ClassIter<'_, Message>>();
     unwind_safe::<ClassTryIter<'_, Message>>();
+    unwind_safe::<WeightLimit<Message>>();
+    unwind_safe::<WeightPermit<Message>>();
 };
 
 #[test]
