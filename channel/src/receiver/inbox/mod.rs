@@ -395,12 +395,18 @@ impl<T> Inbox<T> {
         }
     }
 
-    fn visit(&mut self, lane: HeldLane<T>) {
+    fn visit(&mut self, mut lane: HeldLane<T>) {
         #[cfg(feature = "quanta")]
         if !self.is_revisiting {
             self.counted.delay.record(lane.stamp().elapsed());
         }
-        self.counted.high_water = self.counted.high_water.max(lane.backlog());
+        let backlog = lane.backlog();
+        self.counted.high_water = self.counted.high_water.max(backlog);
+        if backlog == 0 {
+            // Its producer waits until all of its messages are received, which were in shared slots. That counts as one
+            // received from the lane, so that the producer is woken when the lane is found empty.
+            lane.record_taken(1);
+        }
         self.start_lane(lane);
     }
 

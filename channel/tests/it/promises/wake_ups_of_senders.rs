@@ -34,6 +34,24 @@ fn send_is_woken_when_half_of_the_lane_is_free() {
     assert_eq!(rx.try_iter().collect::<Vec<_>>(), [2, 3, 4]);
 }
 
+/// None of the messages in shared slots is one for which the receiver checks whether somebody waits.
+#[test]
+fn a_wait_for_the_whole_capacity_is_woken_when_few_messages_are_in_shared_slots() {
+    for messages in 1..4 {
+        let (mut tx, mut rx) = channel(8);
+        for n in 0..messages {
+            tx.try_send(n).unwrap();
+        }
+        let (wakes, waker) = Wakes::new();
+        let mut reserve = pin!(tx.reserve_many(8));
+        assert!(poll(reserve.as_mut(), &waker).is_pending());
+        // A receiver that never sleeps lingers over the lane.
+        assert_eq!(rx.try_iter().count(), messages);
+        assert_eq!(wakes.count(), 1);
+        assert!(poll(reserve, &waker).is_ready());
+    }
+}
+
 #[test]
 fn send_is_woken_when_the_lane_has_run_dry() {
     for capacity in 1..10 {
