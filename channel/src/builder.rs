@@ -397,6 +397,15 @@ impl MailboxBuilder {
         self
     }
 
+    /// For a mesh, whose lanes have a capacity each.
+    #[track_caller]
+    pub(crate) fn assert_no_total(&self) {
+        assert!(
+            self.high.0.total == 0 && self.low.0.total == 0,
+            "the lanes of a mesh cannot have a total capacity"
+        );
+    }
+
     /// Makes a mailbox with these settings.
     ///
     /// # Panics

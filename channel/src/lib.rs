@@ -8,6 +8,7 @@
 //!
 //! - [`channel`]: one class of messages, [`Sender`] and [`Receiver`].
 //! - [`mailbox`]: two classes, high and low priority, [`MailboxSender`] and [`MailboxReceiver`].
+//! - [`mesh`]: several receivers, with a lane from each sender to each of them.
 //!
 //! ```
 //! use lanemesh::{Message, mailbox};
@@ -191,6 +192,20 @@
 //! A bound by what messages weigh, such as bytes, is a [`WeightLimit`], for one channel or for several: a sender weighs
 //! a message, waiting until it fits, and the weight is free again when the receiver unwraps it.
 //!
+//! # Several receivers
+//!
+//! A [`mesh`] has a lane from each sender to each receiver. Messages go to the receivers by key, by
+//! turns or by load; receivers join and leave while others send, and one that leaves hands on what
+//! it has.
+//!
+//! ```
+//! let (mut tx, mut first) = lanemesh::mesh::mesh(8);
+//! let mut second = tx.add_receiver().unwrap();
+//! tx.try_send(1).unwrap();
+//! tx.try_send(2).unwrap();
+//! assert_eq!((first.try_recv(), second.try_recv()), (Ok(1), Ok(2)));
+//! ```
+//!
 //! # Several runtimes
 //!
 //! A channel belongs to no runtime: it stores the `Waker` of whoever waits, and calls it from the
@@ -300,8 +315,8 @@
 //!
 //! # Coming from crossbeam-channel, flume or kanal
 //!
-//! What differs from all three: there is one receiver, which is not cloned; and there are no
-//! channels of capacity 0, in which sender and receiver meet. With a [`Sender`], sends take
+//! What differs from all three: there is one receiver, which is not cloned (several receivers are a
+//! [`mesh`], in which the sender chooses one for each message); and there are no channels of capacity 0, in which sender and receiver meet. With a [`Sender`], sends take
 //! `&mut self`, the capacity counts per producer unless [one bound](#one-bound-for-all-senders) is
 //! set for all, and messages are ordered per producer only; a [`SharedSender`] and its clones send
 //! through `&self`, with one bound and one order. `send` and `recv` are async here; what blocks is
@@ -412,6 +427,7 @@ mod delay;
 mod error;
 mod fan_in;
 mod mailbox;
+pub mod mesh;
 mod receiver;
 mod sender;
 mod stats;

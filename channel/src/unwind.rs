@@ -1,7 +1,7 @@
 //! Handles may be used across `catch_unwind`, whatever their messages are.
 //!
-//! Foreign code that may panic runs inside a handle in four places: a waker, the drop of a message, the iterator of a
-//! batch, and an allocation. Before each of them the lane, the list and the counts are what they are between two calls,
+//! Foreign code that may panic runs inside a handle in five places: a waker, the drop of a message, the iterator of a
+//! batch, the function that says the key of a message in a mesh, and an allocation. Before each of them the lane, the list and the counts are what they are between two calls,
 //! so a panic leaves no broken invariant behind: tests in `panicking_wakers`, `drops` and `reentrancy` go on with the
 //! channel after each. A message is not looked at through a handle, so it does not matter whether it is unwind-safe:
 //! one that was sent by a thread that has panicked since is received as it was sent, as with any channel.
@@ -14,6 +14,10 @@ use crate::{
     SharedMailboxSender, SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, TryIter,
     WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender, WeightLimit,
     WeightPermit,
+    mesh::{
+        MailboxMembership, MailboxMeshReceiver, MailboxMeshSender, MeshReceiver, MeshSender,
+        WeakMeshSender,
+    },
 };
 
 #[cfg(feature = "sink")]
@@ -57,6 +61,12 @@ unwind_safe! {
     MailboxIntoIter<High, Low>
     WeightLimit<T>
     WeightPermit<T>
+    MeshSender<T>
+    WeakMeshSender<T>
+    MeshReceiver<T>
+    MailboxMeshSender<High, Low>
+    MailboxMeshReceiver<High, Low>
+    MailboxMembership<High, Low>
 }
 
 #[cfg(feature = "sink")]

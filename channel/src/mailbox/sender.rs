@@ -16,8 +16,8 @@ use crate::{
 /// nor between senders. The methods here are the most common; all that [`Sender`] has (permits,
 /// timeouts, batches) is behind [`high`](Self::high) and [`low`](Self::low).
 pub struct MailboxSender<High, Low> {
-    pub(super) high: Sender<High>,
-    pub(super) low: Sender<Low>,
+    pub(crate) high: Sender<High>,
+    pub(crate) low: Sender<Low>,
     pub(super) overflow: Overflow,
 }
 
@@ -30,6 +30,14 @@ impl<High, Low> MailboxSender<High, Low> {
             low: Sender::first(low),
             overflow,
         }
+    }
+
+    /// For a mesh, whose lanes have a capacity each.
+    pub(crate) fn assert_no_total(&self) {
+        assert!(
+            !self.high.is_bounded() && !self.low.is_bounded(),
+            "the lanes of a mesh cannot have a total capacity"
+        );
     }
 
     /// The sender of high-priority messages. A clone of it is a producer of its own.

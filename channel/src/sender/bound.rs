@@ -15,7 +15,7 @@ use crate::{error::SendError, fan_in::bound::SlotWait, sync::wake_all::WakeAll};
 impl<T> Sender<T> {
     /// Whether one bound is set for all lanes.
     #[inline]
-    pub(super) fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.fan_in.bound.is_some()
     }
 

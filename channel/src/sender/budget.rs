@@ -13,7 +13,7 @@ const STEP: u32 = 64;
 const TIME_SLICE: u32 = 50;
 
 #[derive(Debug)]
-pub(super) struct SendBudget {
+pub(crate) struct SendBudget {
     /// Messages until the sender yields or looks at the clock.
     left: u32,
     /// When the time slice ends, by [`clock::micros`]; 0 before the first look at the clock.
@@ -23,14 +23,14 @@ pub(super) struct SendBudget {
 impl SendBudget {
     /// A budget of `messages`, or by default one that depends on time.
     #[inline]
-    pub(super) fn new(messages: Option<usize>) -> Self {
+    pub(crate) fn new(messages: Option<usize>) -> Self {
         let left = messages.map_or(STEP, |count| u32::try_from(count).unwrap_or(u32::MAX));
         Self { left, until: 0 }
     }
 
     /// Takes `messages` from the budget, or all that is left of it. `false` if nothing is left.
     #[inline]
-    pub(super) fn spend(&mut self, messages: usize) -> bool {
+    pub(crate) fn spend(&mut self, messages: usize) -> bool {
         if self.left == 0 {
             return false;
         }
@@ -63,7 +63,7 @@ impl SendBudget {
     /// Ready if something is left of the budget, of the setting `messages`. If not, restores it and
     /// wakes the task, so that it is polled again.
     #[cold]
-    pub(super) fn poll(&mut self, messages: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, messages: Option<usize>, cx: &mut Context<'_>) -> Poll<()> {
         if self.left > 0 || self.extend(messages) {
             return Poll::Ready(());
         }

@@ -3,8 +3,9 @@
 mod batch;
 mod blocking;
 mod bound;
-mod budget;
+pub(crate) mod budget;
 mod cooperate;
+mod drained;
 pub(crate) mod permit;
 pub(crate) mod shared;
 mod shrink;
@@ -327,7 +328,7 @@ impl<T> Sender<T> {
     }
 
     /// Polls for room for `wanted` messages, without regard to the budget.
-    pub(super) fn poll_room(
+    pub(crate) fn poll_room(
         &mut self,
         cx: &mut Context<'_>,
         wanted: usize,
@@ -346,6 +347,15 @@ impl<T> Sender<T> {
         if self.is_bounded() {
             return self.poll_borrow(cx, wanted);
         }
+        self.poll_wait(cx, |sender| sender.has_room_for(wanted))
+    }
+
+    /// Waits until the receiver has taken enough messages for `is_ready`, or has closed the channel.
+    fn poll_wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_ready: impl Fn(&mut Self) -> bool,
+    ) -> Poll<Result<(), SendError<()>>> {
         if self.path == Path::Waiting {
             self.path = Path::Lane;
         }
@@ -356,7 +366,7 @@ impl<T> Sender<T> {
         let waits = lane.wait(cx.waker());
         let ready = if self.is_closed() {
             Err(SendError(()))
-        } else if self.has_room_for(wanted) {
+        } else if is_ready(self) {
             Ok(())
         } else {
             self.history.waited();
@@ -380,7 +390,7 @@ impl<T> Sender<T> {
 
     /// Ends a wait for room, if there is one: the waker is dropped, and is not woken any more.
     #[inline]
-    fn stop_waiting(&mut self) {
+    pub(crate) fn stop_waiting(&mut self) {
         if self.path == Path::Waiting {
             self.path = Path::Lane;
             if let Some(lane) = &mut self.lane {

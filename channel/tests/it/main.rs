@@ -15,6 +15,7 @@ mod cancellation;
 mod delay;
 mod found_by_fuzzing;
 mod interface;
+mod mesh;
 mod messages;
 mod observers;
 mod panicking_wakers;

@@ -10,6 +10,7 @@
 mod close;
 mod lanes;
 mod mailbox;
+mod mesh;
 mod permits;
 mod rings;
 mod shared;

@@ -9,6 +9,10 @@ use lanemesh::{
     SendManyError, SendTimeoutError, Sender, SharedMailboxSender, SharedOwnedPermit, SharedPermit,
     SharedPermits, SharedSender, TryIter, TrySendError, WeakMailboxSender, WeakSender,
     WeakSharedSender, Weighed, WeightLimit, WeightPermit,
+    mesh::{
+        MailboxMembership, MailboxMeshReceiver, MailboxMeshSender, MeshReceiver, MeshSender,
+        WeakMeshSender,
+    },
 };
 
 /// `Send` and not `Sync`: the minimum for a message.
@@ -47,6 +51,12 @@ fn all_handles_are_send_and_sync_for_send_messages() {
     send_and_sync::<MailboxIntoIter<Least, Least>>();
     send_and_sync::<ClassIter<'_, Least>>();
     send_and_sync::<ClassTryIter<'_, Least>>();
+    send_and_sync::<MeshSender<Least>>();
+    send_and_sync::<WeakMeshSender<Least>>();
+    send_and_sync::<MeshReceiver<Least>>();
+    send_and_sync::<MailboxMeshSender<Least, Least>>();
+    send_and_sync::<MailboxMeshReceiver<Least, Least>>();
+    send_and_sync::<MailboxMembership<Least, Least>>();
     send::<Message<Least, Least>>();
     send::<SendError<Least>>();
     send::<TrySendError<Least>>();
@@ -89,6 +99,18 @@ fn all_futures_are_send_for_send_messages() {
     let (mut tx, mut rx) = lanemesh::channel::<Least>(1);
     is_send(&tx.send(Cell::new(0)));
     is_send(&tx.send_many([Cell::new(0)]));
+    is_send(&rx.recv());
+    is_send(&rx.recv_many(&mut Vec::new(), 1));
+}
+
+#[test]
+fn all_futures_of_a_mesh_are_send_for_send_messages() {
+    fn is_send<T: Send>(_: &T) {}
+
+    let (mut tx, mut rx) = lanemesh::mesh::mesh::<Least>(1);
+    is_send(&tx.send(Cell::new(0)));
+    is_send(&tx.send_vec(&mut Vec::new()));
+    is_send(&tx.closed());
     is_send(&rx.recv());
     is_send(&rx.recv_many(&mut Vec::new(), 1));
 }

@@ -12,6 +12,10 @@ use lanemesh::{
     SharedMailboxSender, SharedOwnedPermit, SharedPermit, SharedPermits, SharedSender, TryIter,
     WeakMailboxSender, WeakSender, WeakSharedMailboxSender, WeakSharedSender, WeightLimit,
     WeightPermit, channel,
+    mesh::{
+        MailboxMembership, MailboxMeshReceiver, MailboxMeshSender, MeshReceiver, MeshSender,
+        WeakMeshSender,
+    },
 };
 
 /// Neither `UnwindSafe` nor `RefUnwindSafe`.
@@ -47,6 +51,12 @@ const _: () = {
     unwind_safe::<ClassTryIter<'_, Message>>();
     unwind_safe::<WeightLimit<Message>>();
     unwind_safe::<WeightPermit<Message>>();
+    unwind_safe::<MeshSender<Message>>();
+    unwind_safe::<WeakMeshSender<Message>>();
+    unwind_safe::<MeshReceiver<Message>>();
+    unwind_safe::<MailboxMeshSender<Message, Message>>();
+    unwind_safe::<MailboxMeshReceiver<Message, Message>>();
+    unwind_safe::<MailboxMembership<Message, Message>>();
 };
 
 #[test]

@@ -1,0 +1,9 @@
+//! Meshes: several receivers, which join and leave while others send.
+
+mod histories;
+mod leaving;
+mod mailbox;
+mod order;
+mod routing;
+mod stress;
+mod waiting;
