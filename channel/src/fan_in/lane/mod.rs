@@ -19,6 +19,7 @@
 pub(crate) mod held;
 mod left_rings;
 pub(crate) mod list;
+mod rings;
 pub(crate) mod rx;
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -2,63 +2,25 @@
 
 use std::{
     fmt,
-    mem::{self, MaybeUninit},
+    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr::{self, NonNull},
     task::Waker,
 };
 
 use super::{
-    CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, RingSegment, SEALED, SEALED_ALL, UNFENCED,
-    held::Held, left_rings::LeftRings, list::ReadyQueue,
+    CLOSING, IDLE, Lane, LaneId, QUEUED, QUEUED_SLOT, SEALED, SEALED_ALL, UNFENCED, held::Held,
+    list::ReadyQueue, rings::Rings,
 };
 use crate::{
-    config::UNBOUNDED,
     error::TrySendError,
-    sync::{
-        AtomicPtr, Mutex, Ordering, UnsafeCell, lock, membarrier, mutant,
-        ring::{RingProducer, ring},
-        store_load_fence,
-        wake_cell::WakerIndex,
-    },
+    sync::{Ordering, membarrier, mutant, store_load_fence, wake_cell::WakerIndex},
 };
-
-/// A full ring is followed by one that holds so many times as many messages.
-const GROWTH: usize = 4;
-/// And that takes at most so many bytes, unless the first ring takes more: a lane keeps its last ring when it is empty.
-const RING_BYTES: usize = 64 * 1024;
-/// Messages that the largest ring holds, however large they are.
-const RING_MESSAGES: usize = 32;
 
 /// The producer's half of a lane. It must be closed before it is dropped.
 pub(crate) struct LaneTx<T> {
     lane: NonNull<Lane<T>>,
     rings: Option<Box<Rings<T>>>,
-}
-
-/// The rings of a lane as the producer sees them.
-struct Rings<T> {
-    current: RingProducer<T>,
-    /// Rings from before `current`.
-    left: LeftRings<T>,
-    /// The receiver's end of `current`.
-    segment: NonNull<RingSegment<T>>,
-    activity: Activity,
-    /// `current` was made smaller than it would have been, for what the lane may hold in all.
-    clipped: bool,
-    /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
-    count: Mutex<()>,
-}
-
-/// What the rings have been used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Activity {
-    /// Something was pushed since they were last known to be empty.
-    Pushed,
-    /// They were found empty.
-    Emptied,
-    /// And so many messages did without them since.
-    Quiet(usize),
 }
 
 // SAFETY: the shared part of the lane is `Send + Sync` for `T: Send`; the rest is used through
@@ -100,15 +62,12 @@ impl<T> LaneTx<T> {
             return None;
         }
         if let Some(rings) = &mut self.rings
-            && rings.activity == Activity::Pushed
+            && !rings.are_clear()
         {
-            if rings.used() > 0 {
-                return None;
-            }
-            rings.activity = Activity::Emptied;
-            // The rings were looked at first: having seen them empty, this cannot read an *idle*
-            // from before the receiver came back to empty them.
+            return None;
         }
+        // The rings were looked at first: having seen them empty, this cannot read an *idle* from
+        // before the receiver came back to empty them.
         // ORDERING: Acquire pairs with the Release of *idle*: the slot has been read.
         (self.lane().state.load(Ordering::Acquire) == IDLE).then_some(ClearLane(self))
     }
@@ -120,11 +79,7 @@ impl<T> LaneTx<T> {
 
     /// As `used`, through a shared reference.
     pub(crate) fn count(&self) -> usize {
-        let rings = self.rings.as_ref().map_or(0, |rings| {
-            let _guard = lock(&rings.count);
-            // SAFETY: the lock is held, and the producer counts only with `&mut self`.
-            rings.current.used() + unsafe { rings.left.count() }
-        });
+        let rings = self.rings.as_ref().map_or(0, |rings| rings.count());
         rings + self.used_slot()
     }
 
@@ -136,14 +91,9 @@ impl<T> LaneTx<T> {
     /// Records that the last `messages` messages of the producer did not use the ring, unless some did, and says whether
     /// `enough` in a row did without.
     pub(crate) fn is_quiet(&mut self, messages: usize, enough: usize) -> bool {
-        let Some(rings) = &mut self.rings else {
-            return false;
-        };
-        rings.activity = match rings.activity {
-            Activity::Quiet(before) => Activity::Quiet(before + messages),
-            _ => Activity::Quiet(0),
-        };
-        rings.activity >= Activity::Quiet(enough)
+        self.rings
+            .as_mut()
+            .is_some_and(|rings| rings.are_quiet(messages, enough))
     }
 
     #[inline]
@@ -173,7 +123,7 @@ impl<T> LaneTx<T> {
         let mut copy = unsafe { ptr::read(&message) };
         let mut refused = false;
         loop {
-            match rings.current.push(copy) {
+            match rings.current().push(copy) {
                 Ok(()) => break,
                 Err(back) => {
                     // SAFETY: the copy was not pushed, and is not used if this panics.
@@ -225,7 +175,11 @@ impl<T> LaneTx<T> {
             let rings = self.rings_or_open(first, limit);
             // SAFETY: `source` has `count` messages, of which the first `pushed` are in the ring
             // already.
-            let went = unsafe { rings.current.push_from(source.add(pushed), count - pushed) };
+            let went = unsafe {
+                rings
+                    .current()
+                    .push_from(source.add(pushed), count - pushed)
+            };
             pushed += went;
             rest.accepted = pushed;
             if pushed < count
@@ -252,24 +206,18 @@ impl<T> LaneTx<T> {
         let Some(rings) = &mut self.rings else {
             unreachable!("the ring was opened above")
         };
-        rings.activity = Activity::Pushed;
+        rings.use_current();
         rings
     }
 
     #[cold]
     fn open_rings(&mut self, size: usize) {
-        let (current, segment) = RingSegment::new(size);
+        let rings = Rings::open(size);
         // ORDERING: Release pairs with the Acquire of the receiver's look.
-        self.lane().ring.store(segment.as_ptr(), Ordering::Release);
-        let count = Mutex::new(());
-        self.rings = Some(Box::new(Rings {
-            current,
-            left: LeftRings::new(),
-            segment,
-            activity: Activity::Emptied,
-            clipped: false,
-            count,
-        }));
+        self.lane()
+            .ring
+            .store(rings.segment().as_ptr(), Ordering::Release);
+        self.rings = Some(Box::new(rings));
     }
 
     /// Makes sure that the receiver sees the `count` messages that were just pushed to the ring,
@@ -518,92 +466,6 @@ impl<T> ClearLane<'_, T> {
         lane.state.store(IDLE, Ordering::Relaxed);
         // SAFETY: the push failed, so the message was not handed over.
         Err(lane.slot.with(|slot| unsafe { (*slot).assume_init_read() }))
-    }
-}
-
-impl<T> Rings<T> {
-    /// Messages in all rings.
-    #[inline]
-    fn used(&mut self) -> usize {
-        self.current.used() + self.left.used()
-    }
-
-    /// Calls [`grow`](Self::grow) for a message that the ring has refused, and returns the message;
-    /// drops it if this panics. If the lane has no bound, and there is no memory for the ring, none is
-    /// opened, and `refused` says so.
-    ///
-    /// # Safety
-    ///
-    /// `message` must be initialised, and no other copy of it may be used if this panics.
-    #[cold]
-    unsafe fn grow_for(
-        &mut self,
-        first: usize,
-        limit: usize,
-        refused: &mut bool,
-        message: MaybeUninit<T>,
-    ) -> MaybeUninit<T> {
-        // SAFETY: initialised by this function's contract.
-        let message = unsafe { message.assume_init() };
-        if limit == UNBOUNDED && !has_memory_for::<T>(Self::most(first, limit)) {
-            *refused = true;
-        } else {
-            self.grow(first, limit);
-        }
-        MaybeUninit::new(message)
-    }
-
-    /// Messages in the largest ring.
-    fn most(first: usize, limit: usize) -> usize {
-        (RING_BYTES / size_of::<T>().max(1))
-            .max(RING_MESSAGES)
-            .max(first)
-            .min(limit)
-    }
-
-    /// Opens another ring for the messages that follow: of [`GROWTH`] times the size, up to what `limit`, the size of
-    /// the first ring and [`RING_BYTES`] allow.
-    #[cold]
-    fn grow(&mut self, first: usize, limit: usize) {
-        let current = self.current.capacity();
-        let size = (current * GROWTH).min(Self::most(first, limit));
-        // The last ring of a lane that fills up need not be larger than what the lane may hold. But if that one fills as
-        // well, the lane stays full while messages come and go, and one ring for all saves further ones.
-        let fits = limit.saturating_sub(self.used()).max(current);
-        let clipped = !self.clipped && fits < size;
-        let (producer, segment) = RingSegment::new(if clipped { fits } else { size });
-        self.clipped = clipped;
-        // SAFETY: the receiver frees a segment only after it has seen the next one linked.
-        let old = unsafe { self.segment.as_ref() };
-        let left = self.left.leave(mem::replace(&mut self.current, producer));
-        // SAFETY: the receiver looks at this only once the next ring is linked.
-        old.left.with_mut(|place| unsafe { *place = Some(left) });
-        // ORDERING: Release pairs with the Acquire in `LaneRx::advance`.
-        old.next.store(segment.as_ptr(), Ordering::Release);
-        self.segment = segment;
-    }
-}
-
-/// Whether there is memory for a ring of this size. rtrb would end the process if not.
-fn has_memory_for<T>(messages: usize) -> bool {
-    #[cfg(all(test, not(loom)))]
-    if super::tests::is_out_of_memory() {
-        return false;
-    }
-    Vec::<T>::new().try_reserve_exact(messages).is_ok()
-}
-
-impl<T> RingSegment<T> {
-    fn new(size: usize) -> (RingProducer<T>, NonNull<Self>) {
-        #[cfg(all(test, not(loom)))]
-        super::tests::allocate_ring();
-        let (producer, consumer) = ring(size);
-        let segment = Box::new(Self {
-            consumer: UnsafeCell::new(consumer),
-            left: UnsafeCell::new(None),
-            next: AtomicPtr::new(ptr::null_mut()),
-        });
-        (producer, NonNull::from(Box::leak(segment)))
     }
 }
 

@@ -1,0 +1,194 @@
+//! The rings of a lane as its producer sees them: how they grow, and how many messages are in them.
+//!
+//! Only the last one is pushed to. Those before it are the receiver's to empty and free (`left_rings`).
+
+use std::{
+    mem::{self, MaybeUninit},
+    ptr::{self, NonNull},
+};
+
+use super::{RingSegment, left_rings::LeftRings};
+use crate::{
+    config::UNBOUNDED,
+    sync::{
+        AtomicPtr, Mutex, Ordering, UnsafeCell, lock,
+        ring::{RingProducer, ring},
+    },
+};
+
+/// A full ring is followed by one that holds so many times as many messages.
+const GROWTH: usize = 4;
+/// And that takes at most so many bytes, unless the first ring takes more: a lane keeps its last ring when it is empty.
+const RING_BYTES: usize = 64 * 1024;
+/// Messages that the largest ring holds, however large they are.
+const RING_MESSAGES: usize = 32;
+
+/// The rings of a lane as the producer sees them.
+pub(super) struct Rings<T> {
+    current: RingProducer<T>,
+    /// Rings from before `current`.
+    left: LeftRings<T>,
+    /// The receiver's end of `current`.
+    segment: NonNull<RingSegment<T>>,
+    activity: Activity,
+    /// `current` was made smaller than it would have been, for what the lane may hold in all.
+    clipped: bool,
+    /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
+    count: Mutex<()>,
+}
+
+/// What the rings have been used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Activity {
+    /// Something was pushed since they were last known to be empty.
+    Pushed,
+    /// They were found empty.
+    Emptied,
+    /// And so many messages did without them since.
+    Quiet(usize),
+}
+
+impl<T> Rings<T> {
+    /// A first ring for `size` messages.
+    pub(super) fn open(size: usize) -> Self {
+        let (current, segment) = RingSegment::new(size);
+        Self {
+            current,
+            left: LeftRings::new(),
+            segment,
+            activity: Activity::Emptied,
+            clipped: false,
+            count: Mutex::new(()),
+        }
+    }
+
+    /// The ring for the next messages.
+    #[inline]
+    pub(super) fn current(&mut self) -> &mut RingProducer<T> {
+        &mut self.current
+    }
+
+    /// The receiver's end of the current ring.
+    pub(super) fn segment(&self) -> NonNull<RingSegment<T>> {
+        self.segment
+    }
+
+    /// Something is about to be pushed to the current ring.
+    #[inline]
+    pub(super) fn use_current(&mut self) {
+        self.activity = Activity::Pushed;
+    }
+
+    /// Whether the receiver has taken all that was pushed.
+    #[inline]
+    pub(super) fn are_clear(&mut self) -> bool {
+        if self.activity == Activity::Pushed {
+            if self.used() > 0 {
+                return false;
+            }
+            self.activity = Activity::Emptied;
+        }
+        true
+    }
+
+    /// Records that the last `messages` messages did without a ring, unless some did not, and says whether `enough` in a row
+    /// did.
+    pub(super) fn are_quiet(&mut self, messages: usize, enough: usize) -> bool {
+        self.activity = match self.activity {
+            Activity::Quiet(before) => Activity::Quiet(before + messages),
+            _ => Activity::Quiet(0),
+        };
+        self.activity >= Activity::Quiet(enough)
+    }
+
+    /// As `used`, through a shared reference.
+    pub(super) fn count(&self) -> usize {
+        let _guard = lock(&self.count);
+        // SAFETY: the lock is held, and the producer counts only with `&mut self`.
+        self.current.used() + unsafe { self.left.count() }
+    }
+
+    /// Messages in all rings.
+    #[inline]
+    pub(super) fn used(&mut self) -> usize {
+        self.current.used() + self.left.used()
+    }
+
+    /// Calls [`grow`](Self::grow) for a message that the ring has refused, and returns the message;
+    /// drops it if this panics. If the lane has no bound, and there is no memory for the ring, none is
+    /// opened, and `refused` says so.
+    ///
+    /// # Safety
+    ///
+    /// `message` must be initialised, and no other copy of it may be used if this panics.
+    #[cold]
+    pub(super) unsafe fn grow_for(
+        &mut self,
+        first: usize,
+        limit: usize,
+        refused: &mut bool,
+        message: MaybeUninit<T>,
+    ) -> MaybeUninit<T> {
+        // SAFETY: initialised by this function's contract.
+        let message = unsafe { message.assume_init() };
+        if limit == UNBOUNDED && !has_memory_for::<T>(Self::most(first, limit)) {
+            *refused = true;
+        } else {
+            self.grow(first, limit);
+        }
+        MaybeUninit::new(message)
+    }
+
+    /// Messages in the largest ring.
+    fn most(first: usize, limit: usize) -> usize {
+        (RING_BYTES / size_of::<T>().max(1))
+            .max(RING_MESSAGES)
+            .max(first)
+            .min(limit)
+    }
+
+    /// Opens another ring for the messages that follow: of [`GROWTH`] times the size, up to what `limit`, the size of
+    /// the first ring and [`RING_BYTES`] allow.
+    #[cold]
+    pub(super) fn grow(&mut self, first: usize, limit: usize) {
+        let current = self.current.capacity();
+        let size = (current * GROWTH).min(Self::most(first, limit));
+        // The last ring of a lane that fills up need not be larger than what the lane may hold. But if that one fills as
+        // well, the lane stays full while messages come and go, and one ring for all saves further ones.
+        let fits = limit.saturating_sub(self.used()).max(current);
+        let clipped = !self.clipped && fits < size;
+        let (producer, segment) = RingSegment::new(if clipped { fits } else { size });
+        self.clipped = clipped;
+        // SAFETY: the receiver frees a segment only after it has seen the next one linked.
+        let old = unsafe { self.segment.as_ref() };
+        let left = self.left.leave(mem::replace(&mut self.current, producer));
+        // SAFETY: the receiver looks at this only once the next ring is linked.
+        old.left.with_mut(|place| unsafe { *place = Some(left) });
+        // ORDERING: Release pairs with the Acquire in `LaneRx::advance`.
+        old.next.store(segment.as_ptr(), Ordering::Release);
+        self.segment = segment;
+    }
+}
+
+/// Whether there is memory for a ring of this size. rtrb would end the process if not.
+fn has_memory_for<T>(messages: usize) -> bool {
+    #[cfg(all(test, not(loom)))]
+    if super::tests::is_out_of_memory() {
+        return false;
+    }
+    Vec::<T>::new().try_reserve_exact(messages).is_ok()
+}
+
+impl<T> RingSegment<T> {
+    fn new(size: usize) -> (RingProducer<T>, NonNull<Self>) {
+        #[cfg(all(test, not(loom)))]
+        super::tests::allocate_ring();
+        let (producer, consumer) = ring(size);
+        let segment = Box::new(Self {
+            consumer: UnsafeCell::new(consumer),
+            left: UnsafeCell::new(None),
+            next: AtomicPtr::new(ptr::null_mut()),
+        });
+        (producer, NonNull::from(Box::leak(segment)))
+    }
+}
