@@ -8,11 +8,13 @@
 //! - [`plan`]: cells, the unit of measurement, and the selection of cells on the command line.
 //! - [`shapes`]: the traffic patterns; each turns the rivals into cells.
 //! - [`runner`]: runs the cells and collects the figures.
+//! - [`remote`]: runs cells in a second process, for the figures without membarrier.
 //! - [`report`]: tables, targets, `results.json`, `RESULTS.md` and the plots.
 //!
 //! `README.md` says how to run it, how to read a result, and where to change what.
 
 pub mod plan;
+pub mod remote;
 pub mod report;
 pub mod rig;
 pub mod rivals;

@@ -158,6 +158,8 @@ pub struct Cell {
     pub role: Role,
     /// Name of the row that is measured without `register_membarrier`, if there is one.
     pub without_membarrier: Option<&'static str>,
+    /// Whether the cell's runs happen in another process, whose memory is not counted.
+    pub is_remote: bool,
     /// How the cell is measured.
     pub work: Work,
 }
@@ -182,6 +184,7 @@ impl Cell {
             subject: S::NAME,
             role: S::ROLE,
             without_membarrier: S::WITHOUT_MEMBARRIER,
+            is_remote: false,
             work,
         }
     }
@@ -203,6 +206,7 @@ impl Cell {
             subject: S::NAME,
             role: S::ROLE,
             without_membarrier: S::WITHOUT_MEMBARRIER,
+            is_remote: false,
             work,
         }
     }

@@ -161,7 +161,7 @@ fn prepare(cell: &Cell, options: &RunConfig) -> Result<(u64, Option<u64>), Fault
                 let run = run.clone();
                 with_watchdog(options.watchdog, move || run(count))
             })?;
-            Ok((count, Some(bytes)))
+            Ok((count, (!cell.is_remote).then_some(bytes)))
         }
         Work::Readings { run, .. } => {
             let (run, effort) = (
@@ -214,7 +214,7 @@ fn measure(cell: &Cell, count: u64, options: &RunConfig) -> Result<Vec<f64>, Fau
 
 /// Runs the work on a thread of its own. The thread is abandoned if it does not finish within
 /// `limit`.
-fn with_watchdog<R: Send + 'static>(
+pub(crate) fn with_watchdog<R: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
 ) -> Result<R, Fault> {
@@ -322,6 +322,7 @@ mod tests {
             subject,
             role: Role::Peer,
             without_membarrier: None,
+            is_remote: false,
             work,
         }
     }
@@ -463,6 +464,7 @@ mod tests {
             subject: "a",
             role: Role::Ours,
             without_membarrier: None,
+            is_remote: false,
             work: Work::Readings {
                 metrics: METRICS,
                 run,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use lanemesh_benches::plan::{self, Cell, Effort, Shape, UnknownName};
+use lanemesh_benches::remote::{self, Worker};
 use lanemesh_benches::report::machine::Machine;
 use lanemesh_benches::report::targets;
 use lanemesh_benches::report::{self, RunInfo};
@@ -43,10 +45,14 @@ struct Arguments {
     #[arg(long, value_name = "N", value_parser = number::<1, 1_000>)]
     runs: Option<u64>,
 
-    /// Does not register membarrier, so that sends of lanemesh execute a fence, as on systems
-    /// without it.
+    /// Does not register membarrier at all, so that sends of lanemesh execute a fence. Without this
+    /// option, a second process measures the rows `-no-membarrier`.
     #[arg(long)]
     no_membarrier: bool,
+
+    /// Runs the cells that requests on the standard input ask for.
+    #[arg(long, hide = true)]
+    worker: bool,
 
     /// Duration in milliseconds that one run of a cell aims at [default: 80, or 8 with --quick].
     #[arg(long, value_name = "MS", value_parser = number::<1, 60_000>)]
@@ -106,7 +112,14 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     }
     let begin = Instant::now();
     let options = options(arguments);
-    let (shapes, cells) = selection(arguments, &options.effort)?;
+    if arguments.worker {
+        channels::prepare(false);
+        let cells = all_cells(&options.effort);
+        let (requests, replies) = (io::stdin().lock(), io::stdout().lock());
+        remote::serve(&cells, options.effort, options.watchdog, requests, replies)?;
+        return Ok(0);
+    }
+    let (shapes, mut cells) = selection(arguments, &options.effort)?;
     // Find out before measuring whether the files can be written.
     report::prepare(&arguments.out)?;
     let machine = Machine::this();
@@ -120,7 +133,13 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         machine.versions_line(),
         options.seed
     );
-    channels::prepare(!arguments.no_membarrier);
+    if channels::prepare(!arguments.no_membarrier) {
+        let watchdog = arguments.watchdog.to_string();
+        let mut of_worker = vec!["--worker", "--watchdog", &watchdog];
+        of_worker.extend(arguments.quick.then_some("--quick"));
+        let all = all_cells(&options.effort);
+        cells = remote::add_twins(&cells, &all, Worker::start(&of_worker)?);
+    }
 
     let mut bar = Bar::new(runner::steps(&cells, &options));
     let mut entries = Vec::new();
@@ -174,6 +193,12 @@ fn options(arguments: &Arguments) -> RunConfig {
         watchdog: Duration::from_secs(arguments.watchdog),
         seed: arguments.seed.unwrap_or_else(|| fastrand::u32(..).into()),
     }
+}
+
+/// The cells of every shape.
+fn all_cells(effort: &Effort) -> Vec<Cell> {
+    let cells = shapes::ALL.iter().flat_map(|shape| (shape.cells)(effort));
+    cells.collect()
 }
 
 fn selection(

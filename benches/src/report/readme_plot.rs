@@ -9,7 +9,8 @@ use std::fmt::{Display, Write as _};
 
 use crate::plan::{METRIC, Value};
 use crate::report::run_info::RunInfo;
-use crate::rig::stats::{geometric_mean, times_as_good};
+use crate::rig::interval::{Estimate, paired_ratios};
+use crate::rig::stats::geometric_mean;
 use crate::rivals::Role;
 use crate::runner::Entry;
 
@@ -55,6 +56,7 @@ text.ours { font-weight: 700 }
 text.peer, text.reference { fill: #1f2328 }
 .card { fill: #ffffff; stroke: #d1d9e0 }
 .grid { stroke: #eaeef2 }
+.interval { stroke: #1f2328 }
 .base { stroke: #6e7781; stroke-dasharray: 3 3 }
 @media (prefers-color-scheme: dark) {
 text, text.peer, text.reference { fill: #e6edf3 }
@@ -64,6 +66,7 @@ text, text.peer, text.reference { fill: #e6edf3 }
 .reference { fill: #8b949e }
 .card { fill: #0d1117; stroke: #3d444d }
 .grid { stroke: #21262d }
+.interval { stroke: #e6edf3 }
 .base { stroke: #8b949e }
 }
 ";
@@ -98,7 +101,7 @@ struct Row {
     role: Role,
     /// Upper panel: a ratio for each of [`MESSAGES`]. Lower panel: a latency in nanoseconds for
     /// each number of flooding producers.
-    figures: Vec<f64>,
+    figures: Vec<Estimate>,
 }
 
 impl Row {
@@ -111,7 +114,11 @@ impl Row {
     }
 
     fn mean(&self) -> f64 {
-        geometric_mean(&self.figures).unwrap_or(0.0)
+        geometric_mean(&self.medians().collect::<Vec<f64>>()).unwrap_or(0.0)
+    }
+
+    fn medians(&self) -> impl Iterator<Item = f64> + '_ {
+        self.figures.iter().map(|figure| figure.median)
     }
 }
 
@@ -120,15 +127,17 @@ impl Row {
 fn throughput(entries: &[Entry]) -> Option<Vec<Row>> {
     let cells = |message: &'static str| {
         entries.iter().filter(move |entry| {
-            entry.shape == "tasks" && has(entry, "message", message) && has(entry, "slots", SLOTS)
+            entry.shape == "tasks"
+                && has(entry, "message", message)
+                && has(entry, "slots", SLOTS)
+                && is_shown(entry.subject)
         })
     };
-    let ratio = |entry: &Entry, message| {
+    let ratios = |entry: &Entry, message| {
         let mut cells = cells(message);
         let reference =
             cells.find(|other| other.subject == REFERENCE && other.params == entry.params)?;
-        let better = entry.unit.better();
-        Some(times_as_good(entry.median()?, reference.median()?, better))
+        paired_ratios(&entry.runs, &reference.runs, entry.unit.better())
     };
     let mut rows: Vec<Row> = Vec::new();
     for (message, _) in MESSAGES {
@@ -144,11 +153,17 @@ fn throughput(entries: &[Entry]) -> Option<Vec<Row>> {
     }
     for row in &mut rows {
         for (message, _) in MESSAGES {
-            let ratios: Vec<f64> = cells(message)
+            let of_cells: Vec<Vec<f64>> = cells(message)
                 .filter(|entry| entry.subject == row.subject)
-                .map(|entry| ratio(entry, message))
+                .map(|entry| ratios(entry, message))
                 .collect::<Option<_>>()?;
-            row.figures.push(geometric_mean(&ratios)?);
+            let runs = of_cells.iter().map(Vec::len).min()?;
+            let means: Vec<f64> = (0..runs)
+                .map(|run| {
+                    geometric_mean(&of_cells.iter().map(|cell| cell[run]).collect::<Vec<_>>())
+                })
+                .collect::<Option<_>>()?;
+            row.figures.push(Estimate::of(&means)?);
         }
     }
     rows.sort_by(|a, b| b.mean().total_cmp(&a.mean()));
@@ -158,11 +173,11 @@ fn throughput(entries: &[Entry]) -> Option<Vec<Row>> {
 /// The latencies of control of each subject, lowest first.
 fn latency(entries: &[Entry]) -> Option<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
-    let cells = entries
-        .iter()
-        .filter(|entry| entry.shape == "priority" && has(entry, METRIC, PERCENTILE));
+    let cells = entries.iter().filter(|entry| {
+        entry.shape == "priority" && has(entry, METRIC, PERCENTILE) && is_shown(entry.subject)
+    });
     for entry in cells {
-        let nanos = entry.median()?;
+        let nanos = Estimate::of(&entry.runs)?;
         match rows.iter_mut().find(|row| row.subject == entry.subject) {
             Some(row) => row.figures.push(nanos),
             None => rows.push(Row {
@@ -174,6 +189,11 @@ fn latency(entries: &[Entry]) -> Option<Vec<Row>> {
     }
     rows.sort_by(|a, b| a.mean().total_cmp(&b.mean()));
     (!rows.is_empty()).then_some(rows)
+}
+
+/// Whether a subject is in the plot: rows without membarrier are left to the full report.
+fn is_shown(subject: &str) -> bool {
+    !subject.ends_with("-no-membarrier")
 }
 
 fn has(entry: &Entry, name: &str, value: &str) -> bool {
@@ -216,8 +236,8 @@ fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
 
     let columns = MESSAGES.len() as f64;
     let width = (RIGHT - LEFT - GUTTER * (columns - 1.0)) / columns;
-    let best = rows.iter().flat_map(|row| &row.figures).copied();
-    let best = best.fold(1.0, f64::max);
+    let best = rows.iter().flat_map(|row| &row.figures);
+    let best = best.map(|ratio| ends(*ratio).1).fold(1.0, f64::max);
     let (step, last) = linear_ticks(best);
     let scale = (width - FIGURE) / best;
     let top = y + 58.0;
@@ -233,8 +253,18 @@ fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
         }
         svg.line(left + scale, top, left + scale, bottom, "base");
         for (index, row) in rows.iter().enumerate() {
-            let (at, ratio) = (top + ROW * index as f64, row.figures[column]);
+            let at = top + ROW * index as f64;
+            let (low, high) = ends(row.figures[column]);
+            let ratio = row.figures[column].median;
             svg.bar(left, at + 4.0, ratio * scale, ROW - 8.0, row.class());
+            let middle = at + ROW / 2.0;
+            svg.line(
+                left + low * scale,
+                middle,
+                left + high * scale,
+                middle,
+                "interval",
+            );
             let class = if row.role == Role::Ours {
                 "figure ours"
             } else {
@@ -242,7 +272,7 @@ fn draw_throughput(svg: &mut Svg, y: f64, rows: &[Row], tasks: &str) -> f64 {
             };
             let figure = format!("{ratio:.1}×");
             svg.text(
-                left + ratio * scale + 6.0,
+                left + high * scale + 6.0,
                 at + 15.5,
                 class,
                 Anchor::Start,
@@ -265,13 +295,16 @@ fn draw_latency(svg: &mut Svg, y: f64, rows: &[Row], flooders: &str) -> f64 {
     svg.text(MARGIN, y, "title", Anchor::Start, title);
     let note = format!("A dot for each number of flooding producers: {flooders}. Lower is better.");
     svg.text(MARGIN, y + 21.0, "note", Anchor::Start, note);
-    let note = "“tokio, 2 channels” has one channel for each class and a biased select!; the other \
-                peers send both classes through one queue.";
+    let note = "“2 channels” means one for each class and a biased select; the other peers have one \
+                queue. Thin lines are 95 % confidence intervals.";
     svg.text(MARGIN, y + 38.0, "note", Anchor::Start, note);
 
     let figures = || rows.iter().flat_map(|row| &row.figures).copied();
-    let highest = figures().fold(1.0, f64::max);
-    let first = figures().fold(f64::MAX, f64::min).log10().floor();
+    let highest = figures().map(|figure| ends(figure).1).fold(1.0, f64::max);
+    let lowest = figures()
+        .map(|figure| ends(figure).0)
+        .fold(f64::MAX, f64::min);
+    let first = lowest.log10().floor();
     // Leave room for the text to the right of the slowest subject's dots.
     let decades = highest.log10() + 0.5 - first;
     let x = |nanos: f64| LEFT + (RIGHT - LEFT) * (nanos.log10() - first) / decades;
@@ -286,15 +319,21 @@ fn draw_latency(svg: &mut Svg, y: f64, rows: &[Row], flooders: &str) -> f64 {
         let at = top + ROW * index as f64;
         let name = match (row.role, row.subject) {
             (Role::Ours, subject) => format!("{subject} mailbox"),
-            (_, "tokio-pair") => "tokio, 2 channels".to_owned(),
-            (_, subject) => subject.to_owned(),
+            (_, subject) => match subject.strip_suffix("-pair") {
+                Some(channel) => format!("{channel}, 2 channels"),
+                None => subject.to_owned(),
+            },
         };
         svg.text(NAMES, at + 15.5, row.class(), Anchor::End, name);
-        let lowest = row.figures.iter().copied().fold(f64::MAX, f64::min);
-        let highest = row.figures.iter().copied().fold(0.0, f64::max);
+        let lowest = row.medians().fold(f64::MAX, f64::min);
+        let highest = row.medians().fold(0.0, f64::max);
         svg.line(LEFT, at + ROW / 2.0, x(lowest), at + ROW / 2.0, "grid");
+        let mut end = x(highest);
         for nanos in &row.figures {
-            svg.dot(x(*nanos), at + ROW / 2.0, row.class());
+            let (low, high) = ends(*nanos);
+            svg.line(x(low), at + ROW / 2.0, x(high), at + ROW / 2.0, "interval");
+            svg.dot(x(nanos.median), at + ROW / 2.0, row.class());
+            end = end.max(x(high));
         }
         let class = if row.role == Role::Ours {
             "figure ours"
@@ -302,11 +341,16 @@ fn draw_latency(svg: &mut Svg, y: f64, rows: &[Row], flooders: &str) -> f64 {
             "figure"
         };
         let figure = span(lowest, highest);
-        svg.text(x(highest) + 12.0, at + 15.5, class, Anchor::Start, figure);
+        svg.text(end + 12.0, at + 15.5, class, Anchor::Start, figure);
     }
     let axis = "latency, logarithmic scale";
     svg.text(LEFT, bottom + 36.0, "axis", Anchor::Start, axis);
     bottom + 36.0
+}
+
+/// The ends of an estimate's interval; without one, the estimate itself.
+fn ends(figure: Estimate) -> (f64, f64) {
+    figure.interval.unwrap_or((figure.median, figure.median))
 }
 
 /// The distance between ticks from 0 to `high`, and the number of ticks after 0.
@@ -473,8 +517,8 @@ mod tests {
     fn throughput_is_a_mean_relative_to_tokio() {
         let rows = throughput(&sample()).unwrap();
         assert_eq!((rows[0].subject, rows[1].subject), ("lanemesh", "tokio"));
-        assert!((rows[0].figures[0] - 4.0).abs() < 1e-9);
-        assert!((rows[0].figures[1] - 3.0).abs() < 1e-9);
+        assert!((rows[0].figures[0].median - 4.0).abs() < 1e-9);
+        assert!((rows[0].figures[1].median - 3.0).abs() < 1e-9);
     }
 
     #[test]

@@ -43,8 +43,10 @@ fn cells(_effort: &Effort) -> Vec<Cell> {
             let run = |_: Effort| Ok(vec![channel::<F>(), idle::<F>()?, full::<F>()?]);
             // A channel for one producer has no second one to measure.
             if F::MAX_PRODUCERS > 1 {
-                self.0
-                    .push(Cell::readings::<F>(SHAPE.name, Vec::new(), METRICS, run));
+                self.0.push(Cell {
+                    without_membarrier: None,
+                    ..Cell::readings::<F>(SHAPE.name, Vec::new(), METRICS, run)
+                });
             }
         }
     }

@@ -62,6 +62,43 @@ fn run_prints_tables_and_writes_all_files() {
 }
 
 #[test]
+fn second_process_measures_without_membarrier() {
+    let out = directory("membarrier");
+    let path = out.to_string_lossy();
+    let common = [
+        "--quick",
+        "--target",
+        "1",
+        "--channels",
+        "lanemesh",
+        "--out",
+        &path,
+    ];
+    let rows = |shapes: &str, more: &[&str]| {
+        let output = compare(&[&common[..], &["--shapes", shapes], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        let results = fs::read_to_string(out.join("results.json")).expect("results");
+        let results: Vec<serde_json::Value> = serde_json::from_str(&results).expect("an array");
+        let of = |entry: &serde_json::Value| entry["subject"] == "lanemesh-no-membarrier";
+        results.into_iter().filter(of).collect::<Vec<_>>()
+    };
+    let registered = lanemesh::register_membarrier().is_ok();
+    let rate = rows("latency", &[]);
+    let readings = rows("priority", &[]);
+    assert_eq!(rate.is_empty(), !registered);
+    assert_eq!(readings.is_empty(), !registered);
+    for entry in rate.iter().chain(&readings) {
+        assert!(
+            entry["median"].as_f64() > Some(0.0) || entry["unit"] == "count",
+            "{entry}"
+        );
+        assert!(entry["bytes"].is_null(), "{entry}");
+    }
+    assert_eq!(rows("latency", &["--no-membarrier"]).len(), 0);
+    assert!(compare(&["--render", &path]).status.success());
+}
+
+#[test]
 fn render_without_results_ends_with_an_error() {
     let out = directory("nothing_to_render");
     let output = compare(&["--render", &out.to_string_lossy()]);

@@ -23,12 +23,18 @@ pub use self::traits::{
     BlockingVisitor, Capacity, Family, TryRx, TryTx, TryVisitor,
 };
 
-/// Does the process-wide setup that some channels recommend; call it once before measuring.
-pub fn prepare(membarrier: bool) {
+/// Does the process-wide setup that some channels recommend; call it once before measuring. Returns
+/// whether `lanemesh` uses membarrier.
+pub fn prepare(membarrier: bool) -> bool {
     crossfire::detect_backoff_cfg();
-    if membarrier && let Err(error) = ::lanemesh::register_membarrier() {
+    if !membarrier {
+        return false;
+    }
+    let registered = ::lanemesh::register_membarrier();
+    if let Err(error) = &registered {
         eprintln!("lanemesh runs without membarrier: {error}");
     }
+    registered.is_ok()
 }
 
 /// Calls the visitor for every channel for tasks, and for the bounds of `lanemesh` that are one for
