@@ -365,17 +365,21 @@ impl SlotReader {
             return None;
         }
         let slots = slots.slots();
-        for set in [self.open, self.open.other()] {
-            let mut rest = self.claimed[set as usize];
-            while rest != 0 {
-                let number = rest.trailing_zeros() as usize;
-                let claim = SlotIndex { set, number };
-                let slot = &slots[claim.index()];
-                if let Some(owner) = slot.owner() {
-                    return Some(Written { claim, slot, owner });
-                }
-                rest &= rest - 1;
+        self.written_of(self.open, slots)
+            .or_else(|| self.written_of(self.open.other(), slots))
+    }
+
+    #[inline]
+    fn written_of<'a, T>(&self, set: Set, slots: &'a [SharedSlot<T>]) -> Option<Written<'a, T>> {
+        let mut rest = self.claimed[set as usize];
+        while rest != 0 {
+            let number = rest.trailing_zeros() as usize;
+            let claim = SlotIndex { set, number };
+            let slot = &slots[claim.index()];
+            if let Some(owner) = slot.owner() {
+                return Some(Written { claim, slot, owner });
             }
+            rest &= rest - 1;
         }
         None
     }
@@ -390,7 +394,7 @@ impl SlotReader {
     /// # Safety
     ///
     /// Only the receiver of the fan-in of `slots` may call this, with its own reader.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn take<'a, T>(&mut self, slots: &'a SharedSlots<T>) -> Option<Taken<'a, T>> {
         let Written { claim, slot, owner } = self.written(slots)?;
         self.claimed[claim.set as usize] &= !(1 << claim.number);

@@ -154,6 +154,23 @@ impl CoopBudget {
         false
     }
 
+    /// Asks to be polled again soon.
+    #[inline(never)]
+    fn stay_awake(&mut self, cx: &mut Context<'_>, why: Sleep) {
+        cx.waker().wake_by_ref();
+        if why == Sleep::Stalled {
+            if self.left != self.limit.first() {
+                // Messages were received since the last pause.
+                self.stall.reset();
+            }
+            self.stall.pause();
+        } else {
+            // A model must be told to let another thread run.
+            #[cfg(loom)]
+            crate::sync::yield_now();
+        }
+    }
+
     /// Polls `source` with `take`; `weigh` returns how many messages the result counts for. `None`
     /// if the source is closed and drained.
     #[inline]
@@ -185,22 +202,8 @@ impl CoopBudget {
                     self.stall.reset();
                     break;
                 }
-                Sleep::Busy => {
-                    // Ask to be polled again soon.
-                    cx.waker().wake_by_ref();
-                    // A model must be told to let another thread run.
-                    #[cfg(loom)]
-                    crate::sync::yield_now();
-                    break;
-                }
-                Sleep::Stalled => {
-                    // Ask to be polled again soon.
-                    cx.waker().wake_by_ref();
-                    if self.left != self.limit.first() {
-                        // Messages were received since the last pause.
-                        self.stall.reset();
-                    }
-                    self.stall.pause();
+                awake => {
+                    self.stay_awake(cx, awake);
                     break;
                 }
             }

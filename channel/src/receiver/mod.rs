@@ -110,7 +110,7 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.budget
-            .poll(&mut self.inbox, cx, Inbox::try_next, |_| 1)
+            .poll(&mut self.inbox, cx, Inbox::poll_next, |_| 1)
     }
 
     /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.

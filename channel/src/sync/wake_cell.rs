@@ -50,62 +50,54 @@ impl WakeCell {
         }
     }
 
-    /// Puts `waker` into a free slot, which the sleeper's flag must name next. `None` if earlier
-    /// wake-ups have not yet emptied both slots: then the sleeper must stay awake.
+    /// Puts a clone of `waker` into a free slot, which the sleeper's flag must name next. `None` if
+    /// earlier wake-ups have not yet emptied both slots: then the sleeper must stay awake.
     ///
     /// # Safety
     ///
     /// Only the sleeper may call this, and not while its flag is set.
     #[inline]
     pub(crate) unsafe fn prepare(&self, waker: &Waker) -> Option<WakerIndex> {
-        let mut free = None;
-        for index in [WakerIndex::First, WakerIndex::Second] {
-            if !self.is_free(index) {
-                continue;
-            }
-            // SAFETY: the slot is free, so nobody else uses it, and the caller is the only sleeper.
-            if unsafe { self.holds(index, waker) } {
-                return Some(self.reserve(index));
-            }
-            // SAFETY: as above.
-            drop(unsafe { self.take(index) });
-            free = free.or(Some(index));
-        }
-        let index = free?;
+        let index = if self.is_free(WakerIndex::First) {
+            WakerIndex::First
+        } else if self.is_free(WakerIndex::Second) {
+            WakerIndex::Second
+        } else {
+            return None;
+        };
+        // First, because it is code of others, which may panic.
         let waker = waker.clone();
-        // SAFETY: as above. There is none to drop.
+        let slot = &self.slots[index as usize];
+        slot.waker.with_mut(|held| {
+            // SAFETY: the slot is free, so nobody else uses it, and the caller is the only sleeper. It
+            // is empty: `wake` and `release` leave it so. What is overwritten needs no drop.
+            unsafe {
+                debug_assert!((*held).is_none());
+                ptr::write(held, Some(waker));
+            }
+        });
+        // ORDERING: Relaxed; the operation that sets the flag publishes it, and the waker.
+        slot.busy.store(true, Ordering::Relaxed);
+        Some(index)
+    }
+
+    /// Whether a prepared slot wakes the same task as `waker`.
+    ///
+    /// # Safety
+    ///
+    /// Only the sleeper may call this, with a slot that its own cleared flag named.
+    #[inline]
+    pub(crate) unsafe fn holds(&self, index: WakerIndex, waker: &Waker) -> bool {
+        // SAFETY: by this function's contract, nobody else uses the slot.
         self.slots[index as usize]
             .waker
-            .with_mut(|held| unsafe { *held = Some(waker) });
-        Some(self.reserve(index))
+            .with(|held| unsafe { (*held).as_ref().is_some_and(|held| held.will_wake(waker)) })
     }
 
     #[inline]
     fn is_free(&self, index: WakerIndex) -> bool {
         // ORDERING: Acquire pairs with the Release in `wake`: the waker has been taken out.
         mutant("wake_slot_busy") || !self.slots[index as usize].busy.load(Ordering::Acquire)
-    }
-
-    #[inline]
-    fn reserve(&self, index: WakerIndex) -> WakerIndex {
-        // ORDERING: Relaxed; the operation that sets the flag publishes it, and the waker.
-        self.slots[index as usize]
-            .busy
-            .store(true, Ordering::Relaxed);
-        index
-    }
-
-    /// Whether a slot wakes the same task as `waker`.
-    ///
-    /// # Safety
-    ///
-    /// Only the sleeper may call this, with a slot that is free.
-    #[inline]
-    unsafe fn holds(&self, index: WakerIndex, waker: &Waker) -> bool {
-        // SAFETY: only the sleeper uses a slot that is free, and that is the caller.
-        self.slots[index as usize]
-            .waker
-            .with(|held| unsafe { (*held).as_ref().is_some_and(|w| w.will_wake(waker)) })
     }
 
     /// Takes the waker out of a slot.
@@ -122,16 +114,6 @@ impl WakeCell {
             .with_mut(|held| unsafe { (*held).take() })
     }
 
-    /// Frees a prepared slot, because the sleeper has cleared its flag itself, to set it again at once: the waker
-    /// stays for the next `prepare`.
-    #[inline]
-    pub(crate) fn cancel(&self, index: WakerIndex) {
-        // ORDERING: Relaxed; the sleeper is the next to look at it.
-        self.slots[index as usize]
-            .busy
-            .store(false, Ordering::Relaxed);
-    }
-
     /// Frees a prepared slot, and drops the waker: the sleeper's flag was not set, or the sleeper cleared it itself.
     ///
     /// # Safety
@@ -141,7 +123,10 @@ impl WakeCell {
     pub(crate) unsafe fn release(&self, index: WakerIndex) {
         // SAFETY: by this function's contract.
         let waker = unsafe { self.take(index) };
-        self.cancel(index);
+        // ORDERING: Relaxed; the sleeper is the next to look at it.
+        self.slots[index as usize]
+            .busy
+            .store(false, Ordering::Relaxed);
         drop(waker);
     }
 

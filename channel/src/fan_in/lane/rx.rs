@@ -13,19 +13,28 @@ use crate::sync::{Ordering, mutant, store_load_fence};
 /// A lane that the receiver holds: taken from the ready list, and not given up yet.
 pub(crate) struct LaneRx<T> {
     lane: NonNull<Lane<T>>,
-    /// A message is in the slot; it comes before those in the ring.
-    has_slot: bool,
+    /// Where the next message is.
+    front: Front,
     /// The producer sends without a fence.
     unfenced: bool,
     /// The producer has claimed for the receiver all that it pushed, although the channel closed.
     sealed_all: bool,
-    /// It is the link of a lane with many producers. It holds nothing itself, and must not be retired or
-    /// sealed.
-    shared: bool,
     /// The producer waited for room and was woken, since `take_woken`.
     woken: bool,
     /// Messages received since the receiver last checked whether the producer waits for room.
     taken: usize,
+}
+
+/// Where the next message of a lane is. One word, because every receive looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Front {
+    /// In a ring.
+    Ring,
+    /// In the slot; it comes before those in the rings.
+    Slot,
+    /// Elsewhere: this is the link of a lane with many producers. It holds nothing itself, and must not be
+    /// retired or sealed.
+    Shared,
 }
 
 /// What became of a lane that was found empty.
@@ -55,10 +64,13 @@ impl<T> LaneRx<T> {
         let state = unsafe { lane.as_ref() }.state.load(Ordering::Relaxed);
         Self {
             lane,
-            has_slot: state == QUEUED_SLOT,
+            front: match state {
+                QUEUED_SLOT => Front::Slot,
+                SHARED => Front::Shared,
+                _ => Front::Ring,
+            },
             unfenced: state == UNFENCED,
             sealed_all: state == SEALED_ALL,
-            shared: state == SHARED,
             woken: false,
             taken: 0,
         }
@@ -85,13 +97,19 @@ impl<T> LaneRx<T> {
     /// Whether this is the link of a lane with many producers.
     #[inline]
     pub(crate) fn is_shared(&self) -> bool {
-        self.shared
+        self.front == Front::Shared
     }
 
     /// When the lane was pushed onto the ready list.
     #[cfg(feature = "quanta")]
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.lane().stamp
+    }
+
+    /// Whether the next message can only be in a ring.
+    #[inline]
+    pub(crate) fn is_at_ring(&self) -> bool {
+        self.front == Front::Ring
     }
 
     /// Pops the oldest message.
@@ -107,7 +125,7 @@ impl<T> LaneRx<T> {
     #[inline]
     pub(crate) fn pop_into(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
         let mut count = 0;
-        if limit > 0 && self.has_slot {
+        if limit > 0 && self.has_slot() {
             into.extend(self.pop_slot());
             count = 1;
         }
@@ -126,11 +144,16 @@ impl<T> LaneRx<T> {
     }
 
     #[inline]
+    fn has_slot(&self) -> bool {
+        self.front == Front::Slot
+    }
+
+    #[inline]
     fn pop_slot(&mut self) -> Option<T> {
-        if !self.has_slot {
+        if !self.has_slot() {
             return None;
         }
-        self.has_slot = false;
+        self.front = Front::Ring;
         // SAFETY: the state was `QUEUED_SLOT` when the receiver took the lane, so the producer has
         // written the slot, and leaves it alone until the lane is idle.
         let message = self
@@ -142,8 +165,9 @@ impl<T> LaneRx<T> {
         Some(message)
     }
 
+    /// Pops the oldest message of the rings.
     #[inline]
-    fn pop_ring(&mut self) -> Option<T> {
+    pub(crate) fn pop_ring(&mut self) -> Option<T> {
         loop {
             // SAFETY: the receiver holds the lane, and with it the consumer.
             let message = self
@@ -204,7 +228,7 @@ impl<T> LaneRx<T> {
 
     /// Messages in the lane, by a look at the producer's position.
     pub(crate) fn backlog(&self) -> usize {
-        let mut count = usize::from(self.has_slot);
+        let mut count = usize::from(self.has_slot());
         let mut segment = self.segment();
         while let Some(ring) = segment {
             // SAFETY: the receiver holds the lane, and with it the consumers of all its rings.
@@ -273,7 +297,7 @@ impl<T> LaneRx<T> {
 
     /// Lets the producer send without a fence. `false` if that is not possible now.
     pub(crate) fn set_unfenced(&mut self) -> bool {
-        if self.has_slot || self.sealed_all || self.unfenced || self.shared {
+        if self.front != Front::Ring || self.sealed_all || self.unfenced {
             return false;
         }
         self.unfenced = true;
@@ -319,7 +343,7 @@ impl<T> LaneRx<T> {
     /// waits. With `Finished` the receiver's half must be released.
     #[inline]
     pub(crate) unsafe fn retire(&mut self) -> Emptied {
-        debug_assert!(!self.has_slot);
+        debug_assert!(self.front == Front::Ring);
         self.taken = 0;
         if let Some(emptied) = self.ended() {
             return emptied;
@@ -366,7 +390,7 @@ impl<T> LaneRx<T> {
     ///
     /// The channel must be closed. With `Finished` the receiver's half must be released.
     pub(crate) unsafe fn seal(&mut self) -> Emptied {
-        debug_assert!(!self.has_slot && !self.unfenced);
+        debug_assert!(self.front == Front::Ring && !self.unfenced);
         if self.sealed_all {
             return Emptied::Finished;
         }

@@ -336,14 +336,25 @@ impl<T> LaneTx<T> {
     ///
     /// Afterwards the caller must check again for room, and whether the channel is closed.
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
-        let prepared = self.stop_waiting();
+        let waited = self.stop_waiting();
         let lane = self.lane();
-        if let Some(index) = prepared {
-            lane.wake.cancel(index);
-        }
-        // SAFETY: only the producer waits here, and its flag is down.
-        let Some(slot) = (unsafe { lane.wake.prepare(waker) }) else {
-            return false;
+        let kept = waited.filter(|&slot| {
+            // SAFETY: this is the producer, which has cleared its flag.
+            unsafe { lane.wake.holds(slot, waker) }
+        });
+        let slot = match kept {
+            Some(slot) => slot,
+            None => {
+                if let Some(slot) = waited {
+                    // SAFETY: as above.
+                    unsafe { lane.wake.release(slot) };
+                }
+                // SAFETY: only the producer waits here, and its flag is down.
+                match unsafe { lane.wake.prepare(waker) } {
+                    Some(slot) => slot,
+                    None => return false,
+                }
+            }
         };
         // ORDERING: Release pairs with the Acquire of the receiver's swap: the waker is written.
         lane.waiting.store(slot as u8 + 1, Ordering::Release);

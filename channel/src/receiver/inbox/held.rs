@@ -72,22 +72,34 @@ impl<T> HeldLane<T> {
         self.lane.stamp()
     }
 
-    /// The oldest message.
+    /// The oldest message, if it can only be in a ring.
     #[inline(always)]
+    pub(super) fn pop_from_ring(&mut self) -> Option<T> {
+        if !self.lane.is_at_ring() {
+            return None;
+        }
+        self.lane.pop_ring()
+    }
+
+    /// The oldest message.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
         // Without a variable for the message: large ones would be copied in a debug build.
-        if self.lane.is_shared() {
-            self.pop_shared()
+        if self.lane.is_at_ring() {
+            self.lane.pop_ring()
         } else {
-            self.lane.pop()
+            self.pop_elsewhere()
         }
     }
 
-    // Not inlined, so that a receive from a lane of one producer is small enough to be inlined.
+    // Not inlined, so that a receive from a ring is small enough to be inlined.
     #[inline(never)]
-    fn pop_shared(&mut self) -> Option<T> {
-        // SAFETY: this is the receiver, which holds the lane.
-        self.shared().and_then(|shared| unsafe { shared.pop() })
+    fn pop_elsewhere(&mut self) -> Option<T> {
+        match self.shared() {
+            None => self.lane.pop(),
+            // SAFETY: this is the receiver, which holds the lane.
+            Some(shared) => unsafe { shared.pop() },
+        }
     }
 
     /// Moves up to `limit` of the oldest messages to the end of `into`, and says how many.

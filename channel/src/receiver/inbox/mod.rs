@@ -118,19 +118,49 @@ impl<T> Inbox<T> {
         &self.fan_in
     }
 
-    /// Takes the next message, if there is one.
-    #[inline]
+    /// Takes the next message, if there is one. What most receives need is small enough to be inlined.
+    // Without optimization it is a frame of its own, for large messages.
+    #[cfg_attr(debug_assertions, inline)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn try_next(&mut self) -> Option<T> {
-        let mut moves = usize::MAX;
-        self.try_next_within(&mut moves)
+        if self.quota.left() > 0
+            && let Some(lane) = &mut self.current
+            && let Some(message) = lane.pop_from_ring()
+        {
+            if self.quota.consume(1) {
+                self.checkpoint();
+            }
+            return Some(message);
+        }
+        self.try_next_elsewhere()
+    }
+
+    #[inline(never)]
+    fn try_next_elsewhere(&mut self) -> Option<T> {
+        self.next_while(|| true)
+    }
+
+    /// As `try_next`, for a poll: all of it is inlined there, since what comes to a receiver that slept
+    /// is not in the current lane.
+    #[inline]
+    pub(crate) fn poll_next(&mut self) -> Option<T> {
+        self.next_while(|| true)
     }
 
     /// Takes the next message, if one is found before the receiver has moved on `moves` times.
     /// `moves` is left with the moves not made: if none are left, there may be more messages.
-    // Every receive passes here. Without optimization it is a frame of its own, for large messages.
+    #[inline]
+    pub(crate) fn try_next_within(&mut self, moves: &mut usize) -> Option<T> {
+        self.next_while(|| {
+            *moves -= 1;
+            *moves > 0
+        })
+    }
+
+    /// Takes the next message. Asks `goes_on` each time that it has moved on.
     #[cfg_attr(debug_assertions, inline)]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn try_next_within(&mut self, moves: &mut usize) -> Option<T> {
+    fn next_while(&mut self, mut goes_on: impl FnMut() -> bool) -> Option<T> {
         loop {
             if self.quota.left() > 0
                 && let Some(lane) = &mut self.current
@@ -146,21 +176,17 @@ impl<T> Inbox<T> {
             {
                 return Some(message);
             }
-            if !self.move_on_within(moves) {
+            if !self.move_on_or_settle() || !goes_on() {
                 return None;
             }
         }
     }
 
-    /// Moves on to what comes next. `false` if there is nothing, or `moves` are used up.
-    // Not inlined, so that a receive is small enough to be inlined.
-    #[inline(never)]
-    fn move_on_within(&mut self, moves: &mut usize) -> bool {
+    /// Moves on to what comes next. `false` if there is nothing.
+    #[inline]
+    fn move_on_or_settle(&mut self) -> bool {
         match self.move_on() {
-            Found::Something => {
-                *moves -= 1;
-                *moves > 0
-            }
+            Found::Something => true,
             Found::Nothing => {
                 self.give_back_owed();
                 false
@@ -191,12 +217,8 @@ impl<T> Inbox<T> {
                 count += 1;
                 continue;
             }
-            match self.move_on() {
-                Found::Something => {}
-                Found::Nothing => {
-                    self.give_back_owed();
-                    break;
-                }
+            if !self.move_on_or_settle() {
+                break;
             }
         }
         count
@@ -411,8 +433,7 @@ impl<T> Inbox<T> {
     }
 
     /// Takes a message from a claimed slot, if one has been written.
-    // Not inlined, so that a receive is small enough to be inlined.
-    #[inline(never)]
+    #[inline]
     fn take_shared(&mut self) -> Option<T> {
         // SAFETY: this is the receiver.
         let taken = unsafe { self.slots.take(&self.fan_in.shared_slots) }?;
@@ -491,12 +512,8 @@ impl<T> Inbox<T> {
             if self.slots.has_written(&self.fan_in.shared_slots) {
                 return true;
             }
-            match self.move_on() {
-                Found::Something => {}
-                Found::Nothing => {
-                    self.give_back_owed();
-                    return false;
-                }
+            if !self.move_on_or_settle() {
+                return false;
             }
         }
     }

@@ -75,10 +75,18 @@ impl<T> Inbox<T> {
     }
 
     /// Ends a sleep, if there is one: the waker is dropped, and is not woken any more.
-    #[cold]
+    #[inline]
     pub(crate) fn stop_sleeping(&mut self) {
+        if self.asleep {
+            self.stop_sleeping_now();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn stop_sleeping_now(&mut self) {
         // SAFETY: this is the receiver, and the list is not closed.
-        if self.asleep && !self.closed && unsafe { self.fan_in.ready.stop_sleeping(&self.slots) } {
+        if !self.closed && unsafe { self.fan_in.ready.stop_sleeping(&self.slots) } {
             self.asleep = false;
         }
     }
