@@ -95,14 +95,6 @@ impl ExitReason {
         }
         Arc::new(self)
     }
-
-    /// Whether the actor was killed, or its clean-up was.
-    pub(crate) fn is_killed(&self) -> bool {
-        match self {
-            Self::CleanUpFailed { error, .. } => matches!(**error, Self::Killed),
-            other => matches!(other, Self::Killed),
-        }
-    }
 }
 
 /// How an incarnation ended.
@@ -110,6 +102,8 @@ pub(crate) struct End {
     pub(crate) reason: ExitReason,
     /// The first failure of its clean-up.
     pub(crate) clean_up: Option<ExitReason>,
+    /// Whether it was killed, in a hook or in its clean-up.
+    pub(crate) is_killed: bool,
 }
 
 impl End {
@@ -118,6 +112,7 @@ impl End {
         Self {
             reason,
             clean_up: None,
+            is_killed: false,
         }
     }
 
@@ -174,6 +169,9 @@ pub struct ExitNotice {
     pub name: Arc<str>,
     /// Why it ended.
     pub reason: ExitReason,
+    /// How many messages were left in its mailbox: they were neither handled nor accepted as dead
+    /// letters.
+    pub left: u64,
 }
 
 /// What an actor does when a peer that it watches fails.

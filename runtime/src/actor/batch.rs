@@ -16,14 +16,34 @@ type Home<L> = Arc<Mutex<Rest<L>>>;
 
 struct Rest<L> {
     items: VecDeque<L>,
-    taken: u64,
+    taken: Taken,
+}
+
+/// How many messages of a batch were taken all at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    /// Taken by a handler, which may crash with them.
+    pub(crate) drained: u64,
+    /// Handled in place.
+    pub(crate) cleared: u64,
+}
+
+impl Taken {
+    fn is_none(self) -> bool {
+        self.drained + self.cleared == 0
+    }
+
+    fn add(&mut self, more: Self) {
+        self.drained += more.drained;
+        self.cleared += more.cleared;
+    }
 }
 
 impl<L> Default for Rest<L> {
     fn default() -> Self {
         Self {
             items: VecDeque::new(),
-            taken: 0,
+            taken: Taken::default(),
         }
     }
 }
@@ -53,12 +73,24 @@ impl<L> Batches<L> {
         self.current.as_ref().map_or(0, Batch::len)
     }
 
-    /// The batch that waits, or a new one. A new one begins with what is left of a batch whose
-    /// handler did not finish; what that handler took is added to `handled`.
-    pub(crate) fn take(&mut self, handled: &mut u64) -> Batch<L> {
+    /// The batch that waits, or a new one. It begins with what is left of a batch that was dropped;
+    /// what was taken out of that one is added to `taken`.
+    pub(crate) fn take(&mut self, taken: &mut Taken) -> Batch<L> {
+        let home = self.home.get_or_insert_default();
+        let mut rest = std::mem::take(&mut *lock(home));
+        taken.add(rest.taken);
         match self.current.take() {
-            Some(batch) => batch,
-            None => self.start(handled),
+            Some(batch) if rest.items.is_empty() => batch,
+            Some(mut batch) => {
+                rest.items.append(&mut batch.items);
+                batch.items = rest.items;
+                batch
+            }
+            None => Batch {
+                items: rest.items,
+                taken: Taken::default(),
+                home: home.clone(),
+            },
         }
     }
 
@@ -67,15 +99,23 @@ impl<L> Batches<L> {
         self.current.take()
     }
 
-    pub(crate) fn put(&mut self, batch: Batch<L>) {
+    /// Another one may have been gathered since this one was taken: it has the newer messages.
+    pub(crate) fn put(&mut self, mut batch: Batch<L>) {
+        if let Some(mut newer) = self.current.take() {
+            batch.items.append(&mut newer.items);
+            batch.taken.add(std::mem::take(&mut newer.taken));
+        }
         self.current = Some(batch);
     }
 
     /// After an incarnation: a batch that its handler did not give back waits for the next one.
-    pub(crate) fn recover(&mut self, handled: &mut u64) {
-        if self.current.is_none() && self.home.is_some() {
-            self.current = Some(self.start(handled));
+    /// Returns what that handler has taken.
+    pub(crate) fn recover(&mut self) -> Taken {
+        let mut taken = Taken::default();
+        if self.home.is_some() {
+            self.current = Some(self.take(&mut taken));
         }
+        taken
     }
 
     pub(crate) fn take_scratch(&mut self) -> Vec<Envelope<L>> {
@@ -84,17 +124,6 @@ impl<L> Batches<L> {
 
     pub(crate) fn put_scratch(&mut self, scratch: Vec<Envelope<L>>) {
         self.scratch = scratch;
-    }
-
-    fn start(&mut self, handled: &mut u64) -> Batch<L> {
-        let home = self.home.get_or_insert_default().clone();
-        let rest = std::mem::take(&mut *lock(&home));
-        *handled += rest.taken;
-        Batch {
-            items: rest.items,
-            taken: 0,
-            home,
-        }
     }
 }
 
@@ -106,7 +135,7 @@ impl<L> Batches<L> {
 pub struct Batch<L> {
     items: VecDeque<L>,
     /// Messages taken all at once since the last count.
-    taken: u64,
+    taken: Taken,
     home: Home<L>,
 }
 
@@ -125,13 +154,14 @@ impl<L> Batch<L> {
     }
 
     /// How many messages were taken all at once since this was last asked.
-    pub(crate) fn take_count(&mut self) -> u64 {
+    pub(crate) fn take_count(&mut self) -> Taken {
         std::mem::take(&mut self.taken)
     }
 
-    /// Takes all messages. Urgent ones wait until the handler returns.
+    /// Takes all messages. Urgent ones wait until the handler returns. If the handler crashes, all
+    /// of them are interrupted: they do not come again.
     pub fn drain(&mut self) -> vec_deque::Drain<'_, L> {
-        self.taken += self.items.len() as u64;
+        self.taken.drained += self.items.len() as u64;
         self.items.drain(..)
     }
 
@@ -142,7 +172,7 @@ impl<L> Batch<L> {
 
     /// Drops all messages: they count as handled.
     pub fn clear(&mut self) {
-        self.taken += self.items.len() as u64;
+        self.taken.cleared += self.items.len() as u64;
         self.items.clear();
     }
 
@@ -173,10 +203,11 @@ impl<'a, L> IntoIterator for &'a Batch<L> {
 
 impl<L> Drop for Batch<L> {
     fn drop(&mut self) {
-        if !self.items.is_empty() || self.taken > 0 {
+        if !self.items.is_empty() || !self.taken.is_none() {
             let mut rest = lock(&self.home);
-            rest.taken += self.taken;
-            std::mem::swap(&mut rest.items, &mut self.items);
+            rest.taken.add(self.taken);
+            // A second batch can have been started meanwhile, after this one was taken.
+            rest.items.append(&mut self.items);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The context holds no strong handle to its own actor, so that the loop ends when all handles are
 //! gone. What it looks at next, and in which order, is decided in `task/event_loop.rs`.
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use lanemesh::MailboxReceiver;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     actor::{
         Actor,
-        batch::Batch,
+        batch::{Batch, Taken},
         event::AnyMessage,
         loop_state::LoopState,
         messages::{High, Low},
@@ -220,13 +220,8 @@ impl<A: Actor> Context<A> {
     /// Drops what belonged to the last incarnation: children, watches, the state of the loop.
     pub(crate) fn reset(&mut self) {
         if let Some(group) = self.children.take() {
-            group.disown();
+            group.disown(self.seat.as_ref().map(|seat| seat.group.clone()));
         }
-        let mut taken = 0;
-        if let Some(optional) = &mut self.optional {
-            optional.batches.recover(&mut taken);
-        }
-        self.count_batch(taken);
         self.state = LoopState::default();
         if let Some(optional) = &mut self.optional {
             optional.failure = None;
@@ -243,16 +238,19 @@ impl<A: Actor> Context<A> {
 
     /// The batch that waits, or a new one.
     pub(crate) fn start_batch(&mut self) -> Batch<A::LowPriorityMsg> {
-        let mut taken = 0;
+        let mut taken = Taken::default();
         let batch = self.optional_or_default().batches.take(&mut taken);
         self.count_batch(taken);
         batch
     }
 
-    /// Counts messages that were taken out of a batch all at once, except those put aside.
-    pub(crate) fn count_batch(&mut self, taken: u64) {
+    /// Counts messages that were taken out of a batch all at once, except those put aside. Returns
+    /// how many of them may be unhandled if the handler has crashed.
+    pub(crate) fn count_batch(&mut self, taken: Taken) -> u64 {
         let put_aside = std::mem::take(&mut self.state.put_aside);
-        self.counters.low += taken.saturating_sub(put_aside.into());
+        let drained = taken.drained.saturating_sub(put_aside.into());
+        self.counters.low += drained + taken.cleared;
+        drained
     }
 
     /// How many messages wait in the batch.
@@ -286,50 +284,92 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// After an incarnation: a message that was being handled is redelivered or a dead letter.
+    /// After an incarnation: a message that was being handled is redelivered or a dead letter. The
+    /// batch of a handler that has not finished waits for the next incarnation.
     pub(crate) fn after_crash(&mut self) {
         let was_handling = std::mem::take(&mut self.state.is_handling);
-        let after = match &mut self.optional {
-            Some(optional) => optional.custody.crash(),
-            None => AfterCrash::Nothing,
+        let Some(optional) = &mut self.optional else {
+            if was_handling {
+                self.counters.events().interrupted += 1;
+            }
+            return;
         };
-        match after {
-            AfterCrash::Nothing if was_handling => self.counters.events().interrupted += 1,
-            AfterCrash::Nothing => {}
-            AfterCrash::Redeliver => self.counters.events().redelivered += 1,
-            AfterCrash::DeadLetter(message) => self.dead_letter(message, Undelivered::Crashed),
+        let taken = optional.batches.recover();
+        let after = optional.custody.crash();
+        let drained = self.count_batch(taken);
+        if drained > 0 {
+            self.counters.events().interrupted += drained;
+        }
+        let is_lost = match after {
+            AfterCrash::Nothing => was_handling,
+            AfterCrash::Redeliver => false,
+            AfterCrash::DeadLetter(message) => {
+                // The recipient and the drop of the message may panic.
+                let sent = catch_fn(|| self.dead_letter(message, Undelivered::Crashed));
+                !matches!(sent, Ok(true))
+            }
+        };
+        if is_lost {
+            self.counters.events().interrupted += 1;
         }
     }
 
-    pub(crate) fn dead_letter(&mut self, message: AnyMessage<A>, why: Undelivered) {
-        if let Some(optional) = &mut self.optional
-            && let Some(dead_letters) = &mut optional.dead_letters
-            && dead_letters.send(&self.cell, message, why)
-        {
+    /// Returns whether the letter was accepted; if not, the message is dropped.
+    pub(crate) fn dead_letter(&mut self, message: AnyMessage<A>, why: Undelivered) -> bool {
+        let letters = self.optional.as_mut();
+        let is_accepted = letters
+            .and_then(|optional| optional.dead_letters.as_mut())
+            .is_some_and(|letters| letters.send(&self.cell, message, why));
+        if is_accepted {
             self.counters.events().dead_letters += 1;
         }
+        is_accepted
     }
 
-    /// At the end of the actor: closes the mailbox; the messages that remain are dead letters.
+    /// At the end of the actor: closes the mailbox; the messages that remain are dead letters, or
+    /// dropped and counted.
     pub(crate) fn close_mailbox(&mut self) {
-        self.mailbox.close();
-        let Some(optional) = &mut self.optional else {
-            return;
-        };
-        let Some(dead_letters) = &mut optional.dead_letters else {
-            return;
-        };
-        let batch = optional.batches.take_current();
+        // The waker of a sender may panic.
+        if let Err(panic) = catch_fn(|| self.mailbox.close()) {
+            tracing::warn!(actor = %self.cell.name(), %panic, "a waiting sender panicked");
+        }
+        let Self {
+            mailbox,
+            ahead,
+            cell,
+            counters,
+            optional,
+            ..
+        } = self;
+        let (mut letters, mut custody) = (None, None);
+        let mut stash = None;
+        let mut batch = VecDeque::new();
+        if let Some(optional) = optional {
+            stash = optional.stash.as_deref_mut();
+            letters = optional.dead_letters.as_mut();
+            custody = Some(&mut optional.custody);
+            if let Some(unfinished) = optional.batches.take_current() {
+                batch = unfinished.into_messages();
+            }
+        }
         let remaining = Remaining {
-            custody: &mut optional.custody,
-            stash: optional.stash.as_deref_mut(),
-            batch: batch.into_iter().flat_map(Batch::into_messages).collect(),
-            ahead: &mut self.ahead,
-            mailbox: &mut self.mailbox,
+            custody,
+            stash,
+            batch,
+            ahead,
+            mailbox,
         };
         remaining.drain(|message, why| {
-            if dead_letters.send(&self.cell, message, why) {
-                self.counters.events().dead_letters += 1;
+            // The recipient and the drop of a message may panic.
+            let sent = catch_fn(|| match &mut letters {
+                Some(letters) => letters.send(cell, message, why),
+                None => false,
+            });
+            let events = counters.events();
+            match (sent, why) {
+                (Ok(true), _) => events.dead_letters += 1,
+                (_, Undelivered::Crashed) => events.interrupted += 1,
+                _ => events.left += 1,
             }
         });
     }

@@ -21,14 +21,21 @@ pub(crate) struct EventCounters {
     pub(crate) expired: u64,
     pub(crate) redelivered: u64,
     pub(crate) dead_letters: u64,
-    /// Messages with which a handler crashed and of which there is no copy.
+    /// Messages with which a handler crashed and which are neither handled again nor dead letters.
     pub(crate) interrupted: u64,
+    /// Messages that were in the mailbox at the end of the actor and are no dead letters.
+    pub(crate) left: u64,
     pub(crate) failures: u64,
 }
 
 impl Counters {
     pub(crate) fn events(&mut self) -> &mut EventCounters {
         self.events.get_or_insert_default()
+    }
+
+    /// Messages that were in the mailbox at the end.
+    pub(crate) fn left(&self) -> u64 {
+        self.events.as_ref().map_or(0, |events| events.left)
     }
 
     /// Notes how many messages wait now.

@@ -45,6 +45,9 @@ mod watchers;
 pub(crate) trait Members: Send + Sync {
     /// The living children, in the order of their start.
     fn members(&self) -> Vec<Arc<ActorCell>>;
+
+    /// Whether there are any.
+    fn has_members(&self) -> bool;
 }
 
 /// The part behind the lock.
@@ -206,6 +209,7 @@ impl ActorCell {
             id: self.id,
             name: self.name(),
             reason,
+            left: lock(&self.inner).counters.left(),
         }
     }
 
@@ -422,6 +426,12 @@ impl ActorCell {
     pub(crate) fn children(&self) -> Option<Arc<dyn Members>> {
         let inner = lock(&self.inner);
         inner.coordination.as_ref()?.children.as_ref()?.upgrade()
+    }
+
+    /// Whether there are children that live.
+    pub(crate) fn has_children(&self) -> bool {
+        self.children()
+            .is_some_and(|children| children.has_members())
     }
 
     pub(crate) fn publish(&self, counters: &Counters) {

@@ -4,9 +4,9 @@
 //! gets [`AskError::Crashed`](crate::AskError::Crashed); the messages queued behind it stay. With
 //! [`Builder::redeliver`](crate::Builder::redeliver) there is a copy of it.
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
-use lanemesh::{MailboxReceiver, Message};
+use lanemesh::{MailboxReceiver, Message, TryRecvError};
 
 use crate::{
     cell::ActorCell,
@@ -75,35 +75,44 @@ impl<H, L> DeadLetters<H, L> {
 
 /// All messages that an actor still has when it ends for good.
 pub(crate) struct Remaining<'a, H, L> {
-    pub(crate) custody: &'a mut Custody<H, L>,
+    pub(crate) custody: Option<&'a mut Custody<H, L>>,
     pub(crate) stash: Option<&'a mut Stash<H, L>>,
     /// The rest of a batch.
-    pub(crate) batch: Vec<L>,
+    pub(crate) batch: VecDeque<L>,
     pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
     pub(crate) mailbox: &'a mut MailboxReceiver<Envelope<H>, Envelope<L>>,
 }
 
 impl<H, L> Remaining<'_, H, L> {
-    /// Passes on every message, in the order in which they would have been handled.
+    /// Passes on every message, in the order in which they would have been handled. The mailbox must
+    /// be closed; `pass_on` must not panic.
     pub(crate) fn drain(self, mut pass_on: impl FnMut(Message<H, L>, Undelivered)) {
-        for message in self.custody.take_crashed() {
-            pass_on(message, Undelivered::Crashed);
-        }
-        let mut left = |message| pass_on(message, Undelivered::Left);
-        if let Some(message) = self.custody.in_hand.take() {
-            left(open(message));
+        if let Some(custody) = self.custody {
+            for message in custody.take_crashed() {
+                pass_on(message, Undelivered::Crashed);
+            }
+            if let Some(message) = custody.in_hand.take() {
+                pass_on(open(message), Undelivered::Left);
+            }
         }
         if let Some(stash) = self.stash {
-            stash.take_all().for_each(&mut left);
+            for message in stash.take_all() {
+                pass_on(message, Undelivered::Left);
+            }
         }
         for message in self.batch {
-            left(Message::Low(message));
+            pass_on(Message::Low(message), Undelivered::Left);
         }
         while let Some(envelope) = self.ahead.pop() {
-            left(Message::Low(envelope.message));
+            pass_on(Message::Low(envelope.message), Undelivered::Left);
         }
-        while let Ok(message) = self.mailbox.try_recv() {
-            left(open(message));
+        loop {
+            match self.mailbox.try_recv() {
+                Ok(message) => pass_on(open(message), Undelivered::Left),
+                // A sender is about to put a message into the place that it has claimed.
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+                Err(TryRecvError::Closed) => return,
+            }
         }
     }
 }

@@ -30,9 +30,13 @@ pub struct ActorStats {
     pub redelivered: u64,
     /// Messages accepted by the recipient of dead letters.
     pub dead_letters: u64,
-    /// Messages with which a handler crashed and of which no copy was made: they are neither handled
-    /// again nor dead letters.
+    /// Messages with which a handler crashed for the last time and which were not accepted as dead
+    /// letters. A handler that crashes with a [`Batch`](crate::actor::Batch) has interrupted the
+    /// messages that it had taken by [`Batch::drain`](crate::actor::Batch::drain).
     pub interrupted: u64,
+    /// Messages that were in the mailbox when the actor ended for good and were not accepted as
+    /// dead letters.
+    pub left: u64,
     /// Incarnations that ended in a failure.
     pub failures: u64,
     /// Restarts: incarnations after the first.
@@ -68,6 +72,7 @@ impl ActorStats {
             redelivered: events.redelivered,
             dead_letters: events.dead_letters,
             interrupted: events.interrupted,
+            left: events.left,
             failures: events.failures,
             restarts: u64::from(cell.incarnation().saturating_sub(1)),
             depth: if cell.phase() == Phase::Dead {

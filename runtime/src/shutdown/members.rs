@@ -22,6 +22,8 @@ use crate::{
 
 /// Requests between two chances for other tasks.
 const REQUESTS: usize = 512;
+/// The moment that a system keeps for its members that were killed, at most.
+const MOMENT: Duration = Duration::from_millis(250);
 /// What a parent keeps for its own clean-up, if there is time for it on all levels.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -45,11 +47,13 @@ pub(crate) struct EndMembers {
 }
 
 impl EndMembers {
-    /// Closes the group of a system: no actor is started any more.
+    /// Closes the group of a system: no actor is started any more. It is over by the deadline, even
+    /// if a member blocks its thread.
     pub(crate) fn of_system(group: Arc<Group>, deadline: Instant, how: u32) -> Self {
         let left = deadline.saturating_duration_since(Instant::now());
         let parents = count_parents(&*group);
-        Self::new(group, deadline, how, left / 16, parents)
+        let moment = (left / 16).min(MOMENT).max(LEAST.min(left / 4));
+        Self::new(group, deadline - moment, how, moment, parents)
     }
 
     /// Closes the group of the parent `owner`, which must have ended by the deadline itself.

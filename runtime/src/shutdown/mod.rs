@@ -8,5 +8,5 @@ mod system;
 pub(crate) use self::{members::EndMembers, os_signal::wait_for_signal, system::system};
 pub use self::{
     os_signal::Signal,
-    report::{Late, ShutdownReport},
+    report::{Late, Left, ShutdownReport},
 };

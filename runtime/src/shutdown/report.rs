@@ -17,10 +17,22 @@ pub struct Late {
     pub name: Arc<str>,
 }
 
+/// An actor that ended with messages in its mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The actor's identity.
+    pub id: ActorId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many messages there were: those that were neither handled nor accepted as dead letters.
+    pub messages: u64,
+}
+
 /// The result of a shutdown.
 ///
-/// It covers the actors of the system and all their descendants. The lists of failures have at most
-/// 128 entries each; what is beyond that is counted in [`unlisted`](Self::unlisted).
+/// It covers the actors of the system and all their descendants. The lists have at most 128 entries
+/// each, except [`late`](Self::late). Failures beyond that are counted in
+/// [`unlisted`](Self::unlisted), messages in [`messages_left`](Self::messages_left).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -36,6 +48,11 @@ pub struct ShutdownReport {
     pub clean_up_failed: Vec<ExitNotice>,
     /// The number of failures that are not in the lists.
     pub unlisted: u64,
+    /// The actors that ended with messages in their mailbox while the system existed. Actors that
+    /// block their thread have not ended yet.
+    pub left: Vec<Left>,
+    /// The number of messages left in all mailboxes, also in those that are not in the list.
+    pub messages_left: u64,
     /// How long the shutdown took.
     pub took: Duration,
 }
@@ -44,7 +61,14 @@ impl ShutdownReport {
     /// `failure` is what used up the restarts of the system.
     pub(super) fn new(incidents: Incidents, failure: Option<ExitReason>, took: Duration) -> Self {
         let late = incidents.late.into_iter();
+        let left = incidents.left.into_iter();
+        let left: Vec<_> = left
+            .map(|(id, name, messages)| Left { id, name, messages })
+            .collect();
+        let listed: u64 = left.iter().map(|left| left.messages).sum();
         Self {
+            messages_left: listed + incidents.left_unlisted,
+            left,
             late: late.map(|(id, name)| Late { id, name }).collect(),
             failure,
             failed: incidents.failed,
@@ -55,6 +79,9 @@ impl ShutdownReport {
     }
 
     /// Whether all actors stopped in time, none had failed for good, and no clean-up had failed.
+    ///
+    /// Messages that are left do not count: a stop leaves them on purpose. See
+    /// [`messages_left`](Self::messages_left).
     pub fn is_clean(&self) -> bool {
         self.late.is_empty()
             && self.failure.is_none()
@@ -81,6 +108,9 @@ impl fmt::Display for ShutdownReport {
         }
         for late in &self.late {
             write!(f, "; late: {}", late.name)?;
+        }
+        for Left { name, messages, .. } in &self.left {
+            write!(f, "; {messages} messages left in the mailbox of {name}")?;
         }
         Ok(())
     }

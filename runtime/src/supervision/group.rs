@@ -37,6 +37,10 @@ pub(crate) struct MemberEnd {
     pub(crate) reason: ExitReason,
     /// Whether nothing but its clean-up has failed: then the incidents have it.
     pub(crate) is_clean_up_only: bool,
+    /// Whether it was killed.
+    pub(crate) is_killed: bool,
+    /// How many messages were left in its mailbox.
+    pub(crate) left: u64,
     /// What has gone wrong with its own children.
     pub(crate) incidents: Incidents,
 }
@@ -105,6 +109,8 @@ struct State {
     stopping: bool,
     /// The owner's incarnation has ended: it hears of no more exits.
     disowned: bool,
+    /// Who hears of incidents then.
+    heir: Option<Arc<Group>>,
     /// Pairs of members of which the first ends before the second.
     ends: Vec<(u64, u64)>,
     /// The members that have left since the end of the group began, if their order matters.
@@ -125,8 +131,10 @@ impl State {
     }
 
     /// A member has ended for good.
-    fn note_end(&mut self, cell: &ActorCell, reason: &ExitReason, is_clean_up_only: bool) {
-        if reason.is_killed() {
+    fn note_end(&mut self, cell: &ActorCell, end: &MemberEnd) {
+        let reason = &end.reason;
+        self.incidents.left(cell, end.left);
+        if end.is_killed {
             self.incidents.late(cell);
         }
         if !reason.is_failure() || matches!(reason, ExitReason::Killed) {
@@ -136,7 +144,7 @@ impl State {
             child: cell.id(),
             cause: reason.clone().into_cause(),
         });
-        if !is_clean_up_only {
+        if !end.is_clean_up_only {
             self.incidents.failed(cell.notice(reason.clone()));
         }
     }
@@ -382,11 +390,11 @@ impl Group {
         let mut state = lock(&self.state);
         state.down.remove(&order);
         state.windows.remove(&order);
-        state.incidents.merge(end.incidents);
         let Some(member) = state.members.remove(&order) else {
             return;
         };
-        state.note_end(&member.cell, &end.reason, end.is_clean_up_only);
+        state.note_end(&member.cell, &end);
+        state.incidents.merge(end.incidents);
         match &mut state.left {
             Some(left) => left.push(order),
             None => state
@@ -400,14 +408,30 @@ impl Group {
         {
             owner.post(Control::ChildExit(member.cell.notice(end.reason)));
         }
+        let late = state
+            .heir
+            .clone()
+            .map(|heir| (heir, std::mem::take(&mut state.incidents)));
         drop(state);
+        if let Some((heir, incidents)) = late {
+            heir.add_incidents(incidents);
+        }
         self.changed.notify_waiters();
     }
 
-    /// The incarnation of the owner has ended. Members that are still there block their threads;
-    /// the next incarnation does not hear of them.
-    pub(crate) fn disown(&self) {
-        lock(&self.state).disowned = true;
+    /// The incarnation of the owner has ended. Members that are still there were killed, or block
+    /// their threads; the next incarnation does not hear of them. What goes wrong with them is told
+    /// to `heir`, the group of the owner.
+    pub(crate) fn disown(&self, heir: Option<Arc<Group>>) {
+        let mut state = lock(&self.state);
+        state.disowned = true;
+        let incidents = std::mem::take(&mut state.incidents);
+        if let Some(heir) = &heir {
+            drop(state);
+            heir.add_incidents(incidents);
+            state = lock(&self.state);
+        }
+        state.heir = heir;
     }
 
     /// Accepts no more children. With `signal::DRAIN` those that fail are restarted; otherwise
@@ -502,5 +526,9 @@ impl Members for Group {
             .values()
             .map(|member| member.cell.clone())
             .collect()
+    }
+
+    fn has_members(&self) -> bool {
+        self.len() > 0
     }
 }

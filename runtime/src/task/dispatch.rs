@@ -1,5 +1,7 @@
 //! From an event to its hook, with the counts and the time measurement around it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use lanemesh::Message;
 use tokio::time::Instant;
 
@@ -67,10 +69,13 @@ impl<A: Actor> Context<A> {
         let before = self.counters.low;
         self.begin_batch();
         let outcome = actor.on_low_batch(&mut batch, self).await;
-        self.count_batch(batch.take_count());
+        let drained = self.count_batch(batch.take_count());
         let handled = self.counters.low.saturating_sub(before);
         self.state.fairness.took_batch(handled);
         self.optional_or_default().batches.put(batch);
+        if outcome.is_err() {
+            self.counters.events().interrupted += drained;
+        }
         outcome?;
         self.finish_message();
         Ok(())
@@ -137,16 +142,20 @@ impl<A: Actor> Context<A> {
         let Some((message, attempts)) = optional.custody.take_due() else {
             return Ok(());
         };
+        self.counters.events().redelivered += 1;
+        self.state.is_handling = true;
+        let custody = &mut self.optional_or_default().custody;
         match message {
             Message::High(message) => {
-                optional.custody.hold_high(&message, attempts);
+                custody.hold_high(&message, attempts);
                 actor.on_high(message, self).await?;
             }
             Message::Low(message) => {
-                optional.custody.hold_low(&message, attempts);
+                custody.hold_low(&message, attempts);
                 actor.on_low(message, self).await?;
             }
         }
+        self.state.is_handling = false;
         self.release_held();
         self.state.mark_busy();
         Ok(())
@@ -191,6 +200,22 @@ impl<A: Actor> Context<A> {
         self.state.mark_busy();
         self.emit(|| ActorEvent::Expired);
         self.dead_letter(message, Undelivered::Expired);
+    }
+
+    /// Expires several messages, also if the drop of one of them panics.
+    pub(crate) fn expire_all(&mut self, messages: Vec<A::LowPriorityMsg>) {
+        let mut messages = messages.into_iter();
+        let mut panicked = None;
+        for message in messages.by_ref() {
+            if let Err(panic) =
+                catch_unwind(AssertUnwindSafe(|| self.expire(Message::Low(message))))
+            {
+                panicked.get_or_insert(panic);
+            }
+        }
+        if let Some(panic) = panicked {
+            resume_unwind(panic);
+        }
     }
 
     // --- timing -------------------------------------------------------------------------------

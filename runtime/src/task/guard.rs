@@ -56,7 +56,10 @@ impl Guard {
             return Poll::Ready(Err(cut));
         }
         let poll = poll_caught(future.as_mut(), cx).map_err(Cut::Panicked);
-        self.check_deadline(cell, signals, fallback, cx, poll)
+        if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
+            return poll;
+        }
+        self.poll_deadline(cell.deadline().or(fallback), cx)
     }
 
     /// Why the future must not be polled, according to the current `signals`.
@@ -89,22 +92,21 @@ impl Guard {
         }
     }
 
-    /// The result of a poll, unless the deadline has passed. `signals` are those from before the
-    /// poll.
+    /// The result of a poll of an incarnation, unless its time is up. `signals` are those from
+    /// before the poll.
     #[inline]
     pub(crate) fn check_deadline<T>(
         &mut self,
         cell: &ActorCell,
         signals: u32,
-        fallback: Option<Instant>,
         cx: &mut Context<'_>,
         poll: Poll<Result<T, Cut>>,
     ) -> Poll<Result<T, Cut>> {
         // A stop requested during the poll causes another poll.
-        if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
+        if poll.is_ready() || signals & BOUND == 0 {
             return poll;
         }
-        self.poll_deadline(cell.deadline().or(fallback), cx)
+        self.poll_deadline(end_of_hooks(cell), cx)
     }
 
     #[cold]
@@ -125,6 +127,21 @@ impl Guard {
         limit.as_mut().poll(cx).map(|()| Err(Cut::Killed))
     }
 }
+
+/// When the hooks of an incarnation are cancelled. A part of the time is for the children, which
+/// end after them: they can clean up even if a hook of their parent hangs.
+#[cold]
+fn end_of_hooks(cell: &ActorCell) -> Option<Instant> {
+    let deadline = cell.deadline()?;
+    if !cell.has_children() {
+        return Some(deadline);
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    Some(deadline - left / CHILDREN_PART)
+}
+
+/// The part of the time that the hooks of a parent leave to its children.
+const CHILDREN_PART: u32 = 8;
 
 /// The signals that can come with a deadline.
 const BOUND: u32 = signal::STOP | signal::SUSPEND | signal::DRAIN;

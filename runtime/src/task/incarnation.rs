@@ -1,6 +1,6 @@
 //! One incarnation of an actor, from `started` to `stopped`.
 
-use std::{future::poll_fn, pin::pin};
+use std::{future::poll_fn, pin::pin, task::Poll};
 
 use tokio::time::Instant;
 
@@ -56,18 +56,28 @@ pub(super) async fn end_incarnation<A: Actor>(
     if let Err(text) = catch_fn(|| ctx.end_sources()) {
         end.clean_up_failed(ExitReason::Panicked(text));
     }
-    if !killed && let Some(actor) = actor {
-        let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
+    let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
+    if killed {
+        end_children(ctx, deadline).await;
+    } else if let Some(actor) = actor {
         let mut guard = Guard::default();
-        let mut clean_up = pin!(clean_up(ctx, actor, &mut end, deadline));
-        killed = poll_fn(|cx| guard.poll(&cell, Some(deadline), cx, clean_up.as_mut()))
-            .await
-            .is_err();
+        let mut clean_up = pin!(Some(clean_up(ctx, actor, &mut end, deadline)));
+        killed = poll_fn(|cx| match clean_up.as_mut().as_pin_mut() {
+            Some(clean_up) => guard.poll(&cell, Some(deadline), cx, clean_up),
+            None => Poll::Ready(Ok(())),
+        })
+        .await
+        .is_err();
+        // A hook that was cancelled has values whose drop may panic.
+        if let Err(text) = catch_fn(|| clean_up.set(None)) {
+            tracing::warn!(%text, "the drop of a cancelled clean-up panicked");
+        }
     }
     if killed {
+        end.is_killed = true;
         if !end.reason.is_failure() {
             end.reason = ExitReason::Killed;
-        } else if !end.reason.is_killed() {
+        } else if !matches!(end.reason, ExitReason::Killed) {
             end.clean_up_failed(ExitReason::Killed);
         }
         if let Some(group) = ctx.group() {
@@ -98,17 +108,33 @@ pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) 
     }
 }
 
+/// Ends the children of an incarnation that was killed in a hook: they can clean up in the time
+/// that is left.
+async fn end_children<A: Actor>(ctx: &mut Context<A>, deadline: Instant) {
+    let Some(mut children) = children_to_end(ctx, deadline) else {
+        return;
+    };
+    let mut guard = Guard::default();
+    let mut ends = pin!(async { while children.next().await {} });
+    // Cut off if this actor is killed from outside.
+    let _ = poll_fn(|cx| guard.poll(&ctx.cell, Some(deadline), cx, ends.as_mut())).await;
+}
+
+fn children_to_end<A: Actor>(ctx: &Context<A>, deadline: Instant) -> Option<EndMembers> {
+    let group = ctx.group()?.clone();
+    // A drain drains the children too; a stop stops them.
+    let draining = ctx.cell.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
+    let how = if draining {
+        signal::DRAIN
+    } else {
+        signal::STOP
+    };
+    Some(EndMembers::of_parent(group, &ctx.cell, deadline, how))
+}
+
 /// Ends the children, then runs the `stopped` hook.
 async fn clean_up<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End, deadline: Instant) {
-    if let Some(group) = ctx.group().cloned() {
-        // A drain drains the children too; a stop stops them.
-        let draining = ctx.cell.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
-        let how = if draining {
-            signal::DRAIN
-        } else {
-            signal::STOP
-        };
-        let mut children = EndMembers::of_parent(group, &ctx.cell, deadline, how);
+    if let Some(mut children) = children_to_end(ctx, deadline) {
         while children.next().await {
             handle_exits(ctx, actor, end).await;
         }

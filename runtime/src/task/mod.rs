@@ -16,7 +16,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context as PollContext, Poll},
+    task::{Context as PollContext, Poll, ready},
     time::Duration,
 };
 
@@ -42,7 +42,7 @@ use crate::{
         executor::RuntimeThread,
         panic::{catch_fn, poll_caught},
         random::seed,
-        timer::pause,
+        timer::{ReusableTimer, pause},
     },
 };
 
@@ -86,7 +86,7 @@ pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Out
                 && let Some(actor) = &mut task.lifecycle.actor
             {
                 let outcome = {
-                    let mut run = pin!(run_incarnation(actor, &mut task.ctx));
+                    let mut run = pin!(Some(run_incarnation(actor, &mut task.ctx)));
                     poll_fn(|cx| task.frame.poll_incarnation(cx, run.as_mut())).await
                 };
                 let mut end = Box::pin(end_incarnation(
@@ -99,11 +99,11 @@ pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Out
                 End::new(exit_reason(&mut task.ctx, Ok(())))
             };
             if let Some(until) = task.ended(ended) {
-                let is_stopped = {
+                let waited = {
                     let mut wait = Box::pin(wait(&task.ctx.cell, until));
                     poll_fn(|cx| task.frame.poll_other(cx, wait.as_mut())).await
                 };
-                task.waited(is_stopped);
+                task.waited(waited);
             }
             if task.is_over {
                 return;
@@ -122,6 +122,8 @@ pub(crate) struct Task<A: Actor> {
     is_over: bool,
     /// Whether nothing but its clean-up has failed in the last incarnation.
     is_clean_up_only: bool,
+    /// Whether the incarnation that ends the actor was killed.
+    is_killed: bool,
 }
 
 /// What surrounds every poll of an actor's task.
@@ -152,8 +154,27 @@ impl Frame {
         }
     }
 
-    /// Polls an incarnation under its guard.
+    /// Polls an incarnation under its guard, and drops it when it has ended.
     fn poll_incarnation<F: Future>(
+        &mut self,
+        cx: &mut PollContext<'_>,
+        mut run: Pin<&mut Option<F>>,
+    ) -> Poll<Result<F::Output, Cut>> {
+        let Some(running) = run.as_mut().as_pin_mut() else {
+            unreachable!("it is not polled again")
+        };
+        let outcome = ready!(self.poll_guarded(cx, running));
+        // A hook that was cancelled has values whose drop may panic, as the message.
+        let dropped = poll_as(&mut self.cell, cx, |_| {
+            Poll::Ready(catch_fn(|| run.set(None)))
+        });
+        Poll::Ready(match (outcome, dropped) {
+            (Ok(_), Poll::Ready(Err(text))) => Err(Cut::Panicked(text)),
+            (outcome, _) => outcome,
+        })
+    }
+
+    fn poll_guarded<F: Future>(
         &mut self,
         cx: &mut PollContext<'_>,
         run: Pin<&mut F>,
@@ -172,7 +193,7 @@ impl Frame {
             unreachable!("it has come back")
         };
         self.guard.begin_checks(cell, cx);
-        self.guard.check_deadline(cell, signals, None, cx, poll)
+        self.guard.check_deadline(cell, signals, cx, poll)
     }
 
     /// Polls the end of an incarnation, or the wait for the next one.
@@ -206,6 +227,7 @@ impl<A: Actor> Task<A> {
             lifecycle,
             is_over: false,
             is_clean_up_only: false,
+            is_killed: false,
         }
     }
 
@@ -243,7 +265,12 @@ impl<A: Actor> Task<A> {
     /// After an incarnation: what the next one waits for, if there is a next one.
     fn ended(&mut self, end: End) -> Option<Wait> {
         self.is_clean_up_only = end.is_clean_up_only();
-        let End { reason, clean_up } = end;
+        let End {
+            reason,
+            clean_up,
+            is_killed,
+        } = end;
+        self.is_killed = is_killed;
         let Self { ctx, lifecycle, .. } = self;
         let cell = ctx.cell.clone();
         if reason.is_failure() {
@@ -282,6 +309,8 @@ impl<A: Actor> Task<A> {
             self.end(reason);
             return None;
         }
+        // From here on it is not this incarnation that ends the actor.
+        self.is_killed = false;
         let decision = if suspended {
             Decision::Await
         } else if let Some(seat) = ctx.seat() {
@@ -309,14 +338,21 @@ impl<A: Actor> Task<A> {
         }
     }
 
-    /// After the wait for the next incarnation: ends the actor if it was stopped, or if its
-    /// restarts are used up.
-    fn waited(&mut self, is_stopped: bool) {
+    /// After the wait for the next incarnation: ends the actor if it was stopped, if the time is up,
+    /// or if its restarts are used up.
+    fn waited(&mut self, waited: Waited) {
         let seat = self.ctx.seat();
         if let Some(reason) = seat.and_then(|seat| seat.group.take_spent(seat.order)) {
             self.end(ExitReason::RestartsSpent(reason.into_cause()));
-        } else if is_stopped {
-            self.end(ExitReason::Stopped);
+            return;
+        }
+        match waited {
+            Waited::Restart => {}
+            Waited::Stopped => self.end(ExitReason::Stopped),
+            Waited::Late => {
+                self.is_killed = true;
+                self.end(ExitReason::Killed);
+            }
         }
     }
 
@@ -350,15 +386,17 @@ impl<A: Actor> Task<A> {
         ctx.cell.set_phase(Phase::Stopping);
         ctx.reset();
         ctx.cell.end_registrations();
-        // Dropping a message may panic: the end must be reported anyway.
-        let _ = catch_fn(|| ctx.close_mailbox());
+        ctx.close_mailbox();
         ctx.publish();
+        let left = ctx.counters.left();
         let seat = ctx.take_seat();
         ctx.cell.finish(reason.clone());
         if let Some(seat) = seat {
             let end = MemberEnd {
                 reason,
                 is_clean_up_only: self.is_clean_up_only,
+                is_killed: self.is_killed,
+                left,
                 incidents,
             };
             seat.group.child_ended(seat.order, end);
@@ -372,6 +410,8 @@ impl<A: Actor> Drop for Task<A> {
             // The executor has dropped the task. Dropping the actor may panic: the end must be
             // reported anyway.
             let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
+            self.ctx.after_crash();
+            self.is_killed = true;
             self.end(ExitReason::Killed);
         }
     }
@@ -389,8 +429,17 @@ fn decide_alone<A>(lifecycle: &mut Lifecycle<A>, cell: &ActorCell) -> Decision {
 /// be handled, also after a crash.
 const END: u32 = signal::STOP | signal::KILL;
 
-/// Waits until the next incarnation may start. Returns whether a stop came first.
-async fn wait(cell: &ActorCell, wait: Wait) -> bool {
+/// How the wait for the next incarnation has ended.
+enum Waited {
+    Restart,
+    Stopped,
+    /// The deadline of a drain has passed.
+    Late,
+}
+
+/// Waits until the next incarnation may start, or must not.
+async fn wait(cell: &ActorCell, wait: Wait) -> Waited {
+    let mut limit = ReusableTimer::default();
     let mut timer = pin!(match wait {
         Wait::Backoff(delay) => Some(pause(delay)),
         Wait::Resume => None,
@@ -398,16 +447,19 @@ async fn wait(cell: &ActorCell, wait: Wait) -> bool {
     poll_fn(|cx| {
         let signals = cell.signals();
         if signals & END != 0 {
-            return Poll::Ready(true);
+            return Poll::Ready(Waited::Stopped);
         }
         let is_over = match timer.as_mut().as_pin_mut() {
             Some(timer) => timer.poll(cx).is_ready(),
             None => signals & signal::RESUME != 0,
         };
         if is_over {
-            Poll::Ready(false)
-        } else {
-            Poll::Pending
+            return Poll::Ready(Waited::Restart);
+        }
+        // Somebody else may be what it waits for.
+        match cell.deadline().filter(|_| signals & signal::DRAIN != 0) {
+            Some(deadline) => limit.poll(deadline, cx).map(|()| Waited::Late),
+            None => Poll::Pending,
         }
     })
     .await

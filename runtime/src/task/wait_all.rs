@@ -151,9 +151,10 @@ impl<A: Actor> Context<A> {
             let _ = self.mailbox.low().try_recv_many(&mut scratch, left);
         }
         let mut batch = self.start_batch();
+        let mut expired = Vec::new();
         for envelope in scratch.drain(..) {
             if envelope.expires != 0 && is_past(envelope.expires, false) {
-                self.expire(Message::Low(envelope.message));
+                expired.push(envelope.message);
                 continue;
             }
             if envelope.sent != 0 {
@@ -164,6 +165,8 @@ impl<A: Actor> Context<A> {
         let batches = &mut self.optional_or_default().batches;
         batches.put_scratch(scratch);
         batches.put(batch);
+        // Last: dropping a message may panic.
+        self.expire_all(expired);
     }
 
     /// Holds a high message that `wait_all` received, for the next event.
@@ -173,7 +176,9 @@ impl<A: Actor> Context<A> {
     }
 
     /// Takes the batch that [`wait_all`](Self::wait_all) has gathered. Return it with
-    /// [`put_batch`](Self::put_batch), or drop it: what is left in it stays queued either way.
+    /// [`put_batch`](Self::put_batch), or drop it: what is left in it stays queued either way. What
+    /// was taken out by [`Batch::drain`] counts as handled then, and as interrupted if the
+    /// incarnation ends before.
     pub fn take_batch(&mut self) -> Batch<A::LowPriorityMsg> {
         self.start_batch()
     }

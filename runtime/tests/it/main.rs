@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accounts;
 mod broker;
 mod conversation;
 mod custody;
@@ -18,6 +19,7 @@ mod handles;
 mod histories;
 mod hooks;
 mod incarnations;
+mod ledger;
 mod lifecycle;
 mod panics;
 mod patterns;
