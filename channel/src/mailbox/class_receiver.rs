@@ -9,9 +9,9 @@ use std::{
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
     receiver::{
-        blocking::{recv_blocking, recv_many_blocking},
         budget::CoopBudget,
         inbox::Inbox,
+        intake::Intake,
         wait::{Sleeper, Wait},
     },
 };
@@ -35,19 +35,26 @@ use crate::{
 /// [`MailboxReceiver::high`]: crate::MailboxReceiver::high
 /// [`MailboxReceiver::low`]: crate::MailboxReceiver::low
 pub struct ClassReceiver<'a, T> {
-    inbox: &'a mut Inbox<T>,
-    budget: &'a mut CoopBudget,
+    intake: Intake<'a, Inbox<T>>,
 }
 
 impl<'a, T> ClassReceiver<'a, T> {
     #[inline]
     pub(super) fn new(inbox: &'a mut Inbox<T>, budget: &'a mut CoopBudget) -> Self {
-        Self { inbox, budget }
+        Self {
+            intake: Intake::new(inbox, budget),
+        }
+    }
+
+    pub(crate) fn intake(&mut self) -> Intake<'_, Inbox<T>> {
+        self.intake.reborrow()
     }
 
     /// The same class, borrowed from this.
     pub(crate) fn reborrow(&mut self) -> ClassReceiver<'_, T> {
-        ClassReceiver::new(self.inbox, self.budget)
+        ClassReceiver {
+            intake: self.intake.reborrow(),
+        }
     }
 
     /// Takes a message of this class if there is one.
@@ -58,7 +65,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     /// is closed and drained.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        self.inbox.try_recv()
+        self.intake().try_recv()
     }
 
     /// Appends up to `limit` messages of this class to `into`, and returns how many.
@@ -71,7 +78,7 @@ impl<'a, T> ClassReceiver<'a, T> {
         into: &mut Vec<T>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        self.inbox.try_recv_many(into, limit)
+        self.intake().try_recv_many(into, limit)
     }
 
     /// Waits for a message of this class; `None` when the class is closed and drained.
@@ -97,7 +104,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     /// there is one, or the class closes.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.budget.poll(self.inbox, cx, Inbox::try_next, |_| 1)
+        self.intake().poll_recv(cx)
     }
 
     /// Polls for up to `limit` messages of this class, as [`recv_many`](Self::recv_many) does.
@@ -107,35 +114,20 @@ impl<'a, T> ClassReceiver<'a, T> {
         into: &mut Vec<T>,
         limit: usize,
     ) -> Poll<usize> {
-        if limit == 0 {
-            return Poll::Ready(0);
-        }
-        self.budget
-            .poll_many(self.inbox, cx, |inbox| inbox.try_next_many(into, limit))
+        self.intake().poll_recv_many(cx, into, limit)
     }
 
     /// Waits for a message of this class, blocking the thread. `None` if the class is closed and
     /// drained.
     pub fn blocking_recv(&mut self) -> Option<T> {
-        self.recv_until(None).ok()
+        self.intake().recv_until(None).ok()
     }
 
     /// Waits for messages of this class, blocking the thread, and appends up to `limit` of those
     /// that are there to `into`. Returns how many: zero if the class is closed and drained, or if
     /// `limit` is zero.
     pub fn blocking_recv_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        recv_many_blocking(
-            self,
-            limit,
-            |class| &mut *class.budget,
-            |class| class.inbox.try_next_many(into, limit),
-            |class| class.inbox.has_next(),
-            |class, cx| {
-                let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(());
-                let found = class.budget.poll(class.inbox, cx, look, |()| 1);
-                found.map(|found| found.is_some())
-            },
-        )
+        self.intake().blocking_recv_many(into, limit)
     }
 
     /// Waits for a message of this class, blocking the thread for at most `timeout`.
@@ -159,10 +151,7 @@ impl<'a, T> ClassReceiver<'a, T> {
     /// assert_eq!(rx.low().recv_timeout(timeout), Ok(1));
     /// ```
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        if timeout.is_zero() {
-            return self.try_recv().map_err(RecvTimeoutError::from);
-        }
-        self.recv_until(Instant::now().checked_add(timeout))
+        self.intake().recv_timeout(timeout)
     }
 
     /// Waits for a message of this class, blocking the thread until `deadline` at the latest.
@@ -173,30 +162,20 @@ impl<'a, T> ClassReceiver<'a, T> {
     ///
     /// As [`recv_timeout`](Self::recv_timeout).
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_until(Some(deadline))
-    }
-
-    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        recv_blocking(
-            self,
-            deadline,
-            |class| &mut *class.budget,
-            |class| class.inbox.try_next(),
-            |class, cx| class.poll_recv(cx),
-        )
+        self.intake().recv_until(Some(deadline))
     }
 }
 
 impl<T> Sleeper for ClassReceiver<'_, T> {
     fn stop_sleeping(&mut self) {
-        self.inbox.stop_sleeping();
+        self.intake.stop_sleeping();
     }
 }
 
 impl<T> fmt::Debug for ClassReceiver<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClassReceiver")
-            .field("inbox", &self.inbox)
+            .field("inbox", &self.intake.source)
             .finish_non_exhaustive()
     }
 }

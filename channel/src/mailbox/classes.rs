@@ -3,12 +3,15 @@
 use std::{num::NonZero, task::Waker};
 
 use super::{HIGH_LOOK_INTERVAL, Message};
-use crate::receiver::{
-    budget::Source,
-    inbox::{Inbox, Sleep},
+use crate::{
+    receiver::{
+        budget::Source,
+        inbox::{Inbox, Sleep},
+    },
+    sync::wake_all::WakeAll,
 };
 
-pub(super) struct Classes<High, Low> {
+pub(crate) struct Classes<High, Low> {
     pub(super) high: Inbox<High>,
     pub(super) low: Inbox<Low>,
     pub(super) share: LowShare,
@@ -44,8 +47,22 @@ impl LowShare {
 }
 
 impl<High, Low> Classes<High, Low> {
+    /// Takes a low-priority message, if there is one, although there may be high-priority ones.
+    #[cold]
+    #[inline(never)]
+    fn take_low_in_turn(&mut self) -> Option<Low> {
+        self.share.left = self.share.between;
+        // As in `try_next`, but what is not found now has to wait for its next turn.
+        let mut moves = HIGH_LOOK_INTERVAL;
+        self.low.try_next_within(&mut moves)
+    }
+}
+
+impl<High, Low> Source for Classes<High, Low> {
+    type Message = Message<High, Low>;
+
     #[inline]
-    pub(super) fn try_next(&mut self) -> Option<Message<High, Low>> {
+    fn try_next(&mut self) -> Option<Message<High, Low>> {
         loop {
             if self.high.may_have_next() {
                 if self.share.is_due()
@@ -69,11 +86,7 @@ impl<High, Low> Classes<High, Low> {
         }
     }
 
-    pub(super) fn try_next_many(
-        &mut self,
-        into: &mut Vec<Message<High, Low>>,
-        limit: usize,
-    ) -> usize {
+    fn try_next_many(&mut self, into: &mut Vec<Message<High, Low>>, limit: usize) -> usize {
         let mut count = 0;
         'all: while count < limit {
             while self.high.may_have_next() && count < limit {
@@ -105,23 +118,22 @@ impl<High, Low> Classes<High, Low> {
         count
     }
 
-    /// Takes a low-priority message, if there is one, although there may be high-priority ones.
-    #[cold]
-    #[inline(never)]
-    fn take_low_in_turn(&mut self) -> Option<Low> {
-        self.share.left = self.share.between;
-        // As in `try_next`, but what is not found now has to wait for its next turn.
-        let mut moves = HIGH_LOOK_INTERVAL;
-        self.low.try_next_within(&mut moves)
-    }
-
-    /// Whether there is a message; it is left where it is.
-    pub(super) fn has_next(&mut self) -> bool {
+    fn has_next(&mut self) -> bool {
         self.high.has_next() || self.low.has_next()
     }
-}
 
-impl<High, Low> Source for Classes<High, Low> {
+    fn is_finished(&mut self) -> bool {
+        // Both are asked: each gives back what its lanes hold.
+        self.high.is_finished() & self.low.is_finished()
+    }
+
+    fn stop_sleeping(&mut self) {
+        let mut all = WakeAll::default();
+        all.run(|| self.high.stop_sleeping());
+        all.run(|| self.low.stop_sleeping());
+        all.done();
+    }
+
     #[inline]
     fn sleep(&mut self, waker: &Waker) -> Sleep {
         let high = self.high.sleep(waker);

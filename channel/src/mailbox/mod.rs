@@ -2,7 +2,7 @@
 //! the high one first.
 
 pub(crate) mod class_receiver;
-mod classes;
+pub(crate) mod classes;
 pub(crate) mod iter;
 pub(crate) mod receiver;
 pub(crate) mod sender;

@@ -17,9 +17,9 @@ use crate::{
     error::{RecvTimeoutError, TryRecvError},
     fan_in::FanIn,
     receiver::{
-        blocking::{recv_blocking, recv_many_blocking},
-        budget::CoopBudget,
+        budget::{CoopBudget, Source},
         inbox::Inbox,
+        intake::Intake,
         wait::{Sleeper, Wait},
     },
     sender::weak::WeakSender,
@@ -71,15 +71,9 @@ impl<High, Low> MailboxReceiver<High, Low> {
         }
     }
 
-    #[cold]
-    fn why_nothing(&mut self) -> TryRecvError {
-        let (high, low) = (&mut self.classes.high, &mut self.classes.low);
-        // Both are asked: each gives back what its lanes hold.
-        if high.is_finished() & low.is_finished() {
-            TryRecvError::Closed
-        } else {
-            TryRecvError::Empty
-        }
+    #[inline(always)]
+    pub(crate) fn intake(&mut self) -> Intake<'_, Classes<High, Low>> {
+        Intake::new(&mut self.classes, &mut self.budget)
     }
 
     /// Takes a message if there is one, high priority first.
@@ -90,10 +84,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// closed or all senders were dropped, and all messages have been received.
     #[inline]
     pub fn try_recv(&mut self) -> Result<Message<High, Low>, TryRecvError> {
-        match self.classes.try_next() {
-            Some(message) => Ok(message),
-            None => Err(self.why_nothing()),
-        }
+        self.intake().try_recv()
     }
 
     /// Appends up to `limit` messages to `into`, and returns how many.
@@ -109,10 +100,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         into: &mut Vec<Message<High, Low>>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        match self.classes.try_next_many(into, limit) {
-            0 if limit > 0 => Err(self.why_nothing()),
-            count => Ok(count),
-        }
+        self.intake().try_recv_many(into, limit)
     }
 
     /// Waits for a message. `None` if the mailbox is closed or all senders were dropped, and all
@@ -145,8 +133,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// or when the mailbox closes; at once if only the [budget](crate::Builder::budget) is spent.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message<High, Low>>> {
-        self.budget
-            .poll(&mut self.classes, cx, Classes::try_next, |_| 1)
+        self.intake().poll_recv(cx)
     }
 
     /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
@@ -156,12 +143,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         into: &mut Vec<Message<High, Low>>,
         limit: usize,
     ) -> Poll<usize> {
-        if limit == 0 {
-            return Poll::Ready(0);
-        }
-        self.budget.poll_many(&mut self.classes, cx, |classes| {
-            classes.try_next_many(into, limit)
-        })
+        self.intake().poll_recv_many(cx, into, limit)
     }
 
     /// Waits until there is a message, and leaves it in the mailbox: `true`; or until the mailbox
@@ -176,9 +158,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let look = |classes: &mut Classes<High, Low>| classes.has_next().then_some(());
-        let found = self.budget.poll(&mut self.classes, cx, look, |()| 1);
-        found.map(|found| found.is_some())
+        self.intake().poll_readable(cx)
     }
 
     /// Receives from the high class alone.
@@ -201,7 +181,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// Waits for a message, blocking the thread. `None` if the mailbox is closed or all senders
     /// were dropped, and all messages have been received.
     pub fn blocking_recv(&mut self) -> Option<Message<High, Low>> {
-        self.recv_until(None).ok()
+        self.intake().recv_until(None).ok()
     }
 
     /// Waits for a message, blocking the thread for at most `timeout`.
@@ -214,10 +194,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         timeout: Duration,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        if timeout.is_zero() {
-            return self.try_recv().map_err(RecvTimeoutError::from);
-        }
-        self.recv_until(Instant::now().checked_add(timeout))
+        self.intake().recv_timeout(timeout)
     }
 
     /// Waits for a message, blocking the thread until `deadline` at the latest.
@@ -231,7 +208,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         &mut self,
         deadline: Instant,
     ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        self.recv_until(Some(deadline))
+        self.intake().recv_until(Some(deadline))
     }
 
     /// Waits for messages, blocking the thread, and takes up to `limit` of those that are there as
@@ -255,27 +232,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
         into: &mut Vec<Message<High, Low>>,
         limit: usize,
     ) -> usize {
-        recv_many_blocking(
-            self,
-            limit,
-            |receiver| &mut receiver.budget,
-            |receiver| receiver.classes.try_next_many(into, limit),
-            |receiver| receiver.classes.has_next(),
-            |receiver, cx| receiver.poll_readable(cx),
-        )
-    }
-
-    fn recv_until(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Result<Message<High, Low>, RecvTimeoutError> {
-        recv_blocking(
-            self,
-            deadline,
-            |receiver| &mut receiver.budget,
-            |receiver| receiver.classes.try_next(),
-            |receiver, cx| receiver.poll_recv(cx),
-        )
+        self.intake().blocking_recv_many(into, limit)
     }
 
     /// Closes the mailbox: every later send fails and returns its message. Messages accepted before
@@ -345,10 +302,7 @@ impl<High, Low> MailboxReceiver<High, Low> {
 
 impl<High, Low> Sleeper for MailboxReceiver<High, Low> {
     fn stop_sleeping(&mut self) {
-        let mut all = WakeAll::default();
-        all.run(|| self.classes.high.stop_sleeping());
-        all.run(|| self.classes.low.stop_sleeping());
-        all.done();
+        self.classes.stop_sleeping();
     }
 }
 

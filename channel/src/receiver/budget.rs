@@ -21,8 +21,27 @@ const TIME_SLICE: Duration = Duration::from_micros(50);
 
 /// What a receiver takes messages from: one class or two.
 pub(crate) trait Source {
+    type Message;
+
+    /// Takes the next message, if there is one.
+    fn try_next(&mut self) -> Option<Self::Message>;
+
+    /// As `try_next`, for a poll.
+    #[inline(always)]
+    fn poll_next(&mut self) -> Option<Self::Message> {
+        self.try_next()
+    }
+
+    /// Appends up to `limit` messages to `into`, and returns how many.
+    fn try_next_many(&mut self, into: &mut Vec<Self::Message>, limit: usize) -> usize;
+    /// Whether there is a message, without taking it.
+    fn has_next(&mut self) -> bool;
+    /// Whether nothing will come any more, after it has found nothing.
+    fn is_finished(&mut self) -> bool;
     /// Puts the receiver to sleep, after it has found nothing.
     fn sleep(&mut self, waker: &Waker) -> Sleep;
+    /// Ends a sleep, if there is one: the waker is dropped, and nothing wakes it any more.
+    fn stop_sleeping(&mut self);
     /// Whether the receiver lingers over an empty lane, after it has found nothing.
     fn lingers(&self) -> bool;
     /// Whether a message has come to that lane.
@@ -30,9 +49,38 @@ pub(crate) trait Source {
 }
 
 impl<T> Source for Inbox<T> {
+    type Message = T;
+
+    #[inline(always)]
+    fn try_next(&mut self) -> Option<T> {
+        self.try_next()
+    }
+
+    #[inline(always)]
+    fn poll_next(&mut self) -> Option<T> {
+        self.poll_next()
+    }
+
+    #[inline]
+    fn try_next_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
+        self.try_next_many(into, limit)
+    }
+
+    fn has_next(&mut self) -> bool {
+        self.has_next()
+    }
+
+    fn is_finished(&mut self) -> bool {
+        self.is_finished()
+    }
+
     #[inline]
     fn sleep(&mut self, waker: &Waker) -> Sleep {
         self.sleep(waker)
+    }
+
+    fn stop_sleeping(&mut self) {
+        self.stop_sleeping();
     }
 
     #[inline]
@@ -138,7 +186,7 @@ impl CoopBudget {
     }
 
     /// Begins the wait of a thread that has found nothing for a while.
-    pub(super) fn begin_wait(&mut self) {
+    pub(crate) fn begin_wait(&mut self) {
         self.stall.reset();
     }
 

@@ -1,8 +1,8 @@
 //! Receiving from a channel of one class.
 
-pub(crate) mod blocking;
 pub(crate) mod budget;
 pub(crate) mod inbox;
+pub(crate) mod intake;
 mod standoff;
 pub(crate) mod wait;
 
@@ -13,9 +13,9 @@ use std::{
 };
 
 use self::{
-    blocking::{recv_blocking, recv_many_blocking},
     budget::CoopBudget,
     inbox::Inbox,
+    intake::Intake,
     wait::{Sleeper, Wait},
 };
 use crate::{
@@ -64,7 +64,7 @@ impl<T> Receiver<T> {
     /// closed or all senders were dropped, and all messages have been received.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        self.inbox.try_recv()
+        self.intake().try_recv()
     }
 
     /// Appends up to `limit` messages to `into`, and returns how many.
@@ -77,7 +77,7 @@ impl<T> Receiver<T> {
         into: &mut Vec<T>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
-        self.inbox.try_recv_many(into, limit)
+        self.intake().try_recv_many(into, limit)
     }
 
     /// Waits for a message. `None` if the channel is closed or all senders were dropped, and all
@@ -109,8 +109,7 @@ impl<T> Receiver<T> {
     /// or when the channel closes; at once if only the [budget](crate::Builder::budget) is spent.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.budget
-            .poll(&mut self.inbox, cx, Inbox::poll_next, |_| 1)
+        self.intake().poll_recv(cx)
     }
 
     /// Polls for up to `limit` messages, as [`recv_many`](Self::recv_many) does.
@@ -120,12 +119,7 @@ impl<T> Receiver<T> {
         into: &mut Vec<T>,
         limit: usize,
     ) -> Poll<usize> {
-        if limit == 0 {
-            return Poll::Ready(0);
-        }
-        self.budget.poll_many(&mut self.inbox, cx, |inbox| {
-            inbox.try_next_many(into, limit)
-        })
+        self.intake().poll_recv_many(cx, into, limit)
     }
 
     /// Waits until there is a message, and leaves it in the channel: `true`; or until the channel
@@ -140,15 +134,13 @@ impl<T> Receiver<T> {
 
     /// Polls as [`readable`](Self::readable) does.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let look = |inbox: &mut Inbox<T>| inbox.has_next().then_some(());
-        let found = self.budget.poll(&mut self.inbox, cx, look, |()| 1);
-        found.map(|found| found.is_some())
+        self.intake().poll_readable(cx)
     }
 
     /// Waits for a message, blocking the thread. `None` if the channel is closed or all senders
     /// were dropped, and all messages have been received.
     pub fn blocking_recv(&mut self) -> Option<T> {
-        self.recv_until(None).ok()
+        self.intake().recv_until(None).ok()
     }
 
     /// Waits for a message, blocking the thread for at most `timeout`.
@@ -161,10 +153,7 @@ impl<T> Receiver<T> {
     /// [`RecvTimeoutError::Timeout`] if no message came in time, and [`RecvTimeoutError::Closed`]
     /// if the channel is closed and drained.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        if timeout.is_zero() {
-            return self.try_recv().map_err(RecvTimeoutError::from);
-        }
-        self.recv_until(Instant::now().checked_add(timeout))
+        self.intake().recv_timeout(timeout)
     }
 
     /// Waits for a message, blocking the thread until `deadline` at the latest.
@@ -189,7 +178,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.recv_deadline(deadline), Err(RecvTimeoutError::Timeout));
     /// ```
     pub fn recv_deadline(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_until(Some(deadline))
+        self.intake().recv_until(Some(deadline))
     }
 
     /// Waits for messages, blocking the thread, and appends up to `limit` of those that are there
@@ -209,24 +198,12 @@ impl<T> Receiver<T> {
     /// assert_eq!(batch, [0, 1, 2, 3, 4]);
     /// ```
     pub fn blocking_recv_many(&mut self, into: &mut Vec<T>, limit: usize) -> usize {
-        recv_many_blocking(
-            self,
-            limit,
-            |receiver| &mut receiver.budget,
-            |receiver| receiver.inbox.try_next_many(into, limit),
-            |receiver| receiver.inbox.has_next(),
-            |receiver, cx| receiver.poll_readable(cx),
-        )
+        self.intake().blocking_recv_many(into, limit)
     }
 
-    fn recv_until(&mut self, deadline: Option<Instant>) -> Result<T, RecvTimeoutError> {
-        recv_blocking(
-            self,
-            deadline,
-            |receiver| &mut receiver.budget,
-            |receiver| receiver.inbox.try_next(),
-            |receiver, cx| receiver.poll_recv(cx),
-        )
+    #[inline(always)]
+    pub(crate) fn intake(&mut self) -> Intake<'_, Inbox<T>> {
+        Intake::new(&mut self.inbox, &mut self.budget)
     }
 
     /// Closes the channel: every later send fails and returns its message. Messages accepted before

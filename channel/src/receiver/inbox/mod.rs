@@ -21,7 +21,6 @@ use std::fmt;
 pub(crate) use self::sleep::Sleep;
 use self::{fence_policy::FencePolicy, held::HeldLane, quota::Quota};
 use crate::{
-    error::TryRecvError,
     fan_in::{
         FanIn,
         lane::{
@@ -466,38 +465,6 @@ impl<T> Inbox<T> {
         self.is_revisiting = false;
         self.counted.wakeups += u64::from(self.asleep);
         self.asleep = false;
-    }
-
-    /// As `try_next`, with the reason if there is none.
-    #[inline]
-    pub(crate) fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        match self.try_next() {
-            Some(message) => Ok(message),
-            None => Err(self.why_nothing()),
-        }
-    }
-
-    /// As `try_next_many`, with the reason if there is none and `limit` is not zero.
-    #[inline]
-    pub(crate) fn try_recv_many(
-        &mut self,
-        into: &mut Vec<T>,
-        limit: usize,
-    ) -> Result<usize, TryRecvError> {
-        match self.try_next_many(into, limit) {
-            0 if limit > 0 => Err(self.why_nothing()),
-            count => Ok(count),
-        }
-    }
-
-    /// Why `try_next` has found nothing.
-    #[cold]
-    fn why_nothing(&mut self) -> TryRecvError {
-        if self.is_finished() {
-            TryRecvError::Closed
-        } else {
-            TryRecvError::Empty
-        }
     }
 
     /// Whether there is a message, without taking it. May move lanes between lists.
