@@ -429,6 +429,7 @@ mod fan_in;
 mod mailbox;
 pub mod mesh;
 mod receiver;
+mod select;
 mod sender;
 mod stats;
 mod sync;
@@ -457,6 +458,7 @@ pub use {
         shared::{SharedMailboxSender, WeakSharedMailboxSender},
     },
     receiver::{IntoIter, Iter, Receiver, TryIter},
+    select::{Select, Selectable},
     sender::{
         Sender,
         permit::{Permit, many::Permits, owned::OwnedPermit},

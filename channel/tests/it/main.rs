@@ -23,6 +23,7 @@ mod promises;
 mod races;
 mod reentrancy;
 mod rings;
+mod select;
 mod shared;
 mod stress;
 mod unbounded;
