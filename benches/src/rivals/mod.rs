@@ -3,6 +3,7 @@
 
 pub mod actors;
 pub mod channels;
+pub mod mesh;
 mod subject;
 pub mod two_class;
 

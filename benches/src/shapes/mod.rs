@@ -11,6 +11,7 @@ pub mod funnel;
 pub mod idle_lanes;
 pub mod latency;
 pub mod memory;
+pub mod mesh;
 pub mod pinball;
 pub mod priority;
 pub mod runtime;
@@ -24,6 +25,7 @@ pub const ALL: &[Shape] = &[
     pinball::SHAPE,
     tasks::SHAPE,
     threads::SHAPE,
+    mesh::SHAPE,
     uncontended::SHAPE,
     idle_lanes::SHAPE,
     priority::SHAPE,

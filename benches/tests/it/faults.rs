@@ -14,11 +14,12 @@ use lanemesh_benches::rivals::channels::{
     AsyncFamily, AsyncRx, AsyncTx, Attempt, BlockingFamily, BlockingRx, BlockingTx, Capacity,
     Family, Flume, TryRx, TryTx,
 };
-use lanemesh_benches::rivals::two_class::OneQueue;
+use lanemesh_benches::rivals::mesh::OneQueue;
+use lanemesh_benches::rivals::two_class;
 use lanemesh_benches::runner::{self, Progress, RunConfig};
 use lanemesh_benches::shapes::fan_in::FanIn;
 use lanemesh_benches::shapes::{
-    idle_lanes, latency, memory, pinball, priority, runtime, threads, uncontended,
+    idle_lanes, latency, memory, mesh, pinball, priority, runtime, threads, uncontended,
 };
 
 /// Index of the faulty message, counted at each producer or at the consumer.
@@ -83,6 +84,7 @@ impl<F: Family<u64>, K: FaultKind> Family<u64> for Faulty<F, K> {
 
 struct FaultyTx<X, K>(X, Turn<K>);
 
+#[derive(Clone)]
 struct FaultyRx<R, K>(R, Turn<K>);
 
 /// Counts the messages at one end.
@@ -261,6 +263,14 @@ fn in_threads<F: BlockingFamily<u64>>() -> Result<Timing, Fault> {
     threads::run::<F>(3, SLOTS, COUNT)
 }
 
+fn mesh_of_tasks<K: FaultKind>() -> Result<Timing, Fault> {
+    mesh::tasks::<OneQueue<Task<K>>>(3, 2, 64, COUNT)
+}
+
+fn mesh_of_threads<K: FaultKind>() -> Result<Timing, Fault> {
+    mesh::threads::<OneQueue<Thread<K>>>(3, 2, 64, COUNT)
+}
+
 fn lost<R>(result: Result<R, Fault>) -> bool {
     matches!(result, Err(Fault::Lost { sent, received }) if sent > received)
 }
@@ -277,7 +287,7 @@ type Task<K> = Faulty<Flume, K>;
 type Thread<K> = Faulty<Flume, K>;
 
 fn flood<K: FaultKind>() -> Result<priority::Outcome, Fault> {
-    priority::flood::<OneQueue<Task<K>>>(FLOODERS, BURSTS)
+    priority::flood::<two_class::OneQueue<Task<K>>>(FLOODERS, BURSTS)
 }
 
 #[test]
@@ -285,6 +295,8 @@ fn sound_subject_passes() {
     assert!(fan_in::<Task<Nothing>>().is_ok());
     assert!(pinball::run::<Task<Nothing>>(2, 3, COUNT).is_ok());
     assert!(in_threads::<Thread<Nothing>>().is_ok());
+    assert!(mesh_of_tasks::<Nothing>().is_ok());
+    assert!(mesh_of_threads::<Nothing>().is_ok());
     assert!(uncontended::singly::<Task<Nothing>>(COUNT).is_ok());
     assert!(uncontended::in_batches::<Task<Nothing>>(32, COUNT).is_ok());
     assert!(idle_lanes::beside_idle::<Task<Nothing>>(10, COUNT).is_ok());
@@ -300,6 +312,8 @@ fn sound_subject_passes() {
 fn loss_is_a_fault() {
     assert!(lost(fan_in::<Task<Loss>>()));
     assert!(lost(in_threads::<Thread<Loss>>()));
+    assert!(lost(mesh_of_tasks::<Loss>()));
+    assert!(lost(mesh_of_threads::<Loss>()));
     assert!(lost(uncontended::singly::<Task<Loss>>(COUNT)));
     assert!(lost(uncontended::in_batches::<Task<Loss>>(32, COUNT)));
     assert!(lost(idle_lanes::beside_idle::<Task<Loss>>(10, COUNT)));
@@ -331,6 +345,8 @@ fn loss_that_leaves_everybody_waiting_is_a_hang() {
 fn double_is_a_fault() {
     assert!(doubled(fan_in::<Task<Double>>()));
     assert!(doubled(in_threads::<Thread<Double>>()));
+    assert!(doubled(mesh_of_tasks::<Double>()));
+    assert!(doubled(mesh_of_threads::<Double>()));
     assert!(doubled(idle_lanes::beside_idle::<Task<Double>>(10, COUNT)));
     assert!(doubled(flood::<Double>()));
     assert!(doubled(runtime::tell::<FaultyActors<Double>>(1, 2, COUNT)));
@@ -344,6 +360,8 @@ fn double_is_a_fault() {
 fn changed_message_is_a_fault() {
     assert!(altered(fan_in::<Task<Change>>()));
     assert!(altered(in_threads::<Thread<Change>>()));
+    assert!(altered(mesh_of_tasks::<Change>()));
+    assert!(altered(mesh_of_threads::<Change>()));
     assert!(altered(uncontended::singly::<Task<Change>>(COUNT)));
     assert!(altered(uncontended::in_batches::<Task<Change>>(32, COUNT)));
     assert!(altered(idle_lanes::beside_idle::<Task<Change>>(10, COUNT)));
@@ -362,6 +380,11 @@ fn message_that_overtakes_another_is_a_fault() {
         Fault::Reordered
     );
     assert_eq!(in_threads::<Thread<Swap>>().unwrap_err(), Fault::Reordered);
+    // Two receivers may take the two messages at the same time.
+    let tasks = mesh::tasks::<OneQueue<Task<Swap>>>(3, 1, 64, COUNT);
+    assert_eq!(tasks.unwrap_err(), Fault::Reordered);
+    let threads = mesh::threads::<OneQueue<Thread<Swap>>>(3, 1, 64, COUNT);
+    assert_eq!(threads.unwrap_err(), Fault::Reordered);
     assert_eq!(flood::<Swap>().unwrap_err(), Fault::Reordered);
     let full = memory::full::<Task<Swap>>().unwrap_err();
     assert_eq!(full, Fault::Reordered);
@@ -380,6 +403,8 @@ fn refused_message_is_a_fault() {
     assert!(fan_in::<Task<Refusal>>().is_err());
     assert!(pinball::run::<Task<Refusal>>(2, 3, COUNT).is_err());
     assert!(in_threads::<Thread<Refusal>>().is_err());
+    assert!(mesh_of_tasks::<Refusal>().is_err());
+    assert!(mesh_of_threads::<Refusal>().is_err());
     assert!(uncontended::singly::<Task<Refusal>>(COUNT).is_err());
     assert!(uncontended::in_batches::<Task<Refusal>>(32, COUNT).is_err());
     assert!(idle_lanes::beside_idle::<Task<Refusal>>(10, COUNT).is_err());
@@ -394,6 +419,8 @@ fn refused_message_is_a_fault() {
 fn early_end_is_a_fault() {
     assert!(fan_in::<Task<End>>().is_err());
     assert!(in_threads::<Thread<End>>().is_err());
+    assert!(mesh_of_tasks::<End>().is_err());
+    assert!(mesh_of_threads::<End>().is_err());
     assert!(flood::<End>().is_err());
     assert!(latency::tasks::<Task<End>>(1, COUNT).is_err());
     assert!(latency::threads::<Thread<End>>(COUNT).is_err());
