@@ -356,7 +356,7 @@ async fn drain_does_not_outlast_its_deadline_for_a_future() {
     let start = Instant::now();
     let report = system.drain(SECOND).await;
     assert!(!report.is_clean(), "it was killed at the deadline");
-    assert_eq!(start.elapsed().as_secs(), 1);
+    assert!(start.elapsed() <= SECOND);
 }
 
 #[tokio::test(start_paused = true)]
