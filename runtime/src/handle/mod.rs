@@ -2,18 +2,13 @@
 //! recipients.
 
 mod actor_handle;
-mod ask;
 mod child;
 mod deadlock;
 mod monitor;
-mod oneshot;
 mod peers;
 mod recipient;
 mod reply;
-mod send;
-mod send_many;
 mod shared;
-mod tell;
 
 pub use self::{
     actor_handle::ActorHandle,

@@ -17,8 +17,8 @@ use crate::{
     error::{AskError, SendError},
     handle::{
         actor_handle::ActorHandle,
+        actor_handle::send::on_full,
         reply::{AskState, Reply},
-        send::on_full,
     },
     id::ActorId,
     util::{lock::lock, timer::from_now},

@@ -15,7 +15,7 @@ use crate::{
     cell::ActorCell,
     envelope::Envelope,
     error::SendError,
-    handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
+    handle::{ActorHandle, deadlock::wait_for_room},
     util::timer::unstamp,
 };
 
@@ -275,7 +275,7 @@ async fn overflow<M: Send + 'static>(
 }
 
 /// What becomes of a message that finds its lane full; to continue is to wait for room.
-pub(super) fn on_full<M>(
+pub(in crate::handle) fn on_full<M>(
     cell: &ActorCell,
     policy: Overflow,
     message: M,

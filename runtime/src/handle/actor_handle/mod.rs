@@ -5,6 +5,11 @@
 //! stops it, but when all handles are gone the actor's loop ends. Sends take `&mut self`; for
 //! shared state there is [`SharedHandle`](crate::SharedHandle).
 
+mod ask;
+pub(in crate::handle) mod send;
+mod send_many;
+mod tell;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use lanemesh::{MailboxSender, Overflow};
@@ -41,11 +46,11 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct ActorHandle<A: Actor> {
-    pub(super) tx: MailboxSender<High<A>, Low<A>>,
-    pub(super) cell: Arc<ActorCell>,
-    pub(super) policies: Policies,
+    pub(in crate::handle) tx: MailboxSender<High<A>, Low<A>>,
+    pub(in crate::handle) cell: Arc<ActorCell>,
+    pub(in crate::handle) policies: Policies,
     sampler: Sampler,
-    pub(super) ask_state: AskState,
+    pub(in crate::handle) ask_state: AskState,
 }
 
 impl<A: Actor> ActorHandle<A> {

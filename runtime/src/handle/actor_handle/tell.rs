@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     actor::{Handler, Priority},
     error::SendError,
-    handle::actor_handle::ActorHandle,
+    handle::ActorHandle,
 };
 
 impl<A: Handler> ActorHandle<A> {

@@ -9,7 +9,7 @@ use crate::{
     cell::Control,
     error::AskError,
     handle::{
-        actor_handle::ActorHandle,
+        ActorHandle,
         reply::{Ask, AskTimer, Reply},
     },
     util::timer::from_now,

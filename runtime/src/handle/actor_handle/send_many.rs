@@ -8,7 +8,7 @@ use crate::{
     actor::{Actor, High, Low},
     envelope::Envelope,
     error::SendError,
-    handle::{actor_handle::ActorHandle, deadlock::wait_for_room},
+    handle::{ActorHandle, deadlock::wait_for_room},
 };
 
 /// Selects one of a handle's two lanes.

@@ -3,6 +3,8 @@
 //! The oneshot exists before the message is sent. Every way of getting no answer has its own
 //! [`AskError`].
 
+mod oneshot;
+
 use std::{
     fmt,
     future::poll_fn,
@@ -24,7 +26,7 @@ use crate::{
     error::{AskError, ReplyError, SendError},
     handle::{
         deadlock::wait_for_room,
-        oneshot::{Oneshot, SpareOneshot},
+        reply::oneshot::{Oneshot, SpareOneshot},
     },
     util::timer::{ReusableTimer, from_now, stamp},
 };
