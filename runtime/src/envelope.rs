@@ -28,11 +28,14 @@ impl<M> Envelope<M> {
     }
 }
 
-/// Which messages of a handle are in the sample: every n-th one.
-#[derive(Clone)]
+/// Which messages of a handle are in the sample: every n-th one. It also knows how many messages the
+/// handle has sent.
 pub(crate) struct Sampler {
     /// Messages up to the next one in the sample, that one included.
     remaining: u32,
+    /// `remaining` before the first message of the handle, as if nothing had been in the sample
+    /// since.
+    first: u32,
 }
 
 impl Sampler {
@@ -40,6 +43,7 @@ impl Sampler {
     pub(crate) fn new(interval: u32) -> Self {
         Self {
             remaining: interval,
+            first: interval,
         }
     }
 
@@ -53,12 +57,33 @@ impl Sampler {
     /// The time, for a message that is in the sample. The next sample is `interval` messages later.
     #[cold]
     pub(crate) fn stamp(&mut self, interval: u32) -> u64 {
+        self.first = self.first.wrapping_add(interval);
         self.remaining = interval;
         // With an empty sample this is reached once in 2^32 messages.
         if interval == 0 {
             return 0;
         }
         clock().raw().max(1)
+    }
+
+    /// How many messages were counted, modulo 2^32.
+    pub(crate) fn counted(&self) -> u32 {
+        self.first.wrapping_sub(self.remaining)
+    }
+
+    /// Counts `more` messages, none of which is in the sample.
+    pub(crate) fn add(&mut self, more: u32) {
+        self.first = self.first.wrapping_add(more);
+    }
+}
+
+/// The clone is in step with the original, and has sent nothing.
+impl Clone for Sampler {
+    fn clone(&self) -> Self {
+        Self {
+            remaining: self.remaining,
+            first: self.remaining,
+        }
     }
 }
 

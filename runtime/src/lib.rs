@@ -121,9 +121,10 @@
 //!   [`SlowPolicy::Wait`](patterns::SlowPolicy::Wait),
 //!   [`Pool::send_low`](patterns::Pool::send_low), [`high_ready`](ActorHandle::high_ready),
 //!   [`low_ready`](ActorHandle::low_ready), [`low_room`](ActorHandle::low_room),
-//!   [`Recipient::poll_ready`](handle::Recipient::poll_ready) and [`SharedHandle`].
+//!   and [`Recipient::poll_ready`](handle::Recipient::poll_ready).
 //! - With `panic = "abort"` a panic ends the program; errors are still supervised.
-//! - Capacity is per handle and priority: a thousand clones may queue a thousand times as much.
+//! - Capacity is per [`ActorHandle`] and priority: a thousand clones may queue a thousand times as much,
+//!   and have no order among them. The clones of a [`SharedHandle`] have one capacity and one order.
 //! - Eight messages cost one unit of tokio's cooperative budget, so about a thousand small handlers
 //!   may run before other tasks of the thread do. A long handler should yield by itself.
 //!

@@ -149,10 +149,10 @@ fn no_allocation_per_question() {
 }
 
 #[test]
-fn no_allocation_per_question_to_a_shared_handle() {
+fn no_allocation_per_question_to_a_shared() {
     let executor = executor();
     let sum = spawned(&executor, Sum::<1>(0));
-    let shared = sum.shared_handle();
+    let shared = sum.shared();
     constant(&executor, shared, async |shared, times| {
         for _ in 0..times {
             // Two at a time: each has its own oneshot and timer.

@@ -15,6 +15,7 @@ use common::{Control, Log, Worker, hush};
 use lanemesh_runtime::{
     Restart, System, builder,
     supervision::{Backoff, Supervision},
+    testing::Sink,
 };
 use tracing::{Metadata, Subscriber, field::Visit, span};
 
@@ -122,4 +123,32 @@ async fn used_up_restarts_are_logged_once() {
     let texts = spans.texts.lock().unwrap();
     let told = texts.iter().filter(|text| *text == "restarts are used up");
     assert_eq!(told.count(), 2, "{texts:?}");
+}
+
+#[tokio::test]
+async fn handles_that_are_cloned_for_each_message_are_told_of_once() {
+    let spans = Spans::default();
+    let _guard = tracing::subscriber::set_default(spans.clone());
+    let (handle, _child) = lanemesh_runtime::spawn(Sink::<(), u64>::new());
+    let told = || {
+        let texts = spans.texts.lock().unwrap();
+        let told = |text: &&String| text.contains("cloned for one message each");
+        texts.iter().filter(told).count()
+    };
+    let habit = async |times| {
+        for _ in 0..times {
+            handle.clone().try_send_low(1).unwrap();
+            handle.idle().await;
+        }
+    };
+    habit(64).await;
+    let mut other = handle.clone();
+    other.try_send_low(1).unwrap();
+    other.try_send_low(1).unwrap();
+    drop(other); // not in a row
+    habit(64).await;
+    assert_eq!(told(), 0);
+    habit(300).await;
+    assert_eq!(told(), 1);
+    assert_eq!(handle.stats().brief_handles, 428);
 }

@@ -19,7 +19,10 @@ use std::{
 use tokio::time::Instant;
 
 pub use self::counters::Timing;
-use self::{control::ControlQueue, signals::Signals, waits::Waits, watchers::Watchers};
+use self::{
+    brief_handles::BriefHandles, control::ControlQueue, signals::Signals, waits::Waits,
+    watchers::Watchers,
+};
 pub(crate) use self::{
     control::{Control, Inspection},
     counters::{Counters, Histograms},
@@ -35,6 +38,7 @@ use crate::{
     },
 };
 
+mod brief_handles;
 mod control;
 mod counters;
 mod signals;
@@ -103,6 +107,7 @@ pub(crate) struct ActorCell {
     pub(crate) histograms: OnceLock<Box<Histograms>>,
     dropped: AtomicU64,
     rejected: AtomicU64,
+    brief_handles: BriefHandles,
 }
 
 impl ActorCell {
@@ -127,6 +132,7 @@ impl ActorCell {
             histograms: OnceLock::new(),
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            brief_handles: BriefHandles::default(),
         }
     }
 

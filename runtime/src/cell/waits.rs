@@ -31,7 +31,7 @@ impl ActorCell {
     // --- room in the lanes --------------------------------------------------------------------
 
     /// Registers a waker for when the task has taken messages out of its low lanes.
-    pub(crate) fn add_room_waiter(&self, waker: &Waker) {
+    fn add_room_waiter(&self, waker: &Waker) {
         {
             let mut inner = lock(&self.inner);
             let waits = &mut inner.coordination().waits;
@@ -40,6 +40,23 @@ impl ActorCell {
             }
         }
         self.raise(signal::ROOM);
+    }
+
+    /// Ready when `has_room`, or when the actor has ended.
+    pub(crate) fn poll_room(
+        &self,
+        cx: &mut Context<'_>,
+        mut has_room: impl FnMut() -> bool,
+    ) -> Poll<()> {
+        if has_room() || !self.is_alive() {
+            return Poll::Ready(());
+        }
+        self.add_room_waiter(cx.waker());
+        if has_room() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     pub(crate) fn wake_room_waiters(&self) {

@@ -120,7 +120,7 @@ impl Child {
         self.owned = false;
     }
 
-    fn cell(&self) -> &Arc<ActorCell> {
+    pub(super) fn cell(&self) -> &Arc<ActorCell> {
         self.monitor.cell()
     }
 }

@@ -5,9 +5,14 @@
 //! in the cycle moves for a while, the send fails with the cycle and returns the message. Sends
 //! outside of actors are not recorded: they cannot close a cycle.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use lanemesh::Sender;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -20,20 +25,20 @@ use crate::{
 /// for this long would be taken for a blocked one, so it is generous.
 const STANDSTILL: Duration = Duration::from_millis(250);
 
-pub(crate) async fn wait_for_room<M: Send + 'static>(
-    lane: &mut Sender<M>,
+/// Waits until `poll_room` is ready with room in a lane of `target`. It fails when the lane is
+/// closed.
+pub(crate) async fn wait_for_room<T, E>(
     target: &Arc<ActorCell>,
-) -> Result<(), SendError<()>> {
+    mut poll_room: impl FnMut(&mut Context<'_>) -> Poll<Result<T, E>>,
+) -> Result<T, SendError<()>> {
     let Some(sender) = current() else {
-        return poll_fn(|cx| lane.poll_reserve(cx))
-            .await
-            .map_err(|_| SendError::Closed(()));
+        return poll_fn(poll_room).await.map_err(|_| SendError::Closed(()));
     };
     let _edge = sender.begin_wait(target);
     let mut timer = pin!(sleep(STANDSTILL));
     let mut seen: Option<Vec<(ActorId, u64)>> = sender.wait_cycle();
     poll_fn(|cx| {
-        if let Poll::Ready(room) = lane.poll_reserve(cx) {
+        if let Poll::Ready(room) = poll_room(cx) {
             return Poll::Ready(room.map_err(|_| SendError::Closed(())));
         }
         while timer.as_mut().poll(cx).is_ready() {

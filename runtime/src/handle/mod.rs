@@ -4,19 +4,23 @@
 mod actor_handle;
 mod child;
 mod deadlock;
+mod lane;
 mod monitor;
+mod peer;
 mod peers;
 mod recipient;
 mod reply;
 mod shared;
 
+use self::actor_handle::inspect;
 pub use self::{
     actor_handle::ActorHandle,
     child::Child,
     monitor::Monitor,
+    peer::{Peer, PeerRef},
     recipient::{
         AnyRecipient, HighRecipient, LowRecipient, MapRecipient, Recipient, map_recipient,
     },
     reply::{Answer, Reply},
-    shared::SharedHandle,
+    shared::{SharedHandle, SharedHighRecipient, SharedLowRecipient},
 };

@@ -3,7 +3,7 @@
 use crate::{
     actor::{Actor, Context},
     exit::CrashPolicy,
-    handle::actor_handle::ActorHandle,
+    handle::{ActorHandle, peer::Peer},
 };
 
 impl<A: Actor> Context<A> {
@@ -19,20 +19,20 @@ impl<A: Actor> Context<A> {
     ///
     /// Watching an actor that has already ended reports it at once. Watching again replaces the
     /// policy. The watch ends with this incarnation. It reports the end for good, not restarts.
-    pub fn watch<B: Actor>(&mut self, peer: &ActorHandle<B>, policy: CrashPolicy) {
-        self.watch_cell(peer.cell(), policy);
+    pub fn watch(&mut self, peer: &impl Peer, policy: CrashPolicy) {
+        self.watch_cell(peer.peer().0, policy);
     }
 
     /// Watches another actor with [`CrashPolicy::Fail`]: if it fails for good, this actor fails
     /// too.
     ///
     /// It is one direction of an Erlang link; for both directions, each actor links the other.
-    pub fn link<B: Actor>(&mut self, peer: &ActorHandle<B>) {
+    pub fn link(&mut self, peer: &impl Peer) {
         self.watch(peer, CrashPolicy::Fail);
     }
 
     /// Ends the watch of another actor.
-    pub fn unwatch<B: Actor>(&mut self, peer: &ActorHandle<B>) {
-        self.end_watch(peer.id());
+    pub fn unwatch(&mut self, peer: &impl Peer) {
+        self.end_watch(peer.peer().0.id());
     }
 }

@@ -26,6 +26,11 @@ pub struct ActorStats {
     pub dropped: u64,
     /// Sends refused at a full lane. A send that waits for room is not refused.
     pub rejected: u64,
+    /// Handles that were dropped after a single message. Each was a producer of its own, so that these
+    /// messages had neither order nor a common capacity: send through a
+    /// [`SharedHandle`](crate::SharedHandle) where handles are cloned for each message. When there
+    /// are many in a row, a warning says so, once for each actor.
+    pub brief_handles: u64,
     /// Messages handled again after a crash.
     pub redelivered: u64,
     /// Messages accepted by the recipient of dead letters.
@@ -69,6 +74,7 @@ impl ActorStats {
             expired: events.expired,
             dropped,
             rejected,
+            brief_handles: cell.brief_handles(),
             redelivered: events.redelivered,
             dead_letters: events.dead_letters,
             interrupted: events.interrupted,

@@ -16,7 +16,7 @@ use crate::{
     envelope::clock,
     error::SpawnError,
     exit::ExitReason,
-    handle::{ActorHandle, Child, Recipient},
+    handle::{ActorHandle, Child, Peer, Recipient},
     observe::EventMonitor,
     supervision::{
         Health, Restart, Supervision,
@@ -223,8 +223,8 @@ impl<A: Actor> Builder<A> {
     /// consumer after its producer. Without it siblings end side by side.
     ///
     /// It concerns stops and drains. A peer that is no living sibling has no effect.
-    pub fn after<B: Actor>(mut self, peer: &ActorHandle<B>) -> Self {
-        self.ends.after.push(peer.id());
+    pub fn after(mut self, peer: &impl Peer) -> Self {
+        self.ends.after.push(peer.peer().0.id());
         self
     }
 
@@ -247,8 +247,8 @@ impl<A: Actor> Builder<A> {
     /// assert!(system.drain(Duration::from_secs(5)).await.is_clean());
     /// # }
     /// ```
-    pub fn before<B: Actor>(mut self, peer: &ActorHandle<B>) -> Self {
-        self.ends.before.push(peer.id());
+    pub fn before(mut self, peer: &impl Peer) -> Self {
+        self.ends.before.push(peer.peer().0.id());
         self
     }
 

@@ -1,6 +1,6 @@
 //! Handles: policies, expiry, deadlines, asks, and invalid input.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use lanemesh_runtime::{
     Actor, ActorResult, AskError, Context, ExitReason, Message, Overflow, Reply, Restart,
@@ -456,7 +456,7 @@ async fn shared_handle_waits_in_turn_and_keeps_order() {
     let (handle, mut probe, _child) = probe::<Reply<u32>, u32>();
     let mut tight = handle.clone();
     tight.set_low_overflow(Overflow::Wait);
-    let shared = Arc::new(tight.shared_handle());
+    let shared = tight.shared();
     let senders: Vec<_> = (0..4u32)
         .map(|sender| {
             let shared = shared.clone();
@@ -497,11 +497,11 @@ async fn shared_handle_policies() {
     for (policy, expected) in policies {
         let mut handle = handle.clone();
         handle.set_low_overflow(policy);
-        let shared = handle.shared_handle();
+        let shared = handle.clone().shared();
         while shared.try_send_low(1).is_ok() {}
         assert_eq!(shared.send_low(9).await, expected);
     }
-    let asked = handle.shared_handle();
+    let asked = handle.clone().shared();
     open.send(()).unwrap();
     handle.idle().await;
     assert!(asked.ask(Control::Sum, SECOND).await.is_ok());

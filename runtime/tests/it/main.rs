@@ -24,6 +24,7 @@ mod lifecycle;
 mod panics;
 mod patterns;
 mod reports;
+mod shared;
 mod sources;
 mod stash;
 mod stopping;

@@ -6,7 +6,7 @@ use lanemesh::Message;
 
 use crate::{
     actor::{Actor, Observe},
-    cell::Control,
+    cell::{ActorCell, Control},
     error::AskError,
     handle::{
         ActorHandle,
@@ -91,19 +91,7 @@ impl<A: Actor> ActorHandle<A> {
         look: impl FnOnce(&mut A) -> R + Send + 'static,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        if !self.cell.is_alive() {
-            return Err(AskError::Closed);
-        }
-        let (reply, answer) = Reply::pair();
-        self.cell.post(Control::Inspect(Box::new(move |actor| {
-            if let Some(actor) = actor.downcast_mut::<A>() {
-                // The caller may be gone.
-                let _ = reply.send(look(actor));
-            }
-        })));
-        answer
-            .wait(&self.cell, from_now(timeout), &mut AskTimer::default())
-            .await
+        inspect(&self.cell, look, timeout).await
     }
 
     /// A copy of the actor's observable state.
@@ -132,4 +120,25 @@ impl<A: Actor> ActorHandle<A> {
         let mut since = None;
         poll_fn(|cx| self.cell.poll_idle(&mut since, cx)).await;
     }
+}
+
+/// Calls `look` with the actor `cell`, which is an `A`.
+pub(in crate::handle) async fn inspect<A: Actor, R: Send + 'static>(
+    cell: &ActorCell,
+    look: impl FnOnce(&mut A) -> R + Send + 'static,
+    timeout: Duration,
+) -> Result<R, AskError> {
+    if !cell.is_alive() {
+        return Err(AskError::Closed);
+    }
+    let (reply, answer) = Reply::pair();
+    cell.post(Control::Inspect(Box::new(move |actor| {
+        if let Some(actor) = actor.downcast_mut::<A>() {
+            // The caller may be gone.
+            let _ = reply.send(look(actor));
+        }
+    })));
+    answer
+        .wait(cell, from_now(timeout), &mut AskTimer::default())
+        .await
 }

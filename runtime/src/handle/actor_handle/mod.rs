@@ -1,14 +1,17 @@
 //! The sending end of an actor's mailbox.
 //!
-//! Each clone of a handle is a producer with its own lanes: messages of one clone arrive in order,
-//! messages of two clones may interleave. A handle does not keep its actor alive when the owner
+//! Each clone of a handle is a producer with its own lanes and capacity: messages of one clone arrive
+//! in order, messages of two clones have no order. A handle does not keep its actor alive when the owner
 //! stops it, but when all handles are gone the actor's loop ends. Sends take `&mut self`; for
-//! shared state there is [`SharedHandle`](crate::SharedHandle).
+//! shared state, and for code that clones a handle where it uses it, there is
+//! [`SharedHandle`](crate::SharedHandle).
 
 mod ask;
-pub(in crate::handle) mod send;
+mod send;
 mod send_many;
 mod tell;
+
+pub(super) use self::ask::inspect;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,6 +31,11 @@ use crate::{
 };
 
 /// Sends messages to an actor, asks it, watches it, stops it.
+///
+/// It is a producer of its own: its messages arrive in the order in which it sent them, its lanes
+/// have room for messages of this handle alone, and no other sender slows it down. A clone is another
+/// producer. Where many tasks send, or where a handle is cloned for each message, use
+/// [`shared`](Self::shared), whose clones have one order and one capacity.
 ///
 /// # Examples
 ///
@@ -150,6 +158,18 @@ impl<A: Actor> ActorHandle<A> {
         ActorStats::of(&self.cell, self.tx.len())
     }
 
+    /// This handle goes on in another form.
+    pub(super) fn keep_lanes(&mut self) {
+        if self.sampler.counted() == 1 {
+            self.sampler.add(1);
+        }
+    }
+
+    /// The messages of a batch are counted as one, which is not one message.
+    pub(super) fn count_batch(&mut self) {
+        self.sampler.add(1);
+    }
+
     pub(crate) fn cell(&self) -> &Arc<ActorCell> {
         &self.cell
     }
@@ -211,6 +231,9 @@ impl<A: Actor> ActorHandle<A> {
     }
 }
 
+/// Makes a producer of its own: the clone has lanes and a capacity of its own, and its messages have
+/// no order with those of the original. Clone a handle once for each task that sends, not for each
+/// message; for that, there is [`shared`](ActorHandle::shared).
 impl<A: Actor> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         Self {
@@ -219,6 +242,18 @@ impl<A: Actor> Clone for ActorHandle<A> {
             policies: self.policies,
             sampler: self.sampler.clone(),
             ask_state: AskState::default(),
+        }
+    }
+}
+
+/// A handle that was made for one message has opened a lane for it, and given it no order: the actor
+/// counts such handles.
+impl<A: Actor> Drop for ActorHandle<A> {
+    fn drop(&mut self) {
+        match self.sampler.counted() {
+            0 => {}
+            1 => self.cell.count_brief_handle(),
+            _ => self.cell.end_brief_handles(),
         }
     }
 }

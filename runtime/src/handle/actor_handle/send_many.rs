@@ -110,6 +110,7 @@ impl<A: Actor> ActorHandle<A> {
     ) -> Result<usize, SendError<usize>> {
         // When the batch expires, and the send time if its first message is in the sample.
         let marks = (self.expiry(), self.stamp());
+        self.count_batch();
         offer_vec(lane(&mut self.tx), marks, messages)
     }
 
@@ -128,7 +129,8 @@ impl<A: Actor> ActorHandle<A> {
             if messages.is_empty() {
                 return Ok(sent);
             }
-            let room = wait_for_room(lane(&mut self.tx), &self.cell).await;
+            let lane = lane(&mut self.tx);
+            let room = wait_for_room(&self.cell, |cx| lane.poll_reserve(cx)).await;
             room.map_err(|error| error.map(|()| sent))?;
         }
     }

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use lanemesh::{Overflow, Sender, TrySendError};
+use lanemesh::{Overflow, TrySendError};
 use tokio::{
     runtime::{self, Handle},
     task,
@@ -25,7 +25,7 @@ use crate::{
     envelope::{ASK, Envelope},
     error::{AskError, ReplyError, SendError},
     handle::{
-        deadlock::wait_for_room,
+        lane::Lane,
         reply::oneshot::{Oneshot, SpareOneshot},
     },
     util::timer::{ReusableTimer, from_now, stamp},
@@ -164,7 +164,7 @@ pub(crate) fn pair<R>(oneshot: Arc<Oneshot<R>>) -> (Reply<R>, Answer<R>) {
 }
 
 /// When an ask times out, and its send time if it is in the sample.
-pub(crate) struct Ask {
+pub(in crate::handle) struct Ask {
     pub(crate) deadline: Instant,
     sent: u64,
 }
@@ -180,19 +180,38 @@ impl Ask {
     }
 
     /// Sends the question through a lane; waits for room if the policy is to wait.
-    pub(crate) fn send<'a, M: Send + 'static>(
+    pub(in crate::handle) async fn send<M: Send + 'static>(
         &self,
-        lane: &'a mut Sender<Envelope<M>>,
-        cell: &'a Arc<ActorCell>,
+        mut lane: impl Lane<M>,
+        cell: &Arc<ActorCell>,
         policy: Overflow,
         message: M,
-    ) -> impl Future<Output = Result<(), AskError>> + use<'a, M> {
-        let envelope = Envelope {
+    ) -> Result<(), AskError> {
+        let envelope = match lane.offer(self.wrap(message)) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
+            Err(TrySendError::Full(back)) => back,
+        };
+        if policy != Overflow::Wait {
+            // Also under `Overflow::Drop`: an ask that is dropped silently would time out.
+            cell.count_rejected();
+            return Err(AskError::Full);
+        }
+        let mut slot = Some(envelope);
+        match timeout_at(self.deadline, lane.push(cell, &mut slot, None)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(SendError::Closed(()))) => Err(AskError::Closed),
+            Ok(Err(_)) | Err(_) => Err(AskError::Full),
+        }
+    }
+
+    #[inline]
+    fn wrap<M>(&self, message: M) -> Envelope<M> {
+        Envelope {
             message,
             expires: stamp(self.deadline) | ASK,
             sent: self.sent,
-        };
-        send(lane, cell, policy, envelope, self.deadline)
+        }
     }
 }
 
@@ -268,32 +287,5 @@ fn unanswered(cell: &ActorCell, deadline: Instant) -> AskError {
     match cell.exit_reason() {
         Some(reason) if !reason.is_failure() => AskError::Closed,
         _ => AskError::Crashed,
-    }
-}
-
-/// Sends an ask; waits for room until `deadline` if the policy is to wait.
-async fn send<M: Send + 'static>(
-    lane: &mut Sender<Envelope<M>>,
-    cell: &Arc<ActorCell>,
-    policy: Overflow,
-    mut envelope: Envelope<M>,
-    deadline: Instant,
-) -> Result<(), AskError> {
-    loop {
-        envelope = match lane.try_send(envelope) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
-            Err(TrySendError::Full(back)) => back,
-        };
-        if policy != Overflow::Wait {
-            // Also under `Overflow::Drop`: an ask that is dropped silently would time out.
-            cell.count_rejected();
-            return Err(AskError::Full);
-        }
-        match timeout_at(deadline, wait_for_room(lane, cell)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(SendError::Closed(()))) => return Err(AskError::Closed),
-            Ok(Err(_)) | Err(_) => return Err(AskError::Full),
-        }
     }
 }

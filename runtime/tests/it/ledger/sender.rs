@@ -63,7 +63,7 @@ pub(super) async fn run(world: World, to: AnyHandle) {
                 }
             }
             65..85 => {
-                let shared = to.shared_handle();
+                let shared = to.clone().shared();
                 let tasks = world.random().between(1, 3);
                 let tasks: Vec<_> = (0..tasks)
                     .map(|_| {
