@@ -49,6 +49,7 @@ enum Op {
     PollMany(u8),
     Readable,
     Close,
+    Shrink(u8),
 }
 
 /// `(producer, number)`; each producer numbers the messages of each class consecutively.
@@ -299,6 +300,17 @@ impl Model {
         }
     }
 
+    fn shrink(&mut self, producer: usize) {
+        let Some(tx) = &mut self.senders[producer] else {
+            return;
+        };
+        tx.high().shrink_to_fit();
+        tx.low().shrink_to_fit();
+        if !self.closed {
+            assert_eq!(tx.low().len(), self.low[producer].used());
+        }
+    }
+
     fn clone_sender(&mut self, producer: usize) {
         let Some(tx) = &self.senders[producer] else {
             return;
@@ -414,6 +426,7 @@ impl Model {
                     Poll::Pending => assert!(self.queued() == 0 && !self.ended()),
                 }
             }
+            Op::Shrink(n) => self.shrink(who(n)),
             Op::Close => {
                 self.rx.close();
                 self.closed = true;
