@@ -499,8 +499,10 @@ impl<T> Drop for Sender<T> {
                     self.0.give_back_all(&mut all);
                 }
                 let Sender { fan_in, lane, .. } = &mut *self.0;
-                let lane = lane.take().and_then(|lane| lane.close(&fan_in.ready));
-                fan_in.remove_sender();
+                let lane = lane
+                    .take()
+                    .and_then(|lane| lane.close(&fan_in.ready, &mut all));
+                all.run(|| fan_in.remove_sender());
                 if let Some(lane) = lane {
                     fan_in.recycle(lane);
                 }

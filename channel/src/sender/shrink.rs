@@ -74,12 +74,9 @@ impl<T> Sender<T> {
         {
             all.run(|| bound.give(held));
         }
-        // A waker of the receiver may panic.
-        all.run(|| {
-            if let Some(lane) = lane.close(&self.fan_in.ready) {
-                self.fan_in.recycle(lane);
-            }
-        });
+        if let Some(lane) = lane.close(&self.fan_in.ready, &mut all) {
+            self.fan_in.recycle(lane);
+        }
         all.done();
     }
 }

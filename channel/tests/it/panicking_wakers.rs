@@ -255,6 +255,38 @@ fn wakers_panic_when_the_receiver_is_dropped() {
     }
 }
 
+/// The waker of a receiver that sleeps: a sender that ends its lane wakes it, and so does the last one.
+#[test]
+fn the_receivers_waker_panics_when_a_lane_ends() {
+    for shrinks in [false, true] {
+        let ledger = Ledger::new(2);
+        let (mut tx, mut rx) = Builder::new(4).shared_slots(0).build();
+        let (panics, waker) = panics();
+        let sleep = |rx: &mut Receiver<Parcel>| {
+            assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        };
+        let last = tx.clone();
+        tx.try_send(ledger.parcel()).unwrap();
+        drop(rx.try_recv().unwrap());
+        sleep(&mut rx);
+        if shrinks {
+            assert!(panicked(|| tx.shrink_to_fit()));
+            assert_eq!(tx.len(), 0);
+            sleep(&mut rx);
+            assert_eq!(rx.stats().lanes_open, 0);
+            assert!(panicked(|| tx.try_send(ledger.parcel())));
+            drop(rx.try_recv().unwrap());
+            sleep(&mut rx);
+        }
+        assert!(panicked(|| drop(tx)));
+        sleep(&mut rx);
+        assert_eq!(rx.stats().lanes_open, 0);
+        assert!(panicked(|| drop(last)));
+        assert!(rx.poll_recv(&mut Context::from_waker(&waker)).is_ready());
+        assert_eq!(panics.0.load(SeqCst), if shrinks { 4 } else { 2 });
+    }
+}
+
 /// A panic of a drop in a thread that is already panicking would end the process.
 #[test]
 fn wakers_panic_when_the_receiver_is_dropped_by_a_panic() {

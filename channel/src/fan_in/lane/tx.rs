@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     error::TrySendError,
-    sync::{Ordering, membarrier, mutant, store_load_fence, wake_cell::WakerIndex},
+    sync::{
+        Ordering, membarrier, mutant, store_load_fence, wake_all::WakeAll, wake_cell::WakerIndex,
+    },
 };
 
 /// The producer's half of a lane. It must be closed before it is dropped.
@@ -391,8 +393,12 @@ impl<T> LaneTx<T> {
     }
 
     /// Ends the lane: the receiver takes what is left in it, then frees it. `Some` if it can be
-    /// freed at once.
-    pub(crate) fn close(mut self, ready: &impl ReadyQueue<T>) -> Option<Box<Lane<T>>> {
+    /// freed at once. The receiver's waker is woken in `all`: it may panic.
+    pub(crate) fn close(
+        mut self,
+        ready: &impl ReadyQueue<T>,
+        all: &mut WakeAll,
+    ) -> Option<Box<Lane<T>>> {
         self.forget_waker();
         let lane = self.lane();
         // ORDERING: Release pairs with the Acquire in `LaneRx::retire`: all that was pushed is
@@ -403,11 +409,13 @@ impl<T> LaneTx<T> {
         store_load_fence!("gone_fence");
         // ORDERING: Acquire as in `publish`.
         let idle = lane.state.load(Ordering::Acquire) == IDLE;
-        let (known, lane) = (
-            // If it is idle with messages in its rings, the receiver is about to take it back.
-            !idle || self.rings_used() > 0 || self.requeue(ready),
-            self.lane,
-        );
+        let lane = self.lane;
+        let mut known = true;
+        // If it is idle with messages in its rings, the receiver is about to take it back.
+        if idle && self.rings_used() == 0 {
+            // The waker comes after the push.
+            all.run(|| known = self.requeue(ready));
+        }
         if !known {
             // The receiver closed without knowing this lane, so nobody else will release its half.
             // SAFETY: the producer acts for both halves here, and this is the receiver's.

@@ -15,7 +15,7 @@ use crate::{
     Builder,
     fan_in::{FanIn, lane::tx::LaneTx, ready::Claim},
     receiver::{budget::CoopBudget, inbox::Sleep},
-    sync::stall::tests::SLEEPS,
+    sync::{stall::tests::SLEEPS, wake_all::WakeAll},
 };
 
 /// A producer that has claimed a slot.
@@ -48,7 +48,7 @@ impl Stopped {
                 .put(&claim.claim, lane.id(), false, message)
         };
         self.fan_in.ready.wake_claimed(claim);
-        lane.close(&self.fan_in.ready);
+        lane.close(&self.fan_in.ready, &mut WakeAll::default());
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Inbox, Sleep};
 use crate::{
     Builder,
     fan_in::{FanIn, lane::tx::LaneTx},
+    sync::wake_all::WakeAll,
 };
 
 struct Panics;
@@ -69,7 +70,10 @@ impl Receiving {
         assert_eq!(sleep(&mut self.inbox), Sleep::Asleep);
         self.send(&mut lane, 9..10);
         assert_eq!(self.next(), Some(9));
-        assert!(lane.close(&self.inbox.fan_in.ready).is_none());
+        assert!(
+            lane.close(&self.inbox.fan_in.ready, &mut WakeAll::default())
+                .is_none()
+        );
         assert_eq!(self.next(), None);
         assert_eq!(sleep(&mut self.inbox), Sleep::Asleep);
         assert_eq!(self.inbox.stats().depth, 0);
@@ -136,7 +140,11 @@ fn where_the_receiver_goes_on_to_another_lane() {
     let rest = [6, 7, 2, 3].map(Some);
     assert_eq!([rx.next(), rx.next(), rx.next(), rx.next()], rest);
     assert_eq!(rx.next(), None);
-    assert!(other.close(&rx.inbox.fan_in.ready).is_none());
+    assert!(
+        other
+            .close(&rx.inbox.fan_in.ready, &mut WakeAll::default())
+            .is_none()
+    );
     rx.end(lane);
 }
 
@@ -190,7 +198,11 @@ fn where_the_receiver_gives_a_lane_up_for_another() {
     got.sort_unstable();
     assert_eq!(got, [1, 2, 3].map(Some));
     assert_eq!(rx.next(), None);
-    assert!(other.close(&rx.inbox.fan_in.ready).is_none());
+    assert!(
+        other
+            .close(&rx.inbox.fan_in.ready, &mut WakeAll::default())
+            .is_none()
+    );
     rx.end(lane);
 }
 
@@ -217,7 +229,7 @@ fn where_the_channel_closes() {
     assert_eq!(rx.next(), None);
     assert_eq!(sleep(&mut rx.inbox), Sleep::Closed);
     for lane in lanes {
-        lane.close(&rx.inbox.fan_in.ready);
+        lane.close(&rx.inbox.fan_in.ready, &mut WakeAll::default());
     }
     for message in rx.messages {
         assert_eq!(Arc::strong_count(&message), 1, "{message} is left");
@@ -265,7 +277,7 @@ mod unfenced {
         assert_eq!((rx.next(), rx.next(), rx.next()), (Some(3), Some(4), None));
         rx.send(&mut lane, 5..7);
         assert_eq!((rx.next(), rx.next(), rx.next()), (Some(5), Some(6), None));
-        other.close(&rx.inbox.fan_in.ready);
+        other.close(&rx.inbox.fan_in.ready, &mut WakeAll::default());
         rx.end(lane);
     }
 }
