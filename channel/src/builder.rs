@@ -114,7 +114,67 @@ impl Builder {
             messages > 0,
             "a burst must be at least 1 message, but was 0"
         );
-        self.0.burst = messages;
+        if !self.0.drops_oldest() {
+            self.0.burst = messages;
+        }
+        self
+    }
+
+    /// Lets new messages take the place of old ones: of each lane the receiver takes the newest *n*
+    /// messages, where *n* is the lane capacity given to [`new`](Self::new), and drops those before
+    /// them.
+    ///
+    /// The producer of a lane cannot take a message back, so it is the receiver that drops them: each time
+    /// that it is about to take a message from a lane, it first drops all but the newest *n* of what is
+    /// there. So no receive returns a message that had *n* newer ones of its lane behind it when the
+    /// receive began. What it takes is in order, and what it drops is counted in
+    /// [`Stats::dropped_oldest`](crate::Stats::dropped_oldest).
+    ///
+    /// Until then a lane holds up to 2 × *n* messages ([`capacity`](crate::Sender::capacity)), dropped ones
+    /// included, and so do the lengths. A send to a lane that holds so many finds it full, as in any
+    /// channel: it waits or is refused, so that a receiver that does nothing does not make the memory
+    /// grow. A sender that waits is woken when half has been received or dropped.
+    ///
+    /// Each lane is seen for itself: a producer with many messages drops none of another's. All clones of a
+    /// [`SharedSender`](crate::SharedSender) send through one lane. In a mailbox the classes are set one by
+    /// one; high priority goes first as ever, and an [`Overflow`] says what becomes of a message that finds
+    /// the lane full.
+    ///
+    /// The receiver takes one message of a lane before it visits the next, whatever
+    /// [`burst`](Self::burst) says, and there are no shared slots, so that a message costs about twice as
+    /// much to receive.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the lanes have no bound of their own ([`unbounded`](Self::unbounded),
+    /// [`total_capacity`](Self::total_capacity)): nothing would be too old. `total_capacity` panics if this
+    /// was called before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = lanemesh::Builder::new(3).drop_oldest().build();
+    /// for n in 0..6 {
+    ///     tx.try_send(n).unwrap();
+    /// }
+    /// assert!(tx.try_send(6).is_err());
+    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [3, 4, 5]);
+    /// assert_eq!(rx.stats().dropped_oldest, 3);
+    /// ```
+    #[track_caller]
+    pub fn drop_oldest(mut self) -> Self {
+        if self.0.drops_oldest() {
+            return self;
+        }
+        assert!(
+            self.0.total == 0 && self.0.lane_capacity <= UNBOUNDED / 2,
+            "old messages can be dropped only from lanes with a bound of their own"
+        );
+        self.0.lane_capacity *= 2;
+        self.0.notify_mask = notify_mask(self.0.lane_capacity);
+        self.0.burst = 0;
+        self.0.shared_slots = 0;
+        self.0.unfenced_after = u32::MAX;
         self
     }
 
@@ -162,7 +222,9 @@ impl Builder {
     /// message takes its producer's lane.
     #[inline]
     pub fn shared_slots(mut self, slots: usize) -> Self {
-        self.0.shared_slots = slots.min(MAX_SLOTS) as u32;
+        if !self.0.drops_oldest() {
+            self.0.shared_slots = slots.min(MAX_SLOTS) as u32;
+        }
         self
     }
 
@@ -212,14 +274,25 @@ impl Builder {
             messages <= MAX_TOTAL,
             "the total capacity must be at most {MAX_TOTAL}, but was {messages}"
         );
+        self.assert_keeps_oldest();
         self.0.total = messages as u32;
         self.0.lane_capacity = messages;
         self.0.notify_mask = notify_mask(messages);
         self
     }
 
+    #[track_caller]
+    fn assert_keeps_oldest(&self) {
+        assert!(
+            !self.0.drops_oldest(),
+            "old messages can be dropped only from lanes with a bound of their own"
+        );
+    }
+
     /// The same settings, for lanes without a bound.
+    #[track_caller]
     fn without_bound(mut self) -> Self {
+        self.assert_keeps_oldest();
         self.0.total = 0;
         self.0.lane_capacity = UNBOUNDED;
         self.0.notify_mask = notify_mask(UNBOUNDED);
@@ -328,6 +401,11 @@ impl MailboxBuilder {
 
     /// Makes the lanes of the high-priority class unbounded; see [`Builder::unbounded`]. Other settings of
     /// the class are kept.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the class [drops old messages](Builder::drop_oldest).
+    #[track_caller]
     pub fn high_unbounded(mut self) -> Self {
         self.high = self.high.without_bound();
         self
@@ -335,6 +413,10 @@ impl MailboxBuilder {
 
     /// Makes the lanes of the low-priority class unbounded; see [`Builder::unbounded`]. Other settings of
     /// the class are kept.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the class [drops old messages](Builder::drop_oldest).
     ///
     /// # Examples
     ///
@@ -346,6 +428,7 @@ impl MailboxBuilder {
     /// assert!(tx.high().try_send_many(["full"; 17]).is_ok_and(|sent| sent == 16));
     /// assert_eq!(rx.low().try_iter().count(), 10_000);
     /// ```
+    #[track_caller]
     pub fn low_unbounded(mut self) -> Self {
         self.low = self.low.without_bound();
         self

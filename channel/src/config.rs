@@ -17,6 +17,7 @@ pub(crate) struct Config {
     pub(crate) unfenced_after: u32,
     pub(crate) lane_capacity: usize,
     pub(crate) first_ring: usize,
+    /// Messages that a lane gives before the next lane is visited; 0 if it gives its newest messages alone.
     pub(crate) burst: usize,
     pub(crate) budget: Option<usize>,
     /// Shared slots of one set that are wanted.
@@ -36,6 +37,12 @@ impl Config {
             "a first ring of {messages} messages of {} bytes cannot be allocated",
             size_of::<T>()
         );
+    }
+
+    /// Whether the receiver drops all messages of a lane but the newest half of its capacity.
+    #[inline]
+    pub(crate) fn drops_oldest(&self) -> bool {
+        self.burst == 0
     }
 
     /// Half of a lane's capacity, at least 1: the room at which a waiting sender is woken.

@@ -52,7 +52,7 @@
 //!    [`HIGH_LOOK_INTERVAL`] messages, however many low-priority lanes become ready. With a
 //!    [share for the low class](MailboxBuilder::low_share) one low-priority message may come before it.
 //! 3. **`Ok` means delivered**: the receiver gets the message, or drops it when it is dropped
-//!    itself. A failed send returns the message.
+//!    itself, or for newer ones [if it was told to](Builder::drop_oldest). A failed send returns the message.
 //! 4. **No lost wake-up** of a receiver or of a waiting sender, whether a task or a thread.
 //! 5. **Lock-free**: a producer that is stopped at any instruction delays no other producer's
 //!    messages. The clones of a [`SharedSender`] are one producer: one that is stopped within a send

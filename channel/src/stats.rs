@@ -27,6 +27,11 @@ pub struct Stats {
     ///
     /// [`Overflow::Drop`]: crate::Overflow::Drop
     pub dropped: u64,
+    /// Messages that the receiver dropped for newer ones of their lane, as
+    /// [`Builder::drop_oldest`] says.
+    ///
+    /// [`Builder::drop_oldest`]: crate::Builder::drop_oldest
+    pub dropped_oldest: u64,
     /// Queueing delay; see [`DelayStats`].
     #[cfg(feature = "quanta")]
     pub delay: DelayStats,

@@ -13,6 +13,7 @@ mod bounds;
 mod cancellation;
 #[cfg(feature = "quanta")]
 mod delay;
+mod drop_oldest;
 mod found_by_fuzzing;
 mod interface;
 mod mesh;

@@ -50,6 +50,7 @@ impl<T> Inbox<T> {
             messages: self.counted.messages + self.quota.since_checkpoint() as u64,
             wakeups: self.counted.wakeups,
             dropped: self.fan_in.dropped(),
+            dropped_oldest: self.counted.dropped_oldest,
             #[cfg(feature = "quanta")]
             delay: self.counted.delay,
         }

@@ -8,6 +8,7 @@ mod close;
 mod count;
 mod fence_policy;
 mod held;
+mod newest;
 mod quota;
 mod sleep;
 #[cfg(all(test, not(loom)))]
@@ -72,6 +73,8 @@ struct Counted {
     messages: u64,
     wakeups: u64,
     high_water: usize,
+    /// Messages that were dropped for newer ones.
+    dropped_oldest: u64,
     #[cfg(feature = "quanta")]
     delay: crate::delay::DelayStats,
 }
@@ -293,34 +296,45 @@ impl<T> Inbox<T> {
         if let Some(mut lane) = self.current.take() {
             let (gave, all) = self.quota.used();
             self.unfence_if_worth(&mut lane, gave);
-            if all {
-                if !self.has_other_work() {
-                    self.start_lane(lane);
-                    return Found::Something;
-                }
-                self.requeue(lane);
-            } else if self.closed && lane.is_shared() {
-                // It is visited by `visit_shared_at_close`.
-                return self.next_lane();
-            } else if self.closed {
-                // SAFETY: the channel is closed.
-                let emptied = unsafe { lane.seal() };
-                if self.keep_or_release(lane, emptied) {
-                    return Found::Something;
-                }
-            } else if lane.is_unfenced() {
-                return self.revisit(lane, gave > 0);
-            } else if self.has_other_work() {
-                // SAFETY: `keep_or_release` does what the contract asks for.
-                let emptied = unsafe { lane.retire() };
-                if self.keep_or_release(lane, emptied) {
-                    return Found::Something;
-                }
-            } else {
-                // Nothing else to do: linger over the lane, so that the next message of a producer
-                // that sends in quick succession costs neither side a handshake.
-                return self.linger(lane);
+            if !all {
+                return self.leave(lane, gave);
             }
+            if self.fan_in.config.drops_oldest() {
+                return self.move_on_to_newest(lane, gave);
+            }
+            if !self.has_other_work() {
+                self.start_lane(lane);
+                return Found::Something;
+            }
+            self.requeue(lane);
+        }
+        self.next_lane()
+    }
+
+    /// Moves on from a lane that is empty, and has given `gave` messages.
+    #[inline(always)]
+    fn leave(&mut self, mut lane: HeldLane<T>, gave: usize) -> Found {
+        if self.closed && lane.is_shared() {
+            // It is visited by `visit_shared_at_close`.
+            return self.next_lane();
+        }
+        let kept = if self.closed {
+            // SAFETY: the channel is closed.
+            let emptied = unsafe { lane.seal() };
+            self.keep_or_release(lane, emptied)
+        } else if lane.is_unfenced() {
+            return self.revisit(lane, gave > 0);
+        } else if self.has_other_work() {
+            // SAFETY: `keep_or_release` does what the contract asks for.
+            let emptied = unsafe { lane.retire() };
+            self.keep_or_release(lane, emptied)
+        } else {
+            // Nothing else to do: linger over the lane, so that the next message of a producer
+            // that sends in quick succession costs neither side a handshake.
+            return self.linger(lane);
+        };
+        if kept {
+            return Found::Something;
         }
         self.next_lane()
     }
