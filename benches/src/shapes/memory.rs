@@ -5,7 +5,10 @@ use crate::rig::alloc;
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::{Arrivals, Payload, Tally};
 use crate::rig::stats::Unit;
-use crate::rivals::channels::{Capacity, Family, TryRx, TryTx, TryVisitor, visit_all};
+use crate::rivals::Subject;
+use crate::rivals::channels::{
+    Capacity, Family, LanemeshTotal, TryRx, TryTx, TryVisitor, visit_all,
+};
 
 /// Number of channels that `channel` opens.
 const CHANNELS: usize = 100;
@@ -30,7 +33,8 @@ pub const SHAPE: Shape = Shape {
     about: "Bytes of heap for 8-byte messages. `channel`: a newly opened channel with 1024 slots \
             and one producer. `idle producer`: one more producer, its handle included, that has \
             sent one message, which was received. `full producer`: each of 64 producers that have \
-            filled a channel with 64 slots for each. A channel that allocates as it fills is small \
+            filled a channel with 64 slots for each; `lanemesh-total` lends its slots by the chunk, \
+            so that not every one can be filled. A channel that allocates as it fills is small \
             in the first column and as large as others in the last.",
     cells,
 };
@@ -40,7 +44,12 @@ fn cells(_effort: &Effort) -> Vec<Cell> {
 
     impl TryVisitor for Visit {
         fn visit<F: Family<u64>>(&mut self) {
-            let run = |_: Effort| Ok(vec![channel::<F>(), idle::<F>()?, full::<F>()?]);
+            let run = |_: Effort| {
+                // Lanes borrow slots of a common bound by the chunk, so it is not filled exactly.
+                let is_lent = F::NAME == LanemeshTotal::NAME;
+                let full = if is_lent { f64::NAN } else { full::<F>()? };
+                Ok(vec![channel::<F>(), idle::<F>()?, full])
+            };
             // A channel for one producer has no second one to measure.
             if F::MAX_PRODUCERS > 1 {
                 self.0.push(Cell {
