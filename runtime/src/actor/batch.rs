@@ -130,8 +130,9 @@ impl<L> Batches<L> {
 /// Low-priority messages, oldest first, taken from the mailbox at once.
 ///
 /// Take them one by one with [`next`](Self::next), which yields to urgent messages, or all at once
-/// with [`drain`](Self::drain); or work in place on [`as_mut_slice`](Self::as_mut_slice), then
-/// [`clear`](Self::clear) the batch.
+/// with [`drain`](Self::drain), or by [`take_into`](Self::take_into) a slice; or work in place on
+/// [`as_slices`](Self::as_slices) or [`as_mut_slice`](Self::as_mut_slice), then
+/// [`consume`](Self::consume) what is done.
 pub struct Batch<L> {
     items: VecDeque<L>,
     /// Messages taken all at once since the last count.
@@ -168,6 +169,89 @@ impl<L> Batch<L> {
     /// All messages as one slice, to work on them in place.
     pub fn as_mut_slice(&mut self) -> &mut [L] {
         self.items.make_contiguous()
+    }
+
+    /// All messages as the two parts in which they lie, oldest first, without moving any of them:
+    /// to work on them in place, then [`consume`](Self::consume) them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lanemesh_runtime::{Actor, ActorHandle, ActorResult, Context, actor::Batch};
+    ///
+    /// struct Doubler {
+    ///     results: [u64; 64],
+    ///     output: ActorHandle<Logger>,
+    /// }
+    /// # struct Logger(u64);
+    /// # impl Actor for Logger {
+    /// #     type HighPriorityMsg = ();
+    /// #     type LowPriorityMsg = u64;
+    /// #     const BATCH: usize = 100;
+    /// #     async fn on_low_batch(&mut self, batch: &mut Batch<u64>, _: &mut Context<Self>) -> ActorResult {
+    /// #         let mut taken = [0; 7];
+    /// #         loop {
+    /// #             let count = batch.take_into(&mut taken);
+    /// #             if count == 0 { return Ok(()); }
+    /// #             self.0 += taken[..count].iter().sum::<u64>();
+    /// #         }
+    /// #     }
+    /// # }
+    ///
+    /// impl Actor for Doubler {
+    ///     type HighPriorityMsg = ();
+    ///     type LowPriorityMsg = u64;
+    ///     const BATCH: usize = 64;
+    ///
+    ///     async fn on_low_batch(
+    ///         &mut self,
+    ///         batch: &mut Batch<u64>,
+    ///         _: &mut Context<Self>,
+    ///     ) -> ActorResult {
+    ///         let (first, second) = batch.as_slices();
+    ///         let numbers = first.iter().chain(second);
+    ///         self.results.iter_mut().zip(numbers).for_each(|(result, n)| *result = 2 * n);
+    ///         let count = batch.len();
+    ///         batch.consume(count);
+    ///         self.output.send_slice_low(&self.results[..count]).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (logger, _logging) = lanemesh_runtime::spawn(Logger(0));
+    /// # let (mut doubler, _doubling) =
+    /// #     lanemesh_runtime::spawn(Doubler { results: [0; 64], output: logger.clone() });
+    /// # let numbers: Vec<u64> = (0..1_000).collect();
+    /// # doubler.send_slice_low(&numbers).await?;
+    /// # doubler.idle().await;
+    /// # logger.idle().await;
+    /// # assert_eq!(logger.stats().low, 1_000);
+    /// # let sum = logger.inspect(|logger| logger.0, std::time::Duration::from_secs(1)).await?;
+    /// # assert_eq!(sum, 999_000);
+    /// # Ok(()) }
+    /// ```
+    pub fn as_slices(&self) -> (&[L], &[L]) {
+        self.items.as_slices()
+    }
+
+    /// Moves the oldest messages into `slice`, as many as there are and fit, and drops what they
+    /// replace. Returns how many. They count as handled, or as interrupted if the handler crashes, as
+    /// with [`drain`](Self::drain).
+    pub fn take_into(&mut self, slice: &mut [L]) -> usize {
+        let count = slice.len().min(self.items.len());
+        self.taken.drained += count as u64;
+        slice
+            .iter_mut()
+            .zip(self.items.drain(..count))
+            .for_each(|(place, item)| *place = item);
+        count
+    }
+
+    /// Drops the `count` oldest messages, or all if there are fewer: they count as handled.
+    pub fn consume(&mut self, count: usize) {
+        let count = count.min(self.items.len());
+        self.taken.cleared += count as u64;
+        self.items.drain(..count);
     }
 
     /// Drops all messages: they count as handled.

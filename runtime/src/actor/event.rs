@@ -61,6 +61,17 @@ pub(crate) enum ControlEvent {
     Health,
 }
 
+/// Why [`Context::wait_all_or`](crate::Context::wait_all_or) has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited<T> {
+    /// The input is gathered, and all other conditions are met.
+    All,
+    /// The future to proceed upon has completed, with this output.
+    Proceed(T),
+    /// The loop should end.
+    Over,
+}
+
 impl<A: Actor> fmt::Debug for Event<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {

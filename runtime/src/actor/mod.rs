@@ -29,7 +29,7 @@ use crate::{
 pub use self::{
     batch::Batch,
     context::Context,
-    event::Event,
+    event::{Event, Waited},
     handler::{Handler, Priority},
     local::{Local, LocalActor, LocalContext},
 };

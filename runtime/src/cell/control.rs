@@ -2,13 +2,15 @@
 
 use std::{any::Any, collections::VecDeque};
 
+use lanemesh::MailboxStats;
+
 use crate::{
     exit::{CrashPolicy, ExitNotice, ExitReason},
     id::ActorId,
 };
 
-/// A function that looks at the actor between two messages.
-pub(crate) type Inspection = Box<dyn FnOnce(&mut dyn Any) + Send>;
+/// A function that looks at the actor, and at what its mailbox counts, between two messages.
+pub(crate) type Inspection = Box<dyn FnOnce(&mut dyn Any, &MailboxStats) + Send>;
 
 /// One entry of the control queue.
 pub(crate) enum Control {
@@ -18,7 +20,7 @@ pub(crate) enum Control {
     PeerExit(ExitNotice, CrashPolicy),
     /// A child has used up its restarts, for this reason: the actor fails with it.
     Escalate(ActorId, ExitReason),
-    /// A caller wants to look at the actor's state.
+    /// A caller wants to look at the actor's state, or at its channels.
     Inspect(Inspection),
 }
 

@@ -92,10 +92,19 @@ impl Inner {
     }
 }
 
+/// What is the same for all actors of a type.
+pub(crate) struct ActorKind {
+    pub(crate) type_name: fn() -> &'static str,
+    /// The size of an actor's task, in bytes.
+    pub(crate) task_bytes: fn() -> usize,
+    /// The size of a queued message, in bytes; of the larger class.
+    pub(crate) message_bytes: usize,
+}
+
 pub(crate) struct ActorCell {
     id: ActorId,
     name: Option<Arc<str>>,
-    type_name: fn() -> &'static str,
+    kind: &'static ActorKind,
     /// The grace period, in nanoseconds.
     grace: u64,
     pub(crate) sample: u32,
@@ -114,14 +123,14 @@ impl ActorCell {
     #[inline(always)]
     pub(crate) fn new(
         name: Option<Arc<str>>,
-        type_name: fn() -> &'static str,
+        kind: &'static ActorKind,
         grace: Duration,
         sample: u32,
     ) -> Self {
         Self {
             id: ActorId::next(),
             name,
-            type_name,
+            kind,
             grace: nanos(grace),
             sample,
             signals: Signals::default(),
@@ -148,7 +157,11 @@ impl ActorCell {
     }
 
     pub(crate) fn type_name(&self) -> &'static str {
-        (self.type_name)()
+        (self.kind.type_name)()
+    }
+
+    pub(crate) fn kind(&self) -> &'static ActorKind {
+        self.kind
     }
 
     /// How long the actor may take to stop.

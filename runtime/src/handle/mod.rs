@@ -12,7 +12,7 @@ mod recipient;
 mod reply;
 mod shared;
 
-use self::actor_handle::inspect;
+use self::actor_handle::{channels, inspect};
 pub use self::{
     actor_handle::ActorHandle,
     child::Child,

@@ -52,6 +52,9 @@ pub struct ActorStats {
     pub depth: usize,
     /// The highest depth that was observed in the same way.
     pub high_water: usize,
+    /// Memory of the actor's task and of its queued messages, in bytes. It does not count what the
+    /// actor and its messages own elsewhere, room in the lanes that is free, and handles.
+    pub bytes: usize,
     /// Time from send to handler for a sample of the messages ([`Timing`](crate::observe::Timing)).
     pub queueing: Histogram,
     /// Time in handlers for a sample of the messages ([`Timing`](crate::observe::Timing)).
@@ -65,6 +68,13 @@ impl ActorStats {
         let events = *counters.events();
         let (dropped, rejected) = cell.lane_losses();
         let times = cell.histograms.get();
+        let is_dead = cell.phase() == Phase::Dead;
+        let depth = if is_dead { 0 } else { counters.depth as usize };
+        let kind = cell.kind();
+        let bytes = match is_dead {
+            true => 0,
+            false => (kind.task_bytes)() + depth * kind.message_bytes,
+        };
         Self {
             high: counters.high,
             low: counters.low,
@@ -81,12 +91,9 @@ impl ActorStats {
             left: events.left,
             failures: events.failures,
             restarts: u64::from(cell.incarnation().saturating_sub(1)),
-            depth: if cell.phase() == Phase::Dead {
-                0
-            } else {
-                counters.depth as usize
-            },
+            depth,
             high_water: counters.high_water as usize,
+            bytes,
             queueing: times
                 .map(|times| times.queueing.snapshot())
                 .unwrap_or_default(),

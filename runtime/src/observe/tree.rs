@@ -79,6 +79,12 @@ impl Tree {
         1 + self.children.iter().map(Tree::len).sum::<usize>()
     }
 
+    /// The memory of this actor and its descendants: the sum of their
+    /// [`ActorStats::bytes`](crate::observe::ActorStats::bytes).
+    pub fn bytes(&self) -> usize {
+        self.stats.bytes + self.children.iter().map(Tree::bytes).sum::<usize>()
+    }
+
     /// Whether this actor has no children.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()

@@ -10,8 +10,8 @@ use lanemesh::{MailboxBuilder, Overflow};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    actor::{Actor, Context, Local, LocalActor, OptionalState, Policies},
-    cell::{ActorCell, Timing},
+    actor::{Actor, Context, High, Local, LocalActor, Low, OptionalState, Policies},
+    cell::{ActorCell, ActorKind, Timing},
     crash::{DeadLetter, DeadLetters, RedeliveryRule},
     envelope::clock,
     error::SpawnError,
@@ -22,7 +22,7 @@ use crate::{
         Health, Restart, Supervision,
         group::{EndOrder, Group},
     },
-    task::{Factory, Lifecycle, Rules, Task, run_lifecycle},
+    task::{Factory, Lifecycle, Rules, Task, run_lifecycle, task_bytes},
 };
 
 pub use self::{system::System, worker_threads::WorkerThread};
@@ -126,6 +126,16 @@ pub struct Builder<A: Actor> {
 }
 
 impl<A: Actor> Builder<A> {
+    const KIND: ActorKind = ActorKind {
+        type_name: std::any::type_name::<A>,
+        task_bytes: task_bytes::<A>,
+        message_bytes: if size_of::<High<A>>() > size_of::<Low<A>>() {
+            size_of::<High<A>>()
+        } else {
+            size_of::<Low<A>>()
+        },
+    };
+
     fn new(actor: Option<A>, factory: Option<Factory<A>>) -> Self {
         Self {
             actor,
@@ -356,12 +366,7 @@ impl<A: Actor> Builder<A> {
 
     /// Makes the handle of an actor that has ended before it began, as stopped.
     pub(crate) fn refused(self) -> (ActorHandle<A>, Child) {
-        let cell = Arc::new(ActorCell::new(
-            self.name,
-            std::any::type_name::<A>,
-            self.grace,
-            0,
-        ));
+        let cell = Arc::new(ActorCell::new(self.name, &Self::KIND, self.grace, 0));
         let (tx, rx) =
             MailboxBuilder::new(self.high_capacity.max(1), self.low_capacity.max(1)).build();
         drop(rx);
@@ -411,7 +416,7 @@ impl<A: Actor> Builder<A> {
         }
         let cell = Arc::new(ActorCell::new(
             self.name,
-            std::any::type_name::<A>,
+            &Self::KIND,
             self.grace,
             self.timing.interval(),
         ));

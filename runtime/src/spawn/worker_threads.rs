@@ -12,7 +12,10 @@ use std::{
 
 use tokio::{runtime::Builder, sync::oneshot};
 
-use crate::util::executor::{RuntimeThread, run_worker_thread};
+use crate::{
+    observe::ThreadStats,
+    util::executor::{RuntimeThread, run_worker_thread},
+};
 
 /// A thread that runs actors. Clones refer to the same thread.
 ///
@@ -76,6 +79,11 @@ impl WorkerThread {
     /// The index of the core that the thread is pinned to, if it is pinned.
     pub fn core(&self) -> Option<usize> {
         self.core
+    }
+
+    /// What the thread has done so far; its load is the difference of two.
+    pub fn stats(&self) -> ThreadStats {
+        ThreadStats::of_worker(self.thread.handle(), 0, self.core)
     }
 
     pub(crate) fn thread(&self) -> RuntimeThread {

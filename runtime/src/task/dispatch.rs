@@ -178,7 +178,7 @@ impl<A: Actor> Context<A> {
                 }
                 actor.on_peer_exit(notice, self).await?;
             }
-            ControlEvent::Inspect(inspection) => inspect(actor, inspection),
+            ControlEvent::Inspect(inspection) => inspect(self, actor, inspection),
             ControlEvent::Health => {
                 let outcome = actor.healthy(self).await;
                 if outcome.is_ok() {

@@ -153,8 +153,9 @@ async fn clean_up<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End, 
 }
 
 /// A panic of the inspection fails it, and not the actor.
-pub(super) fn inspect<A: Actor>(actor: &mut A, inspection: Inspection) {
-    if let Err(panic) = catch_fn(|| inspection(actor)) {
+pub(super) fn inspect<A: Actor>(ctx: &Context<A>, actor: &mut A, inspection: Inspection) {
+    let channels = ctx.mailbox.stats();
+    if let Err(panic) = catch_fn(|| inspection(actor, &channels)) {
         let reason = ExitReason::Panicked(panic);
         tracing::warn!(%reason, "an inspection failed");
     }
@@ -169,7 +170,7 @@ async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut E
                 catch(actor.on_child_exit(notice, ctx)).await
             }
             Control::Inspect(inspection) => {
-                inspect(actor, inspection);
+                inspect(ctx, actor, inspection);
                 continue;
             }
             Control::PeerExit(..) | Control::Escalate(..) => continue,

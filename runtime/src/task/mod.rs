@@ -113,6 +113,14 @@ pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Out
     }
 }
 
+/// The size of the task of an actor, in bytes, its cell included.
+pub(crate) fn task_bytes<A: Actor>() -> usize {
+    fn output<T, F>(_: impl FnOnce(T) -> F) -> usize {
+        size_of::<F>()
+    }
+    output(run_lifecycle::<A>) + size_of::<Task<A>>() + size_of::<ActorCell>()
+}
+
 /// The state of an actor's task.
 pub(crate) struct Task<A: Actor> {
     frame: Frame,

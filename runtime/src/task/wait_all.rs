@@ -5,11 +5,20 @@ use std::{future::poll_fn, pin::pin, task::Poll};
 use lanemesh::Message;
 
 use crate::{
-    actor::{Actor, Batch, Context, High, Low},
+    actor::{Actor, Batch, Context, High, Low, Waited},
     cell::signal,
     error::ActorError,
     task::dispatch::is_past,
 };
+
+/// Urgent messages in a row before [`Context::wait_all_or`] looks whether it may proceed.
+const BURST: u32 = 64;
+
+enum Step<T> {
+    All,
+    Proceed(T),
+    Event,
+}
 
 impl<A: Actor> Context<A> {
     /// Waits until `input` low messages are gathered *and* `others` has completed, for example room
@@ -60,21 +69,98 @@ impl<A: Actor> Context<A> {
         input: usize,
         others: impl Future,
     ) -> Result<bool, ActorError> {
+        let never = std::future::pending::<()>();
+        let waited = self.wait_all_or(actor, input, others, never).await?;
+        Ok(matches!(waited, Waited::All))
+    }
+
+    /// As [`wait_all`](Self::wait_all), or until `proceed` has completed, whatever the other
+    /// conditions: for example a tick after which less input must do. When all conditions and
+    /// `proceed` are ready, it is [`Waited::All`].
+    ///
+    /// [`take_batch`](Self::take_batch) has what is gathered in either case.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_event`](Self::handle_event).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling it may lose the message that a hook is handling. What has been gathered stays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lanemesh_runtime::{Actor, ActorResult, Context, actor::Waited, spawn};
+    ///
+    /// /// Writes blocks of 100 records; after a second without one, what there is.
+    /// struct Writer {
+    ///     blocks: Vec<usize>,
+    /// }
+    ///
+    /// impl Actor for Writer {
+    ///     type HighPriorityMsg = ();
+    ///     type LowPriorityMsg = u64;
+    ///
+    ///     async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+    ///         loop {
+    ///             let flush = tokio::time::sleep(Duration::from_secs(1));
+    ///             match ctx.wait_all_or(self, 100, async {}, flush).await? {
+    ///                 Waited::All | Waited::Proceed(()) => {
+    ///                     let mut batch = ctx.take_batch();
+    ///                     self.blocks.push(batch.drain().count());
+    ///                     ctx.put_batch(batch);
+    ///                 }
+    ///                 Waited::Over => return Ok(()),
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut writer, _child) = spawn(Writer { blocks: Vec::new() });
+    /// writer.send_vec_low(&mut (0..130).collect()).await?;
+    /// tokio::time::sleep(Duration::from_millis(1_500)).await;
+    /// let blocks = writer.inspect(|writer| writer.blocks.clone(), Duration::from_secs(1));
+    /// assert_eq!(blocks.await?, [100, 30]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn wait_all_or<T>(
+        &mut self,
+        actor: &mut A,
+        input: usize,
+        others: impl Future,
+        proceed: impl Future<Output = T>,
+    ) -> Result<Waited<T>, ActorError> {
         let mut others = pin!(others);
+        let mut proceed = pin!(proceed);
         let mut others_ready = false;
+        // Urgent messages come first, but a flood of them must not hold up `proceed`.
+        let mut events = 0;
         loop {
-            let all = poll_fn(|cx| {
+            let step = poll_fn(|cx| {
                 if !others_ready {
                     others_ready = others.as_mut().poll(cx).is_ready();
                 }
-                self.poll_gather(cx, input, others_ready)
+                match self.poll_gather(cx, input, others_ready) {
+                    Poll::Ready(true) => Poll::Ready(Step::All),
+                    Poll::Ready(false) if events < BURST => Poll::Ready(Step::Event),
+                    gathered => match proceed.as_mut().poll(cx) {
+                        Poll::Ready(output) => Poll::Ready(Step::Proceed(output)),
+                        Poll::Pending => gathered.map(|_| Step::Event),
+                    },
+                }
             });
-            if all.await {
-                return Ok(true);
+            match step.await {
+                Step::All => return Ok(Waited::All),
+                Step::Proceed(output) => return Ok(Waited::Proceed(output)),
+                Step::Event => events += 1,
             }
             let event = self.next().await;
             if !self.handle_event(actor, event).await? {
-                return Ok(false);
+                return Ok(Waited::Over);
             }
         }
     }

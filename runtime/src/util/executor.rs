@@ -69,6 +69,11 @@ impl RuntimeThread {
         Self(Arc::new(Shared { runtime, stop }))
     }
 
+    /// The runtime, also when its thread has ended.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.0.runtime
+    }
+
     /// The runtime, unless its thread has ended.
     pub(crate) fn runtime(&self) -> Option<Handle> {
         (!self.0.stop.is_closed()).then(|| self.0.runtime.clone())

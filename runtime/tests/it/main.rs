@@ -8,6 +8,7 @@
 mod common;
 
 mod accounts;
+mod batching;
 mod broker;
 mod conversation;
 mod custody;

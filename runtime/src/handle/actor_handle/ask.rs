@@ -1,16 +1,16 @@
 //! Asking an actor: by a message with a reply, or by inspecting its state.
 
-use std::{future::poll_fn, time::Duration};
+use std::{any::Any, future::poll_fn, time::Duration};
 
-use lanemesh::Message;
+use lanemesh::{MailboxStats, Message};
 
 use crate::{
     actor::{Actor, Observe},
-    cell::{ActorCell, Control},
+    cell::{ActorCell, Control, Inspection},
     error::AskError,
     handle::{
         ActorHandle,
-        reply::{Ask, AskTimer, Reply},
+        reply::{Answer, Ask, AskTimer, Reply},
     },
     util::timer::from_now,
 };
@@ -94,6 +94,38 @@ impl<A: Actor> ActorHandle<A> {
         inspect(&self.cell, look, timeout).await
     }
 
+    /// What the actor's two channels have counted, of all handles together: lanes, messages that are
+    /// queued, the highest fill of a lane, wake-ups. The receiving end counts them, so they cost a
+    /// send nothing; this call waits until the actor is between two messages.
+    ///
+    /// # Errors
+    ///
+    /// See [`AskError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lanemesh_runtime::{spawn, testing::Sink};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut handle, _child) = spawn(Sink::<(), u64>::new());
+    /// let mut other = handle.clone();
+    /// handle.send_low(1).await?;
+    /// other.send_low(2).await?;
+    /// handle.idle().await;
+    /// let channels = handle.channels(Duration::from_secs(1)).await?;
+    /// assert_eq!((channels.low.lanes_open, channels.low.messages), (2, 2));
+    /// assert_eq!((channels.high.lanes_open, channels.low.depth), (0, 0));
+    /// # Ok(()) }
+    /// ```
+    pub async fn channels(&self, timeout: Duration) -> Result<MailboxStats, AskError> {
+        channels(&self.cell, timeout).await
+    }
+
     /// A copy of the actor's observable state.
     ///
     /// # Errors
@@ -128,16 +160,36 @@ pub(in crate::handle) async fn inspect<A: Actor, R: Send + 'static>(
     look: impl FnOnce(&mut A) -> R + Send + 'static,
     timeout: Duration,
 ) -> Result<R, AskError> {
-    if !cell.is_alive() {
-        return Err(AskError::Closed);
-    }
     let (reply, answer) = Reply::pair();
-    cell.post(Control::Inspect(Box::new(move |actor| {
+    let look = move |actor: &mut dyn Any, _: &MailboxStats| {
         if let Some(actor) = actor.downcast_mut::<A>() {
             // The caller may be gone.
             let _ = reply.send(look(actor));
         }
-    })));
+    };
+    between_messages(cell, Box::new(look), answer, timeout).await
+}
+
+/// What the channels of the actor `cell` have counted.
+pub(in crate::handle) async fn channels(
+    cell: &ActorCell,
+    timeout: Duration,
+) -> Result<MailboxStats, AskError> {
+    let (reply, answer) = Reply::pair();
+    let look = move |_: &mut dyn Any, channels: &MailboxStats| drop(reply.send(*channels));
+    between_messages(cell, Box::new(look), answer, timeout).await
+}
+
+async fn between_messages<R: Send + 'static>(
+    cell: &ActorCell,
+    inspection: Inspection,
+    answer: Answer<R>,
+    timeout: Duration,
+) -> Result<R, AskError> {
+    if !cell.is_alive() {
+        return Err(AskError::Closed);
+    }
+    cell.post(Control::Inspect(inspection));
     answer
         .wait(cell, from_now(timeout), &mut AskTimer::default())
         .await

@@ -11,7 +11,7 @@ mod send;
 mod send_many;
 mod tell;
 
-pub(super) use self::ask::inspect;
+pub(super) use self::ask::{channels, inspect};
 
 use std::{fmt, sync::Arc, time::Duration};
 

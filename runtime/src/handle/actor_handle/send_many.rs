@@ -1,6 +1,7 @@
 //! Sending many messages at once, with one wake-up for all.
 //!
-//! A batch is sent from the front of a vector; unsent messages stay in it, in order.
+//! A batch is sent from the front of a vector, in which unsent messages stay, in order; or as clones
+//! of the messages of a slice.
 
 use lanemesh::{MailboxSender, Sender};
 
@@ -87,6 +88,162 @@ impl<A: Actor> ActorHandle<A> {
         messages: &mut Vec<A::LowPriorityMsg>,
     ) -> Result<usize, SendError<usize>> {
         self.send_vec(MailboxSender::low, messages).await
+    }
+
+    /// Sends clones of the first high-priority messages, as many as there is room for, with one
+    /// wake-up for all. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with the number of messages sent, when the actor accepts no more
+    /// messages.
+    pub fn try_send_slice_high(
+        &mut self,
+        messages: &[A::HighPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::HighPriorityMsg: Clone,
+    {
+        self.try_send_slice(MailboxSender::high, messages)
+    }
+
+    /// Sends clones of all high-priority messages, and waits for room whenever the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_vec_high`](Self::send_vec_high).
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the first messages have been sent, and it is not known how many:
+    /// [`send_vec_high`](Self::send_vec_high) tells.
+    pub async fn send_slice_high(
+        &mut self,
+        messages: &[A::HighPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::HighPriorityMsg: Clone,
+    {
+        self.send_slice(MailboxSender::high, messages).await
+    }
+
+    /// Sends clones of the first low-priority messages, as many as there is room for, with one
+    /// wake-up for all. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with the number of messages sent, when the actor accepts no more
+    /// messages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lanemesh_runtime::{builder, testing::Sink};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut handle, _child) = builder(Sink::<(), u64>::new).low_capacity(3).spawn();
+    /// let numbers = [1, 2, 3, 4, 5];
+    /// assert_eq!(handle.try_send_slice_low(&numbers)?, 3);
+    /// assert_eq!(handle.send_slice_low(&numbers[3..]).await?, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn try_send_slice_low(
+        &mut self,
+        messages: &[A::LowPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::LowPriorityMsg: Clone,
+    {
+        self.try_send_slice(MailboxSender::low, messages)
+    }
+
+    /// Sends clones of all low-priority messages, and waits for room whenever the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_vec_low`](Self::send_vec_low).
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the first messages have been sent, and it is not known how many:
+    /// [`send_vec_low`](Self::send_vec_low) tells.
+    pub async fn send_slice_low(
+        &mut self,
+        messages: &[A::LowPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::LowPriorityMsg: Clone,
+    {
+        self.send_slice(MailboxSender::low, messages).await
+    }
+
+    fn try_send_slice<M: Clone + Send + 'static>(
+        &mut self,
+        lane: LaneOf<A, M>,
+        messages: &[M],
+    ) -> Result<usize, SendError<usize>> {
+        let sent = self.offer_slice(lane, messages)?;
+        if sent < messages.len() {
+            self.cell.count_rejected();
+        }
+        Ok(sent)
+    }
+
+    async fn send_slice<M: Clone + Send + 'static>(
+        &mut self,
+        lane: LaneOf<A, M>,
+        messages: &[M],
+    ) -> Result<usize, SendError<usize>> {
+        let mut sent = 0;
+        loop {
+            match self.offer_slice(lane, &messages[sent..]) {
+                Ok(count) => sent += count,
+                Err(error) => return Err(error.map(|count| sent + count)),
+            }
+            if sent == messages.len() {
+                return Ok(sent);
+            }
+            let lane = lane(&mut self.tx);
+            let room = wait_for_room(&self.cell, |cx| lane.poll_reserve(cx)).await;
+            room.map_err(|error| error.map(|()| sent))?;
+        }
+    }
+
+    /// Sends clones of the messages that there is room for; the refusal of the others is not
+    /// counted.
+    fn offer_slice<M: Clone + Send + 'static>(
+        &mut self,
+        lane: LaneOf<A, M>,
+        messages: &[M],
+    ) -> Result<usize, SendError<usize>> {
+        let (expires, mut sampled) = (self.expiry(), self.stamp());
+        let lane = lane(&mut self.tx);
+        let room = lane.capacity().saturating_sub(lane.len());
+        let mut sent = 0;
+        for chunk in messages[..room.min(messages.len())].chunks(CHUNK) {
+            let mut fed = 0;
+            for message in chunk {
+                let envelope = Envelope {
+                    expires,
+                    sent: std::mem::take(&mut sampled),
+                    message: message.clone(),
+                };
+                if lane.try_feed(envelope).is_err() {
+                    break;
+                }
+                fed += 1;
+            }
+            if let Err(unsent) = lane.flush() {
+                fed -= unsent.0.len();
+            }
+            sent += fed;
+            if fed < chunk.len() {
+                break;
+            }
+        }
+        if sent < messages.len() && lane.is_closed() {
+            return Err(SendError::Closed(sent));
+        }
+        Ok(sent)
     }
 
     /// Sends the messages that there is room for through one of the two lanes.

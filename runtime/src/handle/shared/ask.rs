@@ -2,13 +2,13 @@
 
 use std::{future::poll_fn, time::Duration};
 
-use lanemesh::Message;
+use lanemesh::{MailboxStats, Message};
 
 use crate::{
     actor::{Actor, Observe},
     error::AskError,
     handle::{
-        SharedHandle, inspect,
+        SharedHandle, channels, inspect,
         reply::{Ask, Reply},
     },
 };
@@ -98,6 +98,20 @@ impl<A: Actor> SharedHandle<A> {
         timeout: Duration,
     ) -> Result<R, AskError> {
         inspect(&self.cell, look, timeout).await
+    }
+
+    /// What the actor's two channels have counted: as
+    /// [`ActorHandle::channels`](crate::ActorHandle::channels).
+    ///
+    /// # Errors
+    ///
+    /// See [`AskError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn channels(&self, timeout: Duration) -> Result<MailboxStats, AskError> {
+        channels(&self.cell, timeout).await
     }
 
     /// A copy of the actor's observable state.
