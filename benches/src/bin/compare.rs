@@ -13,10 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lanemesh_benches::plan::{self, Cell, Effort, Shape, UnknownName};
 use lanemesh_benches::remote::{self, Worker};
 use lanemesh_benches::report::machine::Machine;
-use lanemesh_benches::report::targets;
 use lanemesh_benches::report::{self, RunInfo};
+use lanemesh_benches::report::{mechanisms, targets};
 use lanemesh_benches::rig::fault::Fault;
-use lanemesh_benches::rivals::channels;
+use lanemesh_benches::rivals::{Role, channels};
 use lanemesh_benches::runner::{self, Progress, RunConfig};
 use lanemesh_benches::shapes;
 
@@ -35,6 +35,10 @@ struct Arguments {
     /// `rtrb-chunks`).
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     channels: Vec<String>,
+
+    /// Also runs lanemesh with one mechanism switched off at a time, and compares it with itself.
+    #[arg(long)]
+    ablations: bool,
 
     /// Uses few parameters and short runs, to check in less than a minute that everything works.
     #[arg(long)]
@@ -157,6 +161,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     }
     bar.bar.finish_and_clear();
     println!("{}", targets::table(&targets::outcomes(&entries)));
+    println!("{}", mechanisms::table(&entries));
 
     let info = RunInfo {
         machine,
@@ -217,7 +222,10 @@ fn selection(
     let known: BTreeSet<&'static str> = cells.iter().map(|cell| cell.subject).collect();
     let known: Vec<&'static str> = known.into_iter().collect();
     plan::check_names("channel", &arguments.channels, &known)?;
-    cells.retain(|cell| plan::is_chosen(cell.subject, &arguments.channels));
+    let is_wanted = |cell: &Cell| {
+        cell.role != Role::Ablation || arguments.ablations || !arguments.channels.is_empty()
+    };
+    cells.retain(|cell| is_wanted(cell) && plan::is_chosen(cell.subject, &arguments.channels));
     Ok((shapes, cells))
 }
 
@@ -309,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn ablations_run_only_when_asked_for() {
+        let ablations = |arguments: &[&str]| {
+            let arguments = parse(arguments).unwrap();
+            let (_, cells) = selection(&arguments, &Effort::full()).unwrap();
+            cells
+                .iter()
+                .filter(|cell| cell.role == Role::Ablation)
+                .count()
+        };
+        assert_eq!(ablations(&[]), 0);
+        assert!(ablations(&["--ablations"]) > 0);
+        assert!(ablations(&["--channels", "lanemesh,no-express"]) > 0);
+    }
+
+    #[test]
     fn unknown_names_are_refused() {
         let arguments = parse(&["--shapes", "funel"]).unwrap();
         let error = selection(&arguments, &Effort::full()).unwrap_err();
@@ -343,6 +366,9 @@ mod tests {
         assert!(parse(&["--target", "0"]).is_err());
         assert!(parse(&["--seed", "-1"]).is_err());
         assert!(parse(&["--watchdog", "soon"]).is_err());
-        assert!(parse(&["--bogus"]).is_err());
+        let error = parse(&["--shape", "funnel"]).unwrap_err().to_string();
+        assert!(error.contains("'--shapes'"), "{error}");
+        let error = parse(&["--bogus"]).unwrap_err().to_string();
+        assert!(error.contains("Usage: compare"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::plan::{Params, Shape};
 use crate::report::run_info::RunInfo;
 use crate::report::table::{heap_tables, tables};
-use crate::report::targets;
+use crate::report::{mechanisms, targets};
 use crate::rig::interval::CONFIDENCE;
 use crate::runner::Entry;
 
@@ -76,6 +76,15 @@ pub fn report(
         text.push_str(
             "\n## Targets\n\nThe project's own targets, each with the figure of its worst cell. *met* is open if the interval \
              holds the target.\n\n",
+        );
+        text.push_str(&table);
+    }
+    let table = mechanisms::table(entries);
+    if !table.is_empty() {
+        text.push_str(
+            "\n## Mechanisms\n\nHow many times better `lanemesh` is than itself without a mechanism, in the same cell: above 1 \
+             the mechanism helps. *gains* and *loses* count the cells whose interval is above and below 1. Without \
+             `--ablations`, only membarrier is left out.\n\n",
         );
         text.push_str(&table);
     }

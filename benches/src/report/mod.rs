@@ -11,6 +11,7 @@ pub mod instruction_counts;
 mod json;
 pub mod machine;
 mod markdown;
+pub mod mechanisms;
 mod plot;
 mod ratio;
 mod readme_plot;

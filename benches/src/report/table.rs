@@ -178,13 +178,13 @@ impl fmt::Display for Table {
         lines[0].extend(self.columns.iter().map(Value::to_string));
         for row in &self.rows {
             let name = match row.role {
-                Role::Ours => format!("**{}**", row.subject),
+                Role::Ours | Role::Ablation => format!("**{}**", row.subject),
                 Role::Peer => row.subject.to_owned(),
                 Role::Marked => format!("{} †", row.subject),
                 Role::Floor => format!("*{}*", row.subject),
             };
             let mut line = vec![name];
-            let with_interval = row.role == Role::Ours;
+            let with_interval = matches!(row.role, Role::Ours | Role::Ablation);
             line.extend(row.fields.iter().map(|field| field.text(with_interval)));
             lines.push(line);
         }
@@ -270,7 +270,8 @@ pub fn amount(value: f64) -> String {
     text
 }
 
-fn short(value: f64) -> String {
+/// Formats a figure with about three significant digits.
+pub(super) fn short(value: f64) -> String {
     match value.abs() {
         small if small < 0.01 && small > 0.0 => format!("{value:.4}"),
         small if small < 10.0 => format!("{value:.2}"),

@@ -292,7 +292,7 @@ fn figure(estimate: Estimate) -> String {
 }
 
 /// The parameters of a cell, as text for people.
-fn cell(entry: &Entry) -> String {
+pub(super) fn cell(entry: &Entry) -> String {
     let params: Vec<String> = entry
         .params
         .iter()

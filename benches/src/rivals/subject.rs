@@ -5,6 +5,8 @@
 pub enum Role {
     /// One of the project's own.
     Ours,
+    /// The project's own with one of its mechanisms switched off, to see what that is worth.
+    Ablation,
     /// An alternative that a user could pick; ratios are relative to the best of these.
     Peer,
     /// A peer in a shape whose sends wait for room, and whose cancelled sends may have been sent.

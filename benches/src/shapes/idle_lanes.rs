@@ -15,7 +15,7 @@ use crate::rivals::channels::{
 const PRODUCERS: &[usize] = &[1, 10, 100, 1_000, 10_000, 100_000];
 /// The subjects that take part: tokio, the most widely used peer, and tachyonix represent channels
 /// with one queue.
-const SUBJECTS: &[&str] = &["lanemesh", "tokio", "tachyonix"];
+const SUBJECTS: &[&str] = &["lanemesh", "no-express", "tokio", "tachyonix"];
 /// Slots that each channel is opened with.
 const SLOTS: usize = 1_024;
 

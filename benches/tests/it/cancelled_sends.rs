@@ -57,6 +57,6 @@ impl AsyncVisitor for Visit {
 fn message_of_a_dropped_send_is_received_from_some_channels_only() {
     let mut visit = Visit::default();
     visit_async_bounds(&mut visit);
-    assert_eq!(visit.seen, 12);
+    assert_eq!(visit.seen, 13);
     assert_eq!(visit.received, ["kanal", "flume"]);
 }

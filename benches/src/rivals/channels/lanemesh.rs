@@ -32,6 +32,13 @@ adapter! {
 }
 
 subject! {
+    /// `lanemesh::channel` without shared slots for occasional messages.
+    LanemeshNoExpress = "no-express" (Ablation),
+    for<T> (Sender<T>, Receiver<T>);
+    open(slots) => Builder::new(slots.lane).shared_slots(0).build();
+}
+
+subject! {
     /// A channel with one bound for all lanes, [`Builder::total_capacity`].
     LanemeshTotal = "lanemesh-total" (Ours),
     for<T> (Sender<T>, Receiver<T>);

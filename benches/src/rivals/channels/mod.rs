@@ -12,7 +12,7 @@ mod peers;
 mod rtrb;
 pub(in crate::rivals) mod traits;
 
-pub use self::lanemesh::{Lanemesh, LanemeshShared, LanemeshTotal};
+pub use self::lanemesh::{Lanemesh, LanemeshNoExpress, LanemeshShared, LanemeshTotal};
 pub use self::peers::{
     AsyncChannel, Crossbeam, CrossfireAsync, CrossfireBlocking, FibreAsync, FibreBlocking, Flume,
     FuturesMpsc, KanalAsync, KanalBlocking, StdMpsc, Tachyonix, Thingbuf, TokioMpsc,
@@ -48,6 +48,7 @@ pub fn visit_async_bounds(visitor: &mut impl AsyncVisitor) {
 /// Calls the visitor for every channel for tasks.
 pub fn visit_async(visitor: &mut impl AsyncVisitor) {
     visitor.visit::<Lanemesh>();
+    visitor.visit::<LanemeshNoExpress>();
     visitor.visit::<TokioMpsc>();
     visitor.visit::<Tachyonix>();
     visitor.visit::<KanalAsync>();
@@ -62,6 +63,7 @@ pub fn visit_async(visitor: &mut impl AsyncVisitor) {
 /// Calls the visitor for every channel for threads.
 pub fn visit_blocking(visitor: &mut impl BlockingVisitor) {
     visitor.visit::<Lanemesh>();
+    visitor.visit::<LanemeshNoExpress>();
     visitor.visit::<StdMpsc>();
     visitor.visit::<Crossbeam>();
     visitor.visit::<KanalBlocking>();
