@@ -27,11 +27,13 @@ pub enum DropReason {
     Refused,
     /// Its sequence number had been sent from the same source (SSRC). It was not encrypted.
     Repeated,
+    /// The way to the viewer is too slow: the video skips to a keyframe, or is paused.
+    Congested,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Stranger,
         Self::Malformed,
         Self::Oversized,
@@ -41,6 +43,7 @@ impl DropReason {
         Self::Socket,
         Self::Refused,
         Self::Repeated,
+        Self::Congested,
     ];
 
     /// The name in metrics and JSON.
@@ -56,6 +59,7 @@ impl DropReason {
             Self::Socket => "socket_full",
             Self::Refused => "refused",
             Self::Repeated => "repeated",
+            Self::Congested => "congested",
         }
     }
 }

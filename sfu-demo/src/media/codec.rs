@@ -201,6 +201,23 @@ fn vp8(payload: &[u8]) -> Option<bool> {
     Some(payload.get(at)? & 1 == 0)
 }
 
+/// The number of pixels of the picture, if `payload` starts a keyframe that says it: in VP8, RFC 6386, 9.1.
+#[must_use]
+pub fn pixels(name: Name, payload: &[u8]) -> Option<u32> {
+    if name != Name::Vp8 || !vp8(payload)? {
+        return None;
+    }
+    // The frame tag, the start code, and both sizes with two bits of scaling each.
+    let start = payload
+        .windows(3)
+        .position(|code| code == [0x9d, 0x01, 0x2a])?;
+    let size = |at: usize| {
+        let bytes = payload.get(start + at..start + at + 2)?;
+        Some(u32::from(u16::from_le_bytes([bytes[0], bytes[1]]) & 0x3fff))
+    };
+    Some(size(3)? * size(5)?)
+}
+
 /// RFC 6184: a packet with, or at the start of, a parameter set or an IDR slice.
 fn h264(payload: &[u8]) -> Option<bool> {
     let starts = |unit: u8| matches!(unit & 0x1f, 5 | 7);

@@ -3,30 +3,43 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-use str0m::media::Rid;
-
 use crate::ids::{ParticipantId, TrackId};
+use serde::{Deserialize, Serialize};
 
 pub mod codec;
 
 use codec::Codec;
 
-/// A simulcast layer, 0 (small) to 2 (large). A track without simulcast has only the largest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// How many simulcast layers a track may have.
+pub const MAX_LAYERS: usize = 8;
+
+/// A simulcast layer of a track: its number, in the order in which their packets came first. Which is larger is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Layer(pub u8);
 
 impl Layer {
-    /// The largest layer.
-    pub const HIGHEST: Self = Self(2);
+    /// Whichever layer there is.
+    pub const ANY: Self = Self(u8::MAX);
+}
 
-    /// The layer of a stream with the RID `rid`: `q`, `h`, `f` or `0`, `1`, `2`.
+/// What is measured of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Measure {
+    /// Bits per second; 0 for audio.
+    pub rate: u32,
+    /// Width times height of the picture; 0 if it is not known.
+    pub pixels: u32,
+}
+
+impl Measure {
+    /// Whether a layer is smaller than another: by the size of the picture, or by the rate if that is not known.
     #[must_use]
-    pub fn of(rid: Option<Rid>) -> Self {
-        match rid.as_deref() {
-            Some("q" | "l" | "lo" | "0") => Self(0),
-            Some("h" | "m" | "mid" | "1") => Self(1),
-            _ => Self::HIGHEST,
+    pub fn is_smaller_than(&self, other: &Self) -> bool {
+        let by_size = self.pixels != 0 && other.pixels != 0 && self.pixels != other.pixels;
+        if by_size {
+            self.pixels < other.pixels
+        } else {
+            self.rate < other.rate
         }
     }
 }
@@ -65,6 +78,8 @@ pub struct MediaPacket {
     pub track: TrackId,
     /// The simulcast layer that it belongs to.
     pub layer: Layer,
+    /// What the layer measures.
+    pub measure: Measure,
     /// The RTP source (SSRC). Sequence numbers of different sources are unrelated.
     pub ssrc: u32,
     /// The codec of the payload.

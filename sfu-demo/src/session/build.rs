@@ -11,12 +11,13 @@ use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, RtcConfig};
 
 use super::crypto::crypto;
-use super::layers::Estimate;
 use super::liveness::{Liveness, REPORTS};
 use super::publications::Publications;
 use super::signal::{Page, SourceOf};
 use super::ssrcs::Ssrcs;
 use super::ssrcs::sent::SentNumbers;
+use super::subscriptions::backlog::Backlog;
+use super::subscriptions::layers::Estimate;
 use super::subscriptions::{MAX_OFFERED, Subscriptions};
 use super::{Role, Session};
 use crate::ids::ParticipantId;
@@ -208,6 +209,7 @@ impl Session {
             publications,
             subscriptions: Subscriptions::new(identity.id),
             sent: SentNumbers::default(),
+            backlog: Backlog::default(),
             estimate: Estimate::default(),
             page: Page::new(now),
             liveness: Liveness::new(now),

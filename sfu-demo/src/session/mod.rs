@@ -24,19 +24,16 @@ use crate::stats::DropReason;
 
 pub mod build;
 mod crypto;
-pub mod downstream;
 mod event;
-mod layers;
 mod liveness;
 mod negotiate;
 mod publications;
 pub(crate) mod signal;
 mod ssrcs;
-mod subscriptions;
+pub mod subscriptions;
 
 pub use crypto::crypto;
 pub use event::{Received, Role, SessionEvent};
-use layers::Estimate;
 use liveness::{CONSENT, Liveness};
 pub use publications::MAX_PUBLISHED;
 use publications::Publications;
@@ -44,6 +41,8 @@ pub use signal::SourceOf;
 use signal::{FromPage, Page, ToPage};
 use ssrcs::Ssrcs;
 use ssrcs::sent::SentNumbers;
+use subscriptions::backlog::Backlog;
+use subscriptions::layers::Estimate;
 use subscriptions::{Forwarded, Subscriptions};
 
 /// The longest message that a page may send, in bytes.
@@ -70,6 +69,7 @@ pub struct Session {
     publications: Publications,
     subscriptions: Subscriptions,
     sent: SentNumbers,
+    backlog: Backlog,
     estimate: Estimate,
     page: Page,
     liveness: Liveness,
@@ -195,6 +195,9 @@ impl Session {
             }
             match self.rtc.poll_output() {
                 Ok(Output::Transmit(transmit)) => {
+                    if let Some(ssrc) = ssrcs::of(&transmit.contents) {
+                        self.backlog.left(ssrc);
+                    }
                     send(transmit);
                     sent = true;
                 }
@@ -232,16 +235,29 @@ impl Session {
         if self.subscriptions.record(packet) {
             self.choose_layers(packet.arrived);
         }
-        let (forwarded, switched) = self.subscriptions.forward(now, packet, &mut self.events);
-        if let Some(layer) = switched
+        let backlog = (&mut self.backlog, self.estimate.for_videos());
+        let events = &mut self.events;
+        let outcome = self.subscriptions.forward(now, packet, backlog, events);
+        if let Some(layer) = outcome.switched
             && packet.codec.name != codec::Name::Opus
         {
             self.send_to_page(&ToPage::Layer {
                 track: packet.track.to_string(),
-                layer: layer.0,
+                layer,
             });
         }
-        let Some(Forwarded { mid, rewritten }) = forwarded else {
+        if let Some(paused) = outcome.paused {
+            self.send_to_page(&ToPage::Paused {
+                track: packet.track.to_string(),
+                paused,
+            });
+        }
+        let Some(Forwarded {
+            mid,
+            rewritten,
+            source_known,
+        }) = outcome.forwarded
+        else {
             return false;
         };
         let Some(pt) = self.types.payload_type(&mid, packet.codec) else {
@@ -277,17 +293,25 @@ impl Session {
             }
         }
         let mut direct = self.rtc.direct_api();
-        self.sent
-            .make_room(|ssrc| direct.stream_tx(&ssrc.into()).is_some());
+        if self.sent.is_crowded() {
+            let mut exists = |ssrc: u32| direct.stream_tx(&ssrc.into()).is_some();
+            self.sent.retain(&mut exists);
+            self.backlog.retain(exists);
+        }
         let Some(stream) = direct.stream_tx_by_mid(mid, None) else {
             return false;
         };
-        if !self.sent.insert(*stream.ssrc(), rewritten.sequence) {
+        let ssrc = *stream.ssrc();
+        if !self.sent.insert(ssrc, rewritten.sequence) {
             let repeated = SessionEvent::Dropped(DropReason::Repeated);
             self.events.push(repeated);
             return false;
         }
         stream.write_rtp(write);
+        self.backlog.written(ssrc, now, packet.payload.len());
+        if !source_known {
+            self.subscriptions.set_source(mid, ssrc);
+        }
         true
     }
 
@@ -333,6 +357,7 @@ impl Session {
             Event::Connected => {
                 self.liveness.connect();
                 self.events.push(SessionEvent::Connected);
+                self.set_desired_rate();
                 self.add_sections();
             }
             // str0m reports a disconnection when STUN stops. The session lasts as long as the peer shows that it is there.
@@ -422,7 +447,6 @@ impl Session {
             FromPage::Answer { sdp } => self.answer(&sdp),
             FromPage::Layer { track, layer } => {
                 let Ok(track) = track.parse() else { return };
-                let layer = layer.map(|layer| Layer(layer.min(2)));
                 self.subscriptions.cap(track, layer);
                 self.choose_layers(now);
             }
@@ -451,6 +475,7 @@ impl Session {
     fn choose_layers(&mut self, now: Instant) {
         self.subscriptions
             .choose_layers(now, &self.estimate, &mut self.events);
+        self.set_desired_rate();
     }
 
     fn send_to_page(&mut self, message: &ToPage<'_>) {

@@ -140,9 +140,7 @@ impl Session {
 
     /// Gives the sections to the most important tracks, and tells the page which they carry.
     fn assign(&mut self) {
-        if self.subscriptions.assign(&mut self.events) {
-            self.set_bitrates();
-        }
+        self.subscriptions.assign(&mut self.events);
         if self.role == Role::Page && self.subscriptions.take_changed() {
             let tracks = self.subscriptions.carried();
             let tracks = tracks.map(|(mid, info)| Carried::new(mid.to_string(), info));
@@ -154,10 +152,9 @@ impl Session {
         }
     }
 
-    fn set_bitrates(&mut self) {
-        let (current, desired) = self.subscriptions.bitrates();
-        self.rtc
-            .bwe()
-            .set_bitrate(Bitrate::bps(current), Bitrate::bps(desired));
+    /// Tells the estimator how much there is to send. It looks for that much, but sends no padding in the place of media.
+    pub(super) fn set_desired_rate(&mut self) {
+        let desired = Bitrate::bps(self.subscriptions.desired_rate());
+        self.rtc.bwe().set_bitrate(Bitrate::ZERO, desired);
     }
 }

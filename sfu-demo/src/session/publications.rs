@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::Rtc;
-use str0m::media::{KeyframeRequestKind, MediaKind, Mid};
+use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
 use str0m::rtp::{RtpPacket, Ssrc};
 
 use super::SessionEvent;
 use crate::ids::{ParticipantId, TrackId};
 use crate::media::codec::{self, Name, PayloadTypes};
-use crate::media::{Layer, MediaPacket, Source, TrackInfo};
+use crate::media::{Layer, MAX_LAYERS, Measure, MediaPacket, Source, TrackInfo};
 
 /// How many tracks a participant may publish.
 pub const MAX_PUBLISHED: usize = 4;
@@ -30,9 +30,9 @@ pub(super) struct Upstream {
     announced: bool,
     gone: bool,
     /// When each layer's last keyframe was requested.
-    keyframe_requested: [Option<Instant>; 3],
+    keyframe_requested: [Option<Instant>; MAX_LAYERS],
     /// Layers whose keyframe is requested as soon as the last request is old enough.
-    keyframe_deferred: [bool; 3],
+    keyframe_deferred: [bool; MAX_LAYERS],
 }
 
 /// An RTP stream of a track.
@@ -42,6 +42,59 @@ pub(super) struct Stream {
     /// The index of its [`Upstream`].
     upstream: usize,
     layer: Layer,
+    rid: Option<Rid>,
+    meter: Meter,
+}
+
+/// Measures a stream.
+#[derive(Debug, Clone, Copy)]
+struct Meter {
+    measure: Measure,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Meter {
+    /// How long bytes are counted for a measurement.
+    const WINDOW: Duration = Duration::from_millis(500);
+
+    fn new(now: Instant) -> Self {
+        Self {
+            measure: Measure::default(),
+            since: now,
+            bytes: 0,
+        }
+    }
+
+    fn record(&mut self, now: Instant, codec: Name, payload: &[u8]) -> Measure {
+        self.bytes += payload.len() as u64;
+        let elapsed = now.saturating_duration_since(self.since);
+        let rate = |time: Duration| {
+            let rate = u128::from(self.bytes) * 8_000_000 / time.as_micros().max(1);
+            u32::try_from(rate).unwrap_or(u32::MAX)
+        };
+        if elapsed >= Self::WINDOW {
+            let (now_is, before) = (rate(elapsed), self.measure.rate);
+            let first = before == 0;
+            self.measure.rate = if first {
+                now_is
+            } else {
+                before / 2 + now_is / 2
+            };
+            (self.since, self.bytes) = (now, 0);
+        } else if self.measure.rate == 0 {
+            // At first, better a rough measurement than none.
+            let pixels = self.measure.pixels;
+            let rate = rate(elapsed.max(Duration::from_millis(100)));
+            let pixels = codec::pixels(codec, payload).unwrap_or(pixels);
+            self.measure.pixels = pixels;
+            return Measure { rate, pixels };
+        }
+        if let Some(pixels) = codec::pixels(codec, payload) {
+            self.measure.pixels = pixels;
+        }
+        self.measure
+    }
 }
 
 /// All tracks that a peer publishes.
@@ -132,8 +185,8 @@ impl Publications {
             mid,
             announced: false,
             gone: false,
-            keyframe_requested: [None; 3],
-            keyframe_deferred: [false; 3],
+            keyframe_requested: [None; MAX_LAYERS],
+            keyframe_deferred: [false; MAX_LAYERS],
         });
     }
 
@@ -165,11 +218,12 @@ impl Publications {
         events: &mut Vec<SessionEvent>,
     ) -> Option<Ssrc> {
         let ssrc = packet.header.ssrc;
-        let known = self.streams.iter().find(|stream| stream.ssrc == ssrc);
-        let (stream, learnt) = match known.copied() {
-            Some(stream) => (stream, None),
-            None => (self.learn_stream(ssrc, rtc)?, Some(ssrc)),
-        };
+        let known = self.streams.iter().find(|it| it.ssrc == ssrc);
+        let learnt = known.is_none().then_some(ssrc);
+        if known.is_none() {
+            self.learn_stream(now, ssrc, rtc)?;
+        }
+        let stream = self.streams.iter_mut().find(|it| it.ssrc == ssrc)?;
         let upstream = &mut self.upstreams[stream.upstream];
         let mid = upstream.mid;
         let Some(codec) = types.codec(&mid, *packet.header.payload_type) else {
@@ -184,6 +238,11 @@ impl Publications {
         let packet = MediaPacket {
             track: upstream.info.id,
             layer: stream.layer,
+            measure: if codec.name == Name::Opus {
+                Measure::default()
+            } else {
+                stream.meter.record(now, codec.name, &packet.payload)
+            },
             ssrc: *ssrc,
             codec,
             sequence: *packet.seq_no,
@@ -195,6 +254,7 @@ impl Publications {
             arrived: packet.timestamp,
             payload: packet.payload,
         };
+        let stream = *stream;
         if packet.keyframe && packet.codec.name != Name::Opus {
             // It is what the deferred request would ask for.
             let single = self
@@ -202,9 +262,9 @@ impl Publications {
                 .iter()
                 .filter(|other| other.upstream == stream.upstream);
             if single.count() == 1 {
-                upstream.keyframe_deferred = [false; 3];
+                upstream.keyframe_deferred = [false; MAX_LAYERS];
             }
-            upstream.keyframe_deferred[usize::from(stream.layer.0.min(2))] = false;
+            upstream.keyframe_deferred[usize::from(stream.layer.0)] = false;
         }
         if !upstream.announced {
             upstream.announced = true;
@@ -220,24 +280,35 @@ impl Publications {
         learnt
     }
 
-    fn learn_stream(&mut self, ssrc: Ssrc, rtc: &mut Rtc) -> Option<Stream> {
+    fn learn_stream(&mut self, now: Instant, ssrc: Ssrc, rtc: &mut Rtc) -> Option<()> {
         let mut direct = rtc.direct_api();
         let received = direct.stream_rx(&ssrc)?;
-        let (mid, layer) = (received.mid(), Layer::of(received.rid()));
+        let (mid, rid) = (received.mid(), received.rid());
         let mut upstreams = self.upstreams.iter();
         let upstream = upstreams.position(|upstream| upstream.mid == mid)?;
         let participant = self.participant.0;
-        tracing::debug!(participant, %mid, layer = layer.0, ssrc = *ssrc, "stream");
-        let stream = Stream {
+        // A sender that restarts may use another source for a layer.
+        let mut known = self.streams.iter();
+        let known = known.position(|it| (it.upstream, it.rid) == (upstream, rid));
+        let layer = match known {
+            Some(at) => self.streams.swap_remove(at).layer,
+            None => {
+                let used = |layer: &u8| {
+                    let mut known = self.streams.iter();
+                    known.any(|it| it.upstream == upstream && it.layer.0 == *layer)
+                };
+                Layer((0..MAX_LAYERS as u8).find(|layer| !used(layer))?)
+            }
+        };
+        tracing::debug!(participant, %mid, ?rid, layer = layer.0, ssrc = *ssrc, "stream");
+        self.streams.push(Stream {
             ssrc,
             upstream,
             layer,
-        };
-        // A sender that restarts may use another source.
-        self.streams
-            .retain(|known| (known.upstream, known.layer) != (upstream, layer));
-        self.streams.push(stream);
-        Some(stream)
+            rid,
+            meter: Meter::new(now),
+        });
+        Some(())
     }
 
     /// When the next deferred keyframe request is due; `None` if there is none.
@@ -291,8 +362,16 @@ impl Publications {
         let Some(index) = upstreams.position(|upstream| upstream.info.id == track) else {
             return false;
         };
+        if layer == Layer::ANY {
+            let streams = self.streams.iter().filter(|it| it.upstream == index);
+            let layers: Vec<_> = streams.map(|it| it.layer).collect();
+            let asked = layers
+                .into_iter()
+                .map(|layer| self.request_keyframe(now, track, layer, rtc));
+            return asked.fold(false, std::ops::BitOr::bitor);
+        }
         let upstream = &mut self.upstreams[index];
-        let at = usize::from(layer.0.min(2));
+        let at = usize::from(layer.0).min(MAX_LAYERS - 1);
         let last = &mut upstream.keyframe_requested[at];
         let deferred = &mut upstream.keyframe_deferred[at];
         *deferred =
@@ -327,6 +406,8 @@ impl Publications {
             ssrc,
             upstream: 0,
             layer,
+            rid: None,
+            meter: Meter::new(Instant::now()),
         });
         self.upstreams[0].info.id
     }

@@ -142,7 +142,7 @@ pub(crate) enum FromPage {
     },
     /// The page limits the layer of a track.
     Layer {
-        /// The track's identity, as the offer named it.
+        /// The track's identity, as `tracks` named it.
         track: String,
         /// 0 (small) to 2 (large); `None` is no limit.
         layer: Option<u8>,
@@ -215,10 +215,17 @@ pub(crate) enum ToPage<'a> {
     },
     /// Another layer of a track is forwarded.
     Layer {
-        /// The track's identity, as the offer named it.
+        /// The track's identity, as `tracks` named it.
         track: String,
         /// 0 (small) to 2 (large).
         layer: u8,
+    },
+    /// A video does not fit into the estimated bandwidth, or goes on.
+    Paused {
+        /// The track's identity, as `tracks` named it.
+        track: String,
+        /// Whether it is paused now.
+        paused: bool,
     },
     /// The bandwidth to the page was estimated.
     Bandwidth {

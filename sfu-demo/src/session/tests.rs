@@ -7,11 +7,11 @@ use str0m::Event;
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::rtp::Ssrc;
 
-use super::layers::LAYER_ALIVE;
+use super::subscriptions::layers::LAYER_ALIVE;
 use super::*;
 use crate::ids::TrackId;
 use crate::media::codec::{Codec, Name};
-use crate::media::{Source, TrackInfo};
+use crate::media::{Measure, Source, TrackInfo};
 use crate::session::build::{Identity, Setup};
 use crate::session::signal::FromPage;
 use crate::tools::client::Client;
@@ -21,7 +21,10 @@ mod narrow;
 mod nonce;
 mod page;
 
-const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
+pub(in crate::session) const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
+
+/// The bitrates of layers 0, 1 and 2, in bits per second.
+const RATES: [u64; 3] = [150_000, 500_000, 1_500_000];
 
 /// A session of a server at `udp` that answers `offer`, and the answer.
 fn answer_to(offer: &str, role: Role, udp: SocketAddr, now: Instant) -> (Session, String) {
@@ -66,10 +69,14 @@ fn session_as(role: Role, now: Instant) -> Session {
     session
 }
 
-fn packet(track: TrackId, layer: u8, at: Instant) -> MediaPacket {
+pub(in crate::session) fn packet(track: TrackId, layer: u8, at: Instant) -> MediaPacket {
     MediaPacket {
         track,
         layer: Layer(layer),
+        measure: Measure {
+            rate: RATES[usize::from(layer)] as u32,
+            pixels: 0,
+        },
         ssrc: 1,
         codec: Codec {
             name: Name::Vp8,
@@ -95,7 +102,12 @@ fn estimate(session: &mut Session, now: Instant, bits: u64) {
 }
 
 fn wanted(session: &Session) -> [u8; 2] {
-    TRACKS.map(|track| session.subscriptions.wanted(track).unwrap().0)
+    TRACKS.map(|track| {
+        session
+            .subscriptions
+            .wanted(track)
+            .map_or(2, |layer| layer.0)
+    })
 }
 
 /// Records a packet of the publisher.
@@ -117,7 +129,8 @@ fn layer_follows_the_estimate_and_the_pages_request() {
     assert_eq!(wanted(&session), [2, 2], "there is no estimate yet");
     for (bits, layers) in [
         (5_000_000, [2, 2]),
-        (2_000_000, [1, 1]),
+        // What the first leaves is enough for the other to stay.
+        (2_000_000, [1, 2]),
         (600_000, [0, 0]),
         (0, [0, 0]),
         (2_000_000, [1, 1]),
@@ -134,7 +147,7 @@ fn layer_follows_the_estimate_and_the_pages_request() {
     };
     session.message(now, ask(Some(0)));
     assert_eq!(wanted(&session), [0, 2]);
-    estimate(&mut session, now, 2_000_000);
+    estimate(&mut session, now, 1_200_000);
     assert_eq!(wanted(&session), [0, 1]);
     session.message(now, ask(Some(2)));
     assert_eq!(
@@ -144,7 +157,7 @@ fn layer_follows_the_estimate_and_the_pages_request() {
     );
     session.message(now, ask(None));
     session.remove_track(TRACKS[1]);
-    estimate(&mut session, now, 1_300_000);
+    estimate(&mut session, now, 1_800_000);
     let alone = session.subscriptions.wanted(TRACKS[0]);
     assert_eq!(alone, Some(Layer(2)), "the only video gets all");
 }

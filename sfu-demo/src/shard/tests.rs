@@ -252,6 +252,7 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
         let packet = crate::media::MediaPacket {
             track,
             layer: crate::media::Layer(0),
+            measure: Default::default(),
             ssrc: 1,
             codec: Codec {
                 name: Name::Opus,

@@ -236,6 +236,11 @@ async function handle(message) {
     }
     case "speaker": state.speaker = message.id; return speaking();
     case "chat": return said(message);
+    case "paused": {
+      const shown = [...state.tiles.values()].find((t) => t.track === message.track);
+      shown?.root.classList.toggle("paused", message.paused);
+      return undefined;
+    }
     case "layer": {
       const shown = [...state.tiles.values()].find((t) => t.track === message.track);
       if (shown) {
@@ -302,6 +307,7 @@ function release(shown, media) {
   shown.stream.removeTrack(media);
   if (media.kind !== "video") return;
   Object.assign(shown, { track: null, receiver: null });
+  shown.root.classList.remove("paused");
   shown.root.classList.add("dark");
 }
 

@@ -2,7 +2,7 @@
 //!
 //! SRTP derives its nonce from source (SSRC) and sequence number. Two packets under one nonce reveal the difference of
 //! their contents, and with AES-GCM the key of authentication.
-//! [`Downstream`](crate::session::downstream::Downstream) makes numbers that do not repeat; here this is checked, last of
+//! [`Downstream`](crate::session::subscriptions::downstream::Downstream) makes numbers that do not repeat; here this is checked, last of
 //! all.
 
 use std::collections::HashMap;
@@ -26,11 +26,14 @@ struct Window {
 }
 
 impl SentNumbers {
-    /// Forgets sources that no longer exist if there are many. Memory is bounded by the sources of a peer.
-    pub(in crate::session) fn make_room(&mut self, mut exists: impl FnMut(u32) -> bool) {
-        if self.0.len() > 2 * MAX_OFFERED {
-            self.0.retain(|ssrc, _| exists(*ssrc));
-        }
+    /// Whether there are so many sources that some cannot exist any more.
+    pub(in crate::session) fn is_crowded(&self) -> bool {
+        self.0.len() > 2 * MAX_OFFERED
+    }
+
+    /// Forgets sources that no longer exist. Memory is bounded by the sources of a peer.
+    pub(in crate::session) fn retain(&mut self, mut exists: impl FnMut(u32) -> bool) {
+        self.0.retain(|ssrc, _| exists(*ssrc));
     }
 
     /// Records that a number is sent. Returns `false` if it was sent before, or is too old to know.
@@ -99,7 +102,9 @@ mod tests {
     fn sources_are_apart_and_forgotten_when_they_are_gone() {
         let mut numbers = SentNumbers::default();
         for ssrc in 0..1000 {
-            numbers.make_room(|known| known == 0);
+            if numbers.is_crowded() {
+                numbers.retain(|known| known == 0);
+            }
             assert!(numbers.insert(ssrc, 5));
             assert!(!numbers.insert(ssrc, 5));
         }

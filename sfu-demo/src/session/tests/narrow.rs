@@ -9,7 +9,6 @@ use str0m::change::SdpAnswer;
 use str0m::media::Direction;
 
 use super::*;
-use crate::session::layers::LAYER_RATES;
 
 const SERVER: SocketAddr = address(4000);
 const PEER: SocketAddr = address(5000);
@@ -25,8 +24,9 @@ const fn address(port: u16) -> SocketAddr {
 /// A link with a bandwidth, a delay and a tail-drop queue.
 struct Link {
     bits_per_second: u64,
-    /// Datagrams sent into it.
+    /// Datagrams sent into it, and their bytes.
     entered: usize,
+    bytes: usize,
     queued: VecDeque<(Instant, Vec<u8>)>,
     free: Instant,
     lost: usize,
@@ -40,6 +40,7 @@ impl Link {
         Self {
             bits_per_second: u64::MAX,
             entered: 0,
+            bytes: 0,
             queued: VecDeque::new(),
             free: now,
             lost: 0,
@@ -48,6 +49,7 @@ impl Link {
 
     fn enter(&mut self, now: Instant, bytes: &[u8]) {
         self.entered += 1;
+        self.bytes += bytes.len();
         let start = self.free.max(now);
         if start > now + Self::QUEUE {
             self.lost += 1;
@@ -80,8 +82,13 @@ struct World {
     up: Link,
     frame_due: Instant,
     frames: u32,
+    /// The bitrate of each layer.
+    rates: Vec<u64>,
     sequence: [u64; 3],
     keyframe_of: [bool; 3],
+    /// When each packet of layer 0 was filmed, and how long those that arrived took.
+    filmed: Vec<Instant>,
+    delays: Vec<Duration>,
     /// Packets of the last frame of the chosen layer.
     frame: usize,
     /// Packets of each layer that the peer has received.
@@ -113,8 +120,11 @@ impl World {
             up: Link::new(now),
             frame_due: now,
             frames: 0,
+            rates: RATES.to_vec(),
             sequence: [0; 3],
             keyframe_of: [true; 3],
+            filmed: Vec::new(),
+            delays: Vec::new(),
             frame: 0,
             got: [0; 3],
         }
@@ -155,18 +165,28 @@ impl World {
     fn film(&mut self) {
         self.frames += 1;
         self.frame = 0;
-        for layer in 0..3u8 {
+        for (layer, rate) in (0..).zip(self.rates.clone()) {
             let index = usize::from(layer);
-            let bytes = LAYER_RATES[index] / 8 / u64::from(FRAMES);
+            let keyframe = self.keyframe_of[index];
+            // A keyframe has four times the size.
+            let bytes = rate / 8 / u64::from(FRAMES) * if keyframe { 4 } else { 1 };
             let packets = bytes.div_ceil(1100);
             for part in 0..packets {
-                let payload = vec![layer; (bytes / packets) as usize];
+                let mut payload = vec![layer; (bytes / packets) as usize];
+                if layer == 0 {
+                    payload[1..9].copy_from_slice(&self.sequence[0].to_be_bytes());
+                    self.filmed.push(self.now);
+                }
                 let packet = MediaPacket {
                     ssrc: u32::from(layer),
                     sequence: self.sequence[index],
                     time: self.frames * (90_000 / FRAMES),
                     marker: part + 1 == packets,
                     keyframe: part == 0 && std::mem::take(&mut self.keyframe_of[index]),
+                    measure: Measure {
+                        rate: rate as u32,
+                        pixels: 0,
+                    },
                     payload: payload.into(),
                     ..packet(TRACK, layer, self.now)
                 };
@@ -184,6 +204,7 @@ impl World {
         self.session.poll(self.now, send, &mut events);
         for event in events {
             match event {
+                SessionEvent::NeedKeyframe(TRACK, Layer::ANY) => self.keyframe_of = [true; 3],
                 SessionEvent::NeedKeyframe(TRACK, layer) => {
                     self.keyframe_of[usize::from(layer.0)] = true;
                 }
@@ -204,6 +225,11 @@ impl World {
                 Output::Event(Event::RtpPacket(packet)) => {
                     if let Some(layer) = packet.payload.first() {
                         self.got[usize::from(*layer)] += 1;
+                        if let (0, Some(number)) = (*layer, packet.payload.get(1..9)) {
+                            let number = u64::from_be_bytes(number.try_into().unwrap());
+                            let filmed = self.filmed.get(number as usize);
+                            self.delays.extend(filmed.map(|at| self.now - *at));
+                        }
                     }
                 }
                 Output::Event(_) => {}
@@ -252,7 +278,7 @@ fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
     world.pass(Duration::from_secs(10));
     assert_eq!(world.layer(), Some(2));
     let wide = world.session.estimate.get().unwrap();
-    assert!(wide > LAYER_RATES[2], "{wide}");
+    assert!(wide > RATES[2], "{wide}");
 
     world.down.bits_per_second = NARROW;
     world.until("the estimate and the layer have fallen", |world| {
@@ -266,7 +292,7 @@ fn estimate_and_layer_fall_on_a_narrow_way_and_rise_on_a_wide_one() {
 
     world.down.bits_per_second = WIDE;
     world.until("both have risen", |world| {
-        world.layer() == Some(2) && world.session.estimate.get().unwrap() > LAYER_RATES[2]
+        world.layer() == Some(2) && world.session.estimate.get().unwrap() > RATES[2]
     });
 }
 
@@ -288,4 +314,62 @@ fn packets_of_a_frame_leave_together() {
         assert!(world.frame > 5, "a frame of {} packets", world.frame);
         assert!(sent >= world.frame, "{sent} of {} have left", world.frame);
     }
+}
+
+/// The largest delay of what arrives in `time`, and how many packets arrive and were filmed.
+fn delays(world: &mut World, time: Duration) -> (Duration, usize, usize) {
+    world.delays.clear();
+    let filmed = world.filmed.len();
+    world.pass(time);
+    let filmed = world.filmed.len() - filmed;
+    let most = world.delays.iter().max().copied();
+    (most.unwrap_or_default(), world.delays.len(), filmed)
+}
+
+const SECONDS: Duration = Duration::from_secs(10);
+
+#[test]
+fn video_of_a_high_rate_is_sent_at_that_rate() {
+    let mut world = World::new();
+    world.rates = vec![8_000_000];
+    world.until("it is sent", |world| world.got[0] > 0);
+    let (first, ..) = delays(&mut world, Duration::from_secs(3));
+    assert!(first < Duration::from_millis(600), "{first:?}");
+    let (most, arrived, filmed) = delays(&mut world, SECONDS);
+    assert!(most < Duration::from_millis(100), "{most:?}");
+    assert!(arrived * 100 > filmed * 99, "{arrived} of {filmed}");
+}
+
+#[test]
+fn video_that_does_not_fit_does_not_arrive_late() {
+    let mut world = World::new();
+    world.rates = vec![1_500_000];
+    world.down.bits_per_second = 700_000;
+    world.until("it is sent", |world| world.got[0] > 0);
+    let mut seen = 0;
+    for _ in 0..6 {
+        let (most, arrived, _) = delays(&mut world, SECONDS);
+        // The keyframe that is tried waits for itself; nothing waits behind a video that does not fit.
+        assert!(most < Duration::from_millis(1500), "{most:?}");
+        seen += arrived;
+    }
+    assert!(seen > 0, "some of it is seen");
+    // The link becomes wide enough: all is seen, and at once.
+    world.down.bits_per_second = 5_000_000;
+    world.pass(2 * SECONDS);
+    let (most, arrived, filmed) = delays(&mut world, SECONDS);
+    assert!(most < Duration::from_millis(100), "{most:?}");
+    assert!(arrived * 100 > filmed * 95, "{arrived} of {filmed}");
+}
+
+#[test]
+fn cameras_that_are_off_cost_little_padding() {
+    let mut world = World::new();
+    world.rates = Vec::new();
+    world.pass(SECONDS);
+    let before = world.down.bytes;
+    world.pass(SECONDS);
+    let rate = (world.down.bytes - before) * 8 / 10;
+    // The stack sends 50 kbit/s a session to keep its state, in small packets with a header each.
+    assert!(rate < 130_000, "{rate} bits per second without media");
 }

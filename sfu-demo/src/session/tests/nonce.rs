@@ -77,7 +77,7 @@ impl Pair {
             closed: None,
         };
         for _ in 0..2000 {
-            if pair.session.subscriptions.wanted(TRACK).is_some() {
+            if pair.session.subscriptions.carried().next().is_some() {
                 return pair;
             }
             pair.step();
@@ -176,6 +176,8 @@ impl Pair {
             time: sequence as u32 * 90,
             keyframe,
             payload: payload.into(),
+            // Every layer fits.
+            measure: Measure::default(),
             ..packet(TRACK, layer as u8, self.now)
         };
         note(&mut self.session, &packet);
@@ -245,7 +247,7 @@ fn play(acts: &[Act], firsts: [u64; 3], lost: usize) -> Pair {
             }
             Act::Lost(layer, count) => layers[layer].next += count,
             Act::Switch(layer) => {
-                pair.session.subscriptions.cap(TRACK, Some(Layer(layer)));
+                pair.session.subscriptions.cap(TRACK, Some(layer));
                 let now = pair.now;
                 pair.session.choose_layers(now);
             }

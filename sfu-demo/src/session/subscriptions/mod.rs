@@ -2,38 +2,50 @@
 //!
 //! Offers and answers are made in [`super::negotiate`].
 
+mod allocation;
+pub(in crate::session) mod backlog;
+mod congestion;
+pub mod downstream;
+pub(in crate::session) mod layers;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::media::{MediaKind, Mid};
 
 use super::SessionEvent;
-use super::downstream::{Downstream, Rewritten};
-use super::layers::{Estimate, LAYER_RATES, LayersSeen, affordable};
 use crate::ids::{ParticipantId, ShardId, TrackId};
 use crate::media::codec::Name;
 use crate::media::{Layer, MediaPacket, Source, TrackInfo};
+use crate::stats::DropReason;
+use allocation::{Demand, share_out};
+use backlog::Backlog;
+use congestion::Verdict;
+use downstream::{Downstream, Rewritten};
+use layers::{Estimate, Ladder, Layers};
 
 /// The media sections of a page, of each kind, and so how many tracks it receives at a time. A player (WHEP) has as many
 /// as it has offered.
-pub(super) const MAX_SECTIONS: Sections<usize> = Sections {
+pub(in crate::session) const MAX_SECTIONS: Sections<usize> = Sections {
     audio: 24,
     video: 36,
 };
 /// The number of media sections that an offer may have.
-pub(super) const MAX_OFFERED: usize = 160;
+pub(in crate::session) const MAX_OFFERED: usize = 160;
+/// Bits per second of one voice.
+const SOUND: u64 = 40_000;
 /// How many tracks of other participants a session knows, whether the peer receives them or not.
 const MAX_KNOWN: usize = 2048;
 
 /// Something for each kind of media.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sections<T> {
-    pub(super) audio: T,
-    pub(super) video: T,
+pub(in crate::session) struct Sections<T> {
+    pub(in crate::session) audio: T,
+    pub(in crate::session) video: T,
 }
 
 impl<T: Copy> Sections<T> {
-    pub(super) fn of(&self, kind: MediaKind) -> T {
+    pub(in crate::session) fn of(&self, kind: MediaKind) -> T {
         match kind {
             MediaKind::Audio => self.audio,
             MediaKind::Video => self.video,
@@ -49,10 +61,11 @@ struct Subscription {
     owner: ShardId,
     /// The section that carries it; `None` while others are more important.
     down: Option<Downstream>,
-    /// The highest layer that the page asked for; `None` is no limit.
-    cap: Option<Layer>,
+    /// How large a layer may be: 0 (the smallest) to 2; `None` is no limit.
+    cap: Option<u8>,
     pinned: bool,
-    seen: Option<LayersSeen>,
+    /// The layers of a video.
+    layers: Layers,
 }
 
 /// The tracks of the room, and the sections of a peer, which carry the most important of them.
@@ -60,7 +73,7 @@ struct Subscription {
 /// A section outlives its track: the next one continues its sequence numbers, and the peer is told which track a section
 /// carries, without an offer.
 #[derive(Debug)]
-pub(super) struct Subscriptions {
+pub(in crate::session) struct Subscriptions {
     /// The peer, for the log.
     peer: ParticipantId,
     list: Vec<Subscription>,
@@ -76,10 +89,23 @@ pub(super) struct Subscriptions {
 
 /// A packet to be sent.
 #[derive(Debug)]
-pub(super) struct Forwarded {
+pub(in crate::session) struct Forwarded {
     /// The section that carries it.
-    pub(super) mid: Mid,
-    pub(super) rewritten: Rewritten,
+    pub(in crate::session) mid: Mid,
+    pub(in crate::session) rewritten: Rewritten,
+    /// Whether the section's source is known.
+    pub(in crate::session) source_known: bool,
+}
+
+/// What became of a packet.
+#[derive(Debug, Default)]
+pub(in crate::session) struct Outcome {
+    /// The packet to be sent.
+    pub(in crate::session) forwarded: Option<Forwarded>,
+    /// The rank of the layer, if the packet switches to it.
+    pub(in crate::session) switched: Option<u8>,
+    /// Whether the video is paused from now on, if that has changed.
+    pub(in crate::session) paused: Option<bool>,
 }
 
 impl Subscription {
@@ -90,7 +116,7 @@ impl Subscription {
             down: None,
             cap: None,
             pinned: false,
-            seen: None,
+            layers: Layers::default(),
         }
     }
 
@@ -114,9 +140,9 @@ impl Subscription {
         let track = self.info.id;
         events.push(SessionEvent::Subscribed(track, self.owner));
         if down.video {
-            events.push(SessionEvent::NeedKeyframe(track, down.wanted()));
+            events.push(SessionEvent::NeedKeyframe(track, down.asks_for()));
         }
-        self.seen = None;
+        self.layers = Layers::default();
         self.down = Some(down);
     }
 
@@ -127,28 +153,14 @@ impl Subscription {
         Some(down.restarted())
     }
 
-    /// Chooses the best layer within `affordable` and the page's limit. Returns it if it is another than before.
-    fn choose_layer(
-        &mut self,
-        now: Instant,
-        affordable: Layer,
-        events: &mut Vec<SessionEvent>,
-    ) -> Option<Layer> {
-        let down = self.down.as_mut()?;
-        let most = self.cap.map_or(affordable, |cap| cap.min(affordable));
-        let layer = self.seen?.best_up_to(most)?;
-        if !down.video || !down.want(layer) {
-            return None;
-        }
-        if down.needs_keyframe(now) {
-            events.push(SessionEvent::NeedKeyframe(self.info.id, layer));
-        }
-        Some(layer)
+    /// The layers to choose from.
+    fn ladder(&self) -> Ladder {
+        self.layers.ladder().up_to(self.cap)
     }
 }
 
 impl Subscriptions {
-    pub(super) fn new(peer: ParticipantId) -> Self {
+    pub(in crate::session) fn new(peer: ParticipantId) -> Self {
         Self {
             peer,
             list: Vec::new(),
@@ -160,7 +172,7 @@ impl Subscriptions {
     }
 
     /// Adds a track. Returns `false` if it is known already or the limit is reached.
-    pub(super) fn add(&mut self, info: TrackInfo, owner: ShardId) -> bool {
+    pub(in crate::session) fn add(&mut self, info: TrackInfo, owner: ShardId) -> bool {
         let known = self.list.iter().any(|known| known.info.id == info.id);
         let admitted = !known && self.list.len() < MAX_KNOWN;
         if admitted {
@@ -170,7 +182,7 @@ impl Subscriptions {
     }
 
     /// Ends a track. Its section stays for another.
-    pub(super) fn remove(&mut self, track: TrackId, events: &mut Vec<SessionEvent>) {
+    pub(in crate::session) fn remove(&mut self, track: TrackId, events: &mut Vec<SessionEvent>) {
         if let Some(at) = self.list.iter().position(|known| known.info.id == track) {
             let mut subscription = self.list.remove(at);
             self.changed |= subscription.down.is_some();
@@ -179,31 +191,26 @@ impl Subscriptions {
     }
 
     /// Records who was heard last.
-    pub(super) fn set_heard(&mut self, heard: Arc<[ParticipantId]>) {
+    pub(in crate::session) fn set_heard(&mut self, heard: Arc<[ParticipantId]>) {
         self.heard = heard;
     }
 
     /// Records which tracks the page wants in any case.
-    pub(super) fn pin(&mut self, tracks: &[TrackId]) {
+    pub(in crate::session) fn pin(&mut self, tracks: &[TrackId]) {
         for known in &mut self.list {
             known.pinned = tracks.contains(&known.info.id);
         }
     }
 
-    /// How many videos the sections carry.
-    pub(super) fn videos(&self) -> u64 {
-        self.downstreams().filter(|down| down.video).count() as u64
-    }
-
     /// The tracks that sections carry.
-    pub(super) fn carried(&self) -> impl Iterator<Item = (Mid, &TrackInfo)> {
+    pub(in crate::session) fn carried(&self) -> impl Iterator<Item = (Mid, &TrackInfo)> {
         self.list
             .iter()
             .filter_map(|known| Some((known.down.as_ref()?.mid, &known.info)))
     }
 
     /// Whether what the sections carry has changed since the last call.
-    pub(super) fn take_changed(&mut self) -> bool {
+    pub(in crate::session) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
@@ -212,10 +219,10 @@ impl Subscriptions {
     }
 
     /// The track that a section carries, and its layer that is forwarded or waited for.
-    pub(super) fn carried_by(&self, mid: Mid) -> Option<(TrackId, Layer)> {
+    pub(in crate::session) fn carried_by(&self, mid: Mid) -> Option<(TrackId, Layer)> {
         self.list.iter().find_map(|known| {
             let down = known.down.as_ref().filter(|down| down.mid == mid)?;
-            Some((known.info.id, down.current().unwrap_or(down.wanted())))
+            Some((known.info.id, down.current().unwrap_or(down.asks_for())))
         })
     }
 
@@ -227,7 +234,7 @@ impl Subscriptions {
     }
 
     /// How many more sections of a kind a page has to be offered.
-    pub(super) fn missing(&self, kind: MediaKind) -> usize {
+    pub(in crate::session) fn missing(&self, kind: MediaKind) -> usize {
         let tracks = self.list.iter().filter(|known| known.kind() == kind);
         let wanted = tracks.count().min(MAX_SECTIONS.of(kind));
         let offered = self.offered.iter().filter(|offered| offered.1 == kind);
@@ -235,30 +242,30 @@ impl Subscriptions {
     }
 
     /// Records that the peer has been offered a section.
-    pub(super) fn offered(&mut self, mid: Mid, kind: MediaKind) {
+    pub(in crate::session) fn offered(&mut self, mid: Mid, kind: MediaKind) {
         self.offered.push((mid, kind));
     }
 
     /// The peer has agreed to the sections of the last offer.
-    pub(super) fn agreed(&mut self) {
+    pub(in crate::session) fn agreed(&mut self) {
         for (mid, kind) in std::mem::take(&mut self.offered) {
             self.add_section(mid, kind);
         }
     }
 
     /// Adds a section that carries no track yet.
-    pub(super) fn add_section(&mut self, mid: Mid, kind: MediaKind) {
+    pub(in crate::session) fn add_section(&mut self, mid: Mid, kind: MediaKind) {
         let down = Downstream::new(mid, kind == MediaKind::Video);
         self.idle.push(down);
     }
 
     /// The last offer is void: what was in it has to be offered again.
-    pub(super) fn withdrawn(&mut self) {
+    pub(in crate::session) fn withdrawn(&mut self) {
         self.offered.clear();
     }
 
     /// Gives the sections to the most important tracks. Returns whether one was opened.
-    pub(super) fn assign(&mut self, events: &mut Vec<SessionEvent>) -> bool {
+    pub(in crate::session) fn assign(&mut self, events: &mut Vec<SessionEvent>) -> bool {
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let opened = kinds.map(|kind| self.assign_kind(kind, events));
         self.changed |= opened.contains(&true);
@@ -292,15 +299,23 @@ impl Subscriptions {
         opened
     }
 
-    /// Sets the highest layer of a track; `None` is no limit.
-    pub(super) fn cap(&mut self, track: TrackId, layer: Option<Layer>) {
+    /// Records the source that a section sends from.
+    pub(in crate::session) fn set_source(&mut self, mid: Mid, ssrc: u32) {
+        let downs = self.list.iter_mut().filter_map(|known| known.down.as_mut());
+        if let Some(down) = downs.into_iter().find(|down| down.mid == mid) {
+            down.source = Some(ssrc);
+        }
+    }
+
+    /// Limits the layer of a track: 0 (the smallest) to 2; `None` is no limit.
+    pub(in crate::session) fn cap(&mut self, track: TrackId, layer: Option<u8>) {
         if let Some(known) = self.list.iter_mut().find(|known| known.info.id == track) {
             known.cap = layer;
         }
     }
 
     /// Records that a layer of a track is being sent. Returns whether layers have to be chosen again.
-    pub(super) fn record(&mut self, packet: &MediaPacket) -> bool {
+    pub(in crate::session) fn record(&mut self, packet: &MediaPacket) -> bool {
         if packet.codec.name == Name::Opus {
             return false;
         }
@@ -308,61 +323,112 @@ impl Subscriptions {
         let Some(known) = list.find(|known| known.info.id == packet.track) else {
             return false;
         };
-        let seen = known.seen.get_or_insert_default();
-        seen.record(packet.arrived, packet.layer)
+        known.layers.record(packet)
     }
 
-    /// Chooses the layer of each video: the largest that fits into an equal share of the estimate and into the page's
-    /// limit, among those that the publisher sends.
-    pub(super) fn choose_layers(
+    /// Chooses the layer of each video, within its share of the estimate and the page's limit, among those that the
+    /// publisher sends.
+    pub(in crate::session) fn choose_layers(
         &mut self,
         now: Instant,
         estimate: &Estimate,
         events: &mut Vec<SessionEvent>,
     ) {
-        let share = estimate.share(self.videos());
-        let affordable = affordable(share);
-        for subscription in &mut self.list {
-            if let Some(layer) = subscription.choose_layer(now, affordable, events) {
-                let (participant, track) = (self.peer.0, subscription.info.id.0);
-                tracing::debug!(participant, track, layer = layer.0, share, "layer chosen");
+        let is_video = |known: &&mut Subscription| known.down.as_ref().is_some_and(|it| it.video);
+        let mut videos: Vec<_> = self.list.iter_mut().filter(is_video).collect();
+        let demand = |known: &&mut Subscription| Demand {
+            ladder: known.ladder(),
+            wanted: known.down.as_ref().and_then(Downstream::wanted),
+        };
+        let demands: Vec<_> = videos.iter().map(demand).collect();
+        let choices = share_out(&demands, estimate.for_videos());
+        for (known, choice) in videos.iter_mut().zip(choices) {
+            let (Some(choice), Some(down)) = (choice, &mut known.down) else {
+                continue;
+            };
+            down.fits = choice.fits;
+            if !down.want(choice.layer) {
+                continue;
             }
+            if down.needs_keyframe(now) {
+                events.push(SessionEvent::NeedKeyframe(known.info.id, choice.layer));
+            }
+            let (participant, track) = (self.peer.0, known.info.id.0);
+            tracing::debug!(
+                participant,
+                track,
+                layer = choice.layer.0,
+                fits = choice.fits,
+                "layer chosen"
+            );
         }
     }
 
-    /// The packet to be sent, if it is of the chosen layer; and the layer, if the packet switches to it.
-    pub(super) fn forward(
+    /// Decides about a packet: it is sent if it is of the chosen layer, and not held back. `rate` is that at which the
+    /// backlog leaves, in bits per second.
+    pub(in crate::session) fn forward(
         &mut self,
         now: Instant,
         packet: &MediaPacket,
+        (backlog, rate): (&mut Backlog, u64),
         events: &mut Vec<SessionEvent>,
-    ) -> (Option<Forwarded>, Option<Layer>) {
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
         let mut list = self.list.iter_mut();
         let Some(known) = list.find(|known| known.info.id == packet.track) else {
-            return (None, None);
+            return outcome;
         };
         let Some(down) = &mut known.down else {
-            return (None, None);
+            return outcome;
         };
+        if down.video {
+            let wait = down.source.map(|ssrc| backlog.wait(ssrc, now, rate));
+            let was_paused = down.congestion.is_paused();
+            let wait = wait.unwrap_or_default();
+            let verdict = down.congestion.admit(now, wait, down.fits);
+            let paused = down.congestion.is_paused();
+            outcome.paused = (paused != was_paused).then_some(paused);
+            match verdict {
+                Verdict::Send => {}
+                Verdict::Resume => down.skip(),
+                Verdict::Drop => {
+                    if down.current() == Some(packet.layer) {
+                        events.push(SessionEvent::Dropped(DropReason::Congested));
+                    }
+                    return outcome;
+                }
+            }
+        }
         let before = down.current();
         let rewritten = down.rewrite(packet);
         if down.needs_keyframe(now) {
-            events.push(SessionEvent::NeedKeyframe(packet.track, down.wanted()));
+            let needed = down.asks_for();
+            events.push(SessionEvent::NeedKeyframe(packet.track, needed));
         }
-        let switched = down.current().filter(|layer| Some(*layer) != before);
         let mid = down.mid;
-        let forwarded = rewritten.map(|rewritten| Forwarded { mid, rewritten });
-        (forwarded, switched)
+        let source_known = down.source.is_some();
+        outcome.forwarded = rewritten.map(|rewritten| Forwarded {
+            mid,
+            rewritten,
+            source_known,
+        });
+        let switched = down.current().filter(|layer| Some(*layer) != before);
+        outcome.switched = switched.map(|layer| known.layers.ladder().rank(layer));
+        outcome
     }
 
-    /// The least bitrate of all tracks, and the most that they can use, in bits per second.
-    pub(super) fn bitrates(&self) -> (u64, u64) {
-        let videos = self.videos();
-        (LAYER_RATES[0] * videos, LAYER_RATES[2] * videos + 100_000)
+    /// The bitrate of the largest layers, in bits per second. What does not flow counts for nothing.
+    pub(in crate::session) fn desired_rate(&self) -> u64 {
+        let desired = |known: &Subscription| match &known.down {
+            Some(down) if down.video => known.ladder().most(),
+            Some(down) if down.current().is_some() => SOUND,
+            _ => 0,
+        };
+        self.list.iter().map(desired).sum()
     }
 
     #[cfg(test)]
-    pub(super) fn add_open(&mut self, info: TrackInfo, mid: Mid) {
+    pub(in crate::session) fn add_open(&mut self, info: TrackInfo, mid: Mid) {
         let down = Downstream::new(mid, info.video);
         let mut subscription = Subscription::new(info, 0);
         subscription.open(down, &mut Vec::new());
@@ -370,12 +436,12 @@ impl Subscriptions {
     }
 
     #[cfg(test)]
-    pub(super) fn wanted(&self, track: TrackId) -> Option<Layer> {
-        Some(self.downstream(track)?.wanted())
+    pub(in crate::session) fn wanted(&self, track: TrackId) -> Option<Layer> {
+        self.downstream(track)?.wanted()
     }
 
     #[cfg(test)]
-    pub(super) fn current(&self, track: TrackId) -> Option<Layer> {
+    pub(in crate::session) fn current(&self, track: TrackId) -> Option<Layer> {
         self.downstream(track)?.current()
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use str0m::media::Mid;
 use str0m::rtp::Vp8Descriptor;
 
+use super::congestion::Congestion;
 use crate::media::codec::Name;
 use crate::media::{Layer, MediaPacket};
 
@@ -21,7 +22,12 @@ pub struct Downstream {
     pub mid: Mid,
     /// Whether it is video rather than audio.
     pub video: bool,
-    wanted: Layer,
+    /// The source (SSRC) that packets are sent from, once one was.
+    pub(in crate::session) source: Option<u32>,
+    pub(in crate::session) congestion: Congestion,
+    /// Whether the estimate has room for the layer.
+    pub(in crate::session) fits: bool,
+    wanted: Option<Layer>,
     current: Option<Layer>,
     ssrc: u32,
     /// The source's sequence number at the last switch. Older packets are dropped: their numbers may have been sent.
@@ -78,13 +84,16 @@ rewriter!(u16);
 rewriter!(u8);
 
 impl Downstream {
-    /// Waits for a keyframe of the highest layer.
+    /// Waits for a keyframe of the layer that is chosen.
     #[must_use]
     pub fn new(mid: Mid, video: bool) -> Self {
         Self {
             mid,
             video,
-            wanted: Layer::HIGHEST,
+            source: None,
+            congestion: Congestion::default(),
+            fits: true,
+            wanted: None,
             current: None,
             ssrc: 0,
             floor: 0,
@@ -101,11 +110,13 @@ impl Downstream {
 
     /// The same section for another track, which continues its numbers.
     #[must_use]
-    pub(super) fn restarted(self) -> Self {
+    pub(in crate::session) fn restarted(self) -> Self {
         Self {
             current: None,
             asked: None,
-            wanted: Layer::HIGHEST,
+            wanted: None,
+            congestion: Congestion::default(),
+            fits: true,
             ..self
         }
     }
@@ -118,16 +129,22 @@ impl Downstream {
 
     /// The layer to forward from its next keyframe on.
     #[must_use]
-    pub fn wanted(&self) -> Layer {
+    pub fn wanted(&self) -> Option<Layer> {
         self.wanted
+    }
+
+    /// The layer to ask for a keyframe of.
+    #[must_use]
+    pub(in crate::session) fn asks_for(&self) -> Layer {
+        self.wanted.unwrap_or(Layer::ANY)
     }
 
     /// Chooses the layer to forward from its next keyframe on. Returns whether it is another than before.
     pub fn want(&mut self, layer: Layer) -> bool {
-        if self.wanted == layer {
+        if self.wanted == Some(layer) {
             return false;
         }
-        self.wanted = layer;
+        self.wanted = Some(layer);
         self.asked = None;
         true
     }
@@ -135,7 +152,7 @@ impl Downstream {
     /// Whether a keyframe of the wanted layer has to be requested now. The caller must request it: the next request is
     /// due after half a second.
     pub fn needs_keyframe(&mut self, now: Instant) -> bool {
-        if !self.video || self.current == Some(self.wanted) {
+        if !self.video || self.current.is_some() && self.current == self.wanted {
             return false;
         }
         let due = self
@@ -147,6 +164,11 @@ impl Downstream {
         due
     }
 
+    /// Goes on with the next keyframe only.
+    pub(in crate::session) fn skip(&mut self) {
+        (self.current, self.asked) = (None, None);
+    }
+
     /// The numbers to forward a packet with; `None` if it is not forwarded.
     pub fn rewrite(&mut self, packet: &MediaPacket) -> Option<Rewritten> {
         if self.current == Some(packet.layer) && self.ssrc != packet.ssrc {
@@ -155,7 +177,7 @@ impl Downstream {
         }
         if self.current != Some(packet.layer) {
             let switches = if self.video {
-                packet.layer == self.wanted && packet.keyframe
+                Some(packet.layer) == self.wanted && packet.keyframe
             } else {
                 true
             };
@@ -239,6 +261,7 @@ mod tests {
         MediaPacket {
             track: TrackId(1),
             layer: Layer(layer),
+            measure: Default::default(),
             ssrc: u32::from(layer),
             codec: Codec {
                 name: Name::H264,
