@@ -178,7 +178,8 @@ impl<High, Low> MailboxMeshBuilder<High, Low> {
     /// Makes a mesh with one sender, to the receivers of mailboxes that exist already. None of them hands its messages
     /// on; for that, let it [`join`](MailboxMeshSender::join). One that closes is left out from then on.
     ///
-    /// The mesh keeps the mailboxes open until its last sender is dropped. Without a receiver it is closed.
+    /// The mesh keeps the mailboxes open until its last sender is dropped. Without any,
+    /// sends wait for the first receiver to [`join`](MailboxMeshSender::join).
     ///
     /// # Panics
     ///

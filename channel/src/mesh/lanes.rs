@@ -168,7 +168,14 @@ impl<T, C: Class<T>> Lanes<T, C> {
         loop {
             self.look(mesh);
             if self.lanes.is_empty() {
-                return Err((message, Refusal::Closed));
+                // One that has no receiver yet waits for the first.
+                let has_ended = self.snapshot.has_ended;
+                let refusal = if has_ended {
+                    Refusal::Closed
+                } else {
+                    Refusal::Full(None)
+                };
+                return Err((message, refusal));
             }
             let rule = C::rule(&mesh.rules);
             let (first, keyed) = match rule.key_of(&message) {

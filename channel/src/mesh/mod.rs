@@ -93,7 +93,9 @@ mod wait;
 pub use self::{
     builder::{MailboxMeshBuilder, MeshBuilder},
     mailbox::{
-        membership::MailboxMembership, receiver::MailboxMeshReceiver, sender::MailboxMeshSender,
+        membership::{HandedOn, MailboxMembership},
+        receiver::MailboxMeshReceiver,
+        sender::MailboxMeshSender,
     },
     receiver::MeshReceiver,
     rule::{Balance, key},

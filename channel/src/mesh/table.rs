@@ -51,6 +51,8 @@ pub(super) struct Snapshot<P: Ports> {
     pub(super) members: Vec<Arc<Member<P>>>,
     /// Receivers that have left, and whose messages may not have been received by others yet.
     pub(super) leaving: Vec<Arc<Member<P>>>,
+    /// Whether the last receiver has left: no other joins.
+    pub(super) has_ended: bool,
     /// Closed when there is a later one. There are no permits.
     pub(super) superseded: Semaphore,
 }
@@ -75,7 +77,7 @@ pub(super) struct Mesh<P: Ports> {
 }
 
 impl<P: Ports> Mesh<P> {
-    /// A mesh with one sender, and these receivers; without any it is closed.
+    /// A mesh with one sender, and these receivers.
     pub(super) fn new(
         roots: impl IntoIterator<Item = P::Root>,
         rules: P::Rules,
@@ -86,14 +88,11 @@ impl<P: Ports> Mesh<P> {
             .map(|(id, root)| Self::member(id, root))
             .collect();
         let next_id = AtomicU64::new(members.len() as u64);
-        let ended = Semaphore::new(0, 0);
-        if members.is_empty() {
-            ended.close();
-        }
         let snapshot = Arc::new(Snapshot {
             version: 0,
             members,
             leaving: Vec::new(),
+            has_ended: false,
             superseded: Semaphore::new(0, 0),
         });
         Self {
@@ -104,7 +103,7 @@ impl<P: Ports> Mesh<P> {
             }),
             senders: AtomicUsize::new(1),
             next_id,
-            ended,
+            ended: Semaphore::new(0, 0),
             rules,
             settings,
         }
@@ -155,6 +154,7 @@ impl<P: Ports> Mesh<P> {
             leaving.retain(|member| !member.ports.is_complete());
             let new = Arc::new(Snapshot {
                 version: old.version + 1,
+                has_ended: old.has_ended || (members.is_empty() && !old.members.is_empty()),
                 members,
                 leaving,
                 superseded: Semaphore::new(0, 0),
@@ -185,7 +185,7 @@ impl<P: Ports> Mesh<P> {
         let member = Self::member(id, root);
         let mut all = WakeAll::default();
         let joined = self.replace(&mut all, |table| {
-            if table.members.is_empty() {
+            if table.has_ended {
                 return None;
             }
             let mut members = table.members.clone();

@@ -21,6 +21,15 @@ pub struct MailboxMembership<High, Low> {
     pub(super) inner: Membership<PortPair<High, Low>>,
 }
 
+/// What became of the messages of a receiver that left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandedOn<High, Low> {
+    /// How many other receivers get.
+    pub count: usize,
+    /// Those for which there was no other receiver.
+    pub left: Vec<Message<High, Low>>,
+}
+
 impl<High, Low> MailboxMembership<High, Low> {
     pub(super) fn new(
         mesh: Arc<Mesh<PortPair<High, Low>>>,
@@ -45,8 +54,8 @@ impl<High, Low> MailboxMembership<High, Low> {
     /// mailbox and not handled, then what is in the mailbox. Each message goes to the receiver that its key belongs to
     /// now, or, without a key, to one after the other. They go on top of the capacity of lanes.
     ///
-    /// Returns the messages that cannot be handed on: if this was the last receiver, or if all senders were dropped, so
-    /// that others may have ended.
+    /// What it returns says how many others got, and has the messages that cannot be handed on: if this was the last
+    /// receiver, or if all senders were dropped, so that others may have ended.
     ///
     /// # Examples
     ///
@@ -60,7 +69,8 @@ impl<High, Low> MailboxMembership<High, Low> {
     ///     tx.try_send_low(n).unwrap();
     /// }
     /// let taken = vec![rx.try_recv().unwrap()];
-    /// assert!(membership.hand_on(taken, &mut rx).is_empty());
+    /// let handed_on = membership.hand_on(taken, &mut rx);
+    /// assert_eq!((handed_on.count, handed_on.left), (2, vec![]));
     /// let mut all: Vec<_> = other.low().try_iter().collect();
     /// all.sort();
     /// assert_eq!(all, [0, 1, 2, 3]);
@@ -69,11 +79,11 @@ impl<High, Low> MailboxMembership<High, Low> {
         mut self,
         first: Vec<Message<High, Low>>,
         receiver: &mut MailboxReceiver<High, Low>,
-    ) -> Vec<Message<High, Low>> {
+    ) -> HandedOn<High, Low> {
         let mut all = WakeAll::default();
-        let left = self.hand_on_with(first, receiver, &mut all);
+        let handed_on = self.hand_on_with(first, receiver, &mut all);
         all.done();
-        left
+        handed_on
     }
 
     pub(super) fn hand_on_with(
@@ -81,7 +91,7 @@ impl<High, Low> MailboxMembership<High, Low> {
         first: Vec<Message<High, Low>>,
         receiver: &mut MailboxReceiver<High, Low>,
         all: &mut WakeAll,
-    ) -> Vec<Message<High, Low>> {
+    ) -> HandedOn<High, Low> {
         self.inner.leave(all);
         all.run(|| receiver.close());
         let (mut high, mut low) = (Vec::new(), Vec::new());
@@ -92,13 +102,18 @@ impl<High, Low> MailboxMembership<High, Low> {
                 Message::Low(message) => low.push(message),
             }
         }
+        let count = high.len() + low.len();
         if self.inner.is_leaving() {
             high = self.inner.hand_on::<High, HighClass<Low>>(high, all);
             low = self.inner.hand_on::<Low, LowClass<High>>(low, all);
             self.inner.end(all);
         }
         let high = high.into_iter().map(Message::High);
-        high.chain(low.into_iter().map(Message::Low)).collect()
+        let left: Vec<_> = high.chain(low.into_iter().map(Message::Low)).collect();
+        HandedOn {
+            count: count - left.len(),
+            left,
+        }
     }
 
     /// All that the receiver had was received by itself.

@@ -164,6 +164,7 @@ impl<High, Low> MailboxMeshReceiver<High, Low> {
     fn leave_with(&mut self, all: &mut WakeAll) -> Vec<Message<High, Low>> {
         self.membership
             .hand_on_with(Vec::new(), &mut self.receiver, all)
+            .left
     }
 
     /// Adds another receiver to the mesh.

@@ -1,11 +1,13 @@
 //! A mesh of mailboxes.
 
+use std::pin::pin;
+
 use lanemesh::{
     Message, TryRecvError, TrySendError,
     mesh::{MailboxMeshBuilder, MailboxMeshReceiver},
 };
 
-use crate::common::now;
+use crate::common::{Wakes, now, poll};
 
 type Receiver = MailboxMeshReceiver<u32, (u64, u32)>;
 
@@ -134,4 +136,22 @@ fn a_member_that_left_and_hands_nothing_on_keeps_nobody_waiting() {
     drop(membership);
     tx.try_send_low((key, 3)).unwrap();
     assert_eq!(all(&mut first), [Message::Low((key, 3))]);
+}
+
+#[test]
+fn a_mesh_without_receivers_waits_for_the_first() {
+    let mut tx = MailboxMeshBuilder::<u32, (u64, u32)>::new(4, 4).build_over([]);
+    assert_eq!(tx.try_send_high(1), Err(TrySendError::Full(1)));
+    assert!(!tx.is_closed());
+    let (wakes, waker) = Wakes::new();
+    let watcher = tx.clone();
+    let mut send = pin!(tx.send_high(1));
+    assert!(poll(send.as_mut(), &waker).is_pending());
+    let mut rx = watcher.add_receiver().unwrap();
+    assert_eq!(wakes.count(), 1);
+    assert!(poll(send.as_mut(), &waker).is_ready());
+    assert_eq!(rx.try_recv(), Ok(Message::High(1)));
+    assert_eq!(rx.leave(), []);
+    assert!(watcher.is_closed());
+    assert!(watcher.add_receiver().is_err());
 }
