@@ -49,10 +49,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let system = System::supervised("jobs", rules);
     let done = Arc::new(AtomicU64::new(0));
     let counter = done.clone();
-    let (mut pool, _children) = Pool::spawn_in(&system, "worker", 4, move |_index| Worker {
+    let (mut pool, mut children) = Pool::builder("worker", move |_index| Worker {
         done: counter.clone(),
         last: 0,
-    });
+    })
+    .by_key(|job| matches!(job, Job::Ordered(_)).then_some("alice"))
+    .spawn_in(&system, 4);
 
     for number in 1..=1_000 {
         if number == 500 {
@@ -70,9 +72,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
 
     for number in 1..=100 {
-        pool.send_low_keyed("alice", Job::Ordered(number)).await?;
+        pool.send_low(Job::Ordered(number)).await?;
     }
     pool.idle().await;
+
+    // The pool grows, and shrinks: a worker that ends hands on what it has not begun.
+    children.push(pool.add_worker_in(&system)?);
+    for number in 1..=1_000 {
+        pool.send_low(Job::Number(number)).await?;
+    }
+    drop(children.remove(0));
+    pool.idle().await;
+    assert_eq!(done.load(Ordering::Relaxed), 2 * 500_500);
     println!("{}", system.tree());
     assert!(system.drain(Duration::from_secs(5)).await.is_clean());
     Ok(())

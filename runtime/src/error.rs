@@ -233,6 +233,8 @@ pub enum SpawnError {
     NeedsFactory,
     /// The parent or the system is stopping and accepts no more children.
     Closing,
+    /// The last worker of the pool has ended: it accepts no more workers.
+    PoolClosed,
 }
 
 impl fmt::Display for SpawnError {
@@ -246,6 +248,7 @@ impl fmt::Display for SpawnError {
                 "an actor given by value cannot be restarted: use `builder` with a factory"
             }
             Self::Closing => "the parent is stopping and accepts no more children",
+            Self::PoolClosed => "the last worker of the pool has ended",
         })
     }
 }

@@ -107,7 +107,7 @@
 //! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
 //! | [`crash`] | [`DeadLetter`](crash::DeadLetter), state that survives a restart: [`Persistent`](crash::Persistent) |
 //! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal) |
-//! | [`patterns`] | [`Conversation`](patterns::Conversation), [`Topic`](patterns::Topic), [`Broker`](patterns::Broker), [`Pool`](patterns::Pool), [`Route`](patterns::Route) |
+//! | [`patterns`] | [`Conversation`](patterns::Conversation), [`Topic`](patterns::Topic), [`Broker`](patterns::Broker), [`Pool`](patterns::Pool) and its [`PoolBuilder`](patterns::PoolBuilder), [`Route`](patterns::Route) |
 //! | [`observe`] | [`ActorStats`](observe::ActorStats), [`Tree`](observe::Tree), [`EventMonitor`](observe::EventMonitor), `publish_metrics` |
 //! | [`testing`] | probe, sink, simulation |
 //!

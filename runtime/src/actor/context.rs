@@ -326,11 +326,22 @@ impl<A: Actor> Context<A> {
         is_accepted
     }
 
-    /// At the end of the actor: closes the mailbox; the messages that remain are dead letters, or
-    /// dropped and counted.
+    /// Takes no more messages, and handles those that are queued. New ones are for other workers of
+    /// its pool, if it is in one.
+    #[cold]
+    pub(crate) fn refuse_messages(&mut self) {
+        let optional = self.optional.as_mut();
+        if let Some(membership) = optional.and_then(|optional| optional.membership.as_mut()) {
+            membership.leave();
+        }
+        self.mailbox.close();
+    }
+
+    /// At the end of the actor: closes the mailbox; the messages that remain are for other workers of
+    /// its pool, or dead letters, or dropped, and counted.
     pub(crate) fn close_mailbox(&mut self) {
         // The waker of a sender may panic.
-        if let Err(panic) = catch_fn(|| self.mailbox.close()) {
+        if let Err(panic) = catch_fn(|| self.refuse_messages()) {
             tracing::warn!(actor = %self.cell.name(), %panic, "a waiting sender panicked");
         }
         let Self {
@@ -342,10 +353,11 @@ impl<A: Actor> Context<A> {
             ..
         } = self;
         let (mut letters, mut custody) = (None, None);
-        let mut stash = None;
+        let (mut stash, mut membership) = (None, None);
         let mut batch = VecDeque::new();
         if let Some(optional) = optional {
             stash = optional.stash.as_deref_mut();
+            membership = optional.membership.take();
             letters = optional.dead_letters.as_mut();
             custody = Some(&mut optional.custody);
             if let Some(unfinished) = optional.batches.take_current() {
@@ -358,8 +370,9 @@ impl<A: Actor> Context<A> {
             batch,
             ahead,
             mailbox,
+            membership,
         };
-        remaining.drain(|message, why| {
+        let handed_on = remaining.drain(|message, why| {
             // The recipient and the drop of a message may panic.
             let sent = catch_fn(|| match &mut letters {
                 Some(letters) => letters.send(cell, message, why),
@@ -372,6 +385,9 @@ impl<A: Actor> Context<A> {
                 _ => events.left += 1,
             }
         });
+        if handed_on > 0 {
+            counters.events().handed_on += handed_on as u64;
+        }
     }
 
     // --- counters -----------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! The state of an actor that most actors do not need.
 
-use lanemesh::MailboxSender;
+use lanemesh::{MailboxSender, mesh::MailboxMembership};
 
 use crate::{
     actor::{
@@ -24,6 +24,8 @@ pub(crate) struct OptionalState<A: Actor> {
     /// The actor's own sender, which keeps its mailbox open without any handle
     /// ([`Builder::keep_running`](crate::Builder::keep_running)).
     pub(crate) own_sender: Option<MailboxSender<High<A>, Low<A>>>,
+    /// In the mesh of a pool.
+    pub(crate) membership: Option<MailboxMembership<High<A>, Low<A>>>,
     pub(crate) stash: Option<Box<Stash<A::HighPriorityMsg, A::LowPriorityMsg>>>,
     /// Whether low messages stay in their lanes.
     pub(crate) is_low_paused: bool,
@@ -45,6 +47,7 @@ impl<A: Actor> Default for OptionalState<A> {
             dead_letters: None,
             monitor: None,
             own_sender: None,
+            membership: None,
             stash: None,
             is_low_paused: false,
             batches: Batches::default(),

@@ -25,6 +25,8 @@ pub(crate) struct EventCounters {
     pub(crate) interrupted: u64,
     /// Messages that were in the mailbox at the end of the actor and are no dead letters.
     pub(crate) left: u64,
+    /// Messages that other workers of a pool got.
+    pub(crate) handed_on: u64,
     pub(crate) failures: u64,
 }
 

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use lanemesh::{MailboxReceiver, Message, TryRecvError};
+use lanemesh::{MailboxReceiver, Message, TryRecvError, mesh::MailboxMembership};
 
 use crate::{
     cell::ActorCell,
@@ -81,39 +81,61 @@ pub(crate) struct Remaining<'a, H, L> {
     pub(crate) batch: VecDeque<L>,
     pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
     pub(crate) mailbox: &'a mut MailboxReceiver<Envelope<H>, Envelope<L>>,
+    /// Of a worker of a pool: others get its messages.
+    pub(crate) membership: Option<MailboxMembership<Envelope<H>, Envelope<L>>>,
 }
 
 impl<H, L> Remaining<'_, H, L> {
-    /// Passes on every message, in the order in which they would have been handled. The mailbox must
-    /// be closed; `pass_on` must not panic.
-    pub(crate) fn drain(self, mut pass_on: impl FnMut(Message<H, L>, Undelivered)) {
-        if let Some(custody) = self.custody {
+    /// Passes on every message, in the order in which they would have been handled, except those that other workers of
+    /// a pool got: returns how many. The mailbox must be closed; `pass_on` must not panic.
+    pub(crate) fn drain(mut self, mut pass_on: impl FnMut(Message<H, L>, Undelivered)) -> usize {
+        if let Some(custody) = &mut self.custody {
             for message in custody.take_crashed() {
                 pass_on(message, Undelivered::Crashed);
             }
-            if let Some(message) = custody.in_hand.take() {
+        }
+        let taken = self.taken();
+        if let Some(membership) = self.membership {
+            let handed_on = membership.hand_on(taken, self.mailbox);
+            for message in handed_on.left {
                 pass_on(open(message), Undelivered::Left);
             }
+            return handed_on.count;
         }
-        if let Some(stash) = self.stash {
-            for message in stash.take_all() {
-                pass_on(message, Undelivered::Left);
-            }
-        }
-        for message in self.batch {
-            pass_on(Message::Low(message), Undelivered::Left);
-        }
-        while let Some(envelope) = self.ahead.pop() {
-            pass_on(Message::Low(envelope.message), Undelivered::Left);
+        for message in taken {
+            pass_on(open(message), Undelivered::Left);
         }
         loop {
             match self.mailbox.try_recv() {
                 Ok(message) => pass_on(open(message), Undelivered::Left),
                 // A sender is about to put a message into the place that it has claimed.
                 Err(TryRecvError::Empty) => std::thread::yield_now(),
-                Err(TryRecvError::Closed) => return,
+                Err(TryRecvError::Closed) => return 0,
             }
         }
+    }
+
+    /// What was taken out of the mailbox and not handled.
+    fn taken(&mut self) -> Vec<Message<Envelope<H>, Envelope<L>>> {
+        let in_hand = self.custody.as_mut();
+        let mut taken: Vec<_> = in_hand
+            .and_then(|custody| custody.in_hand.take())
+            .into_iter()
+            .collect();
+        if let Some(stash) = &mut self.stash {
+            taken.extend(stash.take_all().map(wrap));
+        }
+        let batch = self.batch.drain(..).map(Envelope::plain);
+        taken.extend(batch.map(Message::Low));
+        taken.extend(std::iter::from_fn(|| self.ahead.pop()).map(Message::Low));
+        taken
+    }
+}
+
+fn wrap<H, L>(message: Message<H, L>) -> Message<Envelope<H>, Envelope<L>> {
+    match message {
+        Message::High(message) => Message::High(Envelope::plain(message)),
+        Message::Low(message) => Message::Low(Envelope::plain(message)),
     }
 }
 

@@ -42,6 +42,8 @@ pub struct ActorStats {
     /// Messages that were in the mailbox when the actor ended for good and were not accepted as
     /// dead letters.
     pub left: u64,
+    /// Messages that this worker of a pool had when it ended, and that other workers got.
+    pub handed_on: u64,
     /// Incarnations that ended in a failure.
     pub failures: u64,
     /// Restarts: incarnations after the first.
@@ -89,6 +91,7 @@ impl ActorStats {
             dead_letters: events.dead_letters,
             interrupted: events.interrupted,
             left: events.left,
+            handed_on: events.handed_on,
             failures: events.failures,
             restarts: u64::from(cell.incarnation().saturating_sub(1)),
             depth,

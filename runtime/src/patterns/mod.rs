@@ -5,12 +5,14 @@ mod pool;
 mod route;
 mod topic;
 
+pub use lanemesh::mesh::Balance;
+
 pub use self::{
     conversation::{
         Conversation, ConversationBuilder, ConversationError, ConversationHandle, ConversationMode,
         ConversationState, Request,
     },
-    pool::Pool,
+    pool::{Pool, PoolBuilder},
     route::Route,
     topic::{Broker, Published, Publisher, SlowPolicy, Subscription, Topic},
 };

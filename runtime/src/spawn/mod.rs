@@ -6,7 +6,10 @@ mod worker_threads;
 
 use std::{sync::Arc, time::Duration};
 
-use lanemesh::{MailboxBuilder, Overflow};
+use lanemesh::{
+    MailboxBuilder, MailboxReceiver, MailboxSender, Overflow,
+    mesh::{MailboxMembership, MailboxMeshSender},
+};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
@@ -122,7 +125,22 @@ pub struct Builder<A: Actor> {
     keeps_running: bool,
     needs_worker_thread: bool,
     ends: EndOrder,
+    pool: Option<Box<PoolMesh<A>>>,
     optional: Option<Box<OptionalState<A>>>,
+}
+
+/// The mesh of the pool that an actor will be a worker of.
+struct PoolMesh<A: Actor> {
+    mesh: MailboxMeshSender<High<A>, Low<A>>,
+    /// Whether jobs of one key are to be handled in order.
+    is_ordered: bool,
+}
+
+/// A mailbox that is one of a mesh's.
+struct Worker<A: Actor> {
+    tx: MailboxSender<High<A>, Low<A>>,
+    rx: MailboxReceiver<High<A>, Low<A>>,
+    membership: MailboxMembership<High<A>, Low<A>>,
 }
 
 impl<A: Actor> Builder<A> {
@@ -151,6 +169,7 @@ impl<A: Actor> Builder<A> {
             keeps_running: false,
             needs_worker_thread: false,
             ends: EndOrder::default(),
+            pool: None,
             optional: None,
         }
     }
@@ -383,6 +402,22 @@ impl<A: Actor> Builder<A> {
         self.rules.get_or_insert_default()
     }
 
+    /// Makes the actor a worker of a pool: its mailbox is one of the mesh's.
+    pub(crate) fn in_pool(
+        mut self,
+        mesh: MailboxMeshSender<High<A>, Low<A>>,
+        is_ordered: bool,
+    ) -> Self {
+        self.pool = Some(Box::new(PoolMesh { mesh, is_ordered }));
+        self
+    }
+
+    fn join(&self, mesh: &MailboxMeshSender<High<A>, Low<A>>) -> Result<Worker<A>, SpawnError> {
+        let (tx, rx) = mailbox(self.high_capacity, self.low_capacity).build();
+        let membership = mesh.join(tx.clone()).map_err(|_| SpawnError::PoolClosed)?;
+        Ok(Worker { tx, rx, membership })
+    }
+
     pub(crate) fn try_spawn_in(
         self,
         group: Option<Arc<Group>>,
@@ -414,6 +449,11 @@ impl<A: Actor> Builder<A> {
             // message.
             clock();
         }
+        let is_ordered = self.pool.as_ref().is_some_and(|pool| pool.is_ordered);
+        let worker = match &self.pool {
+            Some(pool) => Some(self.join(&pool.mesh)?),
+            None => None,
+        };
         let cell = Arc::new(ActorCell::new(
             self.name,
             &Self::KIND,
@@ -421,31 +461,34 @@ impl<A: Actor> Builder<A> {
             self.timing.interval(),
         ));
         let seat = match &group {
-            Some(group) => Some(
-                group
-                    .add(&cell, self.restart, &self.ends)
-                    .ok_or(SpawnError::Closing)?,
-            ),
+            Some(group) => match group.add(&cell, self.restart, &self.ends) {
+                Some(seat) => Some(seat),
+                None => {
+                    if let Some(mut worker) = worker {
+                        worker.membership.hand_on(Vec::new(), &mut worker.rx);
+                    }
+                    return Err(SpawnError::Closing);
+                }
+            },
             None => None,
         };
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.
         let home = Box::new_uninit();
-        // Few shared slots: an actor that receives little should be small. A budget of messages,
-        // since a budget of time would not be repeatable in a simulation.
-        let (tx, rx) = MailboxBuilder::new(self.high_capacity, self.low_capacity)
-            .high(|high| high.shared_slots(0))
-            .low(|low| low.shared_slots(2).budget(BUDGET))
-            .build();
+        let (tx, rx, membership) = match worker {
+            Some(worker) => (worker.tx, worker.rx, Some(worker.membership)),
+            None => {
+                let (tx, rx) = mailbox(self.high_capacity, self.low_capacity).build();
+                (tx, rx, None)
+            }
+        };
         // Cloned before the task is written: the reference count would wait for those writes.
         let (for_handle, for_task) = (cell.clone(), cell.clone());
-        let ctx = Context::new(
-            rx,
-            cell.clone(),
-            self.policies,
-            (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
-            seat,
-            self.optional,
-        );
+        // What was taken ahead counts as received, so a job of the same key might begin elsewhere.
+        let ahead = match is_ordered {
+            true => 0,
+            false => (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
+        };
+        let ctx = Context::new(rx, cell.clone(), self.policies, ahead, seat, self.optional);
         let lifecycle = Lifecycle {
             actor: self.actor,
             factory: self.factory,
@@ -453,6 +496,9 @@ impl<A: Actor> Builder<A> {
             rules: self.rules,
         };
         let mut task = Box::write(home, Task::new(ctx, for_task, lifecycle));
+        if membership.is_some() {
+            task.ctx.optional_or_default().membership = membership;
+        }
         if self.keeps_running {
             task.ctx.optional_or_default().own_sender = Some(tx.clone());
         }
@@ -460,6 +506,15 @@ impl<A: Actor> Builder<A> {
         let handle = ActorHandle::new(tx, for_handle, self.policies);
         Ok((handle, Child::new(cell)))
     }
+}
+
+/// Few shared slots: an actor that receives little should be small. A budget of messages, since a budget of time
+/// would not be repeatable in a simulation.
+#[inline(always)]
+fn mailbox(high_capacity: usize, low_capacity: usize) -> MailboxBuilder {
+    MailboxBuilder::new(high_capacity, low_capacity)
+        .high(|high| high.shared_slots(0))
+        .low(|low| low.shared_slots(2).budget(BUDGET))
 }
 
 impl<A: Actor> std::fmt::Debug for Builder<A> {

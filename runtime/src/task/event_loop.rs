@@ -528,7 +528,7 @@ impl<A: Actor> Context<A> {
         }
         if signals & signal::DRAIN != 0 {
             if !self.mailbox.is_closed() {
-                self.mailbox.close();
+                self.refuse_messages();
             }
             self.keep_futures();
         }

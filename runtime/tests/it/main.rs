@@ -24,6 +24,7 @@ mod ledger;
 mod lifecycle;
 mod panics;
 mod patterns;
+mod pools;
 mod reports;
 mod shared;
 mod sources;

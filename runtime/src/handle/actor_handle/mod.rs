@@ -170,6 +170,11 @@ impl<A: Actor> ActorHandle<A> {
         self.sampler.add(1);
     }
 
+    /// Another sender to the mailbox.
+    pub(crate) fn mailbox_sender(&self) -> MailboxSender<High<A>, Low<A>> {
+        self.tx.clone()
+    }
+
     pub(crate) fn cell(&self) -> &Arc<ActorCell> {
         &self.cell
     }

@@ -185,13 +185,4 @@ impl<A: Actor> ActorHandle<A> {
         };
         poll_fn(|cx| cell.poll_room(cx, || has_room(self.tx.low()))).await;
     }
-
-    /// Sends a low-priority message without waiting; a refusal is not counted.
-    pub(crate) fn offer_low(
-        &mut self,
-        message: A::LowPriorityMsg,
-    ) -> Result<(), SendError<A::LowPriorityMsg>> {
-        let envelope = self.wrap(message);
-        without_envelope(self.tx.low().try_send(envelope))
-    }
 }
