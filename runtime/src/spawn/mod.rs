@@ -234,6 +234,50 @@ impl<A: Actor> Builder<A> {
         self
     }
 
+    /// After a failure, the next incarnation starts when it is needed, after the backoff at the
+    /// earliest: for a message, queued ones included, an inspection, a drain, or a restart together
+    /// with siblings. Until then the actor is [`Phase::Waiting`](crate::Phase::Waiting). Default: it
+    /// starts at once.
+    ///
+    /// It changes nothing unless [`restart`](Self::restart) restarts the actor.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lanemesh_runtime::{Actor, ActorError, ActorResult, Context, Phase, Restart, builder};
+    ///
+    /// struct Modem;
+    ///
+    /// impl Actor for Modem {
+    ///     type HighPriorityMsg = ();
+    ///     type LowPriorityMsg = &'static str;
+    ///
+    ///     async fn on_low(&mut self, line: &'static str, _: &mut Context<Self>) -> ActorResult {
+    ///         match line {
+    ///             "hang up" => Err(ActorError::msg("no carrier")),
+    ///             _ => Ok(()),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let modem = builder(|| Modem).restart(Restart::Permanent).restart_on_demand();
+    /// let (mut modem, _child) = modem.spawn();
+    /// modem.send_low("hang up").await?;
+    /// tokio::time::sleep(Duration::from_secs(3600)).await;
+    /// assert_eq!((modem.phase(), modem.incarnation()), (Phase::Waiting, 1));
+    /// modem.send_low("hello").await?; // dials again
+    /// modem.idle().await;
+    /// assert_eq!((modem.phase(), modem.incarnation()), (Phase::Running, 2));
+    /// # Ok(()) }
+    /// ```
+    pub fn restart_on_demand(mut self) -> Self {
+        self.rules().restarts_on_demand = true;
+        self
+    }
+
     /// The supervision of an actor without parent and system; otherwise theirs applies. The
     /// strategy has no effect: there are no siblings.
     pub fn supervision(mut self, supervision: Supervision) -> Self {

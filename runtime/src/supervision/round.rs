@@ -115,11 +115,16 @@ async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) -> bool
 /// Starts the next incarnation and waits until it runs, fails or ends.
 async fn resume(group: &Group, cell: &Arc<ActorCell>) {
     let before = cell.incarnation();
-    cell.raise(signal::RESUME);
+    // One that was waiting for its own reasons may have started by itself.
+    let is_down = cell.phase() == Phase::Waiting;
+    if is_down {
+        cell.raise(signal::RESUME);
+    }
     group
         .wait_until(|| {
             let phase = cell.phase();
-            let begun = cell.incarnation() > before && phase != Phase::Starting;
+            let is_next = cell.incarnation() > before || !is_down;
+            let begun = is_next && phase != Phase::Starting;
             begun || phase == Phase::Dead || group.is_stopping()
         })
         .await;

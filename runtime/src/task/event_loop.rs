@@ -461,7 +461,7 @@ impl<A: Actor> Context<A> {
     }
 
     /// Whether there is something whose event was not handled, or a message to redeliver.
-    fn has_unhandled(&self) -> bool {
+    pub(super) fn has_unhandled(&self) -> bool {
         self.optional().is_some_and(|optional| {
             let custody = &optional.custody;
             custody.in_hand.is_some()

@@ -5,6 +5,7 @@
 
 mod actor_loop;
 mod defer;
+mod demand;
 mod dispatch;
 mod event_loop;
 mod guard;
@@ -35,6 +36,7 @@ use crate::{
         round::child_failed,
     },
     task::{
+        demand::demand,
         guard::{Cut, Guard},
         incarnation::{end_incarnation, exit_reason, run_incarnation},
     },
@@ -63,6 +65,8 @@ pub(crate) struct Lifecycle<A> {
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) health: Option<Health>,
+    /// Whether an incarnation after a failure waits until it is needed.
+    pub(crate) restarts_on_demand: bool,
     /// The limit of restarts for an actor without a supervisor, and the restarts so far.
     pub(crate) alone: (Supervision, Window),
     /// Keeps the worker thread running as long as the actor exists.
@@ -99,10 +103,18 @@ pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Out
                 End::new(exit_reason(&mut task.ctx, Ok(())))
             };
             if let Some(until) = task.ended(ended) {
-                let waited = {
+                let is_on_demand = matches!(until, Wait::Backoff(_)) && task.is_on_demand();
+                let mut waited = {
                     let mut wait = Box::pin(wait(&task.ctx.cell, until));
                     poll_fn(|cx| task.frame.poll_other(cx, wait.as_mut())).await
                 };
+                if is_on_demand && matches!(waited, Waited::Restart) {
+                    let mut demand = Box::pin(demand(&mut task.ctx, END));
+                    let is_needed = poll_fn(|cx| task.frame.poll_other(cx, demand.as_mut())).await;
+                    if !is_needed {
+                        waited = Waited::Stopped;
+                    }
+                }
                 task.waited(waited);
             }
             if task.is_over {
@@ -336,7 +348,7 @@ impl<A: Actor> Task<A> {
                 Some(Wait::Backoff(delay))
             }
             Decision::Await => {
-                cell.clear(signal::SUSPEND);
+                cell.clear(signal::SUSPEND | signal::RESUME);
                 cell.set_phase(Phase::Waiting);
                 if let Some(seat) = ctx.seat() {
                     seat.group.phase_changed();
@@ -344,6 +356,11 @@ impl<A: Actor> Task<A> {
                 Some(Wait::Resume)
             }
         }
+    }
+
+    fn is_on_demand(&self) -> bool {
+        let rules = self.lifecycle.rules.as_ref();
+        rules.is_some_and(|rules| rules.restarts_on_demand)
     }
 
     /// After the wait for the next incarnation: ends the actor if it was stopped, if the time is up,

@@ -22,6 +22,7 @@ mod hooks;
 mod incarnations;
 mod ledger;
 mod lifecycle;
+mod on_demand;
 mod panics;
 mod patterns;
 mod pools;
