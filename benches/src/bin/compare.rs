@@ -351,7 +351,9 @@ mod tests {
         let arguments = parse(&["--shapes", "runtime", "--channels", "lanemesh"]).unwrap();
         let (_, cells) = selection(&arguments, &Effort::full()).unwrap();
         assert!(!cells.is_empty());
-        assert!(cells.iter().all(|cell| cell.subject == "lanemesh-runtime"));
+        let subjects: BTreeSet<&str> = cells.iter().map(|cell| cell.subject).collect();
+        let expected = ["lanemesh-runtime", "lanemesh-runtime-shared"];
+        assert_eq!(subjects, BTreeSet::from(expected));
         let arguments = parse(&["--shapes", "pinball", "--channels", "std"]).unwrap();
         let error = selection(&arguments, &Effort::full()).unwrap_err();
         assert!(!error.known.contains(&"std"));

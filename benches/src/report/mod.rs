@@ -111,7 +111,34 @@ fn write_report(
         save(&path, svg)?;
     }
     let report = report(info, shapes, entries, &plots);
+    remove_plots_of_old_report(directory, &report)?;
     save(&directory.join(REPORT), report)
+}
+
+/// Removes the plots that the report in this directory shows and the new one does not.
+fn remove_plots_of_old_report(directory: &Path, new: &str) -> io::Result<()> {
+    let path = directory.join(REPORT);
+    let old = match fs::read_to_string(&path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(&path, error)),
+    };
+    for link in old.split("](plots/").skip(1) {
+        let Some((name, _)) = link.split_once(')') else {
+            continue;
+        };
+        let is_plain = name.ends_with(".svg") && !name.contains("..");
+        if is_plain && !new.contains(&format!("](plots/{name})")) {
+            let path = directory.join("plots").join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at(&path, error));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn load<R>(path: &Path, read: impl FnOnce(&str) -> Result<R, String>) -> io::Result<R> {

@@ -51,6 +51,15 @@ fn run_prints_tables_and_writes_all_files() {
     let plot = fs::read_to_string(out.join("plots/funnel/61.svg")).expect("a plot");
     assert!(plot.starts_with("<svg"));
 
+    // A plot of an earlier report goes, another file stays.
+    let earlier = format!("{report}\n![earlier](plots/earlier.svg)\n");
+    fs::write(out.join("RESULTS.md"), earlier).expect("a report");
+    fs::write(out.join("plots/earlier.svg"), "<svg").expect("a plot");
+    fs::write(out.join("plots/foreign.svg"), "<svg").expect("a plot");
+    assert!(compare(&["--render", &path]).status.success());
+    assert!(!out.join("plots/earlier.svg").exists());
+    assert!(out.join("plots/foreign.svg").exists());
+
     fs::remove_file(out.join("RESULTS.md")).expect("a report");
     fs::remove_file(out.join("plots/funnel/61.svg")).expect("a plot");
     let output = compare(&["--render", &path]);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, ActorResult, Child, Context, IntoBuilder, Reply, Restart, builder, spawn,
+    Actor, ActorHandle, ActorResult, Child, Context, IntoBuilder, Reply, Restart, SharedHandle,
+    builder, spawn,
     supervision::{Backoff, Supervision},
 };
 
@@ -21,6 +22,17 @@ impl Subject for LanemeshRuntime {
     const NAME: &'static str = "lanemesh-runtime";
     const ROLE: Role = Role::Ours;
     const WITHOUT_MEMBARRIER: Option<&'static str> = Some("lanemesh-runtime-no-membarrier");
+}
+
+/// The same actors with clones of one [`SharedHandle`]; restarts, which have nothing to do with
+/// handles, are left to [`LanemeshRuntime`].
+#[derive(Debug)]
+pub struct LanemeshRuntimeShared;
+
+impl Subject for LanemeshRuntimeShared {
+    const NAME: &'static str = "lanemesh-runtime-shared";
+    const ROLE: Role = Role::Ours;
+    const WITHOUT_MEMBARRIER: Option<&'static str> = Some("lanemesh-runtime-shared-no-membarrier");
 }
 
 /// Timeout of a question; longer than any measurement.
@@ -133,6 +145,43 @@ impl Actors for LanemeshRuntime {
     async fn stop_tree((handle, child): (ActorHandle<Node>, Child)) {
         child.detach();
         handle.stop();
+    }
+}
+
+impl Actors for LanemeshRuntimeShared {
+    type Handle = SharedHandle<LanemeshWorker>;
+    type Supervised = SharedHandle<LanemeshWorker>;
+    type Tree = (ActorHandle<Node>, Child);
+
+    async fn spawn(worker: Worker, _senders: usize) -> SharedHandle<LanemeshWorker> {
+        LanemeshRuntime::spawn(worker, 1).await.shared()
+    }
+
+    async fn spawn_supervised() -> Option<SharedHandle<LanemeshWorker>> {
+        None
+    }
+
+    async fn spawn_tree(
+        branches: usize,
+        leaves: usize,
+        counter: Arc<ActorCounter>,
+    ) -> (ActorHandle<Node>, Child) {
+        LanemeshRuntime::spawn_tree(branches, leaves, counter).await
+    }
+
+    async fn stop_tree(tree: (ActorHandle<Node>, Child)) {
+        LanemeshRuntime::stop_tree(tree).await;
+    }
+}
+
+impl Handle for SharedHandle<LanemeshWorker> {
+    async fn tell(&mut self, message: u64) -> bool {
+        self.send_low(message).await.is_ok()
+    }
+
+    async fn ask(&mut self, message: u64) -> Option<u64> {
+        let question = |reply| High::Ask(message, reply);
+        SharedHandle::ask(self, question, ASK_TIMEOUT).await.ok()
     }
 }
 

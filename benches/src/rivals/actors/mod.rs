@@ -15,7 +15,7 @@ mod worker;
 pub use self::actix::{Actix, ActixArbiter};
 pub use self::bare::Bare;
 pub use self::kameo::Kameo;
-pub use self::lanemesh_runtime::LanemeshRuntime;
+pub use self::lanemesh_runtime::{LanemeshRuntime, LanemeshRuntimeShared};
 pub use self::ractor::Ractor;
 pub use self::traits::{Actors, ActorsVisitor, Handle, MAILBOX};
 pub use self::worker::{ActorCounter, COUNT, CountedActor, Flood, PANIC, SUM, Worker};
@@ -23,6 +23,7 @@ pub use self::worker::{ActorCounter, COUNT, CountedActor, Flood, PANIC, SUM, Wor
 /// Calls the visitor for every runtime.
 pub fn visit_actors(visitor: &mut impl ActorsVisitor) {
     visitor.visit::<LanemeshRuntime>();
+    visitor.visit::<LanemeshRuntimeShared>();
     visitor.visit::<Kameo>();
     visitor.visit::<Ractor>();
     visitor.visit::<Actix>();
