@@ -366,7 +366,8 @@
 //! - `stream`: receivers implement `futures_core::Stream` and `FusedStream`.
 //! - `sink`: [`Sender`] implements `futures_sink::Sink`; [`MailboxSender::high`] and
 //!   [`MailboxSender::low`] return such senders.
-//! - `tracing`: events at level trace when lanes open and end, and when channels close.
+//! - `tracing`: events at level trace when lanes open and end, and when channels close; at level warn, once in a
+//!   channel, when many [senders in a row are dropped after one message](Stats::brief_lanes).
 //! - `quanta`: queueing delay in the statistics.
 //! - `membarrier`: on Linux, once `register_membarrier` has been called, producers of busy lanes
 //!   send without a memory fence.

@@ -5,7 +5,7 @@ pub use crate::delay::DelayStats;
 
 /// Statistics of one class of messages, a copy made by `stats()`.
 ///
-/// All except `dropped`, `lanes_open` and `senders` are counted by the receiver, so they add
+/// All except `dropped`, `lanes_open`, `brief_lanes` and `senders` are counted by the receiver, so they add
 /// nothing to the cost of a send.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +15,12 @@ pub struct Stats {
     /// Open lanes: of producers that have sent, and of dropped ones whose lanes are not drained
     /// yet.
     pub lanes_open: usize,
+    /// Senders that were dropped after they had sent one message, so that each opened a lane for it:
+    /// many of them are cheaper as clones of one [`SharedSender`](crate::SharedSender). With the
+    /// feature `tracing`, 64 in a row are told of once, at level warn. They are not known, and not
+    /// counted, in a channel with a [total capacity](crate::Builder::total_capacity) or a lane capacity
+    /// of 1.
+    pub brief_lanes: u64,
     /// Messages in all lanes; a snapshot.
     pub depth: usize,
     /// The most messages that the receiver has found in a lane when it began to visit it.

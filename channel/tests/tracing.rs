@@ -2,16 +2,20 @@
 //! this is a binary of its own.
 #![cfg(all(feature = "tracing", not(loom)))]
 
-use std::{cell::Cell, sync::OnceLock};
+use std::{
+    cell::Cell,
+    sync::{Once, OnceLock},
+};
 
 use lanemesh::{SharedSender, channel};
-use tracing::{Event, Metadata, Subscriber, span};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
 static SENDER: OnceLock<SharedSender<&'static str>> = OnceLock::new();
 
 thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     static EVENTS: Cell<usize> = const { Cell::new(0) };
+    static WARNINGS: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Forward;
@@ -31,6 +35,9 @@ impl Subscriber for Forward {
 
     fn event(&self, event: &Event<'_>) {
         EVENTS.set(EVENTS.get() + 1);
+        if *event.metadata().level() == Level::WARN {
+            WARNINGS.set(WARNINGS.get() + 1);
+        }
         // What it does itself emits events too.
         if DEPTH.get() > 2 {
             return;
@@ -49,13 +56,53 @@ impl Subscriber for Forward {
     fn exit(&self, _: &span::Id) {}
 }
 
+fn subscribe() {
+    static SUBSCRIBED: Once = Once::new();
+    SUBSCRIBED.call_once(|| tracing::subscriber::set_global_default(Forward).unwrap());
+}
+
+/// A clone for each message is told of once for each channel, and only if there are many in a row.
+#[test]
+fn senders_of_one_message_each_are_told_of_once() {
+    subscribe();
+    let warnings = |senders: usize, others: usize| {
+        let (mut tx, mut rx) = channel(8);
+        let before = WARNINGS.get();
+        for n in 0..senders {
+            tx.clone().try_send(1).unwrap();
+            if others > 0 && n % others == 0 {
+                let mut other = tx.clone();
+                other.try_send(2).unwrap();
+                other.try_send(3).unwrap();
+            }
+            tx.try_send(4).unwrap();
+            assert!(rx.try_iter().count() >= 2);
+        }
+        assert_eq!(rx.stats().brief_lanes, senders as u64);
+        WARNINGS.get() - before
+    };
+    assert_eq!(warnings(63, 0), 0);
+    assert_eq!(warnings(64, 0), 1);
+    assert_eq!(warnings(300, 0), 1);
+    assert_eq!(warnings(300, 60), 0);
+    // The clones of a shared sender have one lane.
+    let (tx, mut rx) = channel(8);
+    let tx = tx.shared();
+    let before = WARNINGS.get();
+    for _ in 0..100 {
+        tx.clone().try_send(1).unwrap();
+        assert_eq!(rx.try_iter().count(), 1);
+    }
+    assert_eq!((rx.stats().brief_lanes, WARNINGS.get()), (0, before));
+}
+
 /// monarch#3690: the subscriber waited for the lock under which it was called.
 #[test]
 fn a_subscriber_sends_through_the_sender_that_emits() {
     let (tx, mut rx) = channel(64);
     let other = tx.clone();
     assert!(SENDER.set(tx.shared()).is_ok());
-    tracing::subscriber::set_global_default(Forward).unwrap();
+    subscribe();
     tracing::info!("an event of the program");
     for _ in 0..10 {
         let shared = other.clone().shared();

@@ -68,7 +68,20 @@ struct ColdState<T> {
     /// Tasks that wait for the channel to close, for permits that there never are.
     close_waiters: Semaphore,
     shared_lanes: Mutex<SharedLanes<T>>,
+    brief: BriefLanes,
 }
+
+/// Lanes that were opened for one message.
+#[derive(Debug, Default)]
+struct BriefLanes {
+    all: AtomicU64,
+    in_a_row: AtomicU32,
+    /// It was said that there are many.
+    told: AtomicBool,
+}
+
+/// Lanes for one message each, one after the other, from which on it is said that there are many.
+const MANY_BRIEF_LANES: u32 = 64;
 
 impl<T> Default for ColdState<T> {
     fn default() -> Self {
@@ -76,6 +89,7 @@ impl<T> Default for ColdState<T> {
             pool: Mutex::new(Vec::with_capacity(POOL)),
             close_waiters: Semaphore::new(0, 0),
             shared_lanes: Mutex::new(SharedLanes::new()),
+            brief: BriefLanes::default(),
         }
     }
 }
@@ -378,6 +392,45 @@ impl<T> FanIn<T> {
     pub(crate) fn lanes(&self) -> usize {
         // ORDERING: Relaxed; a count.
         self.counts.lanes.load(Ordering::Relaxed) as usize
+    }
+
+    /// A sender with a lane goes, and has sent one message through it (`brief`) or more. Many of one message in a row
+    /// are senders made for one message each, for which a shared sender is cheaper: that is said once.
+    #[cold]
+    pub(crate) fn count_lane_of(&self, brief: bool) {
+        if !brief {
+            if let Some(cold) = self.cold() {
+                // ORDERING: Relaxed; a count.
+                cold.brief.in_a_row.store(0, Ordering::Relaxed);
+            }
+            return;
+        }
+        let Some(BriefLanes {
+            all,
+            in_a_row,
+            told,
+        }) = self.cold_or_new().map(|cold| &cold.brief)
+        else {
+            return;
+        };
+        // ORDERING: Relaxed; counts, and a flag of which one exchange is enough.
+        all.fetch_add(1, Ordering::Relaxed);
+        let many = in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= MANY_BRIEF_LANES;
+        if many && !told.swap(true, Ordering::Relaxed) {
+            #[cfg(feature = "tracing")]
+            tracing::warn!(
+                target: "lanemesh",
+                "{MANY_BRIEF_LANES} senders in a row were dropped after one message each, and each had a lane of \
+                 its own: clone a `SharedSender` instead, whose clones share one"
+            );
+        }
+    }
+
+    /// Lanes that were opened for one message.
+    pub(crate) fn brief_lanes(&self) -> u64 {
+        // ORDERING: Relaxed; a count.
+        self.cold()
+            .map_or(0, |cold| cold.brief.all.load(Ordering::Relaxed))
     }
 
     pub(crate) fn count_drop(&self) {

@@ -264,6 +264,17 @@ impl<T> Sender<T> {
         self.credit = u32::try_from(room.min(most.max(wanted))).unwrap_or(u32::MAX);
     }
 
+    /// Whether exactly one message was sent through the lane; `None` if there is no lane, or nobody
+    /// knows: with a bound for all lanes, and where there is room for one message.
+    fn is_brief(&self) -> Option<bool> {
+        let lane = self.lane.as_ref()?;
+        let first_credit = self.fan_in.config.lane_capacity.min(MAX_CREDIT);
+        if self.is_bounded() || first_credit == 1 || self.is_closed() {
+            return None;
+        }
+        Some(self.credit as usize + 1 == first_credit && !lane.has_ring())
+    }
+
     /// Looks for room for a message that is pushed to the lane right after this, or sent with those
     /// that are staged.
     #[cold]
@@ -497,6 +508,10 @@ impl<T> Drop for Sender<T> {
                 let mut all = WakeAll::default();
                 if self.0.is_bounded() {
                     self.0.give_back_all(&mut all);
+                }
+                if let Some(brief) = self.0.is_brief() {
+                    // Of a subscriber.
+                    all.run(|| self.0.fan_in.count_lane_of(brief));
                 }
                 let Sender { fan_in, lane, .. } = &mut *self.0;
                 let lane = lane

@@ -141,3 +141,31 @@ fn the_count_of_senders_is_that_of_those_alive() {
     assert_eq!((rx.sender_count(), rx.is_closed()), (0, true));
     assert!(weak.upgrade().is_none());
 }
+
+/// What a sender did before does not matter, only what it sent.
+#[test]
+fn senders_that_sent_one_message_are_counted() {
+    let (mut tx, mut rx) = lanemesh::channel(4);
+    for n in 0..10 {
+        let mut one = tx.clone();
+        assert!(one.try_feed(n).is_ok() && one.flush().is_ok());
+        drop(one);
+        assert_eq!(rx.try_recv(), Ok(n));
+        let mut many = tx.clone();
+        assert_eq!(many.try_send_many([n, n]), Ok(2));
+        drop(many);
+        assert_eq!(rx.try_iter().count(), 2);
+        // No lane at all.
+        drop(tx.clone());
+    }
+    for n in 0..1023 {
+        tx.try_send(n).unwrap();
+        assert_eq!(rx.try_recv(), Ok(n));
+    }
+    assert_eq!(rx.stats().brief_lanes, 0, "each has had a ring");
+    tx.clone().try_send(1).unwrap();
+    assert_eq!(rx.stats().brief_lanes, 1);
+    rx.close();
+    drop(tx);
+    assert_eq!(rx.stats().brief_lanes, 1);
+}

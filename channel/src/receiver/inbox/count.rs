@@ -45,6 +45,7 @@ impl<T> Inbox<T> {
         Stats {
             senders: self.fan_in.senders(),
             lanes_open: self.fan_in.lanes(),
+            brief_lanes: self.fan_in.brief_lanes(),
             depth: self.len(),
             high_water: self.counted.high_water,
             messages: self.counted.messages + self.quota.since_checkpoint() as u64,
