@@ -1,6 +1,6 @@
 //! Sequences found by fuzzing, reduced.
 
-use lanemesh::{TrySendError, channel};
+use lanemesh::{Builder, TrySendError, channel};
 
 use crate::common::{self, now};
 
@@ -14,4 +14,18 @@ fn readable_leaves_the_message_that_woke_in_its_senders_count() {
     tx.try_send(2).unwrap();
     assert_eq!(tx.try_send(3), Err(TrySendError::Full(3)));
     assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1, 2]);
+}
+
+/// A closed channel said that it was full when more room was asked for than it has: whoever tries again would do so for
+/// ever.
+#[test]
+fn a_closed_channel_refuses_more_than_its_capacity_as_closed() {
+    for builder in [Builder::new(2), Builder::new(1).total_capacity(2)] {
+        let (tx, mut rx) = builder.build::<u8>();
+        let tx = tx.shared();
+        assert!(tx.try_reserve_many(3).unwrap_err().is_full());
+        rx.close();
+        assert!(tx.try_reserve_many(3).unwrap_err().is_closed());
+        assert!(tx.try_reserve_many(2).unwrap_err().is_closed());
+    }
 }

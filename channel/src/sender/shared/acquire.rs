@@ -39,15 +39,20 @@ impl<T> SharedSender<T> {
         let Some(bound) = &fan_in.bound else {
             return Ok(());
         };
-        let borrowed = bound.borrow(count);
-        if borrowed == count {
+        if bound.borrow_exactly(count) == count {
             return Ok(());
         }
-        let mut all = WakeAll::default();
-        all.run(|| bound.give(borrowed));
-        all.run(|| lane.release(count));
-        all.done();
-        Err(TrySendError::Full(()))
+        lane.release(count);
+        Err(self.refused())
+    }
+
+    /// Why there is no room.
+    pub(super) fn refused(&self) -> TrySendError<()> {
+        if self.is_closed() {
+            TrySendError::Closed(())
+        } else {
+            TrySendError::Full(())
+        }
     }
 
     /// Pauses, if it is this thread's turn to let other tasks run.

@@ -78,10 +78,11 @@ impl<T> SharedSender<T> {
     ///
     /// # Errors
     ///
-    /// As [`try_send`](Self::try_send).
+    /// As [`try_send`](Self::try_send); [`TrySendError::Full`] also when `count` is more than the
+    /// [`capacity`](Self::capacity).
     pub fn try_reserve_many(&self, count: usize) -> Result<SharedPermits<'_, T>, TrySendError<()>> {
         if count > self.most() {
-            return Err(TrySendError::Full(()));
+            return Err(self.refused());
         }
         self.try_acquire(count)?;
         Ok(SharedPermits::new(self, count))
