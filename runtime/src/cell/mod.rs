@@ -10,7 +10,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -92,6 +92,9 @@ impl Inner {
     }
 }
 
+/// One change of [`ActorCell`]'s weak senders.
+const CHANGE: u64 = 1 << 32;
+
 /// What is the same for all actors of a type.
 pub(crate) struct ActorKind {
     pub(crate) type_name: fn() -> &'static str,
@@ -117,6 +120,9 @@ pub(crate) struct ActorCell {
     dropped: AtomicU64,
     rejected: AtomicU64,
     brief_handles: BriefHandles,
+    /// The senders into the mailbox that do not keep the actor running, in the lower half; in the
+    /// upper half the number of changes.
+    weak_senders: AtomicU64,
 }
 
 impl ActorCell {
@@ -142,6 +148,7 @@ impl ActorCell {
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             brief_handles: BriefHandles::default(),
+            weak_senders: AtomicU64::new(0),
         }
     }
 
@@ -434,6 +441,50 @@ impl ActorCell {
             .coordination
             .as_ref()
             .map_or(0, |coordination| coordination.watchers.len())
+    }
+
+    // --- weak senders -------------------------------------------------------------------------
+
+    /// Counts a sender that exists as one that does not keep the actor running.
+    pub(crate) fn add_weak_sender(&self) {
+        // ORDERING: Release pairs with the Acquire in `are_all_weak`: who counts it as weak counts
+        // its sender too.
+        self.weak_senders.fetch_add(CHANGE + 1, Ordering::Release);
+        // Until now it counted as a handle.
+        self.raise(signal::HANDLES);
+    }
+
+    /// The sender counts as a handle again, and is about to be dropped.
+    pub(crate) fn remove_weak_sender(&self) {
+        // ORDERING: Release: who sees the drop of the sender, which follows, sees this.
+        self.weak_senders.fetch_add(CHANGE - 1, Ordering::Release);
+    }
+
+    /// Whether there are senders, and none of them keeps the actor running. `senders` counts them.
+    pub(crate) fn are_all_weak(&self, senders: impl FnOnce() -> usize) -> bool {
+        // ORDERING: Acquire pairs with the Release in `add_weak_sender`.
+        let before = self.weak_senders.load(Ordering::Acquire);
+        let weak = before as u32;
+        if weak == 0 || senders() > weak as usize {
+            return false;
+        }
+        // ORDERING: Acquire: if the drop of a weak sender was counted, its removal, which came before
+        // it, is seen below.
+        fence(Ordering::Acquire);
+        // ORDERING: Relaxed: see the fence. Unless it has changed, each weak sender was counted.
+        // Otherwise there is another signal.
+        self.weak_senders.load(Ordering::Relaxed) == before
+    }
+
+    /// A sender was dropped.
+    #[inline]
+    pub(crate) fn sender_dropped(&self) {
+        // ORDERING: Relaxed: the drop of the sender before this is an acquiring RMW of the counter of
+        // senders. If a weak sender made by another handle is not seen here, that handle is dropped
+        // after this one, and sees it.
+        if self.weak_senders.load(Ordering::Relaxed) as u32 > 0 {
+            self.raise(signal::HANDLES);
+        }
     }
 
     // --- observing ----------------------------------------------------------------------------

@@ -22,6 +22,8 @@ pub(crate) mod signal {
     pub(crate) const RESUME: u32 = 1 << 7;
     /// A caller waits until there is nothing left to do.
     pub(crate) const IDLE: u32 = 1 << 8;
+    /// A handle was dropped while there are weak recipients: perhaps it was the last one.
+    pub(crate) const HANDLES: u32 = 1 << 9;
 }
 
 /// The signal word itself. Code that sets a bit also wakes the task: see `ActorCell::raise`.

@@ -6,10 +6,13 @@
 
 use std::{
     fmt,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use crate::{actor::Actor, error::SendError, handle::actor_handle::ActorHandle, id::ActorId};
+use crate::{
+    actor::Actor, cell::ActorCell, error::SendError, handle::actor_handle::ActorHandle, id::ActorId,
+};
 
 /// A destination for messages of one type.
 pub trait Recipient<M>: Send {
@@ -36,6 +39,27 @@ pub trait Recipient<M>: Send {
 
     /// The actor at the other end, if there is one.
     fn target(&self) -> Option<ActorId> {
+        None
+    }
+
+    /// A recipient for the same destination that does not keep an actor running: the actor ends as
+    /// if it did not exist. None if there is no difference.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lanemesh_runtime::{ExitReason, handle::Recipient, spawn, testing::Sink};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (handle, child) = spawn(Sink::<(), u64>::new());
+    /// let mut weak = handle.low_recipient().weak().expect("an actor is at the other end");
+    /// assert!(weak.try_send(1).is_ok());
+    /// drop(handle);
+    /// assert!(matches!(child.await, ExitReason::Normal));
+    /// assert!(weak.is_closed());
+    /// # }
+    /// ```
+    fn weak(&self) -> Option<AnyRecipient<M>> {
         None
     }
 }
@@ -70,6 +94,10 @@ impl<M: 'static> Recipient<M> for AnyRecipient<M> {
 
     fn target(&self) -> Option<ActorId> {
         (**self).target()
+    }
+
+    fn weak(&self) -> Option<AnyRecipient<M>> {
+        (**self).weak()
     }
 }
 
@@ -116,6 +144,10 @@ impl<A: Actor> Recipient<A::HighPriorityMsg> for HighRecipient<A> {
     fn target(&self) -> Option<ActorId> {
         Some(self.0.id())
     }
+
+    fn weak(&self) -> Option<AnyRecipient<A::HighPriorityMsg>> {
+        Some(Box::new(WeakRecipient::new(Self(self.0.clone()), &self.0)))
+    }
 }
 
 impl<A: Actor> Recipient<A::LowPriorityMsg> for LowRecipient<A> {
@@ -137,6 +169,68 @@ impl<A: Actor> Recipient<A::LowPriorityMsg> for LowRecipient<A> {
 
     fn target(&self) -> Option<ActorId> {
         Some(self.0.id())
+    }
+
+    fn weak(&self) -> Option<AnyRecipient<A::LowPriorityMsg>> {
+        Some(Box::new(WeakRecipient::new(Self(self.0.clone()), &self.0)))
+    }
+}
+
+/// An actor's recipient that does not keep it running.
+struct WeakRecipient<R> {
+    /// Before the recipient, so that it is dropped before it.
+    weak: WeakSender,
+    recipient: R,
+}
+
+/// Counts a sender as one that does not keep its actor running.
+struct WeakSender(Arc<ActorCell>);
+
+impl<R> WeakRecipient<R> {
+    /// `recipient` has a sender of its own to the actor of `handle`.
+    fn new<A: Actor>(recipient: R, handle: &ActorHandle<A>) -> Self {
+        Self::counted(recipient, handle.cell().clone())
+    }
+
+    fn counted(recipient: R, cell: Arc<ActorCell>) -> Self {
+        cell.add_weak_sender();
+        Self {
+            weak: WeakSender(cell),
+            recipient,
+        }
+    }
+}
+
+impl Drop for WeakSender {
+    fn drop(&mut self) {
+        self.0.remove_weak_sender();
+    }
+}
+
+impl<M: 'static, R: Recipient<M> + 'static> Recipient<M> for WeakRecipient<R> {
+    fn try_send(&mut self, message: M) -> Result<(), SendError<M>> {
+        self.recipient.try_send(message)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>> {
+        self.recipient.poll_ready(cx)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.recipient.is_closed()
+    }
+
+    fn boxed_clone(&self) -> AnyRecipient<M> {
+        let recipient = self.recipient.boxed_clone();
+        Box::new(WeakRecipient::counted(recipient, self.weak.0.clone()))
+    }
+
+    fn target(&self) -> Option<ActorId> {
+        self.recipient.target()
+    }
+
+    fn weak(&self) -> Option<AnyRecipient<M>> {
+        Some(self.boxed_clone())
     }
 }
 
@@ -223,5 +317,12 @@ where
 
     fn target(&self) -> Option<ActorId> {
         self.inner.target()
+    }
+
+    fn weak(&self) -> Option<AnyRecipient<M>> {
+        Some(Box::new(Self {
+            inner: self.inner.weak()?,
+            wrap: self.wrap.clone(),
+        }))
     }
 }

@@ -526,6 +526,9 @@ impl<A: Actor> Context<A> {
         if signals & signal::HEALTH != 0 {
             return Some(self.hold_control(ControlEvent::Health));
         }
+        if signals & signal::HANDLES != 0 {
+            self.close_if_forgotten();
+        }
         if signals & signal::DRAIN != 0 {
             if !self.mailbox.is_closed() {
                 self.refuse_messages();
@@ -536,6 +539,17 @@ impl<A: Actor> Context<A> {
             self.cell.wake_room_waiters();
         }
         None
+    }
+
+    /// Closes the mailbox if all senders are those of weak recipients.
+    fn close_if_forgotten(&mut self) {
+        self.cell.clear(signal::HANDLES);
+        let is_kept = self
+            .optional()
+            .is_some_and(|optional| optional.own_sender.is_some());
+        if !is_kept && self.cell.are_all_weak(|| self.mailbox.sender_count()) {
+            self.mailbox.close();
+        }
     }
 
     /// Holds an entry of the control queue until its event is handled.

@@ -174,7 +174,8 @@ impl<A: Actor> Context<A> {
         others_ready: bool,
     ) -> Poll<bool> {
         let signals = self.cell.signals();
-        if self.is_interrupted() || signals & signal::DRAIN != 0 && !self.mailbox.is_closed() {
+        let may_close = signals & signal::DRAIN != 0 && !self.mailbox.is_closed();
+        if self.is_interrupted() || may_close || signals & signal::HANDLES != 0 {
             return Poll::Ready(false);
         }
         if let Some(envelope) = self.take_high_source() {

@@ -15,7 +15,7 @@ use lanemesh_runtime::{
     supervision::{Backoff, Health, Strategy, Supervision},
     testing::Sink,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::common::{Control, Log, SECOND, Worker, hush};
 
@@ -80,6 +80,52 @@ async fn subscription_ends_with_its_incarnation() {
     assert_eq!(log.take(), ["7"]);
     child.stop().await;
     assert_eq!(topic.subscribers(), 0);
+}
+
+#[tokio::test]
+async fn subscription_does_not_keep_its_actor_running() {
+    let (topic, log) = (Topic::new(), Log::default());
+    let (handle, child) = spawn(Subscriber {
+        topic: topic.clone(),
+        log: log.clone(),
+    });
+    handle.idle().await;
+    let mut publisher = topic.publisher();
+    assert_eq!(publisher.try_publish(1).queued, 1);
+    let idle = handle.idle();
+    idle.await;
+    // The topic and the publisher have lanes. What was accepted before is handled.
+    assert_eq!(publisher.try_publish(2).queued, 1);
+    drop(handle);
+    assert!(matches!(child.await, ExitReason::Normal));
+    assert_eq!(log.take(), ["1", "2"]);
+    assert_eq!(publisher.try_publish(3).queued, 0);
+    assert_eq!(topic.subscribers(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_handle_is_noticed_while_publishers_come_and_go() {
+    for _ in 0..500 {
+        let topic = Topic::new();
+        let (handle, child) = spawn(Subscriber {
+            topic: topic.clone(),
+            log: Log::default(),
+        });
+        handle.idle().await;
+        let other = handle.clone();
+        let publishers = tokio::spawn(async move {
+            for _ in 0..4 {
+                topic.publisher().clone().try_publish(1);
+            }
+            topic
+        });
+        let clones = tokio::spawn(async move { drop(other.clone()) });
+        drop(handle);
+        let reason = timeout(60 * SECOND, child).await;
+        assert!(matches!(reason, Ok(ExitReason::Normal)), "{reason:?}");
+        clones.await.unwrap();
+        drop(publishers.await.unwrap());
+    }
 }
 
 /// What blocks a thread until the sender is dropped.

@@ -13,7 +13,7 @@ mod tell;
 
 pub(super) use self::ask::{channels, inspect};
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use lanemesh::{MailboxSender, Overflow};
 use tokio::time::Instant;
@@ -55,7 +55,8 @@ use crate::{
 /// ```
 pub struct ActorHandle<A: Actor> {
     pub(in crate::handle) tx: MailboxSender<High<A>, Low<A>>,
-    pub(in crate::handle) cell: Arc<ActorCell>,
+    /// After the sender, so that it is dropped after it.
+    pub(in crate::handle) cell: HandleCell,
     pub(in crate::handle) policies: Policies,
     sampler: Sampler,
     pub(in crate::handle) ask_state: AskState,
@@ -70,7 +71,7 @@ impl<A: Actor> ActorHandle<A> {
         Self {
             tx,
             sampler: Sampler::new(cell.sample),
-            cell,
+            cell: HandleCell(cell),
             policies,
             ask_state: AskState::default(),
         }
@@ -128,7 +129,7 @@ impl<A: Actor> ActorHandle<A> {
 
     /// A future of the actor's exit reason, ready at once if the actor has already ended.
     pub fn monitor(&self) -> Monitor {
-        Monitor::new(self.cell.clone())
+        Monitor::new(self.cell.0.clone())
     }
 
     /// The number of monitors and watches that are set on the actor.
@@ -233,6 +234,26 @@ impl<A: Actor> ActorHandle<A> {
             0 => 0,
             expiry => stamp(Instant::now()).saturating_add(expiry),
         }
+    }
+}
+
+/// The cell of a handle; tells it when the handle has been dropped.
+#[derive(Clone)]
+pub(in crate::handle) struct HandleCell(Arc<ActorCell>);
+
+impl Deref for HandleCell {
+    type Target = Arc<ActorCell>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Arc<ActorCell> {
+        &self.0
+    }
+}
+
+impl Drop for HandleCell {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.sender_dropped();
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     envelope::{Envelope, clock},
     error::SendError,
     exit::ExitReason,
-    handle::{ActorHandle, Monitor, reply::AskState},
+    handle::{ActorHandle, Monitor, actor_handle::HandleCell, reply::AskState},
     id::{ActorId, Phase},
     observe::ActorStats,
     util::{lock::lock, timer::stamp},
@@ -67,7 +67,8 @@ use crate::{
 /// ```
 pub struct SharedHandle<A: Actor> {
     tx: SharedMailboxSender<High<A>, Low<A>>,
-    cell: Arc<ActorCell>,
+    /// After the sender, so that it is dropped after it.
+    cell: HandleCell,
     policies: Policies,
     group: Arc<Group>,
 }
@@ -121,7 +122,7 @@ impl<A: Actor> ActorHandle<A> {
 impl<A: Actor> SharedHandle<A> {
     /// A handle with its own lanes, for code that sends a lot.
     pub fn handle(&self) -> ActorHandle<A> {
-        ActorHandle::new(self.tx.sender(), self.cell.clone(), self.policies)
+        ActorHandle::new(self.tx.sender(), self.cell().clone(), self.policies)
     }
 
     // --- settings -----------------------------------------------------------------------------
@@ -178,7 +179,7 @@ impl<A: Actor> SharedHandle<A> {
 
     /// A future of the actor's exit reason, ready at once if the actor has already ended.
     pub fn monitor(&self) -> Monitor {
-        Monitor::new(self.cell.clone())
+        Monitor::new(self.cell().clone())
     }
 
     /// The number of monitors and watches that are set on the actor.

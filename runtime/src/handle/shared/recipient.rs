@@ -68,15 +68,17 @@ fn send<M: Send + 'static>(
 /// An actor as the recipient of its high-priority messages, made by
 /// [`SharedHandle::high_recipient`].
 pub struct SharedHighRecipient<A: Actor> {
-    handle: SharedHandle<A>,
+    /// Before the handle, whose drop tells the actor that there is a sender less.
     room: Room<High<A>>,
+    handle: SharedHandle<A>,
 }
 
 /// An actor as the recipient of its low-priority messages, made by
 /// [`SharedHandle::low_recipient`].
 pub struct SharedLowRecipient<A: Actor> {
-    handle: SharedHandle<A>,
+    /// Before the handle, whose drop tells the actor that there is a sender less.
     room: Room<Low<A>>,
+    handle: SharedHandle<A>,
 }
 
 impl<A: Actor> SharedHandle<A> {
@@ -125,6 +127,11 @@ macro_rules! shared_recipient {
 
             fn target(&self) -> Option<ActorId> {
                 Some(self.handle.id())
+            }
+
+            /// It has lanes of its own: those of this handle keep the actor running.
+            fn weak(&self) -> Option<AnyRecipient<A::$message>> {
+                self.handle.handle().$recipient().weak()
             }
         }
 

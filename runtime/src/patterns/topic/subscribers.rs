@@ -130,6 +130,11 @@ impl<M: Clone + Send + 'static> Subscribers<M> {
         policy: SlowPolicy,
     ) -> (u64, Arc<AtomicU64>) {
         let own = current().filter(|actor| recipient.target() == Some(actor.id()));
+        // What an actor does for itself does not keep it running.
+        let recipient = match &own {
+            Some(_) => recipient.weak().unwrap_or(recipient),
+            None => recipient,
+        };
         let missed = Arc::new(AtomicU64::new(0));
         let ends = own.as_ref().map(|_| Arc::new(()));
         let mut list = lock(&self.list);

@@ -78,8 +78,9 @@ impl<M: Clone + Send + 'static> Topic<M> {
 
     /// Subscribes a recipient, for example an actor. The subscription ends with the recipient, or
     /// by [`unsubscribe`](Self::unsubscribe) with the number that this returns. A subscription that
-    /// an actor makes for itself in a hook, for example in `started`, ends with the incarnation;
-    /// one that another makes for it outlasts restarts.
+    /// an actor makes for itself in a hook, for example in `started`, ends with the incarnation,
+    /// and does not keep the actor running. One that another makes for it outlasts restarts and
+    /// keeps it running, unless the recipient is [weak](Recipient::weak).
     pub fn subscribe_recipient(
         &self,
         recipient: impl Recipient<M> + 'static,
