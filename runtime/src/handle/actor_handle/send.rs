@@ -13,7 +13,7 @@ use crate::{
     error::SendError,
     handle::{
         ActorHandle,
-        lane::{refuse, send_through, without_envelope},
+        lane::{refuse, send_through},
     },
 };
 
