@@ -333,6 +333,7 @@
 //! | `len`, `is_empty`, `same_channel` | [`len`](Receiver::len), [`is_empty`](Receiver::is_empty), [`same_channel`](Sender::same_channel) | a sender's `len` counts its own messages |
 //! | `is_full`, `capacity` | [`remaining_capacity`](Sender::remaining_capacity), [`capacity`](Sender::capacity) | |
 //! | `crossbeam_channel::select!` over a control and a data channel | [`mailbox`] | one receiver, high priority first; for other selections use tasks |
+//! | `crossbeam_channel::Receiver::clone` | [`mesh`] | each message is for one receiver, which the sender chooses; an idle receiver takes none from another |
 //! | `crossbeam_channel::after`, `tick` | `recv_timeout`, `recv_deadline` | |
 //!
 //! | `flume` | here | what differs |
