@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanemesh_runtime::{Actor, ActorResult, Context, Reply, spawn};
+use lanemesh_runtime::{ActorResult, Context, Handler, Reply, spawn};
 
 enum CounterMsg {
     Increment,
@@ -13,11 +13,10 @@ struct Counter {
     count: u64,
 }
 
-impl Actor for Counter {
-    type HighPriorityMsg = ();
-    type LowPriorityMsg = CounterMsg;
+impl Handler for Counter {
+    type Msg = CounterMsg;
 
-    async fn on_low(&mut self, msg: CounterMsg, _: &mut Context<Self>) -> ActorResult {
+    async fn handle(&mut self, msg: CounterMsg, _: &mut Context<Self>) -> ActorResult {
         match msg {
             CounterMsg::Increment => {
                 self.count += 1;
@@ -32,8 +31,8 @@ impl Actor for Counter {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut counter, _child) = spawn(Counter { count: 0 });
-    counter.send_low(CounterMsg::Increment).await?;
-    let count = counter.ask_low(CounterMsg::GetCount, Duration::from_secs(1));
+    counter.tell(CounterMsg::Increment).await?;
+    let count = counter.ask(CounterMsg::GetCount, Duration::from_secs(1));
     assert_eq!(count.await?, 1);
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use lanemesh_runtime::{
-    Actor, ActorResult, Context, Restart, System, builder,
+    ActorResult, Context, Handler, Restart, System, builder,
     crash::{Lease, Persistent},
     supervision::{Strategy, Supervision},
 };
@@ -24,13 +24,12 @@ impl FileProcessor {
     }
 }
 
-impl Actor for FileProcessor {
-    type HighPriorityMsg = ();
-    type LowPriorityMsg = FileMsg;
+impl Handler for FileProcessor {
+    type Msg = FileMsg;
 
-    async fn on_low(&mut self, msg: FileMsg, _: &mut Context<Self>) -> ActorResult {
+    async fn handle(&mut self, msg: FileMsg, _: &mut Context<Self>) -> ActorResult {
         match msg {
-            FileMsg::Process(file) => self.process(file),
+            FileMsg::Process(file) => self.process(file), // the happy path only
         }
     }
 }
@@ -52,9 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         fs::write(folder.join(name), "a\nb\n")?;
     }
     for name in ["one", "missing", "two", "three"] {
-        processor
-            .send_low(FileMsg::Process(folder.join(name)))
-            .await?;
+        processor.tell(FileMsg::Process(folder.join(name))).await?;
     }
     let report = supervisor.drain(Duration::from_secs(5)).await;
     fs::remove_dir_all(folder)?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorResult, Context, System,
+    ActorError, ActorResult, Context, Handler, System,
     patterns::{Broker, SlowPolicy},
     testing::{Probed, probe},
 };
@@ -26,11 +26,10 @@ impl PipelineActor {
     }
 }
 
-impl Actor for PipelineActor {
-    type HighPriorityMsg = ();
-    type LowPriorityMsg = PipelineMsg;
+impl Handler for PipelineActor {
+    type Msg = PipelineMsg;
 
-    async fn on_low(&mut self, msg: PipelineMsg, _: &mut Context<Self>) -> ActorResult {
+    async fn handle(&mut self, msg: PipelineMsg, _: &mut Context<Self>) -> ActorResult {
         match msg {
             PipelineMsg::Ingest(data) => {
                 let validated = PipelineMsg::Validated(self.validate(&data)?);
@@ -62,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     for data in ["1", " 2 "] {
         let data = PipelineMsg::Ingest(data.into());
-        ingestion.send_low(data).await?;
+        ingestion.tell(data).await?;
     }
     for number in [2, 4] {
         let seen = stored.expect(Duration::from_secs(5)).await?;

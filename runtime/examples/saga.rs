@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use lanemesh_runtime::{Actor, ActorError, ActorResult, Context, ExitReason, spawn};
+use lanemesh_runtime::{ActorError, ActorResult, Context, ExitReason, Handler, spawn};
 
 type Journal = Arc<Mutex<Vec<String>>>;
 
@@ -56,21 +56,16 @@ struct SagaCoordinator {
     compensations: Vec<Compensation>,
 }
 
-impl Actor for SagaCoordinator {
-    type HighPriorityMsg = ();
-    type LowPriorityMsg = SagaMsg;
+impl Handler for SagaCoordinator {
+    type Msg = SagaMsg;
 
-    async fn on_low(&mut self, msg: SagaMsg, _: &mut Context<Self>) -> ActorResult {
-        match msg {
-            SagaMsg::Execute => {
-                for step in &self.steps {
-                    step.execute().await?; // `stopped` rolls back
-                    self.compensations.push(step.compensation());
-                }
-                self.compensations.clear(); // all is done: there is nothing to undo any more
-                Ok(())
-            }
+    async fn handle(&mut self, SagaMsg::Execute: SagaMsg, _: &mut Context<Self>) -> ActorResult {
+        for step in &self.steps {
+            step.execute().await?; // `stopped` rolls back
+            self.compensations.push(step.compensation());
         }
+        self.compensations.clear(); // all is done: there is nothing to undo any more
+        Ok(())
     }
 
     /// Also after a panic in a step.
@@ -99,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         steps,
         compensations: Vec::new(),
     });
-    saga.send_low(SagaMsg::Execute).await?;
+    saga.tell(SagaMsg::Execute).await?;
     let reason = child.await;
     println!("{reason}: {:?}", journal.lock().unwrap());
     assert!(reason.to_string().contains("no car"));

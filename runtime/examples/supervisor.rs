@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorResult, Context, Reply, Restart, System, builder,
+    ActorError, ActorResult, Context, Handler, Reply, Restart, System, builder,
     crash::{Lease, Persistent},
     supervision::{Strategy, Supervision},
 };
@@ -19,11 +19,10 @@ struct Counter {
     count: Lease<u64>,
 }
 
-impl Actor for Counter {
-    type HighPriorityMsg = ();
-    type LowPriorityMsg = CounterMsg;
+impl Handler for Counter {
+    type Msg = CounterMsg;
 
-    async fn on_low(&mut self, msg: CounterMsg, _: &mut Context<Self>) -> ActorResult {
+    async fn handle(&mut self, msg: CounterMsg, _: &mut Context<Self>) -> ActorResult {
         match msg {
             CounterMsg::Increment => *self.count += 1,
             CounterMsg::Crash => return Err(ActorError::msg("told to")),
@@ -46,10 +45,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut counter, _child) = supervisor.spawn(counter);
 
     // The supervisor restarts it; messages sent meanwhile wait in its mailbox.
-    counter.send_low(CounterMsg::Increment).await?;
-    counter.send_low(CounterMsg::Crash).await?;
-    counter.send_low(CounterMsg::Increment).await?;
-    let count = counter.ask_low(CounterMsg::GetCount, Duration::from_secs(5));
+    counter.tell(CounterMsg::Increment).await?;
+    counter.tell(CounterMsg::Crash).await?;
+    counter.tell(CounterMsg::Increment).await?;
+    let count = counter.ask(CounterMsg::GetCount, Duration::from_secs(5));
     assert_eq!(count.await?, 2);
     assert_eq!(counter.incarnation(), 2);
     Ok(())
