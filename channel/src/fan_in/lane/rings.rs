@@ -114,29 +114,29 @@ impl<T> Rings<T> {
         self.current.used() + self.left.used()
     }
 
-    /// Calls [`grow`](Self::grow) for a message that the ring has refused, and returns the message;
-    /// drops it if this panics. If the lane has no bound, and there is no memory for the ring, none is
-    /// opened, and `refused` says so.
+    /// Opens another ring for a message that the current one has refused, and pushes it there. `false` if the
+    /// lane has no bound, and there is no memory for the ring: then nothing has changed. Drops the message
+    /// if this panics.
     ///
     /// # Safety
     ///
-    /// `message` must be initialised, and no other copy of it may be used if this panics.
+    /// `message` must be initialised. With `true`, or if this panics, no other copy of it may be used.
     #[cold]
-    pub(super) unsafe fn grow_for(
+    pub(super) unsafe fn push_to_next(
         &mut self,
         first: usize,
         limit: usize,
-        refused: &mut bool,
         message: MaybeUninit<T>,
-    ) -> MaybeUninit<T> {
+    ) -> bool {
+        if limit == UNBOUNDED && !has_memory_for::<T>(Self::most(first, limit)) {
+            return false;
+        }
         // SAFETY: initialised by this function's contract.
         let message = unsafe { message.assume_init() };
-        if limit == UNBOUNDED && !has_memory_for::<T>(Self::most(first, limit)) {
-            *refused = true;
-        } else {
-            self.grow(first, limit);
-        }
-        MaybeUninit::new(message)
+        self.grow(first, limit);
+        let pushed = self.current().push(MaybeUninit::new(message)).is_ok();
+        debug_assert!(pushed, "the ring is new");
+        pushed
     }
 
     /// Messages in the largest ring.

@@ -122,19 +122,13 @@ impl<T> LaneTx<T> {
         let message = MaybeUninit::new(message);
         // SAFETY: a bitwise copy; only one of the two is used as a message, as the result of
         // `publish` says.
-        let mut copy = unsafe { ptr::read(&message) };
-        let mut refused = false;
-        loop {
-            match rings.current().push(copy) {
-                Ok(()) => break,
-                Err(back) => {
-                    // SAFETY: the copy was not pushed, and is not used if this panics.
-                    copy = unsafe { rings.grow_for(first, limit, &mut refused, back) };
-                    if refused {
-                        // SAFETY: it was not pushed, and the copy is not used.
-                        return Err(unsafe { not_sent(message, TrySendError::Full) });
-                    }
-                }
+        let copy = unsafe { ptr::read(&message) };
+        if let Err(copy) = rings.current().push(copy) {
+            // SAFETY: the copy was not pushed; the original is used only if it was not pushed then, either.
+            let pushed = unsafe { rings.push_to_next(first, limit, copy) };
+            if !pushed {
+                // SAFETY: it was not pushed.
+                return Err(unsafe { not_sent(message, TrySendError::Full) });
             }
         }
         if self.publish(ready, 1) == 1 {
