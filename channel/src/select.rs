@@ -164,12 +164,14 @@ impl<'a> Select<'a> {
         for receiver in parked.0.receivers.iter_mut().flatten() {
             receiver.waits.begin();
         }
-        park::block_on(deadline, |cx| {
+        let ready = park::block_on(deadline, |cx| {
             match parked.0.find(|waits| waits.poll(cx).is_ready()) {
                 Some(index) => Poll::Ready(index),
                 None => Poll::Pending,
             }
-        })
+        });
+        // A poll may be pending only because others are to run first.
+        ready.or_else(|| parked.0.find(|waits| waits.is_ready()))
     }
 
     /// The index of the first receiver for which `is_ready` is true. Each call begins somewhere else.

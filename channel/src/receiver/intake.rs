@@ -132,6 +132,21 @@ impl<'a, S: Source> Intake<'a, S> {
         match received {
             Some(Some(message)) => Ok(message),
             Some(None) => Err(RecvTimeoutError::Closed),
+            None => self.look_at_the_deadline(attempt),
+        }
+    }
+}
+
+impl<S: Source> Intake<'_, S> {
+    /// The last look of a wait whose time is over: a poll may be pending only because others are to run first.
+    #[cold]
+    fn look_at_the_deadline<R>(
+        self,
+        attempt: impl Fn(&mut S) -> Option<R>,
+    ) -> Result<R, RecvTimeoutError> {
+        match attempt(self.source) {
+            Some(received) => Ok(received),
+            None if self.source.is_finished() => Err(RecvTimeoutError::Closed),
             None => Err(RecvTimeoutError::Timeout),
         }
     }
