@@ -9,6 +9,7 @@ mod demand;
 mod dispatch;
 mod event_loop;
 mod guard;
+mod idle;
 mod incarnation;
 mod sources;
 mod wait_all;
