@@ -235,6 +235,10 @@ pub enum SpawnError {
     Closing,
     /// The last worker of the pool has ended: it accepts no more workers.
     PoolClosed,
+    /// Another actor of the system is registered under this name.
+    NameTaken,
+    /// An actor that does not belong to a [`System`](crate::System) cannot be registered.
+    NoSystem,
 }
 
 impl fmt::Display for SpawnError {
@@ -249,6 +253,8 @@ impl fmt::Display for SpawnError {
             }
             Self::Closing => "the parent is stopping and accepts no more children",
             Self::PoolClosed => "the last worker of the pool has ended",
+            Self::NameTaken => "another actor of the system is registered under this name",
+            Self::NoSystem => "only actors of a system can be registered by name",
         })
     }
 }
@@ -272,3 +278,30 @@ impl<R> fmt::Display for ReplyError<R> {
 }
 
 impl<R> Error for ReplyError<R> {}
+
+/// Why an actor was not found by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// No actor of the system is registered under this name, or the actor has ended.
+    Unknown,
+    /// The actor is of another type.
+    OtherType {
+        /// Its type.
+        kind: &'static str,
+    },
+    /// The actor that looks does not belong to a [`System`](crate::System).
+    NoSystem,
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("no actor of the system is registered under this name"),
+            Self::OtherType { kind } => write!(f, "the actor under this name is of type {kind}"),
+            Self::NoSystem => f.write_str("the actor does not belong to a system"),
+        }
+    }
+}
+
+impl Error for LookupError {}

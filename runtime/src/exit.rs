@@ -4,6 +4,8 @@
 
 use std::{fmt, sync::Arc};
 
+use tokio::time::Instant;
+
 use crate::{error::ActorError, id::ActorId};
 
 /// How many causes a reason has at most, one inside the other. Of a longer chain of links or
@@ -25,7 +27,8 @@ pub enum ExitReason {
     Failed(ActorError),
     /// A hook panicked, with this text.
     Panicked(Arc<str>),
-    /// It did not stop within its grace period, or its executor went away.
+    /// It did not stop within its grace period, was killed on purpose
+    /// ([`Child::kill`](crate::Child::kill)), or its executor went away.
     Killed,
     /// Its health checks failed.
     Unhealthy,
@@ -169,6 +172,8 @@ pub struct ExitNotice {
     pub name: Arc<str>,
     /// Why it ended.
     pub reason: ExitReason,
+    /// When it ended: also for a watch that was set later.
+    pub at: Instant,
     /// How many messages were left in its mailbox: they were neither handled nor accepted as dead
     /// letters.
     pub left: u64,

@@ -103,7 +103,7 @@
 //! |---|---|
 //! | [`actor`] | [`Actor`], [`Handler`] for one type of messages, [`LocalActor`] without `Send`, [`Context`], [`Batch`](actor::Batch), timers and streams ([`SourceHandle`](actor::SourceHandle)), [`actor_loop!`] for other sockets and conditions |
 //! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient) |
-//! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`], [`WorkerThread`] |
+//! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`] and names in it ([`System::look_up`]), [`WorkerThread`] |
 //! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
 //! | [`crash`] | [`DeadLetter`](crash::DeadLetter), state that survives a restart: [`Persistent`](crash::Persistent) |
 //! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal) |
@@ -147,6 +147,7 @@ mod id;
 pub mod observe;
 pub mod patterns;
 pub mod prelude;
+mod registry;
 pub mod shutdown;
 mod sources;
 mod spawn;
@@ -159,7 +160,10 @@ pub use lanemesh::{Message, Overflow, Sent};
 
 pub use crate::{
     actor::{Actor, Context, Handler, LocalActor, LocalContext},
-    error::{ActorError, ActorResult, AskError, ReplyError, SendError, SpawnError, StashFull},
+    error::{
+        ActorError, ActorResult, AskError, LookupError, ReplyError, SendError, SpawnError,
+        StashFull,
+    },
     exit::{CrashPolicy, ExitNotice, ExitReason},
     handle::{ActorHandle, Child, Reply, SharedHandle},
     id::{ActorId, Phase},

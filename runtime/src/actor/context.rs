@@ -137,7 +137,9 @@ impl<A: Actor> Context<A> {
 
     pub(crate) fn group_mut(&mut self) -> &Arc<Group> {
         self.children.get_or_insert_with(|| {
-            let group = Arc::new(Group::new(Some(&self.cell), Supervision::default()));
+            let registry = self.seat.as_ref().and_then(|seat| seat.group.registry());
+            let group = Group::new(Some(&self.cell), Supervision::default(), registry.cloned());
+            let group = Arc::new(group);
             let members: Arc<dyn Members> = group.clone();
             self.cell.set_children(Arc::downgrade(&members));
             group

@@ -115,7 +115,8 @@ pub(crate) struct ActorCell {
     phase: AtomicU8,
     incarnation: AtomicU32,
     inner: Mutex<Inner>,
-    exit: OnceLock<ExitReason>,
+    /// Why and when it ended.
+    exit: OnceLock<(ExitReason, Instant)>,
     pub(crate) histograms: OnceLock<Box<Histograms>>,
     dropped: AtomicU64,
     rejected: AtomicU64,
@@ -203,7 +204,7 @@ impl ActorCell {
     }
 
     pub(crate) fn exit_reason(&self) -> Option<&ExitReason> {
-        self.exit.get()
+        self.exit.get().map(|(reason, _)| reason)
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -215,7 +216,7 @@ impl ActorCell {
         let (coordination, waker) = {
             let mut inner = lock(&self.inner);
             // Under the lock, so that a watcher is either in the list or sees the reason.
-            if self.exit.set(reason.clone()).is_err() {
+            if self.exit.set((reason.clone(), Instant::now())).is_err() {
                 return;
             }
             self.set_phase(Phase::Dead);
@@ -235,6 +236,7 @@ impl ActorCell {
             id: self.id,
             name: self.name(),
             reason,
+            at: self.exit.get().map_or_else(Instant::now, |(_, at)| *at),
             left: lock(&self.inner).counters.left(),
         }
     }
@@ -280,6 +282,16 @@ impl ActorCell {
             inner.deadline = Some(earliest);
         }
         self.raise(bits);
+    }
+
+    /// Ends the actor without a clean-up of its own, because the program wants it.
+    pub(crate) fn kill(&self) {
+        self.raise(signal::KILL | signal::ON_PURPOSE);
+    }
+
+    /// Whether [`kill`](Self::kill) was called.
+    pub(crate) fn is_killed_on_purpose(&self) -> bool {
+        self.signals() & signal::ON_PURPOSE != 0
     }
 
     /// Requests a stop within the actor's own grace period.
@@ -414,11 +426,11 @@ impl ActorCell {
 
     /// Registers a watcher, or replaces the one under `key`. Returns the reason if the actor has ended.
     pub(crate) fn watch(&self, key: &mut Option<u64>, watcher: Watcher) -> Option<ExitReason> {
-        if let Some(reason) = self.exit.get() {
+        if let Some(reason) = self.exit_reason() {
             return Some(reason.clone());
         }
         let mut inner = lock(&self.inner);
-        if let Some(reason) = self.exit.get() {
+        if let Some(reason) = self.exit_reason() {
             return Some(reason.clone());
         }
         let replaced = inner.coordination().watchers.insert(key, watcher);

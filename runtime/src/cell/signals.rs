@@ -24,6 +24,8 @@ pub(crate) mod signal {
     pub(crate) const IDLE: u32 = 1 << 8;
     /// A handle was dropped while there are weak recipients: perhaps it was the last one.
     pub(crate) const HANDLES: u32 = 1 << 9;
+    /// Set with [`KILL`], and stays: the program has asked for it, so the actor is not late.
+    pub(crate) const ON_PURPOSE: u32 = 1 << 10;
 }
 
 /// The signal word itself. Code that sets a bit also wakes the task: see `ActorCell::raise`.

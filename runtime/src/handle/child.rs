@@ -102,6 +102,39 @@ impl Child {
         (&mut self.monitor).await
     }
 
+    /// Ends the actor at its next poll, without a clean-up of its own, and waits for its end. See
+    /// [`ActorHandle::kill`](crate::ActorHandle::kill).
+    ///
+    /// # Cancel safety
+    ///
+    /// The end has been requested in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lanemesh_runtime::{ActorResult, Context, ExitReason, Handler, spawn};
+    ///
+    /// struct Stuck;
+    ///
+    /// impl Handler for Stuck {
+    ///     type Msg = ();
+    ///     async fn handle(&mut self, _: (), _: &mut Context<Self>) -> ActorResult {
+    ///         std::future::pending().await
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut stuck, child) = spawn(Stuck);
+    /// stuck.tell(()).await?;
+    /// assert!(matches!(child.kill().await, ExitReason::Killed));
+    /// # Ok(()) }
+    /// ```
+    pub async fn kill(mut self) -> ExitReason {
+        self.cell().kill();
+        self.owned = false;
+        (&mut self.monitor).await
+    }
+
     /// Lets the actor handle its queued messages and accept no more, then waits for its end.
     ///
     /// # Cancel safety

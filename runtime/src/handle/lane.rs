@@ -3,7 +3,7 @@
 
 use std::{future::Future, ops::ControlFlow, pin::pin, sync::Arc};
 
-use lanemesh::{Overflow, Sender, Sent, SharedSender, TrySendError};
+use lanemesh::{Overflow, SendTimeoutError, Sender, Sent, SharedSender, TrySendError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -23,6 +23,13 @@ pub(super) trait Lane<M> {
     ) -> impl Future<Output = Result<(), SendError<()>>> + Send;
 
     fn offer(&mut self, envelope: Envelope<M>) -> Result<(), TrySendError<Envelope<M>>>;
+
+    /// Blocks the thread until there is room, or until `deadline`.
+    fn blocking_push(
+        &mut self,
+        envelope: Envelope<M>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendTimeoutError<Envelope<M>>>;
 }
 
 impl<M: Send + 'static> Lane<M> for &mut Sender<Envelope<M>> {
@@ -53,6 +60,19 @@ impl<M: Send + 'static> Lane<M> for &mut Sender<Envelope<M>> {
     fn offer(&mut self, envelope: Envelope<M>) -> Result<(), TrySendError<Envelope<M>>> {
         self.try_send(envelope)
     }
+
+    fn blocking_push(
+        &mut self,
+        envelope: Envelope<M>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendTimeoutError<Envelope<M>>> {
+        match deadline {
+            Some(deadline) => self.send_deadline(envelope, deadline.into_std()),
+            None => self
+                .blocking_send(envelope)
+                .map_err(|error| SendTimeoutError::Closed(error.0)),
+        }
+    }
 }
 
 impl<M: Send + 'static> Lane<M> for &SharedSender<Envelope<M>> {
@@ -77,6 +97,19 @@ impl<M: Send + 'static> Lane<M> for &SharedSender<Envelope<M>> {
     #[inline]
     fn offer(&mut self, envelope: Envelope<M>) -> Result<(), TrySendError<Envelope<M>>> {
         self.try_send(envelope)
+    }
+
+    fn blocking_push(
+        &mut self,
+        envelope: Envelope<M>,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendTimeoutError<Envelope<M>>> {
+        match deadline {
+            Some(deadline) => self.send_deadline(envelope, deadline.into_std()),
+            None => self
+                .blocking_send(envelope)
+                .map_err(|error| SendTimeoutError::Closed(error.0)),
+        }
     }
 }
 
@@ -111,6 +144,32 @@ pub(super) async fn overflow<M: Send + 'static>(
     match (outcome, slot) {
         (Err(error), Some(envelope)) => Err(error.map(|()| envelope.message)),
         _ => Ok(Sent::Queued),
+    }
+}
+
+/// Sends an envelope from a thread that runs no tasks, by the policy of its lane.
+pub(super) fn blocking_send<M>(
+    mut lane: impl Lane<M>,
+    cell: &ActorCell,
+    policy: Overflow,
+    envelope: Envelope<M>,
+) -> Result<Sent, SendError<M>> {
+    let envelope = match lane.offer(envelope) {
+        Ok(()) => return Ok(Sent::Queued),
+        Err(TrySendError::Closed(envelope)) => return Err(SendError::Closed(envelope.message)),
+        Err(TrySendError::Full(envelope)) => envelope,
+    };
+    let envelope = match on_full(cell, policy, envelope) {
+        ControlFlow::Continue(envelope) => envelope,
+        ControlFlow::Break(outcome) => {
+            return outcome.map_err(|error| error.map(|envelope| envelope.message));
+        }
+    };
+    let deadline = (envelope.expires != 0).then(|| unstamp(envelope.expires));
+    match lane.blocking_push(envelope, deadline) {
+        Ok(()) => Ok(Sent::Queued),
+        Err(SendTimeoutError::Timeout(envelope)) => Err(SendError::Expired(envelope.message)),
+        Err(SendTimeoutError::Closed(envelope)) => Err(SendError::Closed(envelope.message)),
     }
 }
 

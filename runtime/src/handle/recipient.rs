@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -30,6 +31,50 @@ pub trait Recipient<M>: Send {
     ///
     /// [`SendError::Closed`] when the receiver is gone.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<()>>>;
+
+    /// Sends, and waits for room, without deadlock detection.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], with the message, when the receiver is gone; what else
+    /// [`try_send`](Self::try_send) fails with.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled send has not sent, and its message is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lanemesh_runtime::{handle::{AnyRecipient, Recipient}, spawn, testing::Sink};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (handle, _child) = spawn(Sink::<(), u64>::new());
+    /// let (tx, mut rx) = lanemesh::channel(8);
+    /// let both: [AnyRecipient<u64>; 2] = [Box::new(handle.low_recipient()), Box::new(tx)];
+    /// for mut recipient in both {
+    ///     recipient.send(7).await?;
+    /// }
+    /// assert_eq!(rx.recv().await, Some(7));
+    /// # Ok(()) }
+    /// ```
+    fn send(&mut self, mut message: M) -> impl Future<Output = Result<(), SendError<M>>> + Send
+    where
+        Self: Sized,
+        M: Send,
+    {
+        async move {
+            loop {
+                if let Err(error) = poll_fn(|cx| self.poll_ready(cx)).await {
+                    return Err(error.map(|()| message));
+                }
+                match self.try_send(message) {
+                    Err(SendError::Full(back)) => message = back, // somebody else took the room
+                    outcome => return outcome,
+                }
+            }
+        }
+    }
 
     /// Whether the receiver is gone.
     fn is_closed(&self) -> bool;

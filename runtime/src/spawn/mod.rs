@@ -1,15 +1,15 @@
 //! Describing and starting actors; the system that owns them, and the threads that run them.
 
 mod children;
+mod lookup;
+mod mailbox;
 mod system;
+mod unbounded;
 mod worker_threads;
 
 use std::{sync::Arc, time::Duration};
 
-use lanemesh::{
-    MailboxBuilder, MailboxReceiver, MailboxSender, Overflow,
-    mesh::{MailboxMembership, MailboxMeshSender},
-};
+use lanemesh::{MailboxBuilder, Overflow, mesh::MailboxMeshSender};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     exit::ExitReason,
     handle::{ActorHandle, Child, Peer, Recipient},
     observe::EventMonitor,
+    spawn::mailbox::{PoolMesh, Unbounded, mailbox},
     supervision::{
         Health, Restart, Supervision,
         group::{EndOrder, Group},
@@ -34,8 +35,6 @@ pub use self::{system::System, worker_threads::WorkerThread};
 /// that is less.
 const AHEAD: usize = 32;
 const AHEAD_PART: usize = 8;
-/// Messages after which the mailbox yields to the executor; tokio's own budget may do so earlier.
-const BUDGET: usize = 128;
 
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
 ///
@@ -117,6 +116,7 @@ pub struct Builder<A: Actor> {
     name: Option<Arc<str>>,
     high_capacity: usize,
     low_capacity: usize,
+    unbounded: Unbounded,
     policies: Policies,
     restart: Restart,
     grace: Duration,
@@ -127,20 +127,6 @@ pub struct Builder<A: Actor> {
     ends: EndOrder,
     pool: Option<Box<PoolMesh<A>>>,
     optional: Option<Box<OptionalState<A>>>,
-}
-
-/// The mesh of the pool that an actor will be a worker of.
-struct PoolMesh<A: Actor> {
-    mesh: MailboxMeshSender<High<A>, Low<A>>,
-    /// Whether jobs of one key are to be handled in order.
-    is_ordered: bool,
-}
-
-/// A mailbox that is one of a mesh's.
-struct Worker<A: Actor> {
-    tx: MailboxSender<High<A>, Low<A>>,
-    rx: MailboxReceiver<High<A>, Low<A>>,
-    membership: MailboxMembership<High<A>, Low<A>>,
 }
 
 impl<A: Actor> Builder<A> {
@@ -161,6 +147,7 @@ impl<A: Actor> Builder<A> {
             name: None,
             high_capacity: 64,
             low_capacity: 1024,
+            unbounded: Unbounded::default(),
             policies: Policies::default(),
             restart: Restart::default(),
             grace: Duration::from_secs(5),
@@ -185,6 +172,17 @@ impl<A: Actor> Builder<A> {
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
+    }
+
+    /// The actor's [`name`](Self::name), under which it can be looked up in its system:
+    /// [`System::look_up`], [`Context::look_up`].
+    ///
+    /// The name is the actor's until it ends for good, restarts included. As long as it is
+    /// registered, the actor does not end for want of handles. An actor without a system cannot be
+    /// registered, and neither can two of one system under one name: [`SpawnError`].
+    pub fn registered(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.rules().registers = true;
+        self.name(name)
     }
 
     /// How many high-priority messages each handle may have queued. Default 64; zero is an error.
@@ -456,14 +454,8 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    fn join(&self, mesh: &MailboxMeshSender<High<A>, Low<A>>) -> Result<Worker<A>, SpawnError> {
-        let (tx, rx) = mailbox(self.high_capacity, self.low_capacity).build();
-        let membership = mesh.join(tx.clone()).map_err(|_| SpawnError::PoolClosed)?;
-        Ok(Worker { tx, rx, membership })
-    }
-
     pub(crate) fn try_spawn_in(
-        self,
+        mut self,
         group: Option<Arc<Group>>,
     ) -> Result<(ActorHandle<A>, Child), SpawnError> {
         if self.high_capacity == 0 || self.low_capacity == 0 {
@@ -494,21 +486,28 @@ impl<A: Actor> Builder<A> {
             clock();
         }
         let is_ordered = self.pool.as_ref().is_some_and(|pool| pool.is_ordered);
-        let worker = match &self.pool {
-            Some(pool) => Some(self.join(&pool.mesh)?),
-            None => None,
-        };
         let cell = Arc::new(ActorCell::new(
             self.name,
             &Self::KIND,
             self.grace,
             self.timing.interval(),
         ));
+        if let Some(rules) = self.rules.as_mut().filter(|rules| rules.registers) {
+            let registry = group.as_ref().and_then(|group| group.registry());
+            let registry = registry.ok_or(SpawnError::NoSystem)?;
+            let registration = registry.reserve(cell.name(), cell.id(), cell.type_name());
+            rules.registration = Some(registration.ok_or(SpawnError::NameTaken)?);
+        }
+        let mailbox = mailbox(self.high_capacity, self.low_capacity, self.unbounded);
+        let worker = match &self.pool {
+            Some(pool) => Ok(pool.join(mailbox.build())?),
+            None => Err(mailbox),
+        };
         let seat = match &group {
             Some(group) => match group.add(&cell, self.restart, &self.ends) {
                 Some(seat) => Some(seat),
                 None => {
-                    if let Some(mut worker) = worker {
+                    if let Ok(mut worker) = worker {
                         worker.membership.hand_on(Vec::new(), &mut worker.rx);
                     }
                     return Err(SpawnError::Closing);
@@ -519,12 +518,18 @@ impl<A: Actor> Builder<A> {
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.
         let home = Box::new_uninit();
         let (tx, rx, membership) = match worker {
-            Some(worker) => (worker.tx, worker.rx, Some(worker.membership)),
-            None => {
-                let (tx, rx) = mailbox(self.high_capacity, self.low_capacity).build();
+            Ok(worker) => (worker.tx, worker.rx, Some(worker.membership)),
+            Err(mailbox) => {
+                let (tx, rx) = mailbox.build();
                 (tx, rx, None)
             }
         };
+        if let Some(rules) = &self.rules
+            && let Some(registration) = &rules.registration
+        {
+            let handle = ActorHandle::<A>::new(tx.clone(), cell.clone(), self.policies);
+            registration.set_handle(handle.shared());
+        }
         // Cloned before the task is written: the reference count would wait for those writes.
         let (for_handle, for_task) = (cell.clone(), cell.clone());
         // What was taken ahead counts as received, so a job of the same key might begin elsewhere.
@@ -550,15 +555,6 @@ impl<A: Actor> Builder<A> {
         let handle = ActorHandle::new(tx, for_handle, self.policies);
         Ok((handle, Child::new(cell)))
     }
-}
-
-/// Few shared slots: an actor that receives little should be small. A budget of messages, since a budget of time
-/// would not be repeatable in a simulation.
-#[inline(always)]
-fn mailbox(high_capacity: usize, low_capacity: usize) -> MailboxBuilder {
-    MailboxBuilder::new(high_capacity, low_capacity)
-        .high(|high| high.shared_slots(0))
-        .low(|low| low.shared_slots(2).budget(BUDGET))
 }
 
 impl<A: Actor> std::fmt::Debug for Builder<A> {

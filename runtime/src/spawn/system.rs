@@ -39,7 +39,7 @@ use crate::{
 /// ```
 pub struct System {
     name: Arc<str>,
-    group: Arc<Group>,
+    pub(super) group: Arc<Group>,
 }
 
 impl System {
@@ -52,7 +52,7 @@ impl System {
     pub fn supervised(name: impl Into<Arc<str>>, supervision: Supervision) -> Self {
         Self {
             name: name.into(),
-            group: Arc::new(Group::new(None, supervision)),
+            group: Arc::new(Group::new(None, supervision, Some(Arc::default()))),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     cell::{ActorCell, Control, Members, signal},
     exit::ExitReason,
     id::ActorId,
+    registry::Registry,
     supervision::{
         incidents::Incidents,
         rules::{Restart, Strategy, Supervision},
@@ -157,10 +158,16 @@ pub(crate) struct Group {
     runtime: OnceLock<Handle>,
     state: Mutex<State>,
     changed: Notify,
+    /// The names of the system that it belongs to.
+    registry: Option<Arc<Registry>>,
 }
 
 impl Group {
-    pub(crate) fn new(owner: Option<&Arc<ActorCell>>, supervision: Supervision) -> Self {
+    pub(crate) fn new(
+        owner: Option<&Arc<ActorCell>>,
+        supervision: Supervision,
+        registry: Option<Arc<Registry>>,
+    ) -> Self {
         let runtime = OnceLock::new();
         if let Ok(current) = Handle::try_current() {
             let _ = runtime.set(current); // it is empty
@@ -173,7 +180,13 @@ impl Group {
                 ..State::default()
             }),
             changed: Notify::new(),
+            registry,
         }
+    }
+
+    /// The names of the system that the group belongs to, if it belongs to one.
+    pub(crate) fn registry(&self) -> Option<&Arc<Registry>> {
+        self.registry.as_ref()
     }
 
     pub(crate) fn supervise(&self, supervision: Supervision) {

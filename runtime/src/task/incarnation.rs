@@ -58,6 +58,10 @@ pub(super) async fn end_incarnation<A: Actor>(
     }
     let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
     if killed {
+        if cell.is_killed_on_purpose() {
+            // Only the actor was meant. Another kill cuts off its children.
+            cell.clear(signal::KILL);
+        }
         end_children(ctx, deadline).await;
     } else if let Some(actor) = actor {
         let mut guard = Guard::default();
@@ -74,7 +78,7 @@ pub(super) async fn end_incarnation<A: Actor>(
         }
     }
     if killed {
-        end.is_killed = true;
+        end.is_killed = !cell.is_killed_on_purpose();
         if !end.reason.is_failure() {
             end.reason = ExitReason::Killed;
         } else if !matches!(end.reason, ExitReason::Killed) {

@@ -31,6 +31,7 @@ use crate::{
     exit::{End, ExitReason},
     id::Phase,
     observe::ActorEvent,
+    registry::Registration,
     supervision::{
         Health, Incidents, Restart, Supervision, Window,
         group::{Decision, MemberEnd},
@@ -70,6 +71,10 @@ pub(crate) struct Rules {
     pub(crate) restarts_on_demand: bool,
     /// The limit of restarts for an actor without a supervisor, and the restarts so far.
     pub(crate) alone: (Supervision, Window),
+    /// Whether it is registered by its name.
+    pub(crate) registers: bool,
+    /// The actor's name in the registry of its system.
+    pub(crate) registration: Option<Registration>,
     /// Keeps the worker thread running as long as the actor exists.
     pub(crate) worker_thread: Option<RuntimeThread>,
 }
@@ -374,6 +379,9 @@ impl<A: Actor> Task<A> {
         }
         match waited {
             Waited::Restart => {}
+            Waited::Stopped if self.ctx.cell.is_killed_on_purpose() => {
+                self.end(ExitReason::Killed);
+            }
             Waited::Stopped => self.end(ExitReason::Stopped),
             Waited::Late => {
                 self.is_killed = true;
@@ -415,6 +423,10 @@ impl<A: Actor> Task<A> {
         ctx.close_mailbox();
         ctx.publish();
         let left = ctx.counters.left();
+        if let Some(rules) = &mut self.lifecycle.rules {
+            // Who hears of the end finds the name free.
+            rules.registration = None;
+        }
         let seat = ctx.take_seat();
         ctx.cell.finish(reason.clone());
         if let Some(seat) = seat {
@@ -453,7 +465,7 @@ fn decide_alone<A>(lifecycle: &mut Lifecycle<A>, cell: &ActorCell) -> Decision {
 
 /// The signals that end the actor between two incarnations. A drain does not: queued messages must
 /// be handled, also after a crash.
-const END: u32 = signal::STOP | signal::KILL;
+const END: u32 = signal::STOP | signal::KILL | signal::ON_PURPOSE;
 
 /// How the wait for the next incarnation has ended.
 enum Waited {

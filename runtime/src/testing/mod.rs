@@ -7,6 +7,6 @@ mod probe;
 #[cfg(feature = "testing")]
 mod simulation;
 
-pub use probe::{Probe, ProbeError, Probed, Sink, probe};
+pub use probe::{Probe, ProbeActor, ProbeError, ProbeHandle, Probed, Sink, probe};
 #[cfg(feature = "testing")]
 pub use simulation::simulate;

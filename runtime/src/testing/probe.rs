@@ -66,8 +66,7 @@ impl std::error::Error for ProbeError {}
 /// assert_eq!(probe.expect(second).await?, Probed::Low(1));
 /// # Ok(()) }
 /// ```
-pub fn probe<H: Send + 'static, L: Send + 'static>()
--> (ActorHandle<ProbeActor<H, L>>, Probe<H, L>, Child) {
+pub fn probe<H: Send + 'static, L: Send + 'static>() -> (ProbeHandle<H, L>, Probe<H, L>, Child) {
     let (tx, rx) = mpsc::unbounded_channel();
     let (handle, child) = spawn(ProbeActor { tx });
     (handle, Probe { rx }, child)
@@ -112,6 +111,26 @@ impl<H, L> fmt::Debug for Probe<H, L> {
             .finish()
     }
 }
+
+/// The handle of a probe, for fields and signatures.
+///
+/// # Examples
+///
+/// ```
+/// use lanemesh_runtime::testing::{Probe, ProbeHandle, probe};
+///
+/// struct Fixture {
+///     to: ProbeHandle<&'static str, u64>,
+///     probe: Probe<&'static str, u64>,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (to, probe, _child) = probe();
+/// let fixture = Fixture { to, probe };
+/// # drop(fixture);
+/// # }
+/// ```
+pub type ProbeHandle<H, L> = ActorHandle<ProbeActor<H, L>>;
 
 /// The actor behind a [`Probe`].
 pub struct ProbeActor<H, L> {

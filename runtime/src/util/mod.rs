@@ -1,5 +1,6 @@
 //! Tools that know nothing of actors. Nothing here imports another folder of the crate.
 
+pub(crate) mod blocking;
 pub(crate) mod executor;
 pub(crate) mod histogram;
 pub(crate) mod lock;

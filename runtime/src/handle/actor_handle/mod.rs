@@ -7,6 +7,7 @@
 //! [`SharedHandle`](crate::SharedHandle).
 
 mod ask;
+mod blocking;
 mod send;
 mod send_many;
 mod tell;
@@ -147,6 +148,16 @@ impl<A: Actor> ActorHandle<A> {
     /// An actor that was stopped is not restarted, whatever its policy.
     pub fn stop(&self) {
         self.cell.stop_in_grace();
+    }
+
+    /// Ends the actor at its next poll, whatever it does: the hook that runs is cancelled at its
+    /// `await`, `stopped` does not run, and queued messages are left. Its children stop as usual.
+    ///
+    /// It ends as [`ExitReason::Killed`], which is a failure to those that are linked to it, but is
+    /// not restarted, and the report of its system does not name it. Use [`stop`](Self::stop) unless
+    /// the actor is stuck: a hook that is cancelled may leave things half done.
+    pub fn kill(&self) {
+        self.cell.kill();
     }
 
     /// Asks the actor to take no more messages, handle those that are queued, and stop.

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use lanemesh::{Overflow, TrySendError};
+use lanemesh::{Overflow, SendTimeoutError, TrySendError};
 use tokio::{
     runtime::{self, Handle},
     task,
@@ -28,7 +28,10 @@ use crate::{
         lane::Lane,
         reply::oneshot::{Oneshot, SpareOneshot},
     },
-    util::timer::{ReusableTimer, from_now, stamp},
+    util::{
+        blocking::block_until,
+        timer::{ReusableTimer, from_now, stamp},
+    },
 };
 
 /// The sending end of an answer. An actor may store it and answer later.
@@ -205,6 +208,30 @@ impl Ask {
         }
     }
 
+    /// As [`send`](Self::send), from a thread that runs no tasks.
+    pub(in crate::handle) fn blocking_send<M>(
+        &self,
+        mut lane: impl Lane<M>,
+        cell: &ActorCell,
+        policy: Overflow,
+        message: M,
+    ) -> Result<(), AskError> {
+        let envelope = match lane.offer(self.wrap(message)) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
+            Err(TrySendError::Full(back)) => back,
+        };
+        if policy != Overflow::Wait {
+            cell.count_rejected();
+            return Err(AskError::Full);
+        }
+        match lane.blocking_push(envelope, Some(self.deadline)) {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Closed(_)) => Err(AskError::Closed),
+            Err(SendTimeoutError::Timeout(_)) => Err(AskError::Full),
+        }
+    }
+
     #[inline]
     fn wrap<M>(&self, message: M) -> Envelope<M> {
         Envelope {
@@ -242,6 +269,25 @@ impl AskState {
             self.spare.keep(oneshot);
         }
         outcome
+    }
+}
+
+impl AskState {
+    /// As [`wait`](Self::wait), from a thread that runs no tasks.
+    pub(crate) fn blocking_wait<R: Send + 'static>(
+        &mut self,
+        mut answer: Answer<R>,
+        cell: &ActorCell,
+        deadline: Instant,
+    ) -> Result<R, AskError> {
+        let Some(outcome) = block_until(deadline, |cx| answer.poll(cx)) else {
+            return Err(AskError::Timeout);
+        };
+        let outcome = outcome.ok_or_else(|| unanswered(cell, deadline))?;
+        if let Some(oneshot) = answer.0.take() {
+            self.spare.keep(oneshot);
+        }
+        Ok(outcome)
     }
 }
 
