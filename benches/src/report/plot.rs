@@ -13,12 +13,12 @@ use crate::rig::interval::Estimate;
 use crate::rig::stats::Better;
 use crate::rivals::Role;
 
-const SIZE: (u32, u32) = (880, 460);
+const SIZE: (u32, u32) = (930, 460);
 /// Position of the first line of the legend.
 const KEY: (i32, i32) = (738, 50);
 const OURS: RGBColor = RGBColor(200, 30, 30);
-/// Colour of a variant of the project's own subject.
-const OURS_TOO: RGBColor = RGBColor(240, 150, 150);
+/// Colours of variants of the project's own subject, the one with the shortest name first.
+const OURS_TOO: [RGBColor; 2] = [RGBColor(240, 150, 150), RGBColor(200, 110, 170)];
 /// Colours of the peers, the same in all plots.
 const COLOURS: &[(&str, RGBColor)] = &[
     ("tokio", RGBColor(31, 119, 180)),
@@ -64,15 +64,24 @@ pub(super) fn file_name(table: &Table) -> String {
     name
 }
 
+/// Whether a subject is plotted. Rows without membarrier, or without another mechanism, would hide
+/// the others; they are in the tables.
+pub(super) fn is_plotted(subject: &str, role: Role) -> bool {
+    role != Role::Ablation && !subject.ends_with("-no-membarrier")
+}
+
+fn plotted(table: &Table) -> impl Iterator<Item = &Row> + Clone {
+    let rows = table.rows.iter();
+    rows.filter(|row| is_plotted(row.subject, row.role))
+}
+
 /// The plot as SVG text; `None` if the table has fewer than two columns or no positive figure.
 ///
 /// # Errors
 ///
 /// The error of the drawing library.
 pub(super) fn draw(table: &Table) -> Result<Option<String>, String> {
-    let figures: Vec<f64> = table
-        .rows
-        .iter()
+    let figures: Vec<f64> = plotted(table)
         .flat_map(points)
         .flat_map(|(_, figure)| {
             let (low, high) = ends(figure);
@@ -130,12 +139,13 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     all[from..=to.unwrap_or(all.len() - 1)].to_vec()
 }
 
-/// The colour of one of the project's subjects: paler for a variant, which has the longer name.
+/// The colour of one of the project's subjects: another for each variant, which has a longer name.
 fn own(table: &Table, row: &Row) -> RGBColor {
-    let mut ours = table.rows.iter().filter(|other| other.role == Role::Ours);
-    match ours.any(|other| other.subject.len() < row.subject.len()) {
-        true => OURS_TOO,
-        false => OURS,
+    let rank = |row: &Row| (row.subject.len(), row.subject);
+    let ours = plotted(table).filter(|other| other.role == Role::Ours);
+    match ours.filter(|other| rank(other) < rank(row)).count() {
+        0 => OURS,
+        variant => OURS_TOO[(variant - 1) % OURS_TOO.len()],
     }
 }
 
@@ -156,7 +166,7 @@ fn paint(table: &Table, ticks: &[f64], svg: &mut String) -> Result<(), Box<dyn s
     let mut chart = ChartBuilder::on(&area)
         .caption(table.title(), ("sans-serif", 18))
         .margin(12)
-        .margin_right(150)
+        .margin_right(200)
         .x_label_area_size(40)
         .y_label_area_size(70)
         .build_cartesian_2d(-0.1..last + 0.1, heights.with_key_points(ticks.to_vec()))?;
@@ -181,7 +191,7 @@ fn paint(table: &Table, ticks: &[f64], svg: &mut String) -> Result<(), Box<dyn s
         .x_desc(table.axis)
         .y_desc(format!("{}, {better} is better", table.unit.name()))
         .draw()?;
-    for (index, row) in table.rows.iter().enumerate() {
+    for (index, row) in plotted(table).enumerate() {
         let (colour, width) = match row.role {
             Role::Ours => (own(table, row), 3),
             _ => (colour(row.subject), 1),
@@ -258,14 +268,20 @@ mod tests {
     #[test]
     fn colours_are_distinct_and_stay() {
         let entries = [
-            entry("lanemesh-lanes", Role::Ours, 1, 70.0),
+            entry("lanemesh-total", Role::Ours, 1, 70.0),
+            entry("lanemesh-shared", Role::Ours, 1, 30.0),
+            entry("lanemesh-no-membarrier", Role::Ours, 1, 55.0),
+            entry("no-express", Role::Ablation, 1, 40.0),
             entry("lanemesh", Role::Ours, 1, 60.0),
             entry("kanal", Role::Peer, 1, 50.0),
         ];
         let table = &tables("funnel", &entries)[0];
         let row = |name| table.rows.iter().find(|row| row.subject == name).unwrap();
         assert_eq!(own(table, row("lanemesh")), OURS);
-        assert_eq!(own(table, row("lanemesh-lanes")), OURS_TOO);
+        assert_eq!(own(table, row("lanemesh-total")), OURS_TOO[0]);
+        assert_eq!(own(table, row("lanemesh-shared")), OURS_TOO[1]);
+        let names: Vec<&str> = plotted(table).map(|row| row.subject).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
         assert_ne!(colour("kanal"), colour("tokio"));
         assert_eq!(colour("a newcomer"), OTHER);
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
 
 use crate::plan::{METRIC, Value};
+use crate::report::plot::is_plotted;
 use crate::report::run_info::RunInfo;
 use crate::rig::interval::{Estimate, paired_ratios};
 use crate::rig::stats::geometric_mean;
@@ -130,7 +131,7 @@ fn throughput(entries: &[Entry]) -> Option<Vec<Row>> {
             entry.shape == "tasks"
                 && has(entry, "message", message)
                 && has(entry, "slots", SLOTS)
-                && is_shown(entry.subject)
+                && is_plotted(entry.subject, entry.role)
         })
     };
     let ratios = |entry: &Entry, message| {
@@ -174,7 +175,9 @@ fn throughput(entries: &[Entry]) -> Option<Vec<Row>> {
 fn latency(entries: &[Entry]) -> Option<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     let cells = entries.iter().filter(|entry| {
-        entry.shape == "priority" && has(entry, METRIC, PERCENTILE) && is_shown(entry.subject)
+        entry.shape == "priority"
+            && has(entry, METRIC, PERCENTILE)
+            && is_plotted(entry.subject, entry.role)
     });
     for entry in cells {
         let nanos = Estimate::of(&entry.runs)?;
@@ -189,11 +192,6 @@ fn latency(entries: &[Entry]) -> Option<Vec<Row>> {
     }
     rows.sort_by(|a, b| a.mean().total_cmp(&b.mean()));
     (!rows.is_empty()).then_some(rows)
-}
-
-/// Whether a subject is in the plot: rows without membarrier are left to the full report.
-fn is_shown(subject: &str) -> bool {
-    !subject.ends_with("-no-membarrier")
 }
 
 fn has(entry: &Entry, name: &str, value: &str) -> bool {
@@ -295,8 +293,8 @@ fn draw_latency(svg: &mut Svg, y: f64, rows: &[Row], flooders: &str) -> f64 {
     svg.text(MARGIN, y, "title", Anchor::Start, title);
     let note = format!("A dot for each number of flooding producers: {flooders}. Lower is better.");
     svg.text(MARGIN, y + 21.0, "note", Anchor::Start, note);
-    let note = "“2 channels” means one for each class and a biased select; the other peers have one \
-                queue. Thin lines are 95 % confidence intervals.";
+    let note = "“2 channels”: one for each class, and a biased select; the other peers have one queue. \
+                Thin lines: 95 % confidence.";
     svg.text(MARGIN, y + 38.0, "note", Anchor::Start, note);
 
     let figures = || rows.iter().flat_map(|row| &row.figures).copied();
