@@ -8,6 +8,7 @@
 //!
 //! - [`channel`]: one class of messages, [`Sender`] and [`Receiver`].
 //! - [`mailbox`]: two classes, high and low priority, [`MailboxSender`] and [`MailboxReceiver`].
+//! - [`unbounded`]: lanes without a bound, for the cases that need it.
 //! - [`mesh`]: several receivers, with a lane from each sender to each of them.
 //!
 //! ```
@@ -155,9 +156,24 @@
 //!
 //! | | [`Sender`] | [`SharedSender`] |
 //! |---|---|---|
-//! | for | one task or thread, which sends much | a server's state, cloned for each request |
+//! | for | one task or thread, which sends much | a server's state, cloned for each request: [many senders of one message](Stats::brief_lanes) should be clones of this |
 //! | sends take | `&mut self` | `&self` |
 //! | a clone is | another producer, with its own lane and capacity | the same producer: one capacity and one order |
+//!
+//! Which function is on which sender (the high and the low class of a mailbox have such senders, [`MailboxSender::high`]
+//! and [`SharedMailboxSender::high`]):
+//!
+//! | | [`Sender`] | [`SharedSender`] |
+//! |---|---|---|
+//! | `try_send`, `send`, `blocking_send`, `send_timeout`, `send_deadline`, `send_or` | yes | yes |
+//! | `reserve`, `reserve_many`, `reserve_owned`, each also with `try_` | yes | yes; of more than the capacity, `reserve_many` returns an error, where that of `Sender` panics |
+//! | `try_send_many`, `send_many`, `try_send_vec`, `send_vec` | yes, with one publication | yes; messages of other clones may come in between |
+//! | `try_feed`, `feed`, `flush` | yes | no: what is staged belongs to one handle, and clones would need a lock for it |
+//! | `poll_reserve` | yes | no: a wait has a place in a queue, which a `&self` cannot hold; [`reserve_owned`](SharedSender::reserve_owned) is a future that can be kept |
+//! | `Sink` (feature `sink`) | itself | by `into_sink`, which holds the wait |
+//! | `closed`, `is_closed`, `len`, `is_empty`, `capacity`, `remaining_capacity`, `same_channel` | yes | yes |
+//! | `strong_count`, `weak_count`, `downgrade` | of the channel: each clone is a producer | of the lane: clones are one producer |
+//! | `shrink_to_fit` | yes | no: the lane keeps its largest ring |
 //!
 //! Give each producer a clone: a clone has a lane of its own, and shares nothing that would make it
 //! wait. A mailbox has the most common sends for both classes; the others are behind
@@ -274,12 +290,12 @@
 //! producer, not per channel (unless [one bound](#one-bound-for-all-senders) is set for all);
 //! messages are ordered per producer only; and sends take `&mut self`.
 //! [`Sender::shared`] gives a sender without these differences: the clones of a [`SharedSender`] share
-//! one capacity and one order, and its sends take `&self`. It has no `weak_count`.
+//! one capacity and one order, and its sends take `&self`.
 //!
 //! | `tokio::sync::mpsc` | here | what differs |
 //! |---|---|---|
 //! | `mpsc::channel(n)` | [`channel(n)`](channel) | `n` is the capacity of each sender's lane, and exact; [`Builder::total_capacity(n)`](Builder::total_capacity) bounds all lanes together |
-//! | `mpsc::unbounded_channel()` | none | a large capacity costs nothing until it is used: see [Memory](#memory) |
+//! | `mpsc::unbounded_channel()` | [`unbounded`] | the same sender type: `send` is async and never waits, [`try_send`](Sender::try_send) is what tokio's `send` is |
 //! | `mpsc::Sender::clone` | [`Sender::clone`] | the clone is a producer with its own lane and order |
 //! | `mpsc::Sender::send`, `try_send`, `send_timeout`, `blocking_send` | [`send`](Sender::send), [`try_send`](Sender::try_send), [`send_timeout`](Sender::send_timeout), [`blocking_send`](Sender::blocking_send) | `&mut self`; [`SharedSender`] has them for `&self`. `send_timeout` blocks the thread; in a task use [`send_or`](Sender::send_or) with the runtime's timer, which returns the message |
 //! | `mpsc::Sender::reserve`, `try_reserve` | [`reserve`](Sender::reserve), [`try_reserve`](Sender::try_reserve) | the permit borrows the sender, so there is one at a time. `Permit::send` fails if the channel has closed meanwhile, where tokio's cannot |
@@ -294,7 +310,8 @@
 //! | `tokio::time::timeout` around `recv` | the same, or [`recv_or`](Receiver::recv_or) with the runtime's timer | `recv_or` prefers a message that is there |
 //! | `mpsc::Receiver::blocking_recv_many` | [`blocking_recv_many`](Receiver::blocking_recv_many) | |
 //! | `mpsc::Receiver::poll_recv`, `poll_recv_many` | [`poll_recv`](Receiver::poll_recv), [`poll_recv_many`](Receiver::poll_recv_many) | |
-//! | `tokio_stream::wrappers::ReceiverStream`, `tokio_util::sync::PollSender` | feature `stream`, feature `sink` | the handles themselves implement the traits |
+//! | `tokio_stream::wrappers::ReceiverStream`, `tokio_util::sync::PollSender` | feature `stream`, feature `sink` | the handles themselves implement the traits; a [`SharedSender`] by `into_sink` |
+//! | `tokio::sync::broadcast`, for its *lagged* receivers | [`Builder::drop_oldest`] | one receiver, which takes the newest messages of each lane |
 //! | `mpsc::Receiver::close`, `is_closed`, `len`, `is_empty` | [`close`](Receiver::close), [`is_closed`](Receiver::is_closed), [`len`](Receiver::len), [`is_empty`](Receiver::is_empty) | `len` visits each lane that has messages |
 //! | `mpsc::Receiver::capacity`, `max_capacity` | none | capacity belongs to a sender |
 //! | `mpsc::WeakSender::upgrade`, `strong_count`, `weak_count` | [`upgrade`](WeakSender::upgrade), [`strong_count`](WeakSender::strong_count), [`weak_count`](WeakSender::weak_count) | `upgrade` gives a new producer, not another handle to an old one |
@@ -325,31 +342,32 @@
 //!
 //! | `crossbeam_channel` | here | what differs |
 //! |---|---|---|
-//! | `crossbeam_channel::bounded(n)`, `unbounded()` | [`channel(n)`](channel) | `n` at least 1, per sender; unbounded: see [Memory](#memory) |
+//! | `crossbeam_channel::bounded(n)`, `unbounded()` | [`channel(n)`](channel), [`unbounded`] | `n` at least 1, per sender |
 //! | `crossbeam_channel::Sender::send`, `Receiver::recv` | [`blocking_send`](Sender::blocking_send), [`blocking_recv`](Receiver::blocking_recv) | `blocking_recv` returns `None` where `recv` returns an error |
 //! | `send_timeout`, `send_deadline`, `recv_timeout`, `recv_deadline` | [`send_timeout`](Sender::send_timeout), [`send_deadline`](Sender::send_deadline), [`recv_timeout`](Receiver::recv_timeout), [`recv_deadline`](Receiver::recv_deadline) | |
 //! | `try_send`, `try_recv` | [`try_send`](Sender::try_send), [`try_recv`](Receiver::try_recv) | |
 //! | `iter`, `try_iter`, `into_iter` | [`iter`](Receiver::iter), [`try_iter`](Receiver::try_iter), `into_iter` | of `&mut Receiver` |
 //! | `len`, `is_empty`, `same_channel` | [`len`](Receiver::len), [`is_empty`](Receiver::is_empty), [`same_channel`](Sender::same_channel) | a sender's `len` counts its own messages |
 //! | `is_full`, `capacity` | [`remaining_capacity`](Sender::remaining_capacity), [`capacity`](Sender::capacity) | |
-//! | `crossbeam_channel::select!` over a control and a data channel | [`mailbox`] | one receiver, high priority first; for other selections use tasks |
+//! | `crossbeam_channel::select!` over a control and a data channel | [`mailbox`] | one receiver, high priority first |
+//! | `crossbeam_channel::Select`, `select!` | [`Select`] | of receivers alone; `ready` names one, and nobody else can take its message. A send is not selected: use `try_send`, or tasks |
 //! | `crossbeam_channel::Receiver::clone` | [`mesh`] | each message is for one receiver, which the sender chooses; an idle receiver takes none from another |
 //! | `crossbeam_channel::after`, `tick` | `recv_timeout`, `recv_deadline` | |
 //!
 //! | `flume` | here | what differs |
 //! |---|---|---|
-//! | `flume::bounded(n)`, `unbounded()` | [`channel(n)`](channel) | as above |
+//! | `flume::bounded(n)`, `unbounded()` | [`channel(n)`](channel), [`unbounded`] | as above |
 //! | `send`, `recv`, and with `_timeout`, `_deadline` | as above | |
 //! | `send_async`, `recv_async` | [`send`](Sender::send), [`recv`](Receiver::recv) | a cancelled send was not sent |
 //! | `sink`, `into_sink`, `stream`, `into_stream` | features `sink` and `stream` | the handles themselves implement the traits |
 //! | `drain` | [`try_recv_many`](Receiver::try_recv_many), [`try_iter`](Receiver::try_iter) | |
 //! | `downgrade`, `sender_count` | [`downgrade`](Sender::downgrade), [`strong_count`](Sender::strong_count), [`sender_count`](Receiver::sender_count) | `upgrade` gives a new producer |
 //! | `is_disconnected` | [`is_closed`](Sender::is_closed) | |
-//! | `flume::Selector` | [`mailbox`], or tasks | |
+//! | `flume::Selector` | [`Select`] | as above |
 //!
 //! | `kanal` | here | what differs |
 //! |---|---|---|
-//! | `kanal::bounded(n)`, `bounded_async(n)` | [`channel(n)`](channel) | as above; each handle is both async and blocking, so there is no `to_async` or `as_sync` |
+//! | `kanal::bounded(n)`, `bounded_async(n)`, `unbounded` | [`channel(n)`](channel), [`unbounded`] | as above; each handle is both async and blocking, so there is no `to_async` or `as_sync` |
 //! | `kanal::Sender::send`, `kanal::Receiver::recv` | [`blocking_send`](Sender::blocking_send), [`blocking_recv`](Receiver::blocking_recv) | the error of a send returns the message |
 //! | `kanal::AsyncSender::send`, `kanal::AsyncReceiver::recv` | [`send`](Sender::send), [`recv`](Receiver::recv) | a cancelled send was not sent |
 //! | `try_send`, `try_send_option` | [`try_send`](Sender::try_send) | `Ok(false)` there is [`TrySendError::Full`] here, with the message |
@@ -366,7 +384,7 @@
 //!
 //! - `stream`: receivers implement `futures_core::Stream` and `FusedStream`.
 //! - `sink`: [`Sender`] implements `futures_sink::Sink`; [`MailboxSender::high`] and
-//!   [`MailboxSender::low`] return such senders.
+//!   [`MailboxSender::low`] return such senders. `SharedSender::into_sink` makes a sink of the other kind.
 //! - `tracing`: events at level trace when lanes open and end, and when channels close; at level warn, once in a
 //!   channel, when many [senders in a row are dropped after one message](Stats::brief_lanes).
 //! - `quanta`: queueing delay in the statistics.
