@@ -1,6 +1,7 @@
 //! Meshes: several receivers, which join and leave while others send.
 
 mod histories;
+mod interface;
 mod leaving;
 mod mailbox;
 mod order;
