@@ -106,6 +106,27 @@ fn join_against_send_of_a_key() {
     });
 }
 
+/// The former receiver of a key that moved leaves, with its message, while the sender looks whether it has caught up.
+#[test]
+fn leave_of_former_receiver_against_send_of_a_key() {
+    model(2, || {
+        let (mut tx, first) = MeshBuilder::new(2)
+            .by_key(|_| Some(MOVING))
+            .lanes(|lanes| lanes.shared_slots(0).first_ring(2))
+            .build();
+        tx.try_send(payload(1)).unwrap();
+        let mut second = tx.add_receiver().unwrap();
+        assert!(tx.try_send(payload(2)).is_err());
+        let leaver = thread::spawn(move || assert!(first.leave().is_empty()));
+        // The first message is with the receiver that leaves, or on its way to the second.
+        assert!(tx.try_send(payload(2)).is_err());
+        leaver.join().unwrap();
+        assert_eq!(second.try_recv().unwrap().0, 1);
+        tx.try_send(payload(2)).unwrap();
+        assert_eq!(second.try_recv().unwrap().0, 2);
+    });
+}
+
 /// Belongs to the second of two receivers.
 const MOVING: u64 = 2;
 
