@@ -5,6 +5,7 @@ use std::mem;
 use super::{Aside, Path, Sender};
 use crate::{
     error::{SendError, SendManyError, TrySendError},
+    fan_in::FanIn,
     sync::wake_all::WakeAll,
 };
 
@@ -115,15 +116,14 @@ impl<T> Sender<T> {
         if count == 0 || self.fan_in.is_closed() {
             return 0;
         }
-        let (first, limit) = self.ring_sizes();
         self.path = Path::Lane;
         if self.lane_or_open().is_none() {
             return 0;
         }
-        let (lane, ready) = (self.lane.as_mut(), &self.fan_in.ready);
-        lane.map_or(0, |lane| {
-            lane.send_ring_vec(ready, first, limit, items, count)
-        })
+        let FanIn { ready, config, .. } = &*self.fan_in;
+        self.lane
+            .as_mut()
+            .map_or(0, |lane| lane.send_ring_vec(ready, config, items, count))
     }
 
     /// Sends as many messages of an iterator as the lane has room for when this is called, so at most

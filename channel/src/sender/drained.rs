@@ -4,6 +4,7 @@
 use std::task::{Context, Poll};
 
 use super::{Path, Sender};
+use crate::config::Config;
 
 impl<T> Sender<T> {
     /// The number of messages that the receiver has not taken.
@@ -44,10 +45,13 @@ impl<T> Sender<T> {
         }
         self.path = Path::Lane;
         self.credit = 0;
-        let limit = self.capacity().max(count);
-        let (lane, ready) = (self.lane.as_mut(), &self.fan_in.ready);
-        if let Some(lane) = lane {
-            lane.send_ring_vec(ready, count, limit, messages, count);
+        let config = Config {
+            first_ring: count,
+            lane_capacity: self.capacity().max(count),
+            ..self.fan_in.config
+        };
+        if let Some(lane) = &mut self.lane {
+            lane.send_ring_vec(&self.fan_in.ready, &config, messages, count);
         }
     }
 }

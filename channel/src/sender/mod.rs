@@ -192,11 +192,10 @@ impl<T> Sender<T> {
             return self.send_staged(message);
         }
         self.credit -= 1;
-        let (first, limit) = self.ring_sizes();
         let Some(lane) = &mut self.lane else {
             unreachable!("a lane that is not clear is open")
         };
-        lane.send_ring(&self.fan_in.ready, first, limit, message)
+        lane.send_ring(&self.fan_in.ready, &self.fan_in.config, message)
     }
 
     /// Sends what is staged and one more message, for which there is room.
@@ -210,11 +209,6 @@ impl<T> Sender<T> {
             Some(message) => Err(TrySendError::Closed(message)),
             None => Ok(()),
         }
-    }
-
-    fn ring_sizes(&self) -> (usize, usize) {
-        let config = &self.fan_in.config;
-        (config.first_ring, config.lane_capacity)
     }
 
     /// Whether the lane has room for a message.

@@ -54,7 +54,7 @@ impl<T> Sender<T> {
         let messages = self.capacity().min(QUIET);
         if let Some(lane) = &mut self.lane
             && in_slots == 0
-            && lane.is_quiet(messages, QUIET)
+            && lane.is_quiet(messages as u32, QUIET as u32)
         {
             self.end_lane();
         }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{RingSegment, left_rings::LeftRings};
 use crate::{
-    config::UNBOUNDED,
+    config::{Config, UNBOUNDED},
     sync::{
         AtomicPtr, Mutex, Ordering, UnsafeCell, lock,
         ring::{RingProducer, ring},
@@ -30,6 +30,10 @@ pub(super) struct Rings<T> {
     left: LeftRings<T>,
     /// The receiver's end of `current`.
     segment: NonNull<RingSegment<T>>,
+    /// What the lane may hold in all.
+    limit: usize,
+    /// Messages in the largest ring.
+    most: usize,
     activity: Activity,
     /// `current` was made smaller than it would have been, for what the lane may hold in all.
     clipped: bool,
@@ -45,17 +49,23 @@ enum Activity {
     /// They were found empty.
     Emptied,
     /// And so many messages did without them since.
-    Quiet(usize),
+    Quiet(u32),
 }
 
 impl<T> Rings<T> {
-    /// A first ring for `size` messages.
-    pub(super) fn open(size: usize) -> Self {
-        let (current, segment) = RingSegment::new(size);
+    /// The first ring of a lane.
+    pub(super) fn open(config: &Config) -> Self {
+        let (first, limit) = (config.first_ring, config.lane_capacity);
+        let (current, segment) = RingSegment::new(first.min(limit));
         Self {
             current,
             left: LeftRings::new(),
             segment,
+            limit,
+            most: (RING_BYTES / size_of::<T>().max(1))
+                .max(RING_MESSAGES)
+                .max(first)
+                .min(limit),
             activity: Activity::Emptied,
             clipped: false,
             count: Mutex::new(()),
@@ -93,7 +103,7 @@ impl<T> Rings<T> {
 
     /// Records that the last `messages` messages did without a ring, unless some did not, and says whether `enough` in a row
     /// did.
-    pub(super) fn are_quiet(&mut self, messages: usize, enough: usize) -> bool {
+    pub(super) fn are_quiet(&mut self, messages: u32, enough: u32) -> bool {
         self.activity = match self.activity {
             Activity::Quiet(before) => Activity::Quiet(before + messages),
             _ => Activity::Quiet(0),
@@ -109,7 +119,8 @@ impl<T> Rings<T> {
     }
 
     /// Messages in all rings.
-    #[inline]
+    // Not inlined, so that a send, which seldom needs it, saves fewer registers.
+    #[inline(never)]
     pub(super) fn used(&mut self) -> usize {
         self.current.used() + self.left.used()
     }
@@ -122,40 +133,27 @@ impl<T> Rings<T> {
     ///
     /// `message` must be initialised. With `true`, or if this panics, no other copy of it may be used.
     #[cold]
-    pub(super) unsafe fn push_to_next(
-        &mut self,
-        first: usize,
-        limit: usize,
-        message: MaybeUninit<T>,
-    ) -> bool {
-        if limit == UNBOUNDED && !has_memory_for::<T>(Self::most(first, limit)) {
+    pub(super) unsafe fn push_to_next(&mut self, message: MaybeUninit<T>) -> bool {
+        if self.limit == UNBOUNDED && !has_memory_for::<T>(self.most) {
             return false;
         }
         // SAFETY: initialised by this function's contract.
         let message = unsafe { message.assume_init() };
-        self.grow(first, limit);
+        self.grow();
         let pushed = self.current().push(MaybeUninit::new(message)).is_ok();
         debug_assert!(pushed, "the ring is new");
         pushed
     }
 
-    /// Messages in the largest ring.
-    fn most(first: usize, limit: usize) -> usize {
-        (RING_BYTES / size_of::<T>().max(1))
-            .max(RING_MESSAGES)
-            .max(first)
-            .min(limit)
-    }
-
-    /// Opens another ring for the messages that follow: of [`GROWTH`] times the size, up to what `limit`, the size of
-    /// the first ring and [`RING_BYTES`] allow.
+    /// Opens another ring for the messages that follow: of [`GROWTH`] times the size, up to the
+    /// largest.
     #[cold]
-    pub(super) fn grow(&mut self, first: usize, limit: usize) {
+    pub(super) fn grow(&mut self) {
         let current = self.current.capacity();
-        let size = (current * GROWTH).min(Self::most(first, limit));
+        let size = (current * GROWTH).min(self.most);
         // The last ring of a lane that fills up need not be larger than what the lane may hold. But if that one fills as
         // well, the lane stays full while messages come and go, and one ring for all saves further ones.
-        let fits = limit.saturating_sub(self.used()).max(current);
+        let fits = self.limit.saturating_sub(self.used()).max(current);
         let clipped = !self.clipped && fits < size;
         let (producer, segment) = RingSegment::new(if clipped { fits } else { size });
         self.clipped = clipped;

@@ -13,6 +13,7 @@ use super::{
     list::ReadyQueue, rings::Rings,
 };
 use crate::{
+    config::Config,
     error::TrySendError,
     sync::{
         Ordering, membarrier, mutant, store_load_fence, wake_all::WakeAll, wake_cell::WakerIndex,
@@ -92,7 +93,7 @@ impl<T> LaneTx<T> {
 
     /// Records that the last `messages` messages of the producer did not use the ring, unless some did, and says whether
     /// `enough` in a row did without.
-    pub(crate) fn is_quiet(&mut self, messages: usize, enough: usize) -> bool {
+    pub(crate) fn is_quiet(&mut self, messages: u32, enough: u32) -> bool {
         self.rings
             .as_mut()
             .is_some_and(|rings| rings.are_quiet(messages, enough))
@@ -107,25 +108,23 @@ impl<T> LaneTx<T> {
     /// Sends a message through the ring, or returns it if the channel is closed; or if the lane has no
     /// bound, and there is no memory for its next ring.
     ///
-    /// The lane must have room for it. `first` and `limit` are the sizes of the smallest and the
-    /// largest ring.
+    /// The lane must have room for it.
     #[inline]
     pub(crate) fn send_ring(
         &mut self,
         ready: &impl ReadyQueue<T>,
-        first: usize,
-        limit: usize,
+        config: &Config,
         message: T,
     ) -> Result<(), TrySendError<T>> {
         // Before the message is copied: if this panics, it is dropped.
-        let rings = self.rings_or_open(first, limit);
+        let rings = self.rings_or_open(config);
         let message = MaybeUninit::new(message);
         // SAFETY: a bitwise copy; only one of the two is used as a message, as the result of
         // `publish` says.
         let copy = unsafe { ptr::read(&message) };
         if let Err(copy) = rings.current().push(copy) {
             // SAFETY: the copy was not pushed; the original is used only if it was not pushed then, either.
-            let pushed = unsafe { rings.push_to_next(first, limit, copy) };
+            let pushed = unsafe { rings.push_to_next(copy) };
             if !pushed {
                 // SAFETY: it was not pushed.
                 return Err(unsafe { not_sent(message, TrySendError::Full) });
@@ -150,8 +149,7 @@ impl<T> LaneTx<T> {
     pub(crate) fn send_ring_vec(
         &mut self,
         ready: &impl ReadyQueue<T>,
-        first: usize,
-        limit: usize,
+        config: &Config,
         items: &mut Vec<T>,
         count: usize,
     ) -> usize {
@@ -168,7 +166,7 @@ impl<T> LaneTx<T> {
         };
         let mut pushed = 0;
         while pushed < count {
-            let rings = self.rings_or_open(first, limit);
+            let rings = self.rings_or_open(config);
             // SAFETY: `source` has `count` messages, of which the first `pushed` are in the ring
             // already.
             let went = unsafe {
@@ -180,7 +178,7 @@ impl<T> LaneTx<T> {
             rest.accepted = pushed;
             if pushed < count
                 && went == 0
-                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| rings.grow(first, limit)))
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| rings.grow()))
             {
                 if pushed > 0 {
                     rest.accepted = self.publish(ready, pushed);
@@ -195,9 +193,9 @@ impl<T> LaneTx<T> {
     }
 
     #[inline]
-    fn rings_or_open(&mut self, first: usize, limit: usize) -> &mut Rings<T> {
+    fn rings_or_open(&mut self, config: &Config) -> &mut Rings<T> {
         if self.rings.is_none() {
-            self.open_rings(first.min(limit));
+            self.open_rings(config);
         }
         let Some(rings) = &mut self.rings else {
             unreachable!("the ring was opened above")
@@ -207,8 +205,8 @@ impl<T> LaneTx<T> {
     }
 
     #[cold]
-    fn open_rings(&mut self, size: usize) {
-        let rings = Rings::open(size);
+    fn open_rings(&mut self, config: &Config) {
+        let rings = Rings::open(config);
         // ORDERING: Release pairs with the Acquire of the receiver's look.
         self.lane()
             .ring

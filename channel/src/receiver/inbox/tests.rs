@@ -33,7 +33,7 @@ struct Receiving {
 impl Receiving {
     fn new(builder: Builder) -> Self {
         Self {
-            inbox: Inbox::new(FanIn::shared(builder.0)),
+            inbox: Inbox::new(FanIn::shared(builder.first_ring(1).0)),
             messages: (0..10).map(Arc::new).collect(),
         }
     }
@@ -44,8 +44,8 @@ impl Receiving {
 
     fn send(&self, lane: &mut LaneTx<Message>, messages: std::ops::Range<usize>) {
         for message in &self.messages[messages] {
-            let ready = &self.inbox.fan_in.ready;
-            assert!(lane.send_ring(ready, 1, 8, message.clone()).is_ok());
+            let FanIn { ready, config, .. } = &*self.inbox.fan_in;
+            assert!(lane.send_ring(ready, config, message.clone()).is_ok());
         }
     }
 
