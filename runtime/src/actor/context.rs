@@ -292,7 +292,7 @@ impl<A: Actor> Context<A> {
         let was_handling = std::mem::take(&mut self.state.is_handling);
         let Some(optional) = &mut self.optional else {
             if was_handling {
-                self.counters.events().interrupted += 1;
+                self.count_interrupted(1);
             }
             return;
         };
@@ -300,7 +300,7 @@ impl<A: Actor> Context<A> {
         let after = optional.custody.crash();
         let drained = self.count_batch(taken);
         if drained > 0 {
-            self.counters.events().interrupted += drained;
+            self.count_interrupted(drained);
         }
         let is_lost = match after {
             AfterCrash::Nothing => was_handling,
@@ -312,8 +312,27 @@ impl<A: Actor> Context<A> {
             }
         };
         if is_lost {
-            self.counters.events().interrupted += 1;
+            self.count_interrupted(1);
         }
+    }
+
+    /// Messages are gone with the handler that crashed with them.
+    #[cold]
+    pub(crate) fn count_interrupted(&mut self, messages: u64) {
+        self.counters.events().interrupted += messages;
+        let is_high = self.state.fairness.was_high();
+        let (class, message) = if is_high {
+            ("high", std::any::type_name::<A::HighPriorityMsg>())
+        } else {
+            ("low", std::any::type_name::<A::LowPriorityMsg>())
+        };
+        tracing::warn!(
+            actor = %self.cell.name(),
+            messages,
+            class,
+            message,
+            "messages are gone with the handler that crashed with them",
+        );
     }
 
     /// Returns whether the letter was accepted; if not, the message is dropped.

@@ -37,6 +37,11 @@ impl Fairness {
         self.high = 0;
     }
 
+    /// Whether the last message was a high one.
+    pub(crate) fn was_high(&self) -> bool {
+        self.high > 0
+    }
+
     pub(crate) fn took_batch(&mut self, messages: u64) {
         self.low = self.low.saturating_add(messages as u32);
     }

@@ -135,7 +135,8 @@ impl Child {
         (&mut self.monitor).await
     }
 
-    /// Lets the actor handle its queued messages and accept no more, then waits for its end.
+    /// Lets the actor handle its queued messages and accept no more, then waits for its end, however
+    /// long that takes: [`drain_within`](Self::drain_within) has a deadline.
     ///
     /// # Cancel safety
     ///
@@ -145,6 +146,32 @@ impl Child {
         let reason = (&mut self.monitor).await;
         self.owned = false;
         reason
+    }
+
+    /// Drains the actor like [`drain`](Self::drain), and all its descendants, by one deadline,
+    /// clean-up included. Actors that have not ended by then are killed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The drain has been requested in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use lanemesh_runtime::{spawn, testing::Sink, ExitReason};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut handle, child) = spawn(Sink::<(), u64>::new());
+    /// handle.try_send_low(1)?;
+    /// let reason = child.drain_within(Duration::from_secs(5)).await;
+    /// assert!(matches!(reason, ExitReason::Stopped));
+    /// assert_eq!(handle.stats().low, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn drain_within(mut self, grace: Duration) -> ExitReason {
+        self.cell().request_stop(from_now(grace), signal::DRAIN);
+        self.owned = false;
+        (&mut self.monitor).await
     }
 
     /// Gives up the ownership: the actor runs until its parent ends, until it ends by itself, or

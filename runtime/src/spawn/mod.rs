@@ -382,7 +382,7 @@ impl<A: Actor> Builder<A> {
     ///
     /// The message with which a handler crashes is only there if a copy was made: with
     /// [`redeliver(0)`](Self::redeliver) it is a dead letter after its first crash. Without a copy
-    /// it is gone with the handler, and counted in
+    /// it is gone with the handler: its class and type are logged as a warning, and it is counted in
     /// [`ActorStats::interrupted`](crate::observe::ActorStats::interrupted).
     ///
     /// A dead letter may contain a [`Reply`](crate::Reply): its asker waits until the letter is

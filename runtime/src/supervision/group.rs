@@ -3,7 +3,7 @@
 //! A child that fails keeps its mailbox and reports here. With one-for-one the answer is immediate.
 //! With the other strategies a task of its own runs a round: it suspends the siblings in reverse
 //! order of their start, waits for the backoff, and resumes them in order, each after the one
-//! before it has started. The parent's handlers take no part in it.
+//! before it has started or has had its time for that. The parent's handlers take no part in it.
 
 use std::{
     collections::BTreeMap,

@@ -13,6 +13,10 @@ use crate::{
     util::timer::{from_now, later, pause},
 };
 
+/// How long a `started` hook holds up the siblings behind its actor: it may wait for one of them, as
+/// it can at the first start, where all start at once.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// A killed child needs a moment to be gone, and at least this long on a busy machine.
 const MOMENT: Duration = Duration::from_millis(100);
 
@@ -112,7 +116,7 @@ async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) -> bool
     wait.await.is_ok()
 }
 
-/// Starts the next incarnation and waits until it runs, fails or ends.
+/// Starts the next incarnation and waits until it runs, fails or ends; for [`PATIENCE`] at most.
 async fn resume(group: &Group, cell: &Arc<ActorCell>) {
     let before = cell.incarnation();
     // One that was waiting for its own reasons may have started by itself.
@@ -120,14 +124,14 @@ async fn resume(group: &Group, cell: &Arc<ActorCell>) {
     if is_down {
         cell.raise(signal::RESUME);
     }
-    group
-        .wait_until(|| {
-            let phase = cell.phase();
-            let is_next = cell.incarnation() > before || !is_down;
-            let begun = is_next && phase != Phase::Starting;
-            begun || phase == Phase::Dead || group.is_stopping()
-        })
-        .await;
+    let begun = group.wait_until(|| {
+        let phase = cell.phase();
+        let is_next = cell.incarnation() > before || !is_down;
+        let begun = is_next && phase != Phase::Starting;
+        begun || phase == Phase::Dead || group.is_stopping()
+    });
+    // If it fails later, there is another round.
+    let _ = tokio::time::timeout(PATIENCE, begun).await;
 }
 
 /// Sleeps. Returns whether the group began to stop.

@@ -32,7 +32,8 @@ pub enum Strategy {
     /// None: only the child itself.
     #[default]
     OneForOne,
-    /// All of them, stopped in reverse order of their start and restarted in order.
+    /// All of them, stopped in reverse order of their start and restarted in order: each when the one
+    /// before it has started, or after 100 ms. So a `started` hook may ask a sibling behind it.
     OneForAll,
     /// Those that were started after it, in the same way.
     RestForOne,

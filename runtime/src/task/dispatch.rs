@@ -74,7 +74,7 @@ impl<A: Actor> Context<A> {
         self.state.fairness.took_batch(handled);
         self.optional_or_default().batches.put(batch);
         if outcome.is_err() {
-            self.counters.events().interrupted += drained;
+            self.count_interrupted(drained);
         }
         outcome?;
         self.finish_message();

@@ -337,7 +337,10 @@ impl<A: Actor> Task<A> {
         }
         // From here on it is not this incarnation that ends the actor.
         self.is_killed = false;
-        let decision = if suspended {
+        let decision = if suspended && signals & signal::RESUME != 0 {
+            // It was late in a round, which is over.
+            Decision::Restart(Duration::ZERO)
+        } else if suspended {
             Decision::Await
         } else if let Some(seat) = ctx.seat() {
             child_failed(&seat.group, seat.order, &reason)

@@ -30,6 +30,7 @@ mod patterns;
 mod pools;
 mod registry;
 mod reports;
+mod rounds;
 mod shared;
 mod sources;
 mod stash;
