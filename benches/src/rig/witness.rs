@@ -24,6 +24,9 @@ const MARGIN: u64 = 20_000;
 /// The same around a wake-up of the witness, which takes a few microseconds.
 const OWN_MARGIN: u64 = 10_000;
 
+/// Number of messages that are enough for a percentile of 99.9.
+const ENOUGH: usize = 1_000;
+
 /// Start and end of an event, in nanoseconds since the start of the run.
 pub type Span = (u64, u64);
 
@@ -149,7 +152,7 @@ impl Stalls {
     }
 
     /// The latencies of the messages that were not due around a stall, or while a witness had the
-    /// core; if those are fewer than half, of all. The second part is the number left out.
+    /// core; if those are fewer than half and fewer than 1000, of all. The second part is the number left out.
     ///
     /// The first part of a message's span is when it was due, the second when it was received. Only
     /// the first decides: if a message were left out because it was in flight during a stall, slow
@@ -174,7 +177,7 @@ impl Stalls {
             .iter()
             .filter(|message| is_troubled(message))
             .count();
-        let take_all = troubled > messages.len() / 2;
+        let take_all = messages.len() - troubled < ENOUGH.min(messages.len() / 2);
         let mut latencies = Latencies::new();
         for message in messages {
             if take_all || !is_troubled(message) {
@@ -240,6 +243,19 @@ mod tests {
     fn all_messages_count_when_most_were_troubled() {
         let (latencies, left_out) = stalls(&[(0, 100)], &[]).leave_out(&[(10, 20), (30, 90)]);
         assert_eq!((latencies.count(), left_out), (2, 0));
+    }
+
+    #[test]
+    fn a_thousand_messages_are_enough() {
+        // The margin after the stall ends when 10,000 messages have been due.
+        let (stall, margin) = (50_000, MARGIN - 10_000);
+        let left_out = |count: u64| {
+            let due = (0..count).map(|index| stall + margin + index);
+            let messages: Vec<Span> = due.map(|due| (due, due + 1)).collect();
+            stalls(&[(0, stall)], &[]).leave_out(&messages).1
+        };
+        assert_eq!(left_out(11_000), 10_000);
+        assert_eq!(left_out(10_999), 0);
     }
 
     #[test]

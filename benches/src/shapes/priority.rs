@@ -72,7 +72,7 @@ pub const SHAPE: Shape = Shape {
             each of the two cores that looks at the clock every 250 µs, woke more than 50 µs late; \
             messages due while the witness itself had the core are left out too. `messages` is the \
             number of those that count, `left out` that of the others, `stalls` that of the \
-            stalls. If fewer than half would count, all do.",
+            stalls. If fewer than half and fewer than 1000 would count, all do.",
     cells,
 };
 
