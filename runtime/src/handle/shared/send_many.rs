@@ -76,6 +76,78 @@ impl<A: Actor> SharedHandle<A> {
         send_all(self.batch(messages), self.tx.low(), &self.cell).await
     }
 
+    /// Sends clones of the first high-priority messages, as many as there is room for. Returns how
+    /// many.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send_vec_high`](Self::try_send_vec_high).
+    pub fn try_send_slice_high(
+        &self,
+        messages: &[A::HighPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::HighPriorityMsg: Clone,
+    {
+        self.try_send_vec_high(&mut messages.to_vec())
+    }
+
+    /// Sends clones of all high-priority messages, and waits for room whenever the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_vec_high`](Self::send_vec_high).
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the first messages have been sent, and it is not known how many:
+    /// [`send_vec_high`](Self::send_vec_high) tells.
+    pub async fn send_slice_high(
+        &self,
+        messages: &[A::HighPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::HighPriorityMsg: Clone,
+    {
+        self.send_vec_high(&mut messages.to_vec()).await
+    }
+
+    /// Sends clones of the first low-priority messages, as many as there is room for. Returns how
+    /// many.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send_vec_low`](Self::try_send_vec_low).
+    pub fn try_send_slice_low(
+        &self,
+        messages: &[A::LowPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::LowPriorityMsg: Clone,
+    {
+        self.try_send_vec_low(&mut messages.to_vec())
+    }
+
+    /// Sends clones of all low-priority messages, and waits for room whenever the lane is full.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_vec_low`](Self::send_vec_low).
+    ///
+    /// # Cancel safety
+    ///
+    /// Some of the first messages have been sent, and it is not known how many:
+    /// [`send_vec_low`](Self::send_vec_low) tells.
+    pub async fn send_slice_low(
+        &self,
+        messages: &[A::LowPriorityMsg],
+    ) -> Result<usize, SendError<usize>>
+    where
+        A::LowPriorityMsg: Clone,
+    {
+        self.send_vec_low(&mut messages.to_vec()).await
+    }
+
     fn batch<'a, M>(&self, messages: &'a mut Vec<M>) -> Batch<'a, M> {
         messages.reverse();
         Batch {
