@@ -357,7 +357,7 @@ impl<A: Actor> Task<A> {
                 Some(Wait::Backoff(delay))
             }
             Decision::Await => {
-                cell.clear(signal::SUSPEND | signal::RESUME);
+                cell.clear(signal::SUSPEND);
                 cell.set_phase(Phase::Waiting);
                 if let Some(seat) = ctx.seat() {
                     seat.group.phase_changed();
