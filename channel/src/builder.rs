@@ -235,9 +235,12 @@ impl Builder {
     ///
     /// A message borrows a slot from one pool until the receiver has taken it; so does a
     /// [`Permit`](crate::Permit), and each [staged](crate::Sender::try_feed) message. Senders that
-    /// wait get a slot in the order in which they began to wait, and no newcomer overtakes them.
-    /// They get it when half of all slots have been taken since, or the receiver finds nothing
-    /// more to take, so a receiver that takes a few messages and then stops leaves them waiting.
+    /// wait get a slot in the order in which they began to wait. Those that do not wait may take a
+    /// slot before them that has just become free, until they have overtaken the first of those who
+    /// wait 32 times (and once more for each that is at it in that moment); so nobody starves.
+    /// Some of those who wait get a slot when half of all slots have been taken since, and all for
+    /// whom there are slots when the receiver finds nothing more to take. A receiver that takes a few
+    /// messages and then stops leaves them waiting.
     ///
     /// A busy lane (one that the receiver has not emptied) borrows up to *chunk* slots at a time,
     /// and the receiver returns slots by as many, where *chunk* is `messages / 128`, at least 1

@@ -27,6 +27,10 @@ const SHARE: usize = if cfg!(loom) { 1 } else { 128 };
 /// And at most this part of what is free, so that the last slots are lent one by one.
 const FREE_SHARE: usize = if cfg!(loom) { 1 } else { 8 };
 
+/// The part of the free slots that is handed to those who wait, as long as the receiver is awake; and of half of the
+/// slots, which the receiver gives back at a time then.
+const PART: usize = 8;
+
 #[derive(Debug)]
 pub(crate) struct Bound {
     slots: Semaphore,
@@ -51,6 +55,12 @@ impl Bound {
         self.chunk
     }
 
+    /// Slots of taken messages that the receiver gives back together while senders wait.
+    #[inline]
+    pub(crate) fn batch(&self) -> usize {
+        (self.half / PART).clamp(1, MAX_CHUNK)
+    }
+
     #[inline]
     pub(crate) fn half(&self) -> usize {
         self.half
@@ -66,39 +76,87 @@ impl Bound {
         word.free()
     }
 
-    /// Borrows up to `wanted` slots, and says how many. None while others wait.
+    /// Borrows up to `wanted` slots, and says how many. While others wait, one, if it may overtake them.
     #[inline]
     pub(crate) fn borrow(&self, wanted: usize) -> usize {
         self.borrow_some(|free| free.min(wanted))
+            .unwrap_or_else(|| self.overtake())
     }
 
     /// Borrows `wanted` slots, or none if fewer are free. None while others wait. Says how many.
     pub(crate) fn borrow_exactly(&self, wanted: usize) -> usize {
         self.borrow_some(|free| if free < wanted { 0 } else { wanted })
+            .unwrap_or(0)
     }
 
-    /// Borrows slots for a lane: one at least if one is free, and a chunk where many are.
+    /// Borrows slots for a lane: one at least if one is free, and a chunk where many are. While others wait,
+    /// one, if it may overtake them.
     #[inline]
     pub(crate) fn borrow_ahead(&self) -> usize {
         self.borrow_some(|free| (free / FREE_SHARE).clamp(1, self.chunk).min(free))
+            .unwrap_or_else(|| self.overtake())
     }
 
+    #[cold]
+    fn overtake(&self) -> usize {
+        self.slots.overtake().into()
+    }
+
+    /// Borrows as many as `wanted` says of those that are free. `None` while others wait.
     #[inline]
-    fn borrow_some(&self, wanted: impl Fn(usize) -> usize) -> usize {
+    fn borrow_some(&self, wanted: impl Fn(usize) -> usize) -> Option<usize> {
         let mut word = self.slots.load();
         loop {
-            if word.is_closed() || word.has_waiters() {
-                return 0;
+            if word.is_closed() {
+                return Some(0);
+            }
+            if word.has_waiters() {
+                return None;
             }
             let count = wanted(word.free());
             if count == 0 {
-                return 0;
+                return Some(0);
             }
             match self.slots.exchange(word, word.less(count)) {
-                Ok(()) => return count,
+                Ok(()) => return Some(count),
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Gives slots back, and says whether senders wait for some. Until they are [served](Self::serve), a few
+    /// newcomers may borrow them.
+    #[inline]
+    pub(crate) fn add(&self, slots: usize) -> bool {
+        self.slots.add(slots)
+    }
+
+    /// Whether slots are free although senders wait.
+    #[inline]
+    pub(crate) fn is_unserved(&self) -> bool {
+        let word = self.slots.load();
+        word.has_waiters() && word.free() > 0
+    }
+
+    /// Hands free slots to the senders that wait, and wakes them. Says whether there were both.
+    ///
+    /// A waker may panic, when all is done.
+    pub(crate) fn serve(&self) -> bool {
+        let unserved = self.is_unserved();
+        if unserved {
+            self.slots.serve();
+        }
+        unserved
+    }
+
+    /// As [`serve`](Self::serve), but leaves most free slots to those who then run.
+    pub(crate) fn serve_some(&self) -> bool {
+        let word = self.slots.load();
+        let unserved = word.has_waiters() && word.free() > 0;
+        if unserved {
+            self.slots.serve_first(word.free().div_ceil(PART));
+        }
+        unserved
     }
 
     /// Gives slots back, and says whether senders waited for some: those that now have one are

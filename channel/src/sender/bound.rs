@@ -32,7 +32,8 @@ impl<T> Sender<T> {
         {
             credit += lane.held().take(wanted - credit);
         }
-        if credit < wanted {
+        // A sender that waits overtakes nobody.
+        if credit < wanted && !self.waits() {
             credit += bound.borrow(wanted - credit);
         }
         self.credit = u32::try_from(credit).unwrap_or(u32::MAX);

@@ -1,6 +1,8 @@
 //! What the receiver does for a bound on all lanes: gives back the slots of messages that it has
 //! taken, and reclaims those that a lane has borrowed ahead.
 
+use std::mem;
+
 use super::{Inbox, held::HeldLane};
 
 impl<T> Inbox<T> {
@@ -20,11 +22,16 @@ impl<T> Inbox<T> {
         let Some(bound) = &self.fan_in.bound else {
             return;
         };
-        self.quota.checkpoint_after(bound.chunk());
-        let held = match &self.current {
-            Some(lane) if bound.has_waiters() => lane.held().reclaim(),
-            _ => 0,
+        let (held, batch) = if bound.has_waiters() {
+            let held = self
+                .current
+                .as_ref()
+                .map_or(0, |lane| lane.held().reclaim());
+            (held, bound.batch())
+        } else {
+            (0, bound.chunk())
         };
+        self.quota.checkpoint_after(batch);
         self.give_back(given + held);
         // A lane of many producers has waits of its own.
         let half = self.fan_in.config.half();
@@ -35,46 +42,83 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// A message was taken from a shared slot. A mailbox does not look again at a class that has
-    /// nothing more.
+    /// A message was taken from a shared slot. A mailbox does not look again at a class that has nothing
+    /// more, so the class settles at once.
     #[cold]
     #[inline(never)]
-    pub(super) fn give_back_of_shared_slot(&mut self) {
+    pub(super) fn give_back_of_shared_slot(&mut self, settles: bool) {
         self.give_back(1);
-        if !self.slots.has_claimed() {
+        if settles && !self.slots.has_claimed() {
             self.give_back_owed();
         }
     }
 
-    /// Gives back slots of messages that were taken: together with others while none waits for
-    /// them, and half of all at a time while senders do, so that not every message costs the switch
-    /// of a task.
+    /// Gives back slots of messages that were taken, several together where there are many. Senders that
+    /// are awake can have them at once. Of those that wait, the first get some when half of all slots were
+    /// given back, so that not every message costs the switch of a task.
     #[inline]
     pub(super) fn give_back(&mut self, slots: usize) {
         let Some(bound) = &self.fan_in.bound else {
             return;
         };
         self.owed += slots;
-        if self.owed >= bound.chunk() && (self.owed >= bound.half() || !bound.has_waiters()) {
-            self.give_back_owed();
+        self.served = false;
+        if self.owed < bound.chunk() || (self.owed < bound.batch() && bound.has_waiters()) {
+            return;
+        }
+        let owed = mem::take(&mut self.owed);
+        if bound.add(owed) {
+            self.unserved += owed;
+            if self.unserved >= bound.half() {
+                self.has_woken |= bound.serve_some();
+                self.unserved = bound.is_unserved().into();
+            }
         }
     }
 
-    /// Gives back all slots of messages that were taken. The receiver has found nothing more to
-    /// take.
+    /// Gives back all slots of messages that were taken, and hands free slots to all who wait. The receiver
+    /// has found nothing more to take, and may not look again.
     #[inline]
-    pub(super) fn give_back_owed(&mut self) {
-        if self.owed > 0 {
-            self.give_back_some_owed();
+    pub(crate) fn give_back_owed(&mut self) {
+        if self.owes() {
+            self.serve_all();
+        }
+    }
+
+    /// Whether slots are to be given back, or senders that wait to be served.
+    #[inline]
+    pub(super) fn owes(&self) -> bool {
+        self.owed | self.unserved > 0
+    }
+
+    /// Gives back all slots of messages that were taken. The receiver has found nothing more to take, and is
+    /// about to sleep. At first only some of those who wait get slots, and the rest is left to those who run
+    /// then: the receiver is polled again if it has woken somebody. If nothing has come by then, all who wait
+    /// get slots.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn serve_before_sleep(&mut self) {
+        let owed = mem::take(&mut self.owed);
+        let Some(bound) = &self.fan_in.bound else {
+            return;
+        };
+        bound.add(owed);
+        if !mem::replace(&mut self.served, true) && bound.serve_some() {
+            self.unserved = bound.is_unserved().into();
+            self.has_woken = true;
+        } else {
+            self.serve_all();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn give_back_some_owed(&mut self) {
-        let owed = std::mem::take(&mut self.owed);
+    fn serve_all(&mut self) {
+        self.unserved = 0;
+        let owed = mem::take(&mut self.owed);
         if let Some(bound) = &self.fan_in.bound {
-            self.has_woken |= bound.give(owed);
+            bound.add(owed);
+            self.has_woken |= bound.serve();
         }
     }
 

@@ -62,6 +62,11 @@ pub(crate) struct Inbox<T> {
     has_woken: bool,
     /// Messages taken from shared slots whose slots of the bound on all lanes are not given back yet.
     owed: usize,
+    /// Slots that were given back since senders that wait for some were last served; not 0 as long as
+    /// there may be some to serve.
+    unserved: usize,
+    /// The receiver has found nothing to take since it last served senders that wait.
+    served: bool,
     counted: Counted,
     fences: FencePolicy,
     /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
@@ -110,6 +115,8 @@ impl<T> Inbox<T> {
             armed_for: WakerId::default(),
             has_woken: false,
             owed: 0,
+            unserved: 0,
+            served: false,
             counted: Counted::default(),
             fences: FencePolicy::new(unfenced_after),
             count: Mutex::new(()),
@@ -139,30 +146,31 @@ impl<T> Inbox<T> {
 
     #[inline(never)]
     fn try_next_elsewhere(&mut self) -> Option<T> {
-        self.next_while(|| true)
+        self.next_while(true, || true)
     }
 
     /// As `try_next`, for a poll: all of it is inlined there, since what comes to a receiver that slept
     /// is not in the current lane.
     #[inline]
     pub(crate) fn poll_next(&mut self) -> Option<T> {
-        self.next_while(|| true)
+        self.next_while(false, || true)
     }
 
     /// Takes the next message, if one is found before the receiver has moved on `moves` times.
     /// `moves` is left with the moves not made: if none are left, there may be more messages.
     #[inline]
     pub(crate) fn try_next_within(&mut self, moves: &mut usize) -> Option<T> {
-        self.next_while(|| {
+        self.next_while(true, || {
             *moves -= 1;
             *moves > 0
         })
     }
 
-    /// Takes the next message. Asks `goes_on` each time that it has moved on.
+    /// Takes the next message. Asks `goes_on` each time that it has moved on. With `settles`, the receiver may
+    /// not look again when there is none: senders that wait for a slot are served then.
     #[cfg_attr(debug_assertions, inline)]
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn next_while(&mut self, mut goes_on: impl FnMut() -> bool) -> Option<T> {
+    fn next_while(&mut self, settles: bool, mut goes_on: impl FnMut() -> bool) -> Option<T> {
         loop {
             if self.quota.left() > 0
                 && let Some(lane) = &mut self.current
@@ -174,23 +182,25 @@ impl<T> Inbox<T> {
                 return Some(message);
             }
             if self.slots.has_claimed()
-                && let Some(message) = self.take_shared()
+                && let Some(message) = self.take_shared(settles)
             {
                 return Some(message);
             }
-            if !self.move_on_or_settle() || !goes_on() {
+            if !self.move_on_or_settle(settles) || !goes_on() {
                 return None;
             }
         }
     }
 
-    /// Moves on to what comes next. `false` if there is nothing.
+    /// Moves on to what comes next. `false` if there is nothing. `settles` as for `next_while`.
     #[inline]
-    fn move_on_or_settle(&mut self) -> bool {
+    fn move_on_or_settle(&mut self, settles: bool) -> bool {
         match self.move_on() {
             Found::Something => true,
             Found::Nothing => {
-                self.give_back_owed();
+                if settles {
+                    self.give_back_owed();
+                }
                 false
             }
         }
@@ -213,13 +223,13 @@ impl<T> Inbox<T> {
                 }
             }
             if self.slots.has_claimed()
-                && let Some(message) = self.take_shared()
+                && let Some(message) = self.take_shared(true)
             {
                 into.push(message);
                 count += 1;
                 continue;
             }
-            if !self.move_on_or_settle() {
+            if !self.move_on_or_settle(true) {
                 break;
             }
         }
@@ -447,7 +457,7 @@ impl<T> Inbox<T> {
 
     /// Takes a message from a claimed slot, if one has been written.
     #[inline]
-    fn take_shared(&mut self) -> Option<T> {
+    fn take_shared(&mut self, settles: bool) -> Option<T> {
         // SAFETY: this is the receiver.
         let taken = unsafe { self.slots.take(&self.fan_in.shared_slots) }?;
         self.counted.messages += 1;
@@ -455,7 +465,7 @@ impl<T> Inbox<T> {
         self.counted.delay.record(taken.stamp.elapsed());
         let (message, notify) = (taken.message, taken.notify);
         if self.fan_in.bound.is_some() {
-            self.give_back_of_shared_slot();
+            self.give_back_of_shared_slot(settles);
         } else if let Some(lane) = notify
             && !self.closed
         {
@@ -493,7 +503,7 @@ impl<T> Inbox<T> {
             if self.slots.has_written(&self.fan_in.shared_slots) {
                 return true;
             }
-            if !self.move_on_or_settle() {
+            if !self.move_on_or_settle(true) {
                 return false;
             }
         }

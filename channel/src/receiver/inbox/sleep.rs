@@ -28,6 +28,9 @@ impl<T> Inbox<T> {
     /// Puts the receiver to sleep, after `try_next` has found nothing.
     #[inline]
     pub(crate) fn sleep(&mut self, waker: &Waker) -> Sleep {
+        if self.owes() {
+            self.serve_before_sleep();
+        }
         if self.fences.is_active() {
             if self.fences.stays_awake(self.counted.messages) {
                 return Sleep::Busy;
@@ -77,6 +80,10 @@ impl<T> Inbox<T> {
     /// Ends a sleep, if there is one: the waker is dropped, and is not woken any more.
     #[inline]
     pub(crate) fn stop_sleeping(&mut self) {
+        if self.served {
+            // Nothing has come since, and nobody may look again.
+            self.give_back_owed();
+        }
         if self.asleep {
             self.stop_sleeping_now();
         }

@@ -1,8 +1,9 @@
 //! A fair semaphore in one word: permits that are acquired and released, and a queue of those who wait for some.
 //!
 //! The word holds how many permits are free, two flags, and bits of its owner's that change together with them.
-//! *Waiters* says that somebody waits: who sees it does not acquire permits, so that newcomers do not overtake, and who
-//! releases permits hands them to those who wait. *Closed* says that no permit can be acquired any more. One exchange
+//! *Waiters* says that somebody waits: who sees it does not acquire permits, so that newcomers do not overtake (but by
+//! [`Semaphore::overtake`], a few times), and who releases permits hands them to those who wait. *Closed* says that no
+//! permit can be acquired any more. One exchange
 //! decides between all of these.
 //!
 //! A wait ends with its permits acquired: they are granted in the order in which the waits began, and a wait that is
@@ -20,7 +21,7 @@ use std::{
 
 use self::queue::{Queue, State, Waiter};
 use crate::sync::{
-    AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock, mutant, store_load_fence,
+    AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock, mutant, store_load_fence,
     wake_all::WakeAll,
 };
 
@@ -32,6 +33,9 @@ const OWNERS: u64 = (1 << FREE_SHIFT) - (1 << OWNERS_SHIFT);
 
 /// Permits that there can be at most.
 pub(crate) const MAX_PERMITS: usize = (1 << (64 - FREE_SHIFT)) - 1;
+
+/// Newcomers that overtake the one who has waited longest, at most.
+pub(crate) const OVERTAKES: u32 = if cfg!(loom) { 1 } else { 32 };
 
 /// Waits that are ended with one hold of the lock.
 const BATCH: usize = if cfg!(loom) { 1 } else { 16 };
@@ -107,6 +111,8 @@ pub(crate) struct Semaphore {
     word: AtomicU64,
     /// Somebody may have released permits, or closed, while another held the lock.
     due: AtomicBool,
+    /// Newcomers that have overtaken the one who has waited longest, or were about to.
+    overtakes: AtomicU32,
     /// While the lock is free, the queue has somebody in it exactly if the word says *waiters*.
     queue: Mutex<Queue>,
 }
@@ -118,6 +124,7 @@ impl Semaphore {
         Self {
             word: AtomicU64::new(Word::new(free, owners).0),
             due: AtomicBool::new(false),
+            overtakes: AtomicU32::new(0),
             queue: Mutex::new(Queue::new()),
         }
     }
@@ -158,6 +165,30 @@ impl Semaphore {
             }
         }
         Err(word)
+    }
+
+    /// Acquires a free permit although others wait, unless the first of them was overtaken [`OVERTAKES`] times.
+    ///
+    /// Permits are free then only between [`add`](Self::add) and [`serve`](Self::serve), or when the first wants more
+    /// than there are.
+    #[cold]
+    pub(crate) fn overtake(&self) -> bool {
+        // ORDERING: Relaxed; a count, which decides nothing else. It is raised before the permit is acquired, so that those
+        // who come together are counted, too.
+        if self.load().free() == 0
+            || self.overtakes.load(Ordering::Relaxed) >= OVERTAKES
+            || self.overtakes.fetch_add(1, Ordering::Relaxed) >= OVERTAKES
+        {
+            return false;
+        }
+        let mut word = self.load();
+        while !word.is_closed() && word.free() > 0 {
+            match self.exchange(word, word.less(1)) {
+                Ok(()) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
     }
 
     /// Changes the owner's bits alone, unless the word is closed. Says what it was before, or, when closed, what it is.
@@ -209,6 +240,12 @@ impl Semaphore {
     /// A waker may panic, when all is done.
     #[cold]
     pub(crate) fn serve(&self) {
+        self.serve_first(usize::MAX);
+    }
+
+    /// As [`serve`](Self::serve), but ends only the first `most` waits, or more if another holds the lock.
+    #[cold]
+    pub(crate) fn serve_first(&self, mut most: usize) {
         let mut all = WakeAll::default();
         loop {
             // ORDERING: Release pairs with the Acquire below: the permits that were released are visible.
@@ -221,12 +258,15 @@ impl Semaphore {
             // ORDERING: Acquire as above.
             self.due.swap(false, Ordering::AcqRel);
             let mut wakers = [const { None }; BATCH];
-            let more = self.end_waits(&mut queue, &mut wakers);
+            let more = self.end_waits(&mut queue, &mut wakers[..most.min(BATCH)]);
             drop(queue);
+            most -= wakers.iter().flatten().count();
             for waker in wakers.into_iter().flatten() {
                 all.run(|| Waker::wake(waker));
             }
-            if !more && !self.is_due() {
+            if self.is_due() {
+                most = usize::MAX;
+            } else if !more || most == 0 {
                 break;
             }
         }
@@ -234,7 +274,7 @@ impl Semaphore {
     }
 
     /// Ends as many waits as there are places for wakers. `true` when there may be more to end.
-    fn end_waits(&self, queue: &mut Queue, wakers: &mut [Option<Waker>; BATCH]) -> bool {
+    fn end_waits(&self, queue: &mut Queue, wakers: &mut [Option<Waker>]) -> bool {
         let mut word = self.load();
         let (front, state) = loop {
             let (limit, state) = if word.is_closed() {
@@ -242,11 +282,10 @@ impl Semaphore {
             } else {
                 (word.free(), State::Granted)
             };
-            let front = queue.front(limit, BATCH);
+            let front = queue.front(limit, wakers.len());
             if front.waits == 0 {
                 return false;
             }
-            // Only those who hold the lock take permits while somebody waits.
             let mut new = word.less(if state == State::Granted {
                 front.wanted
             } else {
@@ -256,14 +295,18 @@ impl Semaphore {
                 new.0 &= !WAITERS;
             }
             match self.exchange(word, new) {
-                Ok(()) => break (front, state),
+                // ORDERING: Relaxed; a count.
+                Ok(()) => {
+                    self.overtakes.store(0, Ordering::Relaxed);
+                    break (front, state);
+                }
                 Err(now) => word = now,
             }
         };
         for place in &mut wakers[..front.waits] {
             *place = queue.pop(state);
         }
-        !front.is_all && front.waits == BATCH
+        !front.is_all && front.waits == wakers.len()
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, Queue>> {

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use super::super::{Acquire, Acquired, Semaphore};
+use super::super::{Acquire, Acquired, OVERTAKES, Semaphore};
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -69,6 +69,40 @@ fn waits_are_served_in_order_and_newcomers_do_not_overtake() {
     semaphore.release(2);
     assert_eq!(poll(second, &waker), Poll::Ready(Acquired::Permits));
     assert_eq!(semaphore.load().free(), 1);
+    assert!(take(&semaphore, 1));
+}
+
+/// Permits that were added and not handed out yet, to who comes: a few times, and then the first in the queue gets one.
+#[test]
+fn newcomers_overtake_a_few_times() {
+    let semaphore = Semaphore::new(0, 0);
+    assert!(!semaphore.overtake(), "none is free");
+    let (count, waker) = wakes();
+    let mut waits: Vec<_> = (0..3)
+        .map(|_| Box::pin(Acquire::new(&semaphore, 1)))
+        .collect();
+    for wait in &mut waits {
+        assert!(poll(wait.as_mut(), &waker).is_pending());
+    }
+    for (served, wait) in waits.iter_mut().enumerate() {
+        for _ in 0..OVERTAKES {
+            assert!(semaphore.add(1));
+            assert!(semaphore.overtake());
+            assert!(!semaphore.overtake(), "none is free");
+        }
+        assert!(semaphore.add(2));
+        assert!(!semaphore.overtake());
+        assert_eq!(count.0.load(SeqCst), served);
+        semaphore.serve_first(1);
+        assert_eq!(count.0.load(SeqCst), served + 1);
+        assert_eq!(poll(wait.as_mut(), &waker), Poll::Ready(Acquired::Permits));
+        assert_eq!(semaphore.load().free(), 1);
+        if served < 2 {
+            assert!(semaphore.overtake(), "counted anew");
+            // One fewer is left for the next round.
+            semaphore.overtakes.store(0, SeqCst);
+        }
+    }
     assert!(take(&semaphore, 1));
 }
 
