@@ -415,6 +415,28 @@ async fn last_clone_ends_the_loop_after_the_last_message() {
     }
 }
 
+#[tokio::test]
+async fn slices_are_sent_as_clones_as_far_as_there_is_room() {
+    let (handle, child) = builder(Sink::<u64, u64>::new)
+        .low_capacity(3)
+        .high_capacity(2)
+        .spawn();
+    let handle = handle.shared();
+    let numbers = [1, 2, 3, 4, 5];
+    assert_eq!(handle.try_send_slice_low(&numbers), Ok(3));
+    assert_eq!(handle.try_send_slice_high(&numbers), Ok(2));
+    assert_eq!(handle.send_slice_low(&numbers[3..]).await, Ok(2));
+    assert_eq!(handle.send_slice_high(&numbers[2..]).await, Ok(3));
+    handle.idle().await;
+    let stats = handle.stats();
+    assert_eq!((stats.low, stats.high), (5, 5));
+    child.stop().await;
+    assert_eq!(
+        handle.try_send_slice_low(&numbers),
+        Err(SendError::Closed(0))
+    );
+}
+
 /// The public methods in the `impl` blocks of a type, of all files in a folder.
 fn methods(folder: &Path, of: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
