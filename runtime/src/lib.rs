@@ -110,6 +110,7 @@
 //! | [`patterns`] | [`Conversation`](patterns::Conversation), [`Topic`](patterns::Topic), [`Broker`](patterns::Broker), [`Pool`](patterns::Pool) and its [`PoolBuilder`](patterns::PoolBuilder), [`Route`](patterns::Route) |
 //! | [`observe`] | [`ActorStats`](observe::ActorStats), [`Tree`](observe::Tree), [`EventMonitor`](observe::EventMonitor), `publish_metrics` |
 //! | [`testing`] | probe, sink, simulation |
+//! | [`coming_from`] | tables for those who know kameo, ractor, actix, OTP or PulseBeam |
 //!
 //! # Limits
 //!
@@ -138,6 +139,7 @@
 
 pub mod actor;
 mod cell;
+pub mod coming_from;
 pub mod crash;
 mod envelope;
 mod error;

@@ -25,7 +25,7 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`SendError::Closed`] when the actor accepts no more messages; [`SendError::Full`] under
-    /// [`Overflow::Reject`]; [`SendError::Deadlock`] when waiting would never end.
+    /// [`Overflow::Reject`](crate::Overflow::Reject); [`SendError::Deadlock`] when waiting would never end.
     ///
     /// # Cancel safety
     ///
@@ -101,7 +101,7 @@ impl<A: Actor> ActorHandle<A> {
     /// # Errors
     ///
     /// [`SendError::Closed`] when the actor accepts no more messages; [`SendError::Full`] under
-    /// [`Overflow::Reject`]; [`SendError::Deadlock`] when waiting would never end.
+    /// [`Overflow::Reject`](crate::Overflow::Reject); [`SendError::Deadlock`] when waiting would never end.
     ///
     /// # Cancel safety
     ///
