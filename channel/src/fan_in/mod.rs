@@ -14,7 +14,12 @@ pub(crate) mod send_history;
 pub(crate) mod shared_lane;
 pub(crate) mod shared_slots;
 
-use std::{fmt, future::poll_fn, pin::pin, ptr};
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::pin,
+    ptr::{self, NonNull},
+};
 
 use self::{
     bound::Bound,
@@ -273,11 +278,12 @@ impl<T> FanIn<T> {
     /// # Safety
     ///
     /// The lane must come from `open_shared_lane`, and not have been forgotten.
-    pub(crate) unsafe fn forget_shared_lane(&self, lane: &SharedLane<T>) {
+    // Not a reference, which would have to be valid until this returns: the lane may be freed here.
+    pub(crate) unsafe fn forget_shared_lane(&self, lane: NonNull<SharedLane<T>>) {
         // SAFETY: as this function's contract says.
         let forgotten = self
             .cold()
-            .and_then(|cold| unsafe { lock(&cold.shared_lanes).remove(lane) });
+            .and_then(|cold| unsafe { lock(&cold.shared_lanes).remove(lane.as_ref()) });
         if let Some(lane) = forgotten {
             self.drop_shared_lane(lane);
         }

@@ -17,7 +17,7 @@ mod stall_tests;
 mod tests;
 mod unfenced;
 
-use std::fmt;
+use std::{fmt, ptr::NonNull};
 
 pub(crate) use self::sleep::Sleep;
 use self::{fence_policy::FencePolicy, held::HeldLane, quota::Quota};
@@ -388,7 +388,7 @@ impl<T> Inbox<T> {
                 if let Some(shared) = lane.shared() {
                     // SAFETY: the fan-in opened the lane, its last sender was dropped, and it is in none
                     // of the receiver's lists.
-                    unsafe { self.fan_in.forget_shared_lane(shared) };
+                    unsafe { self.fan_in.forget_shared_lane(NonNull::from(shared)) };
                     return false;
                 }
                 let held = lane.held().reclaim();

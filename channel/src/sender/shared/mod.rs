@@ -10,7 +10,7 @@ mod permit;
 mod sink;
 mod weak;
 
-use std::fmt;
+use std::{fmt, ptr::NonNull};
 
 #[cfg(feature = "sink")]
 pub use self::sink::SharedSink;
@@ -287,7 +287,7 @@ impl<T> Drop for SharedSender<T> {
             if !lane.end(&fan_in.ready) {
                 // SAFETY: the fan-in has opened it, and the receiver does not come to a lane through which nothing
                 // was sent.
-                unsafe { fan_in.forget_shared_lane(lane) };
+                unsafe { fan_in.forget_shared_lane(NonNull::from(&**lane)) };
             }
         }
     }
