@@ -190,9 +190,10 @@ impl<A: Actor> Context<A> {
 
     /// The message is queued again, whatever becomes of its handler.
     fn put_aside(&mut self, message: Message<A::HighPriorityMsg, A::LowPriorityMsg>) {
-        self.release_held();
         let optional = self.optional_or_default();
         optional.stash.get_or_insert_default().keep(message);
+        // Last: the drop of the copy may panic.
+        self.release_held();
     }
 
     /// How many messages of the stash wait for their handler.
