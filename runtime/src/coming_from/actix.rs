@@ -24,7 +24,7 @@
 //! | `SystemService`, `ArbiterService`, `from_registry` | [`Builder::registered`](crate::Builder::registered), [`System::look_up`](crate::System::look_up); nothing starts at the first use |
 //! | `Arbiter`, actors that are not `Send` | [`WorkerThread`](crate::WorkerThread), [`LocalActor`](crate::LocalActor) |
 //! | `SyncArbiter` | [`Pool`](crate::patterns::Pool), on worker threads if the handlers block |
-//! | `System::current().stop()` | [`System::shutdown`](crate::System::shutdown), [`System::drain`](crate::System::drain); there is no current system |
+//! | stopping the current system | [`System::shutdown`](crate::System::shutdown), [`System::drain`](crate::System::drain); there is no current system |
 //! | `Broker` | [`Topic`](crate::patterns::Topic) |
 //!
 //! ```

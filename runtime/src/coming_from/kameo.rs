@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `#[derive(Actor)]`, `impl Message<M> for A` | [`Handler`](crate::Handler) with an enum, or [`Actor`](crate::Actor) with one for each priority |
 //! | `type Reply`, the return value of `handle` | a [`Reply`](crate::Reply) in the message; it can be answered later, as a `DelegatedReply` |
-//! | `Actor::on_start`, `on_stop` | [`started`](crate::Actor::started), [`stopped`](crate::Actor::stopped) |
+//! | `on_start`, `on_stop` | [`started`](crate::Actor::started), [`stopped`](crate::Actor::stopped) |
 //! | `on_panic` | none: a panic ends the incarnation, and the [`Restart`](crate::Restart) policy decides |
 //! | `on_link_died` | [`on_peer_exit`](crate::Actor::on_peer_exit) for watched peers, [`on_child_exit`](crate::Actor::on_child_exit) for children |
 //! | `A::spawn(args)` | [`spawn`](crate::spawn()), [`builder`](crate::builder) with a factory if it is to be restarted |
@@ -16,7 +16,7 @@
 //! | `actor_ref.tell(msg).await`, `.try_send()`, `.blocking_send()` | [`tell`](crate::SharedHandle::tell), [`try_tell`](crate::SharedHandle::try_tell), [`blocking_tell`](crate::SharedHandle::blocking_tell) |
 //! | `actor_ref.ask(msg).await`, `.reply_timeout(t)` | [`ask`](crate::SharedHandle::ask), with a time limit always |
 //! | `.mailbox_timeout(t)` | [`tell_by`](crate::SharedHandle::tell_by): the message also expires in the queue |
-//! | `mailbox::bounded(n)`, `unbounded()` | [`low_capacity`](crate::Builder::low_capacity), [`low_unbounded`](crate::Builder::low_unbounded) |
+//! | a bounded or unbounded mailbox at the spawn | [`low_capacity`](crate::Builder::low_capacity), [`low_unbounded`](crate::Builder::low_unbounded) |
 //! | `WeakActorRef` | [`Monitor`](crate::handle::Monitor), which keeps nothing alive but cannot send |
 //! | `actor_ref.link(&other)` | [`Context::link`](crate::Context::link), one way; [`Context::watch`](crate::Context::watch) with a policy |
 //! | `actor_ref.stop_gracefully()`, `kill()`, `wait_for_shutdown()` | [`drain`](crate::SharedHandle::drain), or [`stop`](crate::SharedHandle::stop) without the queue; [`kill`](crate::SharedHandle::kill); [`monitor`](crate::SharedHandle::monitor) |

@@ -10,7 +10,7 @@
 //! | `on_high_priority`, `on_low_priority` | [`on_high`](crate::Actor::on_high), [`on_low`](crate::Actor::on_low); an error or a panic ends the incarnation |
 //! | `run`, `actor_loop!` with `pre_select`, `select` | [`run`](crate::Actor::run), [`actor_loop!`](crate::actor_loop); no arm can starve, or be starved by, the mailbox |
 //! | a timer or a stream as an arm | [`Context::send_low_interval`](crate::Context::send_low_interval), [`Context::attach_low`](crate::Context::attach_low), without an own loop |
-//! | `actor::spawn(actor, RunnerConfig)` | [`builder`](crate::builder), [`Builder::spawn`](crate::Builder::spawn) |
+//! | `spawn(actor, RunnerConfig)` | [`builder`](crate::builder), [`Builder::spawn`](crate::Builder::spawn) |
 //! | `mailbox_cap` | [`low_capacity`](crate::Builder::low_capacity), [`high_capacity`](crate::Builder::high_capacity): for each handle, not for all |
 //! | `ActorHandle`, `send_high`, `send_low`, `try_send_*` | [`ActorHandle`](crate::ActorHandle), the same; [`ActorHandle::shared`](crate::ActorHandle::shared) for `&self` |
 //! | the join handle, which aborts when dropped | [`Child`](crate::Child), which stops when dropped: cancel, clean-up, then kill |

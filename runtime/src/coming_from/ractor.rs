@@ -9,7 +9,7 @@
 //! | `pre_start`, `post_start`, `post_stop` | [`started`](crate::Actor::started); none; [`stopped`](crate::Actor::stopped), which also runs after a failure |
 //! | `handle(&self, myself, msg, state)` | [`handle`](crate::Handler::handle) with `&mut self`; [`Context::handle`](crate::Context::handle) is `myself` |
 //! | `handle_supervisor_evt` | [`on_child_exit`](crate::Actor::on_child_exit), after restarts are used up: a [`Supervision`](crate::supervision::Supervision) restarts |
-//! | `Actor::spawn(name, actor, args)`, `spawn_linked` | [`builder`](crate::builder) and [`spawn`](crate::Builder::spawn); [`Context::spawn`](crate::Context::spawn) |
+//! | `spawn(name, actor, args)`, `spawn_linked` | [`builder`](crate::builder) and [`spawn`](crate::Builder::spawn); [`Context::spawn`](crate::Context::spawn) |
 //! | `ActorRef<Msg>`, `cast!`, `send_message` | [`SharedHandle`](crate::SharedHandle); [`try_tell`](crate::SharedHandle::try_tell), [`tell`](crate::SharedHandle::tell) |
 //! | `call!`, `call_t!`, `RpcReplyPort` | [`ask`](crate::SharedHandle::ask), [`Reply`](crate::Reply) |
 //! | `forward!` | a [`Reply`](crate::Reply) passed on in another message |
