@@ -321,7 +321,7 @@ impl<A: Actor> Context<A> {
     pub(crate) fn count_interrupted(&mut self, messages: u64) {
         self.counters.events().interrupted += messages;
         let is_high = self.state.fairness.was_high();
-        let (class, message) = if is_high {
+        let (class, type_name) = if is_high {
             ("high", std::any::type_name::<A::HighPriorityMsg>())
         } else {
             ("low", std::any::type_name::<A::LowPriorityMsg>())
@@ -330,7 +330,7 @@ impl<A: Actor> Context<A> {
             actor = %self.cell.name(),
             messages,
             class,
-            message,
+            type_name,
             "messages are gone with the handler that crashed with them",
         );
     }

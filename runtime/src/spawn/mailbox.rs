@@ -34,14 +34,14 @@ pub(super) struct Worker<A: Actor> {
     pub(super) membership: MailboxMembership<High<A>, Low<A>>,
 }
 
+/// Both ends of an actor's mailbox.
+type Ends<A> = (
+    MailboxSender<High<A>, Low<A>>,
+    MailboxReceiver<High<A>, Low<A>>,
+);
+
 impl<A: Actor> PoolMesh<A> {
-    pub(super) fn join(
-        &self,
-        (tx, rx): (
-            MailboxSender<High<A>, Low<A>>,
-            MailboxReceiver<High<A>, Low<A>>,
-        ),
-    ) -> Result<Worker<A>, SpawnError> {
+    pub(super) fn join(&self, (tx, rx): Ends<A>) -> Result<Worker<A>, SpawnError> {
         let membership = self.mesh.join(tx.clone());
         let membership = membership.map_err(|_| SpawnError::PoolClosed)?;
         Ok(Worker { tx, rx, membership })
