@@ -1,6 +1,6 @@
 //! The tracks that a peer receives: which of the room's tracks the media sections of a peer carry, and how.
 //!
-//! Offers and answers are made in [`super::negotiate`].
+//! Offers and answers are made in `session/negotiate.rs`.
 
 mod allocation;
 pub(in crate::session) mod backlog;
