@@ -82,6 +82,25 @@ fn total_wait_against_reclaim() {
     });
 }
 
+/// Fewer than half of the slots are given back, and the receiver finds nothing more: it serves those who wait.
+#[test]
+fn total_wait_against_sleep() {
+    model(2, || {
+        let (mut tx, mut rx) = bounded(3);
+        let mut other = tx.clone();
+        let mut holder = tx.clone();
+        tx.try_send(payload(1)).unwrap();
+        let permits = holder.try_reserve_many(2).unwrap();
+        let waiting = thread::spawn(move || block_on(other.send(payload(2))).unwrap());
+        for n in 1..=2 {
+            assert_eq!(block_on(rx.recv()).unwrap().0, n);
+        }
+        waiting.join().unwrap();
+        drop(permits);
+        assert_all_free(&tx, &mut rx);
+    });
+}
+
 #[test]
 fn total_of_two_producers() {
     model(1, || {
