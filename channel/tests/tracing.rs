@@ -13,6 +13,8 @@ use tracing::{Event, Level, Metadata, Subscriber, span};
 static SENDER: OnceLock<SharedSender<&'static str>> = OnceLock::new();
 
 thread_local! {
+    /// Whether events of this thread are forwarded: the senders that are made for it would be counted, too.
+    static FORWARDS: Cell<bool> = const { Cell::new(false) };
     static DEPTH: Cell<usize> = const { Cell::new(0) };
     static EVENTS: Cell<usize> = const { Cell::new(0) };
     static WARNINGS: Cell<usize> = const { Cell::new(0) };
@@ -39,7 +41,7 @@ impl Subscriber for Forward {
             WARNINGS.set(WARNINGS.get() + 1);
         }
         // What it does itself emits events too.
-        if DEPTH.get() > 2 {
+        if !FORWARDS.get() || DEPTH.get() > 2 {
             return;
         }
         DEPTH.set(DEPTH.get() + 1);
@@ -102,6 +104,7 @@ fn a_subscriber_sends_through_the_sender_that_emits() {
     let (tx, mut rx) = channel(64);
     let other = tx.clone();
     assert!(SENDER.set(tx.shared()).is_ok());
+    FORWARDS.set(true);
     subscribe();
     tracing::info!("an event of the program");
     for _ in 0..10 {
