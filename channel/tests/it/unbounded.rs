@@ -131,7 +131,7 @@ fn sends_to_an_unbounded_lane_do_not_wait() {
     let mut own = tx.clone();
     let shared = tx.shared();
     for n in 0..1000 {
-        // With a budget that is spent it yields once in a while.
+        // It yields whenever its budget is spent.
         block_on(own.send(n)).unwrap();
         block_on(shared.send(n)).unwrap();
     }

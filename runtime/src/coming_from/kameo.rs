@@ -10,7 +10,7 @@
 //! | `on_start`, `on_stop` | [`started`](crate::Actor::started), [`stopped`](crate::Actor::stopped) |
 //! | `on_panic` | none: a panic ends the incarnation, and the [`Restart`](crate::Restart) policy decides |
 //! | `on_link_died` | [`on_peer_exit`](crate::Actor::on_peer_exit) for watched peers, [`on_child_exit`](crate::Actor::on_child_exit) for children |
-//! | `A::spawn(args)` | [`spawn`](crate::spawn()), [`builder`](crate::builder) with a factory if it is to be restarted |
+//! | `A::spawn(args)` | [`spawn`](crate::spawn()), [`builder`](crate::builder) with a factory, so that it can be restarted |
 //! | `A::spawn_link`, `spawn_in_thread` | [`Context::spawn`](crate::Context::spawn); [`Builder::on`](crate::Builder::on) a [`WorkerThread`](crate::WorkerThread) |
 //! | `ActorRef<A>`, cloned where it is used | [`SharedHandle`](crate::SharedHandle), by [`ActorHandle::shared`](crate::ActorHandle::shared) |
 //! | `actor_ref.tell(msg).await`, `.try_send()`, `.blocking_send()` | [`tell`](crate::SharedHandle::tell), [`try_tell`](crate::SharedHandle::try_tell), [`blocking_tell`](crate::SharedHandle::blocking_tell) |

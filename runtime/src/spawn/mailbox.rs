@@ -23,7 +23,7 @@ pub(super) struct Unbounded {
 /// The mesh of the pool that an actor will be a worker of.
 pub(super) struct PoolMesh<A: Actor> {
     pub(super) mesh: MailboxMeshSender<High<A>, Low<A>>,
-    /// Whether jobs of one key are to be handled in order.
+    /// Whether jobs with the same key are handled in order.
     pub(super) is_ordered: bool,
 }
 

@@ -178,7 +178,7 @@ impl<A: Actor> Builder<A> {
     /// [`System::look_up`], [`Context::look_up`].
     ///
     /// The name is the actor's until it ends for good, restarts included. As long as it is
-    /// registered, the actor does not end for want of handles. An actor without a system cannot be
+    /// registered, the actor does not end because nobody holds a handle. An actor without a system cannot be
     /// registered, and neither can two of one system under one name: [`SpawnError`].
     pub fn registered(mut self, name: impl Into<Arc<str>>) -> Self {
         self.rules().registers = true;

@@ -9,8 +9,8 @@ impl<A: Actor> Builder<A> {
         self
     }
 
-    /// Lets the low-priority lanes grow without a bound: sends never wait, and never fail for want of
-    /// room. [`low_capacity`](Self::low_capacity) does not count then.
+    /// Lets the low-priority lanes grow without a bound: sends never wait, and never fail because a
+    /// lane is full. [`low_capacity`](Self::low_capacity) does not count then.
     ///
     /// It is for actors whose load is bounded elsewhere: one that is slower than its senders uses up
     /// the memory of the process.

@@ -85,7 +85,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Whether slots are to be given back, or senders that wait to be served.
+    /// Whether there are slots to give back, or waiting senders to serve.
     #[inline]
     pub(super) fn owes(&self) -> bool {
         self.owed | self.unserved > 0

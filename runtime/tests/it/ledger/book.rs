@@ -151,7 +151,7 @@ impl Book {
         self.pages().entries[id].sending = sending;
     }
 
-    /// Whether the message is to be put aside, for the first time; then its class is returned.
+    /// Returns the class of a message that has to be put aside for the first time.
     pub(super) fn stash(&self, item: &Item) -> Option<bool> {
         let entry = &mut self.pages().entries[item.id];
         if !matches!(item.plan.act, Act::Stash) || entry.is_stashed {
