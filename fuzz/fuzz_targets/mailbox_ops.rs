@@ -285,8 +285,8 @@ impl Model {
         let lane = &mut self.low[producer];
         let mut cx = Context::from_waker(Waker::noop());
         let mut room = tx.low().poll_reserve(&mut cx);
-        if room.is_pending() && (self.closed || lane.used() < self.low_capacity) {
-            // The budget was spent; the next poll goes on.
+        if room.is_pending() {
+            // Perhaps only the budget was spent, before anything was flushed; the next poll goes on.
             room = tx.low().poll_reserve(&mut cx);
         }
         match room {
