@@ -102,11 +102,11 @@
 //! | module | contents |
 //! |---|---|
 //! | [`actor`] | [`Actor`], [`Handler`] for one type of messages, [`LocalActor`] without `Send`, [`Context`], [`Batch`](actor::Batch), timers and streams ([`SourceHandle`](actor::SourceHandle)), [`actor_loop!`] for other sockets and conditions |
-//! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient) |
+//! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient), [`WeakHandle`](handle::WeakHandle) |
 //! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`] and names in it ([`System::look_up`]), [`WorkerThread`] |
 //! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
 //! | [`crash`] | [`DeadLetter`](crash::DeadLetter), state that survives a restart: [`Persistent`](crash::Persistent) |
-//! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal) |
+//! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal), [`Signals`](shutdown::Signals) |
 //! | [`patterns`] | [`Conversation`](patterns::Conversation), [`Topic`](patterns::Topic), [`Broker`](patterns::Broker), [`Pool`](patterns::Pool) and its [`PoolBuilder`](patterns::PoolBuilder), [`Route`](patterns::Route) |
 //! | [`observe`] | [`ActorStats`](observe::ActorStats), [`Tree`](observe::Tree), [`EventMonitor`](observe::EventMonitor), `publish_metrics` |
 //! | [`testing`] | probe, sink, simulation |

@@ -7,7 +7,10 @@ mod common;
 use std::process::Command;
 
 use common::{Control, Log, SECOND, Worker};
-use lanemesh_runtime::{System, builder, shutdown::Signal};
+use lanemesh_runtime::{
+    System, builder,
+    shutdown::{Signal, Signals},
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::test]
@@ -17,6 +20,8 @@ async fn ctrl_c_and_sigterm_drain_the_system() {
         ("-INT", SignalKind::interrupt(), Signal::Interrupt),
         ("-TERM", SignalKind::terminate(), Signal::Terminate),
     ];
+    // It has handlers of its own, and keeps what comes while nobody waits.
+    let mut kept = Signals::new().unwrap();
     for (name, kind, expected) in signals {
         let log = Log::default();
         let system = System::new("s");
@@ -40,6 +45,7 @@ async fn ctrl_c_and_sigterm_drain_the_system() {
         let (ended, ()) = tokio::join!(biased; system.run_until_signal(60 * SECOND), signalled);
         let (heard, report) = ended.unwrap();
         assert_eq!(heard, Some(expected));
+        assert_eq!(kept.received().await.unwrap(), expected);
         assert!(report.is_clean(), "{report}");
         assert_eq!(handle.stats().low, 10); // queued messages were handled
         assert_eq!(log.take(), ["w started", "w stopped: stopped"]);

@@ -11,6 +11,7 @@ mod peers;
 mod recipient;
 mod reply;
 mod shared;
+mod weak;
 
 use self::actor_handle::{channels, inspect};
 pub use self::{
@@ -23,4 +24,5 @@ pub use self::{
     },
     reply::{Answer, Reply},
     shared::{SharedHandle, SharedHighRecipient, SharedLowRecipient},
+    weak::WeakHandle,
 };

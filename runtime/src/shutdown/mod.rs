@@ -7,6 +7,6 @@ mod system;
 
 pub(crate) use self::{members::EndMembers, os_signal::wait_for_signal, system::system};
 pub use self::{
-    os_signal::Signal,
+    os_signal::{Signal, Signals},
     report::{Late, Left, ShutdownReport},
 };

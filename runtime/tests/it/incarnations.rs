@@ -418,3 +418,23 @@ async fn local_actor_spawns_local_tasks() {
     assert_eq!(sum.await, Ok(6));
     assert!(matches!(child.stop().await, ExitReason::Stopped));
 }
+
+#[tokio::test]
+async fn weak_handle_leads_to_the_next_incarnation_and_to_nothing_after_a_stop() {
+    hush();
+    let log = Log::default();
+    let system = System::supervised("s", rules(Strategy::OneForOne));
+    let worker = builder(Worker::factory("w", &log)).restart(Restart::Permanent);
+    let (mut handle, child) = system.spawn(worker);
+    let weak = handle.downgrade();
+    handle.send_high(Control::Panic).await.unwrap();
+    reach(&handle, 2).await;
+    let mut again = weak.upgrade().expect("it is restarted");
+    again.send_low(7).await.unwrap();
+    again.idle().await;
+    assert_eq!(again.ask(Control::Sum, SECOND).await, Ok(7));
+    assert_eq!(again.id(), weak.id());
+    child.stop().await;
+    assert!(weak.upgrade().is_none(), "stopped, though handles are left");
+    assert!(!weak.is_alive());
+}
