@@ -200,6 +200,11 @@ pub enum AskError {
     /// The actor dropped the [`Reply`](crate::Reply) without an answer, or failed: while it was
     /// handling the message or, if it is not restarted, while the message was queued.
     Crashed,
+    /// The link to the actor's node broke after the message was sent: the actor may or may not have
+    /// handled it.
+    Unknown,
+    /// The actor is in another process, and what was asked for needs its memory.
+    NotLocal,
 }
 
 impl fmt::Display for AskError {
@@ -209,6 +214,8 @@ impl fmt::Display for AskError {
             Self::Full => "the lane has no room for the message",
             Self::Timeout => "no answer in time",
             Self::Crashed => "the actor dropped the reply without an answer",
+            Self::Unknown => "the link broke before the answer",
+            Self::NotLocal => "the actor is in another process",
         })
     }
 }

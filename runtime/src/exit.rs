@@ -32,6 +32,8 @@ pub enum ExitReason {
     Killed,
     /// Its health checks failed.
     Unhealthy,
+    /// It is on another node, and the link to that node is gone. It may be alive.
+    Unreachable,
     /// It failed more often than its supervisor allows; the last reason is inside.
     RestartsSpent(Arc<ExitReason>),
     /// A child failed for good, and the actor failed with it.
@@ -153,6 +155,7 @@ impl fmt::Display for ExitReason {
             Self::Panicked(text) => write!(f, "panicked: {text}"),
             Self::Killed => f.write_str("killed"),
             Self::Unhealthy => f.write_str("failed its health checks"),
+            Self::Unreachable => f.write_str("is unreachable: the link to its node is gone"),
             Self::RestartsSpent(cause) => {
                 write!(f, "used up its restarts; the last time it {cause}")
             }

@@ -6,8 +6,9 @@
 //! of data does not delay control messages. A failure ends an incarnation, not the actor: handles,
 //! identity and queued messages stay, and the supervisor decides whether a new incarnation starts.
 //!
-//! Everything runs inside one process. There are no durable mailboxes and no network transport;
-//! destinations elsewhere implement [`Recipient`](handle::Recipient).
+//! Everything here runs inside one process. Handles of actors in other processes come from
+//! `lanemesh-net`, which is built on [`edge`]. There are no durable mailboxes; other destinations
+//! implement [`Recipient`](handle::Recipient).
 //!
 //! # Start
 //!
@@ -109,6 +110,7 @@
 //! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal), [`Signals`](shutdown::Signals) |
 //! | [`patterns`] | [`Conversation`](patterns::Conversation), [`Topic`](patterns::Topic), [`Broker`](patterns::Broker), [`Pool`](patterns::Pool) and its [`PoolBuilder`](patterns::PoolBuilder), [`Route`](patterns::Route) |
 //! | [`observe`] | [`ActorStats`](observe::ActorStats), [`Tree`](observe::Tree), [`EventMonitor`](observe::EventMonitor), `publish_metrics` |
+//! | [`edge`] | the two ends that a link to other processes is built of |
 //! | [`testing`] | probe, sink, simulation |
 //! | [`coming_from`] | tables for those who know kameo, ractor, actix, OTP or PulseBeam |
 //!
@@ -133,6 +135,7 @@
 //!
 //! - `metrics`: `publish_metrics`, which publishes a [`Tree`](observe::Tree) through the `metrics`
 //!   facade.
+//! - `serde`: a [`Reply`] inside a message can leave the process ([`edge`]).
 //! - `testing`: `testing::simulate`, with tokio's clock paused and the order of tasks decided by a
 //!   seed.
 #![forbid(unsafe_code)]
@@ -141,6 +144,7 @@ pub mod actor;
 mod cell;
 pub mod coming_from;
 pub mod crash;
+pub mod edge;
 mod envelope;
 mod error;
 mod exit;

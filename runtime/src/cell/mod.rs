@@ -102,6 +102,8 @@ pub(crate) struct ActorKind {
     pub(crate) task_bytes: fn() -> usize,
     /// The size of a queued message, in bytes; of the larger class.
     pub(crate) message_bytes: usize,
+    /// Whether there is a task in this process that can be looked at.
+    pub(crate) is_local: bool,
 }
 
 pub(crate) struct ActorCell {

@@ -9,7 +9,7 @@ mod monitor;
 mod peer;
 mod peers;
 mod recipient;
-mod reply;
+pub(crate) mod reply;
 mod shared;
 mod weak;
 

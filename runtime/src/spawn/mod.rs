@@ -138,6 +138,7 @@ impl<A: Actor> Builder<A> {
         } else {
             size_of::<Low<A>>()
         },
+        is_local: true,
     };
 
     fn new(actor: Option<A>, factory: Option<Factory<A>>) -> Self {

@@ -13,6 +13,7 @@ mod broker;
 mod conversation;
 mod custody;
 mod drops;
+mod edge;
 mod endings;
 mod fairness;
 mod handlers;

@@ -189,6 +189,9 @@ async fn between_messages<R: Send + 'static>(
     if !cell.is_alive() {
         return Err(AskError::Closed);
     }
+    if !cell.kind().is_local {
+        return Err(AskError::NotLocal);
+    }
     cell.post(Control::Inspect(inspection));
     answer
         .wait(cell, from_now(timeout), &mut AskTimer::default())

@@ -187,6 +187,11 @@ impl<A: Actor> ActorHandle<A> {
         self.tx.clone()
     }
 
+    /// Its own sender, for envelopes that are made elsewhere.
+    pub(crate) fn mailbox_sender_mut(&mut self) -> &mut MailboxSender<High<A>, Low<A>> {
+        &mut self.tx
+    }
+
     pub(crate) fn cell(&self) -> &Arc<ActorCell> {
         &self.cell
     }

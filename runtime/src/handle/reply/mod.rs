@@ -3,6 +3,8 @@
 //! The oneshot exists before the message is sent. Every way of getting no answer has its own
 //! [`AskError`].
 
+#[cfg(feature = "serde")]
+pub(crate) mod carried;
 mod oneshot;
 
 use std::{
@@ -117,7 +119,7 @@ impl<R> Answer<R> {
     /// A cancelled wait drops the answer.
     pub async fn receive(self, timeout: Duration) -> Result<R, AskError> {
         match tokio::time::timeout(timeout, poll_fn(|cx| self.poll(cx))).await {
-            Ok(answer) => answer.ok_or(AskError::Crashed),
+            Ok(answer) => answer.ok_or_else(|| self.why().unwrap_or(AskError::Crashed)),
             Err(_) => Err(AskError::Timeout),
         }
     }
@@ -130,6 +132,26 @@ impl<R> Answer<R> {
         }
     }
 
+    #[cold]
+    fn why(&self) -> Option<AskError> {
+        self.0.as_ref().and_then(|oneshot| oneshot.why())
+    }
+
+    /// Why the oneshot was dropped without an answer.
+    #[cold]
+    fn unanswered(&self, cell: &ActorCell, deadline: Instant) -> AskError {
+        if let Some(why) = self.why() {
+            return why;
+        }
+        if Instant::now() >= deadline {
+            return AskError::Timeout; // the actor skipped an expired ask
+        }
+        match cell.exit_reason() {
+            Some(reason) if !reason.is_failure() => AskError::Closed,
+            _ => AskError::Crashed,
+        }
+    }
+
     /// Waits for the answer of the actor `cell`.
     pub(crate) async fn wait(
         &self,
@@ -139,7 +161,7 @@ impl<R> Answer<R> {
     ) -> Result<R, AskError> {
         poll_fn(|cx| {
             if let Poll::Ready(answer) = self.poll(cx) {
-                return Poll::Ready(answer.ok_or_else(|| unanswered(cell, deadline)));
+                return Poll::Ready(answer.ok_or_else(|| self.unanswered(cell, deadline)));
             }
             timer.poll(deadline, cx).map(|()| Err(AskError::Timeout))
         })
@@ -283,7 +305,7 @@ impl AskState {
         let Some(outcome) = block_until(deadline, |cx| answer.poll(cx)) else {
             return Err(AskError::Timeout);
         };
-        let outcome = outcome.ok_or_else(|| unanswered(cell, deadline))?;
+        let outcome = outcome.ok_or_else(|| answer.unanswered(cell, deadline))?;
         if let Some(oneshot) = answer.0.take() {
             self.spare.keep(oneshot);
         }
@@ -322,16 +344,5 @@ impl AskTimer {
             self.asker = asker;
         }
         self.timer.poll(deadline, cx)
-    }
-}
-
-/// Why the oneshot was dropped without an answer.
-fn unanswered(cell: &ActorCell, deadline: Instant) -> AskError {
-    if Instant::now() >= deadline {
-        return AskError::Timeout; // the actor skipped an expired ask
-    }
-    match cell.exit_reason() {
-        Some(reason) if !reason.is_failure() => AskError::Closed,
-        _ => AskError::Crashed,
     }
 }

@@ -6,13 +6,13 @@
 use std::{
     any::Any,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
-use crate::util::lock::lock;
+use crate::{error::AskError, util::lock::lock};
 
 /// No answer yet.
 const OPEN: u8 = 0;
@@ -20,6 +20,9 @@ const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
 /// The asker has dropped its end.
 const ABANDONED: u8 = 2;
+/// Set while the message with the reply is being sent to another process: the reply has a second end, and
+/// the first one, which is dropped with the message, completes nothing.
+const FORWARDED: u8 = 4;
 
 pub(crate) struct Oneshot<R> {
     /// Written under the lock.
@@ -30,6 +33,8 @@ pub(crate) struct Oneshot<R> {
 struct Inside<R> {
     answer: Option<R>,
     waker: Option<Waker>,
+    /// Why there is no answer, if another process knows.
+    why: Option<AskError>,
 }
 
 impl<R> Default for Oneshot<R> {
@@ -39,6 +44,7 @@ impl<R> Default for Oneshot<R> {
             inside: Mutex::new(Inside {
                 answer: None,
                 waker: None,
+                why: None,
             }),
         }
     }
@@ -52,7 +58,7 @@ impl<R> Oneshot<R> {
     }
 
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.state() == ABANDONED
+        self.state() & ABANDONED != 0
     }
 
     /// Completes with an answer, or with none. Returns the answer if the asker is gone.
@@ -61,8 +67,9 @@ impl<R> Oneshot<R> {
     pub(crate) fn put(self: Arc<Self>, answer: Option<R>) -> Option<R> {
         let waker = {
             let mut inside = lock(&self.inside);
-            if self.state() == ABANDONED {
-                return answer;
+            let state = self.state();
+            if state >= ABANDONED {
+                return self.put_late(inside, state, answer);
             }
             inside.answer = answer;
             // ORDERING: Release pairs with the Acquire in `state`.
@@ -76,10 +83,37 @@ impl<R> Oneshot<R> {
         None
     }
 
+    /// Completes a reply whose asker is gone, or which is being sent to another process.
+    #[cold]
+    fn put_late(
+        &self,
+        mut inside: MutexGuard<'_, Inside<R>>,
+        state: u8,
+        answer: Option<R>,
+    ) -> Option<R> {
+        if state & (ABANDONED | CLOSED) != 0 {
+            return answer;
+        }
+        if answer.is_none() {
+            // ORDERING: as in `put`. The message was dropped: only the second end is left.
+            self.state.store(OPEN, Ordering::Release);
+            return None;
+        }
+        inside.answer = answer;
+        // ORDERING: as in `put`.
+        self.state.store(CLOSED | FORWARDED, Ordering::Release);
+        let waker = inside.waker.take();
+        drop(inside);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        None
+    }
+
     /// Ready with the answer, or with none if there will be none.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<R>> {
         let mut inside = lock(&self.inside);
-        if self.state() != OPEN {
+        if self.state() & (CLOSED | ABANDONED) != 0 {
             return Poll::Ready(inside.answer.take());
         }
         let known = inside.waker.as_ref();
@@ -91,6 +125,11 @@ impl<R> Oneshot<R> {
         Poll::Pending
     }
 
+    /// Why there is no answer, if another process knows.
+    pub(crate) fn why(&self) -> Option<AskError> {
+        lock(&self.inside).why
+    }
+
     /// The asker stops waiting. An answer that has arrived is dropped with the oneshot.
     pub(crate) fn abandon(&self) {
         if self.state() == CLOSED {
@@ -99,13 +138,60 @@ impl<R> Oneshot<R> {
         }
         let waker = {
             let mut inside = lock(&self.inside);
-            if self.state() == OPEN {
+            let state = self.state();
+            if state & CLOSED == 0 {
                 // ORDERING: as in `put`.
-                self.state.store(ABANDONED, Ordering::Release);
+                self.state.store(state | ABANDONED, Ordering::Release);
             }
             inside.waker.take()
         };
         drop(waker);
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<R> Oneshot<R> {
+    /// The message with the reply is about to be sent to another process: there will be a second end.
+    /// Returns whether that is possible: once, and before it is completed.
+    pub(crate) fn forward(&self) -> bool {
+        let _inside = lock(&self.inside);
+        let state = self.state();
+        let is_possible = state & (FORWARDED | CLOSED) == 0;
+        if is_possible {
+            // ORDERING: as in `put`.
+            self.state.store(state | FORWARDED, Ordering::Release);
+        }
+        is_possible
+    }
+
+    /// The message is not sent after all: there is no second end.
+    pub(crate) fn call_back(&self) {
+        let _inside = lock(&self.inside);
+        // ORDERING: as in `put`.
+        self.state
+            .store(self.state() & !FORWARDED, Ordering::Release);
+    }
+
+    /// Completes from the second end, with an answer or with why there is none.
+    pub(crate) fn put_from_afar(self: Arc<Self>, answer: Option<R>, why: Option<AskError>) {
+        let waker = {
+            let mut inside = lock(&self.inside);
+            let state = self.state();
+            if state & (CLOSED | ABANDONED) != 0 {
+                drop(inside);
+                drop(answer);
+                return;
+            }
+            inside.answer = answer;
+            inside.why = why;
+            // ORDERING: as in `put`.
+            self.state.store(state | CLOSED, Ordering::Release);
+            inside.waker.take()
+        };
+        drop(self);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

@@ -40,7 +40,9 @@ impl From<AskError> for ConversationError {
         match error {
             AskError::Timeout => Self::Timeout,
             AskError::Full => Self::Busy,
-            AskError::Closed | AskError::Crashed => Self::Closed,
+            AskError::Closed | AskError::Crashed | AskError::Unknown | AskError::NotLocal => {
+                Self::Closed
+            }
         }
     }
 }
