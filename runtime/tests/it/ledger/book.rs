@@ -1,7 +1,7 @@
 //! The book: what has become of each message.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -55,11 +55,23 @@ pub(super) enum Sending {
     Unknown,
 }
 
-/// The path of a message: messages of one path arrive in order.
+/// In which order the messages of one path arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// In that of the sends, at each actor.
+    Lane,
+    /// In that of the sends, whichever worker of the pool gets them.
+    Key,
+    /// Workers of a pool hand them on.
+    Any,
+}
+
+/// The path of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Path {
     pub(super) lane: u64,
     pub(super) is_high: bool,
+    pub(super) order: Order,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +95,8 @@ pub(super) enum Act {
     Stash,
     Unstash,
     Spawn,
+    /// Sets up a timer, a stream or a future.
+    AddSource,
 }
 
 pub(super) struct Entry {
@@ -94,6 +108,7 @@ pub(super) struct Entry {
     pub(super) completed: u32,
     pub(super) letter: Option<Undelivered>,
     pub(super) is_stashed: bool,
+    pub(super) is_of_source: bool,
     /// Values of it that exist.
     alive: i64,
 }
@@ -110,6 +125,10 @@ pub(super) struct Pages {
     pub(super) firsts: Vec<First>,
     /// Started and ended incarnations, by actor: (started, cleaned up).
     pub(super) incarnations: BTreeMap<ActorId, (u32, u32)>,
+    /// Workers of pools: when one ends, others get what it has, also what was not sent by the pool.
+    pub(super) workers: BTreeSet<ActorId>,
+    /// Actors that the scenario kills.
+    pub(super) killed: BTreeSet<ActorId>,
     lanes: u64,
 }
 
@@ -136,10 +155,12 @@ impl Book {
             completed: 0,
             letter: None,
             is_stashed: false,
+            is_of_source: false,
             alive: 1,
         });
         Item {
             id: pages.entries.len() - 1,
+            lane: path.lane,
             plan,
             reply: None,
             to: None,
@@ -149,6 +170,12 @@ impl Book {
 
     pub(super) fn sent(&self, id: usize, sending: Sending) {
         self.pages().entries[id].sending = sending;
+    }
+
+    /// The message of a timer, a stream or a future.
+    pub(super) fn of_source(&self, id: usize, sending: Sending) {
+        self.sent(id, sending);
+        self.pages().entries[id].is_of_source = true;
     }
 
     /// Returns the class of a message that has to be put aside for the first time.
@@ -195,6 +222,10 @@ impl Book {
         self.pages().incarnations.entry(actor).or_default().0 += 1;
     }
 
+    pub(super) fn will_be_killed(&self, actor: ActorId) {
+        self.pages().killed.insert(actor);
+    }
+
     pub(super) fn cleaned_up(&self, actor: ActorId) {
         self.pages().incarnations.entry(actor).or_default().1 += 1;
     }
@@ -218,6 +249,7 @@ pub(super) type SharedReply = Arc<Mutex<Option<Reply<usize>>>>;
 /// A message.
 pub(super) struct Item {
     pub(super) id: usize,
+    pub(super) lane: u64,
     pub(super) plan: Plan,
     pub(super) reply: Option<SharedReply>,
     /// The actor that it is sent to.
@@ -244,6 +276,7 @@ impl Clone for Item {
         self.book.pages().entries[self.id].alive += 1;
         Self {
             id: self.id,
+            lane: self.lane,
             plan: self.plan,
             reply: self.reply.clone(),
             to: self.to,

@@ -1,12 +1,15 @@
 //! Balances the books at the end of a scenario.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use lanemesh_runtime::{ActorId, ExitReason, crash::Undelivered, observe::ActorStats};
 
 use super::{
     End,
-    book::{Pages, Sending},
+    book::{Order, Pages, Sending},
     subject::read,
     world::World,
 };
@@ -37,8 +40,11 @@ struct Account {
     letters: BTreeMap<&'static str, u64>,
 }
 
+/// How often something has happened, by name.
+type Seen = BTreeMap<&'static str, u64>;
+
 /// Returns what is wrong.
-pub(super) fn check(world: &World, end: &End) -> Vec<String> {
+pub(super) fn check(world: &World, end: &End, seen: &mut Seen) -> Vec<String> {
     let mut faults = Vec::new();
     read_letters(world);
     let actors: Vec<_> = {
@@ -52,6 +58,7 @@ pub(super) fn check(world: &World, end: &End) -> Vec<String> {
     };
     {
         let pages = world.book.pages();
+        count(&pages, &actors, seen);
         each_message(&pages, &mut faults);
         orders(&pages, &mut faults);
         accounts(&pages, &actors, &mut faults);
@@ -63,10 +70,12 @@ pub(super) fn check(world: &World, end: &End) -> Vec<String> {
         }
     }
     if let End::Report(report, grace) = end {
-        reports(report, *grace, &actors, &mut faults);
+        let killed = world.book.pages().killed.clone();
+        reports(report, *grace, &actors, &killed, &mut faults);
     }
     world.records().clear();
     world.topics.lock().unwrap().clear();
+    world.pools.lock().unwrap().clear();
     let alive = world.book.alive();
     if !alive.is_empty() {
         faults.push(format!(
@@ -74,6 +83,35 @@ pub(super) fn check(world: &World, end: &End) -> Vec<String> {
         ));
     }
     faults
+}
+
+/// Counts what the scenarios are about, so that they do not lose it unnoticed.
+fn count(pages: &Pages, actors: &[Ended], seen: &mut Seen) {
+    let mut add = |what, count| *seen.entry(what).or_default() += count;
+    for Ended { id, stats, .. } in actors {
+        add("restarts", stats.restarts);
+        add("messages handled again", stats.redelivered);
+        add("messages interrupted", stats.interrupted);
+        add("expired messages", stats.expired);
+        add("dropped messages", stats.dropped);
+        add("dead letters", stats.dead_letters);
+        add("messages left", stats.left);
+        add("jobs handed on", stats.handed_on);
+        add("actors killed", u64::from(pages.killed.contains(id)));
+    }
+    let delivered = pages
+        .entries
+        .iter()
+        .filter(|entry| !entry.deliveries.is_empty());
+    for entry in delivered {
+        add("stashed messages", u64::from(entry.is_stashed));
+        add("messages of sources", u64::from(entry.is_of_source));
+        add("jobs with a key", u64::from(entry.path.order == Order::Key));
+        add(
+            "jobs without a key",
+            u64::from(entry.path.order == Order::Any),
+        );
+    }
 }
 
 fn read_letters(world: &World) {
@@ -112,7 +150,7 @@ fn each_message(pages: &Pages, faults: &mut Vec<String>) {
     }
 }
 
-/// First deliveries are in the order of the sends, in each class.
+/// First deliveries are in the order of the sends, on each path.
 fn orders(pages: &Pages, faults: &mut Vec<String>) {
     let mut last = BTreeMap::new();
     for first in &pages.firsts {
@@ -121,7 +159,13 @@ fn orders(pages: &Pages, faults: &mut Vec<String>) {
             continue;
         }
         let path = entry.path;
-        let before = last.insert((path, first.actor), first.item);
+        let at = match path.order {
+            Order::Lane if pages.workers.contains(&first.actor) => continue,
+            Order::Lane => Some(first.actor),
+            Order::Key => None,
+            Order::Any => continue,
+        };
+        let before = last.insert((path, at), first.item);
         if let Some(before) = before
             && before > first.item
         {
@@ -209,6 +253,7 @@ fn clean_ups(pages: &Pages, actors: &[Ended], faults: &mut Vec<String>) {
         let (started, cleaned_up) = pages.incarnations.get(id).copied().unwrap_or_default();
         let is_killed = reason.as_ref().is_some_and(is_killed);
         // An incarnation that is killed before a restart is a failure.
+        let is_killed = is_killed || pages.killed.contains(id);
         let killed = u64::from(is_killed) + stats.failures;
         if cleaned_up > started || u64::from(started - cleaned_up) > killed {
             faults.push(format!(
@@ -229,6 +274,7 @@ fn reports(
     report: &lanemesh_runtime::shutdown::ShutdownReport,
     grace: Duration,
     actors: &[Ended],
+    killed: &BTreeSet<ActorId>,
     faults: &mut Vec<String>,
 ) {
     if report.took > grace + TICK {
@@ -257,7 +303,8 @@ fn reports(
         };
         let is_late = report.late.iter().any(|late| late.id == *id);
         // One that is late may stop before it is killed.
-        if is_killed(reason) && !is_late {
+        let on_purpose = killed.contains(id);
+        if is_killed(reason) && !(is_late || on_purpose) {
             faults.push(format!(
                 "the report does not say that {id} is late: {reason}"
             ));
@@ -267,13 +314,15 @@ fn reports(
         }
         let has_failed = report.failed.iter().any(|notice| notice.id == *id);
         let clean_up_failed = report.clean_up_failed.iter().any(|notice| notice.id == *id);
-        if reason.is_failure() && !(is_late || has_failed || clean_up_failed) {
+        if reason.is_failure() && !(is_late || has_failed || clean_up_failed || on_purpose) {
             faults.push(format!("the report is silent on {id}: {reason}"));
         }
         if has_failed && !reason.is_failure() {
             faults.push(format!("failed in the report: {id} {reason}"));
         }
-        if matches!(reason, ExitReason::CleanUpFailed { .. }) && !is_late && !clean_up_failed {
+        if matches!(reason, ExitReason::CleanUpFailed { .. })
+            && !(is_late || clean_up_failed || on_purpose)
+        {
             faults.push(format!("no failed clean-up in the report: {id} {reason}"));
         }
     }

@@ -12,7 +12,7 @@ mod sender;
 mod subject;
 mod world;
 
-use std::{env, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
 use lanemesh_runtime::{System, shutdown::ShutdownReport, testing::simulate};
 use tokio::{
@@ -36,7 +36,9 @@ fn every_accepted_message_ends_in_exactly_one_way() {
         Some(seed) => seed..seed + 1,
         None => 0..read("LEDGER_SEEDS").unwrap_or(SEEDS),
     };
+    let count = seeds.end - seeds.start;
     let mut failed = Vec::new();
+    let mut seen = BTreeMap::new();
     for seed in seeds {
         let world = World::new(seed);
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -44,7 +46,7 @@ fn every_accepted_message_ends_in_exactly_one_way() {
             if env::var("LEDGER_SEED").is_ok() {
                 println!("{end:?}");
             }
-            check(&world, &end)
+            check(&world, &end, &mut seen)
         }));
         let faults = match run {
             Ok(faults) => faults,
@@ -63,6 +65,10 @@ fn every_accepted_message_ends_in_exactly_one_way() {
         failed.is_empty(),
         "the books of these seeds do not balance: {failed:?}"
     );
+    if count >= SEEDS {
+        let rare: Vec<_> = seen.iter().filter(|(_, count)| **count < 10).collect();
+        assert!(rare.is_empty(), "the scenarios have hardly any: {rare:?}");
+    }
 }
 
 /// How a scenario has ended.
@@ -89,10 +95,14 @@ async fn scenario(world: World) -> End {
         world.spawn_in(&system);
     }
     let mut tasks = Vec::new();
+    if world.random().percent(30) {
+        world.spawn_pool(&system);
+    }
     for _ in 0..senders {
         if let Some(to) = world.any_handle() {
             tasks.push(tokio::spawn(sender::run(world.clone(), to)));
         }
+        tasks.extend(hand_out(&world));
     }
     let topics: Vec<_> = world.topics.lock().unwrap().clone();
     for topic in topics {
@@ -192,6 +202,26 @@ fn step(world: &World, system: &System, tasks: &mut Vec<JoinHandle<()>>) {
                 record.handle = None;
             }
         }
+        85..87 => {
+            put_back(world, child);
+            if let Some(to) = to {
+                on!(to, to => {
+                    world.book.will_be_killed(to.id());
+                    to.kill();
+                });
+            }
+        }
+        87..89 => tasks.extend(child.map(|child| {
+            world.book.will_be_killed(child.id());
+            tokio::spawn(async move {
+                child.kill().await;
+            })
+        })),
+        89..93 => {
+            put_back(world, child);
+            world.grow_pool(system);
+            tasks.extend(hand_out(world));
+        }
         _ => {
             put_back(world, child);
             if let Some(to) = to {
@@ -199,6 +229,12 @@ fn step(world: &World, system: &System, tasks: &mut Vec<JoinHandle<()>>) {
             }
         }
     }
+}
+
+/// Sends jobs to a pool, if there is one.
+fn hand_out(world: &World) -> Option<JoinHandle<()>> {
+    let (pool, order) = world.any_pool()?;
+    Some(tokio::spawn(sender::hand_out(world.clone(), pool, order)))
 }
 
 fn put_back(world: &World, child: Option<lanemesh_runtime::Child>) {

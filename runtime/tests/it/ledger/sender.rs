@@ -7,13 +7,14 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    ActorHandle, AskError, Reply, SendError, Sent, SharedHandle, handle::AnyRecipient,
-    patterns::Topic,
+    ActorHandle, AskError, Reply, SendError, Sent, SharedHandle,
+    handle::AnyRecipient,
+    patterns::{Pool, Topic},
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    book::{Item, Sending},
+    book::{Item, Order, Sending},
     subject::Subject,
     world::{AnyHandle, World, on},
 };
@@ -328,6 +329,29 @@ async fn through(
         item.to = recipient.target();
         let id = item.id;
         note(world, id, recipient.try_send(item).map(|()| Sent::Queued));
+    }
+}
+
+/// Sends jobs to the workers of a pool, with a few keys.
+pub(super) async fn hand_out(world: World, mut pool: Pool<Subject<1>>, order: Order) {
+    let keys: Vec<_> = (0..3).map(|_| world.book.lane()).collect();
+    let count = world.random().between(1, 60);
+    for _ in 0..count {
+        pause(&world).await;
+        let (key, way) = {
+            let mut random = world.random();
+            (random.pick(&keys), random.below(100))
+        };
+        let job = world.job(key, order);
+        let id = job.id;
+        let outcome = match way {
+            0..40 => Ok(pool.try_send_low(job)),
+            40..70 => timeout(millis(&world, 4), pool.send_low(job)).await,
+            _ => timeout(Duration::from_secs(1_000), pool.send_low(job)).await,
+        };
+        if let Ok(outcome) = outcome {
+            note(&world, id, outcome.map(|()| Sent::Queued));
+        }
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::{sync::MutexGuard, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use lanemesh_runtime::{
     Actor, ActorError, ActorResult, Child, Context, ExitNotice, ExitReason, Message, StashFull,
-    actor::Batch, actor_loop, crash::DeadLetter, patterns::Topic,
+    actor::{Batch, SourceHandle},
+    actor_loop,
+    crash::DeadLetter,
+    patterns::Topic,
 };
 use tokio::time::{Interval, interval, sleep};
 
 use super::{
-    book::{Act, Book, Crash, Item, Random},
+    book::{Act, Book, Crash, Item, Random, Sending},
     world::{self, World},
 };
 
@@ -43,6 +47,7 @@ pub(super) struct Traits {
     /// Milliseconds.
     pub(super) clean_up: u64,
     pub(super) children: u64,
+    pub(super) sources: u64,
     pub(super) topic: Option<Topic<Item>>,
 }
 
@@ -51,6 +56,7 @@ pub(super) struct Subject<const B: usize> {
     world: World,
     traits: Traits,
     tick: Option<Interval>,
+    source: Option<SourceHandle>,
     children: Vec<Child>,
 }
 
@@ -61,6 +67,7 @@ impl<const B: usize> Subject<B> {
             world: world.clone(),
             traits: traits.clone(),
             tick: arms.then(|| interval(Duration::from_millis(3))),
+            source: None,
             children: Vec::new(),
         }
     }
@@ -145,6 +152,66 @@ impl<const B: usize> Subject<B> {
                 }
             }
             Act::Spawn => self.spawn_child(ctx),
+            Act::AddSource => self.add_source(ctx),
+        }
+    }
+
+    /// Something that brings messages until the incarnation ends.
+    fn add_source(&mut self, ctx: &mut Context<Self>) {
+        let world = self.world.clone();
+        let lane = world.book.lane();
+        let (is_high, way, millis, count) = {
+            let mut random = self.random();
+            let (is_high, way) = (random.percent(30), random.below(4));
+            (is_high, way, random.between(1, 20), random.between(1, 20))
+        };
+        let delay = Duration::from_millis(millis);
+        // What a source has made is taken at once.
+        let made = {
+            let world = world.clone();
+            move || {
+                let item = world.safe_item(lane, is_high);
+                world.book.of_source(item.id, Sending::Accepted);
+                item
+            }
+        };
+        let source = match way {
+            0 => {
+                let item = world.safe_item(lane, is_high);
+                world.book.of_source(item.id, Sending::Unknown);
+                if is_high {
+                    ctx.send_high_after(delay, item)
+                } else {
+                    ctx.send_low_after(delay, item)
+                }
+            }
+            1 if is_high => ctx.send_high_interval(delay, made),
+            1 => ctx.send_low_interval(delay, made),
+            2 => {
+                let items = stream::iter(0..count).map(move |_| made());
+                if is_high {
+                    ctx.attach_high(items)
+                } else {
+                    ctx.attach_low(items)
+                }
+            }
+            _ => {
+                let item = async move {
+                    sleep(delay).await;
+                    made()
+                };
+                if is_high {
+                    ctx.pipe_high(item)
+                } else {
+                    ctx.pipe_low(item)
+                }
+            }
+        };
+        let before = self.source.replace(source);
+        if let Some(before) = before
+            && world.random().percent(50)
+        {
+            before.cancel();
         }
     }
 
@@ -221,6 +288,9 @@ impl<const B: usize> Actor for Subject<B> {
         self.hook("started")?;
         for _ in 0..self.traits.children {
             self.spawn_child(ctx);
+        }
+        for _ in 0..self.traits.sources {
+            self.add_source(ctx);
         }
         if let (Some(topic), Some(own)) = (&self.traits.topic, ctx.handle()) {
             world::subscribe(&self.world, topic, own);

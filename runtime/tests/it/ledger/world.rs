@@ -10,12 +10,12 @@ use lanemesh_runtime::{
     ActorHandle, ActorId, Builder, Child, Context, ExitReason, Overflow, Restart, System, builder,
     crash::DeadLetter,
     observe::ActorStats,
-    patterns::{SlowPolicy, Topic},
+    patterns::{Balance, Pool, SlowPolicy, Topic},
     supervision::{Backoff, Health, Strategy, Supervision},
 };
 
 use super::{
-    book::{Act, Book, Crash, Item, Path, Plan, Random},
+    book::{Act, Book, Crash, Item, Order, Path, Plan, Random},
     sender,
     subject::{BatchStyle, Style, Subject, Traits},
 };
@@ -75,6 +75,7 @@ pub(super) struct Inner {
     pub(super) records: Mutex<Vec<Record>>,
     pub(super) letters: Mutex<Vec<lanemesh::Receiver<DeadLetter<Item, Item>>>>,
     pub(super) topics: Mutex<Vec<Topic<Item>>>,
+    pub(super) pools: Mutex<Vec<(Pool<Subject<1>>, Order)>>,
     children: Mutex<u32>,
 }
 
@@ -100,6 +101,7 @@ impl World {
             records: Mutex::default(),
             letters: Mutex::default(),
             topics: Mutex::default(),
+            pools: Mutex::default(),
             children: Mutex::default(),
         }))
     }
@@ -169,15 +171,92 @@ impl World {
         }
     }
 
+    pub(super) fn any_pool(&self) -> Option<(Pool<Subject<1>>, Order)> {
+        self.pools.lock().unwrap().first().cloned()
+    }
+
+    pub(super) fn spawn_pool(&self, system: &System) {
+        let mut traits = self.traits(0);
+        traits.topic = None;
+        let (order, size, balance) = {
+            let mut random = self.random();
+            let balance = random.pick(&[Balance::RoundRobin, Balance::LeastLoaded]);
+            (
+                random.pick(&[Order::Key, Order::Any]),
+                random.between(1, 3),
+                balance,
+            )
+        };
+        if order == Order::Key {
+            // A worker that puts a job off may have handed on the next ones before it handles it.
+            traits.style = Style::Plain;
+        }
+        let (world, options) = (self.clone(), self.clone());
+        let factory = move |_| Subject::<1>::new(&world, &traits);
+        let mut pool = Pool::builder("pool", factory)
+            .balance(balance)
+            .workers(move |worker| options.with_options(worker));
+        if order == Order::Key {
+            pool = pool.by_key(|job: &Item| Some(job.lane));
+        }
+        let (mut pool, children) = pool.spawn_in(system, size as usize);
+        let workers: Vec<_> = pool.workers().cloned().collect();
+        for (worker, child) in workers.into_iter().zip(children) {
+            self.record_worker(worker, child);
+        }
+        self.pools.lock().unwrap().push((pool, order));
+    }
+
+    /// Starts another worker of a pool, unless all have ended.
+    pub(super) fn grow_pool(&self, system: &System) {
+        let Some((mut pool, _)) = self.any_pool() else {
+            return;
+        };
+        let Ok(child) = pool.add_worker_in(system) else {
+            return;
+        };
+        let worker = pool.workers().find(|worker| worker.id() == child.id());
+        if let Some(worker) = worker.cloned() {
+            self.record_worker(worker, child);
+        }
+    }
+
+    fn record_worker(&self, worker: ActorHandle<Subject<1>>, child: Child) {
+        self.book.pages().workers.insert(worker.id());
+        self.record(AnyHandle::One(worker));
+        if let Some(record) = self.records().last_mut() {
+            record.child = Some(child);
+        }
+    }
+
     /// An actor with options by chance.
     fn build<const B: usize>(&self, levels: u64) -> Builder<Subject<B>> {
-        let peer = self.any_handle();
+        let traits = self.traits(levels);
+        if std::env::var("LEDGER_SEED").is_ok() {
+            println!(
+                "{B} {:?} {:?} {}",
+                traits.style, traits.batch_style, traits.hook_crashes
+            );
+        }
+        let world = self.clone();
+        let mut is_first = true;
+        let factory_panics = self.random().percent(3);
+        let factory = move || {
+            let panics = !is_first && factory_panics && world.random().percent(30);
+            is_first = false;
+            assert!(!panics, "provoked in the factory");
+            Subject::<B>::new(&world, &traits)
+        };
+        self.with_options(builder(factory))
+    }
+
+    fn traits(&self, levels: u64) -> Traits {
         let mut random = self.random();
         let topic = random.percent(20).then(Topic::new);
         if let Some(topic) = &topic {
             self.topics.lock().unwrap().push(topic.clone());
         }
-        let traits = Traits {
+        Traits {
             style: random.pick(&[
                 Style::Plain,
                 Style::Plain,
@@ -193,30 +272,22 @@ impl World {
             hook_crashes: random.pick(&[0, 0, 1, 10]),
             clean_up: random.pick(&[0, 0, 2, 10, 200]),
             children: levels * random.between(1, 3),
+            sources: random.pick(&[0, 0, 0, 1, 3]),
             topic,
-        };
-        if std::env::var("LEDGER_SEED").is_ok() {
-            println!(
-                "{B} {:?} {:?} {}",
-                traits.style, traits.batch_style, traits.hook_crashes
-            );
         }
-        let world = self.clone();
-        let mut is_first = true;
-        let factory_panics = random.percent(3);
-        let factory = move || {
-            let panics = !is_first && factory_panics && world.random().percent(30);
-            is_first = false;
-            assert!(!panics, "provoked in the factory");
-            Subject::<B>::new(&world, &traits)
-        };
+    }
+
+    /// Sets options by chance.
+    fn with_options<const B: usize>(&self, builder: Builder<Subject<B>>) -> Builder<Subject<B>> {
+        let peer = self.any_handle();
+        let mut random = self.random();
         let overflow = [
             Overflow::Wait,
             Overflow::Wait,
             Overflow::Reject,
             Overflow::Drop,
         ];
-        let mut builder = builder(factory)
+        let mut builder = builder
             .high_capacity(random.between(1, 8) as usize)
             .low_capacity(random.pick(&[1, 2, 8, 64, 300]))
             .high_overflow(random.pick(&overflow))
@@ -242,6 +313,9 @@ impl World {
         if random.percent(20) {
             let every = Duration::from_millis(random.between(2, 10));
             builder = builder.health(Health::every(every).timeout(every));
+        }
+        if random.percent(15) {
+            builder = builder.restart_on_demand();
         }
         if random.percent(10) {
             builder = builder.keep_running();
@@ -285,15 +359,40 @@ impl World {
     /// A message of `lane` with a plan by chance.
     pub(super) fn item(&self, lane: u64, is_high: bool) -> Item {
         let plan = self.random().plan();
-        self.book.item(Path { lane, is_high }, plan)
+        let order = Order::Lane;
+        self.book.item(
+            Path {
+                lane,
+                is_high,
+                order,
+            },
+            plan,
+        )
     }
 
     /// A message that does not panic by itself.
     pub(super) fn safe_item(&self, lane: u64, is_high: bool) -> Item {
+        self.safe(Path {
+            lane,
+            is_high,
+            order: Order::Lane,
+        })
+    }
+
+    /// A message to a pool.
+    pub(super) fn job(&self, lane: u64, order: Order) -> Item {
+        self.safe(Path {
+            lane,
+            is_high: false,
+            order,
+        })
+    }
+
+    fn safe(&self, path: Path) -> Item {
         let mut plan = self.random().plan();
         plan.is_bomb = false;
         plan.is_unique = false;
-        self.book.item(Path { lane, is_high }, plan)
+        self.book.item(path, plan)
     }
 }
 
@@ -306,7 +405,7 @@ impl Random {
             90..91 => Act::Hang,
             91..92 => Act::Stop,
             92..96 => Act::Forward,
-            96..97 => Act::Spawn,
+            96..97 => self.pick(&[Act::Spawn, Act::AddSource]),
             97..98 => self.pick(&[Act::Stash, Act::Stash, Act::Unstash]),
             _ => Act::Sleep(self.between(5, 50)),
         };
