@@ -35,8 +35,8 @@ pub use self::builder::PoolBuilder;
 /// Sends jobs to the workers of a pool. Each clone has its own lanes.
 ///
 /// A worker that crashes keeps its queue and is restarted in place. One that ends (it is stopped, it
-/// has drained, its restarts are used up) hands the jobs that it has not begun to the others, and is
-/// left out from then on; so a pool shrinks when the [`Child`] of a worker is dropped, and grows by
+/// has drained, its restarts are used up) hands the jobs that it has not begun to the others, with what
+/// was sent through its own handle, and is left out from then on; so a pool shrinks when the [`Child`] of a worker is dropped, and grows by
 /// [`add_worker`](Self::add_worker). When the last worker has ended, the pool is closed.
 ///
 /// Dropping the last clone lets the workers handle what they have and end.
