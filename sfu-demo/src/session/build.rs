@@ -10,7 +10,7 @@ use str0m::change::SdpOffer;
 use str0m::net::TcpType;
 use str0m::{Candidate, IceCreds, RtcConfig};
 
-use super::crypto::crypto;
+use super::crypto::{certificate, crypto};
 use super::liveness::{Liveness, REPORTS};
 use super::publications::Publications;
 use super::signal::{Page, SourceOf};
@@ -173,6 +173,9 @@ impl Session {
             .set_sctp_max_buffered_amount(1 << 20)
             .enable_h265(false)
             .enable_h266(false);
+        if let Some(certificate) = certificate() {
+            config = config.set_dtls_cert(certificate);
+        }
         if setup.estimate {
             config = config.enable_bwe(Some(Bitrate::mbps(2)));
         }
