@@ -202,6 +202,9 @@ fuzz_target!(|data: &[u8]| {
             keyframe: starts_keyframe(name, rtp.payload),
             audio_level: None,
             voice: None,
+            orientation: None,
+            possible: Default::default(),
+            captured: None,
             arrived: start + Duration::from_millis(20) * number,
             payload: Arc::from(rtp.payload),
         });

@@ -29,11 +29,13 @@ pub enum DropReason {
     Repeated,
     /// The way to the viewer is too slow: the video skips to a keyframe, or is paused.
     Congested,
+    /// The viewer lacks the codec.
+    Codec,
 }
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Stranger,
         Self::Malformed,
         Self::Oversized,
@@ -44,6 +46,7 @@ impl DropReason {
         Self::Refused,
         Self::Repeated,
         Self::Congested,
+        Self::Codec,
     ];
 
     /// The name in metrics and JSON.
@@ -60,6 +63,7 @@ impl DropReason {
             Self::Refused => "refused",
             Self::Repeated => "repeated",
             Self::Congested => "congested",
+            Self::Codec => "codec_missing",
         }
     }
 }

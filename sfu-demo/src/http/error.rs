@@ -42,6 +42,7 @@ impl IntoResponse for Error {
             Self::Join(error) => {
                 let status = match error {
                     JoinError::Offer(Refusal::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+                    JoinError::Offer(Refusal::Codecs(_)) => StatusCode::UNPROCESSABLE_ENTITY,
                     JoinError::Offer(_) => StatusCode::BAD_REQUEST,
                     JoinError::AddressFull => StatusCode::TOO_MANY_REQUESTS,
                     _ => StatusCode::SERVICE_UNAVAILABLE,

@@ -19,6 +19,63 @@ pub enum Name {
     Av1,
 }
 
+impl Name {
+    /// All codecs, sound first.
+    pub const ALL: [Self; 5] = [Self::Opus, Self::Vp8, Self::H264, Self::Vp9, Self::Av1];
+
+    /// What people call it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Opus => "Opus",
+            Self::Vp8 => "VP8",
+            Self::H264 => "H.264",
+            Self::Vp9 => "VP9",
+            Self::Av1 => "AV1",
+        }
+    }
+
+    /// Ticks of the RTP timestamp in a second.
+    #[must_use]
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Self::Opus => 48_000,
+            _ => 90_000,
+        }
+    }
+}
+
+/// A set of codecs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Codecs(u8);
+
+impl Codecs {
+    /// Whether a codec is in the set.
+    #[must_use]
+    pub fn contains(self, name: Name) -> bool {
+        self.0 & 1 << name as u8 != 0
+    }
+
+    /// The codecs that are in both sets.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The codecs of the set.
+    pub fn iter(self) -> impl Iterator<Item = Name> {
+        Name::ALL
+            .into_iter()
+            .filter(move |name| self.contains(*name))
+    }
+}
+
+impl FromIterator<Name> for Codecs {
+    fn from_iter<I: IntoIterator<Item = Name>>(names: I) -> Self {
+        Self(names.into_iter().fold(0, |set, name| set | 1 << name as u8))
+    }
+}
+
 /// A codec with the parameters that sender and receiver must agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Codec {
@@ -63,6 +120,14 @@ impl PayloadTypes {
             .iter()
             .find(|entry| entry.0 == pt)
             .map(|entry| entry.1)
+    }
+
+    /// The codecs of section `mid`.
+    #[must_use]
+    pub fn codecs(&self, mid: &str) -> Codecs {
+        let entries = self.by_mid.get(mid).map(Vec::as_slice);
+        let entries = entries.unwrap_or_default().iter();
+        entries.map(|(_, codec)| codec.name).collect()
     }
 
     /// The payload type that carries `codec` in section `mid`: one of the same profile, or else any of the same

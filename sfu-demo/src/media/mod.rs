@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use crate::ids::{ParticipantId, TrackId};
 use serde::{Deserialize, Serialize};
+use str0m::rtp::VideoOrientation;
 
 pub mod codec;
 
-use codec::Codec;
+use codec::{Codec, Codecs};
 
 /// How many simulcast layers a track may have.
 pub const MAX_LAYERS: usize = 8;
@@ -96,8 +97,14 @@ pub struct MediaPacket {
     pub audio_level: Option<i8>,
     /// Audio: whether voice was detected.
     pub voice: Option<bool>,
+    /// Video: how the picture is rotated, if the packet says so.
+    pub orientation: Option<VideoOrientation>,
+    /// The codecs that the publisher could send the track with.
+    pub possible: Codecs,
     /// When it was received.
     pub arrived: Instant,
+    /// When it was captured, by the publisher's sender reports, once there was one.
+    pub captured: Option<Instant>,
     /// The RTP payload, without header and extensions.
     pub payload: Arc<[u8]>,
 }

@@ -21,7 +21,7 @@ use super::subscriptions::layers::Estimate;
 use super::subscriptions::{MAX_OFFERED, Subscriptions};
 use super::{Role, Session};
 use crate::ids::ParticipantId;
-use crate::media::codec::PayloadTypes;
+use crate::media::codec::{Name, PayloadTypes};
 
 /// The largest SDP that is parsed, in bytes.
 pub const MAX_SDP: usize = 64 << 10;
@@ -41,6 +41,8 @@ pub enum Refusal {
     Fingerprint,
     /// It has a section other than audio, video or application.
     SectionKind,
+    /// It has a section for sound (`false`) or pictures (`true`) without a codec that is forwarded.
+    Codecs(bool),
     /// It is no SDP, or cannot be answered.
     Malformed,
 }
@@ -52,6 +54,10 @@ impl fmt::Display for Refusal {
             Self::TooMuch => "the SDP has more sections, candidates or streams than are allowed",
             Self::Fingerprint => "the SDP has no usable certificate fingerprint",
             Self::SectionKind => "the SDP has a section other than audio, video or application",
+            Self::Codecs(false) => "no codec for sound in common: Opus is forwarded",
+            Self::Codecs(true) => {
+                "no codec for pictures in common: VP8, VP9, H.264 and AV1 are forwarded"
+            }
             Self::Malformed => "the SDP is malformed or not supported",
         })
     }
@@ -123,6 +129,31 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
     if names.len() < sections {
         return Err(Refusal::Malformed);
     }
+    let mut types = PayloadTypes::default();
+    types.learn(sdp);
+    check_codecs(sdp, &types)
+}
+
+/// Checks that each section that carries something has a codec, by what is known of them: the offer, or its answer.
+fn check_codecs(offer: &str, types: &PayloadTypes) -> Result<(), Refusal> {
+    let sections = offer.split("\nm=").skip(1);
+    for section in sections {
+        let mut words = section.split([' ', '\r', '\n']);
+        let (kind, port) = (words.next(), words.next());
+        let video = match kind {
+            Some("audio") => false,
+            Some("video") => true,
+            _ => continue,
+        };
+        let has = |attribute: &str| section.lines().any(|line| line.trim_end() == attribute);
+        let unused = has("a=inactive") || (port == Some("0") && !has("a=bundle-only"));
+        let mid = section.lines().find_map(|line| line.strip_prefix("a=mid:"));
+        let codecs = types.codecs(mid.unwrap_or_default().trim());
+        let fits = codecs.iter().any(|name| (name != Name::Opus) == video);
+        if mid.is_some() && !unused && !fits {
+            return Err(Refusal::Codecs(video));
+        }
+    }
     Ok(())
 }
 
@@ -159,6 +190,8 @@ impl Session {
         now: Instant,
     ) -> Result<(Self, String), Refusal> {
         check_offer(offer)?;
+        super::clock::start();
+        let offered = offer;
         let offer = SdpOffer::from_sdp_string(offer).map_err(|_| Refusal::Malformed)?;
         let credentials = IceCreds::new();
         let mut config = RtcConfig::new()
@@ -198,6 +231,7 @@ impl Session {
         let answer = answer.to_sdp_string();
         let mut types = PayloadTypes::default();
         types.learn(&answer);
+        check_codecs(offered, &types)?;
         let mut publications = Publications::new(identity.id, Arc::clone(&identity.name));
         publications.hint(sources.into_iter().map(|of| (of.mid, of.source)));
         let session = Self {

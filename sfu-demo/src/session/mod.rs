@@ -23,6 +23,7 @@ use crate::net::origin::{Origin, Transport};
 use crate::stats::DropReason;
 
 pub mod build;
+mod clock;
 mod crypto;
 mod event;
 mod liveness;
@@ -32,6 +33,7 @@ pub(crate) mod signal;
 mod ssrcs;
 pub mod subscriptions;
 
+use clock::report_time;
 pub use crypto::crypto;
 pub use event::{Received, Role, SessionEvent};
 use liveness::{CONSENT, Liveness};
@@ -256,18 +258,24 @@ impl Session {
             mid,
             rewritten,
             source_known,
+            is_missing,
         }) = outcome.forwarded
         else {
             return false;
         };
         let Some(pt) = self.types.payload_type(&mid, packet.codec) else {
+            self.codec_missing(mid, packet, is_missing);
             return false;
         };
+        if is_missing {
+            self.codec_found(packet.track);
+        }
+        let captured = packet.captured.unwrap_or(packet.arrived);
         let mut write = RtpWrite::new(
             pt.into(),
             rewritten.sequence.into(),
             rewritten.time,
-            packet.arrived,
+            report_time(now, captured, packet.codec.name.clock_rate()),
             Arc::clone(&packet.payload),
         )
         .marker(packet.marker)
@@ -275,6 +283,7 @@ impl Session {
         .ext_vals(ExtensionValues {
             audio_level: packet.audio_level,
             voice_activity: packet.voice,
+            video_orientation: packet.orientation,
             ..ExtensionValues::default()
         });
         if let Some((picture, base)) = rewritten.vp8
@@ -313,6 +322,36 @@ impl Session {
             self.subscriptions.set_source(mid, ssrc);
         }
         true
+    }
+
+    /// The peer cannot decode a track: the page is told, unless it was.
+    fn codec_missing(&mut self, mid: Mid, packet: &MediaPacket, was_missing: bool) {
+        let dropped = SessionEvent::Dropped(DropReason::Codec);
+        self.events.push(dropped);
+        if was_missing {
+            return;
+        }
+        self.subscriptions.set_missing(packet.track, true);
+        let missing = packet.codec.name.label();
+        let instead = packet.possible.common(self.types.codecs(&mid)).iter();
+        let instead: Vec<_> = instead.map(codec::Name::label).collect();
+        let (participant, track) = (self.id.0, packet.track.0);
+        tracing::info!(participant, track, missing, ?instead, "codec missing");
+        self.send_to_page(&ToPage::Codec {
+            track: packet.track.to_string(),
+            missing: Some(missing),
+            instead,
+        });
+    }
+
+    /// The publisher of a track sends it with a codec that the peer has, from now on.
+    fn codec_found(&mut self, track: TrackId) {
+        self.subscriptions.set_missing(track, false);
+        self.send_to_page(&ToPage::Codec {
+            track: track.to_string(),
+            missing: None,
+            instead: Vec::new(),
+        });
     }
 
     /// Sends a text to the page, in order, as soon as its data channel has room. Returns `false` if the channel is not

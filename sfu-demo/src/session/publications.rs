@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use str0m::Rtc;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::rtp::rtcp::SenderInfo;
 use str0m::rtp::{RtpPacket, Ssrc};
 
 use super::SessionEvent;
+use super::clock::{Clock, Moment};
 use crate::ids::{ParticipantId, TrackId};
-use crate::media::codec::{self, Name, PayloadTypes};
+use crate::media::codec::{self, Codecs, Name, PayloadTypes};
 use crate::media::{Layer, MAX_LAYERS, Measure, MediaPacket, Source, TrackInfo};
 
 /// How many tracks a participant may publish.
@@ -29,6 +31,8 @@ pub(super) struct Upstream {
     /// Whether it was reported as published, which happens with its first packet.
     announced: bool,
     gone: bool,
+    /// The codecs that it could be sent with.
+    possible: Codecs,
     /// When each layer's last keyframe was requested.
     keyframe_requested: [Option<Instant>; MAX_LAYERS],
     /// Layers whose keyframe is requested as soon as the last request is old enough.
@@ -44,6 +48,28 @@ pub(super) struct Stream {
     layer: Layer,
     rid: Option<Rid>,
     meter: Meter,
+    reported: Option<Reported>,
+}
+
+/// What the last sender report of a stream said.
+#[derive(Debug, Clone, Copy)]
+struct Reported {
+    report: SenderInfo,
+    moment: Option<Moment>,
+}
+
+impl Stream {
+    /// Records the last sender report.
+    fn report(&mut self, clock: &mut Clock, now: Instant, report: SenderInfo) {
+        if self.reported.is_none_or(|known| known.report != report) {
+            let moment = clock.moment(now, &report);
+            self.reported = Some(Reported { report, moment });
+        }
+    }
+
+    fn captured(&self, time: u32, codec: Name) -> Option<Instant> {
+        self.reported?.moment?.captured(time, codec.clock_rate())
+    }
 }
 
 /// Measures a stream.
@@ -111,6 +137,7 @@ pub(super) struct Publications {
     /// The number of tracks so far, which numbers the next.
     count: u16,
     loudness: Loudness,
+    clock: Clock,
 }
 
 /// The smoothed audio level, from which the active speaker is determined.
@@ -134,6 +161,7 @@ impl Publications {
                 level: -127.0,
                 reported: None,
             },
+            clock: Clock::default(),
         }
     }
 
@@ -185,6 +213,7 @@ impl Publications {
             mid,
             announced: false,
             gone: false,
+            possible: Codecs::default(),
             keyframe_requested: [None; MAX_LAYERS],
             keyframe_deferred: [false; MAX_LAYERS],
         });
@@ -233,8 +262,14 @@ impl Publications {
         if upstream.gone {
             return learnt;
         }
+        if let Some(report) = packet.last_sender_info {
+            stream.report(&mut self.clock, now, report);
+        }
         // A packet that is only padding has an empty payload and is forwarded like any other: receivers wait for its
         // sequence number.
+        if !upstream.announced {
+            upstream.possible = types.codecs(&mid);
+        }
         let packet = MediaPacket {
             track: upstream.info.id,
             layer: stream.layer,
@@ -251,7 +286,10 @@ impl Publications {
             keyframe: codec::starts_keyframe(codec.name, &packet.payload),
             audio_level: packet.header.ext_vals.audio_level,
             voice: packet.header.ext_vals.voice_activity,
+            orientation: packet.header.ext_vals.video_orientation,
+            possible: upstream.possible,
             arrived: packet.timestamp,
+            captured: stream.captured(packet.header.timestamp, codec.name),
             payload: packet.payload,
         };
         let stream = *stream;
@@ -307,6 +345,7 @@ impl Publications {
             layer,
             rid,
             meter: Meter::new(now),
+            reported: None,
         });
         Some(())
     }
@@ -408,6 +447,7 @@ impl Publications {
             layer,
             rid: None,
             meter: Meter::new(Instant::now()),
+            reported: None,
         });
         self.upstreams[0].info.id
     }

@@ -227,6 +227,15 @@ pub(crate) enum ToPage<'a> {
         /// Whether it is paused now.
         paused: bool,
     },
+    /// A track is sent with a codec that the page lacks, or no longer is.
+    Codec {
+        /// The track's identity, as `tracks` named it.
+        track: String,
+        /// The codec that the page lacks.
+        missing: Option<&'static str>,
+        /// Codecs that both the page and the publisher have.
+        instead: Vec<&'static str>,
+    },
     /// The bandwidth to the page was estimated.
     Bandwidth {
         /// Bits per second.

@@ -16,10 +16,12 @@ use crate::session::build::{Identity, Setup};
 use crate::session::signal::FromPage;
 use crate::tools::client::Client;
 
+mod codecs;
 mod life;
 mod narrow;
 mod nonce;
 mod page;
+mod sync;
 
 pub(in crate::session) const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];
 
@@ -88,6 +90,9 @@ pub(in crate::session) fn packet(track: TrackId, layer: u8, at: Instant) -> Medi
         keyframe: false,
         audio_level: None,
         voice: None,
+        orientation: None,
+        possible: Default::default(),
+        captured: None,
         arrived: at,
         payload: Arc::from([0u8; 4]),
     }

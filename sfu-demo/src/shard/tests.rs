@@ -264,6 +264,9 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
             keyframe: false,
             audio_level: None,
             voice: None,
+            orientation: None,
+            possible: Default::default(),
+            captured: None,
             arrived: now - age,
             payload: b"sound".as_slice().into(),
         };

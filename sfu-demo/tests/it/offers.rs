@@ -3,8 +3,14 @@
 use std::time::Instant;
 
 use sfu_demo::ids::ParticipantId;
+use sfu_demo::mailbox::mesh::Mesh;
+use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::session::build::{Identity, Refusal, Setup, check_offer};
 use sfu_demo::session::{Role, Session};
+use str0m::media::MediaKind;
+
+use crate::support::client::{client, drive_until, join, post};
+use crate::support::{Running, config};
 
 /// An offer of a real browser or stack, from the corpus of the fuzz target, whose first byte is the role.
 fn real(name: &str) -> String {
@@ -77,4 +83,111 @@ fn section_of_an_unknown_kind_is_refused() {
         assert_ne!(unknown, offer);
         assert_eq!(answer(&unknown), Err(Refusal::SectionKind), "{kind}");
     }
+}
+
+/// The offer without the codecs of a name, as of a stack that does not have it.
+fn without(offer: &str, name: &str) -> String {
+    let maps = offer
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=rtpmap:"));
+    let types: Vec<_> = maps
+        .filter_map(|map| map.split_once(' ').filter(|(_, it)| it.starts_with(name)))
+        .map(|(pt, _)| pt.to_owned())
+        .collect();
+    assert!(!types.is_empty(), "{offer}");
+    let keep = |line: &&str| {
+        let about = |pt: &String| {
+            line.starts_with(&format!("a=rtpmap:{pt} "))
+                || line.starts_with(&format!("a=fmtp:{pt} "))
+                || line.starts_with(&format!("a=rtcp-fb:{pt} "))
+                || line.ends_with(&format!(" apt={pt}"))
+        };
+        !types.iter().any(about)
+    };
+    // Retransmissions of what is gone are gone, too.
+    let apt = |line: &str| {
+        let (pt, of) = line.strip_prefix("a=fmtp:")?.split_once(" apt=")?;
+        types.iter().any(|it| it == of).then(|| pt.to_owned())
+    };
+    let again: Vec<_> = offer.lines().filter_map(apt).collect();
+    let keep = |line: &&str| {
+        let about = |pt: &String| line.starts_with(&format!("a=rtpmap:{pt} "));
+        keep(line) && !again.iter().any(about)
+    };
+    let section = |line: &str| {
+        let is_gone = |word: &&str| types.iter().chain(&again).any(|pt| pt == word);
+        let words = line.split(' ').enumerate();
+        let kept = words.filter(|(at, word)| *at < 3 || !is_gone(word));
+        kept.map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+    };
+    let kept = offer
+        .lines()
+        .filter(keep)
+        .map(|line| match line.starts_with("m=") {
+            true => section(line),
+            false => line.to_owned(),
+        });
+    kept.collect::<Vec<_>>().join("\r\n") + "\r\n"
+}
+
+#[test]
+fn offer_without_a_codec_that_is_forwarded_gets_a_clear_answer() {
+    let server = Running::start::<Mesh>(config(1));
+    let (_, offer) = client(true, &[MediaKind::Audio, MediaKind::Video]);
+    let answer = |path: &str, sdp: &str| {
+        let url = format!("{}/{path}/stage", server.http);
+        let answer = post(&url, "application/sdp", None, sdp);
+        (answer.status, answer.body)
+    };
+    let names = ["VP8", "VP9", "H264", "AV1"];
+    let hevc = names.iter().fold(offer.clone(), |sdp, name| {
+        sdp.replace(&format!(" {name}/90000"), " H265/90000")
+    });
+    let sound = offer.replace(" opus/48000/2", " PCMU/8000");
+    for path in ["whip", "whep"] {
+        let (status, body) = answer(path, &hevc);
+        assert!(
+            status == 422 && body.contains("VP8, VP9, H.264 and AV1"),
+            "{status} {body}"
+        );
+        let (status, body) = answer(path, &sound);
+        assert!(status == 422 && body.contains("Opus"), "{status} {body}");
+    }
+    let (status, body) = answer("whip", &offer);
+    assert_eq!(status, 201, "{body}");
+    server.stop();
+}
+
+#[test]
+fn packets_for_a_player_without_the_codec_are_counted_by_reason() {
+    let server = Running::start::<Mesh>(config(2));
+    let kinds = [MediaKind::Audio, MediaKind::Video];
+    let (mut publisher, _) = join(&server, "/whip/stage", true, &kinds);
+    let (mut player, offer) = client(false, &kinds);
+    let url = format!("{}/whep/stage", server.http);
+    let answer = post(&url, "application/sdp", None, &without(&offer, "VP8"));
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    player.accept(&answer.body).unwrap();
+    let vp8 = Codec {
+        name: Name::Vp8,
+        profile: 0,
+    };
+    let mut sequence = 0;
+    drive_until(
+        "the player lacks the codec",
+        &mut [&mut publisher, &mut player],
+        |_, _| {},
+        |clients| {
+            if clients[0].connected && clients[1].connected {
+                let time = sequence as u32 * 3000;
+                clients[0].write(1, vp8, sequence, time, true, [0x10, 0, 0].as_slice().into());
+                sequence += 1;
+            }
+            let stats = server.stats();
+            let shards = stats["shards"].as_array().unwrap().iter();
+            let missing = shards.map(|it| it["counters"]["drops"]["codec_missing"].as_u64());
+            missing.map(Option::unwrap).sum::<u64>() > 0
+        },
+    );
+    server.stop();
 }

@@ -83,7 +83,7 @@ mod tests {
             };
             layers.record(&packet);
         }
-        layers.ladder()
+        layers.ladder().clone()
     }
 
     fn demand(rates: &[u32], wanted: Option<u8>) -> Demand {

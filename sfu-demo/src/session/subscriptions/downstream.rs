@@ -37,7 +37,8 @@ pub struct Downstream {
     time: Rewriter<u32>,
     picture: Rewriter<u16>,
     base_picture: Rewriter<u8>,
-    last_sent: Option<Instant>,
+    /// When the last packet arrived, and was captured if that is known.
+    last_sent: Option<(Instant, Option<Instant>)>,
     clock_rate: u32,
     /// Packets forwarded so far.
     pub packets: u64,
@@ -190,7 +191,7 @@ impl Downstream {
             return None;
         }
         let sequence = self.sequence.rewrite(packet.sequence);
-        self.last_sent = Some(packet.arrived);
+        self.last_sent = Some((packet.arrived, packet.captured));
         self.packets += 1;
         Some(Rewritten {
             sequence,
@@ -213,8 +214,12 @@ impl Downstream {
             }
             return;
         };
-        // The clocks of layers are unrelated, so the gap is measured in real time.
-        let gap = packet.arrived.saturating_duration_since(last);
+        // The clocks of layers are unrelated, so the gap is measured in real time: at the publisher if it sends reports, so
+        // that jitter does not move the picture against the sound.
+        let gap = match (packet.captured, last.1) {
+            (Some(captured), Some(last)) => captured.saturating_duration_since(last),
+            _ => packet.arrived.saturating_duration_since(last.0),
+        };
         let ticks = gap.as_micros() * u128::from(self.clock_rate) / 1_000_000;
         self.sequence.switch(packet.sequence, 1);
         self.time.switch(
@@ -273,6 +278,9 @@ mod tests {
             keyframe,
             audio_level: None,
             voice: None,
+            orientation: None,
+            possible: Default::default(),
+            captured: None,
             arrived: at,
             payload: Arc::from([0u8; 4]),
         }

@@ -23,6 +23,8 @@ pub(in crate::session) struct Layers {
     reviewed: Option<Instant>,
     /// Whether each layer was sent at the last review.
     alive: [bool; MAX_LAYERS],
+    /// The layers as they were at the last review.
+    ladder: Ladder,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,12 +81,17 @@ impl Layers {
         let due = alive != self.alive || self.reviewed.is_none_or(old);
         if due {
             (self.alive, self.reviewed) = (alive, Some(now));
+            self.ladder = self.sorted();
         }
         due
     }
 
-    /// The layers that are being sent. If all have stopped, those that were sent last.
-    pub(in crate::session) fn ladder(&self) -> Ladder {
+    /// The layers that were being sent at the last review. If all had stopped, those that were sent last.
+    pub(in crate::session) fn ladder(&self) -> &Ladder {
+        &self.ladder
+    }
+
+    fn sorted(&self) -> Ladder {
         let mut ladder = Ladder::default();
         let mut measured = [Measure::default(); MAX_LAYERS];
         let some_alive = self.alive.contains(&true);

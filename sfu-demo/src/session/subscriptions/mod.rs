@@ -8,6 +8,7 @@ mod congestion;
 pub mod downstream;
 pub(in crate::session) mod layers;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -64,6 +65,8 @@ struct Subscription {
     /// How large a layer may be: 0 (the smallest) to 2; `None` is no limit.
     cap: Option<u8>,
     pinned: bool,
+    /// Whether the peer lacks the codec of the track.
+    missing: bool,
     /// The layers of a video.
     layers: Layers,
 }
@@ -77,6 +80,8 @@ pub(in crate::session) struct Subscriptions {
     /// The peer, for the log.
     peer: ParticipantId,
     list: Vec<Subscription>,
+    /// Where each track is in `list`.
+    places: HashMap<TrackId, usize>,
     /// Sections that carry no track.
     idle: Vec<Downstream>,
     /// Sections that the peer has been offered and has not answered.
@@ -95,6 +100,8 @@ pub(in crate::session) struct Forwarded {
     pub(in crate::session) rewritten: Rewritten,
     /// Whether the section's source is known.
     pub(in crate::session) source_known: bool,
+    /// Whether the peer lacked the codec of the packet before.
+    pub(in crate::session) is_missing: bool,
 }
 
 /// What became of a packet.
@@ -116,6 +123,7 @@ impl Subscription {
             down: None,
             cap: None,
             pinned: false,
+            missing: false,
             layers: Layers::default(),
         }
     }
@@ -143,6 +151,7 @@ impl Subscription {
             events.push(SessionEvent::NeedKeyframe(track, down.asks_for()));
         }
         self.layers = Layers::default();
+        self.missing = false;
         self.down = Some(down);
     }
 
@@ -155,7 +164,7 @@ impl Subscription {
 
     /// The layers to choose from.
     fn ladder(&self) -> Ladder {
-        self.layers.ladder().up_to(self.cap)
+        self.layers.ladder().clone().up_to(self.cap)
     }
 }
 
@@ -164,6 +173,7 @@ impl Subscriptions {
         Self {
             peer,
             list: Vec::new(),
+            places: HashMap::new(),
             idle: Vec::new(),
             offered: Vec::new(),
             heard: Arc::from([]),
@@ -173,18 +183,31 @@ impl Subscriptions {
 
     /// Adds a track. Returns `false` if it is known already or the limit is reached.
     pub(in crate::session) fn add(&mut self, info: TrackInfo, owner: ShardId) -> bool {
-        let known = self.list.iter().any(|known| known.info.id == info.id);
+        let known = self.places.contains_key(&info.id);
         let admitted = !known && self.list.len() < MAX_KNOWN;
         if admitted {
-            self.list.push(Subscription::new(info, owner));
+            self.push(Subscription::new(info, owner));
         }
         admitted
     }
 
+    fn push(&mut self, subscription: Subscription) {
+        self.places.insert(subscription.info.id, self.list.len());
+        self.list.push(subscription);
+    }
+
+    fn find(&mut self, track: TrackId) -> Option<&mut Subscription> {
+        let at = *self.places.get(&track)?;
+        self.list.get_mut(at)
+    }
+
     /// Ends a track. Its section stays for another.
     pub(in crate::session) fn remove(&mut self, track: TrackId, events: &mut Vec<SessionEvent>) {
-        if let Some(at) = self.list.iter().position(|known| known.info.id == track) {
+        if let Some(at) = self.places.remove(&track) {
             let mut subscription = self.list.remove(at);
+            for (place, known) in (at..).zip(&self.list[at..]) {
+                self.places.insert(known.info.id, place);
+            }
             self.changed |= subscription.down.is_some();
             self.idle.extend(subscription.close(events));
         }
@@ -307,9 +330,16 @@ impl Subscriptions {
         }
     }
 
+    /// Records whether the peer lacks the codec of a track.
+    pub(in crate::session) fn set_missing(&mut self, track: TrackId, missing: bool) {
+        if let Some(known) = self.find(track) {
+            known.missing = missing;
+        }
+    }
+
     /// Limits the layer of a track: 0 (the smallest) to 2; `None` is no limit.
     pub(in crate::session) fn cap(&mut self, track: TrackId, layer: Option<u8>) {
-        if let Some(known) = self.list.iter_mut().find(|known| known.info.id == track) {
+        if let Some(known) = self.find(track) {
             known.cap = layer;
         }
     }
@@ -319,11 +349,8 @@ impl Subscriptions {
         if packet.codec.name == Name::Opus {
             return false;
         }
-        let mut list = self.list.iter_mut();
-        let Some(known) = list.find(|known| known.info.id == packet.track) else {
-            return false;
-        };
-        known.layers.record(packet)
+        self.find(packet.track)
+            .is_some_and(|known| known.layers.record(packet))
     }
 
     /// Chooses the layer of each video, within its share of the estimate and the page's limit, among those that the
@@ -374,8 +401,7 @@ impl Subscriptions {
         events: &mut Vec<SessionEvent>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let mut list = self.list.iter_mut();
-        let Some(known) = list.find(|known| known.info.id == packet.track) else {
+        let Some(known) = self.find(packet.track) else {
             return outcome;
         };
         let Some(down) = &mut known.down else {
@@ -406,11 +432,12 @@ impl Subscriptions {
             events.push(SessionEvent::NeedKeyframe(packet.track, needed));
         }
         let mid = down.mid;
-        let source_known = down.source.is_some();
+        let (source_known, is_missing) = (down.source.is_some(), known.missing);
         outcome.forwarded = rewritten.map(|rewritten| Forwarded {
             mid,
             rewritten,
             source_known,
+            is_missing,
         });
         let switched = down.current().filter(|layer| Some(*layer) != before);
         outcome.switched = switched.map(|layer| known.layers.ladder().rank(layer));
@@ -432,7 +459,7 @@ impl Subscriptions {
         let down = Downstream::new(mid, info.video);
         let mut subscription = Subscription::new(info, 0);
         subscription.open(down, &mut Vec::new());
-        self.list.push(subscription);
+        self.push(subscription);
     }
 
     #[cfg(test)]
