@@ -13,7 +13,7 @@ use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 use crate::net::origin::Origin;
 use crate::net::tcp::Arrived;
 use crate::session::build::Refusal;
-use crate::session::{Role, Session, SourceOf};
+use crate::session::{Patch, Patched, Role, Session, SourceOf};
 use crate::stats::{RoomStats, ShardStats};
 
 /// A message to a shard on its high lane.
@@ -35,6 +35,8 @@ pub(crate) enum Control {
     Heard(ParticipantId, Arc<[ParticipantId]>),
     /// Sends JSON to a participant's page over the data channel.
     Tell(ParticipantId, Arc<str>),
+    /// Changes the ICE session of a participant.
+    Patch(ParticipantId, Box<Patch>, oneshot::Sender<Option<Patched>>),
     /// Ends a participant's session.
     Disconnect(ParticipantId),
     /// The given shard wants packets of a track of this shard, or no longer does.
@@ -146,7 +148,7 @@ pub(crate) enum RoomMessage {
 #[derive(Debug)]
 pub(crate) enum AdmissionMessage {
     /// Asks for a place in a room.
-    Join(Box<Join>, oneshot::Sender<Result<Joined, JoinError>>),
+    Join(Box<Answered>, oneshot::Sender<Result<Joined, JoinError>>),
     /// A shard received a STUN message with an ICE user name that it does not know.
     Claim {
         /// The server's ICE user name in the request.
@@ -162,6 +164,17 @@ pub(crate) enum AdmissionMessage {
         ufrag: String,
         /// The connection, with the frame that was read.
         connection: Box<Arrived>,
+    },
+    /// Changes an ICE session.
+    Patch {
+        /// The secret name that the answer to the join gave.
+        resource: String,
+        /// The room that the session has to be in; `None` is any.
+        room: Option<String>,
+        /// What is to change.
+        patch: Box<Patch>,
+        /// The outcome; `None` if there is no such session.
+        reply: oneshot::Sender<Option<Patched>>,
     },
     /// Ends a session by its resource.
     Leave {
@@ -201,6 +214,17 @@ pub(crate) struct Join {
     pub principal: Option<Principal>,
 }
 
+/// A [`Join`] whose offer was answered already, which is work for the thread of the request and not for admission.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// The request.
+    pub join: Join,
+    /// The session, under the identity that the participant will have.
+    pub session: Session,
+    /// The SDP answer.
+    pub answer: String,
+}
+
 /// Who joins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Principal {
@@ -217,6 +241,8 @@ pub(crate) struct Joined {
     pub id: ParticipantId,
     /// The SDP answer.
     pub answer: String,
+    /// The entity tag of the ICE session.
+    pub tag: String,
     /// The secret name by which the session can be ended over HTTP.
     pub resource: String,
 }

@@ -3,18 +3,19 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use str0m::ice::StunMessage;
+use tokio::sync::oneshot;
 
 use super::actor::Tables;
 use crate::ids::{ParticipantId, ShardId, secret};
-use crate::messages::{AdmissionMessage, Control, Join, JoinError, Joined, Out, Principal};
+use crate::messages::{
+    AdmissionMessage, Answered, Control, Join, JoinError, Joined, Out, Principal,
+};
 use crate::net::tcp::Arrived;
-use crate::session::build::{Identity, Refusal, Setup};
-use crate::session::{Role, Session};
+use crate::session::{Patch, Patched, Role, Session};
 
 /// How long a peer may take to connect after the answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -83,11 +84,11 @@ impl Guest {
 /// The guests of a server, and the settings of their sessions.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    setup: Setup,
+    /// Whether peers can connect by UDP.
+    udp: bool,
     limits: Limits,
     shards: usize,
     next_shard: ShardId,
-    next: u64,
     guests: HashMap<String, Guest>,
     draining: bool,
 }
@@ -95,13 +96,12 @@ pub(crate) struct Admission {
 impl Admission {
     /// No guests, on a server with `shards` shards.
     #[must_use]
-    pub(crate) fn new(setup: Setup, limits: Limits, shards: usize) -> Self {
+    pub(crate) fn new(udp: bool, limits: Limits, shards: usize) -> Self {
         Self {
-            setup,
+            udp,
             limits,
             shards,
             next_shard: 0,
-            next: 1,
             guests: HashMap::new(),
             draining: false,
         }
@@ -130,11 +130,7 @@ impl Admission {
     /// How long to wait for UDP before a peer is assigned a shard by TCP. UDP is preferred, and lets the kernel choose the
     /// shard.
     fn head_start(&self) -> Duration {
-        if self.setup.udp.is_empty() {
-            Duration::ZERO
-        } else {
-            HEAD_START
-        }
+        if self.udp { HEAD_START } else { Duration::ZERO }
     }
 
     /// Keeps a signed connection for a waiting guest, or passes it to the guest's shard, which checks the signature
@@ -162,26 +158,17 @@ impl Admission {
         }
     }
 
-    fn join(&mut self, now: Instant, join: Join) -> Result<Joined, JoinError> {
+    fn join(&mut self, now: Instant, answered: Answered) -> Result<Joined, JoinError> {
+        let Answered {
+            join,
+            session,
+            answer,
+        } = answered;
         if self.draining {
             return Err(JoinError::Draining);
         }
         self.make_room(now, &join)?;
-        let id = ParticipantId(self.next);
-        let identity = Identity {
-            id,
-            room: Arc::clone(&join.room),
-            name: join.name,
-            role: join.role,
-        };
-        let setup = &self.setup;
-        let answered = catch_unwind(AssertUnwindSafe(|| {
-            Session::answer_to(setup, identity, &join.offer, join.sources, now)
-        }));
-        let (session, answer) = answered
-            .unwrap_or(Err(Refusal::Malformed))
-            .map_err(JoinError::Offer)?;
-        self.next += 1;
+        let (id, tag) = (session.id, session.tag().to_owned());
         let (resource, ufrag) = (secret(), session.ufrag().to_owned());
         let guest = Guest {
             id,
@@ -201,6 +188,7 @@ impl Admission {
         Ok(Joined {
             id,
             answer,
+            tag,
             resource,
         })
     }
@@ -286,6 +274,38 @@ impl Admission {
         earlier.map(|(ufrag, _)| ufrag.clone())
     }
 
+    /// The user name of the session with a resource, if it is in `room`; `None` is any.
+    fn by_resource(&self, resource: &str, room: Option<&str>) -> Option<String> {
+        let found = self.guests.iter().find(|(_, guest)| {
+            let in_room = room.is_none_or(|room| *guest.room == *room);
+            guest.resource == resource && in_room
+        });
+        found.map(|(ufrag, _)| ufrag.clone())
+    }
+
+    /// Changes the ICE session of a guest who waits, or has its shard do it.
+    fn patch(
+        &mut self,
+        resource: &str,
+        room: Option<&str>,
+        patch: Box<Patch>,
+        reply: oneshot::Sender<Option<Patched>>,
+        out: &mut Vec<Out>,
+    ) {
+        let found = self.by_resource(resource, room);
+        let guest = found.and_then(|ufrag| self.guests.get_mut(&ufrag));
+        let id = guest.as_ref().map(|guest| guest.id);
+        match (guest.map(|guest| &mut guest.state), id) {
+            (Some(GuestState::Waiting(waiting)), _) => {
+                let _ = reply.send(Some(waiting.session.patch(&patch)));
+            }
+            (Some(&mut GuestState::In(shard)), Some(id)) => {
+                out.push((shard, Control::Patch(id, patch, reply)));
+            }
+            _ => _ = reply.send(None),
+        }
+    }
+
     /// Ends a session, or forgets a guest who waits. The shard says when the session has ended.
     fn end(&mut self, ufrag: &str, out: &mut Vec<Out>) {
         match self.guests.get(ufrag).map(|guest| (guest.id, &guest.state)) {
@@ -369,16 +389,18 @@ impl Tables for Admission {
             AdmissionMessage::Connect { ufrag, connection } => {
                 self.connect(now, &ufrag, connection, out);
             }
+            AdmissionMessage::Patch {
+                resource,
+                room,
+                patch,
+                reply,
+            } => self.patch(&resource, room.as_deref(), patch, reply, out),
             AdmissionMessage::Leave {
                 resource,
                 room,
                 reply,
             } => {
-                let found = self.guests.iter().find(|(_, guest)| {
-                    let in_room = room.as_deref().is_none_or(|room| *guest.room == *room);
-                    guest.resource == resource && in_room
-                });
-                let found = found.map(|(ufrag, _)| ufrag.clone());
+                let found = self.by_resource(&resource, room.as_deref());
                 let _ = reply.send(found.is_some());
                 if let Some(ufrag) = found {
                     self.end(&ufrag, out);

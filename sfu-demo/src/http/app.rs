@@ -1,6 +1,7 @@
 //! The state that handlers share: senders to the actors, keys and rate limits.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,15 @@ use super::connections::Connections;
 use super::error::Error;
 use super::limit::RateLimit;
 use super::token::{Denied, Keys, OperatorToken};
+use crate::ids::ParticipantId;
 use crate::mailbox::{Mailbox, Sender, send_high};
 use crate::messages::{
-    AdmissionMessage, AdmissionSender, Control, Join, Joined, Principal, RoomMessage, RoomSender,
-    ShardSender,
+    AdmissionMessage, AdmissionSender, Answered, Control, Join, JoinError, Joined, Principal,
+    RoomMessage, RoomSender, ShardSender,
 };
 use crate::net::gate::Gate;
-use crate::session::Role;
+use crate::session::build::{Identity, Refusal, Setup};
+use crate::session::{Patch, Patched, Role, Session};
 use crate::stats::Stats;
 
 /// How long to wait for an actor's answer.
@@ -25,6 +28,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// The state that handlers share.
 pub(crate) struct App<M: Mailbox> {
+    setup: Setup,
+    /// The number of the next participant.
+    next: AtomicU64,
     mailboxes: Mutex<Mailboxes<M>>,
     keys: Option<Keys>,
     operator: Option<OperatorToken>,
@@ -60,6 +66,7 @@ impl<M: Mailbox> App<M> {
     /// The shared state. Without keys, no token is needed to join a room.
     #[must_use]
     pub(crate) fn new(
+        setup: Setup,
         mailboxes: Mailboxes<M>,
         keys: Option<Keys>,
         operator: Option<OperatorToken>,
@@ -68,6 +75,8 @@ impl<M: Mailbox> App<M> {
         connections: Arc<Connections>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            setup,
+            next: AtomicU64::new(1),
             mailboxes: Mutex::new(mailboxes),
             keys,
             operator,
@@ -154,9 +163,59 @@ impl<M: Mailbox> App<M> {
         }
     }
 
-    pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
+    /// Answers an offer. A panic in that refuses the offer only.
+    fn answer(&self, mut join: Join) -> Result<Answered, JoinError> {
+        if self.is_draining() {
+            return Err(JoinError::Draining);
+        }
+        let identity = Identity {
+            // ORDERING: none is needed: a counter that only has to give each number once.
+            id: ParticipantId(self.next.fetch_add(1, Ordering::Relaxed)),
+            room: Arc::clone(&join.room),
+            name: Arc::clone(&join.name),
+            role: join.role,
+        };
+        let sources = std::mem::take(&mut join.sources);
+        let answered = catch_unwind(AssertUnwindSafe(|| {
+            Session::answer_to(&self.setup, identity, &join.offer, sources, Instant::now())
+        }));
+        let (session, answer) = answered
+            .unwrap_or(Err(Refusal::Malformed))
+            .map_err(JoinError::Offer)?;
+        Ok(Answered {
+            join,
+            session,
+            answer,
+        })
+    }
+
+    /// Changes an ICE session, if it is in `room`; `None` is any.
+    pub(super) async fn patch(
+        &self,
+        resource: String,
+        room: Option<String>,
+        patch: Patch,
+    ) -> Result<Patched, Error> {
         let (reply, answer) = oneshot::channel();
-        if !self.send_to_admission(AdmissionMessage::Join(Box::new(join), reply)) {
+        if !self.send_to_admission(AdmissionMessage::Patch {
+            resource,
+            room,
+            patch: Box::new(patch),
+            reply,
+        }) {
+            return Err(Error::Busy);
+        }
+        match tokio::time::timeout(ANSWER, answer).await {
+            Ok(Ok(Some(patched))) => Ok(patched),
+            Ok(Ok(None)) => Err(Error::NotFound),
+            _ => Err(Error::Busy),
+        }
+    }
+
+    pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
+        let answered = Box::new(self.answer(join).map_err(Error::Join)?);
+        let (reply, answer) = oneshot::channel();
+        if !self.send_to_admission(AdmissionMessage::Join(answered, reply)) {
             return Err(Error::Busy);
         }
         match tokio::time::timeout(ANSWER, answer).await {

@@ -21,6 +21,9 @@ pub(crate) enum Error {
     BadRoom,
     NotSdp,
     NotFound,
+    NotFragment,
+    NoCondition,
+    OtherSession,
     TooSlow,
     Busy,
 }
@@ -56,6 +59,18 @@ impl IntoResponse for Error {
             Self::NotSdp => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be application/sdp".to_owned(),
+            ),
+            Self::NotFragment => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be application/trickle-ice-sdpfrag".to_owned(),
+            ),
+            Self::NoCondition => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "If-Match must name the ICE session, or be '*' to restart ICE".to_owned(),
+            ),
+            Self::OtherSession => (
+                StatusCode::PRECONDITION_FAILED,
+                "ICE has restarted since: the entity tag is another".to_owned(),
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
             Self::TooSlow => (

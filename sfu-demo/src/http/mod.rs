@@ -15,8 +15,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::mailbox::Mailbox;
-use crate::messages::{Join, Principal};
-use crate::session::{Role, SourceOf};
+use crate::messages::{Join, JoinError, Principal};
+use crate::session::{Patch, Patched, Role, SourceOf};
 use crate::stats::Stats;
 
 mod app;
@@ -40,7 +40,7 @@ use limit::subscriber;
 use metrics::prometheus;
 use page::{icon, page, panel, script, style};
 use request::{TokenQuery, bearer, display_name, room_name};
-use whip::{end, no_trickle, offers, whep, whip};
+use whip::{end, offers, patch, patches, whep, whip};
 
 /// The longest secret by which a page is known when it comes back, in bytes.
 const MAX_IDENTITY: usize = 128;
@@ -58,6 +58,7 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
         .route("/metrics", get(metrics::<M>))
         .route("/api/stats", get(stats::<M>))
         .route("/api/rooms/{room}/join", post(join::<M>))
+        .route("/api/restart/{resource}", post(restart::<M>))
         .route("/api/leave/{resource}", post(leave::<M>))
         .merge(players(&app))
         // `serve` limits the length of bodies.
@@ -67,11 +68,7 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
 
 /// WHIP and WHEP, which web pages of other origins may use.
 fn players<M: Mailbox>(app: &Arc<App<M>>) -> axum::Router<Arc<App<M>>> {
-    let resource = || {
-        delete(end::<M>)
-            .patch(no_trickle)
-            .options(async || StatusCode::NO_CONTENT)
-    };
+    let resource = || delete(end::<M>).patch(patch::<M>).options(patches);
     axum::Router::new()
         .route("/whip/{room}", post(whip::<M>).options(offers))
         .route("/whip/{room}/{resource}", resource())
@@ -123,6 +120,24 @@ async fn join<M: Mailbox>(
         Json(json!({"id": joined.id, "sdp": joined.answer, "resource": joined.resource}))
             .into_response(),
     )
+}
+
+#[derive(Debug, Deserialize)]
+struct RestartBody {
+    sdp: String,
+}
+
+/// The page restarts ICE when nothing arrives any more. What it signals through may have gone the same way, so it asks here.
+async fn restart<M: Mailbox>(
+    State(app): State<Arc<App<M>>>,
+    Path(resource): Path<String>,
+    Json(body): Json<RestartBody>,
+) -> Result<Response, Error> {
+    match app.patch(resource, None, Patch::Offer(body.sdp)).await? {
+        Patched::Restarted { sdp, .. } => Ok(Json(json!({ "sdp": sdp })).into_response()),
+        Patched::Refused(refusal) => Err(Error::Join(JoinError::Offer(refusal))),
+        Patched::Noted | Patched::OtherSession => Err(Error::NotFound),
+    }
 }
 
 /// The page sends this when its tab closes, which is too late for the data channel.

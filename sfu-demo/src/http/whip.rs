@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -15,8 +15,11 @@ use super::error::Error;
 use super::limit::subscriber;
 use super::request::{TokenQuery, bearer, room_name};
 use crate::mailbox::Mailbox;
-use crate::messages::{Join, Principal};
-use crate::session::Role;
+use crate::messages::{Join, JoinError, Principal};
+use crate::session::{Patch, Patched, Role};
+
+/// The media type of a fragment of SDP (RFC 8840).
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 pub(super) async fn whip<M: Mailbox>(
     app: State<Arc<App<M>>>,
@@ -71,12 +74,7 @@ async fn offer<M: Mailbox>(
     let room = room_name(room)?;
     let token = bearer(headers, query);
     let subject = app.admit(token, &room, role)?;
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/sdp") {
+    if !is_of_type(headers, "application/sdp") {
         return Err(Error::NotSdp);
     }
     let offer = String::from_utf8(body.to_vec()).map_err(|_| Error::NotSdp)?;
@@ -101,6 +99,7 @@ async fn offer<M: Mailbox>(
     let headers = [
         (CONTENT_TYPE, "application/sdp".to_owned()),
         (LOCATION, location),
+        (ETAG, quoted(&joined.tag)),
     ];
     Ok((StatusCode::CREATED, headers, joined.answer).into_response())
 }
@@ -111,16 +110,52 @@ pub(super) async fn offers() -> Response {
     (StatusCode::NO_CONTENT, [(accept, "application/sdp")]).into_response()
 }
 
-/// RFC 9725 recommends trickle ICE and ICE restarts, but does not require them. The server is ICE-lite: its answer has
-/// all its candidates, and it learns the peer's candidates from connectivity checks, so nothing is left to trickle. A
-/// peer whose address changes is recognized by its next check; one that wants new credentials posts a new offer.
-pub(super) async fn no_trickle() -> Response {
-    let accept = ACCEPT;
-    (
-        StatusCode::METHOD_NOT_ALLOWED,
-        [(ALLOW, "DELETE"), (accept, "application/sdp")],
-    )
-        .into_response()
+/// RFC 9725: a fragment with the peer's candidates is noted, since the server learns them from checks; one with new credentials
+/// restarts ICE.
+pub(super) async fn patch<M: Mailbox>(
+    State(app): State<Arc<App<M>>>,
+    Path((room, resource)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Error> {
+    if !is_of_type(&headers, FRAGMENT) {
+        return Err(Error::NotFragment);
+    }
+    let condition = headers.get(IF_MATCH).ok_or(Error::NoCondition)?;
+    let tag = match condition.to_str().map(str::trim) {
+        Ok("*") => None,
+        Ok(tag) => Some(tag.trim_matches('"').to_owned()),
+        Err(_) => return Err(Error::OtherSession),
+    };
+    let sdp = String::from_utf8(body.to_vec()).map_err(|_| Error::NotFragment)?;
+    let patch = Patch::Fragment { tag, sdp };
+    match app.patch(resource, Some(room), patch).await? {
+        Patched::Noted => Ok(StatusCode::NO_CONTENT.into_response()),
+        Patched::Restarted { sdp, tag } => {
+            let headers = [(CONTENT_TYPE, FRAGMENT.to_owned()), (ETAG, quoted(&tag))];
+            Ok((headers, sdp).into_response())
+        }
+        Patched::OtherSession => Err(Error::OtherSession),
+        Patched::Refused(refusal) => Err(Error::Join(JoinError::Offer(refusal))),
+    }
+}
+
+/// RFC 5789: the media type for PATCH.
+pub(super) async fn patches() -> Response {
+    let accept = HeaderName::from_static("accept-patch");
+    (StatusCode::NO_CONTENT, [(accept, FRAGMENT)]).into_response()
+}
+
+fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let kind = value.unwrap_or_default().split(';').next();
+    kind.unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case(expected)
+}
+
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
 pub(super) async fn end<M: Mailbox>(

@@ -13,6 +13,12 @@ pub enum PacketKind {
     Rtcp,
 }
 
+/// The part of a session's ICE user name that says whose it is. After an ICE restart, the number of the restart follows.
+#[must_use]
+pub fn owner(ufrag: &str) -> &str {
+    ufrag.split_once('+').map_or(ufrag, |(owner, _)| owner)
+}
+
 /// The protocol of a datagram (RFC 7983, RFC 5761); `None` if it is none that a peer may send.
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Option<PacketKind> {

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::mailbox::{Mailbox, Sender};
 use crate::messages::{AdmissionMessage, AdmissionSender};
+use crate::net::classify::owner;
 use crate::net::gate::{Gate, Permit};
 use crate::net::tcp::{Arrived, Inbox};
 
@@ -69,7 +70,7 @@ async fn read_first_frame(
         if let Some(frame) = inbox.peek().map_err(|_| invalid())? {
             let message = StunMessage::parse(frame).map_err(|_| invalid())?;
             let (ufrag, _) = message.split_username().ok_or_else(invalid)?;
-            let ufrag = ufrag.to_owned();
+            let ufrag = owner(ufrag).to_owned();
             let stream = stream.into_std()?;
             let arrived = Arrived {
                 stream,

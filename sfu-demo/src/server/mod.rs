@@ -87,7 +87,7 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
         estimate: config.estimate,
     };
     let system = System::new("sfu");
-    let admission = Admission::new(setup, config.limits, shards);
+    let admission = Admission::new(config.udp, config.limits, shards);
     let (mailboxes, shards) = actors::spawn::<M>(&system, bound.sockets, admission)?;
 
     let gate = Gate::new(tcp_limits);
@@ -102,6 +102,7 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
     let joins = RateLimit::new(config.join_rate.0, config.join_rate.1);
     let connections = Connections::new(http_limits);
     let app = App::<M>::new(
+        setup,
         mailboxes,
         keys,
         operator.clone(),

@@ -8,10 +8,12 @@ use std::time::Instant;
 use str0m::bwe::Bitrate;
 use str0m::change::SdpOffer;
 use str0m::net::TcpType;
-use str0m::{Candidate, IceCreds, RtcConfig};
+use str0m::{Candidate, RtcConfig};
 
 use super::crypto::{certificate, crypto};
+use super::ice::{Ice, credentials};
 use super::liveness::{Liveness, REPORTS};
+use super::path::Path;
 use super::publications::Publications;
 use super::signal::{Page, SourceOf};
 use super::ssrcs::Ssrcs;
@@ -193,7 +195,7 @@ impl Session {
         super::clock::start();
         let offered = offer;
         let offer = SdpOffer::from_sdp_string(offer).map_err(|_| Refusal::Malformed)?;
-        let credentials = IceCreds::new();
+        let credentials = credentials();
         let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::clone(crypto()))
             .set_rtp_mode(true)
@@ -241,6 +243,9 @@ impl Session {
             role: identity.role,
             rtc,
             credentials,
+            ice: Ice::new(offered, &answer),
+            path: Path::default(),
+            signed: false,
             types,
             ssrcs: Ssrcs::default(),
             publications,

@@ -18,7 +18,7 @@ use str0m::{Event, IceCreds, Input, Output, Rtc};
 use crate::ids::{ParticipantId, TrackId};
 use crate::media::codec::{self, PayloadTypes};
 use crate::media::{Layer, MediaPacket};
-use crate::net::classify::{PacketKind, classify};
+use crate::net::classify::{PacketKind, classify, owner};
 use crate::net::origin::{Origin, Transport};
 use crate::stats::DropReason;
 
@@ -26,9 +26,12 @@ pub mod build;
 mod clock;
 mod crypto;
 mod event;
+mod ice;
 mod liveness;
 mod negotiate;
+mod path;
 mod publications;
+mod restart;
 pub(crate) mod signal;
 mod ssrcs;
 pub mod subscriptions;
@@ -36,9 +39,12 @@ pub mod subscriptions;
 use clock::report_time;
 pub use crypto::crypto;
 pub use event::{Received, Role, SessionEvent};
+use ice::Ice;
 use liveness::{CONSENT, Liveness};
+use path::Path;
 pub use publications::MAX_PUBLISHED;
 use publications::Publications;
+pub use restart::{Patch, Patched};
 pub use signal::SourceOf;
 use signal::{FromPage, Page, ToPage};
 use ssrcs::Ssrcs;
@@ -66,6 +72,10 @@ pub struct Session {
     pub role: Role,
     rtc: Rtc,
     credentials: IceCreds,
+    ice: Ice,
+    path: Path,
+    /// Whether the next datagram is a STUN message that was verified.
+    signed: bool,
     types: PayloadTypes,
     ssrcs: Ssrcs,
     publications: Publications,
@@ -94,19 +104,22 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// The ICE user name fragment that STUN requests to this session begin with.
+    /// What the ICE user name of STUN requests to this session begins with, from its beginning to its end.
     #[must_use]
     pub fn ufrag(&self) -> &str {
-        &self.credentials.ufrag
+        owner(&self.credentials.ufrag)
     }
 
     /// Whether a STUN message was signed with this session's password.
     #[must_use]
     pub fn verifies(&self, message: &StunMessage<'_>) -> bool {
         let crypto = crypto();
-        message.verify(self.credentials.pass.as_bytes(), |key, parts| {
-            crypto.sha1_hmac_provider.sha1_hmac(key, parts)
-        })
+        let is_signed_with = |credentials: &IceCreds| {
+            message.verify(credentials.pass.as_bytes(), |key, parts| {
+                crypto.sha1_hmac_provider.sha1_hmac(key, parts)
+            })
+        };
+        is_signed_with(&self.credentials) || self.ice.previous.as_ref().is_some_and(is_signed_with)
     }
 
     /// A place where tests let a session panic.
@@ -131,7 +144,9 @@ impl Session {
         bytes: &[u8],
     ) -> Received {
         self.fault_point("receive");
-        if classify(bytes) == Some(PacketKind::Rtp)
+        let kind = classify(bytes);
+        let signed = std::mem::take(&mut self.signed);
+        if kind == Some(PacketKind::Rtp)
             && ssrcs::of(bytes).is_some_and(|ssrc| !self.ssrcs.admit(now, ssrc))
         {
             return Received::TooManySources;
@@ -147,6 +162,10 @@ impl Session {
         if !self.rtc.accepts(&input) {
             return Received::Rejected;
         }
+        self.path.heard(now, origin);
+        if signed && kind == Some(PacketKind::Stun) {
+            self.checked(now, origin, destination, bytes);
+        }
         if let Err(error) = self.rtc.handle_input(input) {
             tracing::debug!(participant = self.id.0, %error, "input refused");
             self.close_for("protocol error");
@@ -154,10 +173,20 @@ impl Session {
         Received::Accepted
     }
 
-    /// Records that an authenticated STUN message has come from the peer. Its other packets are recorded by
+    /// Records that an authenticated STUN message has come from the peer, which [`Session::receive`] is given next. Its other packets are recorded by
     /// [`Session::poll`].
     pub fn consent(&mut self, now: Instant) {
         self.liveness.prove(now);
+        self.signed = true;
+    }
+
+    /// Follows the peer to where a check comes from, if it has moved.
+    fn checked(&mut self, now: Instant, origin: Origin, local: SocketAddr, bytes: &[u8]) {
+        if let Ok(check) = StunMessage::parse(bytes)
+            && check.is_binding_request()
+        {
+            self.path.checked(now, origin, local, check.use_candidate());
+        }
     }
 
     /// Advances time to `now`.
@@ -196,7 +225,10 @@ impl Session {
                 break;
             }
             match self.rtc.poll_output() {
-                Ok(Output::Transmit(transmit)) => {
+                Ok(Output::Transmit(mut transmit)) => {
+                    if classify(&transmit.contents) != Some(PacketKind::Stun) {
+                        self.path.follow(&mut transmit);
+                    }
                     if let Some(ssrc) = ssrcs::of(&transmit.contents) {
                         self.backlog.left(ssrc);
                     }

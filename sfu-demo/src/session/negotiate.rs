@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::bwe::Bitrate;
-use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind, Mid};
 
-use super::build::{Refusal, check_offer};
 use super::signal::{Carried, SourceOf, ToPage};
 use super::{Role, Session};
 use crate::ids::{ParticipantId, ShardId, TrackId};
@@ -43,24 +42,20 @@ impl Session {
 
     /// The page offers a change of what it sends.
     pub(super) fn offer(&mut self, sdp: &str, sources: Vec<SourceOf>) {
-        let offer = check_offer(sdp)
-            .and_then(|()| SdpOffer::from_sdp_string(sdp).map_err(|_| Refusal::Malformed));
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(error) => return self.refuse(&error.to_string()),
-        };
         let hints = sources.into_iter().map(|of| (of.mid, of.source));
         self.publications.hint(hints);
-        let answer = match self.rtc.sdp_api().accept_offer(offer) {
-            Ok(answer) => answer,
-            Err(error) => return self.refuse(&error.to_string()),
-        };
+        match self.answer_again(sdp) {
+            Ok(sdp) => self.send_to_page(&ToPage::Answer { sdp }),
+            Err(error) => self.refuse(&error.to_string()),
+        }
+    }
+
+    /// The session has answered an offer of the page.
+    pub(super) fn answered(&mut self, answer: &str) {
         // An offer of ours that crossed the page's is void, and is made again later.
         self.page.pending = None;
         self.subscriptions.withdrawn();
-        let sdp = answer.to_sdp_string();
-        self.types.learn(&sdp);
-        self.send_to_page(&ToPage::Answer { sdp });
+        self.types.learn(answer);
     }
 
     /// Tells the page that its offer changes nothing, so that it does not wait for an answer.

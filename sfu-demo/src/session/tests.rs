@@ -21,6 +21,7 @@ mod life;
 mod narrow;
 mod nonce;
 mod page;
+mod path;
 mod sync;
 
 pub(in crate::session) const TRACKS: [TrackId; 2] = [TrackId(1), TrackId(2)];

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use str0m::ice::StunMessage;
 
 use crate::ids::{PeerKey, ShardId};
-use crate::net::classify::{PacketKind, classify};
+use crate::net::classify::{PacketKind, classify, owner};
 use crate::net::origin::Origin;
 
 /// Addresses that are kept for one peer; the oldest is dropped first.
@@ -162,6 +162,7 @@ impl Directory {
         let Some((ufrag, _)) = message.split_username() else {
             return Lookup::Stranger;
         };
+        let ufrag = owner(ufrag);
         if let Some(&key) = self.by_ufrag.get(ufrag) {
             return Lookup::IfSigned(key, message);
         }

@@ -195,6 +195,11 @@ impl<M: Mailbox> Shard<M> {
                     session.send_text(&text);
                 });
             }
+            Control::Patch(participant, patch, reply) => {
+                let key = self.peers.key_of(participant);
+                let patched = key.and_then(|key| self.isolated(key, |it| it.patch(&patch)));
+                let _ = reply.send(patched);
+            }
             Control::Disconnect(participant) => {
                 self.with_participant(participant, Session::close);
             }

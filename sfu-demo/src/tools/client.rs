@@ -11,7 +11,7 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
 
 use crate::media::codec::{Codec, PayloadTypes};
 use crate::net::tcp::{Inbox, Outbox};
@@ -219,6 +219,28 @@ impl Client {
         let (ssrc, again) = (direct.new_ssrc(), direct.new_ssrc());
         let stream = direct.reset_stream_tx(mid, None, ssrc, Some(again))?;
         Some(*stream.ssrc())
+    }
+
+    /// Begins to restart ICE. Returns the fragment of SDP for the server, whose answer goes to [`Client::restarted`].
+    pub fn restart(&mut self) -> String {
+        let credentials = IceCreds::new();
+        let IceCreds { ufrag, pass } = &credentials;
+        let fragment = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pass}\r\n");
+        let mut direct = self.rtc.direct_api();
+        direct.set_local_ice_credentials(credentials);
+        fragment
+    }
+
+    /// Restarts ICE with the server's fragment of SDP. Returns whether it has credentials.
+    pub fn restarted(&mut self, fragment: &str) -> bool {
+        let value = |name: &str| fragment.lines().find_map(|line| line.strip_prefix(name));
+        let (Some(ufrag), Some(pass)) = (value("a=ice-ufrag:"), value("a=ice-pwd:")) else {
+            return false;
+        };
+        let (ufrag, pass) = (ufrag.to_owned(), pass.to_owned());
+        let mut direct = self.rtc.direct_api();
+        direct.set_remote_ice_credentials(IceCreds { ufrag, pass });
+        true
     }
 
     /// Closes the session with the next [`Client::drive`].

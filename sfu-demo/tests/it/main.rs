@@ -13,6 +13,7 @@ mod offers;
 #[cfg(unix)]
 mod process;
 mod relay;
+mod restart;
 mod security;
 mod tcp;
 mod webrtc;

@@ -338,30 +338,6 @@ fn plain_rtp_in_a_peers_name_is_not_forwarded() {
     server.stop();
 }
 
-/// RFC 9725 allows a server without trickle ICE and restarts, if it refuses PATCH.
-#[test]
-fn patch_of_a_session_is_refused_and_leaves_it_alone() {
-    let server = Running::start::<Mesh>(config(1));
-    for (path, sends) in [("/whip/a", true), ("/whep/a", false)] {
-        let (mut peer, resource) = join(&server, path, sends, &[MediaKind::Audio]);
-        let fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n";
-        let answer = agent()
-            .patch(&resource)
-            .header("content-type", "application/trickle-ice-sdpfrag")
-            .send(fragment)
-            .unwrap();
-        assert_eq!(answer.status(), 405);
-        assert_eq!(answer.headers()["allow"], "DELETE");
-        drive_until(
-            "it is connected anyway",
-            &mut [&mut peer],
-            |_, _| {},
-            |clients| clients[0].connected,
-        );
-    }
-    server.stop();
-}
-
 #[test]
 fn tokens_guard_rooms() {
     let server = Running::start::<Mesh>(ServerConfig {

@@ -22,8 +22,8 @@ const fn address(port: u16) -> SocketAddr {
 /// A session that receives one video, its peer, and every number that it has sent.
 pub(super) struct Pair {
     pub(super) now: Instant,
-    session: Session,
-    peer: Rtc,
+    pub(super) session: Session,
+    pub(super) peer: Rtc,
     /// Datagrams from the peer that the session has not received yet.
     answers: Vec<Vec<u8>>,
     /// By source, the highest number.
@@ -34,13 +34,15 @@ pub(super) struct Pair {
     /// Packets that the guard refused.
     refused: usize,
     /// Packets that the peer has received, without padding.
-    got: usize,
+    pub(super) got: usize,
     /// Every how many packets one is lost on the way to the peer, which asks for it again.
     lost: usize,
     /// Whether STUN messages of the peer arrive.
     pub(super) stun: bool,
     /// Whether nothing of the peer arrives.
     pub(super) deaf: bool,
+    /// The peer's port as the session sees it, which is the only one to reach the peer at.
+    pub(super) port: u16,
     /// Why the session has ended.
     pub(super) closed: Option<&'static str>,
 }
@@ -74,6 +76,7 @@ impl Pair {
             lost,
             stun: true,
             deaf: false,
+            port: 5000,
             closed: None,
         };
         for _ in 0..2000 {
@@ -97,9 +100,12 @@ impl Pair {
                 if !self.stun {
                     continue;
                 }
+                if !StunMessage::parse(&bytes).is_ok_and(|it| self.session.verifies(&it)) {
+                    continue;
+                }
                 self.session.consent(self.now);
             }
-            let origin = Origin::udp(address(5000));
+            let origin = Origin::udp(address(self.port));
             self.session
                 .receive(self.now, origin, address(4000), &bytes);
             self.poll();
@@ -123,7 +129,11 @@ impl Pair {
 
     fn poll(&mut self) {
         let (mut out, mut events) = (Vec::new(), Vec::new());
-        let send = |transmit: Transmit| out.push(transmit.contents.to_vec());
+        let here = address(self.port);
+        let send = |transmit: Transmit| {
+            let arrives = transmit.destination == here;
+            out.push((arrives, transmit.contents.to_vec()));
+        };
         self.session.poll(self.now, send, &mut events);
         let refused =
             |event: &&SessionEvent| matches!(event, SessionEvent::Dropped(DropReason::Repeated));
@@ -133,12 +143,12 @@ impl Pair {
                 self.closed = Some(why);
             }
         }
-        for (at, bytes) in out.into_iter().enumerate() {
+        for (at, (arrives, bytes)) in out.into_iter().enumerate() {
             let rtp = classify(&bytes) == Some(PacketKind::Rtp);
             if rtp {
                 self.record(&bytes);
             }
-            if rtp && (self.sent.len() + at).is_multiple_of(self.lost) {
+            if !arrives || rtp && (self.sent.len() + at).is_multiple_of(self.lost) {
                 continue;
             }
             let (from, to) = (address(4000), address(5000));
