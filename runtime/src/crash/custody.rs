@@ -6,7 +6,7 @@
 
 use lanemesh::Message;
 
-use crate::envelope::Envelope;
+use crate::{crash::keeper::Keeper, envelope::Envelope};
 
 /// How to copy messages, and how often one of them is redelivered.
 pub(crate) struct RedeliveryRule<H, L> {
@@ -19,10 +19,20 @@ pub(crate) struct RedeliveryRule<H, L> {
 pub(crate) enum AfterCrash<H, L> {
     /// No copy was held: no message was being handled, or redelivery is off.
     Nothing,
-    /// The next incarnation gets it again.
+    /// The next incarnation gets it again, from here or from its keeper.
     Redeliver,
     /// It has been redelivered as often as the rule allows.
     DeadLetter(Message<H, L>),
+}
+
+/// What is known of the message that its handler has.
+#[derive(Default)]
+enum InHandler<H, L> {
+    #[default]
+    Nothing,
+    Copy(Held<Message<H, L>>),
+    /// The keeper has it, under this token.
+    Kept(u32),
 }
 
 /// The copy of a message that is being handled or waits to be redelivered.
@@ -38,8 +48,8 @@ struct Held<M> {
 /// before them. So at most one of each class waits.
 pub(crate) struct Custody<H, L> {
     rule: Option<RedeliveryRule<H, L>>,
-    /// The message that its handler has.
-    held: Option<Held<Message<H, L>>>,
+    held: InHandler<H, L>,
+    keeper: Option<Box<dyn Keeper>>,
     due_high: Option<Held<H>>,
     due_low: Option<Held<L>>,
     /// A message that was received and not handled yet; there is an
@@ -51,7 +61,8 @@ impl<H, L> Default for Custody<H, L> {
     fn default() -> Self {
         Self {
             rule: None,
-            held: None,
+            held: InHandler::Nothing,
+            keeper: None,
             due_high: None,
             due_low: None,
             in_hand: None,
@@ -64,10 +75,29 @@ impl<H, L> Custody<H, L> {
         self.rule = Some(rule);
     }
 
+    pub(crate) fn set_keeper(&mut self, keeper: Box<dyn Keeper>) {
+        self.keeper = Some(keeper);
+    }
+
+    /// The handler is about to get a message of the keeper.
+    pub(crate) fn begin_kept(&mut self, token: u32) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.begin(token);
+            self.held = InHandler::Kept(token);
+        }
+    }
+
+    #[cold]
+    fn handled_kept(&mut self, token: u32) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.handled(token);
+        }
+    }
+
     /// Holds a copy of a message that its handler is about to get.
     pub(crate) fn hold_high(&mut self, message: &H, attempts: u32) {
         if let Some(rule) = &self.rule {
-            self.held = Some(Held {
+            self.held = InHandler::Copy(Held {
                 message: Message::High((rule.copy_high)(message)),
                 attempts,
             });
@@ -77,7 +107,7 @@ impl<H, L> Custody<H, L> {
     /// As [`hold_high`](Self::hold_high), for a low message.
     pub(crate) fn hold_low(&mut self, message: &L, attempts: u32) {
         if let Some(rule) = &self.rule {
-            self.held = Some(Held {
+            self.held = InHandler::Copy(Held {
                 message: Message::Low((rule.copy_low)(message)),
                 attempts,
             });
@@ -86,13 +116,22 @@ impl<H, L> Custody<H, L> {
 
     /// The handler has finished with the message: the copy is not needed any more.
     pub(crate) fn release(&mut self) {
-        self.held = None;
+        if let InHandler::Kept(token) = std::mem::take(&mut self.held) {
+            self.handled_kept(token);
+        }
     }
 
     /// The handler has crashed.
     pub(crate) fn crash(&mut self) -> AfterCrash<H, L> {
-        let Some(Held { message, attempts }) = self.held.take() else {
-            return AfterCrash::Nothing;
+        let Held { message, attempts } = match std::mem::take(&mut self.held) {
+            InHandler::Nothing => return AfterCrash::Nothing,
+            InHandler::Kept(token) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.failed(token);
+                }
+                return AfterCrash::Redeliver;
+            }
+            InHandler::Copy(held) => held,
         };
         if attempts >= self.rule.as_ref().map_or(0, |rule| rule.times) {
             return AfterCrash::DeadLetter(message);
@@ -127,7 +166,10 @@ impl<H, L> Custody<H, L> {
     pub(crate) fn take_crashed(&mut self) -> impl Iterator<Item = Message<H, L>> {
         let high = self.due_high.take().map(|held| Message::High(held.message));
         let low = self.due_low.take().map(|held| Message::Low(held.message));
-        let held = self.held.take().map(|held| held.message);
+        let held = match std::mem::take(&mut self.held) {
+            InHandler::Copy(held) => Some(held.message),
+            InHandler::Nothing | InHandler::Kept(_) => None,
+        };
         held.into_iter().chain(high).chain(low)
     }
 }

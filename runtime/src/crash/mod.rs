@@ -7,6 +7,7 @@
 mod ahead;
 mod custody;
 mod dead_letter;
+mod keeper;
 mod persist;
 mod stash;
 
@@ -14,9 +15,11 @@ pub(crate) use self::{
     ahead::Ahead,
     custody::{AfterCrash, Custody, RedeliveryRule},
     dead_letter::{DeadLetters, Remaining},
+    keeper::KEPT,
     stash::Stash,
 };
 pub use self::{
     dead_letter::{DeadLetter, Undelivered},
+    keeper::Keeper,
     persist::{Lease, Persistent},
 };

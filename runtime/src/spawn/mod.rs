@@ -15,7 +15,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use crate::{
     actor::{Actor, Context, High, Local, LocalActor, Low, OptionalState, Policies},
     cell::{ActorCell, ActorKind, Timing},
-    crash::{DeadLetter, DeadLetters, RedeliveryRule},
+    crash::{DeadLetter, DeadLetters, Keeper, RedeliveryRule},
     envelope::clock,
     error::SpawnError,
     exit::ExitReason,
@@ -374,6 +374,18 @@ impl<A: Actor> Builder<A> {
             copy_high: Clone::clone,
             copy_low: Clone::clone,
         });
+        self
+    }
+
+    /// Sets who keeps this actor's messages outside of its mailbox. It replaces
+    /// [`redeliver`](Self::redeliver) for the messages that the keeper sends: these are not stashed
+    /// either, since the keeper counts a message as handled when its handler returns. It does not
+    /// compile for an actor that handles batches, whose handler ends for several messages at once.
+    pub fn keeper(mut self, keeper: impl Keeper) -> Self {
+        const { assert!(A::BATCH == 1, "a keeper needs Actor::BATCH to be 1") };
+        let optional = self.optional();
+        optional.custody.set_keeper(Box::new(keeper));
+        optional.stash.get_or_insert_default().capacity = 0;
         self
     }
 

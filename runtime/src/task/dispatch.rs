@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     actor::{Actor, AnyMessage, Context, ControlEvent, Event, High, Kind, Low, OptionalState},
     cell::{Histograms, signal},
-    crash::Undelivered,
+    crash::{KEPT, Undelivered},
     envelope::{ASK, clock},
     error::{ActorError, ActorResult},
     exit::ExitReason,
@@ -236,6 +236,12 @@ impl<A: Actor> Context<A> {
 
     #[cold]
     pub(crate) fn record_queueing(&mut self, sent: u64) -> u64 {
+        if sent & KEPT != 0 {
+            if let Some(optional) = self.optional_mut() {
+                optional.custody.begin_kept(sent as u32);
+            }
+            return 0;
+        }
         let now = clock().raw();
         let nanos = clock().delta_as_nanos(sent, now);
         self.cell

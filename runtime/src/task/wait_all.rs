@@ -7,6 +7,7 @@ use lanemesh::Message;
 use crate::{
     actor::{Actor, Batch, Context, High, Low, Waited},
     cell::signal,
+    crash::KEPT,
     error::ActorError,
     task::dispatch::is_past,
 };
@@ -244,7 +245,7 @@ impl<A: Actor> Context<A> {
                 expired.push(envelope.message);
                 continue;
             }
-            if envelope.sent != 0 {
+            if envelope.sent != 0 && envelope.sent & KEPT == 0 {
                 self.record_queueing(envelope.sent);
             }
             batch.push(envelope.message);

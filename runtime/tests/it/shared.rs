@@ -471,5 +471,9 @@ fn handles_have_the_same_methods() {
     assert!(own.len() > 30, "{own:?}");
     assert!(own.remove("shared"), "makes the other one");
     assert!(shared.remove("handle"), "makes the other one");
+    // A keeper is one thread with a handle of its own.
+    for class in ["high", "low"] {
+        assert!(own.remove(&format!("try_send_{class}_kept")));
+    }
     assert_eq!(own, shared);
 }

@@ -10,12 +10,23 @@ use tokio::time::Instant;
 
 use crate::{
     actor::{Actor, Low},
+    crash::KEPT,
+    envelope::Envelope,
     error::SendError,
     handle::{
         ActorHandle,
         lane::{refuse, send_through},
     },
 };
+
+/// A message of a keeper: its token takes the place of the send time.
+fn kept<M>(message: M, token: u32) -> Envelope<M> {
+    Envelope {
+        expires: 0,
+        sent: KEPT | u64::from(token),
+        message,
+    }
+}
 
 impl<A: Actor> ActorHandle<A> {
     // --- high ---------------------------------------------------------------------------------
@@ -49,6 +60,20 @@ impl<A: Actor> ActorHandle<A> {
         message: A::HighPriorityMsg,
     ) -> Result<(), SendError<A::HighPriorityMsg>> {
         let envelope = self.wrap(message);
+        refuse(&self.cell, self.tx.high().try_send(envelope))
+    }
+
+    /// Sends a high-priority message of the actor's [`Keeper`](crate::crash::Keeper) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send_high`](Self::try_send_high).
+    pub fn try_send_high_kept(
+        &mut self,
+        message: A::HighPriorityMsg,
+        token: u32,
+    ) -> Result<(), SendError<A::HighPriorityMsg>> {
+        let envelope = kept(message, token);
         refuse(&self.cell, self.tx.high().try_send(envelope))
     }
 
@@ -125,6 +150,51 @@ impl<A: Actor> ActorHandle<A> {
         message: A::LowPriorityMsg,
     ) -> Result<(), SendError<A::LowPriorityMsg>> {
         let envelope = self.wrap(message);
+        refuse(&self.cell, self.tx.low().try_send(envelope))
+    }
+
+    /// Sends a low-priority message of the actor's [`Keeper`](crate::crash::Keeper) without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send_low`](Self::try_send_low).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use lanemesh_runtime::{builder, crash::Keeper, testing::Sink};
+    ///
+    /// /// What became of each token.
+    /// #[derive(Clone, Default)]
+    /// struct Book(Arc<Mutex<Vec<(u32, &'static str)>>>);
+    ///
+    /// impl Keeper for Book {
+    ///     fn begin(&mut self, token: u32) {
+    ///         self.0.lock().unwrap().push((token, "begun"));
+    ///     }
+    ///     fn handled(&mut self, token: u32) {
+    ///         self.0.lock().unwrap().push((token, "handled"));
+    ///     }
+    ///     fn failed(&mut self, token: u32) {
+    ///         self.0.lock().unwrap().push((token, "failed"));
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let book = Book::default();
+    /// let (mut handle, _child) = builder(Sink::<(), u64>::new).keeper(book.clone()).spawn();
+    /// handle.try_send_low_kept(7, 1)?;
+    /// handle.idle().await;
+    /// assert_eq!(*book.0.lock().unwrap(), [(1, "begun"), (1, "handled")]);
+    /// # Ok(()) }
+    /// ```
+    pub fn try_send_low_kept(
+        &mut self,
+        message: A::LowPriorityMsg,
+        token: u32,
+    ) -> Result<(), SendError<A::LowPriorityMsg>> {
+        let envelope = kept(message, token);
         refuse(&self.cell, self.tx.low().try_send(envelope))
     }
 
