@@ -7,8 +7,8 @@
 //! identity and queued messages stay, and the supervisor decides whether a new incarnation starts.
 //!
 //! Everything here runs inside one process. Handles of actors in other processes come from
-//! `lanemesh-net`, which is built on [`edge`]. There are no durable mailboxes; other destinations
-//! implement [`Recipient`](handle::Recipient).
+//! `lanemesh-net`, which is built on [`edge`]. Mailboxes are in memory; those of `lanemesh-durable`
+//! are on disk. Other destinations implement [`Recipient`](handle::Recipient).
 //!
 //! # Start
 //!

@@ -1,0 +1,113 @@
+//! Between the journal and an actor's task.
+
+use std::marker::PhantomData;
+
+use lanemesh_runtime::{Actor, ActorHandle, SendError, crash::Keeper};
+
+use crate::{
+    actor::classes::{Class, Classes},
+    engine::{Hands, Stage, Taken},
+    journal::{Client, Sink, Undelivered, Upkeep},
+};
+
+/// Notes in the actor's task what becomes of each message.
+pub(super) struct JournalKeeper {
+    client: Client,
+    hands: Hands,
+    queue: u16,
+}
+
+impl JournalKeeper {
+    pub(super) fn new(client: Client, queue: u16) -> Self {
+        let hands = client.hands.clone();
+        Self {
+            client,
+            hands,
+            queue,
+        }
+    }
+}
+
+impl Keeper for JournalKeeper {
+    fn begin(&mut self, token: u32) {
+        self.hands.advance(token, Stage::Started);
+    }
+
+    fn handled(&mut self, token: u32) {
+        let Some((_, id)) = self.hands.get(token) else {
+            return;
+        };
+        // From here on a kill of the process does not bring the message back.
+        self.hands.set(token, Stage::Done, id);
+        self.client.tell(Upkeep::Handled(id));
+    }
+
+    fn failed(&mut self, token: u32) {
+        if let Some((_, id)) = self.hands.get(token) {
+            self.client.tell(Upkeep::Failed(id));
+        }
+    }
+}
+
+impl Drop for JournalKeeper {
+    fn drop(&mut self) {
+        self.client.tell(Upkeep::Detach(self.queue));
+    }
+}
+
+/// Passes messages on to the lanes of an actor.
+pub(super) struct ActorSink<A: Actor, C> {
+    handle: ActorHandle<A>,
+    classes: PhantomData<fn(C)>,
+}
+
+impl<A: Actor, C: Classes<A>> ActorSink<A, C> {
+    pub(super) fn new(handle: ActorHandle<A>) -> Self {
+        Self {
+            handle,
+            classes: PhantomData,
+        }
+    }
+}
+
+impl<A: Actor, C: Classes<A>> Sink for ActorSink<A, C> {
+    fn deliver(&mut self, message: Taken) -> Result<(), Undelivered> {
+        let sent = match message.class {
+            0 => {
+                let token = message.slot;
+                let message = decode::<_, C::High>(message).ok_or(Undelivered::Undecodable)?;
+                let sent = self.handle.try_send_high_kept(message, token);
+                sent.map_err(|error| error.map(drop))
+            }
+            _ => {
+                let token = message.slot;
+                let message = decode::<_, C::Low>(message).ok_or(Undelivered::Undecodable)?;
+                let sent = self.handle.try_send_low_kept(message, token);
+                sent.map_err(|error| error.map(drop))
+            }
+        };
+        sent.map_err(|error| match error {
+            SendError::Full(()) => Undelivered::Full,
+            _ => Undelivered::Closed,
+        })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.handle.is_closed() || !self.handle.is_alive()
+    }
+}
+
+fn decode<M, C: Class<M>>(taken: Taken) -> Option<M> {
+    let Taken {
+        id,
+        attempt,
+        meta,
+        payload,
+        ..
+    } = taken;
+    let read = C::read(&meta.type_name, meta.version, &payload, id, attempt);
+    if let Err(error) = &read {
+        tracing::warn!(id, %error, "a message cannot be read: it is a dead letter");
+    }
+    read.ok()
+}

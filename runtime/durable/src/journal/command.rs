@@ -1,0 +1,236 @@
+//! What the journal is told and asked, and its sending end.
+
+use std::sync::Arc;
+
+use lanemesh::MailboxSender;
+use tokio::sync::oneshot;
+
+use crate::{
+    engine::{DeadReason, Hands, Meta, Stored, Taken},
+    journal::stats::StoreStats,
+    options::QueueOptions,
+};
+
+/// New messages, on the way to the disk.
+pub(crate) struct Put {
+    pub(crate) queue: u16,
+    pub(crate) class: u8,
+    pub(crate) items: Items,
+    pub(crate) reply: oneshot::Sender<PutOutcome>,
+}
+
+pub(crate) enum Items {
+    One(Meta, Vec<u8>),
+    Many(Vec<(Meta, Vec<u8>)>),
+}
+
+/// What was stored, in order, and why the rest was not.
+#[derive(Debug)]
+pub(crate) struct PutOutcome {
+    pub(crate) stored: Vec<Stored>,
+    pub(crate) refused: Option<StoreError>,
+}
+
+/// Why the store did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The queue has as many messages or bytes as it may have, or the disk is full. It heals when
+    /// messages are handled or the disk has room.
+    Full,
+    /// The message does not fit into a segment of the log.
+    TooLarge,
+    /// The codec cannot encode the message.
+    Encode(String),
+    /// An earlier write or sync failed, for the reason given: what is on disk is not known, so
+    /// nothing is stored any more until the store is opened again.
+    Poisoned(Arc<str>),
+    /// The store is closed.
+    Closed,
+    /// An actor that lives has the queue.
+    InUse,
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the queue or the disk is full"),
+            Self::TooLarge => f.write_str("the message does not fit into a segment"),
+            Self::Encode(error) => write!(f, "the message cannot be encoded: {error}"),
+            Self::Poisoned(error) => {
+                write!(f, "the store is poisoned by an earlier failure: {error}")
+            }
+            Self::Closed => f.write_str("the store is closed"),
+            Self::InUse => f.write_str("another actor has the queue"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Why a message did not reach its handler.
+pub(crate) enum Undelivered {
+    /// There is no room now.
+    Full,
+    /// The handler is gone.
+    Closed,
+    /// This program cannot read it.
+    Undecodable,
+}
+
+/// Who handles the messages of a queue.
+pub(crate) trait Sink: Send {
+    /// Passes a message on without waiting.
+    fn deliver(&mut self, message: Taken) -> Result<(), Undelivered>;
+
+    /// Whether it will never take a message again.
+    fn is_closed(&self) -> bool;
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The identity of the message.
+    pub id: u64,
+    /// The queue that it was sent to.
+    pub queue: Arc<str>,
+    /// The class that it was sent in.
+    pub is_high: bool,
+    /// Why nobody will handle it.
+    pub reason: DeadReason,
+    /// How often it was handled.
+    pub attempts: u32,
+    /// When it was stored, in milliseconds since 1970.
+    pub stored_at: u64,
+    /// When it became a dead letter, in milliseconds since 1970.
+    pub died_at: u64,
+    /// The name of its type.
+    pub type_name: String,
+    /// The version of its type.
+    pub version: u32,
+    /// Its bytes, as they were stored. Empty if they are damaged.
+    pub payload: Vec<u8>,
+}
+
+/// Messages that are handed to whoever takes them out of a queue. Those that nobody gets, since the
+/// future was dropped, are released.
+pub(crate) struct HandOver {
+    messages: Vec<Taken>,
+    poisoned: Option<Arc<str>>,
+    client: Client,
+}
+
+impl HandOver {
+    pub(super) fn new(messages: Vec<Taken>, poisoned: Option<Arc<str>>, client: Client) -> Self {
+        Self {
+            messages,
+            poisoned,
+            client,
+        }
+    }
+
+    pub(crate) fn accept(mut self) -> Result<Vec<Taken>, StoreError> {
+        match self.poisoned.take() {
+            Some(poison) => Err(StoreError::Poisoned(poison)),
+            None => Ok(std::mem::take(&mut self.messages)),
+        }
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        for message in self.messages.drain(..) {
+            self.client.tell(Upkeep::Release(message.id));
+        }
+    }
+}
+
+/// What became of messages, and questions.
+pub(crate) enum Upkeep {
+    Handled(u64),
+    Failed(u64),
+    Release(u64),
+    /// Acknowledges; the answer is whether it was in flight.
+    Ack(Vec<u64>, oneshot::Sender<usize>),
+    Retry(u64, Option<u64>, oneshot::Sender<bool>),
+    Reject(u64, oneshot::Sender<bool>),
+    Queue(
+        String,
+        QueueOptions,
+        bool,
+        oneshot::Sender<Result<u16, StoreError>>,
+    ),
+    Attach(u16, Box<dyn Sink>),
+    /// The actor has ended.
+    Detach(u16),
+    /// Nobody sends to the actor any more.
+    Abandon(u16),
+    Take(u16, usize, oneshot::Sender<HandOver>),
+    DeadLetters(Option<String>, u64, usize, oneshot::Sender<Vec<DeadLetter>>),
+    Requeue(u64, oneshot::Sender<Result<bool, StoreError>>),
+    DeleteDead(u64, oneshot::Sender<Result<bool, StoreError>>),
+    Stats(oneshot::Sender<StoreStats>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The sending end: clones are producers of their own.
+#[derive(Clone)]
+pub(crate) struct Client {
+    tx: MailboxSender<Upkeep, Put>,
+    pub(crate) hands: Hands,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(super) fn new(tx: MailboxSender<Upkeep, Put>, hands: Hands) -> Self {
+        Self { tx, hands }
+    }
+
+    /// Tells the journal something, without waiting.
+    pub(crate) fn tell(&mut self, upkeep: Upkeep) {
+        // A journal that has ended needs to know nothing: the words say what became of messages.
+        let _ = self.tx.try_send_high(upkeep);
+    }
+
+    /// Asks the journal something.
+    pub(crate) async fn ask<R>(
+        &mut self,
+        question: impl FnOnce(oneshot::Sender<R>) -> Upkeep,
+    ) -> Result<R, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(question(reply));
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// As [`ask`](Self::ask), for a thread that runs no tasks.
+    pub(crate) fn blocking_ask<R>(
+        &mut self,
+        question: impl FnOnce(oneshot::Sender<R>) -> Upkeep,
+    ) -> Result<R, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(question(reply));
+        answer.blocking_recv().map_err(|_| StoreError::Closed)
+    }
+
+    /// Sends new messages, and waits for room.
+    pub(crate) async fn put(&mut self, put: Put) -> Result<(), StoreError> {
+        match self.tx.send_low(put).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
+    /// As [`put`](Self::put), for a thread that runs no tasks.
+    pub(crate) fn blocking_put(&mut self, put: Put) -> Result<(), StoreError> {
+        match self.tx.blocking_send_low(put) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! A durable queue for those without actors: enqueue, dequeue, acknowledge.
+
+use std::{path::Path, time::Duration};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    engine::{OpenError, QueueStats, Taken},
+    journal::{DeadLetter, HandOver, Items, Put, PutOutcome, StoreError, Upkeep},
+    options::QueueOptions,
+    producer::{TellError, Terms, Ticket},
+    store::Durable,
+};
+
+/// The queue of [`Mailbox::open`].
+const NAME: &str = "mailbox";
+
+/// A message that was taken out of a mailbox. It comes again, with its next attempt, when the
+/// process ends before it was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The identity of the message, by which it is acknowledged.
+    pub id: u64,
+    /// Whether it was sent in the high class.
+    pub is_high: bool,
+    /// How often it was taken, this time included.
+    pub attempt: u32,
+    /// When it was stored, in milliseconds since 1970.
+    pub stored_at: u64,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+impl From<Taken> for Delivery {
+    fn from(taken: Taken) -> Self {
+        Self {
+            id: taken.id,
+            is_high: taken.class == 0,
+            attempt: taken.attempt,
+            stored_at: taken.meta.at,
+            payload: taken.payload,
+        }
+    }
+}
+
+/// A durable queue of bytes with two priorities. Clones are the same queue.
+///
+/// Its futures run on any executor; the `blocking` methods are for threads. Take as many as
+/// [`QueueOptions::in_flight`] at a time; each message is acknowledged, sent back, or rejected by its
+/// identity.
+///
+/// # Examples
+///
+/// ```
+/// use lanemesh_durable::Mailbox;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let mut mailbox = Mailbox::open(directory).await?;
+/// mailbox.enqueue_low(b"data".to_vec()).await?; // on disk
+/// mailbox.enqueue_high(b"command".to_vec()).await?;
+/// for message in mailbox.dequeue(16).await? {
+///     println!("{}: {:?}", message.id, message.payload);
+///     mailbox.ack(&[message.id]).await?;
+/// }
+/// assert_eq!(mailbox.stats().await?.low.ready, 0);
+/// mailbox.close().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    store: Durable,
+    queue: u16,
+}
+
+impl Durable {
+    /// A queue for those without actors.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], if the queue is new and cannot be stored.
+    pub async fn mailbox(&self, name: &str, options: QueueOptions) -> Result<Mailbox, StoreError> {
+        let mut client = self.client.clone();
+        let queue = client
+            .ask(|reply| Upkeep::Queue(name.to_owned(), options, false, reply))
+            .await??;
+        Ok(Mailbox::new(self.clone(), queue))
+    }
+
+    /// As [`mailbox`](Self::mailbox), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`mailbox`](Self::mailbox).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, which must not be blocked.
+    pub fn blocking_mailbox(
+        &self,
+        name: &str,
+        options: QueueOptions,
+    ) -> Result<Mailbox, StoreError> {
+        let mut client = self.client.clone();
+        let question = |reply| Upkeep::Queue(name.to_owned(), options, false, reply);
+        let queue = client.blocking_ask(question)??;
+        Ok(Mailbox::new(self.clone(), queue))
+    }
+}
+
+impl Mailbox {
+    fn new(store: Durable, queue: u16) -> Self {
+        Self { store, queue }
+    }
+
+    /// Opens the mailbox in a directory of its own, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Durable::open`].
+    pub async fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let store = Durable::open(directory)?;
+        let opened = store.mailbox(NAME, QueueOptions::default()).await;
+        opened.map_err(|error| OpenError::Io(std::io::Error::other(error)))
+    }
+
+    /// As [`open`](Self::open), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, which must not be blocked.
+    pub fn blocking_open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let store = Durable::open(directory)?;
+        let opened = store.blocking_mailbox(NAME, QueueOptions::default());
+        opened.map_err(|error| OpenError::Io(std::io::Error::other(error)))
+    }
+
+    /// The store of the mailbox.
+    pub fn store(&self) -> &Durable {
+        &self.store
+    }
+
+    fn prepare(
+        &self,
+        payload: &[u8],
+        is_high: bool,
+        terms: Terms,
+    ) -> (Put, oneshot::Receiver<PutOutcome>) {
+        let (reply, answer) = oneshot::channel();
+        let put = Put {
+            queue: self.queue,
+            class: u8::from(!is_high),
+            items: Items::One(terms.meta("", 0, None), payload.to_vec()),
+            reply,
+        };
+        (put, answer)
+    }
+
+    /// Stores a message of high priority, and waits until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`TellError`], with the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled call may have stored the message or not.
+    pub async fn enqueue_high(
+        &mut self,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<Ticket, TellError<Vec<u8>>> {
+        self.enqueue_with(payload, true, Terms::default()).await
+    }
+
+    /// Stores a message of low priority, and waits until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_high`](Self::enqueue_high).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue_high`](Self::enqueue_high).
+    pub async fn enqueue_low(
+        &mut self,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<Ticket, TellError<Vec<u8>>> {
+        self.enqueue_with(payload, false, Terms::default()).await
+    }
+
+    /// Stores a message with terms, and waits until it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_high`](Self::enqueue_high).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`enqueue_high`](Self::enqueue_high).
+    pub async fn enqueue_with(
+        &mut self,
+        payload: impl Into<Vec<u8>>,
+        is_high: bool,
+        terms: Terms,
+    ) -> Result<Ticket, TellError<Vec<u8>>> {
+        let payload = payload.into();
+        let (put, answer) = self.prepare(&payload, is_high, terms);
+        let outcome = match self.store.client.put(put).await {
+            Ok(()) => answer.await.map_err(|_| StoreError::Closed),
+            Err(error) => Err(error),
+        };
+        ticket(outcome, payload)
+    }
+
+    /// As [`enqueue_with`](Self::enqueue_with), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_high`](Self::enqueue_high).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, which must not be blocked.
+    pub fn blocking_enqueue_with(
+        &mut self,
+        payload: impl Into<Vec<u8>>,
+        is_high: bool,
+        terms: Terms,
+    ) -> Result<Ticket, TellError<Vec<u8>>> {
+        let payload = payload.into();
+        let (put, answer) = self.prepare(&payload, is_high, terms);
+        let outcome = match self.store.client.blocking_put(put) {
+            Ok(()) => answer.blocking_recv().map_err(|_| StoreError::Closed),
+            Err(error) => Err(error),
+        };
+        ticket(outcome, payload)
+    }
+
+    /// Takes up to `limit` messages, those of high priority first; waits until there is one. None
+    /// are taken for a limit of 0.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`] and [`StoreError::Poisoned`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled call has taken nothing.
+    pub async fn dequeue(&mut self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let queue = self.queue;
+        let taken = self
+            .store
+            .client
+            .ask(|reply| Upkeep::Take(queue, limit, reply))
+            .await;
+        accept(taken)
+    }
+
+    /// As [`dequeue`](Self::dequeue), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`dequeue`](Self::dequeue).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, which must not be blocked.
+    pub fn blocking_dequeue(&mut self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let queue = self.queue;
+        let taken = self
+            .store
+            .client
+            .blocking_ask(|reply| Upkeep::Take(queue, limit, reply));
+        accept(taken)
+    }
+
+    /// Acknowledges messages: they never come again, unless the machine loses power before the next
+    /// sync. Returns how many of them were taken and not acknowledged before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub async fn ack(&mut self, ids: &[u64]) -> Result<usize, StoreError> {
+        let ids = ids.to_vec();
+        self.store.client.ask(|reply| Upkeep::Ack(ids, reply)).await
+    }
+
+    /// As [`ack`](Self::ack), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`ack`](Self::ack).
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, which must not be blocked.
+    pub fn blocking_ack(&mut self, ids: &[u64]) -> Result<usize, StoreError> {
+        let ids = ids.to_vec();
+        self.store
+            .client
+            .blocking_ask(|reply| Upkeep::Ack(ids, reply))
+    }
+
+    /// Sends a message back: it comes again after `delay`, by default that of the queue, or is a
+    /// dead letter if it was taken often enough. Returns whether it was taken and not acknowledged
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub async fn retry(&mut self, id: u64, delay: Option<Duration>) -> Result<bool, StoreError> {
+        let delay = delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        self.store
+            .client
+            .ask(|reply| Upkeep::Retry(id, delay, reply))
+            .await
+    }
+
+    /// Makes a message that was taken a dead letter. Returns whether it was taken and not
+    /// acknowledged before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub async fn reject(&mut self, id: u64) -> Result<bool, StoreError> {
+        self.store
+            .client
+            .ask(|reply| Upkeep::Reject(id, reply))
+            .await
+    }
+
+    /// The dead letters of this mailbox: at most `limit`, from the identity `from` on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub async fn dead_letters(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let name = self.stats().await?.name;
+        self.store.dead_letters(Some(&name), from, limit).await
+    }
+
+    /// The numbers of this mailbox.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub async fn stats(&self) -> Result<QueueStats, StoreError> {
+        let mut stats = self.store.stats().await?;
+        Ok(stats.queues.swap_remove(self.queue as usize))
+    }
+
+    /// Closes the store of this mailbox ([`Durable::close`]).
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    /// As [`close`](Self::close), for a thread that runs no tasks.
+    ///
+    /// # Panics
+    ///
+    /// Inside of a tokio runtime, which must not be blocked.
+    pub fn blocking_close(self) {
+        self.store.blocking_close();
+    }
+}
+
+fn ticket(
+    outcome: Result<PutOutcome, StoreError>,
+    message: Vec<u8>,
+) -> Result<Ticket, TellError<Vec<u8>>> {
+    match outcome {
+        Ok(outcome) => match (outcome.stored.first(), outcome.refused) {
+            (Some(stored), None) => Ok((*stored).into()),
+            (_, error) => Err(TellError {
+                message,
+                error: error.unwrap_or(StoreError::Closed),
+            }),
+        },
+        Err(error) => Err(TellError { message, error }),
+    }
+}
+
+fn accept(taken: Result<HandOver, StoreError>) -> Result<Vec<Delivery>, StoreError> {
+    let messages = taken?.accept()?;
+    Ok(messages.into_iter().map(Delivery::from).collect())
+}

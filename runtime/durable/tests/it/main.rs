@@ -1,0 +1,5 @@
+//! The promises of durable mailboxes, each with a test named after it.
+
+mod actors;
+mod common;
+mod mailboxes;
