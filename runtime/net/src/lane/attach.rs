@@ -1,0 +1,114 @@
+//! A lane that this node has opened, or opens again over another link.
+
+use std::{future::poll_fn, sync::Arc};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    error::{LookupError, refusal},
+    event::PeerInfo,
+    link::{Host, Link, OpenLane, Reply},
+    remote::Remote,
+    wire::{Class, Frame, Order},
+};
+
+/// Where a pump finds links.
+pub(crate) trait Directory: Host {
+    /// A link to the node of this name, if there is one.
+    fn link_to(&self, name: &str) -> Option<Arc<Link>>;
+
+    /// Changes whenever a link comes or goes.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+/// A lane that this node has opened.
+pub(crate) struct Lane {
+    pub(crate) link: Arc<Link>,
+    pub(crate) number: u32,
+    pub(crate) open: Arc<OpenLane>,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.link.forget(self.number);
+    }
+}
+
+/// Asks the peer of a link for a lane to one of its actors.
+pub(crate) async fn attach<A: Remote>(link: &Arc<Link>, name: &str) -> Result<Lane, LookupError> {
+    let versions = (*A::VERSIONS.start(), *A::VERSIONS.end());
+    let (number, open) = link.open(versions, A::TYPE, name);
+    let lane = Lane {
+        link: link.clone(),
+        number,
+        open,
+    };
+    let reply = poll_fn(|cx| lane.open.poll_reply(cx));
+    match timeout(link.config().lookup_timeout, reply).await {
+        Ok(Some(Reply::Opened { version })) if A::VERSIONS.contains(&version) => Ok(lane),
+        Ok(Some(Reply::Opened { version })) => {
+            lane.close();
+            let text = format!("the other node chose version {version}");
+            Err(LookupError::Mismatch(text.into()))
+        }
+        Ok(Some(Reply::Refused { why, text })) => Err(refusal::error(why, text)),
+        Ok(None) => Err(LookupError::LinkDown),
+        Err(_) => {
+            lane.close(); // should it be opened after all
+            Err(LookupError::Timeout)
+        }
+    }
+}
+
+impl Lane {
+    pub(super) fn close(&self) {
+        let lane = self.number;
+        self.link.push(Class::High, &Frame::Close { lane });
+        self.link.push(Class::Low, &Frame::Close { lane });
+    }
+
+    pub(super) fn confirm(&self) {
+        let lane = self.number;
+        self.link.push(Class::High, &Frame::Confirm { lane });
+        self.link.push(Class::Low, &Frame::Confirm { lane });
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        let lane = self.number;
+        self.link.push(Class::High, &Frame::Order { lane, order });
+    }
+}
+
+/// Waits until `deadline` for another link to a node, and asks it for the lane.
+pub(super) async fn attach_again<A: Remote>(
+    directory: &dyn Directory,
+    name: &str,
+    peer: &PeerInfo,
+    deadline: Instant,
+) -> Option<Lane> {
+    let mut changes = directory.changes();
+    loop {
+        changes.mark_unchanged();
+        if let Some(link) = directory.link_to(&peer.name) {
+            if link.peer().incarnation != peer.incarnation {
+                return None; // the actor of this handle died with its node
+            }
+            match timeout_at(deadline, attach::<A>(&link, name)).await {
+                Ok(Ok(lane)) => return Some(lane),
+                Ok(Err(LookupError::LinkDown | LookupError::Timeout)) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%peer, name, %error, "a lane is lost");
+                    return None;
+                }
+                Err(_) => return None,
+            }
+        }
+        match timeout_at(deadline, changes.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return None,
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Where the messages of a lane arrive: decoded, and put into the actor's mailbox.
+//!
+//! The reader of the link calls in and never waits: what the mailbox has no room for stays in a queue,
+//! which the lane's credit bounds, and a task of the lane puts it in when there is room.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use lanemesh_runtime::{
+    ActorError, ActorHandle, ExitReason, Message, SendError,
+    edge::{Outlet, Parcel},
+    handle::Monitor,
+};
+use tokio::time::Instant;
+
+use crate::{
+    event::DownReason,
+    link::{Land, Link, Owed, violation},
+    remote::Remote,
+    wire::{Class, Frame, Order, decode, reason},
+};
+
+/// What a peer may do with an actor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights {
+    pub(crate) high: bool,
+    pub(crate) low: bool,
+    pub(crate) orders: bool,
+}
+
+pub(crate) struct Landing<A: Remote> {
+    lane: u32,
+    rights: Rights,
+    inside: Mutex<Inside<A>>,
+}
+
+struct Inside<A: Remote> {
+    /// Gone when the lane is.
+    outlet: Option<Outlet<A>>,
+    high: Side<A::HighPriorityMsg>,
+    low: Side<A::LowPriorityMsg>,
+    is_closed: [bool; 2],
+    /// All credit is to be reported when nothing is queued.
+    is_confirm_wanted: bool,
+    /// Why the lane is to end, if not by the end of the actor.
+    failure: Option<String>,
+    task: Option<Waker>,
+}
+
+struct Side<M> {
+    owed: Owed,
+    queue: VecDeque<(Parcel<M>, usize)>,
+}
+
+/// Puts a parcel into the mailbox, or gives it back.
+type Put<A, M> = fn(&mut Outlet<A>, Parcel<M>) -> Result<(), SendError<Parcel<M>>>;
+type PollRoom<A> = fn(&mut Outlet<A>, &mut Context<'_>) -> Poll<Result<(), SendError<()>>>;
+
+impl<M> Side<M> {
+    fn new(messages: u32, bytes: u64) -> Self {
+        Self {
+            owed: Owed::new(messages, bytes),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Takes a message. Returns it if the actor has ended; `is_queued` is set if there is no room.
+    fn take<A: Remote>(
+        &mut self,
+        outlet: &mut Outlet<A>,
+        put: Put<A, M>,
+        parcel: Parcel<M>,
+        bytes: usize,
+        is_queued: &mut bool,
+    ) -> Option<Parcel<M>> {
+        if !self.queue.is_empty() {
+            self.queue.push_back((parcel, bytes));
+            return None;
+        }
+        match put(outlet, parcel) {
+            Ok(()) => self.owed.accept(bytes),
+            Err(SendError::Closed(parcel)) => return Some(parcel),
+            Err(error) => {
+                self.queue.push_back((error.into_inner(), bytes));
+                *is_queued = true;
+            }
+        }
+        None
+    }
+
+    /// Puts in what is queued, as far as there is room.
+    fn drain<A: Remote>(
+        &mut self,
+        outlet: &mut Outlet<A>,
+        put: Put<A, M>,
+        poll_room: PollRoom<A>,
+        cx: &mut Context<'_>,
+    ) {
+        while let Some((parcel, bytes)) = self.queue.pop_front() {
+            match put(outlet, parcel) {
+                Ok(()) => self.owed.accept(bytes),
+                Err(error) => {
+                    let is_closed = error.is_closed();
+                    self.queue.push_front((error.into_inner(), bytes));
+                    // The end of the actor is noticed by the monitor.
+                    if is_closed || poll_room(outlet, cx).is_pending() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<A: Remote> Landing<A> {
+    /// Opens the lane `lane` of a link to an actor.
+    pub(crate) fn open(
+        link: &Arc<Link>,
+        lane: u32,
+        handle: ActorHandle<A>,
+        rights: Rights,
+    ) -> Arc<Self> {
+        let config = link.config();
+        let monitor = handle.monitor();
+        let landing = Arc::new(Self {
+            lane,
+            rights,
+            inside: Mutex::new(Inside {
+                outlet: Some(Outlet::new(handle)),
+                high: Side::new(config.high_messages, config.high_bytes),
+                low: Side::new(config.low_messages, config.low_bytes),
+                is_closed: [false; 2],
+                is_confirm_wanted: false,
+                failure: None,
+                task: None,
+            }),
+        });
+        tokio::spawn(landing.clone().run(link.clone(), monitor));
+        landing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside<A>> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(self: Arc<Self>, link: Arc<Link>, mut monitor: Monitor) {
+        let end = poll_fn(|cx| self.poll(&link, &mut monitor, cx)).await;
+        let left = {
+            let mut inside = self.lock();
+            let high = std::mem::take(&mut inside.high.queue);
+            let low = std::mem::take(&mut inside.low.queue);
+            (inside.outlet.take(), high, low)
+        };
+        drop(left); // outside of the lock: messages are foreign code
+        if let Some((why, text)) = end {
+            let (lane, text) = (self.lane, text.as_str());
+            link.push(Class::High, &Frame::Ended { lane, why, text });
+            link.disown(self.lane);
+        }
+    }
+
+    /// Ready when the lane is over, with what the opener is told if it does not know.
+    fn poll(
+        &self,
+        link: &Link,
+        monitor: &mut Monitor,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(u8, String)>> {
+        {
+            let mut inside = self.lock();
+            let inside = &mut *inside;
+            if let Some(text) = inside.failure.take() {
+                let failed = ExitReason::Failed(ActorError::msg(text));
+                return Poll::Ready(Some(reason::to_wire(&failed)));
+            }
+            let Some(outlet) = &mut inside.outlet else {
+                return Poll::Ready(None);
+            };
+            inside.task = Some(cx.waker().clone());
+            inside
+                .high
+                .drain(outlet, Outlet::try_high, Outlet::poll_high_room, cx);
+            inside
+                .low
+                .drain(outlet, Outlet::try_low, Outlet::poll_low_room, cx);
+            if inside.is_closed == [true; 2] && !inside.has_queued() {
+                return Poll::Ready(None);
+            }
+        }
+        self.report(link, false);
+        Pin::new(monitor).poll(cx).map(|reason| {
+            let wire = reason::to_wire(&reason);
+            Some(wire)
+        })
+    }
+
+    /// The lane ends, with this error.
+    fn fail(&self, text: String) {
+        let task = {
+            let mut inside = self.lock();
+            inside.failure.get_or_insert(text);
+            inside.task.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl<A: Remote> Inside<A> {
+    fn has_queued(&self) -> bool {
+        !self.high.queue.is_empty() || !self.low.queue.is_empty()
+    }
+}
+
+impl<A: Remote> Land for Landing<A> {
+    fn message(
+        &self,
+        link: &Link,
+        class: Class,
+        expires: Option<Instant>,
+        is_ask: bool,
+        payload: &[u8],
+    ) -> Result<(), DownReason> {
+        let bytes = payload.len();
+        {
+            let mut inside = self.lock();
+            let owed = match class {
+                Class::High => &mut inside.high.owed,
+                Class::Low => &mut inside.low.owed,
+            };
+            let received = owed.receive(bytes);
+            received.map_err(|()| violation("it sends without credit"))?;
+            if inside.outlet.is_none() || inside.failure.is_some() {
+                return Ok(()); // the lane is over, which the opener does not know yet
+            }
+        }
+        let is_allowed = match class {
+            Class::High => self.rights.high,
+            Class::Low => self.rights.low,
+        };
+        if !is_allowed {
+            self.fail(format!("the peer may not send messages of class {class:?}"));
+            return Ok(());
+        }
+        // Decoded without the lock: it is foreign code. There is one reader of each class.
+        let decoded = match class {
+            Class::High => {
+                decode(payload).map(|(message, answers)| (Message::High(message), answers))
+            }
+            Class::Low => {
+                decode(payload).map(|(message, answers)| (Message::Low(message), answers))
+            }
+        };
+        let (message, answers) = match decoded {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                tracing::warn!(peer = %link.peer(), kind = A::TYPE, %error, "a lane is closed");
+                self.fail(error.0);
+                return Ok(());
+            }
+        };
+        let mut is_queued = false;
+        let (refused, task) = {
+            let mut inside = self.lock();
+            let inside = &mut *inside;
+            let refused = match (&mut inside.outlet, message) {
+                (None, message) => Some(message),
+                (Some(outlet), Message::High(message)) => {
+                    let parcel = Parcel {
+                        message,
+                        expires,
+                        is_ask,
+                    };
+                    let side = &mut inside.high;
+                    side.take(outlet, Outlet::try_high, parcel, bytes, &mut is_queued)
+                        .map(|parcel| Message::High(parcel.message))
+                }
+                (Some(outlet), Message::Low(message)) => {
+                    let parcel = Parcel {
+                        message,
+                        expires,
+                        is_ask,
+                    };
+                    let side = &mut inside.low;
+                    side.take(outlet, Outlet::try_low, parcel, bytes, &mut is_queued)
+                        .map(|parcel| Message::Low(parcel.message))
+                }
+            };
+            (refused, if is_queued { inside.task.take() } else { None })
+        };
+        drop(refused);
+        link.outbox(class).owe(answers);
+        if let Some(task) = task {
+            task.wake();
+        }
+        self.report(link, false);
+        Ok(())
+    }
+
+    fn report(&self, link: &Link, is_wanted: bool) {
+        let reports = {
+            let mut inside = self.lock();
+            let is_settled = inside.is_confirm_wanted && !inside.has_queued();
+            if is_settled {
+                inside.is_confirm_wanted = false;
+            }
+            let is_wanted = is_wanted || is_settled;
+            [
+                (Class::High, inside.high.owed.report(is_wanted)),
+                (Class::Low, inside.low.owed.report(is_wanted)),
+            ]
+        };
+        for (class, report) in reports {
+            if let Some(count) = report {
+                let credit = Frame::Credit {
+                    lane: self.lane,
+                    class,
+                    messages: count.messages,
+                    bytes: count.bytes,
+                };
+                link.push(Class::High, &credit);
+            }
+        }
+    }
+
+    fn confirm(&self, link: &Link) {
+        self.lock().is_confirm_wanted = true;
+        self.report(link, false);
+    }
+
+    fn close(&self, class: Class) -> bool {
+        let (is_last, task) = {
+            let mut inside = self.lock();
+            inside.is_closed[class as usize] = true;
+            let is_last = inside.is_closed == [true; 2];
+            (is_last, if is_last { inside.task.take() } else { None })
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+        is_last
+    }
+
+    fn order(&self, order: Order) {
+        if !self.rights.orders {
+            self.fail("the peer may not stop this actor".into());
+            return;
+        }
+        let inside = self.lock();
+        if let Some(outlet) = &inside.outlet {
+            match order {
+                Order::Stop => outlet.handle().stop(),
+                Order::Drain => outlet.handle().drain(),
+                Order::Kill => outlet.handle().kill(),
+            }
+        }
+    }
+
+    fn end(&self) {
+        let (left, task) = {
+            let mut inside = self.lock();
+            let high = std::mem::take(&mut inside.high.queue);
+            let low = std::mem::take(&mut inside.low.queue);
+            ((inside.outlet.take(), high, low), inside.task.take())
+        };
+        drop(left);
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The two ends of a lane: the pump, which takes messages out of the handle's mailbox when there is
+//! credit for them, and the landing, which puts them into the actor's mailbox.
+//!
+//! These are the only parts that know the type of the actor.
+
+mod attach;
+mod landing;
+mod pump;
+mod step;
+
+pub(crate) use self::{
+    attach::{Directory, attach},
+    landing::{Landing, Rights},
+    pump::{Pump, WhenDown},
+};

@@ -1,0 +1,268 @@
+//! The pump of a lane: from the mailbox behind the handles to the link, high before low.
+//!
+//! It takes a message only when it holds a credit for it; until then the message stays in the mailbox,
+//! where the handle's own capacity and policies apply. It does not know what the link does with bytes.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use lanemesh_runtime::{
+    ExitReason, Message,
+    crash::{DeadLetter, Undelivered},
+    edge::{Inlet, Request},
+    handle::{AnyRecipient, Recipient},
+};
+use tokio::time::Instant;
+
+use super::{
+    attach::{Directory, Lane, attach_again},
+    step::{Side, Step},
+};
+use crate::{
+    event::{Event, PeerInfo},
+    remote::Remote,
+    wire::{Class, Order},
+};
+
+/// High messages in a row before a low one has a turn.
+const HIGH_BURST: usize = 64;
+/// Messages before other tasks have a turn.
+const BUDGET: usize = 256;
+
+/// What a handle does when its link is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenDown {
+    /// It ends at once, as [`ExitReason::Unreachable`].
+    Fail,
+    /// It waits this long for another link to the same incarnation of the node. What it has not
+    /// written stays queued, and is sent then.
+    Wait(Duration),
+}
+
+pub(crate) struct Pump<A: Remote> {
+    inlet: Inlet<A>,
+    name: Arc<str>,
+    directory: Arc<dyn Directory>,
+    when_down: WhenDown,
+    dead_letters: Option<AnyRecipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>>>,
+    high: Side<A::HighPriorityMsg>,
+    low: Side<A::LowPriorityMsg>,
+    /// The number of the next reply that leaves.
+    slot: u64,
+    /// Somebody waits until everything has arrived.
+    idle: Option<u64>,
+    /// The actor is to drain when everything has arrived.
+    is_draining: bool,
+    is_confirm_sent: bool,
+    is_drain_sent: bool,
+    refused: u64,
+}
+
+/// Why a pump stops pumping.
+enum End {
+    /// No handle can send any more, and everything has arrived.
+    Over,
+    /// The actor has ended, or its node has closed the lane.
+    Ended(ExitReason),
+    /// The link is down.
+    Down,
+}
+
+impl<A: Remote> Pump<A> {
+    /// `number` is the pump's own in its node: its replies are numbered from it on.
+    pub(crate) fn new(
+        inlet: Inlet<A>,
+        name: Arc<str>,
+        directory: Arc<dyn Directory>,
+        number: u32,
+        when_down: WhenDown,
+        dead_letters: Option<AnyRecipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>>>,
+    ) -> Self {
+        Self {
+            inlet,
+            name,
+            directory,
+            when_down,
+            dead_letters,
+            high: Side::new(Class::High),
+            low: Side::new(Class::Low),
+            slot: u64::from(number) << 32,
+            idle: None,
+            is_draining: false,
+            is_confirm_sent: false,
+            is_drain_sent: false,
+            refused: 0,
+        }
+    }
+
+    /// Pumps until the handles, the actor or the link are gone.
+    pub(crate) async fn run(mut self, mut lane: Lane) {
+        let peer = lane.link.peer().clone();
+        let (reason, unconfirmed) = loop {
+            match poll_fn(|cx| self.poll(&lane, cx)).await {
+                End::Over => {
+                    lane.close();
+                    break (ExitReason::Normal, 0);
+                }
+                End::Ended(reason) => break (reason, lane.open.lock().unconfirmed()),
+                End::Down => {}
+            }
+            // The lane of the link that is down is forgotten with it.
+            let WhenDown::Wait(time) = self.when_down else {
+                break (ExitReason::Unreachable, 0);
+            };
+            self.is_confirm_sent = false;
+            self.is_drain_sent = false;
+            match attach_again::<A>(&*self.directory, &self.name, &peer, Instant::now() + time)
+                .await
+            {
+                Some(again) => lane = again,
+                None => break (ExitReason::Unreachable, 0),
+            }
+        };
+        drop(lane);
+        self.end(&peer, reason, unconfirmed);
+    }
+
+    fn poll(&mut self, lane: &Lane, cx: &mut Context<'_>) -> Poll<End> {
+        self.take_requests(lane, cx);
+        let (ended, is_down) = lane
+            .open
+            .look(cx, |inside| (inside.ended().cloned(), inside.is_down()));
+        if let Some(reason) = ended {
+            return Poll::Ready(End::Ended(reason));
+        }
+        if is_down {
+            return Poll::Ready(End::Down);
+        }
+        let mut budget = BUDGET;
+        loop {
+            let mut is_moving = false;
+            for _ in 0..HIGH_BURST {
+                let next = |cx: &mut Context<'_>| self.inlet.poll_high(cx);
+                match self.high.step(lane, &mut self.slot, cx, next) {
+                    Step::Wait => break,
+                    Step::Down => return Poll::Ready(End::Down),
+                    step => {
+                        self.refused += u64::from(step == Step::Refused);
+                        budget = budget.saturating_sub(1);
+                        is_moving = true;
+                    }
+                }
+            }
+            let next = |cx: &mut Context<'_>| self.inlet.poll_low(cx);
+            match self.low.step(lane, &mut self.slot, cx, next) {
+                Step::Wait => {}
+                Step::Down => return Poll::Ready(End::Down),
+                step => {
+                    self.refused += u64::from(step == Step::Refused);
+                    budget = budget.saturating_sub(1);
+                    is_moving = true;
+                }
+            }
+            if !is_moving {
+                break;
+            }
+            self.is_confirm_sent = false;
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        self.settle(lane)
+    }
+
+    fn take_requests(&mut self, lane: &Lane, cx: &mut Context<'_>) {
+        while let Poll::Ready(request) = self.inlet.poll_request(cx) {
+            match request {
+                Request::Stop => lane.order(Order::Stop),
+                Request::Kill => lane.order(Order::Kill),
+                Request::Drain => {
+                    self.inlet.close();
+                    self.is_draining = true;
+                }
+                Request::Idle(number) => {
+                    self.idle = Some(number);
+                    self.is_confirm_sent = false;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is to be done when everything that was sent has arrived.
+    fn settle(&mut self, lane: &Lane) -> Poll<End> {
+        let is_over = self.high.is_over && self.low.is_over;
+        let is_empty = self.high.is_empty() && self.low.is_empty() && self.inlet.is_empty();
+        if !is_empty || self.is_drain_sent || (!is_over && self.idle.is_none()) {
+            return Poll::Pending;
+        }
+        if lane.open.lock().unconfirmed() > 0 {
+            if !self.is_confirm_sent {
+                self.is_confirm_sent = true;
+                lane.confirm();
+            }
+            return Poll::Pending;
+        }
+        if let Some(number) = self.idle.take() {
+            self.inlet.idle_since(number);
+        }
+        if !is_over {
+            return Poll::Pending;
+        }
+        if !self.is_draining {
+            return Poll::Ready(End::Over);
+        }
+        self.is_drain_sent = true;
+        lane.order(Order::Drain);
+        Poll::Pending
+    }
+
+    /// Makes dead letters of what was not written.
+    fn end(self, peer: &PeerInfo, reason: ExitReason, unconfirmed: u64) {
+        let Self {
+            inlet,
+            name,
+            directory,
+            mut dead_letters,
+            high,
+            low,
+            refused,
+            ..
+        } = self;
+        let actor = inlet.id();
+        let mut count = 0;
+        let mut dead_letter = |message| {
+            count += 1;
+            if let Some(recipient) = &mut dead_letters {
+                let letter = DeadLetter {
+                    actor,
+                    name: name.clone(),
+                    message,
+                    why: Undelivered::Left,
+                };
+                // One without room is gone, as everywhere.
+                let _ = recipient.try_send(letter);
+            }
+        };
+        if let Some(in_hand) = high.in_hand {
+            dead_letter(Message::High(in_hand.message));
+        }
+        if let Some(in_hand) = low.in_hand {
+            dead_letter(Message::Low(in_hand.message));
+        }
+        inlet.end(reason.clone(), &mut dead_letter);
+        directory.event(Event::LaneEnded {
+            peer: peer.clone(),
+            name,
+            reason,
+            dead_letters: count,
+            unconfirmed,
+            refused,
+        });
+    }
+}

@@ -1,0 +1,34 @@
+//! Handles of actors in other processes.
+//!
+//! A [`Node`] exports actors under names, and looks up those of the nodes that it is linked to. What it
+//! gives out is an ordinary [`ActorHandle`](lanemesh_runtime::ActorHandle): sends, asks, both priorities, deadlines,
+//! capacities, overflow policies and monitors are those of an actor next door. A link has a connection for each
+//! priority, so that a control message overtakes a flood across the network too, and credit from mailbox to
+//! mailbox, so that a slow actor slows its own senders alone.
+//!
+//! It is not transparent. A message that was sent has left, and no more: see the table of what is promised
+//! in the README. There is no discovery, no membership, and no encryption of TCP.
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod event;
+mod lane;
+mod link;
+mod node;
+mod remote;
+pub mod transport;
+mod wire;
+
+pub use self::{
+    config::Config,
+    error::{ConnectError, ExportError, LookupError},
+    event::{DownReason, Event, LinkDown, PeerInfo},
+    node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder},
+    remote::Remote,
+};
+
+/// The example of the README, compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,0 +1,562 @@
+//! A link: two connections to another node, one for each class, and the lanes on them.
+//!
+//! It carries frames and counts. It does not know the types of messages, and never waits for a lane: a
+//! lane takes what it was given credit for. When one connection fails, the link is down for good; a new
+//! one is another link.
+
+// One thing: mod, *: reading and writing are parts of a link that the link starts.
+
+mod credit;
+mod io;
+mod opened;
+mod outbox;
+mod window;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Poll, Waker},
+};
+
+use lanemesh_runtime::{AskError, edge::PendingAsk};
+use tokio::{sync::Notify, task::JoinSet, time::Instant};
+
+use self::window::Window;
+pub(crate) use self::{
+    credit::{Count, Credit, Owed},
+    opened::{OpenLane, Reply},
+    outbox::Outbox,
+};
+use crate::{
+    config::Config,
+    event::{DownReason, Event, LinkDown, PeerInfo},
+    transport::Connection,
+    wire::{Class, Frame, Order, reason},
+};
+
+/// Bytes that are encoded and not yet written: more would only stand in front of what comes later.
+const OUTBOX: usize = 64 << 10;
+
+/// What a link asks of its node.
+pub(crate) trait Host: Send + Sync {
+    /// Opens a lane to an actor of this node, or says why not.
+    fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)>;
+
+    /// The link is down.
+    fn down(&self, link: &Arc<Link>);
+
+    fn event(&self, event: Event);
+}
+
+/// A request for a lane.
+pub(crate) struct Open<'a> {
+    pub(crate) lane: u32,
+    pub(crate) versions: (u32, u32),
+    pub(crate) kind: &'a str,
+    pub(crate) name: &'a str,
+}
+
+/// An open lane to an actor of this node.
+pub(crate) struct OwnLane {
+    pub(crate) version: u32,
+    pub(crate) landing: Arc<dyn Land>,
+}
+
+/// The end of a lane at which messages arrive.
+pub(crate) trait Land: Send + Sync {
+    /// Takes a message, for which there was credit.
+    fn message(
+        &self,
+        link: &Link,
+        class: Class,
+        expires: Option<Instant>,
+        is_ask: bool,
+        payload: &[u8],
+    ) -> Result<(), DownReason>;
+
+    /// Reports credit: what is due, or all that there is.
+    fn report(&self, link: &Link, is_wanted: bool);
+
+    /// Reports all credit when everything has been accepted.
+    fn confirm(&self, link: &Link);
+
+    /// No more messages of a class. Returns whether that was the last class.
+    fn close(&self, class: Class) -> bool;
+
+    fn order(&self, order: Order);
+
+    /// The lane is gone.
+    fn end(&self);
+}
+
+pub(crate) struct Link {
+    number: u64,
+    peer: PeerInfo,
+    config: Arc<Config>,
+    host: Arc<dyn Host>,
+    outboxes: [Outbox; 2],
+    window: Mutex<Flow>,
+    opened: Mutex<BTreeMap<u32, Arc<OpenLane>>>,
+    next_lane: AtomicU64,
+    owned: Mutex<BTreeMap<u32, Arc<dyn Land>>>,
+    asks: Mutex<Asks>,
+    heard: Mutex<Instant>,
+    down: Mutex<Option<DownReason>>,
+    is_down: Notify,
+}
+
+struct Flow {
+    window: Window,
+    writer: Option<Waker>,
+}
+
+#[derive(Default)]
+struct Asks {
+    pending: HashMap<u64, PendingAsk>,
+    is_closed: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    pub(crate) fn new(
+        number: u64,
+        peer: PeerInfo,
+        config: Arc<Config>,
+        host: Arc<dyn Host>,
+    ) -> Arc<Self> {
+        let now = Instant::now();
+        let outbox = || Outbox::new(OUTBOX, config.max_asks);
+        Arc::new(Self {
+            number,
+            peer,
+            outboxes: [outbox(), outbox()],
+            window: Mutex::new(Flow {
+                window: Window::new(config.max_window, now),
+                writer: None,
+            }),
+            config,
+            host,
+            opened: Mutex::default(),
+            next_lane: AtomicU64::new(0),
+            owned: Mutex::default(),
+            asks: Mutex::default(),
+            heard: Mutex::new(now),
+            down: Mutex::default(),
+            is_down: Notify::new(),
+        })
+    }
+
+    /// Its number in this node.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn peer(&self) -> &PeerInfo {
+        &self.peer
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn outbox(&self, class: Class) -> &Outbox {
+        &self.outboxes[class as usize]
+    }
+
+    /// Runs the link over its two connections until it is down.
+    pub(crate) async fn run(self: Arc<Self>, high: Connection, low: Connection) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(io::write(self.clone(), Class::High, high.writer));
+        tasks.spawn(io::write(self.clone(), Class::Low, low.writer));
+        tasks.spawn(io::read(self.clone(), Class::High, high.reader));
+        tasks.spawn(io::read(self.clone(), Class::Low, low.reader));
+        tasks.spawn(io::beat(self.clone()));
+        let why = tokio::select! {
+            biased;
+            () = self.is_down.notified() => DownReason::Closed,
+            ended = tasks.join_next() => match ended {
+                Some(Ok(why)) => why,
+                // A panic, which is a mistake of ours: of foreign code they are caught.
+                Some(Err(error)) => DownReason::Lost(error.to_string().into()),
+                None => DownReason::Closed,
+            },
+        };
+        self.close(why);
+        tasks.shutdown().await;
+        self.settle();
+    }
+
+    /// Takes the link down: the first reason counts.
+    pub(crate) fn close(&self, why: DownReason) {
+        lock(&self.down).get_or_insert(why);
+        self.outboxes.iter().for_each(Outbox::close);
+        self.is_down.notify_one();
+    }
+
+    /// Takes the link down when what was sent before is written.
+    pub(crate) fn finish(&self) {
+        self.push(Class::High, &Frame::Bye);
+        self.outbox(Class::High).finish();
+    }
+
+    /// Tells everybody that it is down. Nothing is written or read any more.
+    fn settle(self: &Arc<Self>) {
+        let opened = std::mem::take(&mut *lock(&self.opened));
+        let unconfirmed = opened.values().map(|lane| lane.down()).sum();
+        let pending = {
+            let mut asks = lock(&self.asks);
+            asks.is_closed = true;
+            std::mem::take(&mut asks.pending)
+        };
+        // In the order in which they were asked.
+        let mut pending: Vec<_> = pending.into_values().collect();
+        pending.sort_by_key(PendingAsk::slot);
+        let mut asks = 0;
+        for ask in pending {
+            asks += u64::from(!ask.is_abandoned());
+            ask.fail(AskError::Unknown);
+        }
+        let owned = std::mem::take(&mut *lock(&self.owned));
+        owned.values().for_each(|lane| lane.end());
+        drop(owned);
+        self.host.down(self);
+        let why = lock(&self.down).clone().unwrap_or(DownReason::Closed);
+        tracing::info!(peer = %self.peer, %why, unconfirmed, asks, "a link is down");
+        self.host.event(Event::LinkDown(LinkDown {
+            peer: self.peer.clone(),
+            why,
+            unconfirmed,
+            asks,
+        }));
+    }
+
+    // --- written frames -----------------------------------------------------------------------
+
+    /// Sends a frame that no credit bounds.
+    pub(crate) fn push(&self, class: Class, frame: &Frame<'_>) {
+        if !self.outbox(class).push(frame) {
+            self.close(DownReason::Violation("it does not read".into()));
+        }
+    }
+
+    /// Waits until some of `wanted` bytes may be sent on the low connection, and counts them as sent.
+    async fn wait_for_window(&self, wanted: usize) -> usize {
+        poll_fn(|cx| {
+            let mut flow = lock(&self.window);
+            // Not in crumbs.
+            if flow.window.room() < (wanted as u64).min(window::STEP) {
+                flow.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let count = flow.window.room().min(wanted as u64).min(window::STEP * 4);
+            flow.window.sent(count, Instant::now());
+            Poll::Ready(count as usize)
+        })
+        .await
+    }
+
+    /// The window of the low connection, in bytes.
+    pub(crate) fn window(&self) -> u64 {
+        lock(&self.window).window.limit()
+    }
+
+    /// Messages that were written and whose arrival is not confirmed.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        let opened = lock(&self.opened);
+        opened.values().map(|lane| lane.lock().unconfirmed()).sum()
+    }
+
+    /// How many lanes this node, and how many the peer has opened.
+    pub(crate) fn lanes(&self) -> (usize, usize) {
+        (lock(&self.opened).len(), lock(&self.owned).len())
+    }
+
+    /// Asks of this node that wait for their answers.
+    pub(crate) fn asks(&self) -> usize {
+        lock(&self.asks).pending.len()
+    }
+
+    // --- lanes --------------------------------------------------------------------------------
+
+    /// Asks the peer for a lane to one of its actors.
+    pub(crate) fn open(
+        &self,
+        versions: (u32, u32),
+        kind: &str,
+        name: &str,
+    ) -> (u32, Arc<OpenLane>) {
+        // ORDERING: Relaxed: only the uniqueness of the number matters.
+        let lane = self.next_lane.fetch_add(1, Ordering::Relaxed) as u32;
+        let opened = Arc::<OpenLane>::default();
+        lock(&self.opened).insert(lane, opened.clone());
+        if lock(&self.down).is_some() {
+            // It may have settled before the lane was there.
+            opened.down();
+        }
+        let open = Frame::Open {
+            lane,
+            versions,
+            kind,
+            name,
+        };
+        self.push(Class::High, &open);
+        (lane, opened)
+    }
+
+    /// Forgets a lane that this node has opened.
+    pub(crate) fn forget(&self, lane: u32) {
+        lock(&self.opened).remove(&lane);
+    }
+
+    /// Forgets a lane that the peer has opened.
+    pub(crate) fn disown(&self, lane: u32) {
+        let removed = lock(&self.owned).remove(&lane);
+        drop(removed);
+    }
+
+    /// Remembers who waits for answers, and returns their numbers. Fails them if the link is down.
+    pub(crate) fn expect(&self, new: Vec<PendingAsk>) -> Vec<u64> {
+        if new.is_empty() {
+            return Vec::new();
+        }
+        let slots: Vec<_> = new.iter().map(PendingAsk::slot).collect();
+        let refused = {
+            let mut asks = lock(&self.asks);
+            if asks.is_closed {
+                new
+            } else {
+                let new = new.into_iter().map(|ask| (ask.slot(), ask));
+                asks.pending.extend(new);
+                Vec::new()
+            }
+        };
+        let fail = |ask: PendingAsk| ask.fail(AskError::Unknown);
+        refused.into_iter().for_each(fail);
+        slots
+    }
+
+    /// The message of these asks was not written: they are no longer expected.
+    pub(crate) fn take_back(&self, slots: Vec<u64>) -> Vec<PendingAsk> {
+        let mut asks = lock(&self.asks);
+        let take = |slot: u64| asks.pending.remove(&slot);
+        slots.into_iter().filter_map(take).collect()
+    }
+
+    /// Whether another ask may be sent.
+    pub(crate) fn has_room_for_asks(&self) -> bool {
+        let mut asks = lock(&self.asks);
+        if asks.pending.len() < self.config.max_asks {
+            return true;
+        }
+        let abandoned: Vec<_> = asks
+            .pending
+            .extract_if(|_, ask| ask.is_abandoned())
+            .collect();
+        let has_room = asks.pending.len() < self.config.max_asks;
+        drop(asks);
+        drop(abandoned);
+        has_room
+    }
+
+    // --- heartbeats ---------------------------------------------------------------------------
+
+    fn heard(&self, _: Class) {
+        *lock(&self.heard) = Instant::now();
+    }
+
+    fn last_heard(&self) -> Instant {
+        *lock(&self.heard)
+    }
+
+    fn suspect(&self) {
+        let peer = self.peer.clone();
+        self.host.event(Event::LinkSuspected { peer });
+    }
+
+    /// Reports what credit is left to report, for lanes that are too quiet to do so by themselves.
+    fn report_credits(&self) {
+        let owned: Vec<_> = lock(&self.owned).values().cloned().collect();
+        owned.iter().for_each(|lane| lane.report(self, true));
+    }
+
+    // --- read frames --------------------------------------------------------------------------
+
+    /// Takes a frame that was read from the connection of `class`.
+    fn on_frame(self: &Arc<Self>, class: Class, frame: Frame<'_>) -> Result<(), DownReason> {
+        match frame {
+            Frame::Message {
+                lane,
+                expires,
+                is_ask,
+                payload,
+            } => {
+                let Some(owned) = self.owned(lane) else {
+                    return Ok(()); // it has ended, which the opener does not know yet
+                };
+                let expires = (expires != 0).then(|| after_micros(expires));
+                owned.message(self, class, expires, is_ask, payload)?;
+            }
+            Frame::Answer { slot, payload } => {
+                let ask = lock(&self.asks).pending.remove(&slot);
+                if let Some(ask) = ask {
+                    self.answer(ask, payload);
+                }
+            }
+            Frame::NoAnswer { slot } => {
+                let ask = lock(&self.asks).pending.remove(&slot);
+                drop(ask);
+            }
+            Frame::Credit {
+                lane,
+                class,
+                messages,
+                bytes,
+            } => {
+                if let Some(opened) = self.opened(lane) {
+                    let count = Count { messages, bytes };
+                    let confirmed = opened.confirm(class, count);
+                    confirmed.map_err(|()| violation("it confirms what was not sent"))?;
+                }
+            }
+            Frame::Received { bytes } => {
+                let mut flow = lock(&self.window);
+                let received = flow.window.received(bytes, Instant::now());
+                received.map_err(|()| violation("it has received what was not sent"))?;
+                let writer = flow.writer.take();
+                drop(flow);
+                if let Some(writer) = writer {
+                    writer.wake();
+                }
+            }
+            Frame::Ping { number } => self.push(Class::High, &Frame::Pong { number }),
+            Frame::Pong { .. } => {}
+            Frame::Open {
+                lane,
+                versions,
+                kind,
+                name,
+            } => self.on_open(&Open {
+                lane,
+                versions,
+                kind,
+                name,
+            })?,
+            Frame::Opened {
+                lane,
+                version,
+                messages,
+                bytes,
+            } => {
+                let credit = [0, 1].map(|class| Credit::new(messages[class], bytes[class]));
+                self.on_reply(lane, Reply::Opened { version }, credit)?;
+            }
+            Frame::Refused { lane, why, text } => {
+                let text = text.to_owned();
+                self.on_reply(lane, Reply::Refused { why, text }, Default::default())?;
+            }
+            Frame::Confirm { lane } => {
+                if let Some(owned) = self.owned(lane) {
+                    owned.confirm(self);
+                }
+            }
+            Frame::Close { lane } => {
+                let owned = self.owned(lane);
+                if owned.is_some_and(|owned| owned.close(class)) {
+                    self.disown(lane);
+                }
+            }
+            Frame::Ended { lane, why, text } => {
+                if let Some(opened) = self.opened(lane) {
+                    opened.end(reason::from_wire(why, text));
+                }
+            }
+            Frame::Order { lane, order } => {
+                if let Some(owned) = self.owned(lane) {
+                    owned.order(order);
+                }
+            }
+            Frame::Bye => return Err(DownReason::ClosedByPeer),
+        }
+        Ok(())
+    }
+
+    fn on_open(self: &Arc<Self>, open: &Open<'_>) -> Result<(), DownReason> {
+        let lane = open.lane;
+        {
+            let owned = lock(&self.owned);
+            if owned.contains_key(&lane) {
+                return Err(violation("it opens a lane twice"));
+            }
+            if owned.len() >= self.config.max_lanes {
+                drop(owned);
+                let text = "the peer has opened as many lanes as it may";
+                let why = crate::error::refusal::LIMIT;
+                self.push(Class::High, &Frame::Refused { lane, why, text });
+                return Ok(());
+            }
+        }
+        match self.host.open(self, open) {
+            Ok(own) => {
+                lock(&self.owned).insert(lane, own.landing.clone());
+                let config = &*self.config;
+                let opened = Frame::Opened {
+                    lane,
+                    version: own.version,
+                    messages: [config.high_messages, config.low_messages],
+                    bytes: [config.high_bytes, config.low_bytes],
+                };
+                self.push(Class::High, &opened);
+            }
+            Err((why, text)) => {
+                tracing::warn!(peer = %self.peer, name = open.name, %text, "a lane was refused");
+                let text = &text;
+                self.push(Class::High, &Frame::Refused { lane, why, text });
+            }
+        }
+        Ok(())
+    }
+
+    fn on_reply(&self, lane: u32, reply: Reply, credit: [Credit; 2]) -> Result<(), DownReason> {
+        let Some(opened) = self.opened(lane) else {
+            return Ok(()); // given up
+        };
+        let replied = opened.reply(reply, credit);
+        replied.map_err(|()| violation("it answers a request twice"))
+    }
+
+    /// The answer is deserialized by foreign code.
+    fn answer(&self, ask: PendingAsk, payload: &[u8]) {
+        let complete = || ask.complete(&mut postcard::Deserializer::from_bytes(payload));
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(complete)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(peer = %self.peer, %error, "a wrong answer"),
+            Err(_) => tracing::warn!(peer = %self.peer, "deserializing an answer panicked"),
+        }
+    }
+
+    fn owned(&self, lane: u32) -> Option<Arc<dyn Land>> {
+        lock(&self.owned).get(&lane).cloned()
+    }
+
+    fn opened(&self, lane: u32) -> Option<Arc<OpenLane>> {
+        lock(&self.opened).get(&lane).cloned()
+    }
+}
+
+pub(crate) fn violation(text: &str) -> DownReason {
+    DownReason::Violation(text.into())
+}
+
+fn after_micros(micros: u64) -> Instant {
+    let now = Instant::now();
+    // Longer than a century is never.
+    let later = std::time::Duration::from_micros(micros.min(1 << 52));
+    now.checked_add(later).unwrap_or(now)
+}

@@ -1,0 +1,108 @@
+//! Connections that others make: each is greeted in a task of its own, and two of them become a link.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{sleep, timeout},
+};
+
+use super::{
+    handshake::{Verdict, answer, conclude},
+    shared::{Shared, lock},
+};
+use crate::{
+    error::ConnectError,
+    event::PeerInfo,
+    transport::{Connection, Listener},
+    wire::Class,
+};
+
+/// The pause after a connection could not be accepted, for instance because no file descriptor is free.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until the node is closed.
+pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
+    let handshakes = Arc::new(Semaphore::new(shared.config.max_handshakes.max(1)));
+    loop {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = shared.closed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let connection = match accepted {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let limit = shared.config.handshake_timeout;
+            let greeted = timeout(limit, greeted(&shared, connection)).await;
+            drop(permit);
+            match greeted {
+                Ok(Ok(Some((peer, high, low)))) => start(shared, peer, high, low).await,
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a connection was refused"),
+                Err(_) => tracing::warn!("a connection did not finish its handshake"),
+            }
+        });
+    }
+}
+
+/// Greets a connection. With one for high, waits for that for low; with one for low, hands it on.
+async fn greeted(
+    shared: &Arc<Shared>,
+    mut connection: Connection,
+) -> Result<Option<(PeerInfo, Connection, Connection)>, ConnectError> {
+    let (peer, purpose) = answer(&mut connection, shared.identity()).await?;
+    let verdict = shared.judge(&peer);
+    if verdict != Verdict::Welcome {
+        conclude(&mut connection, verdict).await?;
+        return Err(ConnectError::Refused("it is not welcome"));
+    }
+    let key = (peer.clone(), purpose.link);
+    match purpose.class {
+        Class::High => {
+            let (tx, low) = oneshot::channel();
+            lock(&shared.waiting).insert(key.clone(), tx);
+            let _forget = Forget(shared, key);
+            conclude(&mut connection, Verdict::Welcome).await?;
+            let gone = |_| ConnectError::Closed;
+            Ok(Some((peer, connection, low.await.map_err(gone)?)))
+        }
+        Class::Low => {
+            let high = lock(&shared.waiting).remove(&key);
+            let Some(high) = high else {
+                conclude(&mut connection, Verdict::Alone).await?;
+                return Err(ConnectError::Refused("its other connection is gone"));
+            };
+            conclude(&mut connection, Verdict::Welcome).await?;
+            // The other one may have timed out.
+            drop(high.send(connection));
+            Ok(None)
+        }
+    }
+}
+
+async fn start(shared: Arc<Shared>, peer: PeerInfo, high: Connection, low: Connection) {
+    match shared.admit(peer) {
+        Ok(link) => link.run(high, low).await,
+        Err(verdict) => tracing::warn!(?verdict, "a link was refused"),
+    }
+}
+
+/// A connection no longer waits for its other half.
+struct Forget<'a>(&'a Arc<Shared>, (PeerInfo, u64));
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.waiting).remove(&self.1);
+    }
+}

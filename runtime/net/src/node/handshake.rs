@@ -1,0 +1,205 @@
+//! The beginning of each connection: who is there, and whether it knows the secret.
+//!
+//! Both ends prove by an HMAC over all that was said before, with a fresh number of each, that they know
+//! the secret, which is not sent. Everything has a fixed layout and a limit; no frame is read before.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    error::ConnectError,
+    event::PeerInfo,
+    transport::Connection,
+    wire::{Class, Fields},
+};
+
+const MAGIC: [u8; 4] = *b"LMSH";
+/// The version of the protocol.
+const VERSION: u16 = 1;
+/// Bytes that the name of a node may have.
+pub(crate) const MAX_NAME: usize = 255;
+const NONCE: usize = 32;
+const PROOF: usize = 32;
+
+/// What the accepting end says last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Verdict {
+    Welcome = 0,
+    /// A later incarnation of the node was here.
+    Stale = 1,
+    /// The node has the name of the one that it connects to.
+    OwnName = 2,
+    /// There is no connection for high that this one belongs to.
+    Alone = 3,
+    /// The node shuts down.
+    Closing = 4,
+}
+
+impl Verdict {
+    fn read(byte: u8) -> Result<()> {
+        Err(ConnectError::Refused(match byte {
+            0 => return Ok(()),
+            1 => "a later incarnation of this node is known there",
+            2 => "it has the same name",
+            3 => "the other connection of the link is gone",
+            _ => "it shuts down",
+        }))
+    }
+}
+
+/// Who a node is, and what it knows.
+pub(crate) struct Identity {
+    pub(crate) me: PeerInfo,
+    pub(crate) secret: Vec<u8>,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Purpose {
+    pub(crate) class: Class,
+    /// The number of the link, which the connecting node has chosen.
+    pub(crate) link: u64,
+}
+
+type Result<T> = std::result::Result<T, ConnectError>;
+
+/// Greets as the end that has connected. Returns who is there.
+pub(crate) async fn greet(
+    connection: &mut Connection,
+    identity: &Identity,
+    purpose: Purpose,
+) -> Result<PeerInfo> {
+    let mut said = Vec::with_capacity(256);
+    said.extend_from_slice(&MAGIC);
+    said.extend_from_slice(&VERSION.to_le_bytes());
+    said.push(purpose.class as u8);
+    said.extend_from_slice(&purpose.link.to_le_bytes());
+    put_identity(&mut said, &identity.me)?;
+    connection.writer.write_all(&said).await?;
+    connection.writer.flush().await?;
+
+    hear(connection, &mut said, 6).await?;
+    check_version(&said[said.len() - 6..])?;
+    let peer = hear_identity(connection, &mut said).await?;
+    let mut proof = [0; PROOF];
+    connection.reader.read_exact(&mut proof).await?;
+    let mac = mac(identity, b"accepting", &said)?;
+    mac.verify_slice(&proof)
+        .map_err(|_| ConnectError::Unauthenticated)?;
+    let mac = self::mac(identity, b"connecting", &said)?;
+    connection
+        .writer
+        .write_all(&mac.finalize().into_bytes())
+        .await?;
+    connection.writer.flush().await?;
+    let verdict = connection.reader.read_u8().await.map_err(|error| {
+        // It closes without a word to those that do not know the secret.
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => ConnectError::Unauthenticated,
+            _ => error.into(),
+        }
+    })?;
+    Verdict::read(verdict)?;
+    Ok(peer)
+}
+
+/// Answers a greeting. Returns who is there and what for; [`conclude`] follows.
+pub(crate) async fn answer(
+    connection: &mut Connection,
+    identity: &Identity,
+) -> Result<(PeerInfo, Purpose)> {
+    let mut said = Vec::with_capacity(256);
+    hear(connection, &mut said, 15).await?;
+    check_version(&said)?;
+    let mut fields = Fields(&said[6..]);
+    let purpose = Purpose {
+        class: Class::from_u8(fields.u8().map_err(garbled)?).map_err(garbled)?,
+        link: fields.u64().map_err(garbled)?,
+    };
+    let peer = hear_identity(connection, &mut said).await?;
+
+    let before = said.len();
+    said.extend_from_slice(&MAGIC);
+    said.extend_from_slice(&VERSION.to_le_bytes());
+    put_identity(&mut said, &identity.me)?;
+    let mac = mac(identity, b"accepting", &said)?;
+    connection.writer.write_all(&said[before..]).await?;
+    connection
+        .writer
+        .write_all(&mac.finalize().into_bytes())
+        .await?;
+    connection.writer.flush().await?;
+    let mut proof = [0; PROOF];
+    connection.reader.read_exact(&mut proof).await?;
+    let mac = self::mac(identity, b"connecting", &said)?;
+    mac.verify_slice(&proof)
+        .map_err(|_| ConnectError::Unauthenticated)?;
+    Ok((peer, purpose))
+}
+
+/// Says whether the connection is welcome.
+pub(crate) async fn conclude(connection: &mut Connection, verdict: Verdict) -> Result<()> {
+    connection.writer.write_u8(verdict as u8).await?;
+    connection.writer.flush().await?;
+    Ok(())
+}
+
+fn garbled<E>(_: E) -> ConnectError {
+    ConnectError::Protocol("the other end does not speak this protocol")
+}
+
+fn check_version(bytes: &[u8]) -> Result<()> {
+    let mut fields = Fields(bytes);
+    if fields.array::<4>().map_err(garbled)? != MAGIC {
+        return Err(garbled(()));
+    }
+    if fields.u16().map_err(garbled)? != VERSION {
+        let text = "the other end speaks another version of the protocol";
+        return Err(ConnectError::Protocol(text));
+    }
+    Ok(())
+}
+
+fn put_identity(said: &mut Vec<u8>, me: &PeerInfo) -> Result<()> {
+    let mut nonce = [0; NONCE];
+    let filled = getrandom::fill(&mut nonce);
+    filled.map_err(|error| std::io::Error::other(error.to_string()))?;
+    said.extend_from_slice(&me.incarnation.to_le_bytes());
+    said.extend_from_slice(&nonce);
+    said.push(me.name.len() as u8);
+    said.extend_from_slice(me.name.as_bytes());
+    Ok(())
+}
+
+async fn hear_identity(connection: &mut Connection, said: &mut Vec<u8>) -> Result<PeerInfo> {
+    let at = said.len();
+    hear(connection, said, 8 + NONCE + 1).await?;
+    let length = said[said.len() - 1];
+    hear(connection, said, usize::from(length)).await?;
+    let mut fields = Fields(&said[at..]);
+    let incarnation = fields.u64().map_err(garbled)?;
+    fields.bytes(NONCE + 1).map_err(garbled)?;
+    let name = std::str::from_utf8(fields.rest()).map_err(garbled)?;
+    Ok(PeerInfo {
+        name: name.into(),
+        incarnation,
+    })
+}
+
+/// Appends the next `count` bytes.
+async fn hear(connection: &mut Connection, said: &mut Vec<u8>, count: usize) -> Result<()> {
+    let before = said.len();
+    said.resize(before + count, 0);
+    connection.reader.read_exact(&mut said[before..]).await?;
+    Ok(())
+}
+
+fn mac(identity: &Identity, role: &[u8], said: &[u8]) -> Result<Hmac<Sha256>> {
+    // A key of any length will do.
+    let mut mac = Hmac::<Sha256>::new_from_slice(&identity.secret).map_err(garbled)?;
+    mac.update(role);
+    mac.update(said);
+    Ok(mac)
+}

@@ -1,0 +1,279 @@
+//! What the tasks of a node have together: its links, its exports, and who was here before.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use lanemesh_runtime::ActorHandle;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::{
+    export::{Export, ExportOptions, Exported},
+    handshake::{Identity, MAX_NAME, Verdict},
+};
+use crate::{
+    config::Config,
+    error::{ConnectError, ExportError, refusal},
+    event::{DownReason, Event, PeerInfo},
+    lane::Directory,
+    link::{Host, Link, Open, OwnLane},
+    remote::Remote,
+    transport::{Connection, Transport},
+};
+
+/// Events that a listener may be behind.
+const EVENTS: usize = 1024;
+/// Bytes that the name of an export may have.
+const MAX_EXPORT_NAME: usize = 4096;
+
+pub(crate) struct Shared {
+    identity: Identity,
+    pub(super) is_secret: bool,
+    pub(super) config: Arc<Config>,
+    transports: BTreeMap<String, Arc<dyn Transport>>,
+    links: Mutex<BTreeMap<u64, Arc<Link>>>,
+    /// The last incarnation of each node that was linked to.
+    incarnations: Mutex<BTreeMap<Arc<str>, u64>>,
+    exports: Mutex<BTreeMap<Arc<str>, Arc<dyn Exported>>>,
+    pub(super) waiting: Mutex<HashMap<(PeerInfo, u64), oneshot::Sender<Connection>>>,
+    events: broadcast::Sender<Event>,
+    changes: watch::Sender<u64>,
+    is_closed: watch::Sender<bool>,
+    next_link: AtomicU64,
+    next_pump: AtomicU32,
+    random: Mutex<fastrand::Rng>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(
+        me: PeerInfo,
+        secret: Option<Vec<u8>>,
+        config: Config,
+        transports: BTreeMap<String, Arc<dyn Transport>>,
+        seed: Option<u64>,
+    ) -> Self {
+        assert!(
+            !me.name.is_empty() && me.name.len() <= MAX_NAME,
+            "the name of a node has 1 to 255 bytes"
+        );
+        Self {
+            is_secret: secret.is_some(),
+            identity: Identity {
+                me,
+                secret: secret.unwrap_or_default(),
+            },
+            config: Arc::new(config),
+            transports,
+            links: Mutex::default(),
+            incarnations: Mutex::default(),
+            exports: Mutex::default(),
+            waiting: Mutex::default(),
+            events: broadcast::Sender::new(EVENTS),
+            changes: watch::Sender::new(0),
+            is_closed: watch::Sender::new(false),
+            next_link: AtomicU64::new(1),
+            next_pump: AtomicU32::new(1),
+            random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
+        }
+    }
+
+    pub(crate) fn me(&self) -> &PeerInfo {
+        &self.identity.me
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The transport of an address, and what follows the scheme.
+    pub(super) fn transport<'a>(
+        &self,
+        address: &'a str,
+    ) -> Result<(&str, &Arc<dyn Transport>, &'a str), ConnectError> {
+        let unknown = || ConnectError::Address(address.to_owned());
+        let (scheme, rest) = address.split_once(':').ok_or_else(unknown)?;
+        let found = self.transports.get_key_value(scheme);
+        let (scheme, transport) = found.ok_or_else(unknown)?;
+        if !transport.is_private() && !self.is_secret {
+            return Err(ConnectError::NoSecret);
+        }
+        Ok((scheme, transport, rest.strip_prefix("//").unwrap_or(rest)))
+    }
+
+    pub(super) fn random(&self) -> MutexGuard<'_, fastrand::Rng> {
+        lock(&self.random)
+    }
+
+    // --- links --------------------------------------------------------------------------------
+
+    /// Whether a node may be linked to.
+    pub(super) fn judge(&self, peer: &PeerInfo) -> Verdict {
+        if *self.is_closed.borrow() {
+            return Verdict::Closing;
+        }
+        if peer.name == self.me().name {
+            return Verdict::OwnName;
+        }
+        match lock(&self.incarnations).get(&peer.name) {
+            Some(&known) if known > peer.incarnation => Verdict::Stale,
+            _ => Verdict::Welcome,
+        }
+    }
+
+    /// Makes the link to a node whose two connections are there, and takes down those to earlier
+    /// incarnations of it.
+    pub(super) fn admit(self: &Arc<Self>, peer: PeerInfo) -> Result<Arc<Link>, Verdict> {
+        match self.judge(&peer) {
+            Verdict::Welcome => {}
+            verdict => return Err(verdict),
+        }
+        lock(&self.incarnations).insert(peer.name.clone(), peer.incarnation);
+        // ORDERING: Relaxed: only the uniqueness of the number matters.
+        let number = self.next_link.fetch_add(1, Ordering::Relaxed);
+        let link = Link::new(number, peer.clone(), self.config.clone(), self.clone());
+        let replaced: Vec<_> = {
+            let mut links = lock(&self.links);
+            links.insert(number, link.clone());
+            let is_old = |link: &&Arc<Link>| {
+                link.peer().name == peer.name && link.peer().incarnation < peer.incarnation
+            };
+            links.values().filter(is_old).cloned().collect()
+        };
+        for link in replaced {
+            link.close(DownReason::Replaced);
+        }
+        tracing::info!(%peer, "a link is up");
+        self.event(Event::LinkUp { peer });
+        self.changed();
+        Ok(link)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The links to a node, or to all; the newest first.
+    pub(super) fn links_to(&self, name: Option<&str>) -> Vec<Arc<Link>> {
+        let links = lock(&self.links);
+        let is_wanted = |link: &&Arc<Link>| name.is_none_or(|name| *link.peer().name == *name);
+        links.values().rev().filter(is_wanted).cloned().collect()
+    }
+
+    pub(super) fn next_pump(&self) -> u32 {
+        // ORDERING: Relaxed: only that the number differs from those of other living pumps matters.
+        self.next_pump.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    // --- exports ------------------------------------------------------------------------------
+
+    pub(super) fn export<A: Remote>(
+        &self,
+        name: Arc<str>,
+        handle: &ActorHandle<A>,
+        options: ExportOptions,
+    ) -> Result<(), ExportError> {
+        if name.len() > MAX_EXPORT_NAME {
+            return Err(ExportError::NameTooLong);
+        }
+        let export = Arc::new(Export::new(handle, options));
+        let replaced = {
+            let mut exports = lock(&self.exports);
+            if exports.get(&name).is_some_and(|known| known.is_alive()) {
+                return Err(ExportError::NameTaken);
+            }
+            exports.insert(name, export)
+        };
+        drop(replaced);
+        Ok(())
+    }
+
+    pub(super) fn withdraw(&self, name: &str) -> bool {
+        let withdrawn = lock(&self.exports).remove(name);
+        withdrawn.is_some()
+    }
+
+    fn find_export(&self, name: &str) -> Option<Arc<dyn Exported>> {
+        let export = lock(&self.exports).get(name).cloned();
+        export.filter(|export| export.is_alive())
+    }
+
+    /// The handle of an exported actor, if it is an `A`.
+    pub(super) fn exported<A: Remote>(&self, name: &str) -> Option<ActorHandle<A>> {
+        let export = self.find_export(name)?;
+        let export = export.as_any().downcast_ref::<Export<A>>()?;
+        Some(export.handle())
+    }
+
+    // --- the end ------------------------------------------------------------------------------
+
+    pub(super) fn close(&self) {
+        self.is_closed.send_replace(true);
+        lock(&self.waiting).clear();
+        for link in self.links_to(None) {
+            link.finish();
+        }
+        let exports = std::mem::take(&mut *lock(&self.exports));
+        drop(exports);
+    }
+
+    /// Ready when the node is closed.
+    pub(super) async fn closed(&self) {
+        let mut is_closed = self.is_closed.subscribe();
+        // The sender is in `self`.
+        let _ = is_closed.wait_for(|is_closed| *is_closed).await;
+    }
+
+    /// Ready when there are no links.
+    pub(super) async fn unlinked(&self) {
+        let mut changes = self.changes.subscribe();
+        while !lock(&self.links).is_empty() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Host for Shared {
+    fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)> {
+        match self.find_export(open.name) {
+            Some(export) => export.open(link, open),
+            None => {
+                let text = format!("{} is not exported", open.name);
+                Err((refusal::UNKNOWN, text))
+            }
+        }
+    }
+
+    fn down(&self, link: &Arc<Link>) {
+        lock(&self.links).remove(&link.number());
+        self.changed();
+    }
+
+    fn event(&self, event: Event) {
+        // Nobody may listen.
+        let _ = self.events.send(event);
+    }
+}
+
+impl Directory for Shared {
+    fn link_to(&self, name: &str) -> Option<Arc<Link>> {
+        self.links_to(Some(name)).into_iter().next()
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

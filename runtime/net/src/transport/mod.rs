@@ -1,0 +1,82 @@
+//! Kinds of connections, chosen by address: `tcp://host:port`, `unix:/path`, and what a program adds,
+//! such as [`InProcess`].
+//!
+//! A transport makes streams of bytes in both directions. It knows neither frames nor peers.
+
+mod in_process;
+mod tcp;
+#[cfg(unix)]
+mod unix;
+
+use std::{fmt, io, pin::Pin};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use self::in_process::InProcess;
+pub(crate) use self::tcp::Tcp;
+#[cfg(unix)]
+pub(crate) use self::unix::Unix;
+
+/// A boxed future of a transport.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The boxed reading half of a [`Connection`].
+pub type BoxReader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// The boxed writing half of a [`Connection`].
+pub type BoxWriter = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Makes connections of one kind. A node has one for each scheme of addresses.
+pub trait Transport: Send + Sync + 'static {
+    /// Connects to a listener. `address` is what follows the scheme and its `:` or `://`.
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>>;
+
+    /// Listens.
+    fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
+
+    /// Whether no stranger can connect or listen in. Only then may a node do without a secret.
+    fn is_private(&self) -> bool;
+}
+
+/// Accepts connections.
+pub trait Listener: Send {
+    /// Waits for a connection. An error concerns one connection, and the next call is made after a pause.
+    ///
+    /// # Cancel safety
+    ///
+    /// A connection may be lost, which its other end notices.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+
+    /// Where it listens, as others can connect to it, without the scheme.
+    fn address(&self) -> String;
+}
+
+/// A stream of bytes in each direction.
+pub struct Connection {
+    pub(crate) reader: BoxReader,
+    pub(crate) writer: BoxWriter,
+}
+
+impl Connection {
+    /// A connection of two halves.
+    pub fn new(
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        Self {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+        }
+    }
+
+    /// The two halves, for a transport that is built on another one.
+    pub fn into_halves(self) -> (BoxReader, BoxWriter) {
+        (self.reader, self.writer)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}

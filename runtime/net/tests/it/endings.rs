@@ -1,0 +1,295 @@
+//! Ends of actors, links and nodes, and what becomes of the handles.
+
+use std::time::Duration;
+
+use lanemesh_net::{Config, DownReason, Event, Node};
+use lanemesh_runtime::{AskError, ExitReason, SendError};
+
+use crate::common::{Command, Data, SECOND, event, log, lows, pair, pair_with};
+
+fn link_down(event: Event) -> Option<lanemesh_net::LinkDown> {
+    match event {
+        Event::LinkDown(down) => Some(down),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn end_of_the_actor_reaches_monitors_with_its_reason() {
+    let pair = pair().await;
+    let handle = pair.lookup().await;
+    pair.child.stop().await;
+    assert!(matches!(handle.monitor().await, ExitReason::Stopped));
+    assert!(handle.is_closed());
+
+    let (actor, child) = lanemesh_runtime::spawn(crate::common::Recorder::new());
+    pair.home.export("other", &actor).unwrap();
+    let lookup = pair.away.lookup::<crate::common::Recorder>("other");
+    let mut handle = lookup.await.unwrap();
+    handle.send_high(Command::Panic).await.unwrap();
+    let reason = handle.monitor().await;
+    assert!(
+        matches!(&reason, ExitReason::Panicked(text) if text.contains("asked to")),
+        "{reason}"
+    );
+    drop(child);
+}
+
+#[tokio::test]
+async fn restart_of_the_actor_keeps_the_handle() {
+    let pair = pair().await;
+    let mut handle = pair.lookup().await;
+    for round in 1..4 {
+        handle.send_high(Command::Mark(round)).await.unwrap();
+        handle.send_high(Command::Fail).await.unwrap();
+        handle.send_high(Command::Mark(round)).await.unwrap();
+        handle.idle().await;
+        assert_eq!(log(&mut handle).await.len(), 1);
+        assert_eq!(pair.actor.incarnation(), round as u32 + 1);
+    }
+    assert!(handle.is_alive());
+}
+
+#[tokio::test]
+async fn lane_is_closed_when_its_last_handle_is_gone() {
+    let pair = pair().await;
+    let handle = pair.lookup().await;
+    let mut last = handle.clone();
+    drop(handle);
+    last.send_low(Data::Number(1)).await.unwrap();
+    last.send_low(Data::Number(2)).await.unwrap();
+    drop(last); // what was sent arrives
+    while pair.home.links()[0].lanes_owned > 0 || pair.away.links()[0].lanes_opened > 0 {
+        tokio::task::yield_now().await;
+    }
+    pair.actor.idle().await;
+    assert_eq!(lows(&log(&mut pair.actor.clone()).await), [1, 2]);
+}
+
+#[tokio::test]
+async fn link_that_breaks_ends_the_handle_and_says_what_may_be_lost() {
+    let pair = pair().await;
+    let mut events = pair.away.events();
+    let mut handle = pair.lookup().await;
+    let mut asker = handle.clone();
+    let ask = tokio::spawn(async move { asker.ask(Command::Keep, 20 * SECOND).await });
+    while pair.actor.stats().high == 0 {
+        tokio::task::yield_now().await;
+    }
+    handle.idle().await;
+    pair.home.drop_links("away");
+    assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+    assert_eq!(ask.await.unwrap(), Err(AskError::Unknown));
+    let down = event(&mut events, link_down).await;
+    assert_eq!((down.unconfirmed, down.asks), (0, 1));
+    assert!(matches!(down.why, DownReason::Lost(_)), "{}", down.why);
+    assert!(matches!(
+        handle.send_low(Data::Number(1)).await,
+        Err(SendError::Closed(_))
+    ));
+    // The link is made again, for a new handle.
+    event(&mut events, |event| {
+        matches!(event, Event::LinkUp { .. }).then_some(())
+    })
+    .await;
+    let mut again = pair.lookup().await;
+    assert!(log(&mut again).await.is_empty());
+}
+
+#[tokio::test]
+async fn handle_that_waits_for_a_link_goes_on_where_it_was() {
+    let pair = pair().await;
+    let mut events = pair.away.events();
+    let lookup = pair.away.lookup("recorder").wait_for_link(20 * SECOND);
+    let mut handle = lookup.await.unwrap();
+    let mut number = 0;
+    for _ in 0..3 {
+        for _ in 0..50 {
+            handle.send_low(Data::Number(number)).await.unwrap();
+            number += 1;
+        }
+        handle.idle().await;
+        pair.home.drop_links("away");
+        let down = event(&mut events, link_down).await;
+        assert_eq!(down.unconfirmed, 0);
+        handle.send_low(Data::Number(number)).await.unwrap();
+        number += 1;
+    }
+    handle.idle().await;
+    assert_eq!(
+        lows(&log(&mut handle).await),
+        (0..number).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn handle_waits_no_longer_than_it_was_told() {
+    let pair = pair().await;
+    let lookup = pair.away.lookup::<crate::common::Recorder>("recorder");
+    let handle = lookup.wait_for_link(3 * SECOND).await.unwrap();
+    pair.home.shutdown(SECOND).await;
+    let began = tokio::time::Instant::now();
+    assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+    let waited = began.elapsed();
+    assert!(waited >= 2 * SECOND && waited <= 4 * SECOND, "{waited:?}");
+}
+
+#[tokio::test]
+async fn node_that_comes_back_is_another_one() {
+    let pair = pair().await;
+    let mut events = pair.away.events();
+    let lookup = pair.away.lookup::<crate::common::Recorder>("recorder");
+    let handle = lookup.wait_for_link(20 * SECOND).await.unwrap();
+    pair.home.shutdown(10 * SECOND).await;
+    let down = event(&mut events, link_down).await;
+    assert_eq!(down.why, DownReason::ClosedByPeer);
+    let node = Node::builder("home").incarnation(2);
+    let home = node.transport("mem", pair.network.clone()).build();
+    home.export("recorder", &pair.actor).unwrap();
+    home.bind("mem:home").await.unwrap();
+    // Although it has an actor of this name.
+    assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+    let mut again = pair.lookup().await;
+    assert!(log(&mut again).await.is_empty());
+    assert_eq!(pair.away.links()[0].peer.incarnation, 2);
+}
+
+#[tokio::test]
+async fn later_incarnation_takes_down_the_links_of_the_one_before() {
+    let pair = pair().await;
+    let mut events = pair.home.events();
+    let node = Node::builder("away").incarnation(7);
+    let away = node.transport("mem", pair.network.clone()).build();
+    away.connect("mem:home").await.unwrap();
+    let down = event(&mut events, link_down).await;
+    assert_eq!((down.why, down.peer.incarnation), (DownReason::Replaced, 1));
+    let stats = pair.home.links();
+    assert_eq!((stats.len(), stats[0].peer.incarnation), (1, 7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_actor_slows_its_own_senders_alone() {
+    let config = Config {
+        low_messages: 16,
+        low_bytes: 1 << 20,
+        ..Config::default()
+    };
+    let pair = pair_with(config).await;
+    let (plain, _child) = lanemesh_runtime::spawn(crate::common::Plain::default());
+    pair.home.export("plain", &plain).unwrap();
+    let mut slow = pair.lookup().await;
+    let mut fast = pair
+        .away
+        .lookup::<crate::common::Plain>("plain")
+        .await
+        .unwrap();
+    slow.send_low(Data::Hold).await.unwrap();
+    let mut flood = slow.clone();
+    let flood = tokio::spawn(async move {
+        for number in 0..3000 {
+            flood.send_low(Data::Number(number)).await.unwrap();
+        }
+        flood.idle().await;
+    });
+    for number in 0..2000 {
+        fast.tell(number).await.unwrap();
+    }
+    fast.idle().await;
+    plain.idle().await;
+    assert_eq!(plain.stats().messages(), 2000);
+    // High overtakes, too, but for what the actor waits in.
+    slow.send_high(Command::Mark(1)).await.unwrap();
+    slow.high_ready().await.unwrap();
+    assert!(!flood.is_finished());
+    assert!(pair.away.links()[0].unconfirmed <= 16 + 64);
+    pair.gate.add_permits(1);
+    flood.await.unwrap();
+    assert_eq!(lows(&log(&mut slow).await), (0..3000).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_peer_is_suspected_and_then_dead() {
+    use lanemesh_net::transport::{BoxFuture, Connection, Listener, Transport};
+    use std::{
+        io,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    /// Connects, and lets nothing through when it is told so.
+    #[derive(Clone)]
+    struct Half(lanemesh_net::transport::InProcess, Arc<AtomicBool>);
+
+    impl Transport for Half {
+        fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
+            let silent = self.1.clone();
+            Box::pin(async move {
+                let (own, other) = tokio::io::duplex(1 << 16);
+                let connection = self.0.connect(address).await?;
+                let (reader, writer) = connection.into_halves();
+                let (mut near, mut far) = (other, tokio::io::join(reader, writer));
+                tokio::spawn(async move {
+                    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+                    let (mut from_near, mut from_far) = ([0; 4096], [0; 4096]);
+                    loop {
+                        tokio::select! {
+                            read = near.read(&mut from_near) => match read {
+                                Ok(count) if count > 0 => far.write_all(&from_near[..count]).await.unwrap(),
+                                _ => return,
+                            },
+                            // ORDERING: a flag of one thread.
+                            read = far.read(&mut from_far), if !silent.load(Ordering::Relaxed) => match read {
+                                Ok(count) if count > 0 => near.write_all(&from_far[..count]).await.unwrap(),
+                                _ => return,
+                            },
+                        }
+                    }
+                });
+                let (reader, writer) = tokio::io::split(own);
+                Ok(Connection::new(reader, writer))
+            })
+        }
+
+        fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+            self.0.listen(address)
+        }
+
+        fn is_private(&self) -> bool {
+            true
+        }
+    }
+
+    let pair = pair().await;
+    let silent = Arc::new(AtomicBool::new(false));
+    let half = Half(pair.network.clone(), silent.clone());
+    let third = Node::builder("third").transport("half", half).build();
+    let mut events = third.events();
+    third.connect("half:home").await.unwrap();
+    let mut handle = third
+        .lookup::<crate::common::Recorder>("recorder")
+        .await
+        .unwrap();
+    assert!(log(&mut handle).await.is_empty());
+    silent.store(true, Ordering::Relaxed); // ORDERING: a flag of one thread.
+    let began = tokio::time::Instant::now();
+    event(&mut events, |event| {
+        matches!(event, Event::LinkSuspected { .. }).then_some(())
+    })
+    .await;
+    let suspected = began.elapsed();
+    let down = event(&mut events, link_down).await;
+    let dead = began.elapsed();
+    assert_eq!(down.why, DownReason::Silent);
+    let margin = Duration::from_millis(600);
+    assert!(
+        suspected >= SECOND - margin && suspected <= SECOND + margin,
+        "{suspected:?}"
+    );
+    assert!(
+        dead >= 2 * SECOND - margin && dead <= 2 * SECOND + margin,
+        "{dead:?}"
+    );
+    assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+}

@@ -1,0 +1,10 @@
+//! Nodes and links as their users see them.
+
+mod common;
+
+mod endings;
+mod handles;
+mod history;
+mod refusals;
+mod simulation;
+mod transports;
