@@ -59,7 +59,9 @@ const CALLED: &[&str] = &[
     "tell",
     "tell_by",
     "try_send_high",
+    "try_send_high_kept",
     "try_send_low",
+    "try_send_low_kept",
     "try_send_slice_high",
     "try_send_slice_low",
     "try_send_vec_high",
@@ -240,6 +242,17 @@ async fn what_a_handle_knows_of_its_actor() {
     assert!(shared.exit_reason().is_none());
     assert_eq!(shared.watchers(), 1);
     drop(shared.monitor());
+}
+
+/// Its keeper is on this node: the token does not leave with the message.
+#[tokio::test]
+async fn message_of_a_keeper_is_carried_like_any_other() {
+    let pair = pair().await;
+    let mut handle = pair.lookup().await;
+    handle.try_send_high_kept(Command::Mark(1), 5).unwrap();
+    handle.try_send_low_kept(Data::Number(1), 6).unwrap();
+    handle.idle().await;
+    assert_eq!(log(&mut handle).await.len(), 2);
 }
 
 #[tokio::test]
