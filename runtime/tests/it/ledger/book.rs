@@ -168,6 +168,14 @@ impl Book {
         }
     }
 
+    /// Says who gets a message, unless another worker of a pool may get it.
+    pub(super) fn address(&self, item: &mut Item, to: Option<ActorId>) {
+        item.to = to;
+        if to.is_some_and(|to| self.pages().workers.contains(&to)) {
+            item.plan.is_unique = false;
+        }
+    }
+
     pub(super) fn sent(&self, id: usize, sending: Sending) {
         self.pages().entries[id].sending = sending;
     }

@@ -131,7 +131,7 @@ impl<const B: usize> Direct<B> {
 
     fn try_send(&mut self, is_high: bool) {
         let mut item = self.world.item(self.lane, is_high);
-        item.to = Some(self.to.id());
+        self.world.book.address(&mut item, Some(self.to.id()));
         let id = item.id;
         let outcome = if is_high {
             self.to.try_send_high(item)
@@ -326,7 +326,7 @@ async fn through(
             }
         }
         let mut item = world.item(lane, is_high);
-        item.to = recipient.target();
+        world.book.address(&mut item, recipient.target());
         let id = item.id;
         note(world, id, recipient.try_send(item).map(|()| Sent::Queued));
     }
