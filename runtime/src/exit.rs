@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::time::Instant;
 
-use crate::{error::ActorError, id::ActorId};
+use crate::{error::ActorError, id::ActorId, name::ActorName};
 
 /// How many causes a reason has at most, one inside the other. Of a longer chain of links or
 /// escalations the outermost reasons and the root cause stay: dropping and showing a chain of any
@@ -172,7 +172,7 @@ pub struct ExitNotice {
     /// The identity of the actor that ended.
     pub id: ActorId,
     /// Its name.
-    pub name: Arc<str>,
+    pub name: ActorName,
     /// Why it ended.
     pub reason: ExitReason,
     /// When it ended: also for a watch that was set later.

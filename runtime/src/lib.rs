@@ -150,6 +150,7 @@ mod error;
 mod exit;
 pub mod handle;
 mod id;
+mod name;
 pub mod observe;
 pub mod patterns;
 pub mod prelude;
@@ -173,6 +174,7 @@ pub use crate::{
     exit::{CrashPolicy, ExitNotice, ExitReason},
     handle::{ActorHandle, Child, Reply, SharedHandle},
     id::{ActorId, Phase},
+    name::ActorName,
     spawn::{Builder, IntoBuilder, System, WorkerThread, builder, local, spawn, try_spawn},
     supervision::Restart,
 };

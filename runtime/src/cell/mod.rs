@@ -32,6 +32,7 @@ pub(crate) use self::{
 use crate::{
     exit::{ExitNotice, ExitReason},
     id::{ActorId, Phase},
+    name::ActorName,
     util::{
         lock::lock,
         timer::{from_now, nanos},
@@ -160,9 +161,14 @@ impl ActorCell {
     }
 
     pub(crate) fn name(&self) -> Arc<str> {
+        self.actor_name().into()
+    }
+
+    /// The name, which is put together when it is read.
+    pub(crate) fn actor_name(&self) -> ActorName {
         match &self.name {
-            Some(name) => name.clone(),
-            None => format!("{}{}", short_type_name(self.type_name()), self.id).into(),
+            Some(name) => name.clone().into(),
+            None => ActorName::made(self.type_name(), self.id),
         }
     }
 
@@ -236,7 +242,7 @@ impl ActorCell {
     pub(crate) fn notice(&self, reason: ExitReason) -> ExitNotice {
         ExitNotice {
             id: self.id,
-            name: self.name(),
+            name: self.actor_name(),
             reason,
             at: self.exit.get().map_or_else(Instant::now, |(_, at)| *at),
             left: lock(&self.inner).counters.left(),
@@ -414,12 +420,11 @@ impl ActorCell {
 
     /// Ends what the last incarnation has registered.
     pub(crate) fn end_registrations(&self) {
-        let registrations = {
-            let mut inner = lock(&self.inner);
-            let coordination = inner.coordination.as_mut();
-            coordination.map(|coordination| std::mem::take(&mut coordination.registrations))
+        let registrations = match &mut lock(&self.inner).coordination {
+            Some(coordination) => std::mem::take(&mut coordination.registrations),
+            None => return,
         };
-        for registration in registrations.into_iter().flatten() {
+        for registration in registrations {
             (registration.end)();
         }
     }
@@ -585,11 +590,4 @@ pub(crate) fn poll_as<T>(
     CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), cell));
     let _restore = Restore(cell);
     poll(cx)
-}
-
-/// `a::b::Name<c::D>` as `Name<c::D>`.
-pub(crate) fn short_type_name(name: &str) -> &str {
-    let head = name.find('<').unwrap_or(name.len());
-    let start = name[..head].rfind("::").map_or(0, |at| at + 2);
-    &name[start..]
 }

@@ -5,9 +5,10 @@
 use std::{fmt, fmt::Write as _, sync::Arc};
 
 use crate::{
-    cell::{ActorCell, short_type_name},
+    cell::ActorCell,
     id::{ActorId, Phase},
     observe::stats::ActorStats,
+    util::type_name::short_type_name,
 };
 
 /// An actor and all its descendants, at one moment.

@@ -128,25 +128,27 @@ impl EndMembers {
             self.waiting = Waiting::new(&members, &ends);
         }
         let mut requests = 0;
+        let mut now = Instant::now();
         while let Some((order, member)) = members.pop() {
             if !self.waiting.has(order) {
-                self.ask(&member, 0);
+                self.ask(&member, 0, now);
                 requests += 1;
                 if requests % REQUESTS == 0 {
                     yield_now().await;
+                    now = Instant::now();
                 }
             }
         }
     }
 
     fn ask_all(&mut self, members: Vec<(u32, Arc<ActorCell>)>) {
+        let now = Instant::now();
         for (level, member) in members {
-            self.ask(&member, level);
+            self.ask(&member, level, now);
         }
     }
 
-    fn ask(&mut self, member: &ActorCell, level: u32) {
-        let now = Instant::now();
+    fn ask(&mut self, member: &ActorCell, level: u32, now: Instant) {
         let left = self.deadline.saturating_duration_since(now);
         let left = left - self.waiting.share_of_later_levels(left, level);
         // Its own grace period applies to a stop; to handle what is queued may take longer.

@@ -407,7 +407,9 @@ impl Group {
             return;
         };
         state.note_end(&member.cell, &end);
-        state.incidents.merge(end.incidents);
+        if !end.incidents.is_empty() {
+            state.incidents.merge(end.incidents);
+        }
         match &mut state.left {
             Some(left) => left.push(order),
             None => state

@@ -310,14 +310,14 @@ impl<A: Actor> Task<A> {
         }
         self.frame.span = None;
         if let Some(seat) = ctx.seat() {
-            let mut incidents = Incidents::default();
             if let Some(group) = ctx.group() {
-                incidents = group.take_incidents();
+                seat.group.add_incidents(group.take_incidents());
             }
             if let Some(error) = clean_up {
+                let mut incidents = Incidents::default();
                 incidents.clean_up_failed(cell.notice(error));
+                seat.group.add_incidents(incidents);
             }
-            seat.group.add_incidents(incidents);
         }
         let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();

@@ -7,3 +7,4 @@ pub(crate) mod lock;
 pub(crate) mod panic;
 pub(crate) mod random;
 pub(crate) mod timer;
+pub(crate) mod type_name;
