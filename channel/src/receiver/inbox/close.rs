@@ -105,5 +105,7 @@ impl<T> Drop for Inbox<T> {
         let rest = Rest(self);
         rest.0.close();
         rest.0.drain();
+        // Nothing is left.
+        std::mem::forget(rest);
     }
 }
