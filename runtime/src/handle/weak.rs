@@ -7,7 +7,7 @@ use lanemesh::WeakMailboxSender;
 use crate::{
     actor::{Actor, High, Low, Policies},
     cell::ActorCell,
-    handle::ActorHandle,
+    handle::{ActorHandle, SharedHandle},
     id::ActorId,
 };
 
@@ -43,6 +43,13 @@ impl<A: Actor> ActorHandle<A> {
             cell: self.cell().clone(),
             policies: self.policies,
         }
+    }
+}
+
+impl<A: Actor> SharedHandle<A> {
+    /// A handle that does not keep the actor running. What it upgrades to has lanes of its own.
+    pub fn downgrade(&self) -> WeakHandle<A> {
+        self.handle().downgrade()
     }
 }
 

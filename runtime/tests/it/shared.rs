@@ -437,6 +437,17 @@ async fn slices_are_sent_as_clones_as_far_as_there_is_room() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn weak_handle_of_a_shared_one_keeps_no_actor_running() {
+    let (handle, child) = spawn(Sink::<(), u64>::new());
+    let handle = handle.shared();
+    let weak = handle.downgrade();
+    weak.upgrade().unwrap().send_low(1).await.unwrap();
+    drop(handle);
+    assert!(matches!(child.await, ExitReason::Normal));
+    assert!(weak.upgrade().is_none());
+}
+
 /// The public methods in the `impl` blocks of a type, of all files in a folder.
 fn methods(folder: &Path, of: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
