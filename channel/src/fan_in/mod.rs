@@ -32,8 +32,9 @@ use self::{
 use crate::{
     config::Config,
     sync::{
-        Arc, AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, lock,
+        Arc, AtomicBool, AtomicPtr, AtomicUsize, Mutex, Ordering, lock,
         semaphore::{Acquire, Semaphore},
+        statistic::{AtomicU32, AtomicU64},
     },
 };
 
@@ -73,16 +74,6 @@ struct ColdState<T> {
     /// Tasks that wait for the channel to close, for permits that there never are.
     close_waiters: Semaphore,
     shared_lanes: Mutex<SharedLanes<T>>,
-    brief: BriefLanes,
-}
-
-/// Lanes that were opened for one message.
-#[derive(Debug, Default)]
-struct BriefLanes {
-    all: AtomicU64,
-    in_a_row: AtomicU32,
-    /// It was said that there are many.
-    told: AtomicBool,
 }
 
 /// Lanes for one message each, one after the other, from which on it is said that there are many.
@@ -94,7 +85,6 @@ impl<T> Default for ColdState<T> {
             pool: Mutex::new(Vec::with_capacity(POOL)),
             close_waiters: Semaphore::new(0, 0),
             shared_lanes: Mutex::new(SharedLanes::new()),
-            brief: BriefLanes::default(),
         }
     }
 }
@@ -105,10 +95,14 @@ const CLOSED: usize = 1;
 #[derive(Debug)]
 struct Counts {
     senders: AtomicUsize,
-    // These two are statistics: 32 bits each keep the fan-in within three cache lines.
+    // Most have 32 bits, to keep the fan-in within three cache lines.
     weak_senders: AtomicU32,
     lanes: AtomicU32,
     dropped: AtomicU64,
+    /// Lanes that were opened for one message.
+    brief_lanes: AtomicU32,
+    /// Those in a row, until it is said that there are many; `MANY_BRIEF_LANES` from then on.
+    brief_in_a_row: AtomicU32,
 }
 
 impl<T> FanIn<T> {
@@ -144,6 +138,8 @@ impl<T> FanIn<T> {
                 weak_senders: AtomicU32::new(0),
                 lanes: AtomicU32::new(0),
                 dropped: AtomicU64::new(0),
+                brief_lanes: AtomicU32::new(0),
+                brief_in_a_row: AtomicU32::new(0),
             },
             cold: AtomicPtr::new(ptr::null_mut()),
         }
@@ -240,7 +236,10 @@ impl<T> FanIn<T> {
 
     /// Wakes the tasks that wait for the channel to close, after `close_cold`.
     pub(crate) fn wake_close_waiters(&self) {
-        if let Some(cold) = self.cold() {
+        // Nobody begins to wait after the close.
+        if let Some(cold) = self.cold()
+            && cold.close_waiters.load().has_waiters()
+        {
             cold.close_waiters.serve();
         }
     }
@@ -402,27 +401,24 @@ impl<T> FanIn<T> {
 
     /// A sender with a lane goes, and has sent one message through it (`brief`) or more. Many of one message in a row
     /// are senders made for one message each, for which a shared sender is cheaper: that is said once.
-    #[cold]
     pub(crate) fn count_lane_of(&self, brief: bool) {
+        let Counts {
+            brief_lanes,
+            brief_in_a_row: in_a_row,
+            ..
+        } = &self.counts;
+        // ORDERING: Relaxed, here and below; counts.
+        let order = Ordering::Relaxed;
         if !brief {
-            if let Some(cold) = self.cold() {
-                // ORDERING: Relaxed; a count.
-                cold.brief.in_a_row.store(0, Ordering::Relaxed);
+            let count = in_a_row.load(order);
+            if (1..MANY_BRIEF_LANES).contains(&count) {
+                let _ = in_a_row.compare_exchange(count, 0, order, order);
             }
             return;
         }
-        let Some(BriefLanes {
-            all,
-            in_a_row,
-            told,
-        }) = self.cold_or_new().map(|cold| &cold.brief)
-        else {
-            return;
-        };
-        // ORDERING: Relaxed; counts, and a flag of which one exchange is enough.
-        all.fetch_add(1, Ordering::Relaxed);
-        let many = in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= MANY_BRIEF_LANES;
-        if many && !told.swap(true, Ordering::Relaxed) {
+        brief_lanes.fetch_add(1, order);
+        let more = |count| (count < MANY_BRIEF_LANES).then_some(count + 1);
+        if in_a_row.fetch_update(order, order, more) == Ok(MANY_BRIEF_LANES - 1) {
             #[cfg(feature = "tracing")]
             tracing::warn!(
                 target: "lanemesh",
@@ -435,8 +431,7 @@ impl<T> FanIn<T> {
     /// Lanes that were opened for one message.
     pub(crate) fn brief_lanes(&self) -> u64 {
         // ORDERING: Relaxed; a count.
-        self.cold()
-            .map_or(0, |cold| cold.brief.all.load(Ordering::Relaxed))
+        u64::from(self.counts.brief_lanes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn count_drop(&self) {

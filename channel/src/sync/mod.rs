@@ -41,6 +41,12 @@ pub(crate) use std::{
     thread::yield_now,
 };
 
+/// For counts that decide nothing. Models use std's, too: each access that loom tracks would multiply
+/// the interleavings.
+pub(crate) mod statistic {
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64};
+}
+
 /// std's `UnsafeCell` with the interface of loom's, which tracks every access.
 #[cfg(not(loom))]
 #[derive(Debug)]
