@@ -41,29 +41,56 @@ type Ends<A> = (
 );
 
 impl<A: Actor> PoolMesh<A> {
-    pub(super) fn join(&self, (tx, rx): Ends<A>) -> Result<Worker<A>, SpawnError> {
+    // Boxed and out of line, like `open_unbounded`: an actor of its own is built in place.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn join(
+        &self,
+        high_capacity: usize,
+        low_capacity: usize,
+        unbounded: Unbounded,
+    ) -> Result<Box<Worker<A>>, SpawnError> {
+        let (tx, rx) = open::<A>(high_capacity, low_capacity, unbounded);
         let membership = self.mesh.join(tx.clone());
         let membership = membership.map_err(|_| SpawnError::PoolClosed)?;
-        Ok(Worker { tx, rx, membership })
+        Ok(Box::new(Worker { tx, rx, membership }))
     }
 }
 
-/// Few shared slots: an actor that receives little should be small. A budget of messages, since a
-/// budget of time would not be repeatable in a simulation.
+/// Makes the mailbox of an actor.
 #[inline(always)]
-pub(super) fn mailbox(
+pub(super) fn open<A: Actor>(
     high_capacity: usize,
     low_capacity: usize,
     unbounded: Unbounded,
-) -> MailboxBuilder {
-    let mut mailbox = MailboxBuilder::new(high_capacity, low_capacity)
-        .high(|high| high.shared_slots(0))
-        .low(|low| low.shared_slots(2).budget(BUDGET));
+) -> Ends<A> {
+    let mailbox = settings(high_capacity, low_capacity);
+    if unbounded.high || unbounded.low {
+        return open_unbounded(mailbox, unbounded);
+    }
+    mailbox.build()
+}
+
+#[cold]
+#[inline(never)]
+fn open_unbounded<High, Low>(
+    mut mailbox: MailboxBuilder,
+    unbounded: Unbounded,
+) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
     if unbounded.high {
         mailbox = mailbox.high_unbounded();
     }
     if unbounded.low {
         mailbox = mailbox.low_unbounded();
     }
-    mailbox
+    mailbox.build()
+}
+
+/// Few shared slots: an actor that receives little should be small. A budget of messages, since a
+/// budget of time would not be repeatable in a simulation.
+#[inline(always)]
+fn settings(high_capacity: usize, low_capacity: usize) -> MailboxBuilder {
+    MailboxBuilder::new(high_capacity, low_capacity)
+        .high(|high| high.shared_slots(0))
+        .low(|low| low.shared_slots(2).budget(BUDGET))
 }

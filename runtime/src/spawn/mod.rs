@@ -21,7 +21,7 @@ use crate::{
     exit::ExitReason,
     handle::{ActorHandle, Child, Peer, Recipient},
     observe::EventMonitor,
-    spawn::mailbox::{PoolMesh, Unbounded, mailbox},
+    spawn::mailbox::{PoolMesh, Unbounded, Worker, open},
     supervision::{
         Health, Restart, Supervision,
         group::{EndOrder, Group},
@@ -511,17 +511,19 @@ impl<A: Actor> Builder<A> {
             let registration = registry.reserve(cell.name(), cell.id(), cell.type_name());
             rules.registration = Some(registration.ok_or(SpawnError::NameTaken)?);
         }
-        let mailbox = mailbox(self.high_capacity, self.low_capacity, self.unbounded);
         let worker = match &self.pool {
-            Some(pool) => Ok(pool.join(mailbox.build())?),
-            None => Err(mailbox),
+            Some(pool) => Some(pool.join(self.high_capacity, self.low_capacity, self.unbounded)?),
+            None => None,
         };
         let seat = match &group {
             Some(group) => match group.add(&cell, self.restart, &self.ends) {
                 Some(seat) => Some(seat),
                 None => {
-                    if let Ok(mut worker) = worker {
-                        worker.membership.hand_on(Vec::new(), &mut worker.rx);
+                    if let Some(worker) = worker {
+                        let Worker {
+                            membership, mut rx, ..
+                        } = *worker;
+                        membership.hand_on(Vec::new(), &mut rx);
                     }
                     return Err(SpawnError::Closing);
                 }
@@ -531,9 +533,12 @@ impl<A: Actor> Builder<A> {
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.
         let home = Box::new_uninit();
         let (tx, rx, membership) = match worker {
-            Ok(worker) => (worker.tx, worker.rx, Some(worker.membership)),
-            Err(mailbox) => {
-                let (tx, rx) = mailbox.build();
+            Some(worker) => {
+                let Worker { tx, rx, membership } = *worker;
+                (tx, rx, Some(membership))
+            }
+            None => {
+                let (tx, rx) = open::<A>(self.high_capacity, self.low_capacity, self.unbounded);
                 (tx, rx, None)
             }
         };
