@@ -51,11 +51,12 @@ fn growth() {
             for n in 1..=3 {
                 tx.try_send(payload(n)).unwrap();
             }
+            tx
         });
         for n in 0..=3 {
             assert_eq!(block_on(rx.recv()).unwrap().0, n);
         }
-        producer.join().unwrap();
+        drop(producer.join().unwrap());
     });
 }
 

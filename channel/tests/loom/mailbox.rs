@@ -15,7 +15,7 @@ use crate::model;
 /// A high-priority message whose send has returned is the next to be received.
 #[test]
 fn high_against_low() {
-    model(2, || {
+    model(3, || {
         let (mut tx, mut rx) = mailbox::<u32, u32>(2, 2);
         let sent = Arc::new(AtomicBool::new(false));
         let producer = thread::spawn({
@@ -24,6 +24,7 @@ fn high_against_low() {
                 tx.try_send_low(1).unwrap();
                 tx.try_send_high(2).unwrap();
                 sent.store(true, Ordering::Release);
+                tx
             }
         });
         let high_is_there = sent.load(Ordering::Acquire);
@@ -33,8 +34,8 @@ fn high_against_low() {
         }
         let second = block_on(rx.recv()).unwrap();
         assert_ne!(first, second);
+        drop(producer.join().unwrap());
         assert_eq!(block_on(rx.recv()), None);
-        producer.join().unwrap();
     });
 }
 
@@ -44,8 +45,14 @@ fn high_and_low_against_arm() {
     model(2, || {
         let (tx, mut rx) = mailbox::<u32, u32>(1, 1);
         let (mut high, mut low) = (tx.clone(), tx);
-        let first = thread::spawn(move || high.try_send_high(1).unwrap());
-        let second = thread::spawn(move || low.try_send_low(2).unwrap());
+        let first = thread::spawn(move || {
+            high.try_send_high(1).unwrap();
+            high
+        });
+        let second = thread::spawn(move || {
+            low.try_send_low(2).unwrap();
+            low
+        });
         let mut sum = 0;
         for _ in 0..2 {
             sum += match block_on(rx.recv()).unwrap() {
@@ -53,8 +60,7 @@ fn high_and_low_against_arm() {
             };
         }
         assert_eq!(sum, 3);
-        first.join().unwrap();
-        second.join().unwrap();
+        drop((first.join().unwrap(), second.join().unwrap()));
     });
 }
 

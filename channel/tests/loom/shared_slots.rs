@@ -81,14 +81,19 @@ fn shared_slot_that_is_filled_late() {
     model(1, || {
         let (mut tx, mut rx) = Builder::new(4).first_ring(4).shared_slots(1).build();
         let mut other = tx.clone();
-        let slow = thread::spawn(move || tx.try_send(payload(10)).unwrap());
+        let slow = thread::spawn(move || {
+            tx.try_send(payload(10)).unwrap();
+            tx
+        });
         let producer = thread::spawn(move || {
             for n in 1..=2 {
                 other.try_send(payload(n)).unwrap();
             }
+            other
         });
         let (mut sum, mut last) = (0, 0);
-        while let Some(message) = block_on(rx.recv()) {
+        for _ in 0..3 {
+            let message = block_on(rx.recv()).unwrap();
             sum += message.0;
             if message.0 < 10 {
                 assert_eq!(message.0, last + 1);
@@ -96,8 +101,8 @@ fn shared_slot_that_is_filled_late() {
             }
         }
         assert_eq!(sum, 13);
-        slow.join().unwrap();
-        producer.join().unwrap();
+        drop((slow.join().unwrap(), producer.join().unwrap()));
+        assert!(block_on(rx.recv()).is_none());
     });
 }
 

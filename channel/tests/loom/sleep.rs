@@ -31,11 +31,12 @@ fn arm_against_shared_slot() {
         let producer = thread::spawn(move || {
             tx.try_send(payload(1)).unwrap();
             tx.try_send(payload(2)).unwrap();
+            tx
         });
         assert_eq!(block_on(rx.recv()).unwrap().0, 1);
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
+        drop(producer.join().unwrap());
         assert!(block_on(rx.recv()).is_none());
-        producer.join().unwrap();
     });
 }
 
@@ -44,13 +45,18 @@ fn two_producers_on_the_ready_list() {
     model(2, || {
         let (mut tx, mut rx) = lanes(1).build();
         let mut other = tx.clone();
-        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
-        let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
+        let first = thread::spawn(move || {
+            tx.try_send(payload(1)).unwrap();
+            tx
+        });
+        let second = thread::spawn(move || {
+            other.try_send(payload(2)).unwrap();
+            other
+        });
         let sum = block_on(rx.recv()).unwrap().0 + block_on(rx.recv()).unwrap().0;
         assert_eq!(sum, 3);
+        drop((first.join().unwrap(), second.join().unwrap()));
         assert!(block_on(rx.recv()).is_none());
-        first.join().unwrap();
-        second.join().unwrap();
     });
 }
 
@@ -62,12 +68,17 @@ fn shared_slot_against_push() {
         let (mut tx, mut rx) = Builder::new(2).shared_slots(1).build();
         let mut other = tx.clone();
         assert!(poll_recv_once(&mut rx, Waker::noop()).is_pending());
-        let first = thread::spawn(move || tx.try_send(1).unwrap());
-        let second = thread::spawn(move || other.try_send(2).unwrap());
+        let first = thread::spawn(move || {
+            tx.try_send(1).unwrap();
+            tx
+        });
+        let second = thread::spawn(move || {
+            other.try_send(2).unwrap();
+            other
+        });
         let sum: u32 = block_on(rx.recv()).unwrap() + block_on(rx.recv()).unwrap();
         assert_eq!(sum, 3);
-        first.join().unwrap();
-        second.join().unwrap();
+        drop((first.join().unwrap(), second.join().unwrap()));
     });
 }
 
@@ -182,8 +193,14 @@ fn waker_changed_against_wake() {
     model(2, || {
         let (mut tx, mut rx) = lanes(1).build();
         let mut other = tx.clone();
-        let first = thread::spawn(move || tx.try_send(payload(1)).unwrap());
-        let second = thread::spawn(move || other.try_send(payload(2)).unwrap());
+        let first = thread::spawn(move || {
+            tx.try_send(payload(1)).unwrap();
+            tx
+        });
+        let second = thread::spawn(move || {
+            other.try_send(payload(2)).unwrap();
+            other
+        });
         let mut sum = 0;
         for _ in 0..2 {
             let count = Arc::new(Count::default());
@@ -194,8 +211,7 @@ fn waker_changed_against_wake() {
         while sum < 3 {
             sum += block_on(rx.recv()).unwrap().0;
         }
-        first.join().unwrap();
-        second.join().unwrap();
+        drop((first.join().unwrap(), second.join().unwrap()));
     });
 }
 

@@ -128,8 +128,9 @@ fn unfenced_waiting() {
         let (mut tx, mut rx) = begun(2);
         let producer = thread::spawn(move || {
             block_on(tx.send(payload(2))).unwrap();
+            tx
         });
         receive_to(&mut rx, 2);
-        producer.join().unwrap();
+        drop(producer.join().unwrap());
     });
 }

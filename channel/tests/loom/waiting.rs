@@ -9,32 +9,36 @@ use crate::{Payload, lanes, model, payload, poll_once};
 
 #[test]
 fn full_lane_against_wake() {
-    model(2, || {
+    model(3, || {
         let (mut tx, mut rx) = lanes(1).build();
         let producer = thread::spawn(move || {
             block_on(async {
                 tx.send(payload(1)).await.unwrap();
                 tx.send(payload(2)).await.unwrap();
             });
+            tx
         });
         assert_eq!(block_on(rx.recv()).unwrap().0, 1);
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
-        producer.join().unwrap();
+        drop(producer.join().unwrap());
     });
 }
 
 /// The lane has a ring, and room appears message by message.
 #[test]
 fn full_ring_against_wake() {
-    model(2, || {
+    model(3, || {
         let (mut tx, mut rx) = lanes(2).first_ring(2).build();
         tx.try_send(payload(1)).unwrap();
         tx.try_send(payload(2)).unwrap();
-        let producer = thread::spawn(move || block_on(tx.send(payload(3))).unwrap());
+        let producer = thread::spawn(move || {
+            block_on(tx.send(payload(3))).unwrap();
+            tx
+        });
         for n in 1..=3 {
             assert_eq!(block_on(rx.recv()).unwrap().0, n);
         }
-        producer.join().unwrap();
+        drop(producer.join().unwrap());
     });
 }
 
@@ -74,14 +78,17 @@ fn cancelled_against_room(open: fn() -> Ends) {
             let sent = poll_once(tx.send(payload(2)), Waker::noop()).is_ready();
             // The cancelled wait must not consume the wake-up of the next one.
             block_on(tx.reserve()).unwrap().send(payload(3)).unwrap();
-            sent
+            (sent, tx)
         });
-        let mut sum = block_on(rx.recv()).unwrap().0;
-        while let Some(message) = block_on(rx.recv()) {
-            sum += message.0;
+        let (mut sum, mut last) = (0, 0);
+        while last < 3 {
+            last = block_on(rx.recv()).unwrap().0;
+            sum += last;
         }
-        let sent = producer.join().unwrap();
+        let (sent, tx) = producer.join().unwrap();
         assert_eq!(sum, if sent { 6 } else { 4 });
+        drop(tx);
+        assert!(block_on(rx.recv()).is_none());
     });
 }
 
@@ -122,7 +129,7 @@ fn cancelled_send_against_shared_slot_room() {
 
 #[test]
 fn sender_waker_changed_against_wake() {
-    model(2, || {
+    model(3, || {
         let (mut tx, mut rx) = lanes(1).build();
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
@@ -131,33 +138,35 @@ fn sender_waker_changed_against_wake() {
                 let _ = tx.poll_reserve(&mut Context::from_waker(&waker));
             }
             block_on(tx.reserve()).unwrap().send(payload(2)).unwrap();
+            tx
         });
         assert_eq!(block_on(rx.recv()).unwrap().0, 1);
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
-        producer.join().unwrap();
+        drop(producer.join().unwrap());
     });
 }
 
 #[test]
 fn room_is_exact_while_the_receiver_takes() {
-    model(2, || {
+    model(3, || {
         let (mut tx, mut rx) = lanes(2).first_ring(1).build();
         tx.try_send(payload(1)).unwrap();
         tx.try_send(payload(2)).unwrap();
         let producer = thread::spawn(move || match tx.try_send(payload(3)) {
-            Ok(()) => 3,
+            Ok(()) => (3, tx),
             Err(TrySendError::Full(back)) => {
                 assert_eq!(back.0, 3);
-                2
+                (2, tx)
             }
             Err(TrySendError::Closed(_)) => unreachable!("nobody closes"),
         });
-        let mut count = 0;
-        while let Some(message) = block_on(rx.recv()) {
-            count += 1;
-            assert_eq!(message.0, count);
+        for n in 1..=2 {
+            assert_eq!(block_on(rx.recv()).unwrap().0, n);
         }
-        assert_eq!(count, producer.join().unwrap());
+        let (count, tx) = producer.join().unwrap();
+        assert_eq!(rx.try_recv().is_ok(), count == 3);
+        drop(tx);
+        assert!(block_on(rx.recv()).is_none());
     });
 }
 
@@ -165,15 +174,16 @@ fn room_is_exact_while_the_receiver_takes() {
 
 #[test]
 fn full_slots_against_wake() {
-    model(2, || {
+    model(3, || {
         let (mut tx, mut rx) = channel(1);
         tx.try_send(payload(1)).unwrap();
         let producer = thread::spawn(move || {
             block_on(tx.send(payload(2))).unwrap();
+            tx
         });
         assert_eq!(block_on(rx.recv()).unwrap().0, 1);
         assert_eq!(block_on(rx.recv()).unwrap().0, 2);
-        producer.join().unwrap();
+        drop(producer.join().unwrap());
     });
 }
 
