@@ -38,7 +38,7 @@ use cors::allow_origins;
 use error::Error;
 use limit::subscriber;
 use metrics::prometheus;
-use page::{icon, page, panel, script, style};
+use page::{devices, icon, link, page, panel, script, style, tiles};
 use request::{TokenQuery, bearer, display_name, room_name};
 use whip::{end, offers, patch, patches, whep, whip};
 
@@ -52,6 +52,9 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
         .route("/r/{room}", get(page))
         .route("/app.js", get(script))
         .route("/panel.js", get(panel))
+        .route("/tiles.js", get(tiles))
+        .route("/devices.js", get(devices))
+        .route("/link.js", get(link))
         .route("/style.css", get(style))
         .route("/icon.svg", get(icon))
         .route("/healthz", get(health::<M>))

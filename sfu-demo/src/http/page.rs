@@ -35,6 +35,27 @@ pub(super) async fn panel() -> Page {
     )
 }
 
+pub(super) async fn tiles() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/tiles.js"),
+    )
+}
+
+pub(super) async fn devices() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/devices.js"),
+    )
+}
+
+pub(super) async fn link() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/link.js"),
+    )
+}
+
 pub(super) async fn style() -> Page {
     asset("text/css; charset=utf-8", include_str!("web/style.css"))
 }

@@ -1,10 +1,15 @@
 //! Tabs of a real browser in rooms.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use serde_json::Value;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::server::ServerConfig;
 
 use crate::support::browser::{Browser, join};
+use crate::support::proxy::Proxy;
 use crate::support::{Running, config, real_time, until_or};
 
 /// Frames and audio samples that were decoded for the tile of `name`.
@@ -76,20 +81,16 @@ fn layers_switch_on_request_and_a_third_tab_elsewhere_gets_nothing() {
         );
         browser.run(&ben, &script);
     };
-    // The largest layer is 640 pixels wide, the smallest 160.
+    // A picture of 640 pixels has two layers: a browser would leave out the largest of three.
     choose("0");
-    browser.wait(&ben, "the picture is small", &format!("{WIDTH} === 160"));
-    choose("1");
-    browser.wait(
-        &ben,
-        "the picture is of medium size",
-        &format!("{WIDTH} === 320"),
-    );
+    browser.wait(&ben, "the picture is small", &format!("{WIDTH} === 320"));
+    choose("2");
+    browser.wait(&ben, "the picture is large", &format!("{WIDTH} === 640"));
     choose("0");
     browser.wait(
         &ben,
         "the picture is small again",
-        &format!("{WIDTH} === 160"),
+        &format!("{WIDTH} === 320"),
     );
 
     let seen = browser.run(
@@ -195,8 +196,12 @@ fn page_says_what_failed_and_lets_one_try_again() {
         &tab,
         "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', 'NotAllowedError'); }",
     );
+    browser.click(&tab, "input[value=audio]");
     browser.click(&tab, "#join .primary");
     browser.wait(&tab, "the page says so", &problem("not allowed"));
+    let focused =
+        "return document.activeElement.id === 'way' && document.activeElement.textContent";
+    browser.wait(&tab, "there is a way on", focused);
     browser.click(&tab, "input[value=synthetic]");
     browser.click(&tab, "#join .primary");
     browser.wait(
@@ -206,8 +211,205 @@ fn page_says_what_failed_and_lets_one_try_again() {
             && document.getElementById('problem').hidden
             && document.getElementById('status').textContent.includes('Nobody else')",
     );
+    browser.run(&tab, "window.sfu.attempts = [0, 0]");
     server.stop();
     browser.wait(&tab, "the page says so", &problem("ended the call"));
+    let focused =
+        "return document.activeElement.id === 'way' && document.activeElement.textContent";
+    assert_eq!(browser.run(&tab, focused), "Join again");
+}
+
+/// Has a tab take another SDP from the server than it sends: `change` is an expression of `sdp`.
+fn rewrite_sdp(browser: &Browser, tab: &str, change: &str) {
+    let script = format!(
+        "const set = RTCPeerConnection.prototype.setRemoteDescription;
+         RTCPeerConnection.prototype.setRemoteDescription = function ({{ type, sdp }}) {{
+             return set.call(this, {{ type, sdp: {change} }});
+         }};"
+    );
+    browser.run(tab, &script);
+}
+
+/// Opens the page, changes what it does with SDP, and joins.
+fn join_rewriting(browser: &Browser, server: &Running, name: &str, change: &str) -> String {
+    let url = format!("{}/r/one?name={name}&source=synthetic", server.http);
+    let tab = browser.open(&url);
+    rewrite_sdp(browser, &tab, change);
+    browser.click(&tab, "#join .primary");
+    let connected = "return window.sfu.pc?.connectionState === 'connected'";
+    browser.wait(&tab, "it is connected", connected);
+    tab
+}
+
+#[test]
+fn page_falls_back_to_tcp_by_itself_when_udp_is_blocked() {
+    let _turn = real_time();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(config(2));
+    let media = server.server.as_ref().unwrap().media[0];
+    let mut proxy = Proxy::new(media, 1);
+    let port = proxy.port();
+    let blocked = Arc::new(AtomicBool::new(false));
+    let over = Arc::new(AtomicBool::new(false));
+    let network = std::thread::spawn({
+        let (blocked, over) = (Arc::clone(&blocked), Arc::clone(&over));
+        move || {
+            while !over.load(Ordering::Relaxed) {
+                proxy.drive(|_, _| !blocked.load(Ordering::Relaxed));
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+        }
+    });
+    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    // Ann's UDP goes through the proxy, before and after.
+    let server_port = media.port();
+    let change =
+        format!("sdp.replace(/( udp \\d+ 127\\.0\\.0\\.1 ){server_port}( typ)/gi, '$1{port}$2')");
+    let ann = join_rewriting(&browser, &server, "Ann", &change);
+    let protocol = "return (async () => {
+        const reports = [...(await window.sfu.pc.getStats()).values()];
+        const transport = reports.find(r => r.type === 'transport');
+        const pair = reports.find(r => r.id === transport?.selectedCandidatePairId);
+        return reports.find(r => r.id === pair?.localCandidateId)?.protocol ?? '';
+    })()";
+    decodes(&browser, &server, &ann, "Ben");
+    assert_eq!(browser.run(&ann, protocol), "udp");
+    browser.run(&ann, "window.before = window.sfu.pc");
+    blocked.store(true, Ordering::Relaxed);
+    let tcp = protocol.replace("?? ''", "=== 'tcp'");
+    browser.wait(&ann, "it has fallen back", &tcp);
+    decodes(&browser, &server, &ann, "Ben");
+    decodes(&browser, &server, &ben, "Ann");
+    assert_eq!(
+        browser.run(&ann, "return window.before === window.sfu.pc"),
+        true
+    );
+    over.store(true, Ordering::Relaxed);
+    network.join().unwrap();
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+fn page_whose_session_is_gone_joins_again_by_itself() {
+    let _turn = real_time();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(config(2));
+    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
+    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    decodes(&browser, &server, &ann, "Ben");
+    browser.click(&ann, "#mic");
+    browser.run(
+        &ann,
+        "window.before = window.sfu.id; return fetch(`/api/leave/${window.sfu.resource}`, { method: 'POST' }).then(r => r.status)",
+    );
+    browser.wait(
+        &ann,
+        "it is there again",
+        "return window.sfu.id !== window.before && window.sfu.pc?.connectionState === 'connected'",
+    );
+    decodes(&browser, &server, &ann, "Ben");
+    let muted = "return [...window.sfu.tiles.values()].some(t => !t.mine && !t.muted.hidden)";
+    browser.wait(&ben, "it is still muted", muted);
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+fn page_says_which_codec_it_lacks() {
+    let _turn = real_time();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(config(2));
+    let _ben = join(
+        &browser,
+        &server,
+        "one",
+        "Ben",
+        "&source=synthetic&codec=vp8",
+    );
+    // As in a browser that knows no VP8.
+    let ann = join_rewriting(
+        &browser,
+        &server,
+        "Ann",
+        "type === 'offer' ? sdp.replaceAll('VP8/90000', 'X8/90000') : sdp",
+    );
+    browser.wait(
+        &ann,
+        "the page says so",
+        "const note = [...window.sfu.tiles.values()].find(t => !t.mine)?.note;
+         return note && !note.hidden && note.textContent.includes('sends VP8')
+             && note.textContent.includes('VP9')",
+    );
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+fn shared_screen_and_pinned_picture_get_the_stage_and_others_make_room() {
+    let _turn = real_time();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let server = Running::start::<Mesh>(config(2));
+    let ann = join(&browser, &server, "one", "Ann", "&source=none");
+    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    decodes(&browser, &server, &ann, "Ben");
+    let area = |selector: &str| {
+        format!(
+            "(e => e ? e.clientWidth * e.clientHeight : 0)(document.querySelector('{selector}'))"
+        )
+    };
+    let (mine, stage) = (area(".tile.mine"), area(".tile.staged"));
+    browser.wait(
+        &ann,
+        "who has no camera takes little room",
+        &format!("return {mine} > 0 && {mine} < 15000"),
+    );
+    assert_eq!(browser.run(&ann, &format!("return {stage}")), 0);
+    browser.click(&ben, "#screen");
+    browser.wait(
+        &ann,
+        "the screen is on the stage",
+        &format!("return document.querySelector('.tile.staged.screen') && {stage} > 200000"),
+    );
+    let pin = "[...window.sfu.tiles.values()].find(t => !t.mine && t.source === 'camera').pin";
+    browser.run(&ann, &format!("{pin}.click()"));
+    browser.wait(
+        &ann,
+        "the pinned picture is on the stage",
+        &format!("return {stage} > 200000 && !document.querySelector('.tile.staged.screen') && {pin}.getAttribute('aria-pressed') === 'true'"),
+    );
+    browser.run(&ann, &format!("{pin}.click()"));
+    browser.wait(
+        &ann,
+        "the screen is back",
+        "return document.querySelector('.tile.staged.screen')",
+    );
+
+    browser.click(&ann, "#chat-toggle");
+    browser.run(&ann, "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))");
+    let closed = "return document.getElementById('side').hidden && document.activeElement.id === 'chat-toggle'";
+    browser.wait(&ann, "the chat is closed", closed);
+    // Nothing is cut off.
+    for (width, height) in [(1280, 800), (500, 844)] {
+        browser.resize(&ann, width, height);
+        browser.wait(
+            &ann,
+            "everything is in sight",
+            "const fits = e => { const r = e.getBoundingClientRect(); return r.left >= -1 && r.right <= innerWidth + 1 && r.bottom <= innerHeight + 1; };
+             return document.documentElement.scrollWidth <= innerWidth
+                && [...document.querySelectorAll('#controls button, .tile')].filter(e => e.offsetParent).every(fits)",
+        );
+    }
+    drop(browser);
+    server.stop();
 }
 
 /// Saves a screenshot of the page.

@@ -1,5 +1,8 @@
 // The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server on its data channel.
-import { openPanel, closePanel } from "/panel.js";
+import { capture, encodings, endPreview, showPreview, stop } from "/devices.js";
+import { restartIce, watch } from "/link.js";
+import { closePanel, openPanel } from "/panel.js";
+import { clear, darken, layout, note, onPin, remove, tile, tiles } from "/tiles.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -9,20 +12,23 @@ const operator = query.get("operator") ?? (isOperator(token) ? token : undefined
 // By this secret the server knows the page when it connects again, and ends its earlier session at once. It is not
 // kept in storage, which a duplicated tab would share.
 const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
+// How long to wait before each attempt to join again, in seconds.
+const ATTEMPTS = [0, 1, 2, 4, 8];
 
 const state = {
-  pc: null, channel: null, id: null, room: "", name: "", source: "camera",
-  local: null, screen: null, tiles: new Map(), roster: new Map(), carried: new Map(),
-  speaker: null, counts: new Map(), timer: null, leaving: false, queue: Promise.resolve(),
+  pc: null, channel: null, id: null, resource: null, room: "", name: "", source: "camera",
+  local: null, screen: null, tiles, roster: new Map(), carried: new Map(), muted: new Map(),
+  speaker: null, counts: new Map(), timer: null, unwatch: null, leaving: false, rejoining: false,
+  attempts: ATTEMPTS, queue: Promise.resolve(),
 };
 // For the developer console and the tests.
 window.sfu = state;
 
 const problems = {
-  NotAllowedError: "The browser was not allowed to use the camera or microphone. Allow it in the address bar, or join with the test picture.",
-  NotFoundError: "No camera or microphone was found. Join with the test picture instead.",
-  NotReadableError: "The camera or microphone is in use by another program.",
-  OverconstrainedError: "The camera does not support the requested format.",
+  NotAllowedError: "The browser was not allowed to use the camera or microphone. Allow it in the address bar and try again, or join without.",
+  NotFoundError: "No camera or microphone was found. Join with audio only, or with the test picture.",
+  NotReadableError: "The camera or microphone is in use by another program. Close that, and try again.",
+  OverconstrainedError: "The chosen camera or microphone is gone. Choose another.",
 };
 
 function isOperator(jwt) {
@@ -35,9 +41,18 @@ function isOperator(jwt) {
 
 function status(text) { $("status").textContent = text; }
 
-function problem(text) {
-  $("problem").textContent = text;
+// Says what is wrong, and gives a way on: a button with the words `way`, which has the focus.
+function problem(text, way, act) {
+  $("problem-text").textContent = text;
   $("problem").hidden = !text;
+  $("way").hidden = !way;
+  $("way").textContent = way ?? "";
+  $("way").onclick = act ?? null;
+  if (text && way) $("way").focus();
+}
+
+function explain(error) {
+  return problems[error.name] ?? error.message ?? String(error);
 }
 
 function pathRoom() {
@@ -57,97 +72,76 @@ if (query.get("source")) {
   if (radio) radio.checked = true;
 }
 
+const previewFailed = (error) => problem(explain(error), "Try again", () => {
+  problem("");
+  showPreview(true, previewFailed);
+});
+for (const input of document.querySelectorAll("input[name=source], #camera, #microphone")) {
+  input.addEventListener("change", () => {
+    problem("");
+    showPreview(false, previewFailed);
+  });
+}
+$("check").addEventListener("click", () => showPreview(true, previewFailed));
+showPreview(false, previewFailed);
+
 $("join").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = event.submitter ?? $("join").querySelector("button");
+  const button = $("join").querySelector(".primary");
   button.disabled = true;
   problem("");
   try {
     await join(new FormData($("join")));
   } catch (error) {
-    problem(problems[error.name] ?? error.message ?? String(error));
     status("");
     await leave(false);
+    problem(explain(error), "Try again", () => $("join").requestSubmit());
   }
   button.disabled = false;
 });
-
-// A moving picture and a quiet tone, for machines without a camera.
-function synthetic(name) {
-  const canvas = document.createElement("canvas");
-  canvas.width = 640; canvas.height = 360;
-  const context = canvas.getContext("2d");
-  const hue = [...name].reduce((sum, c) => sum + c.charCodeAt(0) * 37, 0) % 360;
-  let frame = 0;
-  const draw = () => {
-    frame += 1;
-    context.fillStyle = `hsl(${(hue + frame / 2) % 360} 45% 40%)`;
-    context.fillRect(0, 0, 640, 360);
-    context.fillStyle = "rgb(255 255 255 / .85)";
-    context.beginPath();
-    context.arc(320 + 220 * Math.cos(frame / 30), 180 + 110 * Math.sin(frame / 22), 40, 0, 7);
-    context.fill();
-    context.font = "600 44px system-ui, sans-serif";
-    context.fillText(name, 28, 64);
-    context.font = "24px ui-monospace, monospace";
-    context.fillText(String(frame).padStart(6, "0"), 28, 332);
-  };
-  draw();
-  const timer = setInterval(draw, 40);
-  const audio = new AudioContext();
-  const tone = audio.createOscillator();
-  const gain = audio.createGain();
-  const out = audio.createMediaStreamDestination();
-  tone.frequency.value = 220 + hue;
-  gain.gain.value = 0.08;
-  tone.connect(gain).connect(out);
-  tone.start();
-  const stream = canvas.captureStream(25);
-  for (const track of out.stream.getAudioTracks()) stream.addTrack(track);
-  stream.stop = () => { clearInterval(timer); audio.close(); };
-  return stream;
-}
-
-async function capture(source, name) {
-  if (source === "none") return new MediaStream();
-  if (source === "synthetic") return synthetic(name);
-  if (!navigator.mediaDevices) {
-    throw new Error("Browsers allow the camera only on https pages and on this machine. Join with the test picture instead.");
-  }
-  return navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: true, noiseSuppression: true },
-    video: { width: { ideal: 1280 }, height: { ideal: 720 } },
-  });
-}
-
-const LAYERS = [
-  { rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { rid: "f", maxBitrate: 1_500_000 },
-];
 
 async function join(form) {
   state.name = form.get("name").trim();
   state.room = form.get("room").trim();
   state.source = form.get("source");
   state.leaving = false;
-  status("Asking for camera and microphone…");
-  state.local = await capture(state.source, state.name);
-
+  state.muted.clear();
+  if (state.source === "camera" || state.source === "audio") status("Asking for camera and microphone…");
+  state.local = await capture(state.name);
   status("Connecting…");
+  await connect();
+
+  endPreview();
+  history.replaceState(null, "", `/r/${state.room}${location.search}`);
+  $("title").textContent = state.room;
+  $("join").hidden = true;
+  $("call").hidden = false;
+  $("controls").hidden = false;
+  document.body.classList.add("in-call");
+  showMine();
+  const camera = state.local.getVideoTracks().length > 0;
+  $("mic").disabled = state.local.getAudioTracks().length === 0;
+  $("cam").disabled = !camera;
+  layout();
+  $("main").focus();
+  state.timer = setInterval(quality, 2000);
+  showPanelButton();
+}
+
+// Opens a connection for the media that there are, and joins with it.
+async function connect() {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   state.pc = pc;
-  state.channel = pc.createDataChannel("control");
-  state.channel.onclose = () => {
-    if (pc !== state.pc || state.leaving) return;
-    problem("The server has ended the call. Join again in a moment.");
-    status("Disconnected");
-    leave(false);
+  const channel = pc.createDataChannel("control");
+  state.channel = channel;
+  channel.onopen = () => {
+    for (const [source, muted] of state.muted) if (muted) send({ type: "mute", source, muted });
   };
-  state.channel.onmessage = (event) => {
+  channel.onclose = () => lost(pc, "The server has ended the call.");
+  channel.onmessage = (event) => {
     const message = JSON.parse(event.data);
     // In order: an offer must be answered before the next message is handled.
-    state.queue = state.queue.then(() => handle(message)).catch((error) => console.error(error));
+    enqueue(() => (pc === state.pc ? handle(message) : undefined));
   };
   pc.onconnectionstatechange = () => connection(pc);
   for (const track of state.local.getAudioTracks()) {
@@ -155,7 +149,7 @@ async function join(form) {
   }
   for (const track of state.local.getVideoTracks()) {
     const video = pc.addTransceiver(track, {
-      direction: "sendonly", streams: [state.local], sendEncodings: LAYERS,
+      direction: "sendonly", streams: [state.local], sendEncodings: encodings(track),
     });
     prefer(video, query.get("codec"));
   }
@@ -166,26 +160,77 @@ async function join(form) {
     body: JSON.stringify({ name: state.name, sdp: pc.localDescription.sdp, token, identity }),
   }).catch(() => { throw new Error("The server is not reachable."); });
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(`The server refused: ${answer.error ?? response.status}.`);
+  if (!response.ok) {
+    const why = answer.error ?? `error ${response.status}`;
+    throw Object.assign(new Error(`The server refused: ${why}.`), { status: response.status });
+  }
   state.id = answer.id;
   state.resource = answer.resource;
   await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  state.unwatch?.();
+  state.unwatch = watch(pc, { restart: () => restart(pc), back: () => here() });
+}
 
-  history.replaceState(null, "", `/r/${state.room}${location.search}`);
-  $("title").textContent = state.room;
-  $("join").hidden = true;
-  $("call").hidden = false;
-  $("controls").hidden = false;
-  const mine = tile(`me`, state.name, "camera", true);
+function enqueue(job) {
+  state.queue = state.queue.then(job).catch((error) => console.error(error));
+  return state.queue;
+}
+
+// Nothing arrives any more: the way to the server is looked for again, by TCP too.
+async function restart(pc) {
+  if (pc !== state.pc || state.leaving) return;
+  status(navigator.onLine ? "Connection interrupted. Reconnecting…" : "You are offline. Waiting for the network…");
+  await enqueue(async () => {
+    if (pc !== state.pc) return;
+    if (!(await restartIce(pc, state.resource))) lost(pc, "The server has lost the call.");
+  });
+}
+
+// The session is over, without anybody having left: the page joins again.
+async function lost(pc, why) {
+  if (pc !== state.pc || state.leaving || state.rejoining || $("call").hidden) return;
+  state.rejoining = true;
+  let last = new Error(why);
+  for (const [at, seconds] of state.attempts.entries()) {
+    status(`${why} Joining again${at ? `, attempt ${at + 1} of ${state.attempts.length}` : ""}…`);
+    await new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
+    if (state.leaving) break;
+    drop();
+    try {
+      await connect();
+      if (state.screen) await addScreen(state.screen);
+      state.rejoining = false;
+      return;
+    } catch (error) {
+      last = error;
+      // A token that is not valid, or an offer that is refused, will be so again.
+      if ([400, 401, 403, 422].includes(error.status)) break;
+    }
+  }
+  state.rejoining = false;
+  if (state.leaving) return;
+  await leave(false);
+  status("Disconnected");
+  problem(`${why} ${last.message === why ? "" : last.message}`.trim(), "Join again", () => $("join").requestSubmit());
+}
+
+// Forgets what belonged to the last connection.
+function drop() {
+  state.unwatch?.();
+  state.pc?.close();
+  Object.assign(state, { pc: null, channel: null, screenTransceiver: null, queue: Promise.resolve() });
+  state.roster.clear();
+  state.carried.clear();
+  state.counts.clear();
+  for (const [key, shown] of tiles) if (!shown.mine) remove(key);
+}
+
+function showMine() {
+  const mine = tile("me", state.name, "camera", true);
   mine.video.muted = true;
   mine.video.srcObject = state.local;
   mine.root.classList.toggle("mirror", state.source === "camera");
-  mine.root.classList.toggle("dark", state.local.getVideoTracks().length === 0);
-  $("mic").disabled = state.local.getAudioTracks().length === 0;
-  $("cam").disabled = state.local.getVideoTracks().length === 0;
-  layout();
-  $("main").focus();
-  state.timer = setInterval(quality, 2000);
+  darken(mine, state.local.getVideoTracks().length === 0);
 }
 
 function prefer(transceiver, codec) {
@@ -199,15 +244,14 @@ function connection(pc) {
   if (pc !== state.pc) return;
   switch (pc.connectionState) {
     case "connected":
-      if (!state.roster.size) status("Connected");
+      here();
       problem("");
       break;
-    case "disconnected": status("Connection interrupted, trying again…"); break;
     case "failed":
-      problem("The connection failed. A firewall may block media over UDP and TCP. Try another network, then join again.");
-      leave(false);
+      lost(pc, state.roster.size
+        ? "The connection was lost."
+        : "The server cannot be reached: a firewall may block media over UDP and TCP.");
       break;
-    case "closed": if (!state.leaving) status("Disconnected"); break;
     default: break;
   }
 }
@@ -215,6 +259,8 @@ function connection(pc) {
 function send(message) {
   if (state.channel?.readyState === "open") state.channel.send(JSON.stringify(message));
 }
+
+const byTrack = (track) => [...tiles.values()].find((t) => t.track === track);
 
 async function handle(message) {
   switch (message.type) {
@@ -224,7 +270,7 @@ async function handle(message) {
     case "tracks": return show(message.tracks);
     case "refused":
       if (state.pc.signalingState === "have-local-offer") await state.pc.setLocalDescription({ type: "rollback" });
-      return problem(`The server refused the change: ${message.error}.`);
+      return problem(`The server refused the change: ${message.error}.`, "Close", () => problem(""));
     case "roster": return roster(message);
     case "muted": {
       const person = state.roster.get(String(message.id));
@@ -237,12 +283,17 @@ async function handle(message) {
     case "speaker": state.speaker = message.id; return speaking();
     case "chat": return said(message);
     case "paused": {
-      const shown = [...state.tiles.values()].find((t) => t.track === message.track);
-      shown?.root.classList.toggle("paused", message.paused);
+      const shown = byTrack(message.track);
+      if (shown) note(shown, message.paused ? "paused" : null);
+      return undefined;
+    }
+    case "codec": {
+      const shown = byTrack(message.track);
+      if (shown) note(shown, message.missing ? missing(shown, message) : null);
       return undefined;
     }
     case "layer": {
-      const shown = [...state.tiles.values()].find((t) => t.track === message.track);
+      const shown = byTrack(message.track);
       if (shown) {
         const size = ["small", "medium", "large"][message.layer];
         shown.size.options[0].textContent = size ? `Auto: ${size}` : "Auto";
@@ -253,6 +304,11 @@ async function handle(message) {
   }
 }
 
+function missing(shown, { missing: codec, instead }) {
+  const other = instead.length ? ` They could send ${instead.join(" or ")} instead.` : "";
+  return `${shown.name} sends ${codec}, which this browser cannot play.${other}`;
+}
+
 async function offered(message) {
   // Our own offer is on its way: the server answers it first, then offers again.
   if (state.pc.signalingState !== "stable") return;
@@ -261,136 +317,108 @@ async function offered(message) {
   send({ type: "answer", sdp: state.pc.localDescription.sdp });
 }
 
+function choose(shown, value) {
+  if (shown.track) send({ type: "layer", track: shown.track, layer: value === "" ? null : Number(value) });
+}
+
+// The server sends a pinned picture in any case.
+onPin((shown) => send({ type: "pin", tracks: shown?.track ? [shown.track] : [] }));
+
 function show(tracks) {
   const wanted = new Set();
+  const transceivers = new Map(state.pc.getTransceivers().map((t) => [t.mid, t]));
+  const holders = new Map();
+  for (const shown of tiles.values()) for (const media of shown.stream.getTracks()) holders.set(media, shown);
   for (const carried of tracks) {
-    const transceiver = state.pc.getTransceivers().find((t) => t.mid === carried.mid);
+    const transceiver = transceivers.get(carried.mid);
     if (!transceiver) continue;
-    const key = carried.source === "screen" ? `${carried.participant}-screen` : `${carried.participant}`;
+    const screen = carried.source === "screen";
+    const key = screen ? `${carried.participant}-screen` : `${carried.participant}`;
     wanted.add(key);
-    const name = carried.source === "screen" ? `${carried.name}'s screen` : carried.name;
-    const shown = tile(key, name, carried.source, false);
+    const name = screen ? `${carried.name}'s screen` : carried.name;
+    const shown = tile(key, name, carried.source, false, choose);
     const media = transceiver.receiver.track;
-    if (!shown.stream.getTracks().includes(media)) {
+    const holder = holders.get(media);
+    if (holder !== shown) {
       // The section may have carried another track before.
-      for (const other of state.tiles.values()) {
-        if (other.stream.getTracks().includes(media)) release(other, media);
-      }
+      if (holder) release(holder, media);
       for (const old of shown.stream.getTracks()) {
         if (old.kind === media.kind) shown.stream.removeTrack(old);
       }
       shown.stream.addTrack(media);
     }
     if (media.kind === "video") {
+      if (shown.track !== carried.track) note(shown, null);
       shown.track = carried.track;
       shown.receiver = transceiver.receiver;
       shown.size.parentElement.hidden = carried.source !== "camera";
     }
-    shown.root.classList.toggle("dark", !shown.stream.getVideoTracks().length);
-    shown.video.srcObject ??= shown.stream;
-    shown.video.play().catch(() => problem("The browser plays sound only after a click on the page."));
+    darken(shown, isDark(shown, state.roster.get(key)));
+    if (!shown.video.srcObject) {
+      shown.video.srcObject = shown.stream;
+      shown.video.play().catch((error) => {
+        if (error.name === "NotAllowedError") problem("The browser plays sound only after a click.", "Play sound", playAll);
+      });
+    }
   }
   state.carried = wanted;
   // Who is not carried any more has no picture or sound here: others are more important.
   const used = new Set(tracks.map((carried) => carried.mid));
-  for (const transceiver of state.pc.getTransceivers()) {
-    const media = transceiver.receiver.track;
-    if (used.has(transceiver.mid)) continue;
-    for (const shown of state.tiles.values()) {
-      if (shown !== state.tiles.get("me") && shown.stream.getTracks().includes(media)) release(shown, media);
-    }
+  for (const [mid, { receiver }] of transceivers) {
+    const holder = holders.get(receiver.track);
+    if (!used.has(mid) && holder && !holder.mine) release(holder, receiver.track);
   }
   prune();
+}
+
+function playAll() {
+  problem("");
+  for (const shown of tiles.values()) shown.video.play().catch(() => {});
+}
+
+function isDark(shown, person) {
+  return !shown.stream.getVideoTracks().length || Boolean(person?.muted.includes("camera"));
 }
 
 function release(shown, media) {
   shown.stream.removeTrack(media);
   if (media.kind !== "video") return;
   Object.assign(shown, { track: null, receiver: null });
-  shown.root.classList.remove("paused");
-  shown.root.classList.add("dark");
+  note(shown, null);
+  darken(shown, true);
 }
 
 function roster(message) {
   state.roster = new Map(message.participants.map((p) => [String(p.id), p]));
-  for (const [id, person] of state.roster) {
-    mutes(id, person);
-  }
+  state.watching = message.watching;
+  for (const [id, person] of state.roster) mutes(id, person);
   prune();
+  here();
+}
+
+// Says who is here.
+function here() {
+  if (!state.roster.size) return status("Connected");
   const others = state.roster.size - 1;
-  const watching = message.watching ? `, ${message.watching} watching` : "";
-  status(others > 0 ? `${others + 1} people here${watching}` : `Nobody else is here yet${watching}. Share the link.`);
+  const watching = state.watching ? `, ${state.watching} watching` : "";
+  return status(others > 0 ? `${others + 1} people here${watching}` : `Nobody else is here yet${watching}. Share the link.`);
 }
 
 function mutes(id, person) {
   if (id === String(state.id)) return;
-  const shown = tile(id, person.name, "camera", false);
+  const shown = tile(id, person.name, "camera", false, choose);
   shown.muted.hidden = !person.muted.includes("microphone");
-  const noVideo = !shown.stream.getVideoTracks().length || person.muted.includes("camera");
-  shown.root.classList.toggle("dark", noVideo);
+  darken(shown, isDark(shown, person));
 }
 
 function prune() {
-  for (const [key, shown] of state.tiles) {
-    const mine = key === "me" || key === "me-screen";
-    const here = state.roster.has(key) || state.carried.has(key);
-    const gone = key.endsWith("-screen") ? !state.carried.has(key) : !here || (state.roster.size && !state.roster.has(key) && !state.carried.has(key));
-    if (!mine && gone) { shown.root.remove(); state.tiles.delete(key); }
+  for (const [key, shown] of tiles) {
+    if (!shown.mine && !state.roster.has(key) && !state.carried.has(key)) remove(key);
   }
-  layout();
 }
-
-function tile(key, name, source, mine) {
-  let shown = state.tiles.get(key);
-  if (!shown) {
-    const root = $("tile").content.firstElementChild.cloneNode(true);
-    shown = {
-      root, video: root.querySelector("video"), muted: root.querySelector(".muted"),
-      quality: root.querySelector(".quality"), size: root.querySelector("select"),
-      stream: new MediaStream(), track: null, receiver: null,
-    };
-    root.dataset.key = key;
-    root.classList.toggle("mine", mine);
-    root.classList.toggle("screen", source === "screen");
-    root.classList.toggle("dark", !mine);
-    shown.size.addEventListener("change", (event) => {
-      const value = event.target.value;
-      if (shown.track) send({ type: "layer", track: shown.track, layer: value === "" ? null : Number(value) });
-    });
-    state.tiles.set(key, shown);
-    $("grid").append(root);
-  }
-  shown.root.querySelector(".who").textContent = mine ? `${name} (you)` : name;
-  shown.root.setAttribute("aria-label", mine ? `${name}, you` : name);
-  shown.root.querySelector(".avatar").textContent = (name.trim()[0] ?? "?").toUpperCase();
-  shown.size.setAttribute("aria-label", `Picture size of ${name}`);
-  return shown;
-}
-
-// Chooses the number of columns that makes the tiles largest.
-function layout() {
-  const grid = $("grid");
-  const count = state.tiles.size;
-  const { clientWidth: width, clientHeight: height } = grid;
-  if (!count || !width) return;
-  const aspect = width < height ? 4 / 3 : 16 / 9;
-  const gap = parseFloat(getComputedStyle(grid).columnGap) || 0;
-  let best = 0;
-  for (let columns = 1; columns <= count; columns += 1) {
-    const rows = Math.ceil(count / columns);
-    const across = (width - gap * (columns - 1)) / columns;
-    const down = (height - gap * (rows - 1)) / rows;
-    best = Math.max(best, Math.min(across, down * aspect));
-  }
-  const least = Math.min(150, (width - gap) / 2);
-  const tileWidth = Math.floor(Math.max(best, least));
-  grid.style.setProperty("--tile-width", `${tileWidth}px`);
-  grid.style.setProperty("--tile-height", `${Math.floor(tileWidth / aspect)}px`);
-}
-new ResizeObserver(layout).observe($("grid"));
 
 function speaking() {
-  for (const [key, shown] of state.tiles) {
+  for (const [key, shown] of tiles) {
     const id = key === "me" ? String(state.id) : key;
     shown.root.classList.toggle("speaking", id === String(state.speaker));
   }
@@ -403,16 +431,16 @@ function said(message) {
   line.append(who, message.text);
   $("messages").append(line);
   line.scrollIntoView({ block: "nearest" });
-  if ($("side").hidden) $("chat-toggle").querySelector(".label").textContent = "Chat •";
+  if ($("side").hidden) $("chat-toggle").classList.add("news");
 }
 
 // Shows loss and frame rate of the last two seconds as bars.
 async function quality() {
-  for (const [key, shown] of state.tiles) {
-    if (!shown.receiver) continue;
-    const stats = await shown.receiver.getStats().catch(() => null);
-    if (!stats) continue;
-    for (const report of stats.values()) {
+  for (const [key, shown] of [...tiles]) {
+    const { receiver } = shown;
+    if (!receiver || shown.root.hidden) continue;
+    const stats = await receiver.getStats().catch(() => null);
+    for (const report of stats?.values() ?? []) {
       if (report.type !== "inbound-rtp") continue;
       const before = state.counts.get(key) ?? { lost: 0, received: 0, frames: 0 };
       const lost = Math.max(0, report.packetsLost - before.lost);
@@ -432,28 +460,31 @@ function toggle(kind, button, on, off, source) {
   const tracks = kind === "audio" ? state.local.getAudioTracks() : state.local.getVideoTracks();
   const muted = button.getAttribute("aria-pressed") !== "true";
   for (const track of tracks) track.enabled = !muted;
-  button.setAttribute("aria-pressed", String(muted));
-  button.querySelector(".label").textContent = muted ? off : on;
+  press(button, muted, muted ? off : on);
+  state.muted.set(source, muted);
   send({ type: "mute", source, muted });
-  const mine = state.tiles.get("me");
-  if (source === "camera") mine.root.classList.toggle("dark", muted);
+  const mine = tiles.get("me");
+  if (source === "camera") darken(mine, muted);
   else mine.muted.hidden = !muted;
+}
+
+function press(button, pressed, text) {
+  button.setAttribute("aria-pressed", String(pressed));
+  button.querySelector(".label").textContent = text;
 }
 
 $("mic").addEventListener("click", () => toggle("audio", $("mic"), "Mute", "Unmute", "microphone"));
 $("cam").addEventListener("click", () => toggle("video", $("cam"), "Stop video", "Start video", "camera"));
 
 async function negotiate(sources) {
-  state.queue = state.queue.then(async () => {
+  await enqueue(async () => {
     if (state.pc.signalingState !== "stable") return;
     await state.pc.setLocalDescription();
     send({ type: "offer", sdp: state.pc.localDescription.sdp, sources: sources() });
   });
-  await state.queue;
 }
 
-async function startScreen() {
-  const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: 15 } });
+async function addScreen(stream) {
   const track = stream.getVideoTracks()[0];
   const idle = state.pc.getTransceivers().find((t) => t === state.screenTransceiver);
   if (idle) {
@@ -462,28 +493,32 @@ async function startScreen() {
   } else {
     state.screenTransceiver = state.pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
   }
+  const offer = () => negotiate(() => [{ mid: state.screenTransceiver.mid, source: "screen" }]);
+  const { channel } = state;
+  if (channel.readyState === "open") await offer();
+  else channel.addEventListener("open", offer, { once: true });
+}
+
+async function startScreen() {
+  const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: 15 } });
   state.screen = stream;
-  track.onended = stopScreen;
-  await negotiate(() => [{ mid: state.screenTransceiver.mid, source: "screen" }]);
+  stream.getVideoTracks()[0].onended = stopScreen;
+  await addScreen(stream);
   const mine = tile("me-screen", "Your screen", "screen", true);
   mine.video.muted = true;
   mine.video.srcObject = stream;
-  $("screen").setAttribute("aria-pressed", "true");
-  $("screen").querySelector(".label").textContent = "Stop sharing";
-  layout();
+  press($("screen"), true, "Stop sharing");
 }
 
 async function stopScreen() {
   if (!state.screen) return;
-  for (const track of state.screen.getTracks()) track.stop();
+  stop(state.screen);
   state.screen = null;
+  remove("me-screen");
+  press($("screen"), false, "Share screen");
+  if (!state.screenTransceiver) return;
   state.screenTransceiver.direction = "inactive";
   await state.screenTransceiver.sender.replaceTrack(null);
-  state.tiles.get("me-screen")?.root.remove();
-  state.tiles.delete("me-screen");
-  $("screen").setAttribute("aria-pressed", "false");
-  $("screen").querySelector(".label").textContent = "Share screen";
-  layout();
   await negotiate(() => []);
 }
 
@@ -492,16 +527,21 @@ $("screen").addEventListener("click", async () => {
   try {
     await (state.screen ? stopScreen() : startScreen());
   } catch (error) {
-    if (error.name !== "NotAllowedError") problem(`The screen cannot be shared: ${error.message}`);
+    if (error.name !== "NotAllowedError") problem(`The screen cannot be shared: ${error.message}`, "Close", () => problem(""));
   }
 });
 
-$("chat-toggle").addEventListener("click", () => {
-  const open = $("side").hidden;
+function openChat(open) {
+  if ($("side").hidden === !open) return;
   $("side").hidden = !open;
   $("chat-toggle").setAttribute("aria-expanded", String(open));
-  $("chat-toggle").querySelector(".label").textContent = "Chat";
-  if (open) $("text").focus();
+  $("chat-toggle").classList.remove("news");
+  $(open ? "text" : "chat-toggle").focus();
+}
+$("chat-toggle").addEventListener("click", () => openChat($("side").hidden));
+$("chat-close").addEventListener("click", () => openChat(false));
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.fullscreenElement) openChat(false);
 });
 
 $("chat").addEventListener("submit", (event) => {
@@ -521,7 +561,12 @@ $("share").addEventListener("click", async () => {
   }
 });
 
-$("panel-toggle").hidden = !operator;
+// Only who may see the statistics sees the button.
+async function showPanelButton() {
+  const headers = { authorization: `Bearer ${operator}` };
+  const response = operator ? await fetch("/api/stats", { headers }).catch(() => null) : null;
+  $("panel-toggle").hidden = !response?.ok;
+}
 $("panel-toggle").addEventListener("click", () => {
   const open = $("panel").hidden;
   $("panel").hidden = !open;
@@ -533,35 +578,30 @@ async function leave(told) {
   state.leaving = true;
   if (told) send({ type: "leave" });
   clearInterval(state.timer);
-  state.pc?.close();
-  for (const stream of [state.local, state.screen]) {
-    for (const track of stream?.getTracks() ?? []) track.stop();
-    stream?.stop?.();
-  }
-  Object.assign(state, { pc: null, channel: null, id: null, local: null, screen: null, screenTransceiver: null, speaker: null });
-  state.tiles.clear();
-  state.roster.clear();
-  state.carried.clear();
-  state.counts.clear();
-  $("grid").replaceChildren();
-  $("call").hidden = true;
-  $("controls").hidden = true;
-  $("panel").hidden = true;
+  drop();
+  stop(state.local);
+  stop(state.screen);
+  Object.assign(state, { id: null, local: null, screen: null, speaker: null });
+  clear();
+  for (const id of ["call", "controls", "panel"]) $(id).hidden = true;
+  document.body.classList.remove("in-call");
   $("panel-toggle").setAttribute("aria-expanded", "false");
   closePanel();
   $("join").hidden = false;
   $("title").textContent = "lanemesh rooms";
-  for (const id of ["mic", "cam", "screen"]) $(id).setAttribute("aria-pressed", "false");
-  $("mic").querySelector(".label").textContent = "Mute";
-  $("cam").querySelector(".label").textContent = "Stop video";
-  $("screen").querySelector(".label").textContent = "Share screen";
+  press($("mic"), false, "Mute");
+  press($("cam"), false, "Stop video");
+  press($("screen"), false, "Share screen");
+  await showPreview(false, previewFailed);
 }
 
 $("leave").addEventListener("click", async () => {
   await leave(true);
   status("You left the room");
-  $("name").focus();
+  problem("");
+  $("join").querySelector(".primary").focus();
 });
+addEventListener("online", () => state.pc && restart(state.pc));
 addEventListener("pagehide", () => {
   if (state.pc) navigator.sendBeacon(`/api/leave/${state.resource}`);
 });

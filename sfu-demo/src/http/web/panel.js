@@ -10,6 +10,19 @@ const charts = [
   { key: "sleeps", title: "Mailbox wake-ups", unit: "/s" },
   { key: "drops", title: "Drops", unit: "/s" },
 ];
+const REASONS = {
+  stranger: "From an address that has not proved whose it is",
+  malformed: "Not STUN, DTLS, RTP or RTCP, or not for this session",
+  oversized: "Longer than any datagram of WebRTC",
+  too_many_sources: "From more sources than a peer may have",
+  aged: "Waited too long between shards: the machine is too busy",
+  lane_full: "No room on the way to another shard: the machine is too busy",
+  socket_full: "No room in the socket: more is sent than the network takes",
+  refused: "The system refused to send it",
+  repeated: "Its number had been sent already",
+  congested: "The way to the viewer is too slow: the picture skips or pauses",
+  codec_missing: "The viewer's browser lacks the codec",
+};
 let timer = null;
 let before = null;
 const history = new Map();
@@ -66,6 +79,7 @@ async function look(token) {
       sleeps: rate((s) => s.sleeps), drops: drops(shard), dropRate: rate(drops),
     };
   });
+  const earlier = before;
   before = { now, shards: new Map(stats.shards.map((s) => [s.shard, s])) };
   const sum = (read) => shards.reduce((total, s) => total + read(s), 0);
   const most = (read) => Math.max(0, ...shards.map(read));
@@ -77,6 +91,7 @@ async function look(token) {
   const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
   summary(`${count(stats.rooms.length, "room")}, ${count(people, "participant")}, ${count(shards.length, "shard")} on the ${stats.mailbox} mailbox`);
   table(shards);
+  reasons(stats.shards, earlier, seconds);
 }
 
 function draw(values) {
@@ -116,6 +131,31 @@ function table(shards) {
     for (const cell of cells) {
       const td = document.createElement("td");
       td.textContent = typeof cell === "number" ? Math.round(cell).toLocaleString() : cell;
+      row.append(td);
+    }
+    return row;
+  }));
+}
+
+// Why packets were dropped, most first.
+function reasons(shards, earlier, seconds) {
+  const sums = (all) => {
+    const sum = new Map();
+    for (const shard of all ?? []) {
+      for (const [reason, count] of Object.entries(shard.counters.drops)) sum.set(reason, (sum.get(reason) ?? 0) + count);
+    }
+    return sum;
+  };
+  const [now, old] = [sums(shards), sums(earlier?.shards.values())];
+  const total = [...now.values()].reduce((a, b) => a + b, 0);
+  document.getElementById("drops-total").textContent = total ? total.toLocaleString() : "none";
+  const found = [...now].filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
+  document.querySelector("#drops tbody").replaceChildren(...found.map(([reason, count]) => {
+    const row = document.createElement("tr");
+    const rate = earlier && seconds > 0 ? (count - (old.get(reason) ?? 0)) / seconds : 0;
+    for (const cell of [REASONS[reason] ?? reason, count.toLocaleString(), Math.round(rate).toLocaleString()]) {
+      const td = document.createElement("td");
+      td.textContent = cell;
       row.append(td);
     }
     return row;

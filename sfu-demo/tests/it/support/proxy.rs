@@ -43,6 +43,11 @@ impl Proxy {
         }
     }
 
+    /// The port for the client.
+    pub fn port(&self) -> u16 {
+        self.near.local_addr().unwrap().port()
+    }
+
     /// The server's answer, with the proxy's address instead of the server's.
     pub fn rewrite(&self, answer: &str) -> String {
         let old = format!(" 127.0.0.1 {} typ", self.server.port());
