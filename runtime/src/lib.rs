@@ -104,7 +104,7 @@
 //! |---|---|
 //! | [`actor`] | [`Actor`], [`Handler`] for one type of messages, [`LocalActor`] without `Send`, [`Context`], [`Batch`](actor::Batch), timers and streams ([`SourceHandle`](actor::SourceHandle)), [`actor_loop!`] for other sockets and conditions |
 //! | [`handle`] | [`ActorHandle`], [`SharedHandle`], [`Reply`], [`Child`], [`Monitor`](handle::Monitor), [`Recipient`](handle::Recipient), [`WeakHandle`](handle::WeakHandle) |
-//! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`] and names in it ([`System::look_up`]), [`WorkerThread`] |
+//! | (root) | starting: [`spawn()`], [`builder`], [`local`], [`Builder`], [`System`] and names in it ([`System::look_up`]), [`Spawner`], [`WorkerThread`] |
 //! | [`supervision`] | [`Restart`], [`Supervision`](supervision::Supervision), [`Backoff`](supervision::Backoff), [`Health`](supervision::Health) |
 //! | [`crash`] | [`DeadLetter`](crash::DeadLetter), state that survives a restart: [`Persistent`](crash::Persistent) |
 //! | [`shutdown`] | [`ShutdownReport`](shutdown::ShutdownReport), [`Signal`](shutdown::Signal), [`Signals`](shutdown::Signals) |
@@ -175,7 +175,9 @@ pub use crate::{
     handle::{ActorHandle, Child, Reply, SharedHandle},
     id::{ActorId, Phase},
     name::ActorName,
-    spawn::{Builder, IntoBuilder, System, WorkerThread, builder, local, spawn, try_spawn},
+    spawn::{
+        Builder, IntoBuilder, Spawner, System, WorkerThread, builder, local, spawn, try_spawn,
+    },
     supervision::Restart,
 };
 

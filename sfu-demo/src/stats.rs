@@ -202,6 +202,10 @@ pub struct Counters {
     pub keyframes_asked: u64,
     /// Sessions ended by a panic in their code.
     pub panics: u64,
+    /// Messages that a room had no room for; the shard has announced its members again.
+    pub room_drops: u64,
+    /// News of rooms that came from an earlier incarnation, and were not believed.
+    pub stale_news: u64,
     /// Packets not forwarded, by reason.
     pub drops: Drops,
 }
@@ -211,6 +215,10 @@ pub struct Counters {
 pub struct ShardStats {
     /// The shard's number.
     pub shard: usize,
+    /// Its incarnation, from 1: one more for each restart. Counters begin anew.
+    pub incarnation: u32,
+    /// Whether its thread hangs; then nothing else is known of it.
+    pub hangs: bool,
     /// Peers with a session.
     pub peers: usize,
     /// Tracks with a subscriber here or in another shard.

@@ -29,7 +29,10 @@ use crate::{
     task::{Factory, Lifecycle, Rules, Task, run_lifecycle, task_bytes},
 };
 
-pub use self::{system::System, worker_threads::WorkerThread};
+pub use self::{
+    system::{Spawner, System},
+    worker_threads::WorkerThread,
+};
 
 /// An actor takes up to this many low messages ahead, or `1 / AHEAD_PART` of a lane's capacity if
 /// that is less.

@@ -85,6 +85,11 @@ impl System {
         actor.into_builder().try_spawn_in(Some(self.group.clone()))
     }
 
+    /// Starts top-level actors while somebody else owns the system, and does not keep it running.
+    pub fn spawner(&self) -> Spawner {
+        Spawner(self.group.clone())
+    }
+
     /// The actors of the system, and which of them owns which.
     pub fn tree(&self) -> Tree {
         Tree::root(self.name.clone(), &self.group.members())
@@ -167,6 +172,47 @@ impl System {
             }
         };
         Ok((signal, self.drain(grace).await))
+    }
+}
+
+/// Starts top-level actors of a system that somebody else owns.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use lanemesh_runtime::{SpawnError, System, testing::Sink};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let system = System::new("server");
+/// let spawner = system.spawner(); // for the code that opens rooms
+/// let (_room, child) = spawner.try_spawn(Sink::<(), u64>::new())?;
+/// child.detach();
+/// assert!(system.shutdown(Duration::from_secs(5)).await.is_clean());
+/// let late = spawner.try_spawn(Sink::<(), u64>::new());
+/// assert!(matches!(late, Err(SpawnError::Closing)));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Spawner(Arc<Group>);
+
+impl Spawner {
+    /// Starts a top-level actor, like [`System::try_spawn`].
+    ///
+    /// # Errors
+    ///
+    /// See [`SpawnError`]: [`SpawnError::Closing`] once the system ends.
+    pub fn try_spawn<A: Actor>(
+        &self,
+        actor: impl IntoBuilder<A>,
+    ) -> Result<(ActorHandle<A>, Child), SpawnError> {
+        actor.into_builder().try_spawn_in(Some(self.0.clone()))
+    }
+}
+
+impl fmt::Debug for Spawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawner").finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,6 @@ mod logs;
 mod relay;
 mod replay;
 mod serve;
-mod stop;
 mod token;
 
 /// A selective forwarding unit built on the lanemesh mailbox.

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
+use lanemesh_runtime::shutdown::Signals;
 use sfu_demo::mailbox::{Mailbox, MailboxKind, OnMailbox};
 use sfu_demo::tools::relay;
 
 use super::failure::Failure;
 use super::logs;
-use super::stop::Stop;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RelayArgs {
@@ -60,7 +60,7 @@ impl OnMailbox for RunRelay {
         };
         let subscribers = options.to.len();
         let stats = runtime.block_on(async {
-            let mut stop = Stop::new()?;
+            let mut stop = Signals::new()?;
             let relay = relay::start::<M>(options).await?;
             println!("RTP to {} goes to {subscribers} subscribers.", relay.listen);
             stop.received().await?;

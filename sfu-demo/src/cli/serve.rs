@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use lanemesh_runtime::shutdown::Signals;
 use sfu_demo::mailbox::{Mailbox, OnMailbox};
 use sfu_demo::server;
 
 use super::config::ServeArgs;
 use super::failure::Failure;
 use super::logs;
-use super::stop::Stop;
 
 pub(super) fn run(args: ServeArgs) -> Result<(), Failure> {
     let args = args.with_file()?;
@@ -27,7 +27,7 @@ impl OnMailbox for Serve {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let mut stop = Stop::new()?;
+            let mut stop = Signals::new()?;
             let config = self.0.config();
             let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
             let shards = config.shards;
@@ -39,14 +39,15 @@ impl OnMailbox for Serve {
                 println!("With the server's statistics: {url}?operator={token}");
             }
             tracing::info!(%url, media = ?server.media, shards, mailbox = M::NAME, "serving");
-            stop.received().await?;
+            let signal = stop.received().await?;
+            tracing::info!(?signal, "asked to stop");
             if !drain.is_zero() {
                 tracing::info!(seconds = drain.as_secs(), "draining: joins are refused");
                 tokio::select! {
                     outcome = tokio::time::timeout(drain, server.drain()) => {
                         tracing::info!(all_left = outcome.is_ok(), "drained");
                     }
-                    asked = stop.received() => asked?,
+                    asked = stop.received() => drop(asked?),
                 }
             }
             tracing::info!("stopping: closing all sessions");

@@ -1,53 +1,53 @@
-//! The state that handlers share: senders to the actors, keys and rate limits.
+//! The state that handlers share: the actors, keys and rate limits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use lanemesh_runtime::{AskError, Reply, SharedHandle, Spawner};
 
 use super::client::Client;
 use super::connections::Connections;
 use super::error::Error;
 use super::limit::RateLimit;
 use super::token::{Denied, Keys, OperatorToken};
-use crate::ids::ParticipantId;
-use crate::mailbox::{Mailbox, Sender, send_high};
-use crate::messages::{
-    AdmissionMessage, AdmissionSender, Answered, Control, Join, JoinError, Joined, Principal,
-    RoomMessage, RoomSender, ShardSender,
-};
+use crate::control::admission::{Admission, Lasting};
+use crate::control::rooms::RoomTable;
+use crate::control::shards::Shards;
+use crate::mailbox::Mailbox;
+use crate::messages::{AdmissionMessage, Answered, Join, JoinError, Joined, Principal};
 use crate::net::gate::Gate;
 use crate::session::build::{Identity, Refusal, Setup};
 use crate::session::{Patch, Patched, Role, Session};
-use crate::stats::Stats;
+use crate::stats::{ShardStats, Stats};
 
 /// How long to wait for an actor's answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The state that handlers share.
 pub(crate) struct App<M: Mailbox> {
-    setup: Setup,
-    /// The number of the next participant.
-    next: AtomicU64,
-    mailboxes: Mutex<Mailboxes<M>>,
-    keys: Option<Keys>,
-    operator: Option<OperatorToken>,
-    joins: Mutex<RateLimit>,
-    draining: AtomicBool,
-    gate: Arc<Gate>,
-    connections: Arc<Connections>,
-}
-
-/// Senders to the actors.
-pub(crate) struct Mailboxes<M: Mailbox> {
-    /// The sender to admission.
-    pub admission: AdmissionSender<M>,
-    /// The sender to the rooms.
-    pub room: RoomSender<M>,
-    /// The senders to the shards, by their numbers.
-    pub shards: Vec<ShardSender<M>>,
+    /// The settings that all sessions share.
+    pub setup: Setup,
+    /// Admission.
+    pub admission: SharedHandle<Admission<M>>,
+    /// The shards.
+    pub shards: Arc<Shards<M>>,
+    /// The rooms.
+    pub rooms: Arc<RoomTable<M>>,
+    /// What outlives an incarnation of admission.
+    pub lasting: Arc<Lasting>,
+    /// Starts the actors of pages.
+    pub spawner: Spawner,
+    /// Without keys, no token is needed to join a room.
+    pub keys: Option<Keys>,
+    /// The token that opens the statistics.
+    pub operator: Option<OperatorToken>,
+    /// The rate of joins.
+    pub joins: Mutex<RateLimit>,
+    /// The TCP connections for media.
+    pub gate: Arc<Gate>,
+    /// The HTTP connections.
+    pub connections: Arc<Connections>,
 }
 
 impl<M: Mailbox> std::fmt::Debug for App<M> {
@@ -56,68 +56,35 @@ impl<M: Mailbox> std::fmt::Debug for App<M> {
     }
 }
 
-impl<M: Mailbox> std::fmt::Debug for Mailboxes<M> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mailboxes").finish_non_exhaustive()
-    }
-}
-
 impl<M: Mailbox> App<M> {
-    /// The shared state. Without keys, no token is needed to join a room.
-    #[must_use]
-    pub(crate) fn new(
-        setup: Setup,
-        mailboxes: Mailboxes<M>,
-        keys: Option<Keys>,
-        operator: Option<OperatorToken>,
-        joins: RateLimit,
-        gate: Arc<Gate>,
-        connections: Arc<Connections>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            setup,
-            next: AtomicU64::new(1),
-            mailboxes: Mutex::new(mailboxes),
-            keys,
-            operator,
-            joins: Mutex::new(joins),
-            draining: AtomicBool::new(false),
-            gate,
-            connections,
-        })
-    }
-
-    /// Refuses joins from now on. The health check reports it.
+    /// Refuses joins from now on, which the health check reports, and waits until the last participant has left.
     pub(crate) async fn drain(&self) {
-        // ORDERING: a flag for the health check only; admission gets a message.
-        self.draining.store(true, Ordering::Relaxed);
-        let mut admission = self.lock().admission.clone();
-        send_high(&mut admission, AdmissionMessage::Drain).await;
-    }
-
-    /// Tells the shards to close every session, and to stop then.
-    pub(crate) async fn close_sessions(&self) {
-        let mut shards = self.lock().shards.clone();
-        for shard in &mut shards {
-            send_high(shard, Control::Drain).await;
+        /// Asked again, in case admission is restarted.
+        const PATIENCE: Duration = Duration::from_secs(3600);
+        self.lasting.drain();
+        loop {
+            match self.admission.ask(AdmissionMessage::Drain, PATIENCE).await {
+                Ok(()) | Err(AskError::Closed) => return,
+                Err(error) => tracing::debug!(%error, "asks again"),
+            }
         }
     }
 
     /// Whether joins are refused.
     pub(super) fn is_draining(&self) -> bool {
-        // ORDERING: see `drain`.
-        self.draining.load(Ordering::Relaxed)
+        self.lasting.is_draining()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Mailboxes<M>> {
-        self.mailboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn send_to_admission(&self, message: AdmissionMessage) -> bool {
-        let mut mailboxes = self.lock();
-        mailboxes.admission.try_send_high(message).is_ok()
+    /// Asks admission.
+    pub(super) async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Reply<R>) -> AdmissionMessage,
+    ) -> Result<R, Error> {
+        let answer = self.admission.ask(question, ANSWER).await;
+        answer.map_err(|error| {
+            tracing::debug!(%error, "admission does not answer");
+            Error::Busy
+        })
     }
 
     pub(super) fn check_rate(&self, client: Client) -> Result<(), Error> {
@@ -169,8 +136,7 @@ impl<M: Mailbox> App<M> {
             return Err(JoinError::Draining);
         }
         let identity = Identity {
-            // ORDERING: none is needed: a counter that only has to give each number once.
-            id: ParticipantId(self.next.fetch_add(1, Ordering::Relaxed)),
+            id: self.lasting.next_participant(),
             room: Arc::clone(&join.room),
             name: Arc::clone(&join.name),
             role: join.role,
@@ -196,88 +162,59 @@ impl<M: Mailbox> App<M> {
         room: Option<String>,
         patch: Patch,
     ) -> Result<Patched, Error> {
-        let (reply, answer) = oneshot::channel();
-        if !self.send_to_admission(AdmissionMessage::Patch {
+        let patch = |reply| AdmissionMessage::Patch {
             resource,
             room,
             patch: Box::new(patch),
             reply,
-        }) {
-            return Err(Error::Busy);
-        }
-        match tokio::time::timeout(ANSWER, answer).await {
-            Ok(Ok(Some(patched))) => Ok(patched),
-            Ok(Ok(None)) => Err(Error::NotFound),
-            _ => Err(Error::Busy),
-        }
+        };
+        self.ask(patch).await?.ok_or(Error::NotFound)
     }
 
     pub(crate) async fn join(&self, join: Join) -> Result<Joined, Error> {
         let answered = Box::new(self.answer(join).map_err(Error::Join)?);
-        let (reply, answer) = oneshot::channel();
-        if !self.send_to_admission(AdmissionMessage::Join(answered, reply)) {
-            return Err(Error::Busy);
-        }
-        match tokio::time::timeout(ANSWER, answer).await {
-            Ok(Ok(answer)) => answer.map_err(Error::Join),
-            _ => Err(Error::Busy),
-        }
+        let joined = self.ask(|reply| AdmissionMessage::Join(answered, reply));
+        joined.await?.map_err(Error::Join)
     }
 
     /// Ends a session, if it is in `room`; `None` is any room.
     pub(super) async fn leave(&self, resource: String, room: Option<String>) -> Result<(), Error> {
-        let (reply, answer) = oneshot::channel();
-        if !self.send_to_admission(AdmissionMessage::Leave {
+        let leave = |reply| AdmissionMessage::Leave {
             resource,
             room,
             reply,
-        }) {
-            return Err(Error::Busy);
-        }
-        match tokio::time::timeout(ANSWER, answer).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(Error::NotFound),
-            _ => Err(Error::Busy),
-        }
+        };
+        let found = self.ask(leave).await?;
+        found.then_some(()).ok_or(Error::NotFound)
+    }
+
+    /// Which shards hang, by their numbers.
+    pub(super) async fn hung(&self) -> Vec<bool> {
+        self.ask(AdmissionMessage::Hung).await.unwrap_or_default()
     }
 
     /// Collects the statistics of all actors.
     pub(crate) async fn observe(&self) -> Stats {
-        let (mut shards, mut rooms) = (Vec::new(), None);
-        {
-            let mut mailboxes = self.lock();
-            for shard in &mut mailboxes.shards {
-                let (reply, answer) = oneshot::channel();
-                if shard.try_send_high(Control::Observe(reply)).is_ok() {
-                    shards.push(answer);
-                }
-            }
-            let (reply, answer) = oneshot::channel();
-            if mailboxes
-                .room
-                .try_send_high(RoomMessage::Observe(reply))
-                .is_ok()
-            {
-                rooms = Some(answer);
-            }
-        }
+        let hung = self.hung().await;
         let mut stats = Stats {
             mailbox: M::NAME,
             tcp: self.gate.counters(),
             http: self.connections.counters(),
             ..Stats::default()
         };
-        let deadline = tokio::time::Instant::now() + ANSWER;
-        for answer in shards {
-            if let Ok(Ok(shard)) = tokio::time::timeout_at(deadline, answer).await {
-                stats.shards.push(shard);
-            }
+        for shard in 0..self.shards.len() {
+            let hangs = hung.get(shard).is_some_and(|hangs| *hangs);
+            let answer = match hangs {
+                true => Err(AskError::Timeout),
+                false => self.shards.observe(shard, ANSWER).await,
+            };
+            stats.shards.push(answer.unwrap_or(ShardStats {
+                shard,
+                hangs: true,
+                ..ShardStats::default()
+            }));
         }
-        if let Some(answer) = rooms
-            && let Ok(Ok(rooms)) = tokio::time::timeout_at(deadline, answer).await
-        {
-            stats.rooms = rooms;
-        }
+        stats.rooms = self.rooms.observe(ANSWER).await;
         stats
     }
 }

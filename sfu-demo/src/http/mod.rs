@@ -22,25 +22,25 @@ use crate::stats::Stats;
 mod app;
 pub(crate) mod client;
 pub(crate) mod connections;
-mod cors;
 mod error;
 pub(crate) mod limit;
 mod metrics;
 mod page;
+mod players;
 mod request;
 pub(crate) mod serve;
+mod socket;
 pub mod token;
-mod whip;
 
-pub(crate) use app::{App, Mailboxes};
+pub(crate) use app::App;
 use client::Client;
-use cors::allow_origins;
 use error::Error;
 use limit::subscriber;
 use metrics::prometheus;
 use page::{devices, icon, link, page, panel, script, style, tiles};
+use players::{allow_origins, end, offers, patch, patches, whep, whip};
 use request::{TokenQuery, bearer, display_name, room_name};
-use whip::{end, offers, patch, patches, whep, whip};
+use socket::socket;
 
 /// The longest secret by which a page is known when it comes back, in bytes.
 const MAX_IDENTITY: usize = 128;
@@ -63,6 +63,7 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
         .route("/api/rooms/{room}/join", post(join::<M>))
         .route("/api/restart/{resource}", post(restart::<M>))
         .route("/api/leave/{resource}", post(leave::<M>))
+        .route("/api/socket/{resource}", get(socket::<M>))
         .merge(players(&app))
         // `serve` limits the length of bodies.
         .layer(DefaultBodyLimit::disable())
@@ -84,7 +85,14 @@ async fn health<M: Mailbox>(State(app): State<Arc<App<M>>>) -> Response {
     if app.is_draining() {
         (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
     } else {
-        "ok\n".into_response()
+        // The others serve on, so the server is not taken out of service.
+        let hung = app.hung().await;
+        let hung = hung.iter().enumerate().filter(|(_, hangs)| **hangs);
+        let mut text = "ok\n".to_owned();
+        for (shard, _) in hung {
+            text.push_str(&format!("shard {shard} hangs\n"));
+        }
+        text.into_response()
     }
 }
 

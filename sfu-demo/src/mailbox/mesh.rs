@@ -1,6 +1,7 @@
 //! The lanemesh mailbox behind the trait.
 
 use lanemesh::{MailboxReceiver, MailboxSender, Message, TrySendError};
+use lanemesh_runtime::{Actor, ActorHandle, SendError};
 
 use super::{Mailbox, Observed, Receiver, Refused, Sender};
 
@@ -19,6 +20,67 @@ impl Mailbox for Mesh {
         low: usize,
     ) -> (Self::Sender<H, L>, Self::Receiver<H, L>) {
         lanemesh::mailbox(high, low)
+    }
+
+    const FEEDS: bool = false;
+    type Handle<A: Actor> = ActorHandle<A>;
+    type Feed<A: Actor> = NoFeed;
+    type Inlet<A: Actor> = ();
+
+    fn feed<A: Actor>(_high: usize, _low: usize) -> ((), NoFeed) {
+        ((), NoFeed)
+    }
+
+    fn handle<A: Actor>((): (), actor: &ActorHandle<A>) -> ActorHandle<A> {
+        actor.clone()
+    }
+}
+
+/// Messages come through the runtime's own mailbox, so there is nothing to receive here.
+#[derive(Debug)]
+pub struct NoFeed;
+
+impl<H: Send + 'static, L: Send + 'static> Receiver<H, L> for NoFeed {
+    async fn recv_many(&mut self, _: &mut Vec<Message<H, L>>, _: usize) -> usize {
+        std::future::pending().await
+    }
+
+    fn try_recv_many(&mut self, _: &mut Vec<Message<H, L>>, _: usize) -> usize {
+        0
+    }
+
+    fn observe(&self) -> Observed {
+        Observed::default()
+    }
+}
+
+impl<A: Actor> Sender<A::HighPriorityMsg, A::LowPriorityMsg> for ActorHandle<A> {
+    fn try_send_high(
+        &mut self,
+        message: A::HighPriorityMsg,
+    ) -> Result<(), Refused<A::HighPriorityMsg>> {
+        Self::try_send_high(self, message).map_err(refused_by_actor)
+    }
+
+    fn try_send_low(
+        &mut self,
+        message: A::LowPriorityMsg,
+    ) -> Result<(), Refused<A::LowPriorityMsg>> {
+        Self::try_send_low(self, message).map_err(refused_by_actor)
+    }
+
+    fn try_send_low_many(
+        &mut self,
+        messages: &mut Vec<A::LowPriorityMsg>,
+    ) -> Result<usize, Refused<()>> {
+        Self::try_send_vec_low(self, messages).map_err(|_| Refused::Closed(()))
+    }
+}
+
+fn refused_by_actor<T>(error: SendError<T>) -> Refused<T> {
+    match error {
+        SendError::Full(message) => Refused::Full(message),
+        closed => Refused::Closed(closed.into_inner()),
     }
 }
 

@@ -6,13 +6,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
 
 mod kind;
 pub mod mesh;
 mod notify;
 pub mod pair;
 pub mod rivals;
+
+use lanemesh_runtime::{Actor, ActorHandle};
 
 pub use kind::{MailboxKind, OnMailbox};
 /// A message of either priority: control (join, leave, keyframe request, disconnect) is high, media low.
@@ -81,6 +82,27 @@ pub trait Mailbox: fmt::Debug + Send + Sync + 'static {
         high: usize,
         low: usize,
     ) -> (Self::Sender<H, L>, Self::Receiver<H, L>);
+
+    /// Whether messages to an actor take another way than the runtime's own mailbox. The actor then waits for its
+    /// feed in an extra arm of its loop, and nothing is added between the two.
+    const FEEDS: bool = true;
+
+    /// What an actor is sent messages through.
+    type Handle<A: Actor>: Sender<A::HighPriorityMsg, A::LowPriorityMsg>;
+    /// The other end of a [`Mailbox::Handle`], if it is not the runtime's own mailbox.
+    type Feed<A: Actor>: Receiver<A::HighPriorityMsg, A::LowPriorityMsg>;
+    /// What becomes the [`Mailbox::Handle`] of an actor once that has started.
+    type Inlet<A: Actor>: Send;
+
+    /// Makes the feed of an actor, with capacities as for [`Mailbox::mailbox`].
+    ///
+    /// # Panics
+    ///
+    /// If a capacity is 0.
+    fn feed<A: Actor>(high: usize, low: usize) -> (Self::Inlet<A>, Self::Feed<A>);
+
+    /// The handle of an actor that has started with the feed of this inlet.
+    fn handle<A: Actor>(inlet: Self::Inlet<A>, actor: &ActorHandle<A>) -> Self::Handle<A>;
 }
 
 /// The sending half. It never waits: media is dropped instead, and control is retried.
@@ -126,16 +148,4 @@ pub trait Receiver<H, L>: Send + 'static {
 
     /// The number of messages in the mailbox, and how often the receiver slept.
     fn observe(&self) -> Observed;
-}
-
-/// Sends a control message, and retries every millisecond while there is no room. Only for receivers that never
-/// wait for the sender.
-pub(crate) async fn send_high<H, L>(sender: &mut impl Sender<H, L>, mut message: H) {
-    loop {
-        match sender.try_send_high(message) {
-            Ok(()) | Err(Refused::Closed(_)) => return,
-            Err(Refused::Full(back)) => message = back,
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }

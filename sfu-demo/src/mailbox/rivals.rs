@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lanemesh_runtime::{Actor, ActorHandle};
+
 use super::notify::{Notified, Notifier, notifier};
 use super::pair::{self, Channel, Nothing, PairReceiver, PairSender, Rx, Tx};
 use super::{Mailbox, Refused};
@@ -22,6 +24,18 @@ macro_rules! pair_of {
                 low: usize,
             ) -> (Self::Sender<H, L>, Self::Receiver<H, L>) {
                 pair::mailbox(high, low)
+            }
+
+            type Handle<A: Actor> = PairSender<$kind, A::HighPriorityMsg, A::LowPriorityMsg>;
+            type Feed<A: Actor> = PairReceiver<$kind, A::HighPriorityMsg, A::LowPriorityMsg>;
+            type Inlet<A: Actor> = Self::Handle<A>;
+
+            fn feed<A: Actor>(high: usize, low: usize) -> (Self::Inlet<A>, Self::Feed<A>) {
+                pair::mailbox(high, low)
+            }
+
+            fn handle<A: Actor>(inlet: Self::Inlet<A>, _: &ActorHandle<A>) -> Self::Handle<A> {
+                inlet
             }
         }
     };

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lanemesh_runtime::SharedHandle;
 use str0m::ice::StunMessage;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::mailbox::{Mailbox, Sender};
-use crate::messages::{AdmissionMessage, AdmissionSender};
+use crate::control::admission::Admission;
+use crate::mailbox::Mailbox;
+use crate::messages::AdmissionMessage;
 use crate::net::classify::owner;
 use crate::net::gate::{Gate, Permit};
 use crate::net::tcp::{Arrived, Inbox};
@@ -20,7 +22,7 @@ use crate::net::tcp::{Arrived, Inbox};
 pub(super) async fn serve<M: Mailbox>(
     listener: TcpListener,
     gate: Arc<Gate>,
-    admission: AdmissionSender<M>,
+    admission: SharedHandle<Admission<M>>,
 ) {
     let Ok(local) = listener.local_addr() else {
         return;
@@ -40,7 +42,7 @@ pub(super) async fn serve<M: Mailbox>(
         let Some(permit) = gate.enter(remote.ip()) else {
             continue;
         };
-        let (gate, mut admission) = (Arc::clone(&gate), admission.clone());
+        let (gate, admission) = (Arc::clone(&gate), admission.clone());
         handshakes.spawn(async move {
             let first_frame = read_first_frame(stream, remote, local, permit);
             match tokio::time::timeout(gate.first_frame(), first_frame).await {

@@ -1,108 +1,119 @@
-//! The server's actors: shards, each on a worker thread of its own, the rooms and admission.
+//! The server's actors: shards, each on a worker thread of its own, admission, and the rooms, which are started when
+//! somebody enters.
 //!
-//! Each receives from a mailbox of the kind that `--mailbox` names, in an extra arm of its loop beside sockets and timers.
-//! The runtime adds placement, stopping, supervision and the tree of actors. None is restarted: a shard that fails has
-//! lost its peers' keys, so they have to join again.
+//! All are actors of one system, which restarts those that fail. What outlives an incarnation is made here: sockets, the
+//! feed of a mailbox that is not the runtime's own, the count of participants.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::UdpSocket;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use lanemesh_runtime::{Actor, Builder, Child, Restart, System, WorkerThread, builder};
+use lanemesh_runtime::{Restart, SharedHandle, System, WorkerThread, builder};
+use tokio::sync::watch;
 
-use crate::control::admission::Admission;
-use crate::control::rooms::Rooms;
-use crate::control::{ControlActor, Tables};
-use crate::http::Mailboxes;
+use crate::control::admission::{Admission, Lasting, Limits};
+use crate::control::rooms::RoomTable;
+use crate::control::shards::Shards;
 use crate::mailbox::Mailbox;
-use crate::messages::ShardSender;
-use crate::shard::{ShardActor, Wiring};
+use crate::messages::Rooms;
+use crate::shard::{Connect, Parts, Shard, Wiring};
 
 /// Control messages that a mailbox holds.
 const HIGH: usize = 1024;
 /// Media messages that a mailbox holds.
 const LOW: usize = 2048;
+/// Claims of a shard that admission holds.
+const CLAIMS: usize = 256;
 
-/// Spawns a shard for each element of `sockets`, the rooms and admission. Returns senders to all, and the shards.
+/// How the actors are reached.
+pub(super) struct Actors<M: Mailbox> {
+    pub(super) shards: Arc<Shards<M>>,
+    pub(super) rooms: Arc<RoomTable<M>>,
+    pub(super) admission: SharedHandle<Admission<M>>,
+    pub(super) lasting: Arc<Lasting>,
+}
+
+/// Spawns a shard for each element of `sockets`, and admission.
 pub(super) fn spawn<M: Mailbox>(
     system: &System,
     sockets: Vec<Vec<UdpSocket>>,
-    admission: Admission,
-) -> io::Result<(Mailboxes<M>, Vec<Child>)> {
-    let (room_tx, room_rx) = M::mailbox(HIGH, 1);
-    let (admission_tx, admission_rx) = M::mailbox(HIGH, 1);
-    let (shard_txs, shard_rxs): (Vec<_>, Vec<_>) =
-        sockets.iter().map(|_| M::mailbox(HIGH, LOW)).unzip();
+    udp: bool,
+    limits: Limits,
+) -> io::Result<Actors<M>> {
     let count = sockets.len();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let (connect, connected) = watch::channel(None);
     let mut shards = Vec::new();
-    for (here, (mailbox, sockets)) in shard_rxs.into_iter().zip(sockets).enumerate() {
-        let wiring = Wiring::<M> {
+    for (here, sockets) in sockets.into_iter().enumerate() {
+        let (inlet, feed) = M::feed::<Shard<M>>(HIGH, LOW);
+        let parts = Arc::new(Parts::<M> {
             here,
-            mailbox,
-            shards: shard_txs.clone(),
-            room: room_tx.clone(),
-            admission: admission_tx.clone(),
-        };
+            sockets,
+            feed: Mutex::new(Some(feed)),
+            connect: connected.clone(),
+        });
         // If there are more shards than cores, the system schedules them.
         let name = format!("shard-{here}");
         let thread = if count <= cores {
-            WorkerThread::pinned(name, here)?
+            WorkerThread::pinned(name.clone(), here)?
         } else {
-            WorkerThread::new(name)?
+            WorkerThread::new(name.clone())?
         };
-        shards.push(start(system, shard(&thread, wiring, sockets))?);
+        let shard = builder(move || Shard::new(Arc::clone(&parts)))
+            .name(name)
+            .high_capacity(HIGH)
+            .low_capacity(LOW)
+            .restart(Restart::Transient)
+            .keep_running()
+            .on(&thread);
+        let (actor, child) = system.try_spawn(shard).map_err(io::Error::other)?;
+        child.detach();
+        shards.push((M::handle(inlet, &actor), actor));
     }
-    let room = control::<M, _>("room", Rooms::default(), room_rx, shard_txs.clone());
-    start(system, room)?.detach();
-    let admission = control::<M, _>("admission", admission, admission_rx, shard_txs.clone());
-    start(system, admission)?.detach();
-    let mailboxes = Mailboxes {
-        admission: admission_tx,
-        room: room_tx,
-        shards: shard_txs,
+    let shards = Shards::new(shards);
+    let rooms = RoomTable::new(system.spawner(), Arc::clone(&shards));
+    let rooms = Arc::new(rooms);
+    let lasting = Arc::new(Lasting::default());
+    let admission = {
+        let (shards, lasting) = (Arc::clone(&shards), Arc::clone(&lasting));
+        builder(move || {
+            let (lasting, shards) = (Arc::clone(&lasting), Arc::clone(&shards));
+            Admission::new(udp, limits, lasting, shards)
+        })
+        .name("admission")
+        .high_capacity(HIGH)
+        .low_capacity(CLAIMS)
+        .restart(Restart::Transient)
+        .keep_running()
     };
-    Ok((mailboxes, shards))
-}
-
-fn start<A: Actor>(system: &System, actor: Builder<A>) -> io::Result<Child> {
-    // Messages arrive in the mailbox that was created above, so nobody needs the actor's handle, and it keeps running
-    // without one.
-    let (_, child) = system
-        .try_spawn(actor.keep_running())
-        .map_err(io::Error::other)?;
-    Ok(child)
-}
-
-/// A shard, to be started on `thread`.
-fn shard<M: Mailbox>(
-    thread: &WorkerThread,
-    wiring: Wiring<M>,
-    sockets: Vec<UdpSocket>,
-) -> Builder<impl Actor + use<M>> {
-    let name = format!("shard-{}", wiring.here);
-    once(name, move || ShardActor::new(wiring, sockets)).on(thread)
-}
-
-/// The control actor `name` for `tables`.
-fn control<M: Mailbox, T: Tables>(
-    name: &str,
-    tables: T,
-    mailbox: M::Receiver<T::Message, Infallible>,
-    shards: Vec<ShardSender<M>>,
-) -> Builder<impl Actor + use<M, T>> {
-    once(name.to_owned(), move || {
-        ControlActor::<M, T>::new(tables, mailbox, shards)
+    let (admission, child) = system.try_spawn(admission).map_err(io::Error::other)?;
+    child.detach();
+    let admission = admission.shared();
+    connect.send_replace(Some(connection(&shards, &rooms, &admission)));
+    Ok(Actors {
+        shards,
+        rooms,
+        admission,
+        lasting,
     })
 }
 
-/// An actor that is created once: its mailbox and sockets cannot be created again.
-fn once<A: Actor>(name: String, make: impl FnOnce() -> A + Send + 'static) -> Builder<A> {
-    let make = Mutex::new(Some(make));
-    let factory = move || {
-        let make = make.lock().ok().and_then(|mut make| make.take());
-        make.map(|make| make()).expect("it is not restarted")
-    };
-    builder(factory).name(name).restart(Restart::Temporary)
+/// What each incarnation of a shard connects to, by handles of its own.
+fn connection<M: Mailbox>(
+    shards: &Arc<Shards<M>>,
+    rooms: &Arc<RoomTable<M>>,
+    admission: &SharedHandle<Admission<M>>,
+) -> Connect<M> {
+    let (shards, rooms) = (Arc::clone(shards), Arc::clone(rooms));
+    let admission = admission.clone();
+    Arc::new(move || {
+        let admission = admission.handle();
+        let rooms: Arc<dyn Rooms> = Arc::clone(&rooms) as _;
+        Wiring {
+            shards: shards.handles(),
+            claims: Box::new(admission.low_recipient()),
+            admission: Box::new(admission.high_recipient()),
+            rooms,
+        }
+    })
 }

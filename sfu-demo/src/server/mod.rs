@@ -2,16 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lanemesh_runtime::System;
 use lanemesh_runtime::observe::Tree;
-use lanemesh_runtime::{Child, ExitReason, System};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::control::admission::Admission;
 use crate::http::connections::Connections;
 use crate::http::limit::RateLimit;
 use crate::http::token::{Keys, OperatorToken};
@@ -37,19 +36,8 @@ use media::MediaSockets;
 
 type Answer<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 type JoinFn = Box<dyn Fn(Join) -> Answer<Option<Joined>> + Send + Sync>;
+type DrainFn = Box<dyn Fn() -> Answer<()> + Send + Sync>;
 type ObserveFn = Box<dyn Fn() -> Answer<Stats> + Send + Sync>;
-
-/// How far the shutdown of a server has progressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Open,
-    /// Joins are refused, and the health check reports it.
-    Refusing,
-    /// All sessions are being closed.
-    Leaving,
-    /// All shards have stopped.
-    Over,
-}
 
 /// A running server.
 pub struct Server {
@@ -61,10 +49,12 @@ pub struct Server {
     pub media_tcp: Vec<SocketAddr>,
     join: JoinFn,
     observe: ObserveFn,
+    drain: DrainFn,
     operator: Option<OperatorToken>,
-    phase: watch::Sender<Phase>,
-    shards: Vec<Child>,
     system: System,
+    accepting: JoinSet<()>,
+    /// HTTP ends when it is dropped.
+    serving: watch::Sender<()>,
     http_task: AbortHandle,
 }
 
@@ -74,6 +64,11 @@ pub struct Server {
 ///
 /// If an address cannot be bound, or HTTP would be reachable from other machines without a secret.
 pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
+    Ok(start_with_app::<M>(config).await?.0)
+}
+
+/// Starts a server. Returns with it what its requests share.
+async fn start_with_app<M: Mailbox>(config: ServerConfig) -> io::Result<(Server, Arc<App<M>>)> {
     config.check()?;
     let (http_limits, tcp_limits) = descriptors::divide(&config);
     let listener = TcpListener::bind(config.http).await?;
@@ -87,13 +82,12 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
         estimate: config.estimate,
     };
     let system = System::new("sfu");
-    let admission = Admission::new(config.udp, config.limits, shards);
-    let (mailboxes, shards) = actors::spawn::<M>(&system, bound.sockets, admission)?;
+    let actors = actors::spawn::<M>(&system, bound.sockets, config.udp, config.limits)?;
 
     let gate = Gate::new(tcp_limits);
     let mut accepting = JoinSet::new();
     for listener in bound.listeners {
-        let (gate, admission) = (Arc::clone(&gate), mailboxes.admission.clone());
+        let (gate, admission) = (Arc::clone(&gate), actors.admission.clone());
         accepting.spawn(accept::serve::<M>(listener, gate, admission));
     }
     let keys = config.secret.as_deref().map(Keys::new);
@@ -101,37 +95,37 @@ pub async fn start<M: Mailbox>(config: ServerConfig) -> io::Result<Server> {
     let operator = operator.or_else(|| keys.is_none().then(OperatorToken::random));
     let joins = RateLimit::new(config.join_rate.0, config.join_rate.1);
     let connections = Connections::new(http_limits);
-    let app = App::<M>::new(
+    let app = Arc::new(App::<M> {
         setup,
-        mailboxes,
+        admission: actors.admission,
+        shards: actors.shards,
+        rooms: actors.rooms,
+        lasting: actors.lasting,
+        spawner: system.spawner(),
         keys,
-        operator.clone(),
-        joins,
+        operator: operator.clone(),
+        joins: Mutex::new(joins),
         gate,
-        Arc::clone(&connections),
-    );
+        connections: Arc::clone(&connections),
+    });
 
-    let (phase, phases) = watch::channel(Phase::Open);
-    let http_task = serve_http(
-        listener,
-        Arc::clone(&app),
-        connections,
-        config.proxies,
-        phases.clone(),
-    );
-    tokio::spawn(wind_down(Arc::clone(&app), accepting, phases));
-    Ok(Server {
+    let (serving, ended) = watch::channel(());
+    let proxies = config.proxies;
+    let http_task = serve_http(listener, Arc::clone(&app), connections, proxies, ended);
+    let server = Server {
         http,
         media,
         media_tcp,
         join: join_fn(Arc::clone(&app)),
-        observe: observe_fn(app),
+        drain: drain_fn(Arc::clone(&app)),
+        observe: observe_fn(Arc::clone(&app)),
         operator,
-        phase,
-        shards,
         system,
+        accepting,
+        serving,
         http_task,
-    })
+    };
+    Ok((server, app))
 }
 
 fn join_fn<M: Mailbox>(app: Arc<App<M>>) -> JoinFn {
@@ -148,32 +142,24 @@ fn observe_fn<M: Mailbox>(app: Arc<App<M>>) -> ObserveFn {
     })
 }
 
-/// Serves HTTP until all shards have stopped.
+fn drain_fn<M: Mailbox>(app: Arc<App<M>>) -> DrainFn {
+    Box::new(move || {
+        let app = Arc::clone(&app);
+        Box::pin(async move { app.drain().await })
+    })
+}
+
+/// Serves HTTP until the sender of `ended` is dropped.
 fn serve_http<M: Mailbox>(
     listener: TcpListener,
     app: Arc<App<M>>,
     connections: Arc<Connections>,
     proxies: Proxies,
-    mut phases: watch::Receiver<Phase>,
+    mut ended: watch::Receiver<()>,
 ) -> AbortHandle {
-    let end = async move {
-        let _ = phases.wait_for(|phase| *phase == Phase::Over).await;
-    };
+    let end = async move { while ended.changed().await.is_ok() {} };
     let serving = http::serve::serve(listener, http::routes(app), connections, proxies, end);
     tokio::spawn(serving).abort_handle()
-}
-
-/// Carries out each phase of the shutdown.
-async fn wind_down<M: Mailbox>(
-    app: Arc<App<M>>,
-    accepting: JoinSet<()>,
-    mut phases: watch::Receiver<Phase>,
-) {
-    let _ = phases.wait_for(|phase| *phase >= Phase::Refusing).await;
-    app.drain().await;
-    let _ = phases.wait_for(|phase| *phase >= Phase::Leaving).await;
-    drop(accepting);
-    app.close_sessions().await;
 }
 
 impl std::fmt::Debug for Server {
@@ -209,35 +195,19 @@ impl Server {
     ///
     /// Joins are refused from the first poll on, even if the future is dropped.
     pub async fn drain(&self) {
-        self.phase.send_replace(Phase::Refusing);
-        while self
-            .observe()
-            .await
-            .shards
-            .iter()
-            .any(|shard| shard.peers > 0)
-        {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        (self.drain)().await;
     }
 
     /// Closes all sessions and stops, within `deadline`. Returns whether everything ended in time.
     pub async fn stop(self, deadline: Duration) -> bool {
-        self.phase.send_replace(Phase::Leaving);
-        let until = tokio::time::Instant::now() + deadline;
-        let mut clean = true;
-        for shard in self.shards {
-            let ended = tokio::time::timeout_at(until, shard).await;
-            clean &= matches!(ended, Ok(ExitReason::Normal));
-        }
-        self.phase.send_replace(Phase::Over);
-        let left = until.saturating_duration_since(tokio::time::Instant::now());
-        let report = self
-            .system
-            .shutdown(left.max(Duration::from_millis(500)))
-            .await;
+        drop(self.accepting);
+        let report = self.system.shutdown(deadline).await;
+        drop(self.serving);
         self.http_task.abort();
-        clean && report.is_clean()
+        if !report.is_clean() {
+            tracing::warn!(%report, "not everything stopped in time");
+        }
+        report.is_clean()
     }
 
     /// The tree of actors.

@@ -1,5 +1,7 @@
 //! The role of a session, and what it reports.
 
+use std::sync::Arc;
+
 use crate::ids::{ShardId, TrackId};
 use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 use crate::stats::DropReason;
@@ -53,8 +55,10 @@ pub enum SessionEvent {
     Chat(String),
     /// A packet for the peer was dropped.
     Dropped(DropReason),
-    /// The data channel is open.
+    /// The page can be told the room's state from now on.
     ChannelOpen,
+    /// JSON for the WebSocket of the page.
+    Text(Arc<str>),
     /// The session has ended for this reason. Nothing follows.
     Closed(&'static str),
 }

@@ -54,7 +54,7 @@ use subscriptions::layers::Estimate;
 use subscriptions::{Forwarded, Subscriptions};
 
 /// The longest message that a page may send, in bytes.
-const MAX_MESSAGE: usize = 256 << 10;
+pub(crate) const MAX_MESSAGE: usize = 256 << 10;
 /// How many tracks a page can pin.
 const MAX_PINNED: usize = 8;
 /// A timeout of str0m that is no further away than this is due at once: a paced session has more to send.
@@ -389,10 +389,37 @@ impl Session {
     /// Sends a text to the page, in order, as soon as its data channel has room. Returns `false` if the channel is not
     /// open, or too much waits for it.
     pub fn send_text(&mut self, text: &Arc<str>) -> bool {
-        self.page.channel.is_some() && self.page.queue(Arc::clone(text))
+        self.page.listens() && self.page.queue(Arc::clone(text))
+    }
+
+    /// The page has connected by WebSocket, perhaps again: what was on its way to it is lost, and is said anew.
+    pub(crate) fn attach_page(&mut self) {
+        self.page.attach();
+        self.subscriptions.withdrawn();
+        self.say_tracks();
+        self.events.push(SessionEvent::ChannelOpen);
+    }
+
+    /// The WebSocket of the page is gone.
+    pub(crate) fn detach_page(&mut self) {
+        self.page.detach();
+    }
+
+    /// Handles JSON from the page's WebSocket.
+    pub(crate) fn page_text(&mut self, now: Instant, text: &str) {
+        if text.len() <= MAX_MESSAGE {
+            self.page_message(now, text.as_bytes());
+        }
     }
 
     fn flush_texts(&mut self) {
+        if self.page.by_socket() {
+            let events = &mut self.events;
+            return self.page.flush(|text| {
+                events.push(SessionEvent::Text(Arc::clone(text)));
+                true
+            });
+        }
         let Some(channel) = self.page.channel else {
             return;
         };
@@ -551,7 +578,7 @@ impl Session {
 
     fn send_to_page(&mut self, message: &ToPage<'_>) {
         let text = serde_json::to_string(message).expect("plain data");
-        if self.page.channel.is_some() {
+        if self.page.listens() {
             self.page.queue(text);
         }
     }

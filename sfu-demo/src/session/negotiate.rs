@@ -85,7 +85,7 @@ impl Session {
 
     /// Offers the sections that are missing, if the page has a channel and has answered the last offer.
     pub(super) fn negotiate(&mut self, now: Instant) {
-        if self.role != Role::Page || self.page.channel.is_none() {
+        if self.role != Role::Page || !self.page.listens() {
             return;
         }
         if self.page.is_late(now) {
@@ -137,6 +137,13 @@ impl Session {
     fn assign(&mut self) {
         self.subscriptions.assign(&mut self.events);
         if self.role == Role::Page && self.subscriptions.take_changed() {
+            self.say_tracks();
+        }
+    }
+
+    /// Tells the page which tracks the sections carry.
+    pub(super) fn say_tracks(&mut self) {
+        {
             let tracks = self.subscriptions.carried();
             let tracks = tracks.map(|(mid, info)| Carried::new(mid.to_string(), info));
             let tracks = ToPage::Tracks {

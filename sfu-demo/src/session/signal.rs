@@ -22,6 +22,8 @@ const MAX_QUEUED: usize = 1 << 20;
 pub(super) struct Page {
     /// The channel, while the page has it open.
     pub(super) channel: Option<ChannelId>,
+    /// Whether the page is connected by WebSocket. Then the channel is not used.
+    socket: bool,
     /// The offer that the page has not answered yet.
     pub(super) pending: Option<SdpPendingOffer>,
     /// When the last offer was made.
@@ -37,12 +39,36 @@ impl Page {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             channel: None,
+            socket: false,
             pending: None,
             offered_at: now,
             queue: VecDeque::new(),
             queued: 0,
             budget: Budget::new(now),
         }
+    }
+
+    /// Whether the page can be told something.
+    pub(super) fn listens(&self) -> bool {
+        self.socket || self.channel.is_some()
+    }
+
+    /// Whether the page is told by WebSocket.
+    pub(super) fn by_socket(&self) -> bool {
+        self.socket
+    }
+
+    /// The page has connected by WebSocket. What was said before may be lost, an offer too.
+    pub(super) fn attach(&mut self) {
+        self.socket = true;
+        self.pending = None;
+        self.queue.clear();
+        self.queued = 0;
+    }
+
+    /// The WebSocket of the page is gone.
+    pub(super) fn detach(&mut self) {
+        self.socket = false;
     }
 
     /// Records an offer.
@@ -73,7 +99,7 @@ impl Page {
     }
 
     /// Passes texts to `write` until it has no room.
-    pub(super) fn flush(&mut self, mut write: impl FnMut(&str) -> bool) {
+    pub(super) fn flush(&mut self, mut write: impl FnMut(&Arc<str>) -> bool) {
         while self.queue.front().is_some_and(|text| write(text)) {
             self.queued -= self.queue.pop_front().map_or(0, |text| text.len());
         }

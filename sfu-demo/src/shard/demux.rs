@@ -128,6 +128,13 @@ impl Directory {
         }
     }
 
+    /// Removes the peers of another shard, with their addresses.
+    pub fn forget_shard(&mut self, shard: ShardId) {
+        self.elsewhere.retain(|_, there| *there != shard);
+        self.elsewhere_by_origin
+            .retain(|_, (_, there)| *there != shard);
+    }
+
     /// Whether no peer and no address is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -12,7 +12,7 @@ use super::Shard;
 use crate::ids::{PeerKey, TrackId};
 use crate::mailbox::Mailbox;
 use crate::media::{Layer, MediaPacket};
-use crate::messages::{Media, RoomMessage};
+use crate::messages::{Change, Media};
 use crate::net::origin::Origin;
 use crate::session::SessionEvent;
 
@@ -78,19 +78,13 @@ impl<M: Mailbox> Shard<M> {
                 self.deliver(now, &packet);
             }
             SessionEvent::Published(track) => {
-                self.peers.publish(track.id, key);
-                self.links.room(RoomMessage::Published {
-                    track,
-                    shard: self.here,
-                });
+                self.peers.publish(&track, key);
+                self.tell_room(key, Change::Published(track));
             }
             SessionEvent::Unpublished(track) => {
                 self.peers.unpublish(track);
                 self.router.remove_track(track);
-                self.links.room(RoomMessage::Unpublished {
-                    participant: id,
-                    track,
-                });
+                self.tell_room(key, Change::Unpublished(id, track));
             }
             SessionEvent::Subscribed(track, owner) => {
                 let interest = self.router.subscribe(track, owner, key);
@@ -101,30 +95,16 @@ impl<M: Mailbox> Shard<M> {
                 self.links.interest(interest);
             }
             SessionEvent::NeedKeyframe(track, layer) => self.keyframe(now, track, layer),
-            SessionEvent::Level(level) => {
-                self.links.room(RoomMessage::Level {
-                    participant: id,
-                    level,
-                });
-            }
+            SessionEvent::Level(level) => self.tell_room(key, Change::Level(id, level)),
             SessionEvent::Muted(source, muted) => {
-                self.links.room(RoomMessage::Muted {
-                    participant: id,
-                    source,
-                    muted,
-                });
+                self.peers.mute(key, source, muted);
+                self.tell_room(key, Change::Muted(id, source, muted));
             }
-            SessionEvent::Chat(text) => {
-                self.links.room(RoomMessage::Chat {
-                    participant: id,
-                    text,
-                });
-            }
+            SessionEvent::Chat(text) => self.tell_room(key, Change::Chat(id, text)),
             SessionEvent::KeyframeRequested => self.meter.counters.keyframes_asked += 1,
             SessionEvent::Dropped(reason) => self.meter.counters.drops.add(reason, 1),
-            SessionEvent::ChannelOpen => {
-                self.links.room(RoomMessage::Listens { participant: id });
-            }
+            SessionEvent::ChannelOpen => self.tell_room(key, Change::Listens(id)),
+            SessionEvent::Text(text) => self.send_to_socket(key, text),
             SessionEvent::Closed(why) => self.remove(key, why),
         }
     }

@@ -9,7 +9,7 @@ use super::demux::Lookup;
 use super::streams::Addresses;
 use crate::ids::{PeerKey, ShardId};
 use crate::mailbox::Mailbox;
-use crate::messages::{AdmissionMessage, Media};
+use crate::messages::Media;
 use crate::net::origin::Origin;
 use crate::net::tcp::{Arrived, Connection};
 use crate::net::udp::RecvBatch;
@@ -72,12 +72,7 @@ impl<M: Mailbox> Shard<M> {
             Lookup::NamesUnknown(ufrag) => {
                 // Admission knows the peers that have not connected yet. In a flood the claim is lost; a real peer sends
                 // another.
-                let claim = AdmissionMessage::Claim {
-                    ufrag,
-                    shard: self.here,
-                    request: bytes.into(),
-                };
-                if !self.links.try_claim(claim) {
+                if !self.links.try_claim(ufrag, bytes) {
                     self.meter.counters.drops.add(DropReason::Stranger, 1);
                 }
             }

@@ -3,19 +3,25 @@
 //! Media goes from socket to socket here, or crosses to another shard on the low lane. Control comes on the high lane.
 //! Nothing on the media path waits: what does not fit is dropped and counted.
 
+// One thing: actor, links, mod, rooms: a shard is sent messages through handles of its own type.
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lanemesh_runtime::handle::Recipient;
+
 use crate::cpu_time;
-use crate::ids::{ParticipantId, PeerKey, ShardId};
-use crate::mailbox::{Mailbox, Message, Receiver};
-use crate::messages::{AdmissionMessage, Control, Media, RoomMessage, ShardReceiver};
+use crate::ids::{ParticipantId, PeerKey};
+use crate::mailbox::{Mailbox, Message};
+use crate::messages::{
+    AdmissionMessage, Adoption, Control, FromSocket, Media, PageLink, ShardTag, ToSocket,
+};
 use crate::net::origin::Transport;
 use crate::net::udp::RecvBatch;
 use crate::session::{Session, SessionEvent};
-use crate::stats::{DropReason, ShardStats};
+use crate::stats::{Counters, DropReason, ShardStats};
 
 mod actor;
 pub mod demux;
@@ -25,16 +31,19 @@ mod links;
 mod meter;
 mod outbox;
 mod peers;
+mod rooms;
 mod router;
 mod sockets;
 mod streams;
 
-pub(crate) use actor::ShardActor;
+use actor::Lent;
+pub(crate) use actor::{Connect, Parts};
 use demux::Directory;
 use links::Links;
 pub(crate) use links::Wiring;
 use meter::Meter;
-use peers::Peers;
+use peers::{Peers, Removed};
+use rooms::LocalRooms;
 use router::Router;
 use sockets::Sockets;
 use streams::Streams;
@@ -49,21 +58,26 @@ const SOCKET_BURST: usize = 64;
 
 /// A shard.
 pub(crate) struct Shard<M: Mailbox> {
-    here: ShardId,
-    mailbox: ShardReceiver<M>,
-    /// Received from the mailbox, and handled by the next turn.
-    messages: Vec<Message<Control, Media>>,
+    parts: Arc<Parts<M>>,
+    here: ShardTag,
+    feed: Lent<M>,
     batch: RecvBatch,
     sockets: Sockets,
     streams: Streams,
     links: Links<M>,
+    rooms: LocalRooms,
     peers: Peers,
     directory: Directory,
     router: Router,
+    /// The latest incarnation of admission that has asked who is here.
+    admission: u32,
+    /// The latest incarnations of the other shards.
+    others: Vec<u32>,
     /// Empty between polls; kept for its allocation.
     events: Vec<SessionEvent>,
     meter: Meter,
-    draining: bool,
+    /// When the next turn is due; `None` is at once.
+    wake_at: Option<Instant>,
     /// How far this clock is ahead of the system's: zero, except in tests.
     ahead: Duration,
 }
@@ -77,66 +91,91 @@ impl<M: Mailbox> std::fmt::Debug for Shard<M> {
 }
 
 impl<M: Mailbox> Shard<M> {
-    /// A shard without peers, for the thread that it is created on.
-    ///
-    /// # Errors
-    ///
-    /// If the executor cannot register a socket.
-    pub(crate) fn new(wiring: Wiring<M>, sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
-        Ok(Self {
-            here: wiring.here,
-            mailbox: wiring.mailbox,
-            messages: Vec::with_capacity(MAILBOX_BURST),
+    /// An incarnation without peers, sockets and connections.
+    pub(crate) fn new(parts: Arc<Parts<M>>) -> Self {
+        let here = ShardTag {
+            id: parts.here,
+            incarnation: 0,
+        };
+        Self {
+            here,
+            feed: Lent::new(Arc::clone(&parts)),
+            parts,
             batch: RecvBatch::new(SOCKET_BURST),
-            sockets: Sockets::new(sockets)?,
+            sockets: Sockets::none(),
             streams: Streams::default(),
-            links: Links::new(wiring.here, wiring.shards, wiring.room, wiring.admission),
+            links: Links::none(here),
+            rooms: LocalRooms::none(here),
             peers: Peers::default(),
             directory: Directory::new(),
-            router: Router::new(wiring.here),
+            router: Router::new(here.id),
+            admission: 0,
+            others: Vec::new(),
             events: Vec::new(),
             meter: Meter::default(),
-            draining: false,
+            wake_at: None,
             ahead: Duration::ZERO,
-        })
-    }
-
-    /// Waits until a turn has something to do. Returns `false` once every sender of the mailbox is gone.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost: messages received from the mailbox are kept for [`Shard::turn`].
-    pub(crate) async fn ready(&mut self) -> bool {
-        let wake_at = tokio::time::Instant::from_std(self.next_timeout(self.now()) - self.ahead);
-        tokio::select! {
-            biased;
-            taken = self.mailbox.recv_many(&mut self.messages, MAILBOX_BURST) => taken > 0,
-            () = self.sockets.readable() => true,
-            () = self.streams.ready() => true,
-            () = tokio::time::sleep_until(wake_at) => true,
         }
     }
 
-    /// Handles messages, datagrams and timeouts, and sends. Returns `false` once the shard is drained.
+    /// Begins as the given incarnation. Who believes in an earlier one is told that it is gone.
+    fn begin(&mut self, incarnation: u32, wiring: Wiring<M>) {
+        self.here.incarnation = incarnation;
+        self.others = vec![0; wiring.shards.len()];
+        self.links = Links::new(self.here, wiring.shards, wiring.admission, wiring.claims);
+        self.rooms = LocalRooms::new(self.here, wiring.rooms);
+        self.links.admission(AdmissionMessage::Restarted(self.here));
+        if incarnation > 1 {
+            tracing::warn!(
+                shard = self.here.id,
+                incarnation,
+                "restarted, without peers"
+            );
+            self.links.restarted();
+        }
+    }
+
+    /// Handles what the feed has brought.
+    fn fed(&mut self) {
+        let now = self.now();
+        let mut messages = std::mem::take(&mut self.feed.messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::High(control) => self.control(now, control),
+                Message::Low(media) => self.media(now, media),
+            }
+        }
+        self.feed.messages = messages;
+    }
+
+    /// Handles datagrams and timeouts, and sends.
     ///
     /// # Errors
     ///
     /// If a socket fails.
-    pub(crate) fn turn(&mut self) -> io::Result<bool> {
-        let now = self.now();
-        let mut messages = std::mem::take(&mut self.messages);
-        for message in messages.drain(..) {
-            self.message(now, message);
-        }
-        self.messages = messages;
+    pub(crate) fn turn(&mut self) -> io::Result<()> {
         let mut batch = std::mem::replace(&mut self.batch, RecvBatch::empty());
         let received = self.receive(&mut batch);
         self.batch = batch;
         received?;
         self.receive_streams(self.now());
-        self.peers.mark_due(self.now());
+        let now = self.now();
+        self.peers.mark_due(now);
+        self.catch_up(now);
         self.poll_marked()?;
-        Ok(!self.draining || !self.peers.is_empty())
+        self.wake_at = Some(self.next_timeout(self.now()) - self.ahead);
+        Ok(())
+    }
+
+    /// Closes all sessions, before the shard stops. Their pages are told that the server is gone for now.
+    fn close_all(&mut self) -> io::Result<()> {
+        for key in self.peers.keys() {
+            if let Some(page) = self.peers.page(key) {
+                *page = None;
+            }
+            self.isolated(key, Session::close);
+        }
+        self.poll_marked()
     }
 
     fn now(&self) -> Instant {
@@ -145,25 +184,28 @@ impl<M: Mailbox> Shard<M> {
 
     fn next_timeout(&self, now: Instant) -> Instant {
         let waits = self.links.waits() || self.sockets.waits();
-        let latest = now + Duration::from_millis(if waits { 2 } else { 1000 });
-        self.peers.next_timeout(latest)
+        let latest = match (waits, self.rooms.waits()) {
+            (true, _) => 2,
+            (false, true) => 100,
+            (false, false) => 1000,
+        };
+        self.peers.next_timeout(now + Duration::from_millis(latest))
     }
 
-    fn message(&mut self, now: Instant, message: Message<Control, Media>) {
-        match message {
-            Message::High(control) => self.control(now, control),
-            Message::Low(Media::Packet(packet)) => {
+    fn media(&mut self, now: Instant, media: Media) {
+        match media {
+            Media::Packet(packet) => {
                 if now.saturating_duration_since(packet.arrived) > MAX_AGE {
                     self.meter.counters.drops.add(DropReason::Aged, 1);
                 } else {
                     self.deliver(now, &packet);
                 }
             }
-            Message::Low(Media::Datagram {
+            Media::Datagram {
                 origin,
                 destination,
                 bytes,
-            }) => {
+            } => {
                 self.datagram(now, origin, destination, &bytes, true);
             }
         }
@@ -171,30 +213,18 @@ impl<M: Mailbox> Shard<M> {
 
     fn control(&mut self, now: Instant, control: Control) {
         match control {
-            Control::Adopt(session) => self.adopt(*session),
+            Control::Adopt(adoption) => self.adopt(*adoption),
             Control::Connect(arrived) => self.connect(now, *arrived),
             Control::Redirect(ufrag, shard) => {
-                if shard != self.here {
+                if shard != self.here.id {
                     self.directory.insert_elsewhere(&ufrag, shard);
                 }
             }
             Control::Forget(ufrag) => {
                 self.directory.remove_elsewhere(&ufrag);
             }
-            Control::AddTrack(to, track, owner) => {
-                self.with_participant(to, |session| session.add_track(track, owner));
-            }
-            Control::RemoveTrack(to, track) => {
-                self.with_participant(to, |session| session.remove_track(track));
-            }
-            Control::Heard(to, heard) => {
-                self.with_participant(to, |session| session.set_heard(heard));
-            }
-            Control::Tell(to, text) => {
-                self.with_participant(to, |session| {
-                    session.send_text(&text);
-                });
-            }
+            Control::Room(update) => self.news(update),
+            Control::Page(id, message) => self.page(now, id, message),
             Control::Patch(participant, patch, reply) => {
                 let key = self.peers.key_of(participant);
                 let patched = key.and_then(|key| self.isolated(key, |it| it.patch(&patch)));
@@ -204,43 +234,136 @@ impl<M: Mailbox> Shard<M> {
                 self.with_participant(participant, Session::close);
             }
             Control::Interest(track, shard, wanted) => {
-                if !wanted || self.peers.publisher_of(track).is_some() {
-                    self.router.remote(track, shard, wanted);
+                let is_latest = self.meet(shard);
+                if is_latest && (!wanted || self.peers.publisher_of(track).is_some()) {
+                    self.router.remote(track, shard.id, wanted);
                 }
             }
             Control::Keyframe(track, layer) => self.keyframe(now, track, layer),
+            Control::Restarted(shard) => _ = self.meet(shard),
+            Control::CountGuests(admission) => {
+                self.admission = self.admission.max(admission);
+                let guests = self.peers.guests();
+                let guests = AdmissionMessage::Guests(self.here, guests);
+                self.links.admission(guests);
+            }
             Control::Observe(reply) => {
                 let _ = reply.send(self.stats());
             }
-            Control::Drain => {
-                self.draining = true;
-                for key in self.peers.keys() {
-                    self.isolated(key, Session::close);
+            Control::Ping(reply) => {
+                let _ = reply.send(());
+            }
+            #[cfg(test)]
+            Control::Fault(crate::messages::Fault::Panic) => panic!("a fault in a shard's code"),
+            #[cfg(test)]
+            Control::Fault(crate::messages::Fault::Hang(until)) => {
+                let _ = until.recv();
+            }
+        }
+    }
+
+    /// Whether another shard's incarnation is the latest. What earlier ones wanted is forgotten.
+    fn meet(&mut self, shard: ShardTag) -> bool {
+        let Some(known) = self.others.get_mut(shard.id) else {
+            return false;
+        };
+        let before = *known;
+        if shard.incarnation > before {
+            *known = shard.incarnation;
+            if before > 0 || shard.incarnation > 1 {
+                self.router.forget_shard(shard.id);
+                self.directory.forget_shard(shard.id);
+            }
+        }
+        shard.incarnation >= before
+    }
+
+    fn adopt(&mut self, adoption: Adoption) {
+        let Adoption {
+            session,
+            guest,
+            page,
+            to,
+            by,
+        } = adoption;
+        if to != self.here.incarnation {
+            return; // Admission has given the guest up.
+        }
+        if by < self.admission {
+            // Admission has been restarted since, and does not know the guest.
+            let guests = vec![Arc::clone(&guest)];
+            let guests = AdmissionMessage::Guests(self.here, guests);
+            self.links.admission(guests);
+        }
+        let ufrag = session.ufrag().to_owned();
+        let key = self.peers.insert(session, guest);
+        self.directory.insert(&ufrag, key);
+        self.enter(key);
+        if let Some(page) = page {
+            self.attach(key, page);
+        }
+    }
+
+    /// Handles something from the WebSocket of a page.
+    fn page(&mut self, now: Instant, id: ParticipantId, message: FromSocket) {
+        let Some(key) = self.peers.key_of(id) else {
+            return;
+        };
+        match message {
+            FromSocket::Attached(page) => self.attach(key, page),
+            FromSocket::Text(text) => {
+                self.isolated(key, |session| session.page_text(now, &text));
+            }
+            FromSocket::Detached(connection) => {
+                if let Some(page) = self.peers.page(key)
+                    && page.as_ref().is_some_and(|page| page.id == connection)
+                {
+                    *page = None;
+                    self.isolated(key, Session::detach_page);
                 }
             }
         }
     }
 
-    fn adopt(&mut self, session: Session) {
-        let ufrag = session.ufrag().to_owned();
-        self.links.room(RoomMessage::Joined {
-            id: session.id,
-            room: Arc::clone(&session.room),
-            name: Arc::clone(&session.name),
-            role: session.role,
-            shard: self.here,
-        });
-        let key = self.peers.insert(session);
-        self.directory.insert(&ufrag, key);
-        if self.draining {
-            self.isolated(key, Session::close);
+    /// From now on the page hears over this WebSocket.
+    fn attach(&mut self, key: PeerKey, mut page: PageLink) {
+        if page.to.try_send(ToSocket::In(self.here.id)).is_err() {
+            return; // It is gone already.
+        }
+        if let Some(place) = self.peers.page(key) {
+            if let Some(mut before) = place.replace(page) {
+                let _ = before.to.try_send(ToSocket::Ended("replaced"));
+            }
+            self.isolated(key, Session::attach_page);
+        }
+    }
+
+    /// Sends a text to a page's WebSocket. One that is too slow is closed: the page connects again, and hears all anew.
+    pub(super) fn send_to_socket(&mut self, key: PeerKey, text: Arc<str>) {
+        let Some(page) = self.peers.page(key) else {
+            return;
+        };
+        let sent = page
+            .as_mut()
+            .map(|page| page.to.try_send(ToSocket::Text(text)));
+        if sent.is_none_or(|sent| sent.is_err()) {
+            *page = None;
+            self.isolated(key, Session::detach_page);
         }
     }
 
     fn remove(&mut self, key: PeerKey, why: &'static str) {
-        let Some((session, tracks)) = self.peers.remove(key) else {
+        let Some(removed) = self.peers.remove(key) else {
             return;
         };
+        let Removed {
+            session,
+            page,
+            tracks,
+        } = removed;
+        if let Some(mut page) = page {
+            let _ = page.to.try_send(ToSocket::Ended(why));
+        }
         let (id, ufrag) = (session.id, session.ufrag());
         tracing::info!(participant = id.0, why, "gone");
         let now = self.now();
@@ -256,9 +379,10 @@ impl<M: Mailbox> Shard<M> {
             self.router.remove_track(track);
         }
         self.links.admission(AdmissionMessage::Ended {
+            shard: self.here,
             ufrag: ufrag.to_owned(),
         });
-        self.links.room(RoomMessage::Left { participant: id });
+        self.leave(key, &session.room, id);
         self.links.forget(ufrag);
     }
 
@@ -285,12 +409,18 @@ impl<M: Mailbox> Shard<M> {
     }
 
     fn stats(&self) -> ShardStats {
-        let observed = self.mailbox.observe();
+        let observed = self.feed.observe();
         ShardStats {
-            shard: self.here,
+            shard: self.here.id,
+            incarnation: self.here.incarnation,
+            hangs: false,
             peers: self.peers.len(),
             tracks: self.router.len(),
-            counters: self.meter.counters,
+            counters: Counters {
+                room_drops: self.rooms.dropped,
+                stale_news: self.rooms.stale,
+                ..self.meter.counters
+            },
             tcp: self.streams.counters(),
             latency: self.meter.latency.summary(),
             high_depth: observed.high_depth,

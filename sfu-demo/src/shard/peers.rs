@@ -1,15 +1,32 @@
 //! The peers of a shard, by key, participant and published track, and the queue of those to poll.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::ids::{ParticipantId, PeerKey, TrackId};
-use crate::session::Session;
+use crate::media::{Source, TrackInfo};
+use crate::messages::{Guest, Member, PageLink};
+use crate::session::{Role, Session};
 
 struct Peer {
     session: Session,
+    guest: Arc<Guest>,
+    /// The WebSocket of its page.
+    page: Option<PageLink>,
+    /// What it publishes.
+    tracks: Vec<TrackInfo>,
+    /// The devices that it has muted.
+    muted: Vec<Source>,
     /// Whether it is in the queue of peers to poll.
     dirty: bool,
+}
+
+/// A peer that has been removed.
+pub(super) struct Removed {
+    pub(super) session: Session,
+    pub(super) page: Option<PageLink>,
+    pub(super) tracks: Vec<TrackId>,
 }
 
 #[derive(Default)]
@@ -22,7 +39,7 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn insert(&mut self, session: Session) -> PeerKey {
+    pub(super) fn insert(&mut self, session: Session, guest: Arc<Guest>) -> PeerKey {
         let key = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -30,20 +47,30 @@ impl Peers {
         self.by_participant.insert(session.id, key);
         self.slots[key] = Some(Peer {
             session,
+            guest,
+            page: None,
+            tracks: Vec::new(),
+            muted: Vec::new(),
             dirty: false,
         });
         self.mark(key);
         key
     }
 
-    /// Removes a peer. Returns its session and the tracks that it published.
-    pub(super) fn remove(&mut self, key: PeerKey) -> Option<(Session, Vec<TrackId>)> {
+    /// Removes a peer. Returns its session, its page, and the tracks that it published.
+    pub(super) fn remove(&mut self, key: PeerKey) -> Option<Removed> {
         let peer = self.slots[key].take()?;
         self.free.push(key);
         self.by_participant.remove(&peer.session.id);
-        let published = self.by_track.extract_if(|_, publisher| *publisher == key);
-        let tracks = published.map(|(track, _)| track).collect();
-        Some((peer.session, tracks))
+        let tracks: Vec<_> = peer.tracks.iter().map(|track| track.id).collect();
+        for track in &tracks {
+            self.by_track.remove(track);
+        }
+        Some(Removed {
+            session: peer.session,
+            page: peer.page,
+            tracks,
+        })
     }
 
     pub(super) fn session(&mut self, key: PeerKey) -> Option<&mut Session> {
@@ -58,12 +85,54 @@ impl Peers {
         self.by_track.get(&track).copied()
     }
 
-    pub(super) fn publish(&mut self, track: TrackId, key: PeerKey) {
-        self.by_track.insert(track, key);
+    pub(super) fn publish(&mut self, track: &TrackInfo, key: PeerKey) {
+        if let Some(peer) = self.slots[key].as_mut() {
+            peer.tracks.push(track.clone());
+            self.by_track.insert(track.id, key);
+        }
     }
 
     pub(super) fn unpublish(&mut self, track: TrackId) {
-        self.by_track.remove(&track);
+        if let Some(key) = self.by_track.remove(&track)
+            && let Some(peer) = self.slots[key].as_mut()
+        {
+            peer.tracks.retain(|known| known.id != track);
+        }
+    }
+
+    pub(super) fn mute(&mut self, key: PeerKey, source: Source, muted: bool) {
+        if let Some(peer) = self.slots[key].as_mut() {
+            peer.muted.retain(|known| *known != source);
+            if muted {
+                peer.muted.push(source);
+            }
+        }
+    }
+
+    pub(super) fn page(&mut self, key: PeerKey) -> Option<&mut Option<PageLink>> {
+        Some(&mut self.slots[key].as_mut()?.page)
+    }
+
+    pub(super) fn role(&self, key: PeerKey) -> Option<Role> {
+        Some(self.slots[key].as_ref()?.session.role)
+    }
+
+    /// A peer as a member of its room.
+    pub(super) fn member(&self, key: PeerKey) -> Option<Member> {
+        let peer = self.slots[key].as_ref()?;
+        Some(Member {
+            id: peer.session.id,
+            name: Arc::clone(&peer.session.name),
+            role: peer.session.role,
+            tracks: peer.tracks.clone(),
+            muted: peer.muted.clone(),
+        })
+    }
+
+    /// All peers as admission knows them.
+    pub(super) fn guests(&self) -> Vec<Arc<Guest>> {
+        let peers = self.slots.iter().flatten();
+        peers.map(|peer| Arc::clone(&peer.guest)).collect()
     }
 
     /// Every key that a peer has or had.
@@ -75,6 +144,7 @@ impl Peers {
         self.by_participant.len()
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.by_participant.is_empty()
     }

@@ -118,6 +118,14 @@ impl Router {
         }
     }
 
+    /// Forgets what another shard wanted.
+    pub(super) fn forget_shard(&mut self, shard: ShardId) {
+        self.routes.retain(|_, route| {
+            route.remote.retain(|remote| *remote != shard);
+            !route.remote.is_empty() || !route.local.is_empty()
+        });
+    }
+
     /// Removes a track that has ended.
     pub(super) fn remove_track(&mut self, track: TrackId) {
         self.routes.remove(&track);

@@ -14,6 +14,10 @@ use crate::stats::{Counters, DropReason};
 pub(super) struct Sockets(Vec<(Socket, SendBatch)>);
 
 impl Sockets {
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Registers the sockets with the executor of the calling task.
     pub(super) fn new(sockets: Vec<UdpSocket>) -> io::Result<Self> {
         let sockets = sockets.into_iter();

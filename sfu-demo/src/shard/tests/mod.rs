@@ -1,17 +1,17 @@
 //! One shard with peers on sockets, driven by hand: panics in a session, and peers that go silent.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Mutex;
 
+use lanemesh_runtime::{spawn, testing::Sink};
 use str0m::media::MediaKind;
 
 use super::*;
-use crate::control::Tables as _;
-use crate::control::rooms::Rooms;
+use crate::control::rooms::state::Room;
 use crate::ids::TrackId;
-use crate::mailbox::mesh::Mesh;
+use crate::mailbox::mesh::{Mesh, NoFeed};
 use crate::media::codec::{Codec, Name};
-use crate::messages::ShardSender;
+use crate::messages::{Guest, News, RoomLink, RoomMessage, RoomTag, RoomUpdate, Rooms};
 use crate::net::udp::Bind;
 use crate::session::Role;
 use crate::session::build::{Identity, Setup};
@@ -24,16 +24,37 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A shard, and what it is connected to.
 struct Rig {
     shard: Shard<Mesh>,
-    control: ShardSender<Mesh>,
-    room: <Mesh as Mailbox>::Receiver<RoomMessage, Infallible>,
-    admission: <Mesh as Mailbox>::Receiver<AdmissionMessage, Infallible>,
-    rooms: Rooms,
+    to_room: lanemesh::Receiver<RoomMessage>,
+    admission: lanemesh::Receiver<AdmissionMessage>,
+    tag: RoomTag,
+    room: Room,
     setup: Setup,
     ended: usize,
     batch: RecvBatch,
     clients: Vec<Client>,
     heard: Vec<u64>,
     sequence: u64,
+}
+
+/// One room, played by the test.
+struct OneRoom(RoomTag, Mutex<lanemesh::Sender<RoomMessage>>);
+
+impl Rooms for OneRoom {
+    fn open(&self, _: &Arc<str>) -> Option<RoomLink> {
+        let to = self.1.lock().unwrap().clone();
+        Some(RoomLink {
+            tag: self.0,
+            to: Box::new(to),
+        })
+    }
+
+    fn find(&self, name: &Arc<str>) -> Option<RoomLink> {
+        self.open(name)
+    }
+
+    fn all(&self) -> Vec<RoomLink> {
+        Vec::new()
+    }
 }
 
 impl Rig {
@@ -44,22 +65,36 @@ impl Rig {
             tcp: Vec::new(),
             estimate: true,
         };
-        let (control, mailbox) = Mesh::mailbox(64, 64);
-        let (room_tx, room) = Mesh::mailbox(1024, 1);
-        let (admission_tx, admission) = Mesh::mailbox(1024, 1);
-        let wiring = Wiring {
-            here: 0,
-            mailbox,
-            shards: vec![control.clone()],
-            room: room_tx,
-            admission: admission_tx,
+        let (room_tx, to_room) = lanemesh::channel(1024);
+        let (admission_tx, admission) = lanemesh::channel(1024);
+        let (claims, _) = lanemesh::channel(1024);
+        let (handle, child) = spawn(Sink::<(), ()>::new());
+        child.detach();
+        let tag = RoomTag {
+            actor: handle.id(),
+            incarnation: 1,
         };
+        let wiring = Wiring {
+            shards: Vec::new(),
+            admission: Box::new(admission_tx),
+            claims: Box::new(claims),
+            rooms: Arc::new(OneRoom(tag, Mutex::new(room_tx))),
+        };
+        let parts = Parts {
+            here: 0,
+            sockets: Vec::new(),
+            feed: Mutex::new(Some(NoFeed)),
+            connect: tokio::sync::watch::channel(None).1,
+        };
+        let mut shard = Shard::new(Arc::new(parts));
+        shard.sockets = Sockets::new(vec![socket]).unwrap();
+        shard.begin(1, wiring);
         Self {
-            shard: Shard::new(wiring, vec![socket]).unwrap(),
-            control,
-            room,
+            shard,
+            to_room,
             admission,
-            rooms: Rooms::default(),
+            tag,
+            room: Room::new(tag, 1),
             setup,
             ended: 0,
             batch: RecvBatch::new(64),
@@ -89,12 +124,37 @@ impl Rig {
         let (session, answer) =
             Session::answer_to(&self.setup, identity, &offer, Vec::new(), now).unwrap();
         client.accept(&answer).unwrap();
-        self.control
-            .try_send_high(Control::Adopt(Box::new(session)))
-            .unwrap();
+        let guest = Guest {
+            id,
+            ufrag: session.ufrag().to_owned(),
+            room: "room".into(),
+            address: None,
+            principal: None,
+            role,
+            resource: String::new(),
+        };
+        let adoption = Adoption {
+            session,
+            guest: Arc::new(guest),
+            page: None,
+            to: 1,
+            by: 1,
+        };
+        self.shard.control(now, Control::Adopt(Box::new(adoption)));
         self.clients.push(client);
         self.heard.push(0);
         id
+    }
+
+    /// The shard gets news of the room.
+    fn tell(&mut self, news: News) {
+        let update = RoomUpdate {
+            room: "room".into(),
+            from: self.tag,
+            news,
+        };
+        let now = self.shard.now();
+        self.shard.control(now, Control::Room(update));
     }
 
     fn session(&mut self, id: ParticipantId) -> &mut Session {
@@ -120,22 +180,23 @@ impl Rig {
                 let _ = client.drive(&mut self.batch, |_| *heard += 1);
             }
         }
-        let _ = tokio::time::timeout(Duration::from_millis(2), self.shard.ready()).await;
-        assert!(self.shard.turn().unwrap());
-        let (mut messages, mut out) = (Vec::new(), Vec::new());
-        let _ = self.room.try_recv_many(&mut messages, 1024);
-        for Message::High(message) in messages {
-            self.rooms.handle(self.shard.now(), message, &mut out);
+        let shard = &self.shard;
+        let ready = actor::ready(&shard.sockets, &shard.streams, shard.wake_at);
+        let _ = tokio::time::timeout(Duration::from_millis(2), ready).await;
+        self.shard.turn().unwrap();
+        let mut out = Vec::new();
+        while let Ok(message) = self.to_room.try_recv() {
+            if let RoomMessage::Shard(from, to, change) = message {
+                let now = self.shard.now();
+                self.room.handle(now, from, to, change, &mut out);
+            }
         }
-        for (_, control) in out {
-            self.control.try_send_high(control).unwrap();
+        for (_, news) in out {
+            self.tell(news);
         }
-        let mut messages = Vec::new();
-        let _ = self.admission.try_recv_many(&mut messages, 1024);
-        let ended = |message: &Message<_, _>| {
-            matches!(message, Message::High(AdmissionMessage::Ended { .. }))
-        };
-        self.ended += messages.iter().filter(|message| ended(message)).count();
+        while let Ok(message) = self.admission.try_recv() {
+            self.ended += usize::from(matches!(message, AdmissionMessage::Ended { .. }));
+        }
     }
 
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
@@ -146,12 +207,8 @@ impl Rig {
         }
     }
 
-    fn rooms(&mut self) -> Vec<RoomStats> {
-        let (reply, mut answer) = tokio::sync::oneshot::channel();
-        let now = self.shard.now();
-        self.rooms
-            .handle(now, RoomMessage::Observe(reply), &mut Vec::new());
-        answer.try_recv().unwrap()
+    fn room(&self) -> RoomStats {
+        self.room.stats(&"room".into())
     }
 }
 
@@ -176,8 +233,7 @@ async fn fault_in_the_code_of_one_peer_ends_that_peer_alone() {
                 video: false,
                 source: crate::media::Source::Microphone,
             };
-            let add = Control::AddTrack(victim, track, 0);
-            rig.control.try_send_high(add).unwrap();
+            rig.tell(News::Added(track, 0));
         }
         let gone = |rig: &Rig| rig.shard.peers.key_of(victim).is_none();
         rig.until("the peer with the fault is gone", gone).await;
@@ -190,7 +246,7 @@ async fn fault_in_the_code_of_one_peer_ends_that_peer_alone() {
         assert_eq!(rig.shard.meter.counters.panics, 1);
         assert!(rig.shard.peers.key_of(other).is_some());
         assert_eq!(rig.ended, 1, "admission has been told");
-        assert_eq!(rig.rooms()[0].participants, 2, "and the room");
+        assert_eq!(rig.room().participants, 2, "and the room");
     }
 }
 
@@ -206,8 +262,8 @@ async fn fault_in_the_code_of_a_publisher_leaves_its_players() {
     for _ in 0..50 {
         rig.round(true).await;
     }
-    let rooms = rig.rooms();
-    assert_eq!((rooms[0].participants, rooms[0].tracks), (1, 0));
+    let room = rig.room();
+    assert_eq!((room.participants, room.tracks), (1, 0));
     assert_eq!(rig.shard.peers.len(), 1);
     assert!(rig.shard.peers.tracks().next().is_none() && rig.shard.router.is_empty());
 }
@@ -237,7 +293,7 @@ async fn peers_who_go_silent_are_removed_and_leave_nothing_behind() {
     assert!(shard.directory.is_empty(), "{:?}", shard.directory);
     assert!(shard.router.is_empty());
     assert_eq!(shard.meter.counters.panics, 0);
-    assert!(rig.rooms().is_empty());
+    assert_eq!(rig.room().participants, 0);
 }
 
 #[tokio::test]
@@ -270,7 +326,7 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
             arrived: now - age,
             payload: b"sound".as_slice().into(),
         };
-        Message::Low(Media::Packet(packet))
+        Media::Packet(packet)
     };
     let counted = |rig: &Rig| {
         let counters = &rig.shard.meter.counters;
@@ -278,8 +334,8 @@ async fn media_that_waited_too_long_is_dropped_and_counted() {
     };
     let before = counted(&rig);
     rig.shard
-        .message(now, waited(MAX_AGE + Duration::from_millis(1)));
+        .media(now, waited(MAX_AGE + Duration::from_millis(1)));
     assert_eq!(counted(&rig), (before.0 + 1, before.1));
-    rig.shard.message(now, waited(MAX_AGE));
+    rig.shard.media(now, waited(MAX_AGE));
     assert_eq!(counted(&rig), (before.0 + 1, before.1 + 1));
 }

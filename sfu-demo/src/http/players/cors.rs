@@ -14,7 +14,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::app::App;
+use crate::http::app::App;
 use crate::mailbox::Mailbox;
 
 const EVERY_RESPONSE: [(HeaderName, &str); 2] = [
@@ -30,7 +30,7 @@ const PREFLIGHT: [(HeaderName, &str); 3] = [
     (ACCESS_CONTROL_MAX_AGE, "86400"),
 ];
 
-pub(super) async fn allow_origins<M: Mailbox>(
+pub(in crate::http) async fn allow_origins<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     request: Request,
     next: Next,

@@ -9,11 +9,11 @@ use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::app::App;
-use super::client::Client;
-use super::error::Error;
-use super::limit::subscriber;
-use super::request::{TokenQuery, bearer, room_name};
+use crate::http::app::App;
+use crate::http::client::Client;
+use crate::http::error::Error;
+use crate::http::limit::subscriber;
+use crate::http::request::{TokenQuery, bearer, room_name};
 use crate::mailbox::Mailbox;
 use crate::messages::{Join, JoinError, Principal};
 use crate::session::{Patch, Patched, Role};
@@ -21,7 +21,7 @@ use crate::session::{Patch, Patched, Role};
 /// The media type of a fragment of SDP (RFC 8840).
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-pub(super) async fn whip<M: Mailbox>(
+pub(in crate::http) async fn whip<M: Mailbox>(
     app: State<Arc<App<M>>>,
     client: Extension<Client>,
     path: Path<String>,
@@ -41,7 +41,7 @@ pub(super) async fn whip<M: Mailbox>(
     .await
 }
 
-pub(super) async fn whep<M: Mailbox>(
+pub(in crate::http) async fn whep<M: Mailbox>(
     app: State<Arc<App<M>>>,
     client: Extension<Client>,
     path: Path<String>,
@@ -105,14 +105,14 @@ async fn offer<M: Mailbox>(
 }
 
 /// RFC 9725: the media type to post here.
-pub(super) async fn offers() -> Response {
+pub(in crate::http) async fn offers() -> Response {
     let accept = HeaderName::from_static("accept-post");
     (StatusCode::NO_CONTENT, [(accept, "application/sdp")]).into_response()
 }
 
 /// RFC 9725: a fragment with the peer's candidates is noted, since the server learns them from checks; one with new credentials
 /// restarts ICE.
-pub(super) async fn patch<M: Mailbox>(
+pub(in crate::http) async fn patch<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path((room, resource)): Path<(String, String)>,
     headers: HeaderMap,
@@ -141,7 +141,7 @@ pub(super) async fn patch<M: Mailbox>(
 }
 
 /// RFC 5789: the media type for PATCH.
-pub(super) async fn patches() -> Response {
+pub(in crate::http) async fn patches() -> Response {
     let accept = HeaderName::from_static("accept-patch");
     (StatusCode::NO_CONTENT, [(accept, FRAGMENT)]).into_response()
 }
@@ -158,7 +158,7 @@ fn quoted(tag: &str) -> String {
     format!("\"{tag}\"")
 }
 
-pub(super) async fn end<M: Mailbox>(
+pub(in crate::http) async fn end<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path((room, resource)): Path<(String, String)>,
 ) -> Result<StatusCode, Error> {
