@@ -141,6 +141,8 @@ impl Engine {
         let Some(landed) = self.land(id) else {
             return false;
         };
+        // From here on a kill of the process does not bring the message back.
+        self.hands.set(landed.slot, Stage::Done, id);
         self.attempts.remove(&id);
         self.forget(landed.queue, landed.class, &landed.entry);
         let head = Head {

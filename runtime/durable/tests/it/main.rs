@@ -2,4 +2,5 @@
 
 mod actors;
 mod common;
+mod crash;
 mod mailboxes;
