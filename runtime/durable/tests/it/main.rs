@@ -3,4 +3,5 @@
 mod actors;
 mod common;
 mod crash;
+mod kill;
 mod mailboxes;
