@@ -1,6 +1,7 @@
 //! The promises of durable mailboxes, each with a test named after it.
 
 mod actors;
+mod command;
 mod common;
 mod crash;
 mod kill;
