@@ -247,13 +247,9 @@ impl<R: HasIntake> Waits for R {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        let mut intake = self.intake();
+        let intake = self.intake();
         intake.budget.reset();
-        // Polls of a parked thread must not tune how it spins.
-        let own = intake.budget.standoff;
-        let polled = intake.reborrow().poll_readable(cx);
-        intake.budget.standoff = own;
-        polled
+        intake.poll_readable(cx)
     }
 
     fn end(&mut self) {

@@ -146,14 +146,4 @@ impl<High, Low> Source for Classes<High, Low> {
             _ => Sleep::Asleep,
         }
     }
-
-    #[inline]
-    fn lingers(&self) -> bool {
-        self.low.lingers()
-    }
-
-    #[inline]
-    fn has_lingered_for(&self) -> bool {
-        self.low.has_lingered_for()
-    }
 }

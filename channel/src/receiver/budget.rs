@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    inbox::{Inbox, Sleep},
-    standoff::Standoff,
-};
+use super::inbox::{Inbox, Sleep};
 use crate::sync::{clock, stall::Stall};
 
 /// Messages before a yield, however slow they are.
@@ -42,10 +39,6 @@ pub(crate) trait Source {
     fn sleep(&mut self, waker: &Waker) -> Sleep;
     /// Ends a sleep, if there is one: the waker is dropped, and nothing wakes it any more.
     fn stop_sleeping(&mut self);
-    /// Whether the receiver lingers over an empty lane, after it has found nothing.
-    fn lingers(&self) -> bool;
-    /// Whether a message has come to that lane.
-    fn has_lingered_for(&self) -> bool;
 }
 
 impl<T> Source for Inbox<T> {
@@ -82,16 +75,6 @@ impl<T> Source for Inbox<T> {
     fn stop_sleeping(&mut self) {
         self.stop_sleeping();
     }
-
-    #[inline]
-    fn lingers(&self) -> bool {
-        self.lingers()
-    }
-
-    #[inline]
-    fn has_lingered_for(&self) -> bool {
-        self.has_lingered_for()
-    }
 }
 
 #[derive(Debug)]
@@ -99,7 +82,6 @@ pub(crate) struct CoopBudget {
     limit: Limit,
     /// Messages until the receiver yields or looks at the clock.
     left: usize,
-    pub(crate) standoff: Standoff,
     /// Polls in a row that found nothing and could not sleep.
     stall: Stall,
 }
@@ -165,7 +147,6 @@ impl CoopBudget {
         Self {
             left: limit.first(),
             limit,
-            standoff: Standoff::new(),
             stall: Stall::new(),
         }
     }
@@ -237,11 +218,7 @@ impl CoopBudget {
             if let Some(taken) = &found {
                 let count = weigh(taken);
                 self.left = self.left.saturating_sub(count);
-                self.standoff.record(count);
                 return Poll::Ready(found);
-            }
-            if source.lingers() && self.standoff.stand_off(|| source.has_lingered_for()) {
-                continue;
             }
             match source.sleep(cx.waker()) {
                 Sleep::Ready => {}

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    sync::park,
+    sync::{park, spin::spin},
 };
 
 /// A source, and the budget of the receiver that takes from it.
@@ -116,8 +116,9 @@ impl<'a, S: Source> Intake<'a, S> {
         deadline: Option<Instant>,
         attempt: impl Fn(&mut S) -> Option<R>,
     ) -> Result<R, RecvTimeoutError> {
-        let mut own = self.budget.standoff;
-        let spun = own.spin(deadline, || attempt(self.source)).map(Some);
+        let first = attempt(self.source);
+        let spun = first.or_else(|| spin(deadline, || attempt(self.source)));
+        let spun = spun.map(Some);
         let received = spun.or_else(|| {
             self.budget.begin_wait();
             let received = park::block_on(deadline, |cx| {
@@ -127,8 +128,6 @@ impl<'a, S: Source> Intake<'a, S> {
             self.stop_sleeping();
             received
         });
-        // Polling while parked tuned this for tasks; restore the thread's own state.
-        self.budget.standoff = own;
         match received {
             Some(Some(message)) => Ok(message),
             Some(None) => Err(RecvTimeoutError::Closed),

@@ -3,7 +3,6 @@
 pub(crate) mod budget;
 pub(crate) mod inbox;
 pub(crate) mod intake;
-mod standoff;
 pub(crate) mod wait;
 
 use std::{
@@ -31,10 +30,8 @@ use crate::{
 /// It visits the lanes that have messages in turn; idle lanes cost nothing. The async methods
 /// return at most a [budget](crate::Builder::budget) of messages without a pause, then yield to the
 /// executor once, so that a channel that is never empty does not keep other tasks from running. A
-/// batch counts with all of its messages, but is not cut short. A receiver that has emptied the
-/// lane of a steady producer may look again after about 300 ns instead of going to sleep, for as
-/// long as that pays. The blocking methods spin for a moment before they park the thread, and must
-/// not be called in async code.
+/// batch counts with all of its messages, but is not cut short. The blocking methods spin for a
+/// moment before they park the thread, and must not be called in async code.
 ///
 /// Dropping the receiver closes the channel and drops all messages in it.
 pub struct Receiver<T> {

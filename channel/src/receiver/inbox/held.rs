@@ -133,14 +133,6 @@ impl<T> HeldLane<T> {
         }
     }
 
-    /// Whether something can be taken from its rings, or perhaps.
-    pub(super) fn has_more(&self) -> bool {
-        match self.shared() {
-            None => self.lane.has_more(),
-            Some(_) => self.has_message(),
-        }
-    }
-
     /// So many messages were taken.
     #[inline]
     pub(super) fn record_taken(&mut self, messages: usize) {

@@ -5,7 +5,7 @@
 
 use std::{mem, task::Waker};
 
-use super::{Inbox, held::HeldLane};
+use super::Inbox;
 use crate::fan_in::ready::Arm;
 
 /// The result of an attempt to sleep.
@@ -96,17 +96,6 @@ impl<T> Inbox<T> {
         if !self.closed && unsafe { self.fan_in.ready.stop_sleeping(&self.slots) } {
             self.asleep = false;
         }
-    }
-
-    /// Whether the receiver lingers over a lane, after `try_next` has found nothing.
-    #[inline]
-    pub(crate) fn lingers(&self) -> bool {
-        self.current.is_some()
-    }
-
-    /// Whether a message has come to the lane that the receiver lingers over.
-    pub(crate) fn has_lingered_for(&self) -> bool {
-        self.current.as_ref().is_some_and(HeldLane::has_more)
     }
 
     /// Gives up the lane that the receiver lingers over. `true` if a message came meanwhile, and
