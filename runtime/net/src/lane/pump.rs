@@ -146,7 +146,7 @@ impl<A: Remote> Pump<A> {
                 let next = |cx: &mut Context<'_>| self.inlet.poll_high(cx);
                 match self.high.step(lane, &mut self.slot, cx, next) {
                     Step::Wait => break,
-                    Step::Down => return Poll::Ready(End::Down),
+                    Step::Down => return Poll::Pending, // until the link has settled
                     step => {
                         self.refused += u64::from(step == Step::Refused);
                         budget = budget.saturating_sub(1);
@@ -157,7 +157,7 @@ impl<A: Remote> Pump<A> {
             let next = |cx: &mut Context<'_>| self.inlet.poll_low(cx);
             match self.low.step(lane, &mut self.slot, cx, next) {
                 Step::Wait => {}
-                Step::Down => return Poll::Ready(End::Down),
+                Step::Down => return Poll::Pending, // until the link has settled
                 step => {
                     self.refused += u64::from(step == Step::Refused);
                     budget = budget.saturating_sub(1);

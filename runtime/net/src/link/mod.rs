@@ -209,7 +209,8 @@ impl Link {
     /// Tells everybody that it is down. Nothing is written or read any more.
     fn settle(self: &Arc<Self>) {
         let opened = std::mem::take(&mut *lock(&self.opened));
-        let unconfirmed = opened.values().map(|lane| lane.down()).sum();
+        let unconfirmed = opened.values().map(|lane| lane.lock().unconfirmed());
+        let unconfirmed = unconfirmed.sum();
         let pending = {
             let mut asks = lock(&self.asks);
             asks.is_closed = true;
@@ -235,6 +236,8 @@ impl Link {
             unconfirmed,
             asks,
         }));
+        // After that event: theirs follow it.
+        opened.values().for_each(|lane| lane.down());
     }
 
     // --- written frames -----------------------------------------------------------------------

@@ -95,12 +95,9 @@ impl OpenLane {
         self.change(|inside| inside.ended = Some(reason));
     }
 
-    /// The link is down. Returns how many messages are unconfirmed.
-    pub(crate) fn down(&self) -> u64 {
-        self.change(|inside| {
-            inside.is_down = true;
-            inside.unconfirmed()
-        })
+    /// The link is down.
+    pub(crate) fn down(&self) {
+        self.change(|inside| inside.is_down = true);
     }
 
     pub(crate) fn poll_reply(&self, cx: &mut Context<'_>) -> Poll<Option<Reply>> {
