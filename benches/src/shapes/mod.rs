@@ -14,6 +14,7 @@ pub mod memory;
 pub mod mesh;
 pub mod pinball;
 pub mod priority;
+pub mod remote;
 pub mod runtime;
 pub mod tasks;
 pub mod threads;
@@ -32,6 +33,7 @@ pub const ALL: &[Shape] = &[
     latency::SHAPE,
     memory::SHAPE,
     runtime::SHAPE,
+    remote::SHAPE,
 ];
 
 /// The names of all shapes.

@@ -28,6 +28,12 @@ pub use self::{
     remote::Remote,
 };
 
+/// What the fuzz target calls.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::wire::check;
+}
+
 /// The example of the README, compiled and run with the others.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

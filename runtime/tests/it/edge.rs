@@ -171,7 +171,8 @@ async fn weak_recipient_does_not_keep_the_inlet_open() {
 #[tokio::test]
 async fn requests_arrive_once_and_wake_the_inlet() {
     let (handle, mut inlet) = far_away();
-    let requests: [(fn(&ActorHandle<Doubler>), Request); 3] = [
+    type Call = fn(&ActorHandle<Doubler>);
+    let requests: [(Call, Request); 3] = [
         (|handle| handle.stop(), Request::Stop),
         (|handle| handle.drain(), Request::Drain),
         (|handle| handle.kill(), Request::Kill),

@@ -4,6 +4,8 @@ mod accept;
 mod dial;
 mod export;
 mod handshake;
+#[cfg(test)]
+mod hostile_tests;
 mod lookup;
 mod shared;
 
