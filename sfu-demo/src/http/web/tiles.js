@@ -135,8 +135,9 @@ function fit(count, width, height, aspect) {
   return best;
 }
 
+// Returns where it ends: below `height`, if the tiles would be too small otherwise.
 function grid(shown, left, top, width, height) {
-  if (!shown.length) return 0;
+  if (!shown.length) return top;
   const aspect = width < height ? 4 / 3 : 16 / 9;
   let { across, columns } = fit(shown.length, width, height, aspect);
   const least = Math.min(150, (width - GAP) / 2);
@@ -154,7 +155,7 @@ function grid(shown, left, top, width, height) {
     const margin = (width - inRow * (across + GAP) + GAP) / 2;
     place(it, left + margin + (at % columns) * (across + GAP), above + row * (down + GAP), across, down);
   });
-  return used;
+  return above + used;
 }
 
 function chips(shown, width, top, alone, height) {
@@ -194,18 +195,19 @@ function arrange() {
   const alone = !stage && !here.size;
   const below = alone ? 0 : rows * (CHIP.height + GAP);
   const room = height - below;
+  let end = room;
   if (stage && width >= 720) {
     const strip = here.size ? STRIP + GAP : 0;
     place(stage, 0, 0, width - strip, room);
-    column([...here], width - STRIP, room);
+    end = Math.max(end, column([...here], width - STRIP, room));
   } else if (stage) {
     const tall = here.size ? Math.max(room * 0.55, Math.min(room - 120, width * 9 / 16)) : room;
     place(stage, 0, 0, width, tall);
-    grid([...here], 0, tall + GAP, width, Math.max(100, room - tall - GAP));
+    end = Math.max(end, grid([...here], 0, tall + GAP, width, room - tall - GAP));
   } else {
-    grid([...here], 0, 0, width, room);
+    end = Math.max(end, grid([...here], 0, 0, width, room));
   }
-  chips(dark, width, room + GAP, alone, height);
+  chips(dark, width, end + GAP, alone, height);
 }
 
 function column(shown, left, height) {
@@ -213,6 +215,7 @@ function column(shown, left, height) {
   const used = shown.length * (down + GAP) - GAP;
   const above = Math.max(0, (height - used) / 2);
   shown.forEach((it, at) => place(it, left, above + at * (down + GAP), STRIP, down));
+  return above + used;
 }
 
 for (const [id, by] of [["pager-back", -1], ["pager-on", 1]]) {
