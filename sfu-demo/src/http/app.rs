@@ -189,7 +189,7 @@ impl<M: Mailbox> App<M> {
     }
 
     /// Which shards hang, by their numbers.
-    pub(super) async fn hung(&self) -> Vec<bool> {
+    pub(crate) async fn hung(&self) -> Vec<bool> {
         self.ask(AdmissionMessage::Hung).await.unwrap_or_default()
     }
 

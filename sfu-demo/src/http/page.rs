@@ -49,6 +49,13 @@ pub(super) async fn devices() -> Page {
     )
 }
 
+pub(super) async fn signal() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/signal.js"),
+    )
+}
+
 pub(super) async fn link() -> Page {
     asset(
         "text/javascript; charset=utf-8",

@@ -40,7 +40,7 @@ fn decodes(browser: &Browser, server: &Running, tab: &str, name: &str) {
         let script = "return (async () => JSON.stringify({
             video: [...(await window.sfu.pc.getStats()).values()].filter(r => r.type === 'inbound-rtp' && r.kind === 'video'),
             tiles: [...window.sfu.tiles.keys()], signaling: window.sfu.pc?.signalingState,
-            channel: window.sfu.channel?.readyState, page: document.body.innerText,
+            signal: Boolean(window.sfu.signal), page: document.body.innerText,
             sections: window.sfu.pc?.getTransceivers().map(t => [t.mid, t.currentDirection]),
         }))()";
         let now = decoded(browser, tab, name);
@@ -213,7 +213,7 @@ fn page_says_what_failed_and_lets_one_try_again() {
     );
     browser.run(&tab, "window.sfu.attempts = [0, 0]");
     server.stop();
-    browser.wait(&tab, "the page says so", &problem("ended the call"));
+    browser.wait(&tab, "the page says so", &problem("the call"));
     let focused =
         "return document.activeElement.id === 'way' && document.activeElement.textContent";
     assert_eq!(browser.run(&tab, focused), "Join again");

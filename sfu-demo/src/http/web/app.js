@@ -1,6 +1,7 @@
-// The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server on its data channel.
+// The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server.
 import { capture, encodings, endPreview, showPreview, stop } from "/devices.js";
 import { restartIce, watch } from "/link.js";
+import { Signal } from "/signal.js";
 import { closePanel, openPanel } from "/panel.js";
 import { clear, darken, layout, note, onPin, remove, tile, tiles } from "/tiles.js";
 
@@ -16,7 +17,7 @@ const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"
 const ATTEMPTS = [0, 1, 2, 4, 8];
 
 const state = {
-  pc: null, channel: null, id: null, resource: null, room: "", name: "", source: "camera",
+  pc: null, signal: null, sources: [], id: null, resource: null, room: "", name: "", source: "camera",
   local: null, screen: null, tiles, roster: new Map(), carried: new Map(), muted: new Map(),
   speaker: null, counts: new Map(), timer: null, unwatch: null, leaving: false, rejoining: false,
   attempts: ATTEMPTS, queue: Promise.resolve(),
@@ -133,16 +134,6 @@ async function connect() {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   state.pc = pc;
   const channel = pc.createDataChannel("control");
-  state.channel = channel;
-  channel.onopen = () => {
-    for (const [source, muted] of state.muted) if (muted) send({ type: "mute", source, muted });
-  };
-  channel.onclose = () => lost(pc, "The server has ended the call.");
-  channel.onmessage = (event) => {
-    const message = JSON.parse(event.data);
-    // In order: an offer must be answered before the next message is handled.
-    enqueue(() => (pc === state.pc ? handle(message) : undefined));
-  };
   pc.onconnectionstatechange = () => connection(pc);
   for (const track of state.local.getAudioTracks()) {
     pc.addTransceiver(track, { direction: "sendonly", streams: [state.local] });
@@ -167,8 +158,22 @@ async function connect() {
   state.id = answer.id;
   state.resource = answer.resource;
   await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+  state.signal = new Signal(answer.resource, channel, {
+    open: () => {
+      for (const [source, muted] of state.muted) if (muted) send({ type: "mute", source, muted });
+      // The answer to our last offer may be lost.
+      if (pc.signalingState === "have-local-offer") offerAgain(pc);
+    },
+    // In order: an offer must be answered before the next message is handled.
+    message: (message) => { enqueue(() => (pc === state.pc ? handle(message) : undefined)); },
+    over: (why) => lost(pc, why),
+  });
   state.unwatch?.();
   state.unwatch = watch(pc, { restart: () => restart(pc), back: () => here() });
+}
+
+function offerAgain(pc) {
+  send({ type: "offer", sdp: pc.localDescription.sdp, sources: state.sources });
 }
 
 function enqueue(job) {
@@ -217,8 +222,9 @@ async function lost(pc, why) {
 // Forgets what belonged to the last connection.
 function drop() {
   state.unwatch?.();
+  state.signal?.close();
   state.pc?.close();
-  Object.assign(state, { pc: null, channel: null, screenTransceiver: null, queue: Promise.resolve() });
+  Object.assign(state, { pc: null, signal: null, screenTransceiver: null, queue: Promise.resolve() });
   state.roster.clear();
   state.carried.clear();
   state.counts.clear();
@@ -257,7 +263,7 @@ function connection(pc) {
 }
 
 function send(message) {
-  if (state.channel?.readyState === "open") state.channel.send(JSON.stringify(message));
+  state.signal?.send(message);
 }
 
 const byTrack = (track) => [...tiles.values()].find((t) => t.track === track);
@@ -480,7 +486,8 @@ async function negotiate(sources) {
   await enqueue(async () => {
     if (state.pc.signalingState !== "stable") return;
     await state.pc.setLocalDescription();
-    send({ type: "offer", sdp: state.pc.localDescription.sdp, sources: sources() });
+    state.sources = sources();
+    offerAgain(state.pc);
   });
 }
 
@@ -493,10 +500,7 @@ async function addScreen(stream) {
   } else {
     state.screenTransceiver = state.pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
   }
-  const offer = () => negotiate(() => [{ mid: state.screenTransceiver.mid, source: "screen" }]);
-  const { channel } = state;
-  if (channel.readyState === "open") await offer();
-  else channel.addEventListener("open", offer, { once: true });
+  await negotiate(() => [{ mid: state.screenTransceiver.mid, source: "screen" }]);
 }
 
 async function startScreen() {
