@@ -216,3 +216,6 @@ impl Server {
         self.system.tree()
     }
 }
+
+#[cfg(test)]
+mod tests;

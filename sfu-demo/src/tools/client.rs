@@ -64,7 +64,26 @@ impl Client {
         let socket = Bind::new(SocketAddr::new(ip, 0)).open()?;
         let local = socket.local_addr()?;
         let wire = Wire::Udp(socket, SendBatch::new());
-        Self::on(wire, local, sends, kinds)
+        Self::on(wire, local, sends, kinds, RtcConfig::new())
+    }
+
+    /// A client that knows Opus and VP8 only, so that an offer of many sections is short; otherwise as [`Client::new`].
+    ///
+    /// # Errors
+    ///
+    /// If no socket can be bound.
+    #[cfg(test)]
+    pub(crate) fn plain(
+        ip: IpAddr,
+        sends: bool,
+        kinds: &[MediaKind],
+    ) -> io::Result<(Self, String)> {
+        let socket = Bind::new(SocketAddr::new(ip, 0)).open()?;
+        let local = socket.local_addr()?;
+        let wire = Wire::Udp(socket, SendBatch::new());
+        let config = RtcConfig::new().clear_codecs();
+        let config = config.enable_opus(true, false).enable_vp8(true);
+        Self::on(wire, local, sends, kinds, config)
     }
 
     /// A client that connects by TCP to the address in the answer.
@@ -79,7 +98,7 @@ impl Client {
     pub fn over_tcp(sends: bool, kinds: &[MediaKind]) -> io::Result<(Self, String)> {
         let wire = Wire::Tcp(None, Inbox::new(), Outbox::new());
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Self::on(wire, nowhere, sends, kinds)
+        Self::on(wire, nowhere, sends, kinds, RtcConfig::new())
     }
 
     fn on(
@@ -87,9 +106,10 @@ impl Client {
         local: SocketAddr,
         sends: bool,
         kinds: &[MediaKind],
+        config: RtcConfig,
     ) -> io::Result<(Self, String)> {
         let now = Instant::now();
-        let mut rtc = RtcConfig::new()
+        let mut rtc = config
             .set_crypto_provider(Arc::clone(crypto()))
             .set_rtp_mode(true)
             .build(now);

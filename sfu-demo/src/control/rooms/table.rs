@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lanemesh_runtime::handle::WeakHandle;
 use lanemesh_runtime::{ActorHandle, Restart, Spawner, builder};
+use tokio::runtime::Handle;
 
 use super::actor::RoomActor;
 use crate::control::shards::Shards;
@@ -19,6 +20,8 @@ const CAPACITY: usize = 1024;
 /// All rooms. It keeps none of them running: a room ends when no shard has a member of it.
 pub(crate) struct RoomTable<M: Mailbox> {
     spawner: Spawner,
+    /// Rooms run here, and not on the thread of the shard that opens one: that may hang.
+    executor: Handle,
     shards: Arc<Shards<M>>,
     rooms: Mutex<Table<M>>,
 }
@@ -30,7 +33,12 @@ struct Table<M: Mailbox> {
 }
 
 impl<M: Mailbox> RoomTable<M> {
-    /// No rooms. They are started as actors of the spawner's system, which has no code that could fail.
+    /// No rooms. They are started as actors of the spawner's system, which has no code that could fail, on the executor
+    /// of the caller.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub(crate) fn new(spawner: Spawner, shards: Arc<Shards<M>>) -> Self {
         let rooms = Table {
             by_name: HashMap::new(),
@@ -38,6 +46,7 @@ impl<M: Mailbox> RoomTable<M> {
         };
         Self {
             spawner,
+            executor: Handle::current(),
             shards,
             rooms: Mutex::new(rooms),
         }
@@ -55,6 +64,7 @@ impl<M: Mailbox> RoomTable<M> {
             .restart(Restart::Transient)
             .high_capacity(CAPACITY)
             .low_capacity(1);
+        let _on = self.executor.enter();
         let (handle, child) = self.spawner.try_spawn(room).ok()?;
         child.detach();
         Some(handle)
