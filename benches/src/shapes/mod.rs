@@ -1,4 +1,4 @@
-//! The shapes: traffic patterns, one file for each.
+//! The shapes: traffic patterns, one file or folder for each.
 //!
 //! A shape makes a cell of every subject that takes part, for every set of parameters. A cell opens
 //! its own channels and executor, checks that every message arrives exactly once, and joins every
