@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lanemesh_runtime::{
-    Actor, ActorResult, Context, Restart, System, builder,
+    Actor, ActorHandle, ActorResult, Child, Context, Phase, Restart, System, builder,
     patterns::{Broker, Publisher, SlowPolicy, Topic},
     spawn,
     supervision::{Backoff, Strategy, Supervision},
@@ -63,6 +63,84 @@ async fn broker_delivers_by_name() {
     assert_eq!(broker.publish("a", 6).await.queued, 1);
     sink.idle().await;
     assert_eq!(sink.stats().low, 1);
+}
+
+/// Notes what it gets from a topic that others, or it itself, subscribe it to.
+struct Subscriber {
+    own: Option<Topic<u32>>,
+    seen: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Actor for Subscriber {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u32;
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        if let (Some(topic), Some(own)) = (&self.own, ctx.handle()) {
+            topic.subscribe_recipient(own.low_recipient(), SlowPolicy::Wait);
+        }
+        Ok(())
+    }
+
+    async fn on_low(&mut self, number: u32, _: &mut Context<Self>) -> ActorResult {
+        assert_ne!(number, POISON, "provoked");
+        self.seen.lock().unwrap().push(number);
+        Ok(())
+    }
+}
+
+/// A subscriber that is restarted after a second.
+fn subscriber(own: Option<Topic<u32>>) -> (ActorHandle<Subscriber>, Child, Arc<Mutex<Vec<u32>>>) {
+    hush();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = seen.clone();
+    let actor = builder(move || Subscriber {
+        own: own.clone(),
+        seen: notes.clone(),
+    });
+    let rules = Supervision::default().backoff(Backoff::new(SECOND, SECOND).jitter(0.0));
+    let (handle, child) = actor.restart(Restart::Permanent).supervision(rules).spawn();
+    (handle, child, seen)
+}
+
+/// Publishes numbers around a crash and while the subscriber is down. Returns how many subscribers
+/// there were then.
+async fn publish_around_a_crash(topic: &Topic<u32>, handle: &ActorHandle<Subscriber>) -> usize {
+    let mut publisher = topic.publisher();
+    for number in [1, 2, POISON, 3, 4] {
+        assert_eq!(publisher.publish(number).await.queued, 1);
+    }
+    while handle.phase() != Phase::Waiting {
+        tokio::task::yield_now().await;
+    }
+    let down = publisher.publish(5).await.queued;
+    while handle.incarnation() != 2 || handle.phase() != Phase::Running {
+        tokio::time::sleep(SECOND / 10).await;
+    }
+    publisher.publish(6).await;
+    publisher.publish(7).await;
+    handle.idle().await;
+    down
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscription_made_by_another_keeps_its_order_across_a_restart() {
+    let topic = Topic::new();
+    let (handle, _child, seen) = subscriber(None);
+    topic.subscribe_recipient(handle.low_recipient(), SlowPolicy::Wait);
+    assert_eq!(publish_around_a_crash(&topic, &handle).await, 1);
+    assert_eq!(*seen.lock().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscription_made_anew_at_a_restart_begins_a_new_order() {
+    let topic = Topic::new();
+    let (handle, _child, seen) = subscriber(Some(topic.clone()));
+    handle.idle().await;
+    assert_eq!(publish_around_a_crash(&topic, &handle).await, 0);
+    let seen = seen.lock().unwrap();
+    let (before, after): (Vec<_>, Vec<_>) = seen.iter().partition(|number| **number < 5);
+    assert_eq!((before, after), (vec![1, 2, 3, 4], vec![6, 7]));
 }
 
 #[tokio::test(start_paused = true)]

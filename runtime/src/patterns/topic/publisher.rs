@@ -10,7 +10,9 @@ use crate::{
     },
 };
 
-/// Publishes to a topic through its own lanes. Messages of one publisher arrive in order.
+/// Publishes to a topic through its own lanes. Messages of one publisher arrive in order within one
+/// subscription, also across a restart of the subscriber; see
+/// [`subscribe_recipient`](super::Topic::subscribe_recipient).
 pub struct Publisher<M> {
     subscribers: Arc<Subscribers<M>>,
     version: u64,

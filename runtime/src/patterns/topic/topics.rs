@@ -81,6 +81,11 @@ impl<M: Clone + Send + 'static> Topic<M> {
     /// an actor makes for itself in a hook, for example in `started`, ends with the incarnation,
     /// and does not keep the actor running. One that another makes for it outlasts restarts and
     /// keeps it running, unless the recipient is [weak](Recipient::weak).
+    ///
+    /// Messages of one publisher arrive in order within one subscription. An actor that subscribes
+    /// itself in `started` has a new one after a restart: it does not get what was published while it
+    /// was down, and what was queued before the crash may come after what is published then. To keep
+    /// the order across restarts, and to miss nothing, let whoever starts the actor subscribe it.
     pub fn subscribe_recipient(
         &self,
         recipient: impl Recipient<M> + 'static,
