@@ -100,7 +100,7 @@ impl Page {
 
     /// Passes texts to `write` until it has no room.
     pub(super) fn flush(&mut self, mut write: impl FnMut(&Arc<str>) -> bool) {
-        while self.queue.front().is_some_and(|text| write(text)) {
+        while self.queue.front().is_some_and(&mut write) {
             self.queued -= self.queue.pop_front().map_or(0, |text| text.len());
         }
     }

@@ -189,10 +189,10 @@ impl Guests {
     /// Who returns takes the place of its earlier session. Guests of one address who have not connected have a quarter of
     /// a room at most, so that it cannot fill the room with answers that nobody takes up.
     pub(super) fn make_room(&mut self, now: Instant, join: &Join) -> Result<(), JoinError> {
-        let replaced = usize::from(
-            self.earlier(&join.room, join.role, &join.principal)
-                .is_some(),
-        );
+        let principal = join.principal.as_ref();
+        let replaced = principal.map_or(0, |principal| {
+            self.sessions_of(&join.room, join.role, principal).count()
+        });
         if let Some(address) = join.address {
             let here = |entry: &&Entry| entry.guest.address == Some(address);
             if self.by_ufrag.values().filter(here).count()
@@ -249,33 +249,79 @@ impl Guests {
         oldest.is_some_and(|ufrag| self.by_ufrag.remove(&ufrag).is_some())
     }
 
-    /// The user name of the session that a principal has in a room already.
-    fn earlier(
-        &self,
-        room: &Arc<str>,
+    /// The sessions that a principal has in a room already.
+    fn sessions_of<'a>(
+        &'a mut self,
+        room: &'a Arc<str>,
         role: Role,
-        principal: &Option<Principal>,
-    ) -> Option<String> {
-        let principal = principal.as_ref()?;
-        let same = |entry: &&Entry| {
+        principal: &'a Principal,
+    ) -> impl Iterator<Item = &'a mut Entry> {
+        self.by_ufrag.values_mut().filter(move |entry| {
             let guest = &entry.guest;
             !entry.replaced
                 && guest.room == *room
                 && guest.role == role
                 && guest.principal.as_ref() == Some(principal)
-        };
-        let earlier = self.by_ufrag.values().find(same);
-        earlier.map(|entry| entry.guest.ufrag.clone())
+        })
     }
 
-    /// The earlier session of who has now connected again. A third session ends the second, not the first once more.
-    pub(super) fn replace_earlier(&mut self, ufrag: &str) -> Option<String> {
-        let entry = self.by_ufrag.remove(ufrag)?;
-        let guest = &entry.guest;
-        let earlier = self.earlier(&guest.room, guest.role, &guest.principal);
-        self.by_ufrag.insert(ufrag.to_owned(), entry);
-        let earlier = earlier?;
-        self.by_ufrag.get_mut(&earlier)?.replaced = true;
-        Some(earlier)
+    /// The earlier sessions of who has now connected again, each once. A later one is none: what an abandoned session had
+    /// sent may arrive after the next join.
+    pub(super) fn replace_earlier(&mut self, ufrag: &str) -> Vec<String> {
+        let Some(entry) = self.by_ufrag.get(ufrag) else {
+            return Vec::new();
+        };
+        let guest = Arc::clone(&entry.guest);
+        let Some(principal) = &guest.principal else {
+            return Vec::new();
+        };
+        let sessions = self.sessions_of(&guest.room, guest.role, principal);
+        let earlier = sessions.filter(|entry| entry.guest.id < guest.id);
+        let replaced = earlier.map(|entry| {
+            entry.replaced = true;
+            entry.guest.ufrag.clone()
+        });
+        replaced.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ParticipantId;
+
+    fn guest(id: u64, subject: &str) -> Entry {
+        let guest = Guest {
+            id: ParticipantId(id),
+            ufrag: id.to_string(),
+            room: "room".into(),
+            address: None,
+            principal: Some(Principal::Subject(subject.to_owned())),
+            role: Role::Page,
+            resource: id.to_string(),
+        };
+        let state = GuestState::In {
+            shard: 0,
+            ending: false,
+        };
+        Entry::new(Arc::new(guest), state)
+    }
+
+    #[test]
+    fn who_returns_replaces_all_earlier_sessions_and_no_later_one() {
+        let mut guests = Guests::new(Limits::default());
+        for id in [1, 2, 3] {
+            guests.insert(guest(id, "ann"));
+        }
+        guests.insert(guest(4, "ben"));
+        assert_eq!(
+            guests.replace_earlier("1"),
+            [""; 0],
+            "late, after the third"
+        );
+        let mut earlier = guests.replace_earlier("3");
+        earlier.sort_unstable();
+        assert_eq!(earlier, ["1", "2"]);
+        assert_eq!(guests.replace_earlier("3"), [""; 0], "each once");
     }
 }

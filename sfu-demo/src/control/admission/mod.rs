@@ -321,7 +321,7 @@ impl<M: Mailbox> Admission<M> {
         if self.views[shard].incarnation == 0 {
             return; // It has not begun.
         }
-        if let Some(earlier) = self.guests.replace_earlier(ufrag) {
+        for earlier in self.guests.replace_earlier(ufrag) {
             self.end(&earlier);
         }
         let (to, by) = (self.views[shard].incarnation, self.incarnation);

@@ -178,7 +178,11 @@ impl<M: Mailbox> World<M> {
     fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) -> Duration {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "timed out waiting until {what}; who does not see whom: {:?}",
+                self.unseen()
+            );
             self.round();
         }
         start.elapsed()
