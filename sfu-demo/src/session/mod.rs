@@ -577,9 +577,8 @@ impl Session {
     }
 
     fn send_to_page(&mut self, message: &ToPage<'_>) {
-        let text = serde_json::to_string(message).expect("plain data");
         if self.page.listens() {
-            self.page.queue(text);
+            self.page.say(message);
         }
     }
 }

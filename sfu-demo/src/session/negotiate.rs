@@ -143,15 +143,10 @@ impl Session {
 
     /// Tells the page which tracks the sections carry.
     pub(super) fn say_tracks(&mut self) {
-        {
-            let tracks = self.subscriptions.carried();
-            let tracks = tracks.map(|(mid, info)| Carried::new(mid.to_string(), info));
-            let tracks = ToPage::Tracks {
-                tracks: tracks.collect(),
-            };
-            let text = serde_json::to_string(&tracks).expect("plain data");
-            self.page.queue(text);
-        }
+        let tracks = self.subscriptions.carried();
+        let tracks = tracks.map(|(mid, info)| Carried::new(mid.to_string(), info));
+        let tracks = tracks.collect();
+        self.page.say(&ToPage::Tracks { tracks });
     }
 
     /// Tells the estimator how much there is to send. It looks for that much, but sends no padding in the place of media.

@@ -98,6 +98,11 @@ impl Page {
         room
     }
 
+    /// Adds a message like [`Page::queue`].
+    pub(super) fn say(&mut self, message: &ToPage<'_>) -> bool {
+        self.queue(serde_json::to_string(message).expect("plain data"))
+    }
+
     /// Passes texts to `write` until it has no room.
     pub(super) fn flush(&mut self, mut write: impl FnMut(&Arc<str>) -> bool) {
         while self.queue.front().is_some_and(&mut write) {
