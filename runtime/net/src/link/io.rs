@@ -96,14 +96,14 @@ pub(super) async fn write(
     }
 }
 
-/// Sends heartbeats, and notices when nothing is heard.
+/// Sends heartbeats on both connections, and notices when nothing is heard on one of them.
 pub(super) async fn beat(link: Arc<Link>) -> DownReason {
     let config = link.config();
     let mut number = 0;
     let mut is_suspected = false;
     loop {
-        link.push(Class::High, &Frame::Ping { number });
         number += 1;
+        link.ping(number);
         tokio::time::sleep(config.heartbeat).await;
         link.report_credits();
         let silence = Instant::now() - link.last_heard();

@@ -20,6 +20,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Poll, Waker},
+    time::Duration,
 };
 
 use lanemesh_runtime::{AskError, edge::PendingAsk};
@@ -104,9 +105,18 @@ pub(crate) struct Link {
     next_lane: AtomicU64,
     owned: Mutex<BTreeMap<u32, Arc<dyn Land>>>,
     asks: Mutex<Asks>,
-    heard: Mutex<Instant>,
+    pulse: Mutex<Pulse>,
     down: Mutex<Option<DownReason>>,
     is_down: Notify,
+}
+
+/// What heartbeats tell.
+struct Pulse {
+    /// When something was heard on each connection.
+    heard: [Instant; 2],
+    /// The last heartbeat on high, and when it was sent.
+    ping: (u64, Instant),
+    round_trip: Option<Duration>,
 }
 
 struct Flow {
@@ -147,7 +157,11 @@ impl Link {
             next_lane: AtomicU64::new(0),
             owned: Mutex::default(),
             asks: Mutex::default(),
-            heard: Mutex::new(now),
+            pulse: Mutex::new(Pulse {
+                heard: [now; 2],
+                ping: (0, now),
+                round_trip: None,
+            }),
             down: Mutex::default(),
             is_down: Notify::new(),
         })
@@ -370,12 +384,33 @@ impl Link {
 
     // --- heartbeats ---------------------------------------------------------------------------
 
-    fn heard(&self, _: Class) {
-        *lock(&self.heard) = Instant::now();
+    fn heard(&self, class: Class) {
+        lock(&self.pulse).heard[class as usize] = Instant::now();
     }
 
+    /// When something was last heard on the connection that was silent for longer.
     fn last_heard(&self) -> Instant {
-        *lock(&self.heard)
+        let [high, low] = lock(&self.pulse).heard;
+        high.min(low)
+    }
+
+    fn ping(&self, number: u64) {
+        lock(&self.pulse).ping = (number, Instant::now());
+        self.push(Class::High, &Frame::Ping { number });
+        self.push(Class::Low, &Frame::Ping { number });
+    }
+
+    fn on_pong(&self, number: u64) {
+        let mut pulse = lock(&self.pulse);
+        let (last, sent) = pulse.ping;
+        if number == last {
+            pulse.round_trip = Some(sent.elapsed());
+        }
+    }
+
+    /// The round trip of the last heartbeat on high that was answered before the next one.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        lock(&self.pulse).round_trip
     }
 
     fn suspect(&self) {
@@ -438,8 +473,11 @@ impl Link {
                     writer.wake();
                 }
             }
-            Frame::Ping { number } => self.push(Class::High, &Frame::Pong { number }),
-            Frame::Pong { .. } => {}
+            Frame::Ping { number } if class == Class::High => {
+                self.push(Class::High, &Frame::Pong { number });
+            }
+            Frame::Ping { .. } => {} // it was heard
+            Frame::Pong { number } => self.on_pong(number),
             Frame::Open {
                 lane,
                 versions,
@@ -560,6 +598,6 @@ pub(crate) fn violation(text: &str) -> DownReason {
 fn after_micros(micros: u64) -> Instant {
     let now = Instant::now();
     // Longer than a century is never.
-    let later = std::time::Duration::from_micros(micros.min(1 << 52));
+    let later = Duration::from_micros(micros.min(1 << 52));
     now.checked_add(later).unwrap_or(now)
 }

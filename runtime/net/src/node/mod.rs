@@ -297,6 +297,7 @@ impl Node {
                 asks: link.asks(),
                 unconfirmed: link.unconfirmed(),
                 window: link.window(),
+                round_trip: link.round_trip(),
             }
         });
         stats.collect()
@@ -346,4 +347,6 @@ pub struct LinkStats {
     pub unconfirmed: u64,
     /// Bytes that may be on their way on the low connection: about what the path holds.
     pub window: u64,
+    /// The round trip of the last heartbeat on the high connection.
+    pub round_trip: Option<Duration>,
 }

@@ -1,11 +1,25 @@
 //! Ends of actors, links and nodes, and what becomes of the handles.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use lanemesh_net::{Config, DownReason, Event, Node};
+use lanemesh_net::{
+    Config, DownReason, Event, Node,
+    transport::{BoxFuture, Connection, InProcess, Listener, Transport},
+};
 use lanemesh_runtime::{AskError, ExitReason, SendError};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    time::Instant,
+};
 
-use crate::common::{Command, Data, SECOND, event, log, lows, pair, pair_with};
+use crate::common::{Command, Data, Recorder, SECOND, event, log, lows, pair, pair_with};
 
 fn link_down(event: Event) -> Option<lanemesh_net::LinkDown> {
     match event {
@@ -22,9 +36,9 @@ async fn end_of_the_actor_reaches_monitors_with_its_reason() {
     assert!(matches!(handle.monitor().await, ExitReason::Stopped));
     assert!(handle.is_closed());
 
-    let (actor, child) = lanemesh_runtime::spawn(crate::common::Recorder::new());
+    let (actor, child) = lanemesh_runtime::spawn(Recorder::new());
     pair.home.export("other", &actor).unwrap();
-    let lookup = pair.away.lookup::<crate::common::Recorder>("other");
+    let lookup = pair.away.lookup::<Recorder>("other");
     let mut handle = lookup.await.unwrap();
     handle.send_high(Command::Panic).await.unwrap();
     let reason = handle.monitor().await;
@@ -125,10 +139,10 @@ async fn handle_that_waits_for_a_link_goes_on_where_it_was() {
 #[tokio::test(start_paused = true)]
 async fn handle_waits_no_longer_than_it_was_told() {
     let pair = pair().await;
-    let lookup = pair.away.lookup::<crate::common::Recorder>("recorder");
+    let lookup = pair.away.lookup::<Recorder>("recorder");
     let handle = lookup.wait_for_link(3 * SECOND).await.unwrap();
     pair.home.shutdown(SECOND).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
     let waited = began.elapsed();
     assert!(waited >= 2 * SECOND && waited <= 4 * SECOND, "{waited:?}");
@@ -138,7 +152,7 @@ async fn handle_waits_no_longer_than_it_was_told() {
 async fn node_that_comes_back_is_another_one() {
     let pair = pair().await;
     let mut events = pair.away.events();
-    let lookup = pair.away.lookup::<crate::common::Recorder>("recorder");
+    let lookup = pair.away.lookup::<Recorder>("recorder");
     let handle = lookup.wait_for_link(20 * SECOND).await.unwrap();
     pair.home.shutdown(10 * SECOND).await;
     let down = event(&mut events, link_down).await;
@@ -207,89 +221,94 @@ async fn slow_actor_slows_its_own_senders_alone() {
     assert_eq!(lows(&log(&mut slow).await), (0..3000).collect::<Vec<_>>());
 }
 
-#[tokio::test(start_paused = true)]
-async fn silent_peer_is_suspected_and_then_dead() {
-    use lanemesh_net::transport::{BoxFuture, Connection, Listener, Transport};
-    use std::{
-        io,
-        sync::{
-            Arc,
-            atomic::{AtomicBool, Ordering},
-        },
-    };
+/// Connects, and lets nothing come back on the connections that are told to be silent: first that for high,
+/// then that for low.
+#[derive(Clone)]
+struct Half {
+    network: InProcess,
+    is_silent: [Arc<AtomicBool>; 2],
+    connected: Arc<AtomicUsize>,
+}
 
-    /// Connects, and lets nothing through when it is told so.
-    #[derive(Clone)]
-    struct Half(lanemesh_net::transport::InProcess, Arc<AtomicBool>);
-
-    impl Transport for Half {
-        fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
-            let silent = self.1.clone();
-            Box::pin(async move {
-                let (own, other) = tokio::io::duplex(1 << 16);
-                let connection = self.0.connect(address).await?;
-                let (reader, writer) = connection.into_halves();
-                let (mut near, mut far) = (other, tokio::io::join(reader, writer));
-                tokio::spawn(async move {
-                    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-                    let (mut from_near, mut from_far) = ([0; 4096], [0; 4096]);
-                    loop {
-                        tokio::select! {
-                            read = near.read(&mut from_near) => match read {
-                                Ok(count) if count > 0 => far.write_all(&from_near[..count]).await.unwrap(),
-                                _ => return,
-                            },
-                            // ORDERING: a flag of one thread.
-                            read = far.read(&mut from_far), if !silent.load(Ordering::Relaxed) => match read {
-                                Ok(count) if count > 0 => near.write_all(&from_far[..count]).await.unwrap(),
-                                _ => return,
-                            },
-                        }
-                    }
-                });
-                let (reader, writer) = tokio::io::split(own);
-                Ok(Connection::new(reader, writer))
-            })
-        }
-
-        fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
-            self.0.listen(address)
-        }
-
-        fn is_private(&self) -> bool {
-            true
+impl Half {
+    fn new(network: &InProcess) -> Self {
+        Self {
+            network: network.clone(),
+            is_silent: Default::default(),
+            connected: Arc::default(),
         }
     }
+}
 
-    let pair = pair().await;
-    let silent = Arc::new(AtomicBool::new(false));
-    let half = Half(pair.network.clone(), silent.clone());
-    let third = Node::builder("third").transport("half", half).build();
-    let mut events = third.events();
-    third.connect("half:home").await.unwrap();
-    let mut handle = third
-        .lookup::<crate::common::Recorder>("recorder")
-        .await
-        .unwrap();
-    assert!(log(&mut handle).await.is_empty());
-    silent.store(true, Ordering::Relaxed); // ORDERING: a flag of one thread.
-    let began = tokio::time::Instant::now();
-    event(&mut events, |event| {
-        matches!(event, Event::LinkSuspected { .. }).then_some(())
-    })
-    .await;
-    let suspected = began.elapsed();
-    let down = event(&mut events, link_down).await;
-    let dead = began.elapsed();
-    assert_eq!(down.why, DownReason::Silent);
-    let margin = Duration::from_millis(600);
-    assert!(
-        suspected >= SECOND - margin && suspected <= SECOND + margin,
-        "{suspected:?}"
-    );
-    assert!(
-        dead >= 2 * SECOND - margin && dead <= 2 * SECOND + margin,
-        "{dead:?}"
-    );
-    assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+async fn carry(connection: Connection, near: DuplexStream, is_silent: Arc<AtomicBool>) {
+    let (from_far, mut to_far) = connection.into_halves();
+    let (mut from_near, mut to_near) = tokio::io::split(near);
+    let there = async move { tokio::io::copy(&mut from_near, &mut to_far).await };
+    let back = async move {
+        let mut from_far = from_far;
+        let mut buffer = [0; 4096];
+        // ORDERING: a flag of one thread.
+        while !is_silent.load(Ordering::Relaxed) {
+            match from_far.read(&mut buffer).await {
+                Ok(count) if count > 0 => to_near.write_all(&buffer[..count]).await.unwrap(),
+                _ => return,
+            }
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        _ = there => {}
+        () = back => {}
+    }
+}
+
+impl Transport for Half {
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>> {
+        Box::pin(async move {
+            // ORDERING: of one thread.
+            let index = self.connected.fetch_add(1, Ordering::Relaxed);
+            let (own, near) = tokio::io::duplex(1 << 16);
+            let connection = self.network.connect(address).await?;
+            tokio::spawn(carry(connection, near, self.is_silent[index % 2].clone()));
+            let (reader, writer) = tokio::io::split(own);
+            Ok(Connection::new(reader, writer))
+        })
+    }
+
+    fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        self.network.listen(address)
+    }
+
+    fn is_private(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn peer_that_is_silent_on_one_connection_is_suspected_and_then_dead() {
+    for class in [0, 1] {
+        let pair = pair().await;
+        let half = Half::new(&pair.network);
+        let node = Node::builder("third").transport("half", half.clone());
+        let third = node.build();
+        let mut events = third.events();
+        third.connect("half:home").await.unwrap();
+        let mut handle = third.lookup::<Recorder>("recorder").await.unwrap();
+        assert!(log(&mut handle).await.is_empty());
+        tokio::time::sleep(SECOND).await;
+        assert!(third.links()[0].round_trip.is_some());
+        // ORDERING: a flag of one thread.
+        half.is_silent[class].store(true, Ordering::Relaxed);
+        let began = Instant::now();
+        let suspected = |event| matches!(event, Event::LinkSuspected { .. }).then_some(());
+        event(&mut events, suspected).await;
+        let suspected = began.elapsed();
+        let down = event(&mut events, link_down).await;
+        let dead = began.elapsed();
+        assert_eq!(down.why, DownReason::Silent);
+        let margin = Duration::from_millis(600);
+        assert!(suspected >= SECOND - margin && suspected <= SECOND + margin);
+        assert!(dead >= 2 * SECOND - margin && dead <= 2 * SECOND + margin);
+        assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+    }
 }
