@@ -4,6 +4,7 @@
 pub mod actors;
 pub mod channels;
 pub mod mesh;
+pub mod stores;
 mod subject;
 pub mod two_class;
 

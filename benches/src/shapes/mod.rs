@@ -6,6 +6,7 @@
 
 use crate::plan::Shape;
 
+pub mod durable;
 pub mod fan_in;
 pub mod funnel;
 pub mod idle_lanes;
@@ -34,6 +35,7 @@ pub const ALL: &[Shape] = &[
     memory::SHAPE,
     runtime::SHAPE,
     remote::SHAPE,
+    durable::SHAPE,
 ];
 
 /// The names of all shapes.

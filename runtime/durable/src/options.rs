@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// Bytes of a segment, at least and at most.
+pub(crate) const MIN_SEGMENT: u64 = 8 << 10;
+pub(crate) const MAX_SEGMENT: u64 = 1 << 30;
+
 /// The settings of a store.
 ///
 /// # Examples
@@ -33,7 +37,7 @@ impl StoreOptions {
     /// The size of a file of the log, in bytes; a message must fit into one. Default 8 MiB; 8 KiB to
     /// 1 GiB, and a multiple of 4096: other values are brought into this range. A log that is there keeps its size.
     pub fn segment_size(mut self, bytes: u64) -> Self {
-        self.segment_size = bytes.clamp(8 << 10, 1 << 30).next_multiple_of(4096);
+        self.segment_size = bytes.clamp(MIN_SEGMENT, MAX_SEGMENT).next_multiple_of(4096);
         self
     }
 

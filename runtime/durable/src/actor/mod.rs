@@ -229,7 +229,9 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
         }
         let (handle, child) = spawn(builder);
         let sink = ActorSink::<A, C>::new(handle.clone());
-        client.tell(Upkeep::Attach(queue, Box::new(sink)));
+        client
+            .ask(|reply| Upkeep::Attach(queue, Box::new(sink), reply))
+            .await?;
         let audience = Arc::new(Audience {
             client: client.clone(),
             queue,

@@ -9,6 +9,7 @@ mod compact;
 mod dead;
 mod hands;
 mod index;
+mod layout;
 mod meta;
 mod recover;
 mod take;
@@ -40,7 +41,7 @@ pub(crate) use self::{
 };
 pub use self::{
     dead::DeadReason,
-    recover::{Cut, OpenError},
+    layout::{Cut, OpenError},
 };
 
 /// Why a message was not stored.

@@ -161,7 +161,8 @@ pub(crate) enum Upkeep {
         bool,
         oneshot::Sender<Result<u16, StoreError>>,
     ),
-    Attach(u16, Box<dyn Sink>),
+    /// Answered when it is done: who asks for the queue later may come by another lane.
+    Attach(u16, Box<dyn Sink>, oneshot::Sender<()>),
     /// The actor has ended.
     Detach(u16),
     /// Nobody sends to the actor any more.

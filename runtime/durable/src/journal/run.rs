@@ -52,6 +52,8 @@ pub(crate) struct Journal {
     receipts: Vec<(oneshot::Sender<PutOutcome>, PutOutcome)>,
     /// Answers that hold when the batch is on disk.
     answers: Vec<(oneshot::Sender<Result<bool, StoreError>>, bool)>,
+    /// Answers that hold when the batch is written.
+    written: Vec<(oneshot::Sender<bool>, bool)>,
     opened: Vec<(oneshot::Sender<Result<u16, StoreError>>, u16)>,
     closer: Option<oneshot::Sender<()>>,
     bytes: usize,
@@ -73,6 +75,7 @@ impl Journal {
             outlets: HashMap::new(),
             receipts: Vec::new(),
             answers: Vec::new(),
+            written: Vec::new(),
             opened: Vec::new(),
             closer: None,
             bytes: 0,
@@ -211,18 +214,21 @@ impl Journal {
                 let _ = reply.send(acked);
             }
             Upkeep::Retry(id, delay, reply) => {
-                let _ = reply.send(self.engine.fail(id, delay, now).is_some());
+                let failed = self.engine.fail(id, delay, now).is_some();
+                self.written.push((reply, failed));
             }
             Upkeep::Reject(id, reply) => {
-                let _ = reply.send(self.engine.reject(id, DeadReason::Rejected, now));
+                let rejected = self.engine.reject(id, DeadReason::Rejected, now);
+                self.written.push((reply, rejected));
             }
             Upkeep::Queue(name, options, is_claim, reply) => {
                 self.open_queue(&name, options, is_claim, reply);
             }
-            Upkeep::Attach(queue, sink) => {
+            Upkeep::Attach(queue, sink, reply) => {
                 let outlet = self.outlets.entry(queue).or_default();
                 outlet.sink = Some(sink);
                 outlet.is_abandoned = false;
+                let _ = reply.send(());
             }
             Upkeep::Detach(queue) => self.detach(queue, now),
             Upkeep::Abandon(queue) => {
@@ -320,6 +326,9 @@ impl Journal {
         }
         self.numbers.stored += batch;
         self.numbers.largest_batch = self.numbers.largest_batch.max(batch);
+        for (reply, answer) in self.written.drain(..) {
+            let _ = reply.send(answer);
+        }
         let poison = || outcome.clone().map_err(StoreError::Poisoned);
         for (reply, answer) in self.answers.drain(..) {
             let _ = reply.send(poison().map(|()| answer));

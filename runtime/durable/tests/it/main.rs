@@ -5,4 +5,6 @@ mod command;
 mod common;
 mod crash;
 mod kill;
+mod ledger;
 mod mailboxes;
+mod model;
