@@ -152,6 +152,12 @@ impl Latencies {
         self.0.saturating_record(nanos.clamp(1, Self::LIMIT));
     }
 
+    /// Adds what another histogram has.
+    pub fn merge(&mut self, other: &Latencies) {
+        // Cannot fail: both have the same limit.
+        let _ = self.0.add(&other.0);
+    }
+
     /// The latency in nanoseconds at this quantile, from 0 to 1.
     pub fn at(&self, quantile: f64) -> f64 {
         self.0.value_at_quantile(quantile) as f64

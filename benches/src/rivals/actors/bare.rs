@@ -34,6 +34,8 @@ impl Actors for Bare {
     type Supervised = BareHandle;
     type Tree = Sender<Never>;
 
+    const KEEPS_QUEUE: bool = true;
+
     async fn spawn(mut worker: Worker, _: usize) -> BareHandle {
         let (tx, mut rx) = mpsc::channel(MAILBOX);
         tokio::spawn(async move {
@@ -47,7 +49,15 @@ impl Actors for Bare {
     async fn spawn_supervised() -> Option<BareHandle> {
         let (tx, rx) = mpsc::channel(MAILBOX);
         let rx = Arc::new(Mutex::new(rx));
-        tokio::spawn(async move { while tokio::spawn(incarnation(rx.clone())).await.is_err() {} });
+        tokio::spawn(async move {
+            loop {
+                let ended = tokio::spawn(incarnation(rx.clone())).await;
+                // Not when the executor ends: then it is cancelled.
+                if !ended.is_err_and(|error| error.is_panic()) {
+                    break;
+                }
+            }
+        });
         Some(BareHandle(tx))
     }
 

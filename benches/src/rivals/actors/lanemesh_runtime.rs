@@ -113,6 +113,8 @@ impl Actors for LanemeshRuntime {
     type Supervised = ActorHandle<LanemeshWorker>;
     type Tree = (ActorHandle<Node>, Child);
 
+    const KEEPS_QUEUE: bool = true;
+
     async fn spawn(worker: Worker, senders: usize) -> ActorHandle<LanemeshWorker> {
         let worker = LanemeshWorker(worker).into_builder();
         let slots = Capacity::split(MAILBOX, senders);
@@ -132,6 +134,10 @@ impl Actors for LanemeshRuntime {
             .spawn();
         child.detach();
         Some(handle)
+    }
+
+    async fn drain(handle: ActorHandle<LanemeshWorker>) {
+        handle.drain();
     }
 
     async fn spawn_tree(
@@ -159,6 +165,10 @@ impl Actors for LanemeshRuntimeShared {
 
     async fn spawn_supervised() -> Option<SharedHandle<LanemeshWorker>> {
         None
+    }
+
+    async fn drain(handle: SharedHandle<LanemeshWorker>) {
+        handle.drain();
     }
 
     async fn spawn_tree(

@@ -162,6 +162,11 @@ impl Actors for Ractor {
         }
     }
 
+    async fn drain(handle: ActorRef<Message>) {
+        // Fails only if the actor has stopped already.
+        let _ = handle.drain();
+    }
+
     async fn spawn_tree(
         branches: usize,
         leaves: usize,

@@ -25,6 +25,9 @@ pub trait Actors: Subject {
     /// Whether this runtime can restart an actor that has panicked.
     const RESTARTS: bool = true;
 
+    /// Whether the messages queued at a supervised worker survive its restart.
+    const KEEPS_QUEUE: bool = false;
+
     /// Whether this runtime can use this number of threads.
     fn can_use(_workers: usize) -> bool {
         true
@@ -54,6 +57,12 @@ pub trait Actors: Subject {
     /// Starts a worker that is restarted when it panics; `None` if the runtime does not restart
     /// actors.
     fn spawn_supervised() -> impl Future<Output = Option<Self::Supervised>> + Send;
+
+    /// Tells a worker to handle what is queued and then end. `handle` is its last one.
+    fn drain(handle: Self::Handle) -> impl Future<Output = ()> + Send {
+        drop(handle);
+        std::future::ready(())
+    }
 
     /// Starts an actor with `branches` children, each of which has `leaves` children.
     fn spawn_tree(

@@ -42,6 +42,14 @@ impl Worker {
         }
     }
 
+    /// A worker whose start and end are counted, and of which the flood counts the messages.
+    pub fn drained(counter: &Arc<ActorCounter>, flood: &Arc<Flood>) -> Worker {
+        Worker {
+            flood: Some(flood.clone()),
+            ..Worker::counted(counter)
+        }
+    }
+
     /// Handles a message that gets no answer.
     ///
     /// # Panics

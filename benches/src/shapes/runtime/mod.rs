@@ -1,5 +1,7 @@
 //! `runtime`: the actor runtimes.
 
+mod load;
+
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +16,8 @@ use crate::rig::stats::{Latencies, Unit, median};
 use crate::rivals::actors::{
     ActorCounter, Actors, ActorsVisitor, COUNT, Flood, Handle, MAILBOX, SUM, Worker, visit_actors,
 };
+
+pub use self::load::{ask_under_load, drain, storm};
 
 const SENDERS: &[usize] = &[1, 8];
 /// Children of a tree's root. With [`LEAVES`] children each, the tree has 10,001 actors.
@@ -34,9 +38,13 @@ const METRICS: &[Metric] = &[
     Metric::new("ask p99", Unit::Nanos),
     Metric::new("question in a flood p50", Unit::Nanos),
     Metric::new("question in a flood p99", Unit::Nanos),
+    Metric::new("ask under load p50", Unit::Nanos),
+    Metric::new("ask under load p99", Unit::Nanos),
     Metric::new("spawn to first message", Unit::Nanos),
     Metric::new("panic to first message", Unit::Nanos),
+    Metric::new("restart with 1,000 queued", Unit::Nanos),
     Metric::new("stop of a tree of 10,001", Unit::Millis),
+    Metric::new("drain of 10,000", Unit::Millis),
     Metric::new("an actor", Unit::Bytes),
 ];
 
@@ -55,14 +63,21 @@ pub const SHAPE: Shape = Shape {
             messages waiting, each of which takes 10 µs. For lanemesh-runtime the question has \
             high priority; the others have one queue. `actix` is asked on the actor's own thread, \
             after the actor has yielded it, which is not the same flood.\n\
+            - `ask under load`: eight tasks ask one actor, each of which tells it seven messages \
+            before each question.\n\
             - `spawn to first message`: actors are started and told something, one after the \
             other; the time until all have received it, divided by their number. The median of \
             three rounds, of which the second and third reuse the memory of the actors before.\n\
             - `panic to first message`: time from telling a supervised actor to panic, in a \
             message that no question overtakes, until its successor answers. actix does not \
             restart an actor that panicked.\n\
+            - `restart with 1,000 queued`: a supervised actor has 1,000 messages queued, one in ten \
+            of which makes it panic; the time until its last successor has handled the last one, \
+            divided by the panics. For runtimes whose queues survive a restart.\n\
             - `stop of a tree`: a root with 100 children, each with 99 children, is told to stop; \
             time until the last actor has ended.\n\
+            - `drain of 10,000`: 10,000 actors (1,000 with `--quick`) have been told eight messages \
+            each, and end when they have handled them; time until the last one has ended.\n\
             - `an actor`: bytes of heap of an idle actor with a mailbox of 1024 slots that has \
             answered once.",
     cells,
@@ -137,15 +152,20 @@ fn readings<A: Actors>(workers: usize, effort: Effort) -> Result<Vec<f64>, Fault
         (10_000, BRANCHES, LEAVES, 200)
     };
     let asked = ask::<A>(workers, effort.target)?;
+    let loaded = ask_under_load::<A>(workers, effort.target)?;
     let delayed = flood::<A>(workers, effort.target * LENGTH_FACTOR)?;
     Ok(vec![
         asked.at(0.5),
         asked.at(0.99),
         delayed.at(0.5),
         delayed.at(0.99),
+        loaded.at(0.5),
+        loaded.at(0.99),
         spawn::<A>(workers, actors)?,
         restart::<A>(workers, panics)?,
+        storm::<A>(workers)?,
         stop::<A>(workers, branches, leaves)?.as_secs_f64() * 1e3,
+        drain::<A>(workers, actors)?.as_secs_f64() * 1e3,
         bytes::<A>(workers, 1_000)?,
     ])
 }
@@ -350,28 +370,35 @@ async fn spawn_round<A: Actors>(counter: Arc<ActorCounter>, actors: usize) -> Re
 ///
 /// A [`Fault`] if an actor is gone.
 pub fn restart<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
+    quietly(|| {
+        A::block_on(workers, async move {
+            let Some(mut actor) = A::spawn_supervised().await else {
+                return Ok(f64::NAN);
+            };
+            let mut latencies = Latencies::new();
+            for _ in 0..panics {
+                ensure(actor.tell(1).await, "an actor was gone")?;
+                // The question may overtake the message.
+                while answer(&mut actor, COUNT).await? == 0 {
+                    tokio::task::yield_now().await;
+                }
+                let start = Instant::now();
+                ensure(actor.crash().await, "an actor was gone")?;
+                while actor.ask(COUNT).await != Some(0) {
+                    tokio::task::yield_now().await;
+                }
+                latencies.record(start.elapsed().as_nanos() as u64);
+            }
+            Ok(latencies.at(0.5))
+        })
+    })
+}
+
+/// Runs `work` without a word about its panics.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let result = A::block_on(workers, async move {
-        let Some(mut actor) = A::spawn_supervised().await else {
-            return Ok(f64::NAN);
-        };
-        let mut latencies = Latencies::new();
-        for _ in 0..panics {
-            ensure(actor.tell(1).await, "an actor was gone")?;
-            // The question may overtake the message.
-            while answer(&mut actor, COUNT).await? == 0 {
-                tokio::task::yield_now().await;
-            }
-            let start = Instant::now();
-            ensure(actor.crash().await, "an actor was gone")?;
-            while actor.ask(COUNT).await != Some(0) {
-                tokio::task::yield_now().await;
-            }
-            latencies.record(start.elapsed().as_nanos() as u64);
-        }
-        Ok(latencies.at(0.5))
-    });
+    let result = work();
     panic::set_hook(hook);
     result
 }
