@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{answer, quietly};
+use super::steps::{answer, quietly};
 use crate::rig::executor::joined;
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::stats::{Latencies, median};

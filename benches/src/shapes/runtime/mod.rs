@@ -1,8 +1,8 @@
 //! `runtime`: the actor runtimes.
 
 mod load;
+mod steps;
 
-use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use crate::rivals::actors::{
 };
 
 pub use self::load::{ask_under_load, drain, storm};
+use self::steps::{answer, quietly};
 
 const SENDERS: &[usize] = &[1, 8];
 /// Children of a tree's root. With [`LEAVES`] children each, the tree has 10,001 actors.
@@ -224,13 +225,6 @@ pub fn tell<A: Actors>(workers: usize, senders: usize, count: u64) -> Result<Tim
     })
 }
 
-async fn answer(actor: &mut impl Handle, question: u64) -> Result<u64, Fault> {
-    actor
-        .ask(question)
-        .await
-        .ok_or_else(|| Fault::Failed("no answer".to_owned()))
-}
-
 /// Asks one actor for about `length`, and returns the latencies.
 ///
 /// # Errors
@@ -392,15 +386,6 @@ pub fn restart<A: Actors>(workers: usize, panics: usize) -> Result<f64, Fault> {
             Ok(latencies.at(0.5))
         })
     })
-}
-
-/// Runs `work` without a word about its panics.
-fn quietly<T>(work: impl FnOnce() -> T) -> T {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let result = work();
-    panic::set_hook(hook);
-    result
 }
 
 /// How long a tree takes to stop.
