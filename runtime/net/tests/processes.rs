@@ -59,7 +59,8 @@ fn other_process() {
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let node = Node::builder("other").secret(SECRET).build();
+        let node = Node::builder("other").secret(SECRET).config(patient());
+        let node = node.build();
         let (adder, _child) = spawn(Adder::default());
         node.export("adder", &adder).unwrap();
         let bound = node.bind(&address).await.unwrap();
@@ -113,6 +114,17 @@ impl Drop for Other {
     }
 }
 
+/// Times that no busy machine exceeds.
+fn patient() -> Config {
+    Config {
+        suspected_after: 60 * MINUTE,
+        dead_after: 60 * MINUTE,
+        handshake_timeout: MINUTE,
+        lookup_timeout: MINUTE,
+        ..Config::default()
+    }
+}
+
 fn this_node(config: Config) -> Node {
     Node::builder("this").secret(SECRET).config(config).build()
 }
@@ -141,8 +153,8 @@ async fn sum(handle: &mut ActorHandle<Adder>) -> u64 {
 async fn killed_process_is_noticed_accounted_for_and_linked_again_when_it_is_back() {
     let mut other = Other::start("tcp://127.0.0.1:0");
     let node = this_node(Config {
-        dead_after: MINUTE, // it is the reset that is noticed
-        ..Config::default()
+        dead_after: 60 * MINUTE, // it is the reset that is noticed
+        ..patient()
     });
     let mut events = node.events();
     node.connect(&other.address).await.unwrap();
@@ -193,8 +205,8 @@ async fn process_that_stands_still_is_dead_and_its_old_link_stays_dead() {
     let node = this_node(Config {
         heartbeat: Duration::from_millis(50),
         suspected_after: Duration::from_millis(200),
-        dead_after: Duration::from_millis(1000),
-        ..Config::default()
+        dead_after: Duration::from_secs(6),
+        ..patient()
     });
     let mut events = node.events();
     node.connect(&other.address).await.unwrap();

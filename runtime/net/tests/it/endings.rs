@@ -19,7 +19,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::common::{Command, Data, Recorder, SECOND, event, log, lows, pair, pair_with};
+use crate::common::{Command, Data, Recorder, SECOND, event, log, lows, pair, pair_with, patient};
 
 fn link_down(event: Event) -> Option<lanemesh_net::LinkDown> {
     match event {
@@ -157,7 +157,7 @@ async fn node_that_comes_back_is_another_one() {
     pair.home.shutdown(10 * SECOND).await;
     let down = event(&mut events, link_down).await;
     assert_eq!(down.why, DownReason::ClosedByPeer);
-    let node = Node::builder("home").incarnation(2);
+    let node = Node::builder("home").incarnation(2).config(patient());
     let home = node.transport("mem", pair.network.clone()).build();
     home.export("recorder", &pair.actor).unwrap();
     home.bind("mem:home").await.unwrap();
@@ -172,7 +172,7 @@ async fn node_that_comes_back_is_another_one() {
 async fn later_incarnation_takes_down_the_links_of_the_one_before() {
     let pair = pair().await;
     let mut events = pair.home.events();
-    let node = Node::builder("away").incarnation(7);
+    let node = Node::builder("away").incarnation(7).config(patient());
     let away = node.transport("mem", pair.network.clone()).build();
     away.connect("mem:home").await.unwrap();
     let down = event(&mut events, link_down).await;
@@ -186,7 +186,7 @@ async fn slow_actor_slows_its_own_senders_alone() {
     let config = Config {
         low_messages: 16,
         low_bytes: 1 << 20,
-        ..Config::default()
+        ..patient()
     };
     let pair = pair_with(config).await;
     let (plain, _child) = lanemesh_runtime::spawn(crate::common::Plain::default());

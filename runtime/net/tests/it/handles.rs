@@ -3,14 +3,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use lanemesh_net::Config;
 use lanemesh_runtime::{
     ActorHandle, AskError, ExitReason, Overflow, Phase, SendError, Sent, SharedHandle,
     handle::{Peer, Recipient},
 };
 use tokio::time::Instant;
 
-use crate::common::{Command, Data, Entry, Plain, Recorder, SECOND, log, lows, pair, pair_with};
+use crate::common::{Command, Data, Entry, Plain, Recorder, SECOND, log, lows, pair};
 
 /// The methods that the tests of this file call.
 const CALLED: &[&str] = &[
@@ -308,11 +307,7 @@ async fn full_lane_follows_the_policy_of_the_handle() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_message_is_dropped_by_its_actor() {
-    let config = Config {
-        dead_after: 3600 * SECOND,
-        ..Config::default()
-    };
-    let pair = pair_with(config).await;
+    let pair = pair().await;
     let mut handle = pair.lookup().await;
     handle.send_low(Data::Hold).await.unwrap();
     handle.idle().await;
@@ -428,10 +423,12 @@ async fn ask_without_an_answer_says_why() {
         handle.ask(Command::Keep, Duration::ZERO).await,
         Err(AskError::Timeout)
     );
+    assert!(log(&mut handle).await.is_empty()); // what was sent before is handled
+    pair.actor.idle().await;
+    let before = pair.actor.stats().high;
     let mut asker = handle.clone();
-    let ask = tokio::spawn(async move { asker.ask(Command::Keep, 10 * SECOND).await });
-    handle.idle().await;
-    while pair.away.links()[0].asks < 2 {
+    let ask = tokio::spawn(async move { asker.ask(Command::Keep, 60 * SECOND).await });
+    while pair.actor.stats().high == before {
         tokio::task::yield_now().await;
     }
     handle.send_high(Command::Fail).await.unwrap();

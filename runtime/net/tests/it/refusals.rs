@@ -11,7 +11,9 @@ use lanemesh_runtime::{
     Actor, ActorResult, Context, ExitReason, Handler, crash::DeadLetter, spawn, testing::Sink,
 };
 
-use crate::common::{Command, Data, Plain, Recorder, SECOND, event, log, lows, pair, pair_with};
+use crate::common::{
+    Command, Data, Plain, Recorder, SECOND, event, log, lows, pair, pair_with, patient,
+};
 
 /// Has the name of a recorder, and other messages.
 struct Impostor;
@@ -89,7 +91,7 @@ async fn message_of_another_type_closes_its_lane_with_an_error_on_both_sides() {
 async fn message_larger_than_a_frame_is_refused_and_counted() {
     let config = Config {
         max_frame: 10_000,
-        ..Config::default()
+        ..patient()
     };
     let pair = pair_with(config).await;
     let mut events = pair.away.events();
@@ -157,7 +159,7 @@ async fn name_is_taken_as_long_as_its_actor_lives() {
 async fn wrong_secret_is_refused_on_both_sides() {
     let network = InProcess::default();
     let node = |name: &str, secret: &[u8]| {
-        let node = Node::builder(name).secret(secret);
+        let node = Node::builder(name).secret(secret).config(patient());
         node.transport("mem", network.clone()).build()
     };
     let home = node("home", b"right");
@@ -176,7 +178,9 @@ async fn wrong_secret_is_refused_on_both_sides() {
 async fn own_name_and_earlier_incarnation_are_refused() {
     let pair = pair().await;
     let node = |name: &str, incarnation| {
-        let node = Node::builder(name).incarnation(incarnation);
+        let node = Node::builder(name)
+            .incarnation(incarnation)
+            .config(patient());
         node.transport("mem", pair.network.clone()).build()
     };
     let same = node("home", 5).connect("mem:home").await.unwrap_err();
@@ -196,7 +200,7 @@ async fn own_name_and_earlier_incarnation_are_refused() {
 async fn lanes_of_a_peer_are_limited() {
     let config = Config {
         max_lanes: 2,
-        ..Config::default()
+        ..patient()
     };
     let pair = pair_with(config).await;
     let first = pair.lookup().await;
@@ -220,7 +224,7 @@ async fn lanes_of_a_peer_are_limited() {
 async fn asks_of_a_link_are_limited() {
     let config = Config {
         max_asks: 2,
-        ..Config::default()
+        ..patient()
     };
     let pair = pair_with(config).await;
     let handle = pair.lookup().await;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use lanemesh_net::{ConnectError, Node, NodeBuilder, transport::InProcess};
 use lanemesh_runtime::spawn;
 
-use crate::common::{Command, Data, Entry, Recorder, SECOND, log, lows};
+use crate::common::{Command, Data, Entry, Recorder, SECOND, log, lows, patient};
 
 async fn tell_and_ask(node: impl Fn(&str) -> NodeBuilder, address: &str) {
-    let (home, away) = (node("home").build(), node("away").build());
+    let [home, away] = ["home", "away"].map(|name| node(name).config(patient()).build());
     let address = home.bind(address).await.unwrap();
     let (actor, _child) = spawn(Recorder::new());
     home.export("recorder", &actor).unwrap();
