@@ -4,9 +4,10 @@
 //! lane takes what it was given credit for. When one connection fails, the link is down for good; a new
 //! one is another link.
 
-// One thing: mod, *: reading and writing are parts of a link that the link starts.
+// One thing: mod, *: reading, writing and what arrives are parts of a link that the link starts.
 
 mod credit;
+mod incoming;
 mod io;
 mod opened;
 mod outbox;
@@ -28,7 +29,7 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use self::window::Window;
 pub(crate) use self::{
-    credit::{Count, Credit, Owed},
+    credit::Owed,
     opened::{OpenLane, Reply},
     outbox::Outbox,
 };
@@ -36,7 +37,7 @@ use crate::{
     config::Config,
     event::{DownReason, Event, LinkDown, PeerInfo},
     transport::Connection,
-    wire::{Class, Frame, Order, reason},
+    wire::{Class, Frame, Order},
 };
 
 /// Bytes that are encoded and not yet written: more would only stand in front of what comes later.
@@ -423,181 +424,8 @@ impl Link {
         let owned: Vec<_> = lock(&self.owned).values().cloned().collect();
         owned.iter().for_each(|lane| lane.report(self, true));
     }
-
-    // --- read frames --------------------------------------------------------------------------
-
-    /// Takes a frame that was read from the connection of `class`.
-    fn on_frame(self: &Arc<Self>, class: Class, frame: Frame<'_>) -> Result<(), DownReason> {
-        match frame {
-            Frame::Message {
-                lane,
-                expires,
-                is_ask,
-                payload,
-            } => {
-                let Some(owned) = self.owned(lane) else {
-                    return Ok(()); // it has ended, which the opener does not know yet
-                };
-                let expires = (expires != 0).then(|| after_micros(expires));
-                owned.message(self, class, expires, is_ask, payload)?;
-            }
-            Frame::Answer { slot, payload } => {
-                let ask = lock(&self.asks).pending.remove(&slot);
-                if let Some(ask) = ask {
-                    self.answer(ask, payload);
-                }
-            }
-            Frame::NoAnswer { slot } => {
-                let ask = lock(&self.asks).pending.remove(&slot);
-                drop(ask);
-            }
-            Frame::Credit {
-                lane,
-                class,
-                messages,
-                bytes,
-            } => {
-                if let Some(opened) = self.opened(lane) {
-                    let count = Count { messages, bytes };
-                    let confirmed = opened.confirm(class, count);
-                    confirmed.map_err(|()| violation("it confirms what was not sent"))?;
-                }
-            }
-            Frame::Received { bytes } => {
-                let mut flow = lock(&self.window);
-                let received = flow.window.received(bytes, Instant::now());
-                received.map_err(|()| violation("it has received what was not sent"))?;
-                let writer = flow.writer.take();
-                drop(flow);
-                if let Some(writer) = writer {
-                    writer.wake();
-                }
-            }
-            Frame::Ping { number } if class == Class::High => {
-                self.push(Class::High, &Frame::Pong { number });
-            }
-            Frame::Ping { .. } => {} // it was heard
-            Frame::Pong { number } => self.on_pong(number),
-            Frame::Open {
-                lane,
-                versions,
-                kind,
-                name,
-            } => self.on_open(&Open {
-                lane,
-                versions,
-                kind,
-                name,
-            })?,
-            Frame::Opened {
-                lane,
-                version,
-                messages,
-                bytes,
-            } => {
-                let credit = [0, 1].map(|class| Credit::new(messages[class], bytes[class]));
-                self.on_reply(lane, Reply::Opened { version }, credit)?;
-            }
-            Frame::Refused { lane, why, text } => {
-                let text = text.to_owned();
-                self.on_reply(lane, Reply::Refused { why, text }, Default::default())?;
-            }
-            Frame::Confirm { lane } => {
-                if let Some(owned) = self.owned(lane) {
-                    owned.confirm(self);
-                }
-            }
-            Frame::Close { lane } => {
-                let owned = self.owned(lane);
-                if owned.is_some_and(|owned| owned.close(class)) {
-                    self.disown(lane);
-                }
-            }
-            Frame::Ended { lane, why, text } => {
-                if let Some(opened) = self.opened(lane) {
-                    opened.end(reason::from_wire(why, text));
-                }
-            }
-            Frame::Order { lane, order } => {
-                if let Some(owned) = self.owned(lane) {
-                    owned.order(order);
-                }
-            }
-            Frame::Bye => return Err(DownReason::ClosedByPeer),
-        }
-        Ok(())
-    }
-
-    fn on_open(self: &Arc<Self>, open: &Open<'_>) -> Result<(), DownReason> {
-        let lane = open.lane;
-        {
-            let owned = lock(&self.owned);
-            if owned.contains_key(&lane) {
-                return Err(violation("it opens a lane twice"));
-            }
-            if owned.len() >= self.config.max_lanes {
-                drop(owned);
-                let text = "the peer has opened as many lanes as it may";
-                let why = crate::error::refusal::LIMIT;
-                self.push(Class::High, &Frame::Refused { lane, why, text });
-                return Ok(());
-            }
-        }
-        match self.host.open(self, open) {
-            Ok(own) => {
-                lock(&self.owned).insert(lane, own.landing.clone());
-                let config = &*self.config;
-                let opened = Frame::Opened {
-                    lane,
-                    version: own.version,
-                    messages: [config.high_messages, config.low_messages],
-                    bytes: [config.high_bytes, config.low_bytes],
-                };
-                self.push(Class::High, &opened);
-            }
-            Err((why, text)) => {
-                tracing::warn!(peer = %self.peer, name = open.name, %text, "a lane was refused");
-                let text = &text;
-                self.push(Class::High, &Frame::Refused { lane, why, text });
-            }
-        }
-        Ok(())
-    }
-
-    fn on_reply(&self, lane: u32, reply: Reply, credit: [Credit; 2]) -> Result<(), DownReason> {
-        let Some(opened) = self.opened(lane) else {
-            return Ok(()); // given up
-        };
-        let replied = opened.reply(reply, credit);
-        replied.map_err(|()| violation("it answers a request twice"))
-    }
-
-    /// The answer is deserialized by foreign code.
-    fn answer(&self, ask: PendingAsk, payload: &[u8]) {
-        let complete = || ask.complete(&mut postcard::Deserializer::from_bytes(payload));
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(complete)) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(peer = %self.peer, %error, "a wrong answer"),
-            Err(_) => tracing::warn!(peer = %self.peer, "deserializing an answer panicked"),
-        }
-    }
-
-    fn owned(&self, lane: u32) -> Option<Arc<dyn Land>> {
-        lock(&self.owned).get(&lane).cloned()
-    }
-
-    fn opened(&self, lane: u32) -> Option<Arc<OpenLane>> {
-        lock(&self.opened).get(&lane).cloned()
-    }
 }
 
 pub(crate) fn violation(text: &str) -> DownReason {
     DownReason::Violation(text.into())
-}
-
-fn after_micros(micros: u64) -> Instant {
-    let now = Instant::now();
-    // Longer than a century is never.
-    let later = Duration::from_micros(micros.min(1 << 52));
-    now.checked_add(later).unwrap_or(now)
 }
