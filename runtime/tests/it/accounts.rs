@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorResult, Context, ExitNotice, ExitReason, Message, Restart, System,
-    WorkerThread,
+    Actor, ActorError, ActorResult, Context, ExitNotice, ExitReason, IntoBuilder, Message, Restart,
+    System, WorkerThread,
     actor::Batch,
     builder,
     crash::{DeadLetter, Undelivered},
@@ -13,7 +13,7 @@ use lanemesh_runtime::{
     supervision::{Backoff, Health, Supervision},
     testing::Sink,
 };
-use tokio::time::sleep;
+use tokio::{sync::oneshot, time::sleep};
 
 use crate::common::{Log, SECOND, hush};
 
@@ -400,22 +400,26 @@ async fn actor_that_is_killed_after_a_failed_clean_up_is_late() {
 
 #[tokio::test(start_paused = true)]
 async fn system_ends_at_its_deadline_even_if_a_member_blocks_its_thread() {
-    struct Blocked(std::sync::mpsc::Receiver<()>);
+    /// Tells that it blocks, then waits for the gate.
+    struct Blocked(Option<oneshot::Sender<()>>, std::sync::mpsc::Receiver<()>);
     impl Actor for Blocked {
         type HighPriorityMsg = ();
         type LowPriorityMsg = ();
         async fn on_low(&mut self, (): (), _: &mut Context<Self>) -> ActorResult {
-            let _ = self.0.recv();
+            drop(self.0.take());
+            let _ = self.1.recv();
             Ok(())
         }
     }
     let thread = WorkerThread::new("blocked").unwrap();
     let system = System::new("s");
     let (open, gate) = std::sync::mpsc::channel();
-    let mut gate = Some(gate);
-    let blocked = builder(move || Blocked(gate.take().unwrap())).on(&thread);
-    let (mut handle, child) = system.spawn(blocked);
+    let (blocks, blocked) = oneshot::channel();
+    let actor = Blocked(Some(blocks), gate).into_builder().on(&thread);
+    let (mut handle, child) = system.spawn(actor);
     handle.try_send_low(()).unwrap();
+    // An error: it was dropped in the handler.
+    assert!(blocked.await.is_err());
     let report = system.shutdown(SECOND).await;
     assert!(report.took <= SECOND, "{:?}", report.took);
     assert_eq!(report.late.len(), 1);
