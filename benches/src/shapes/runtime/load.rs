@@ -21,8 +21,8 @@ const EVERY: u64 = 10;
 /// Number of storms and drains, of which the median is taken.
 const ROUNDS: usize = 3;
 
-/// How long answers take when [`ASKERS`] tasks ask one actor for about `length`, each of which tells
-/// it [`TOLD`] messages before each question.
+/// How long answers take when `ASKERS` tasks ask one actor for about `length`, each of which tells
+/// it `TOLD` messages before each question.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ async fn asker(mut actor: impl Handle, length: Duration) -> Result<Latencies, Fa
     Ok(latencies)
 }
 
-/// How long it takes until `actors` actors with [`QUEUED`] messages each have handled them and ended:
+/// How long it takes until `actors` actors with `QUEUED` messages each have handled them and ended:
 /// the median of a few rounds.
 ///
 /// # Errors
@@ -110,8 +110,8 @@ fn ensure_all(sent: u64, received: u64) -> Result<(), Fault> {
     }
 }
 
-/// Nanoseconds from one restart to the next of an actor with [`STORM`] messages queued, one in
-/// [`EVERY`] of which makes it panic: the median of a few storms. NaN if the runtime does not restart
+/// Nanoseconds from one restart to the next of an actor with `STORM` messages queued, one in
+/// `EVERY` of which makes it panic: the median of a few storms. NaN if the runtime does not restart
 /// actors, or loses their queues.
 ///
 /// # Errors
