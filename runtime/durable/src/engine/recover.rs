@@ -303,8 +303,8 @@ impl State {
             Kind::Requeue => {
                 if let Some((entry, ..)) = self.dead.remove(&head.id) {
                     self.class(&head)?.ready.insert(entry);
-                    self.attempts.remove(&head.id);
                 }
+                self.attempts.remove(&head.id);
             }
             Kind::Queue => {
                 let name = std::str::from_utf8(body).ok()?;
@@ -369,9 +369,11 @@ impl State {
                 }
             }
         }
-        if head.attempt > 0 {
-            self.attempts.insert(head.id, head.attempt);
-        }
+        // Records before one that was moved may have counted more: those that they were for are gone.
+        match head.attempt {
+            0 => self.attempts.remove(&head.id),
+            attempt => self.attempts.insert(head.id, attempt),
+        };
         self.add_live(generation, body.len());
         Some(())
     }

@@ -302,6 +302,38 @@ async fn the_log_takes_at_most_twice_what_is_live_and_two_segments_and_the_reser
     );
 }
 
+/// Compaction moves the message behind the records of its failures, whose own segment stays.
+#[tokio::test]
+async fn a_requeued_message_begins_anew_also_after_it_was_moved() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let options = QueueOptions::default().max_attempts(2);
+    let mut mail = store.mailbox("box", options.clone()).await.unwrap();
+    let id = mail.enqueue_low(b"again".to_vec()).await.unwrap().id;
+    let mut others = Vec::new();
+    for _ in 0..12 {
+        others.push(mail.enqueue_high(vec![0; 1000]).await.unwrap().id);
+    }
+    assert_eq!(mail.dequeue(13).await.unwrap().len(), 13);
+    assert_eq!(mail.retry(id, None).await, Ok(true));
+    assert_eq!(mail.dequeue(1).await.unwrap()[0].id, id);
+    assert_eq!(mail.retry(id, None).await, Ok(true));
+    assert_eq!(store.requeue(id).await, Ok(true));
+    // What is left of them keeps the second segment, in which the records of the failures are. The
+    // first one is given up when there is a third.
+    assert_eq!(mail.ack(&others[..7]).await, Ok(7));
+    for _ in 0..6 {
+        let other = mail.enqueue_high(vec![0; 1000]).await.unwrap().id;
+        assert_eq!(mail.dequeue(1).await.unwrap()[0].id, other);
+        assert_eq!(mail.ack(&[other]).await, Ok(1));
+    }
+    store.close().await;
+    let store = open(&disk);
+    let mut mail = store.mailbox("box", options).await.unwrap();
+    let taken = mail.dequeue(6).await.unwrap();
+    assert_eq!((taken[5].id, taken[5].attempt), (id, 1));
+}
+
 #[tokio::test]
 async fn a_full_disk_drains_and_heals() {
     let disk = SimDisk::new();
