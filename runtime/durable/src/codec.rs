@@ -66,20 +66,11 @@ impl Codec for Postcard {
 
 /// A message that can be stored: plain data with a name and a version.
 ///
-/// A [`Reply`](lanemesh_runtime::Reply) cannot be stored, so a message that carries one cannot implement this, and an
-/// actor whose messages of a class do not implement it cannot have that class on disk:
-///
-/// ```compile_fail,E0277
-/// use lanemesh_durable::DurableMessage;
-/// use lanemesh_runtime::Reply;
-///
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct Question(Reply<u64>);
-///
-/// impl DurableMessage for Question {
-///     const NAME: &'static str = "question";
-/// }
-/// ```
+/// A [`Reply`](lanemesh_runtime::Reply) cannot be stored, since nobody waits for the answer after a
+/// restart: it has no traits of serde, so a message with one cannot implement this, and an actor whose
+/// messages of a class do not implement it cannot have that class on disk. Only where `lanemesh-net`, which
+/// carries replies, is in the same program do replies have these traits: then each send of such a message
+/// fails with [`StoreError::Encode`](crate::StoreError::Encode), and gives it back.
 ///
 /// # Examples
 ///

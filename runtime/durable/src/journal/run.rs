@@ -273,8 +273,16 @@ impl Journal {
         if is_claim {
             let outlet = self.outlets.entry(queue).or_default();
             if outlet.is_claimed {
-                // An actor that has ended tells it in a moment.
-                match outlet.sink.as_ref().is_some_and(|sink| sink.is_closed()) {
+                // An actor that has ended tells it in a moment, and so does one whose handles are gone
+                // and which has nothing left to handle.
+                let is_ending = match &outlet.sink {
+                    Some(sink) if outlet.is_abandoned => {
+                        sink.is_closed() || self.engine.is_idle(queue)
+                    }
+                    Some(sink) => sink.is_closed(),
+                    None => outlet.is_abandoned,
+                };
+                match is_ending {
                     true => outlet.openers.push(reply),
                     false => drop(reply.send(Err(StoreError::InUse))),
                 }
@@ -292,6 +300,7 @@ impl Journal {
         let outlet = self.outlets.entry(queue).or_default();
         outlet.sink = None;
         outlet.is_claimed = false;
+        outlet.is_abandoned = false;
         let mut openers = std::mem::take(&mut outlet.openers);
         if !openers.is_empty() {
             outlet.is_claimed = true;

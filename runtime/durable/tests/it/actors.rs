@@ -6,14 +6,15 @@ use std::{
 };
 
 use lanemesh_durable::{
-    DeadReason, Delivered, Durable, DurableExt, DurableHandle, QueueOptions, StoreError,
-    actor::LowOnly, disk::SimDisk,
+    DeadReason, Delivered, Durable, DurableExt, DurableHandle, DurableMessage, QueueOptions,
+    StoreError, actor::LowOnly, disk::SimDisk,
 };
 use lanemesh_runtime::{
     Child, builder,
     prelude::*,
     supervision::{Backoff, Supervision},
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::common::{Num, open};
@@ -248,4 +249,73 @@ async fn an_unknown_version_is_a_dead_letter_with_its_bytes() {
         (DeadReason::Undecodable, 9)
     );
     assert_eq!(dead[0].payload, [172, 2]);
+}
+
+/// Ends when it is told to.
+struct Slow(Arc<tokio::sync::Notify>);
+
+impl Actor for Slow {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = Num;
+
+    async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
+        self.0.notified().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_next_actor_of_a_queue_waits_for_the_end_of_one_without_handles() {
+    let store = open(&SimDisk::new());
+    let end = Arc::new(tokio::sync::Notify::new());
+    let slow = || {
+        let end = end.clone();
+        builder(move || Slow(end.clone())).durable_low(&store, "slow")
+    };
+    let (handle, first) = slow().spawn().await.unwrap();
+    drop(handle);
+    // After an answer the journal knows what it was told before, if not that the actor is idle.
+    let told = async || drop(store.stats().await.unwrap());
+    told().await;
+    let second = tokio::spawn(slow().spawn());
+    tokio::task::yield_now().await;
+    told().await;
+    assert!(!second.is_finished());
+    end.notify_one();
+    let (_handle, _second) = second.await.unwrap().unwrap();
+    assert!(!first.is_alive());
+}
+
+/// Replies have serde's traits here, as `lanemesh-net` makes them.
+#[derive(Serialize, Deserialize)]
+struct Question(Reply<u64>);
+
+impl DurableMessage for Question {
+    const NAME: &'static str = "question";
+}
+
+struct Asked;
+
+impl Handler for Asked {
+    type Msg = Question;
+
+    async fn handle(&mut self, _: Question, _: &mut Context<Self>) -> ActorResult {
+        unreachable!("a question is never stored")
+    }
+}
+
+#[tokio::test]
+async fn a_message_with_a_reply_is_given_back() {
+    let store = open(&SimDisk::new());
+    let asked = builder(|| Asked).durable(&store, "asked").spawn();
+    let (mut handle, _child) = asked.await.unwrap();
+    let (reply, answer) = Reply::pair();
+    let refused = handle.tell(Question(reply)).await.unwrap_err();
+    assert!(
+        matches!(refused.error, StoreError::Encode(_)),
+        "{refused:?}"
+    );
+    assert!(refused.message.0.send(7).is_ok());
+    assert_eq!(answer.receive(Duration::from_secs(60)).await, Ok(7));
+    assert_eq!(store.stats().await.unwrap().stored, 0);
 }
