@@ -5,7 +5,7 @@
 //! ordinary mailbox, with the capacities and policies of any other, so a send does the same whether
 //! the actor is here or elsewhere. [`Outlet`] is the other end: it puts what a link has received into
 //! the mailbox of an actor of this process, with the expiry that is left. With the feature `serde`, a
-//! [`Reply`](crate::Reply) inside a message is carried as a number: see [`departing`] and [`arriving`].
+//! [`Reply`](crate::Reply) inside a message is carried as a number: see `departing` and `arriving`.
 //!
 //! This module knows neither sockets nor formats. `lanemesh-net` is a link made of it.
 
