@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::{
     event::DownReason,
-    link::{Land, Link, Owed, violation},
+    link::{Count, Land, Link, Owed, violation},
     remote::Remote,
     wire::{Class, Frame, Order, decode, reason},
 };
@@ -199,6 +199,20 @@ impl<A: Remote> Landing<A> {
         })
     }
 
+    fn send(&self, link: &Link, reports: [Option<Count>; 2]) {
+        for (class, report) in [Class::High, Class::Low].into_iter().zip(reports) {
+            if let Some(count) = report {
+                let credit = Frame::Credit {
+                    lane: self.lane,
+                    class,
+                    messages: count.messages,
+                    bytes: count.bytes,
+                };
+                link.push(Class::High, &credit);
+            }
+        }
+    }
+
     /// The lane ends, with this error.
     fn fail(&self, text: String) {
         let task = {
@@ -216,12 +230,23 @@ impl<A: Remote> Inside<A> {
     fn has_queued(&self) -> bool {
         !self.high.queue.is_empty() || !self.low.queue.is_empty()
     }
+
+    /// What is to be reported of each class: what is due, or all that there is.
+    fn reports(&mut self, is_wanted: bool) -> [Option<Count>; 2] {
+        let is_settled = self.is_confirm_wanted && !self.has_queued();
+        self.is_confirm_wanted &= !is_settled;
+        let is_wanted = is_wanted || is_settled;
+        [
+            self.high.owed.report(is_wanted),
+            self.low.owed.report(is_wanted),
+        ]
+    }
 }
 
 impl<A: Remote> Land for Landing<A> {
     fn message(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         class: Class,
         expires: Option<Instant>,
         is_ask: bool,
@@ -265,8 +290,10 @@ impl<A: Remote> Land for Landing<A> {
                 return Ok(());
             }
         };
+        // Before the message: its answer may be quick.
+        link.owe(class, answers);
         let mut is_queued = false;
-        let (refused, task) = {
+        let (refused, task, reports) = {
             let mut inside = self.lock();
             let inside = &mut *inside;
             let refused = match (&mut inside.outlet, message) {
@@ -292,41 +319,20 @@ impl<A: Remote> Land for Landing<A> {
                         .map(|parcel| Message::Low(parcel.message))
                 }
             };
-            (refused, if is_queued { inside.task.take() } else { None })
+            let task = if is_queued { inside.task.take() } else { None };
+            (refused, task, inside.reports(false))
         };
         drop(refused);
-        link.outbox(class).owe(answers);
         if let Some(task) = task {
             task.wake();
         }
-        self.report(link, false);
+        self.send(link, reports);
         Ok(())
     }
 
     fn report(&self, link: &Link, is_wanted: bool) {
-        let reports = {
-            let mut inside = self.lock();
-            let is_settled = inside.is_confirm_wanted && !inside.has_queued();
-            if is_settled {
-                inside.is_confirm_wanted = false;
-            }
-            let is_wanted = is_wanted || is_settled;
-            [
-                (Class::High, inside.high.owed.report(is_wanted)),
-                (Class::Low, inside.low.owed.report(is_wanted)),
-            ]
-        };
-        for (class, report) in reports {
-            if let Some(count) = report {
-                let credit = Frame::Credit {
-                    lane: self.lane,
-                    class,
-                    messages: count.messages,
-                    bytes: count.bytes,
-                };
-                link.push(Class::High, &credit);
-            }
-        }
+        let reports = self.lock().reports(is_wanted);
+        self.send(link, reports);
     }
 
     fn confirm(&self, link: &Link) {

@@ -24,12 +24,15 @@ use super::{
 };
 use crate::{
     event::{Event, PeerInfo},
+    link::OUTBOX,
     remote::Remote,
     wire::{Class, Order},
 };
 
-/// High messages in a row before a low one has a turn.
+/// High messages in a row before low ones have a turn.
 const HIGH_BURST: usize = 64;
+/// Low messages in a row before high ones are looked for.
+const LOW_BURST: usize = 64;
 /// Messages before other tasks have a turn.
 const BUDGET: usize = 256;
 
@@ -140,40 +143,64 @@ impl<A: Remote> Pump<A> {
             return Poll::Ready(End::Down);
         }
         let mut budget = BUDGET;
-        loop {
-            let mut is_moving = false;
-            for _ in 0..HIGH_BURST {
-                let next = |cx: &mut Context<'_>| self.inlet.poll_high(cx);
-                match self.high.step(lane, &mut self.slot, cx, next) {
-                    Step::Wait => break,
-                    Step::Down => return Poll::Pending, // until the link has settled
-                    step => {
-                        self.refused += u64::from(step == Step::Refused);
-                        budget = budget.saturating_sub(1);
-                        is_moving = true;
-                    }
-                }
+        let is_moving = loop {
+            let before = budget;
+            let high = self.step_high(lane, HIGH_BURST, cx, &mut budget);
+            let low = match high {
+                Step::Down => Step::Down,
+                _ => self.step_low(lane, LOW_BURST, cx, &mut budget),
+            };
+            if high == Step::Down || low == Step::Down {
+                return Poll::Pending; // until the link has settled
             }
-            let next = |cx: &mut Context<'_>| self.inlet.poll_low(cx);
-            match self.low.step(lane, &mut self.slot, cx, next) {
-                Step::Wait => {}
-                Step::Down => return Poll::Pending, // until the link has settled
-                step => {
-                    self.refused += u64::from(step == Step::Refused);
-                    budget = budget.saturating_sub(1);
-                    is_moving = true;
-                }
+            if budget == 0 {
+                break true;
             }
-            if !is_moving {
-                break;
+            if budget == before && high == Step::Wait && low == Step::Wait {
+                break false;
             }
             self.is_confirm_sent = false;
-            if budget == 0 {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        };
+        lane.link.flush(Class::Low);
+        if is_moving {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.settle(lane)
+    }
+
+    fn step_high(
+        &mut self,
+        lane: &Lane,
+        most: usize,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Step {
+        let next = |cx: &mut Context<'_>| self.inlet.poll_high(cx);
+        let stepped = self.high.step(lane, &mut self.slot, most, cx, next);
+        self.refused += stepped.refused;
+        *budget = budget.saturating_sub(stepped.taken);
+        if stepped.step == Step::Written {
+            lane.link.flush(Class::High);
+        }
+        stepped.step
+    }
+
+    fn step_low(
+        &mut self,
+        lane: &Lane,
+        most: usize,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Step {
+        let next = |cx: &mut Context<'_>| self.inlet.poll_low(cx);
+        let stepped = self.low.step(lane, &mut self.slot, most, cx, next);
+        self.refused += stepped.refused;
+        *budget = budget.saturating_sub(stepped.taken);
+        if stepped.backlog >= OUTBOX {
+            lane.link.flush(Class::Low);
+        }
+        stepped.step
     }
 
     fn take_requests(&mut self, lane: &Lane, cx: &mut Context<'_>) {
@@ -249,12 +276,9 @@ impl<A: Remote> Pump<A> {
                 let _ = recipient.try_send(letter);
             }
         };
-        if let Some(in_hand) = high.in_hand {
-            dead_letter(Message::High(in_hand.message));
-        }
-        if let Some(in_hand) = low.in_hand {
-            dead_letter(Message::Low(in_hand.message));
-        }
+        let high = high.into_messages().map(Message::High);
+        let low = low.into_messages().map(Message::Low);
+        high.chain(low).for_each(&mut dead_letter);
         inlet.end(reason.clone(), &mut dead_letter);
         directory.event(Event::LaneEnded {
             peer: peer.clone(),

@@ -1,153 +1,250 @@
-//! One message from the mailbox of a handle to the connection of its class.
+//! Messages from the mailbox of a handle to the connection of their class, a batch at a time.
 
-use std::task::{Context, Poll};
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
 
 use lanemesh_runtime::edge::{Parcel, PendingAsk};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::attach::Lane;
-use crate::wire::{Class, Frame, encode};
+use crate::wire::{Class, Frame, MESSAGE, encode, end, set_message};
 
-/// A message that was taken out and is not written yet: it waits for credit by bytes, or for room.
-pub(super) struct InHand<M> {
-    pub(super) message: M,
-    bytes: Vec<u8>,
+/// Bytes that are encoded before they are appended to what is about to be written.
+const BATCH: usize = 64 << 10;
+
+/// A message that was taken out and is not written yet.
+struct InHand<M> {
+    message: M,
     asks: Vec<PendingAsk>,
     expires: Option<Instant>,
     is_ask: bool,
+    /// Bytes of its payload; its frame has [`MESSAGE`] more.
+    size: usize,
 }
 
 /// One class of a pump.
 pub(super) struct Side<M> {
     pub(super) class: Class,
-    pub(super) in_hand: Option<InHand<M>>,
     /// No handle can send any more, and nothing is left.
     pub(super) is_over: bool,
-    /// Kept for the next message.
-    spare: Vec<u8>,
+    in_hand: VecDeque<InHand<M>>,
+    /// The frames of what is in hand. Their fixed fields are set when they are appended.
+    frames: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A message was written.
+    /// Messages were written.
     Written,
-    /// A message was dropped: it cannot be sent.
-    Refused,
     /// There is no message, no credit or no room.
     Wait,
     /// The link is down.
     Down,
 }
 
+/// What one step has done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stepped {
+    pub(super) step: Step,
+    /// Messages that were taken out of the mailbox.
+    pub(super) taken: usize,
+    /// Of these: dropped, because they cannot be sent.
+    pub(super) refused: u64,
+    /// Bytes that are about to be written, if messages were.
+    pub(super) backlog: usize,
+}
+
 impl<M: Serialize> Side<M> {
     pub(super) fn new(class: Class) -> Self {
         Self {
             class,
-            in_hand: None,
             is_over: false,
-            spare: Vec::new(),
+            in_hand: VecDeque::new(),
+            frames: Vec::new(),
         }
     }
 
     /// Whether nothing is in hand.
     pub(super) fn is_empty(&self) -> bool {
-        self.in_hand.is_none()
+        self.in_hand.is_empty()
     }
 
-    /// Moves one message on. Its replies get the numbers from `slot` on.
+    /// What is in hand, in order.
+    pub(super) fn into_messages(self) -> impl Iterator<Item = M> {
+        self.in_hand.into_iter().map(|in_hand| in_hand.message)
+    }
+
+    /// Moves up to `most` messages on. Their replies get the numbers from `slot` on.
     pub(super) fn step(
         &mut self,
         lane: &Lane,
         slot: &mut u64,
+        most: usize,
         cx: &mut Context<'_>,
-        poll_next: impl FnOnce(&mut Context<'_>) -> Poll<Option<Parcel<M>>>,
-    ) -> Step {
-        if self.in_hand.is_none() {
-            let class = self.class;
-            if self.is_over || !lane.open.look(cx, |inside| inside.credit(class).has_room()) {
-                return Step::Wait;
+        poll_next: impl FnMut(&mut Context<'_>) -> Poll<Option<Parcel<M>>>,
+    ) -> Stepped {
+        let mut stepped = Stepped {
+            step: Step::Wait,
+            taken: 0,
+            refused: 0,
+            backlog: 0,
+        };
+        // Without room the messages stay in the mailbox.
+        match lane.link.outbox(self.class).poll_room(cx) {
+            Poll::Pending => return stepped,
+            Poll::Ready(Err(_)) => stepped.step = Step::Down,
+            Poll::Ready(Ok(())) => {
+                // What is in hand has waited for credit, and is older.
+                if self.in_hand.is_empty() {
+                    self.take(lane, slot, most, cx, poll_next, &mut stepped);
+                }
+                if !self.in_hand.is_empty() {
+                    self.write(lane, cx, &mut stepped);
+                }
             }
+        }
+        stepped
+    }
+
+    /// Takes messages out of the mailbox for which there is credit. The last one may need more bytes.
+    fn take(
+        &mut self,
+        lane: &Lane,
+        slot: &mut u64,
+        most: usize,
+        cx: &mut Context<'_>,
+        mut poll_next: impl FnMut(&mut Context<'_>) -> Poll<Option<Parcel<M>>>,
+        stepped: &mut Stepped,
+    ) {
+        let class = self.class;
+        let mut credit = lane.open.look(cx, |inside| *inside.credit(class));
+        let limit = lane.link.config().max_frame - 16;
+        let mut asks_in_hand = 0;
+        while stepped.taken < most
+            && self.frames.len() < BATCH
+            && !self.is_over
+            && credit.has_room()
+        {
             let parcel = match poll_next(cx) {
-                Poll::Pending => return Step::Wait,
+                Poll::Pending => return,
                 Poll::Ready(None) => {
                     self.is_over = true;
-                    return Step::Wait;
+                    return;
                 }
                 Poll::Ready(Some(parcel)) => parcel,
             };
-            let mut bytes = std::mem::take(&mut self.spare);
-            bytes.clear();
-            let limit = lane.link.config().max_frame - 16;
-            match encode(&parcel.message, *slot, limit, &mut bytes) {
-                Ok(asks) => {
-                    *slot = slot.wrapping_add(asks.len() as u64);
-                    self.in_hand = Some(InHand {
-                        message: parcel.message,
-                        bytes,
-                        asks,
-                        expires: parcel.expires,
-                        is_ask: parcel.is_ask,
-                    });
-                }
+            stepped.taken += 1;
+            let at = self.frames.len();
+            let empty = Frame::Message {
+                lane: lane.number,
+                expires: 0,
+                is_ask: parcel.is_ask,
+                payload: &[],
+            };
+            empty.write(&mut self.frames);
+            let asks = match encode(&parcel.message, *slot, limit, &mut self.frames) {
+                Ok(asks) => asks,
                 Err(error) => {
                     tracing::error!(peer = %lane.link.peer(), %error, "a message cannot be sent");
-                    self.spare = bytes;
-                    return Step::Refused;
+                    self.frames.truncate(at);
+                    stepped.refused += 1;
+                    continue;
+                }
+            };
+            *slot = slot.wrapping_add(asks.len() as u64);
+            if !asks.is_empty() {
+                asks_in_hand += asks.len();
+                if !lane.link.has_room_for_asks(asks_in_hand) {
+                    asks_in_hand -= asks.len();
+                    self.frames.truncate(at);
+                    stepped.refused += 1;
+                    continue; // the asks fail with the message
                 }
             }
+            end(&mut self.frames, at);
+            let size = self.frames.len() - at - MESSAGE;
+            self.in_hand.push_back(InHand {
+                message: parcel.message,
+                asks,
+                expires: parcel.expires,
+                is_ask: parcel.is_ask,
+                size,
+            });
+            if !credit.allows(size) {
+                return;
+            }
+            credit.spend(size);
         }
-        self.write(lane, cx)
     }
 
-    fn write(&mut self, lane: &Lane, cx: &mut Context<'_>) -> Step {
+    /// Appends what is in hand to the outbox, as far as there is credit.
+    fn write(&mut self, lane: &Lane, cx: &mut Context<'_>, stepped: &mut Stepped) {
         let class = self.class;
-        let Some(in_hand) = &mut self.in_hand else {
-            return Step::Wait;
-        };
-        let size = in_hand.bytes.len();
-        if !lane
-            .open
-            .look(cx, |inside| inside.credit(class).allows(size))
-        {
-            return Step::Wait;
+        let (mut count, mut length) = (0, 0);
+        // Only this pump spends the credit: there may be more below, not less.
+        let mut credit = lane.open.look(cx, |inside| *inside.credit(class));
+        for in_hand in &mut self.in_hand {
+            if !credit.allows(in_hand.size) {
+                break;
+            }
+            credit.spend(in_hand.size);
+            let expires = in_hand.expires.map_or(0, |expires| {
+                let left = expires.saturating_duration_since(Instant::now());
+                u64::try_from(left.as_micros()).unwrap_or(u64::MAX).max(1)
+            });
+            let frame = &mut self.frames[length..];
+            set_message(frame, lane.number, expires, in_hand.is_ask);
+            count += 1;
+            length += MESSAGE + in_hand.size;
         }
-        match lane.link.outbox(class).poll_room(cx) {
-            Poll::Pending => return Step::Wait,
-            Poll::Ready(Err(_)) => return Step::Down,
-            Poll::Ready(Ok(())) => {}
+        if count == 0 {
+            return;
         }
-        if !in_hand.asks.is_empty() && !lane.link.has_room_for_asks() {
-            self.in_hand = None; // the asks fail with it
-            return Step::Refused;
-        }
-        let expires = in_hand.expires.map_or(0, |expires| {
-            let left = expires.saturating_duration_since(Instant::now());
-            u64::try_from(left.as_micros()).unwrap_or(u64::MAX).max(1)
-        });
-        let frame = Frame::Message {
-            lane: lane.number,
-            expires,
-            is_ask: in_hand.is_ask,
-            payload: &in_hand.bytes,
-        };
-        // Before the message: the answer may be quick.
-        let slots = lane.link.expect(std::mem::take(&mut in_hand.asks));
+        // Before the messages: the answers may be quick.
+        let asks = self.in_hand.iter_mut().take(count);
+        let asks = asks.flat_map(|in_hand| std::mem::take(&mut in_hand.asks));
+        let slots = lane.link.expect(asks.collect());
+        let frames = &mut self.frames;
+        let sizes = self.in_hand.iter().take(count).map(|in_hand| in_hand.size);
         let written = lane.link.outbox(class).append(|buffer| {
-            frame.write(buffer);
-            lane.open.lock().credit(class).spend(size);
+            if buffer.is_empty() && length == frames.len() {
+                std::mem::swap(buffer, frames);
+            } else {
+                buffer.extend_from_slice(&frames[..length]);
+            }
+            let mut open = lane.open.lock();
+            sizes.for_each(|size| open.credit(class).spend(size));
+            buffer.len()
         });
-        if written.is_err() {
-            in_hand.asks = lane.link.take_back(slots);
-            return Step::Down;
-        }
-        if let Some(in_hand) = self.in_hand.take() {
-            drop(in_hand.message); // its replies have left
-            self.spare = in_hand.bytes;
-            if self.spare.capacity() > 64 << 10 {
-                self.spare = Vec::new();
+        match written {
+            Ok(backlog) => {
+                stepped.step = Step::Written;
+                stepped.backlog = backlog;
+            }
+            Err(_) => {
+                stepped.step = Step::Down;
+                return self.take_back(lane.link.take_back(slots));
             }
         }
-        Step::Written
+        if self.in_hand.len() == count {
+            self.frames.clear();
+            if self.frames.capacity() > 2 * BATCH {
+                self.frames = Vec::new();
+            }
+        } else {
+            self.frames.drain(..length);
+        }
+        self.in_hand.drain(..count); // the replies in these messages have left
+    }
+
+    /// The asks of messages that were not written.
+    fn take_back(&mut self, asks: Vec<PendingAsk>) {
+        // In the order of their numbers, as the messages are; it does not matter which one keeps them.
+        if let Some(first) = self.in_hand.front_mut() {
+            first.asks.extend(asks);
+        }
     }
 }

@@ -1,16 +1,29 @@
 //! Reading and writing one connection of a link.
 
-use std::{future::poll_fn, io, sync::Arc};
+use std::{
+    future::poll_fn,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    runtime::Handle,
     time::Instant,
 };
 
-use super::{Link, outbox::Answers, window::STEP};
+use super::{
+    Link,
+    outbox::{Bytes, Turn, Work},
+    window,
+};
 use crate::{
     event::DownReason,
+    transport::BoxWriter,
     wire::{Class, Frame, next},
 };
 
@@ -28,19 +41,28 @@ pub(super) async fn read(
     mut connection: impl AsyncRead + Unpin,
 ) -> DownReason {
     let mut buffer = BytesMut::with_capacity(CHUNK);
-    let (mut received, mut acknowledged) = (0_u64, 0_u64);
+    let mut received = Received::default();
     loop {
         buffer.reserve(CHUNK);
-        match connection.read_buf(&mut buffer).await {
+        let read = {
+            let mut read = pin!(connection.read_buf(&mut buffer));
+            poll_fn(|cx| {
+                let polled = read.as_mut().poll(cx);
+                if polled.is_pending() && class == Class::Low {
+                    received.acknowledge(&link, window::STEP);
+                }
+                polled
+            })
+            .await
+        };
+        match read {
             Ok(0) => return DownReason::Lost("the connection was closed".into()),
-            Ok(count) => received += count as u64,
+            Ok(count) => received.total += count as u64,
             Err(error) => return lost(&error),
         }
         link.heard(class);
-        if class == Class::Low && received - acknowledged >= STEP {
-            acknowledged = received;
-            let bytes = received;
-            link.push(Class::High, &Frame::Received { bytes });
+        if class == Class::Low {
+            received.acknowledge(&link, window::LONG_STEP);
         }
         loop {
             let frame = next(&buffer, link.config().max_frame);
@@ -57,43 +79,116 @@ pub(super) async fn read(
     }
 }
 
-/// Writes what is in the outbox until the link is down.
-pub(super) async fn write(
-    link: Arc<Link>,
-    class: Class,
-    mut connection: impl AsyncWrite + Unpin,
-) -> DownReason {
+/// What has been read from the low connection, and what the peer has been told of it.
+#[derive(Default)]
+struct Received {
+    total: u64,
+    acknowledged: u64,
+}
+
+impl Received {
+    /// Acknowledges if there is as much as `step`.
+    fn acknowledge(&mut self, link: &Link, step: u64) {
+        if self.total - self.acknowledged >= step {
+            self.acknowledged = self.total;
+            let bytes = self.total;
+            link.push(Class::High, &Frame::Received { bytes });
+        }
+    }
+}
+
+/// Writes what is in the outbox, and what others have begun to write, until the link is down.
+pub(super) async fn write(link: Arc<Link>, class: Class) -> DownReason {
     let outbox = link.outbox(class);
-    let mut answers = Answers::new(link.config().max_frame - 16);
-    let mut chunk = Vec::new();
     loop {
-        chunk.clear();
-        if chunk.capacity() > 1 << 20 {
-            chunk = Vec::new();
-        }
-        if poll_fn(|cx| outbox.poll_take(cx, &mut answers, &mut chunk))
-            .await
-            .is_err()
-        {
-            // What was written is on its way, and the peer learns that it was the last.
-            let _ = connection.shutdown().await;
-            return DownReason::Closed;
-        }
-        let mut rest = &chunk[..];
-        while !rest.is_empty() {
-            let count = match class {
-                Class::High => rest.len(),
-                Class::Low => link.wait_for_window(rest.len()).await,
-            };
-            if let Err(error) = connection.write_all(&rest[..count]).await {
+        let Work { turn, ready } = match poll_fn(|cx| outbox.poll_work(cx)).await {
+            Ok(work) => work,
+            Err(connection) => {
+                if let Some(mut connection) = connection {
+                    // What was written is on its way, and the peer learns that it was the last.
+                    let _ = connection.shutdown().await;
+                }
+                return DownReason::Closed;
+            }
+        };
+        // The buffer is empty: they are appended to it.
+        ready.iter().for_each(|owing| link.settle_answer(owing));
+        let Turn {
+            mut connection,
+            mut bytes,
+            ..
+        } = turn;
+        while bytes.written < bytes.buffer.len() {
+            if bytes.allowed == bytes.written {
+                let wanted = bytes.buffer.len() - bytes.written;
+                bytes.allowed += match class {
+                    Class::High => wanted,
+                    Class::Low => link.wait_for_window(wanted).await,
+                };
+            }
+            let part = &bytes.buffer[bytes.written..bytes.allowed];
+            if let Err(error) = connection.write_all(part).await {
                 return lost(&error);
             }
-            rest = &rest[count..];
+            bytes.written = bytes.allowed;
         }
         if let Err(error) = connection.flush().await {
             return lost(&error);
         }
+        outbox.end_work(connection, bytes);
     }
+}
+
+impl Link {
+    /// Writes what is in an outbox: at once, as far as that is possible without waiting.
+    pub(crate) fn flush(&self, class: Class) {
+        let outbox = self.outbox(class);
+        if Handle::try_current().is_err() {
+            return outbox.rouse(); // a transport may need the runtime
+        }
+        let allow = |wanted| match class {
+            Class::High => wanted,
+            Class::Low => self.take_window(wanted),
+        };
+        let Some(turn) = outbox.take_turn(allow) else {
+            return; // whoever writes looks again
+        };
+        let Turn {
+            mut connection,
+            mut bytes,
+            writer,
+        } = turn;
+        // Transports are foreign code, and the caller is not part of the link.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            write_now(
+                &mut connection,
+                &mut bytes,
+                &mut Context::from_waker(&writer),
+            )
+        }));
+        match written {
+            Ok(Ok(is_flush_due)) => outbox.end_turn(connection, bytes, is_flush_due),
+            Ok(Err(error)) => self.close(lost(&error)),
+            Err(_) => self.close(DownReason::Lost("writing panicked".into())),
+        }
+    }
+}
+
+/// Writes what is allowed, up to where it would have to wait. Returns whether the connection is to be flushed.
+fn write_now(
+    connection: &mut BoxWriter,
+    bytes: &mut Bytes,
+    cx: &mut Context<'_>,
+) -> io::Result<bool> {
+    while bytes.written < bytes.allowed {
+        let part = &bytes.buffer[bytes.written..bytes.allowed];
+        match Pin::new(&mut *connection).poll_write(cx, part)? {
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(count) => bytes.written += count,
+            Poll::Pending => return Ok(false), // it is flushed with the rest
+        }
+    }
+    Ok(Pin::new(connection).poll_flush(cx)?.is_pending())
 }
 
 /// Sends heartbeats on both connections, and notices when nothing is heard on one of them.

@@ -11,6 +11,7 @@ mod incoming;
 mod io;
 mod opened;
 mod outbox;
+mod owing;
 mod window;
 
 use std::{
@@ -29,7 +30,7 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 use self::window::Window;
 pub(crate) use self::{
-    credit::Owed,
+    credit::{Count, Owed},
     opened::{OpenLane, Reply},
     outbox::Outbox,
 };
@@ -41,7 +42,7 @@ use crate::{
 };
 
 /// Bytes that are encoded and not yet written: more would only stand in front of what comes later.
-const OUTBOX: usize = 64 << 10;
+pub(crate) const OUTBOX: usize = 64 << 10;
 
 /// What a link asks of its node.
 pub(crate) trait Host: Send + Sync {
@@ -73,7 +74,7 @@ pub(crate) trait Land: Send + Sync {
     /// Takes a message, for which there was credit.
     fn message(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         class: Class,
         expires: Option<Instant>,
         is_ask: bool,
@@ -123,6 +124,16 @@ struct Pulse {
 struct Flow {
     window: Window,
     writer: Option<Waker>,
+}
+
+impl Flow {
+    fn take(&mut self, wanted: usize) -> usize {
+        let count = self.window.allowed(wanted as u64);
+        if count > 0 {
+            self.window.sent(count, Instant::now());
+        }
+        count as usize
+    }
 }
 
 #[derive(Default)]
@@ -188,8 +199,10 @@ impl Link {
     /// Runs the link over its two connections until it is down.
     pub(crate) async fn run(self: Arc<Self>, high: Connection, low: Connection) {
         let mut tasks = JoinSet::new();
-        tasks.spawn(io::write(self.clone(), Class::High, high.writer));
-        tasks.spawn(io::write(self.clone(), Class::Low, low.writer));
+        self.outbox(Class::High).connect(high.writer);
+        self.outbox(Class::Low).connect(low.writer);
+        tasks.spawn(io::write(self.clone(), Class::High));
+        tasks.spawn(io::write(self.clone(), Class::Low));
         tasks.spawn(io::read(self.clone(), Class::High, high.reader));
         tasks.spawn(io::read(self.clone(), Class::Low, low.reader));
         tasks.spawn(io::beat(self.clone()));
@@ -205,6 +218,7 @@ impl Link {
         };
         self.close(why);
         tasks.shutdown().await;
+        self.outboxes.iter().for_each(Outbox::clear);
         self.settle();
     }
 
@@ -259,8 +273,9 @@ impl Link {
 
     /// Sends a frame that no credit bounds.
     pub(crate) fn push(&self, class: Class, frame: &Frame<'_>) {
-        if !self.outbox(class).push(frame) {
-            self.close(DownReason::Violation("it does not read".into()));
+        match self.outbox(class).push(frame) {
+            true => self.flush(class),
+            false => self.close(DownReason::Violation("it does not read".into())),
         }
     }
 
@@ -268,16 +283,20 @@ impl Link {
     async fn wait_for_window(&self, wanted: usize) -> usize {
         poll_fn(|cx| {
             let mut flow = lock(&self.window);
-            // Not in crumbs.
-            if flow.window.room() < (wanted as u64).min(window::STEP) {
-                flow.writer = Some(cx.waker().clone());
-                return Poll::Pending;
+            match flow.take(wanted) {
+                0 => {
+                    flow.writer = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+                count => Poll::Ready(count),
             }
-            let count = flow.window.room().min(wanted as u64).min(window::STEP * 4);
-            flow.window.sent(count, Instant::now());
-            Poll::Ready(count as usize)
         })
         .await
+    }
+
+    /// How many of `wanted` bytes may be sent on the low connection now; they count as sent.
+    fn take_window(&self, wanted: usize) -> usize {
+        lock(&self.window).take(wanted)
     }
 
     /// The window of the low connection, in bytes.
@@ -367,17 +386,17 @@ impl Link {
         slots.into_iter().filter_map(take).collect()
     }
 
-    /// Whether another ask may be sent.
-    pub(crate) fn has_room_for_asks(&self) -> bool {
+    /// Whether so many more asks may be sent.
+    pub(crate) fn has_room_for_asks(&self, more: usize) -> bool {
         let mut asks = lock(&self.asks);
-        if asks.pending.len() < self.config.max_asks {
+        if asks.pending.len() + more <= self.config.max_asks {
             return true;
         }
         let abandoned: Vec<_> = asks
             .pending
             .extract_if(|_, ask| ask.is_abandoned())
             .collect();
-        let has_room = asks.pending.len() < self.config.max_asks;
+        let has_room = asks.pending.len() + more <= self.config.max_asks;
         drop(asks);
         drop(abandoned);
         has_room

@@ -1,21 +1,22 @@
-//! What is about to be written on one connection: frames in order, up to a limit, and the answers that
-//! actors still owe.
+//! What is about to be written on one connection: frames in order, up to a limit, and the connection
+//! itself while nobody writes.
+//!
+//! Whoever has appended frames may take the connection and write them at once; the connection's own task
+//! writes what is left over. So a message that finds an idle connection needs no other task to be woken.
 
 use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-use futures_util::{Stream, stream::FuturesUnordered};
-use lanemesh_runtime::edge::PendingAnswer;
-
-use crate::wire::{Frame, begin, encode_answer, end};
+use super::owing::{Owing, Register};
+use crate::{transport::BoxWriter, wire::Frame};
 
 /// How far frames that no credit bounds may go beyond the limit: a peer that makes us answer and does
 /// not read is cut off.
 const SLACK: usize = 1 << 20;
+/// A buffer that has grown beyond this is not kept.
+const KEPT: usize = 1 << 20;
 
 /// The link is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +31,20 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Inside {
     buffer: Vec<u8>,
-    /// Not yet taken over by the writer.
-    answers: Vec<PendingAnswer>,
-    /// Those of the writer too.
-    owed: usize,
+    /// What somebody has begun to write, and could not finish.
+    rest: Option<Bytes>,
+    /// There while nobody writes.
+    connection: Option<BoxWriter>,
+    /// Answers that actors owe to the peer.
+    owed: Register,
+    /// Those that are there, and for which there was no room.
+    ready: Vec<Arc<Owing>>,
+    /// The connection's own task.
     writer: Option<Waker>,
+    /// The task has been woken and has not looked yet.
+    is_writer_woken: bool,
+    /// The connection is to be flushed.
+    is_flush_due: bool,
     waiting: Vec<Waker>,
     state: State,
 }
@@ -46,6 +56,48 @@ enum State {
     /// Takes nothing more, and closes when everything is written.
     Finishing,
     Closed,
+}
+
+/// Bytes that are being written.
+#[derive(Default)]
+pub(super) struct Bytes {
+    pub(super) buffer: Vec<u8>,
+    /// How many of them are written.
+    pub(super) written: usize,
+    /// Up to where the window of the connection has room for them.
+    pub(super) allowed: usize,
+}
+
+/// The connection, for whoever writes now.
+pub(super) struct Turn {
+    pub(super) connection: BoxWriter,
+    pub(super) bytes: Bytes,
+    /// Of the connection's own task.
+    pub(super) writer: Waker,
+}
+
+/// What the connection's own task is to do.
+pub(super) struct Work {
+    pub(super) turn: Turn,
+    /// Answers for which there is room now.
+    pub(super) ready: Vec<Arc<Owing>>,
+}
+
+impl Inside {
+    /// Whom to wake so that what is there is written.
+    fn wake_writer(&mut self) -> Option<Waker> {
+        if self.is_writer_woken {
+            return None;
+        }
+        self.is_writer_woken = self.writer.is_some();
+        self.writer.clone()
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 impl Outbox {
@@ -62,32 +114,26 @@ impl Outbox {
     }
 
     /// Appends what `write` writes, if the link is up. It runs under the lock: no foreign code.
-    pub(crate) fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Closed> {
-        let writer = {
-            let mut inside = self.lock();
-            if inside.state != State::Open {
-                return Err(Closed);
-            }
-            write(&mut inside.buffer);
-            inside.writer.take()
-        };
-        if let Some(writer) = writer {
-            writer.wake();
+    /// [`Link::flush`](super::Link::flush) is to follow.
+    pub(crate) fn append<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T, Closed> {
+        let mut inside = self.lock();
+        match inside.state {
+            State::Open => Ok(write(&mut inside.buffer)),
+            _ => Err(Closed),
         }
-        Ok(())
     }
 
     /// Appends a frame that no credit bounds. Returns whether the peer reads fast enough.
-    pub(crate) fn push(&self, frame: &Frame<'_>) -> bool {
-        let mut is_fast = true;
+    pub(super) fn push(&self, frame: &Frame<'_>) -> bool {
         // When the link is down, nobody needs the frame.
-        let _ = self.append(|buffer| {
-            is_fast = buffer.len() <= self.limit + SLACK;
+        let pushed = self.append(|buffer| {
+            let is_fast = buffer.len() <= self.limit + SLACK;
             if is_fast {
                 frame.write(buffer);
             }
+            is_fast
         });
-        is_fast
+        pushed.unwrap_or(true)
     }
 
     /// Ready when another message may be appended.
@@ -99,174 +145,233 @@ impl Outbox {
         if inside.buffer.len() < self.limit {
             return Poll::Ready(Ok(()));
         }
-        if !inside
-            .waiting
-            .iter()
-            .any(|known| known.will_wake(cx.waker()))
-        {
+        let is_known = |known: &Waker| known.will_wake(cx.waker());
+        if !inside.waiting.iter().any(is_known) {
             inside.waiting.push(cx.waker().clone());
         }
         Poll::Pending
     }
 
-    /// Takes over the answers to a message's asks. Those beyond the limit are refused at once.
-    pub(crate) fn owe(&self, answers: Vec<PendingAnswer>) {
-        if answers.is_empty() {
-            return;
-        }
-        let mut refused = Vec::new();
-        let writer = {
-            let mut inside = self.lock();
-            for answer in answers {
-                if inside.owed < self.max_answers {
-                    inside.owed += 1;
-                    inside.answers.push(answer);
-                } else {
-                    refused.push(answer);
-                }
-            }
-            inside.writer.take()
-        };
-        for answer in refused {
-            let slot = answer.slot();
-            drop(answer);
-            self.push(&Frame::NoAnswer { slot });
-        }
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+    // --- writing ------------------------------------------------------------------------------
+
+    /// The link writes to `connection` from now on.
+    pub(super) fn connect(&self, connection: BoxWriter) {
+        self.lock().connection = Some(connection);
     }
 
-    /// Moves what is to be written into `chunk`, which is empty.
-    pub(crate) fn poll_take(
-        &self,
-        cx: &mut Context<'_>,
-        answers: &mut Answers,
-        chunk: &mut Vec<u8>,
-    ) -> Poll<Result<(), Closed>> {
-        {
+    /// Lets the caller write what is there, if nobody else does and it can be written at once. `allow` says
+    /// how many of so many bytes may be sent now.
+    pub(super) fn take_turn(&self, allow: impl FnOnce(usize) -> usize) -> Option<Turn> {
+        let (turn, waiting) = {
             let mut inside = self.lock();
-            if inside.state == State::Closed {
-                return Poll::Ready(Err(Closed));
+            let is_turn = inside.state == State::Open
+                && !inside.is_writer_woken
+                && !inside.buffer.is_empty()
+                && inside.rest.is_none();
+            let writer = inside.writer.clone().filter(|_| is_turn)?;
+            let connection = inside.connection.take()?;
+            let allowed = allow(inside.buffer.len());
+            if allowed == 0 {
+                inside.connection = Some(connection);
+                let writer = inside.wake_writer();
+                drop(inside);
+                wake(writer);
+                return None;
             }
-            inside.writer = Some(cx.waker().clone());
-            answers.take(&mut inside.answers);
-        }
-        // Answers are serialized by foreign code: without the lock.
-        let written = answers.write(cx, chunk, self.limit);
-        let waiting = {
-            let mut inside = self.lock();
-            inside.owed -= written;
-            if chunk.is_empty() {
-                std::mem::swap(&mut inside.buffer, chunk);
-            } else {
-                chunk.append(&mut inside.buffer);
-            }
-            if chunk.is_empty() {
-                return match inside.state {
-                    State::Finishing => Poll::Ready(Err(Closed)),
-                    _ => Poll::Pending,
-                };
-            }
-            std::mem::take(&mut inside.waiting)
+            let buffer = std::mem::take(&mut inside.buffer);
+            let bytes = Bytes {
+                buffer,
+                written: 0,
+                allowed,
+            };
+            let waiting = std::mem::take(&mut inside.waiting);
+            let turn = Turn {
+                connection,
+                bytes,
+                writer,
+            };
+            (turn, waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
-        Poll::Ready(Ok(()))
+        Some(turn)
     }
 
+    /// Takes the connection back from whoever had the turn. What is left over is for the connection's own
+    /// task, and so is the flush of one that could not be flushed at once.
+    pub(super) fn end_turn(&self, connection: BoxWriter, bytes: Bytes, is_flush_due: bool) {
+        let writer = {
+            let mut inside = self.lock();
+            if inside.state == State::Closed && inside.writer.is_none() {
+                drop(inside);
+                return drop(connection); // the link has settled
+            }
+            inside.connection = Some(connection);
+            inside.is_flush_due |= is_flush_due;
+            inside.keep(bytes);
+            let is_more = inside.rest.is_some()
+                || inside.is_flush_due
+                || !inside.buffer.is_empty()
+                || !inside.ready.is_empty()
+                || inside.state != State::Open;
+            if is_more { inside.wake_writer() } else { None }
+        };
+        wake(writer);
+    }
+
+    /// As [`end_turn`](Self::end_turn), for the connection's own task, which looks again.
+    pub(super) fn end_work(&self, connection: BoxWriter, bytes: Bytes) {
+        let mut inside = self.lock();
+        inside.connection = Some(connection);
+        inside.keep(bytes);
+    }
+
+    /// Has what is there written by the connection's own task.
+    pub(super) fn rouse(&self) {
+        let writer = {
+            let mut inside = self.lock();
+            let is_idle = inside.buffer.is_empty() && inside.ready.is_empty();
+            if is_idle { None } else { inside.wake_writer() }
+        };
+        wake(writer);
+    }
+
+    /// The connection, when there is something to write. When the outbox is closed, the connection is there
+    /// if nobody writes, and is to be shut down.
+    pub(super) fn poll_work(&self, cx: &mut Context<'_>) -> Poll<Result<Work, Option<BoxWriter>>> {
+        let (work, waiting) = {
+            let mut inside = self.lock();
+            inside.is_writer_woken = false;
+            if inside.state == State::Closed {
+                return Poll::Ready(Err(inside.connection.take()));
+            }
+            let writer = match &inside.writer {
+                Some(known) if known.will_wake(cx.waker()) => known.clone(),
+                _ => inside.writer.insert(cx.waker().clone()).clone(),
+            };
+            let Some(connection) = inside.connection.take() else {
+                return Poll::Pending; // until the one who writes gives it back
+            };
+            let ready = std::mem::take(&mut inside.ready);
+            let bytes = match inside.rest.take() {
+                Some(rest) => rest,
+                None => Bytes {
+                    buffer: std::mem::take(&mut inside.buffer),
+                    ..Bytes::default()
+                },
+            };
+            let is_flush_due = std::mem::take(&mut inside.is_flush_due);
+            if bytes.buffer.is_empty() && ready.is_empty() && !is_flush_due {
+                if inside.state == State::Finishing {
+                    return Poll::Ready(Err(Some(connection)));
+                }
+                inside.connection = Some(connection);
+                inside.keep(bytes);
+                return Poll::Pending;
+            }
+            let turn = Turn {
+                connection,
+                bytes,
+                writer,
+            };
+            let waiting = std::mem::take(&mut inside.waiting);
+            (Work { turn, ready }, waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+        Poll::Ready(Ok(work))
+    }
+
+    // --- answers ------------------------------------------------------------------------------
+
+    /// Registers an answer that an actor owes, unless there are too many.
+    pub(super) fn owe(&self, owing: impl FnOnce(usize) -> Arc<Owing>) -> Option<Arc<Owing>> {
+        let mut inside = self.lock();
+        if inside.state == State::Closed || inside.owed.len() >= self.max_answers {
+            return None;
+        }
+        Some(inside.owed.insert(owing))
+    }
+
+    /// Whether an answer may be appended; otherwise it is kept for when there is room.
+    pub(super) fn has_room_for(&self, owing: &Arc<Owing>) -> bool {
+        let writer = {
+            let mut inside = self.lock();
+            if inside.buffer.len() < self.limit || inside.state == State::Closed {
+                return true;
+            }
+            inside.ready.push(owing.clone());
+            inside.wake_writer()
+        };
+        wake(writer);
+        false
+    }
+
+    /// Appends the frame with an answer that was owed. Returns whether no other one is owed.
+    pub(super) fn answer(&self, key: usize, frame: &[u8]) -> bool {
+        let (owing, is_last) = {
+            let mut inside = self.lock();
+            let owing = inside.owed.remove(key);
+            if inside.state == State::Open {
+                inside.buffer.extend_from_slice(frame);
+            }
+            (owing, inside.owed.len() == 0)
+        };
+        drop(owing);
+        is_last
+    }
+
+    // --- the end ------------------------------------------------------------------------------
+
     /// Takes nothing more; what is there is written.
-    pub(crate) fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.close_as(State::Finishing);
     }
 
     /// Takes nothing more and writes nothing more.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.close_as(State::Closed);
     }
 
+    /// Drops what is left when the connection's own task is gone.
+    pub(super) fn clear(&self) {
+        let left = {
+            let mut inside = self.lock();
+            inside.state = State::Closed;
+            let buffer = std::mem::take(&mut inside.buffer);
+            let left = (inside.connection.take(), inside.rest.take());
+            (left, buffer, inside.writer.take())
+        };
+        drop(left);
+    }
+
     fn close_as(&self, state: State) {
-        let (waiting, writer, answers) = {
+        let (waiting, writer, owed) = {
             let mut inside = self.lock();
             if inside.state == State::Closed {
                 return;
             }
             inside.state = state;
-            let answers = std::mem::take(&mut inside.answers);
+            let owed = match state {
+                State::Closed => (std::mem::take(&mut inside.ready), inside.owed.take()),
+                _ => Default::default(),
+            };
             let waiting = std::mem::take(&mut inside.waiting);
-            (waiting, inside.writer.take(), answers)
+            (waiting, inside.wake_writer(), owed)
         };
-        drop(answers);
+        let (ready, owed) = owed;
+        drop(ready);
+        owed.iter().for_each(|owing| owing.give_up());
         waiting.into_iter().chain(writer).for_each(Waker::wake);
     }
 }
 
-/// The answers that the writer waits for.
-pub(crate) struct Answers {
-    pending: FuturesUnordered<Answer>,
-    /// Bytes that one may have.
-    limit: usize,
-}
-
-impl Answers {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            pending: FuturesUnordered::new(),
-            limit,
+impl Inside {
+    /// Keeps what is left of written bytes, or their buffer for others.
+    fn keep(&mut self, mut bytes: Bytes) {
+        if bytes.written < bytes.buffer.len() {
+            self.rest = Some(bytes);
+        } else if self.buffer.capacity() == 0 && bytes.buffer.capacity() <= KEPT {
+            bytes.buffer.clear();
+            self.buffer = bytes.buffer;
         }
-    }
-
-    fn take(&mut self, new: &mut Vec<PendingAnswer>) {
-        let limit = self.limit;
-        let new = new.drain(..).map(|pending| Answer { pending, limit });
-        self.pending.extend(new);
-    }
-
-    /// Appends those that are ready, up to about `limit` bytes in all. Returns how many.
-    fn write(&mut self, cx: &mut Context<'_>, into: &mut Vec<u8>, limit: usize) -> usize {
-        let mut count = 0;
-        while into.len() < limit
-            && let Poll::Ready(Some(frame)) = Pin::new(&mut self.pending).poll_next(cx)
-        {
-            into.extend_from_slice(&frame);
-            count += 1;
-        }
-        if into.len() >= limit {
-            cx.waker().wake_by_ref(); // for the rest
-        }
-        count
-    }
-}
-
-struct Answer {
-    pending: PendingAnswer,
-    limit: usize,
-}
-
-impl Future for Answer {
-    /// The frame.
-    type Output = Vec<u8>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
-        let Self { pending, limit } = &mut *self;
-        let slot = pending.slot();
-        let mut frame = Vec::new();
-        let mut is_encoded = false;
-        let encode = &mut |answer: &dyn erased_serde::Serialize| {
-            let at = begin(slot, &mut frame);
-            match encode_answer(answer, *limit, &mut frame) {
-                Ok(()) => is_encoded = true,
-                Err(error) => tracing::warn!(%error, "an answer cannot be sent"),
-            }
-            end(&mut frame, at);
-        };
-        match pending.poll(cx, encode) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(_) if is_encoded => {}
-            Poll::Ready(_) => {
-                frame.clear();
-                Frame::NoAnswer { slot }.write(&mut frame);
-            }
-        }
-        Poll::Ready(frame)
     }
 }

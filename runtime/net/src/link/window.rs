@@ -14,6 +14,11 @@ use tokio::time::Instant;
 pub(crate) const FLOOR: u64 = 32 << 10;
 /// The receiver acknowledges in steps of this size at most.
 pub(crate) const STEP: u64 = 4 << 10;
+/// The receiver acknowledges at least this often while there is always more to read.
+pub(crate) const LONG_STEP: u64 = 128 << 10;
+/// On a path that holds less than what it delivers in this time, the window is as much: a queue as short as
+/// that delays nobody, and a fast path needs fewer acknowledgements.
+const SHORT: Duration = Duration::from_millis(1);
 /// How long the shortest time counts.
 const FRESH: Duration = Duration::from_secs(10);
 /// How many rounds the highest rate counts.
@@ -91,6 +96,15 @@ impl Window {
     /// How many more bytes may be sent now.
     pub(crate) fn room(&self) -> u64 {
         self.limit.saturating_sub(self.sent - self.received)
+    }
+
+    /// How many of `wanted` bytes may be sent now: not in crumbs, and not in bursts.
+    pub(crate) fn allowed(&self, wanted: u64) -> u64 {
+        let room = self.room();
+        if room < wanted.min(STEP) {
+            return 0;
+        }
+        room.min(wanted).min((self.limit / 4).max(4 * STEP))
     }
 
     /// The window.
@@ -173,6 +187,11 @@ impl Window {
         self.rate() * shortest.as_secs_f64()
     }
 
+    /// What the path delivers in a short time.
+    fn short(&self) -> f64 {
+        self.rate() * SHORT.as_secs_f64()
+    }
+
     fn advance(&mut self, delivered: u64, now: Instant) {
         match self.phase {
             Phase::Beginning { best, flat, seen } => {
@@ -209,10 +228,10 @@ impl Window {
             }
         }
         let wanted = match self.phase {
-            Phase::Beginning { .. } => 3.0 * self.held(),
+            Phase::Beginning { .. } => (3.0 * self.held()).max(self.short()),
             Phase::Steady => {
                 let gain = GAINS[(self.round % GAINS.len() as u64) as usize];
-                gain * self.held() + STEP as f64
+                (gain * self.held() + STEP as f64).max(self.short())
             }
             Phase::Looking { limit, .. } => limit as f64,
         };

@@ -7,6 +7,9 @@ use super::field::{Fields, FrameError, put_text};
 /// Bytes before the fields of a frame: the length, which counts the kind, and the kind.
 pub(crate) const HEADER: usize = 5;
 
+/// Bytes of a message's frame before its payload.
+pub(crate) const MESSAGE: usize = HEADER + 12;
+
 /// The priority of a message, and the connection that carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -301,6 +304,13 @@ pub(crate) fn begin(slot: u64, into: &mut Vec<u8>) -> usize {
     at
 }
 
+/// Sets the fields of the message whose frame begins `frame`, except its payload.
+pub(crate) fn set_message(frame: &mut [u8], lane: u32, expires: u64, is_ask: bool) {
+    frame[4] = 4 + u8::from(is_ask);
+    frame[HEADER..HEADER + 4].copy_from_slice(&lane.to_le_bytes());
+    frame[HEADER + 4..MESSAGE].copy_from_slice(&expires.to_le_bytes());
+}
+
 /// Sets the length of the frame that begins at `at` and goes on to the end.
 pub(crate) fn end(into: &mut [u8], at: usize) {
     let length = (into.len() - at - 4) as u32;
@@ -385,6 +395,21 @@ mod tests {
             rest = &rest[length..];
         }
         assert_eq!(next(rest, 1000), Ok(None));
+    }
+
+    #[test]
+    fn fields_of_a_message_are_set_without_its_payload() {
+        let mut bytes = vec![7];
+        let message = |lane, expires, is_ask| Frame::Message {
+            lane,
+            expires,
+            is_ask,
+            payload: b"abc",
+        };
+        message(0, 0, false).write(&mut bytes);
+        set_message(&mut bytes[1..], 5, 1 << 40, true);
+        let read = next(&bytes[1..], 1000).unwrap();
+        assert_eq!(read, Some((message(5, 1 << 40, true), MESSAGE + 3)));
     }
 
     #[test]

@@ -10,5 +10,5 @@ pub use self::check::check;
 pub(crate) use self::{
     codec::{decode, encode, encode_answer},
     field::Fields,
-    frame::{Class, Frame, Order, begin, end, next},
+    frame::{Class, Frame, MESSAGE, Order, begin, end, next, set_message},
 };

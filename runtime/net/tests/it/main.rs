@@ -2,6 +2,7 @@
 
 mod common;
 
+mod answers;
 mod endings;
 mod handles;
 mod history;
