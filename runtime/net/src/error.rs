@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, io, sync::Arc};
 
+use crate::transport::refused_certificate;
+
 /// Why a node did not start, or did not connect.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -15,8 +17,12 @@ pub enum ConnectError {
     NoSecret,
     /// The other end does not speak this protocol, or another version of it.
     Protocol(&'static str),
-    /// The other end does not know the secret.
+    /// The other end does not know the secret, or a proof is forged.
     Unauthenticated,
+    /// One end does not accept the certificate of the other, for this reason.
+    Certificate(Arc<str>),
+    /// The other end announces this name, and its certificate does not carry it.
+    WrongName(Arc<str>),
     /// The other end has refused this node, for this reason.
     Refused(&'static str),
     /// It took longer than [`Config::handshake_timeout`](crate::Config::handshake_timeout).
@@ -33,6 +39,13 @@ impl fmt::Display for ConnectError {
             Self::Io(error) => write!(f, "{error}"),
             Self::Protocol(text) => f.write_str(text),
             Self::Unauthenticated => f.write_str("the other end does not know the secret"),
+            Self::Certificate(why) => write!(f, "a certificate is not accepted: {why}"),
+            Self::WrongName(name) => {
+                write!(
+                    f,
+                    "the other end's certificate is not that of a node named {name}"
+                )
+            }
             Self::Refused(why) => write!(f, "refused by the other end: {why}"),
             Self::Timeout => f.write_str("no connection in time"),
             Self::Closed => f.write_str("the node is shut down"),
@@ -44,7 +57,10 @@ impl Error for ConnectError {}
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        match refused_certificate(&error) {
+            Some(why) => Self::Certificate(why.into()),
+            None => Self::Io(error),
+        }
     }
 }
 

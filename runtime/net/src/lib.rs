@@ -7,7 +7,11 @@
 //! mailbox, so that a slow actor slows its own senders alone.
 //!
 //! It is not transparent. A message that was sent has left, and no more: see the table of what is promised
-//! in the README. There is no discovery, no membership, and no encryption of TCP.
+//! in the README. There is no discovery and no membership.
+//!
+//! # Features
+//!
+//! - `tls`: mutual TLS over TCP, by rustls: `transport::Tls`.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -24,7 +28,7 @@ pub use self::{
     config::Config,
     error::{ConnectError, ExportError, LookupError},
     event::{DownReason, Event, LinkDown, PeerInfo},
-    node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder},
+    node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
 };
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{sleep, timeout},
 };
 
@@ -33,8 +33,8 @@ pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>)
             () = shared.closed() => return,
             accepted = listener.accept() => accepted,
         };
-        let connection = match accepted {
-            Ok(connection) => connection,
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 sleep(PAUSE).await;
@@ -44,13 +44,16 @@ pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>)
         let shared = shared.clone();
         tokio::spawn(async move {
             let limit = shared.config.handshake_timeout;
-            let greeted = timeout(limit, greeted(&shared, connection)).await;
-            drop(permit);
+            let greeted = async { greeted(&shared, accepted.await?, permit).await };
+            let greeted = timeout(limit, greeted).await;
+            let greeted = greeted.unwrap_or(Err(ConnectError::Timeout));
             match greeted {
-                Ok(Ok(Some((peer, high, low)))) => start(shared, peer, high, low).await,
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "a connection was refused"),
-                Err(_) => tracing::warn!("a connection did not finish its handshake"),
+                Ok(Some((peer, high, low))) => start(shared, peer, high, low).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was refused");
+                    shared.refusals.count(&error);
+                }
             }
         });
     }
@@ -60,12 +63,20 @@ pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>)
 async fn greeted(
     shared: &Arc<Shared>,
     mut connection: Connection,
+    permit: OwnedSemaphorePermit,
 ) -> Result<Option<(PeerInfo, Connection, Connection)>, ConnectError> {
     let (peer, purpose) = answer(&mut connection, shared.identity()).await?;
-    let verdict = shared.judge(&peer);
+    let verdict = if connection.may_be(&peer.name) {
+        shared.judge(&peer)
+    } else {
+        Verdict::WrongName
+    };
     if verdict != Verdict::Welcome {
         conclude(&mut connection, verdict).await?;
-        return Err(ConnectError::Refused("it is not welcome"));
+        return Err(match verdict {
+            Verdict::WrongName => ConnectError::WrongName(peer.name),
+            _ => ConnectError::Refused("it is not welcome"),
+        });
     }
     let key = (peer.clone(), purpose.link);
     match purpose.class {
@@ -74,6 +85,8 @@ async fn greeted(
             lock(&shared.waiting).insert(key.clone(), tx);
             let _forget = Forget(shared, key);
             conclude(&mut connection, Verdict::Welcome).await?;
+            // Otherwise those that wait could keep out those that they wait for.
+            drop(permit);
             let gone = |_| ConnectError::Closed;
             Ok(Some((peer, connection, low.await.map_err(gone)?)))
         }
@@ -94,7 +107,11 @@ async fn greeted(
 async fn start(shared: Arc<Shared>, peer: PeerInfo, high: Connection, low: Connection) {
     match shared.admit(peer) {
         Ok(link) => link.run(high, low).await,
-        Err(verdict) => tracing::warn!(?verdict, "a link was refused"),
+        Err(verdict) => {
+            tracing::warn!(?verdict, "a link was refused");
+            let error = ConnectError::Refused("it is not welcome");
+            shared.refusals.count(&error);
+        }
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Verdict {
     Alone = 3,
     /// The node shuts down.
     Closing = 4,
+    /// The certificate of the node does not carry its name.
+    WrongName = 5,
 }
 
 impl Verdict {
@@ -44,6 +46,7 @@ impl Verdict {
             1 => "a later incarnation of this node is known there",
             2 => "it has the same name",
             3 => "the other connection of the link is gone",
+            5 => "the certificate of this node does not carry its name",
             _ => "it shuts down",
         }))
     }
@@ -83,6 +86,9 @@ pub(crate) async fn greet(
     hear(connection, &mut said, 6).await?;
     check_version(&said[said.len() - 6..])?;
     let peer = hear_identity(connection, &mut said).await?;
+    if !connection.may_be(&peer.name) {
+        return Err(ConnectError::WrongName(peer.name));
+    }
     let mut proof = [0; PROOF];
     connection.reader.read_exact(&mut proof).await?;
     let mac = mac(identity, b"accepting", &said)?;

@@ -7,6 +7,7 @@ mod handshake;
 #[cfg(test)]
 mod hostile_tests;
 mod lookup;
+mod refusals;
 mod shared;
 
 use std::{
@@ -20,7 +21,7 @@ use lanemesh_runtime::ActorHandle;
 use tokio::{sync::broadcast, time::timeout};
 
 use self::shared::Shared;
-pub use self::{export::ExportOptions, lookup::Lookup};
+pub use self::{export::ExportOptions, lookup::Lookup, refusals::Refusals};
 use crate::{
     config::Config,
     error::{ConnectError, ExportError},
@@ -111,7 +112,7 @@ impl NodeBuilder {
     /// What all nodes of a network know, and nobody else: at least 16 random bytes. Without it, only
     /// addresses that no stranger reaches can be used, such as Unix sockets.
     ///
-    /// It authenticates connections when they are made. TCP connections are not encrypted.
+    /// It authenticates connections when they are made. What follows on a `tcp://` connection is not encrypted.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secret = Some(secret.into());
         self
@@ -301,6 +302,11 @@ impl Node {
             }
         });
         stats.collect()
+    }
+
+    /// Connections of others that were refused. Each is logged too.
+    pub fn refusals(&self) -> Refusals {
+        self.shared.refusals.now()
     }
 
     /// Takes down the links to a node now, as if they had failed. One that this node has made is made

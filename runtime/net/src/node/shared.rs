@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use super::{
     export::{Export, ExportOptions, Exported},
     handshake::{Identity, MAX_NAME, Verdict},
+    refusals::Counts,
 };
 use crate::{
     config::Config,
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     next_link: AtomicU64,
     next_pump: AtomicU32,
     random: Mutex<fastrand::Rng>,
+    pub(super) refusals: Counts,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -82,6 +84,7 @@ impl Shared {
             next_link: AtomicU64::new(1),
             next_pump: AtomicU32::new(1),
             random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
+            refusals: Counts::default(),
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{io::DuplexStream, sync::mpsc};
 
-use super::{BoxFuture, Connection, Listener, Transport};
+use super::{Accepted, BoxFuture, Connection, Listener, Transport};
 
 /// Bytes that a connection holds in each direction.
 const BUFFER: usize = 64 << 10;
@@ -87,12 +88,13 @@ struct Listening {
 }
 
 impl Listener for Listening {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Accepted>> {
         Box::pin(async move {
             let stream = self.connections.recv().await;
             // The map has a sender as long as nobody else listens here.
             let stream = stream.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-            Ok(connection(stream))
+            let accepted: Accepted = Box::pin(ready(Ok(connection(stream))));
+            Ok(accepted)
         })
     }
 

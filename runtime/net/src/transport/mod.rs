@@ -1,10 +1,14 @@
 //! Kinds of connections, chosen by address: `tcp://host:port`, `unix:/path`, and what a program adds,
 //! such as [`InProcess`].
 //!
-//! A transport makes streams of bytes in both directions. It knows neither frames nor peers.
+//! A transport makes streams of bytes in both directions. It knows no frames; it may know who is at the
+//! other end.
 
+mod certificate;
 mod in_process;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(unix)]
 mod unix;
 
@@ -12,13 +16,20 @@ use std::{fmt, io, pin::Pin};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) use self::certificate::refused_certificate;
 pub use self::in_process::InProcess;
 pub(crate) use self::tcp::Tcp;
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
 #[cfg(unix)]
 pub(crate) use self::unix::Unix;
 
 /// A boxed future of a transport.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connection that was accepted. Awaiting it does what the transport has to do before the connection can be
+/// used, such as a handshake of its own.
+pub type Accepted = BoxFuture<'static, io::Result<Connection>>;
 
 /// The boxed reading half of a [`Connection`].
 pub type BoxReader = Box<dyn AsyncRead + Send + Unpin>;
@@ -42,10 +53,13 @@ pub trait Transport: Send + Sync + 'static {
 pub trait Listener: Send {
     /// Waits for a connection. An error concerns one connection, and the next call is made after a pause.
     ///
+    /// It does not wait for what a peer has to say: that is for [`Accepted`], which is awaited elsewhere, and
+    /// for as long as [`Config::handshake_timeout`](crate::Config::handshake_timeout) at most.
+    ///
     /// # Cancel safety
     ///
     /// A connection may be lost, which its other end notices.
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Accepted>>;
 
     /// Where it listens, as others can connect to it, without the scheme.
     fn address(&self) -> String;
@@ -55,6 +69,7 @@ pub trait Listener: Send {
 pub struct Connection {
     pub(crate) reader: BoxReader,
     pub(crate) writer: BoxWriter,
+    names: Option<Box<dyn Fn(&str) -> bool + Send + Sync>>,
 }
 
 impl Connection {
@@ -66,7 +81,20 @@ impl Connection {
         Self {
             reader: Box::new(reader),
             writer: Box::new(writer),
+            names: None,
         }
+    }
+
+    /// The transport has proven who is at the other end: a node whose name `is_name` accepts. One that
+    /// announces another name is refused.
+    pub fn proven(mut self, is_name: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.names = Some(Box::new(is_name));
+        self
+    }
+
+    /// Whether nothing is known that speaks against a node of this name at the other end.
+    pub(crate) fn may_be(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|is_name| is_name(name))
     }
 
     /// The two halves, for a transport that is built on another one.

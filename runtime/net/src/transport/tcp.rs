@@ -1,10 +1,10 @@
 //! TCP, without delays for small writes. There is no encryption.
 
-use std::io;
+use std::{future::ready, io};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{BoxFuture, Connection, Listener, Transport};
+use super::{Accepted, BoxFuture, Connection, Listener, Transport};
 
 #[derive(Debug)]
 pub(crate) struct Tcp;
@@ -33,10 +33,11 @@ impl Transport for Tcp {
 }
 
 impl Listener for TcpListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Accepted>> {
         Box::pin(async move {
             let (stream, _) = TcpListener::accept(self).await?;
-            connection(stream)
+            let accepted: Accepted = Box::pin(ready(connection(stream)));
+            Ok(accepted)
         })
     }
 

@@ -1,13 +1,14 @@
 //! Sockets in the file system: whoever may open the file may connect.
 
 use std::{
+    future::ready,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{BoxFuture, Connection, Listener, Transport};
+use super::{Accepted, BoxFuture, Connection, Listener, Transport};
 
 #[derive(Debug)]
 pub(crate) struct Unix;
@@ -55,8 +56,12 @@ struct Listening {
 }
 
 impl Listener for Listening {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
-        Box::pin(async move { Ok(connection(self.listener.accept().await?.0)) })
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Accepted>> {
+        Box::pin(async move {
+            let (stream, _) = self.listener.accept().await?;
+            let accepted: Accepted = Box::pin(ready(Ok(connection(stream))));
+            Ok(accepted)
+        })
     }
 
     fn address(&self) -> String {

@@ -1,5 +1,6 @@
 //! Nodes and links as their users see them.
 
+mod authority;
 mod common;
 
 mod answers;
@@ -8,4 +9,5 @@ mod handles;
 mod history;
 mod refusals;
 mod simulation;
+mod tls;
 mod transports;

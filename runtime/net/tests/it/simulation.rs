@@ -3,12 +3,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::ready,
     io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use lanemesh_net::transport::{BoxFuture, Connection, Listener, Transport};
+use lanemesh_net::transport::{Accepted, BoxFuture, Connection, Listener, Transport};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     sync::{mpsc, watch},
@@ -193,12 +194,13 @@ impl Transport for Access {
 struct Listening(mpsc::Receiver<DuplexStream>, String);
 
 impl Listener for Listening {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Accepted>> {
         Box::pin(async move {
             let stream = self.0.recv().await;
             let stream = stream.ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
             let (reader, writer) = tokio::io::split(stream);
-            Ok(Connection::new(reader, writer))
+            let accepted: Accepted = Box::pin(ready(Ok(Connection::new(reader, writer))));
+            Ok(accepted)
         })
     }
 

@@ -7,7 +7,7 @@ use lanemesh_runtime::spawn;
 
 use crate::common::{Command, Data, Entry, Recorder, SECOND, log, lows, patient};
 
-async fn tell_and_ask(node: impl Fn(&str) -> NodeBuilder, address: &str) {
+pub(crate) async fn tell_and_ask(node: impl Fn(&str) -> NodeBuilder, address: &str) {
     let [home, away] = ["home", "away"].map(|name| node(name).config(patient()).build());
     let address = home.bind(address).await.unwrap();
     let (actor, _child) = spawn(Recorder::new());
