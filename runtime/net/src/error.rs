@@ -13,7 +13,7 @@ pub enum ConnectError {
     /// The network or the operating system refuses.
     Io(io::Error),
     /// Strangers can connect to this address, and the node has no secret
-    /// ([`NodeBuilder::secret`](crate::NodeBuilder::secret)).
+    /// ([`NodeBuilder::secret`](crate::NodeBuilder::secret)), nor a key of tokens or a token instead.
     NoSecret,
     /// The other end does not speak this protocol, or another version of it.
     Protocol(&'static str),
@@ -35,7 +35,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(address) => write!(f, "no transport for the address {address}"),
-            Self::NoSecret => f.write_str("a node on a network needs a secret"),
+            Self::NoSecret => f.write_str("a node on a network needs a secret, or tokens"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Protocol(text) => f.write_str(text),
             Self::Unauthenticated => f.write_str("the other end does not know the secret"),

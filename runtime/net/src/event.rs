@@ -83,6 +83,8 @@ pub enum DownReason {
     Silent,
     /// A later incarnation of the peer has connected.
     Replaced,
+    /// The token of the peer has expired.
+    Expired,
     /// The peer has sent what the protocol forbids.
     Violation(Arc<str>),
 }
@@ -95,6 +97,7 @@ impl fmt::Display for DownReason {
             Self::Lost(error) => write!(f, "lost: {error}"),
             Self::Silent => f.write_str("the peer is silent"),
             Self::Replaced => f.write_str("a later incarnation of the peer has connected"),
+            Self::Expired => f.write_str("the token of the peer has expired"),
             Self::Violation(text) => write!(f, "the peer violates the protocol: {text}"),
         }
     }

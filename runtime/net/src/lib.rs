@@ -12,8 +12,14 @@
 //! # Features
 //!
 //! - `tls`: mutual TLS over TCP, by rustls: `transport::Tls`.
+//! - `websocket`: lanes over HTTP, `ws://` and, with `tls`, `wss://`: `transport::WebSocket`.
+//! - `json`: lanes whose messages are JSON, for peers without the types.
+//! - `browser`: both, and the script that makes a page a peer: `browser::CLIENT`.
 #![forbid(unsafe_code)]
 
+mod access;
+#[cfg(feature = "browser")]
+pub mod browser;
 mod config;
 mod error;
 mod event;
@@ -21,21 +27,24 @@ mod lane;
 mod link;
 mod node;
 mod remote;
+mod token;
 pub mod transport;
 mod wire;
 
 pub use self::{
+    access::Access,
     config::Config,
     error::{ConnectError, ExportError, LookupError},
     event::{DownReason, Event, LinkDown, PeerInfo},
     node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
+    token::Token,
 };
 
 /// What the fuzz target calls.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::wire::check;
+    pub use crate::{node::check_beginning, wire::check};
 }
 
 /// The example of the README, compiled and run with the others.

@@ -12,7 +12,7 @@ use crate::{
     event::PeerInfo,
     link::{Host, Link, OpenLane, Reply},
     remote::Remote,
-    wire::{Class, Frame, Order},
+    wire::{Class, Codec, Codecs, Frame, Order},
 };
 
 /// Where a pump finds links.
@@ -28,6 +28,7 @@ pub(crate) trait Directory: Host {
 pub(crate) struct Lane {
     pub(crate) link: Arc<Link>,
     pub(crate) number: u32,
+    pub(crate) codec: Codec,
     pub(crate) open: Arc<OpenLane>,
 }
 
@@ -37,21 +38,31 @@ impl Drop for Lane {
     }
 }
 
-/// Asks the peer of a link for a lane to one of its actors.
-pub(crate) async fn attach<A: Remote>(link: &Arc<Link>, name: &str) -> Result<Lane, LookupError> {
+/// Asks the peer of a link for a lane to one of its actors, with one of `codecs`.
+pub(crate) async fn attach<A: Remote>(
+    link: &Arc<Link>,
+    name: &str,
+    codecs: Codecs,
+) -> Result<Lane, LookupError> {
     let versions = (*A::VERSIONS.start(), *A::VERSIONS.end());
-    let (number, open) = link.open(versions, A::TYPE, name);
-    let lane = Lane {
+    let (number, open) = link.open(versions, codecs, A::TYPE, name);
+    let mut lane = Lane {
         link: link.clone(),
         number,
+        codec: Codec::Postcard, // until the owner has chosen
         open,
     };
     let reply = poll_fn(|cx| lane.open.poll_reply(cx));
     match timeout(link.config().lookup_timeout, reply).await {
-        Ok(Some(Reply::Opened { version })) if A::VERSIONS.contains(&version) => Ok(lane),
-        Ok(Some(Reply::Opened { version })) => {
+        Ok(Some(Reply::Opened { version, codec }))
+            if A::VERSIONS.contains(&version) && codecs.contains(codec) =>
+        {
+            lane.codec = codec;
+            Ok(lane)
+        }
+        Ok(Some(Reply::Opened { version, codec })) => {
             lane.close();
-            let text = format!("the other node chose version {version}");
+            let text = format!("the other node chose version {version} and {codec:?}");
             Err(LookupError::Mismatch(text.into()))
         }
         Ok(Some(Reply::Refused { why, text })) => Err(refusal::error(why, text)),
@@ -82,13 +93,15 @@ impl Lane {
     }
 }
 
-/// Waits until `deadline` for another link to a node, and asks it for the lane.
+/// Waits until `deadline` for another link to a node, and asks it for the lane, with the codec of before.
 pub(super) async fn attach_again<A: Remote>(
     directory: &dyn Directory,
     name: &str,
     peer: &PeerInfo,
+    codec: Codec,
     deadline: Instant,
 ) -> Option<Lane> {
+    let codecs = Codecs::only(codec);
     let mut changes = directory.changes();
     loop {
         changes.mark_unchanged();
@@ -96,7 +109,7 @@ pub(super) async fn attach_again<A: Remote>(
             if link.peer().incarnation != peer.incarnation {
                 return None; // the actor of this handle died with its node
             }
-            match timeout_at(deadline, attach::<A>(&link, name)).await {
+            match timeout_at(deadline, attach::<A>(&link, name, codecs)).await {
                 Ok(Ok(lane)) => return Some(lane),
                 Ok(Err(LookupError::LinkDown | LookupError::Timeout)) => {}
                 Ok(Err(error)) => {

@@ -19,23 +19,17 @@ use lanemesh_runtime::{
 use tokio::time::Instant;
 
 use crate::{
+    access::Access,
     event::DownReason,
     link::{Count, Land, Link, Owed, violation},
     remote::Remote,
-    wire::{Class, Frame, Order, decode, reason},
+    wire::{Class, Codec, Frame, Order, decode, reason},
 };
-
-/// What a peer may do with an actor.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rights {
-    pub(crate) high: bool,
-    pub(crate) low: bool,
-    pub(crate) orders: bool,
-}
 
 pub(crate) struct Landing<A: Remote> {
     lane: u32,
-    rights: Rights,
+    codec: Codec,
+    rights: Access,
     inside: Mutex<Inside<A>>,
 }
 
@@ -122,13 +116,15 @@ impl<A: Remote> Landing<A> {
     pub(crate) fn open(
         link: &Arc<Link>,
         lane: u32,
+        codec: Codec,
         handle: ActorHandle<A>,
-        rights: Rights,
+        rights: Access,
     ) -> Arc<Self> {
         let config = link.config();
         let monitor = handle.monitor();
         let landing = Arc::new(Self {
             lane,
+            codec,
             rights,
             inside: Mutex::new(Inside {
                 outlet: Some(Outlet::new(handle)),
@@ -273,15 +269,15 @@ impl<A: Remote> Land for Landing<A> {
             self.fail(format!("the peer may not send messages of class {class:?}"));
             return Ok(());
         }
+        let codec = self.codec;
         // Decoded without the lock: it is foreign code. There is one reader of each class.
-        let decoded = match class {
-            Class::High => {
-                decode(payload).map(|(message, answers)| (Message::High(message), answers))
-            }
-            Class::Low => {
-                decode(payload).map(|(message, answers)| (Message::Low(message), answers))
-            }
-        };
+        let decoded =
+            match class {
+                Class::High => decode(codec, payload)
+                    .map(|(message, answers)| (Message::High(message), answers)),
+                Class::Low => decode(codec, payload)
+                    .map(|(message, answers)| (Message::Low(message), answers)),
+            };
         let (message, answers) = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -291,7 +287,7 @@ impl<A: Remote> Land for Landing<A> {
             }
         };
         // Before the message: its answer may be quick.
-        link.owe(class, answers);
+        link.owe(class, codec, answers);
         let mut is_queued = false;
         let (refused, task, reports) = {
             let mut inside = self.lock();
@@ -354,7 +350,7 @@ impl<A: Remote> Land for Landing<A> {
     }
 
     fn order(&self, order: Order) {
-        if !self.rights.orders {
+        if !self.rights.stop {
             self.fail("the peer may not stop this actor".into());
             return;
         }

@@ -10,6 +10,6 @@ mod step;
 
 pub(crate) use self::{
     attach::{Directory, attach},
-    landing::{Landing, Rights},
+    landing::Landing,
     pump::{Pump, WhenDown},
 };

@@ -120,9 +120,9 @@ impl<A: Remote> Pump<A> {
             };
             self.is_confirm_sent = false;
             self.is_drain_sent = false;
-            match attach_again::<A>(&*self.directory, &self.name, &peer, Instant::now() + time)
-                .await
-            {
+            let deadline = Instant::now() + time;
+            let (directory, name) = (&*self.directory, &*self.name);
+            match attach_again::<A>(directory, name, &peer, lane.codec, deadline).await {
                 Some(again) => lane = again,
                 None => break (ExitReason::Unreachable, 0),
             }

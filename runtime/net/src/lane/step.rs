@@ -145,7 +145,7 @@ impl<M: Serialize> Side<M> {
                 payload: &[],
             };
             empty.write(&mut self.frames);
-            let asks = match encode(&parcel.message, *slot, limit, &mut self.frames) {
+            let asks = match encode(lane.codec, &parcel.message, *slot, limit, &mut self.frames) {
                 Ok(asks) => asks,
                 Err(error) => {
                     tracing::error!(peer = %lane.link.peer(), %error, "a message cannot be sent");
@@ -206,7 +206,7 @@ impl<M: Serialize> Side<M> {
         // Before the messages: the answers may be quick.
         let asks = self.in_hand.iter_mut().take(count);
         let asks = asks.flat_map(|in_hand| std::mem::take(&mut in_hand.asks));
-        let slots = lane.link.expect(asks.collect());
+        let slots = lane.link.expect(lane.codec, asks.collect());
         let frames = &mut self.frames;
         let sizes = self.in_hand.iter().take(count).map(|in_hand| in_hand.size);
         let written = lane.link.outbox(class).append(|buffer| {

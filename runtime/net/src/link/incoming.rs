@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     event::DownReason,
-    wire::{Class, Frame, reason},
+    wire::{Class, Codec, Frame, complete, reason},
 };
 
 impl Link {
@@ -39,8 +39,8 @@ impl Link {
             }
             Frame::Answer { slot, payload } => {
                 let ask = lock(&self.asks).pending.remove(&slot);
-                if let Some(ask) = ask {
-                    self.answer(ask, payload);
+                if let Some((ask, codec)) = ask {
+                    self.answer(codec, ask, payload);
                 }
             }
             Frame::NoAnswer { slot } => {
@@ -77,22 +77,25 @@ impl Link {
             Frame::Open {
                 lane,
                 versions,
+                codecs,
                 kind,
                 name,
             } => self.on_open(&Open {
                 lane,
                 versions,
+                codecs,
                 kind,
                 name,
             })?,
             Frame::Opened {
                 lane,
                 version,
+                codec,
                 messages,
                 bytes,
             } => {
                 let credit = [0, 1].map(|class| Credit::new(messages[class], bytes[class]));
-                self.on_reply(lane, Reply::Opened { version }, credit)?;
+                self.on_reply(lane, Reply::Opened { version, codec }, credit)?;
             }
             Frame::Refused { lane, why, text } => {
                 let text = text.to_owned();
@@ -146,6 +149,7 @@ impl Link {
                 let opened = Frame::Opened {
                     lane,
                     version: own.version,
+                    codec: own.codec,
                     messages: [config.high_messages, config.low_messages],
                     bytes: [config.high_bytes, config.low_bytes],
                 };
@@ -169,12 +173,9 @@ impl Link {
     }
 
     /// The answer is deserialized by foreign code.
-    fn answer(&self, ask: PendingAsk, payload: &[u8]) {
-        let complete = || ask.complete(&mut postcard::Deserializer::from_bytes(payload));
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(complete)) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(peer = %self.peer, %error, "a wrong answer"),
-            Err(_) => tracing::warn!(peer = %self.peer, "deserializing an answer panicked"),
+    fn answer(&self, codec: Codec, ask: PendingAsk, payload: &[u8]) {
+        if let Err(error) = complete(codec, ask, payload) {
+            tracing::warn!(peer = %self.peer, %error, "a wrong answer");
         }
     }
 

@@ -31,7 +31,12 @@ use crate::{
 const CHUNK: usize = 64 << 10;
 
 fn lost(error: &io::Error) -> DownReason {
-    DownReason::Lost(error.to_string().into())
+    let text = error.to_string().into();
+    match error.kind() {
+        // The peer does not keep to the protocol below ours.
+        io::ErrorKind::InvalidData => DownReason::Violation(text),
+        _ => DownReason::Lost(text),
+    }
 }
 
 /// Reads frames until the link is down.
@@ -130,10 +135,11 @@ pub(super) async fn write(link: Arc<Link>, class: Class) -> DownReason {
             if let Err(error) = connection.write_all(part).await {
                 return lost(&error);
             }
+            // What the transport still holds cannot arrive, and so makes no room in the window.
+            if let Err(error) = connection.flush().await {
+                return lost(&error);
+            }
             bytes.written = bytes.allowed;
-        }
-        if let Err(error) = connection.flush().await {
-            return lost(&error);
         }
         outbox.end_work(connection, bytes);
     }

@@ -38,7 +38,7 @@ use crate::{
     config::Config,
     event::{DownReason, Event, LinkDown, PeerInfo},
     transport::Connection,
-    wire::{Class, Frame, Order},
+    wire::{Class, Codec, Codecs, Frame, Order},
 };
 
 /// Bytes that are encoded and not yet written: more would only stand in front of what comes later.
@@ -59,6 +59,7 @@ pub(crate) trait Host: Send + Sync {
 pub(crate) struct Open<'a> {
     pub(crate) lane: u32,
     pub(crate) versions: (u32, u32),
+    pub(crate) codecs: Codecs,
     pub(crate) kind: &'a str,
     pub(crate) name: &'a str,
 }
@@ -66,6 +67,7 @@ pub(crate) struct Open<'a> {
 /// An open lane to an actor of this node.
 pub(crate) struct OwnLane {
     pub(crate) version: u32,
+    pub(crate) codec: Codec,
     pub(crate) landing: Arc<dyn Land>,
 }
 
@@ -138,7 +140,7 @@ impl Flow {
 
 #[derive(Default)]
 struct Asks {
-    pending: HashMap<u64, PendingAsk>,
+    pending: HashMap<u64, (PendingAsk, Codec)>,
     is_closed: bool,
 }
 
@@ -246,7 +248,7 @@ impl Link {
             std::mem::take(&mut asks.pending)
         };
         // In the order in which they were asked.
-        let mut pending: Vec<_> = pending.into_values().collect();
+        let mut pending: Vec<_> = pending.into_values().map(|(ask, _)| ask).collect();
         pending.sort_by_key(PendingAsk::slot);
         let mut asks = 0;
         for ask in pending {
@@ -326,6 +328,7 @@ impl Link {
     pub(crate) fn open(
         &self,
         versions: (u32, u32),
+        codecs: Codecs,
         kind: &str,
         name: &str,
     ) -> (u32, Arc<OpenLane>) {
@@ -340,6 +343,7 @@ impl Link {
         let open = Frame::Open {
             lane,
             versions,
+            codecs,
             kind,
             name,
         };
@@ -358,8 +362,8 @@ impl Link {
         drop(removed);
     }
 
-    /// Remembers who waits for answers, and returns their numbers. Fails them if the link is down.
-    pub(crate) fn expect(&self, new: Vec<PendingAsk>) -> Vec<u64> {
+    /// Remembers who waits for answers in a codec, and returns their numbers. Fails them if the link is down.
+    pub(crate) fn expect(&self, codec: Codec, new: Vec<PendingAsk>) -> Vec<u64> {
         if new.is_empty() {
             return Vec::new();
         }
@@ -369,7 +373,7 @@ impl Link {
             if asks.is_closed {
                 new
             } else {
-                let new = new.into_iter().map(|ask| (ask.slot(), ask));
+                let new = new.into_iter().map(|ask| (ask.slot(), (ask, codec)));
                 asks.pending.extend(new);
                 Vec::new()
             }
@@ -382,7 +386,7 @@ impl Link {
     /// The message of these asks was not written: they are no longer expected.
     pub(crate) fn take_back(&self, slots: Vec<u64>) -> Vec<PendingAsk> {
         let mut asks = lock(&self.asks);
-        let take = |slot: u64| asks.pending.remove(&slot);
+        let take = |slot: u64| asks.pending.remove(&slot).map(|(ask, _)| ask);
         slots.into_iter().filter_map(take).collect()
     }
 
@@ -394,7 +398,7 @@ impl Link {
         }
         let abandoned: Vec<_> = asks
             .pending
-            .extract_if(|_, ask| ask.is_abandoned())
+            .extract_if(|_, (ask, _)| ask.is_abandoned())
             .collect();
         let has_room = asks.pending.len() + more <= self.config.max_asks;
         drop(asks);

@@ -9,12 +9,12 @@ use std::{
 use lanemesh_runtime::ExitReason;
 
 use super::credit::{Count, Credit};
-use crate::wire::Class;
+use crate::wire::{Class, Codec};
 
 /// What the owner has said to a request for a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    Opened { version: u32 },
+    Opened { version: u32, codec: Codec },
     Refused { why: u8, text: String },
 }
 

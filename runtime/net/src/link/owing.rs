@@ -12,11 +12,12 @@ use std::{
 use lanemesh_runtime::edge::PendingAnswer;
 
 use super::Link;
-use crate::wire::{Class, Frame, begin, encode_answer, end};
+use crate::wire::{Class, Codec, Frame, begin, encode_answer, end};
 
 pub(super) struct Owing {
     link: Weak<Link>,
     class: Class,
+    codec: Codec,
     /// Its place in the register.
     key: usize,
     state: Mutex<State>,
@@ -32,10 +33,16 @@ enum State {
 }
 
 impl Owing {
-    fn new(link: &Arc<Link>, class: Class, key: usize, pending: PendingAnswer) -> Self {
+    fn new(
+        link: &Arc<Link>,
+        (class, codec): (Class, Codec),
+        key: usize,
+        pending: PendingAnswer,
+    ) -> Self {
         Self {
             link: Arc::downgrade(link),
             class,
+            codec,
             key,
             state: Mutex::new(State::Waiting(pending)),
         }
@@ -65,7 +72,12 @@ impl Owing {
         let waker = Waker::from(self.clone());
         loop {
             // Answers are serialized by foreign code: without the lock.
-            let looked = poll(&mut pending, &mut Context::from_waker(&waker), limit);
+            let looked = poll(
+                &mut pending,
+                &mut Context::from_waker(&waker),
+                self.codec,
+                limit,
+            );
             let mut state = self.lock();
             match (looked, &mut *state) {
                 (Poll::Ready(frame), _) => {
@@ -92,12 +104,13 @@ impl Owing {
 }
 
 impl Link {
-    /// Takes over the answers to a message's asks. Those beyond the limit are refused at once.
-    pub(crate) fn owe(self: &Arc<Self>, class: Class, answers: Vec<PendingAnswer>) {
+    /// Takes over the answers to a message's asks, which are given in its codec. Those beyond the limit are
+    /// refused at once.
+    pub(crate) fn owe(self: &Arc<Self>, class: Class, codec: Codec, answers: Vec<PendingAnswer>) {
         for pending in answers {
             let slot = pending.slot();
             let outbox = self.outbox(class);
-            let owing = outbox.owe(|key| Arc::new(Owing::new(self, class, key, pending)));
+            let owing = outbox.owe(|key| Arc::new(Owing::new(self, (class, codec), key, pending)));
             match owing {
                 Some(owing) => self.look_at(&owing),
                 None => self.push(Class::High, &Frame::NoAnswer { slot }),
@@ -133,13 +146,18 @@ impl Wake for Owing {
     }
 }
 
-fn poll(pending: &mut PendingAnswer, cx: &mut Context<'_>, limit: usize) -> Poll<Vec<u8>> {
+fn poll(
+    pending: &mut PendingAnswer,
+    cx: &mut Context<'_>,
+    codec: Codec,
+    limit: usize,
+) -> Poll<Vec<u8>> {
     let slot = pending.slot();
     let mut frame = Vec::new();
     let mut is_encoded = false;
     let encode = &mut |answer: &dyn erased_serde::Serialize| {
         let at = begin(slot, &mut frame);
-        match encode_answer(answer, limit, &mut frame) {
+        match encode_answer(codec, answer, limit, &mut frame) {
             Ok(()) => is_encoded = true,
             Err(error) => tracing::warn!(%error, "an answer cannot be sent"),
         }

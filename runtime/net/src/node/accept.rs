@@ -1,6 +1,6 @@
 //! Connections that others make: each is greeted in a task of its own, and two of them become a link.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
@@ -8,12 +8,13 @@ use tokio::{
 };
 
 use super::{
-    handshake::{Verdict, answer, conclude},
-    shared::{Shared, lock},
+    handshake::{Greeting, Verdict, answer, conclude},
+    shared::{Shared, Waiting, lock},
 };
 use crate::{
     error::ConnectError,
-    event::PeerInfo,
+    event::{DownReason, PeerInfo},
+    token::Token,
     transport::{Connection, Listener},
     wire::Class,
 };
@@ -21,8 +22,16 @@ use crate::{
 /// The pause after a connection could not be accepted, for instance because no file descriptor is free.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Both connections of a link.
+struct Pair {
+    peer: PeerInfo,
+    token: Option<Token>,
+    high: Connection,
+    low: Connection,
+}
+
 /// Accepts connections until the node is closed.
-pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
+pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>, is_private: bool) {
     let handshakes = Arc::new(Semaphore::new(shared.config.max_handshakes.max(1)));
     loop {
         let Ok(permit) = handshakes.clone().acquire_owned().await else {
@@ -44,11 +53,11 @@ pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>)
         let shared = shared.clone();
         tokio::spawn(async move {
             let limit = shared.config.handshake_timeout;
-            let greeted = async { greeted(&shared, accepted.await?, permit).await };
+            let greeted = async { greeted(&shared, accepted.await?, is_private, permit).await };
             let greeted = timeout(limit, greeted).await;
             let greeted = greeted.unwrap_or(Err(ConnectError::Timeout));
             match greeted {
-                Ok(Some((peer, high, low))) => start(shared, peer, high, low).await,
+                Ok(Some(pair)) => start(shared, pair).await,
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(%error, "a connection was refused");
@@ -63,9 +72,15 @@ pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>)
 async fn greeted(
     shared: &Arc<Shared>,
     mut connection: Connection,
+    is_private: bool,
     permit: OwnedSemaphorePermit,
-) -> Result<Option<(PeerInfo, Connection, Connection)>, ConnectError> {
-    let (peer, purpose) = answer(&mut connection, shared.identity()).await?;
+) -> Result<Option<Pair>, ConnectError> {
+    let identity = shared.identity();
+    let Greeting {
+        peer,
+        purpose,
+        token,
+    } = answer(&mut connection, identity, is_private).await?;
     let verdict = if connection.may_be(&peer.name) {
         shared.judge(&peer)
     } else {
@@ -82,31 +97,57 @@ async fn greeted(
     match purpose.class {
         Class::High => {
             let (tx, low) = oneshot::channel();
-            lock(&shared.waiting).insert(key.clone(), tx);
+            let waiting = Waiting {
+                token: token.clone(),
+                low: tx,
+            };
+            lock(&shared.waiting).insert(key.clone(), waiting);
             let _forget = Forget(shared, key);
             conclude(&mut connection, Verdict::Welcome).await?;
             // Otherwise those that wait could keep out those that they wait for.
             drop(permit);
             let gone = |_| ConnectError::Closed;
-            Ok(Some((peer, connection, low.await.map_err(gone)?)))
+            Ok(Some(Pair {
+                peer,
+                token,
+                high: connection,
+                low: low.await.map_err(gone)?,
+            }))
         }
         Class::Low => {
             let high = lock(&shared.waiting).remove(&key);
-            let Some(high) = high else {
+            let Some(high) = high.filter(|high| high.token == token) else {
                 conclude(&mut connection, Verdict::Alone).await?;
                 return Err(ConnectError::Refused("its other connection is gone"));
             };
             conclude(&mut connection, Verdict::Welcome).await?;
             // The other one may have timed out.
-            drop(high.send(connection));
+            drop(high.low.send(connection));
             Ok(None)
         }
     }
 }
 
-async fn start(shared: Arc<Shared>, peer: PeerInfo, high: Connection, low: Connection) {
-    match shared.admit(peer) {
-        Ok(link) => link.run(high, low).await,
+async fn start(shared: Arc<Shared>, pair: Pair) {
+    let left = pair.token.as_ref().map(Token::left);
+    match shared.admit(pair.peer, pair.token) {
+        Ok(link) => {
+            let expired = async {
+                match left {
+                    Some(left) => sleep(left).await,
+                    None => pending().await,
+                }
+            };
+            let mut running = pin!(link.clone().run(pair.high, pair.low));
+            tokio::select! {
+                biased;
+                () = &mut running => {}
+                () = expired => {
+                    link.close(DownReason::Expired);
+                    running.await;
+                }
+            }
+        }
         Err(verdict) => {
             tracing::warn!(?verdict, "a link was refused");
             let error = ConnectError::Refused("it is not welcome");

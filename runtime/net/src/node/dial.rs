@@ -19,7 +19,7 @@ pub(super) async fn dial(
     address: &str,
 ) -> Result<(PeerInfo, JoinHandle<()>), ConnectError> {
     let connect = async {
-        let (_, transport, rest) = shared.transport(address)?;
+        let (_, transport, rest) = shared.transport(address, shared.has_proof())?;
         let link = shared.random().u64(..);
         let mut high = transport.connect(rest).await?;
         let class = Class::High;
@@ -40,7 +40,7 @@ pub(super) async fn dial(
         connected = timeout(limit, connect) => connected,
     };
     let (peer, high, low) = connected.map_err(|_| ConnectError::Timeout)??;
-    let link = shared.admit(peer.clone()).map_err(|verdict| {
+    let link = shared.admit(peer.clone(), None).map_err(|verdict| {
         tracing::warn!(%peer, ?verdict, "a link was refused");
         ConnectError::Refused("this node knows a later incarnation of it, or has its name")
     })?;

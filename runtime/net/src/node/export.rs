@@ -5,10 +5,12 @@ use std::{any::Any, sync::Arc};
 use lanemesh_runtime::{ActorHandle, SharedHandle};
 
 use crate::{
+    access::{Access, covers},
     error::refusal,
-    lane::{Landing, Rights},
+    lane::Landing,
     link::{Link, Open, OwnLane},
     remote::{Remote, common_version},
+    wire::Codecs,
 };
 
 /// Who may reach an exported actor, and how.
@@ -25,7 +27,9 @@ use crate::{
 #[must_use = "options do nothing by themselves"]
 pub struct ExportOptions {
     peers: Option<Vec<String>>,
-    rights: Rights,
+    /// Of those that have no grant of their own.
+    rights: Access,
+    grants: Vec<(String, Access)>,
 }
 
 impl ExportOptions {
@@ -33,15 +37,12 @@ impl ExportOptions {
     pub fn new() -> Self {
         Self {
             peers: None,
-            rights: Rights {
-                high: true,
-                low: true,
-                orders: false,
-            },
+            rights: Access::ALL,
+            grants: Vec::new(),
         }
     }
 
-    /// Only the nodes of these names.
+    /// Only the nodes of these names, and those that have a [`grant`](Self::grant).
     pub fn only<N: Into<String>>(mut self, peers: impl IntoIterator<Item = N>) -> Self {
         self.peers = Some(peers.into_iter().map(Into::into).collect());
         self
@@ -61,8 +62,28 @@ impl ExportOptions {
 
     /// Other nodes may `stop`, `drain` and `kill` the actor. Without this, an attempt ends their lane.
     pub fn with_stop(mut self) -> Self {
-        self.rights.orders = true;
+        self.rights.stop = true;
         self
+    }
+}
+
+impl ExportOptions {
+    /// What the node of this name may do, in place of what all may. A name that ends with `*` is for all names that begin
+    /// like it. The first grant for a node counts.
+    pub fn grant(mut self, node: impl Into<String>, access: Access) -> Self {
+        self.grants.push((node.into(), access));
+        self
+    }
+
+    fn access(&self, node: &str) -> Access {
+        let mut grants = self.grants.iter();
+        if let Some((_, access)) = grants.find(|(pattern, _)| covers(pattern, node)) {
+            return *access;
+        }
+        match &self.peers {
+            Some(peers) if !peers.iter().any(|known| known == node) => Access::NONE,
+            _ => self.rights,
+        }
     }
 }
 
@@ -76,7 +97,13 @@ impl Default for ExportOptions {
 pub(super) trait Exported: Send + Sync {
     fn is_alive(&self) -> bool;
 
-    fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)>;
+    /// `allowed` is the most that the peer may do.
+    fn open(
+        &self,
+        link: &Arc<Link>,
+        open: &Open<'_>,
+        allowed: Access,
+    ) -> Result<OwnLane, (u8, String)>;
 
     fn as_any(&self) -> &dyn Any;
 }
@@ -102,11 +129,15 @@ impl<A: Remote> Exported for Export<A> {
         self.handle.is_alive()
     }
 
-    fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)> {
+    fn open(
+        &self,
+        link: &Arc<Link>,
+        open: &Open<'_>,
+        allowed: Access,
+    ) -> Result<OwnLane, (u8, String)> {
         let peer = &*link.peer().name;
-        if let Some(peers) = &self.options.peers
-            && !peers.iter().any(|known| known == peer)
-        {
+        let rights = self.options.access(peer).and(allowed);
+        if rights == Access::NONE {
             let text = format!("{} is not exported to {peer}", open.name);
             return Err((refusal::DENIED, text));
         }
@@ -124,9 +155,16 @@ impl<A: Remote> Exported for Export<A> {
             );
             return Err((refusal::MISMATCH, text));
         };
-        let rights = self.options.rights;
-        let landing = Landing::open(link, open.lane, self.handle.handle(), rights);
-        Ok(OwnLane { version, landing })
+        let Some(codec) = Codecs::OWN.common(open.codecs) else {
+            let text = format!("{} and {peer} have no codec in common", open.name);
+            return Err((refusal::MISMATCH, text));
+        };
+        let landing = Landing::open(link, open.lane, codec, self.handle.handle(), rights);
+        Ok(OwnLane {
+            version,
+            codec,
+            landing,
+        })
     }
 
     fn as_any(&self) -> &dyn Any {

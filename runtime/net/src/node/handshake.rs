@@ -1,7 +1,8 @@
-//! The beginning of each connection: who is there, and whether it knows the secret.
+//! The beginning of each connection: who is there, and whether it knows the secret or has a token.
 //!
 //! Both ends prove by an HMAC over all that was said before, with a fresh number of each, that they know
-//! the secret, which is not sent. Everything has a fixed layout and a limit; no frame is read before.
+//! the secret, which is not sent. Who has a token shows it instead; the other end proves nothing then, unless its
+//! transport does. Everything has a fixed layout and a limit; no frame is read before.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -10,17 +11,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::{
     error::ConnectError,
     event::PeerInfo,
+    token::{MAX_TOKEN, Token, TokenError},
     transport::Connection,
     wire::{Class, Fields},
 };
 
 const MAGIC: [u8; 4] = *b"LMSH";
 /// The version of the protocol.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Bytes that the name of a node may have.
 pub(crate) const MAX_NAME: usize = 255;
 const NONCE: usize = 32;
 const PROOF: usize = 32;
+/// Of the byte that says the class: a token follows the greeting.
+const TOKEN: u8 = 0x80;
 
 /// What the accepting end says last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,12 @@ pub(crate) enum Verdict {
     Closing = 4,
     /// The certificate of the node does not carry its name.
     WrongName = 5,
+    /// The token is not signed with the key of the node.
+    Forged = 6,
+    /// The token has expired.
+    Expired = 7,
+    /// The token is for another name.
+    OtherName = 8,
 }
 
 impl Verdict {
@@ -47,15 +57,42 @@ impl Verdict {
             2 => "it has the same name",
             3 => "the other connection of the link is gone",
             5 => "the certificate of this node does not carry its name",
+            6 => "the token is not valid",
+            7 => "the token has expired",
+            8 => "the token is for another name",
             _ => "it shuts down",
         }))
+    }
+}
+
+impl From<TokenError> for Verdict {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Forged => Self::Forged,
+            TokenError::Expired => Self::Expired,
+            TokenError::OtherName => Self::OtherName,
+        }
     }
 }
 
 /// Who a node is, and what it knows.
 pub(crate) struct Identity {
     pub(crate) me: PeerInfo,
-    pub(crate) secret: Vec<u8>,
+    /// Without one, what is proven is nothing: between nodes that no stranger reaches.
+    pub(crate) secret: Option<Vec<u8>>,
+    /// Checks the tokens of peers.
+    pub(crate) token_key: Option<Vec<u8>>,
+    /// What is shown to the nodes that this one connects to, instead of a proof.
+    pub(crate) token: Option<Vec<u8>>,
+}
+
+/// Who has connected, and what for.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    pub(crate) peer: PeerInfo,
+    pub(crate) purpose: Purpose,
+    /// With which it came, if it has not proven that it knows the secret.
+    pub(crate) token: Option<Token>,
 }
 
 /// What a connection is for.
@@ -77,9 +114,14 @@ pub(crate) async fn greet(
     let mut said = Vec::with_capacity(256);
     said.extend_from_slice(&MAGIC);
     said.extend_from_slice(&VERSION.to_le_bytes());
-    said.push(purpose.class as u8);
+    let flag = identity.token.as_ref().map_or(0, |_| TOKEN);
+    said.push(purpose.class as u8 | flag);
     said.extend_from_slice(&purpose.link.to_le_bytes());
     put_identity(&mut said, &identity.me)?;
+    if let Some(token) = &identity.token {
+        said.extend_from_slice(&(token.len() as u16).to_le_bytes());
+        said.extend_from_slice(token);
+    }
     connection.writer.write_all(&said).await?;
     connection.writer.flush().await?;
 
@@ -88,6 +130,10 @@ pub(crate) async fn greet(
     let peer = hear_identity(connection, &mut said).await?;
     if !connection.may_be(&peer.name) {
         return Err(ConnectError::WrongName(peer.name));
+    }
+    if identity.token.is_some() {
+        Verdict::read(connection.reader.read_u8().await?)?;
+        return Ok(peer);
     }
     let mut proof = [0; PROOF];
     connection.reader.read_exact(&mut proof).await?;
@@ -111,25 +157,50 @@ pub(crate) async fn greet(
     Ok(peer)
 }
 
-/// Answers a greeting. Returns who is there and what for; [`conclude`] follows.
+/// Answers a greeting. Returns who is there and what for; [`conclude`] follows. If the transport `is_private`, a peer
+/// without a token may do without a secret, where there is none.
 pub(crate) async fn answer(
     connection: &mut Connection,
     identity: &Identity,
-) -> Result<(PeerInfo, Purpose)> {
+    is_private: bool,
+) -> Result<Greeting> {
     let mut said = Vec::with_capacity(256);
     hear(connection, &mut said, 15).await?;
     check_version(&said)?;
     let mut fields = Fields(&said[6..]);
+    let class = fields.u8().map_err(garbled)?;
     let purpose = Purpose {
-        class: Class::from_u8(fields.u8().map_err(garbled)?).map_err(garbled)?,
+        class: Class::from_u8(class & !TOKEN).map_err(garbled)?,
         link: fields.u64().map_err(garbled)?,
     };
     let peer = hear_identity(connection, &mut said).await?;
+    let has_token = class & TOKEN != 0;
+    let token = match has_token {
+        true => Some(hear_token(connection, identity, &peer.name).await?),
+        false if identity.secret.is_none() && !is_private => {
+            return Err(ConnectError::Unauthenticated);
+        }
+        false => None,
+    };
 
     let before = said.len();
     said.extend_from_slice(&MAGIC);
     said.extend_from_slice(&VERSION.to_le_bytes());
     put_identity(&mut said, &identity.me)?;
+    if let Some(token) = token {
+        connection.writer.write_all(&said[before..]).await?;
+        return match token {
+            Ok(token) => Ok(Greeting {
+                peer,
+                purpose,
+                token: Some(token),
+            }),
+            Err(error) => {
+                conclude(connection, error.into()).await?;
+                Err(ConnectError::Unauthenticated)
+            }
+        };
+    }
     let mac = mac(identity, b"accepting", &said)?;
     connection.writer.write_all(&said[before..]).await?;
     connection
@@ -142,7 +213,30 @@ pub(crate) async fn answer(
     let mac = self::mac(identity, b"connecting", &said)?;
     mac.verify_slice(&proof)
         .map_err(|_| ConnectError::Unauthenticated)?;
-    Ok((peer, purpose))
+    let token = None;
+    Ok(Greeting {
+        peer,
+        purpose,
+        token,
+    })
+}
+
+/// Reads a token, and checks it for a peer that announces a name.
+async fn hear_token(
+    connection: &mut Connection,
+    identity: &Identity,
+    name: &str,
+) -> Result<std::result::Result<Token, TokenError>> {
+    let length = usize::from(connection.reader.read_u16_le().await?);
+    if length > MAX_TOKEN {
+        return Err(garbled(()));
+    }
+    let mut token = Vec::with_capacity(length);
+    hear(connection, &mut token, length).await?;
+    let Some(key) = &identity.token_key else {
+        return Ok(Err(TokenError::Forged));
+    };
+    Ok(Token::check(key, &token, name))
 }
 
 /// Says whether the connection is welcome.
@@ -204,7 +298,8 @@ async fn hear(connection: &mut Connection, said: &mut Vec<u8>, count: usize) -> 
 
 fn mac(identity: &Identity, role: &[u8], said: &[u8]) -> Result<Hmac<Sha256>> {
     // A key of any length will do.
-    let mut mac = Hmac::<Sha256>::new_from_slice(&identity.secret).map_err(garbled)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(identity.secret.as_deref().unwrap_or_default())
+        .map_err(garbled)?;
     mac.update(role);
     mac.update(said);
     Ok(mac)

@@ -14,7 +14,7 @@ use crate::{
     Config, Remote,
     event::{DownReason, Event, PeerInfo},
     transport::{Connection, InProcess, Transport},
-    wire::{Class, Frame, Order},
+    wire::{Class, Codec, Codecs, Frame, Order},
 };
 
 struct Counter(u64);
@@ -58,7 +58,9 @@ async fn intrude(network: &InProcess, incarnation: u64) -> [Connection; 2] {
             name: "mallory".into(),
             incarnation,
         },
-        secret: b"secret".to_vec(),
+        secret: Some(b"secret".to_vec()),
+        token_key: None,
+        token: None,
     };
     let mut connections = Vec::new();
     for class in [Class::High, Class::Low] {
@@ -79,12 +81,14 @@ fn frame<'a>(random: &mut fastrand::Rng, bytes: &'a [u8]) -> Frame<'a> {
         0..3 => Frame::Open {
             lane,
             versions: (0, 9),
+            codecs: Codecs::OWN,
             kind: "test/counter",
             name: "counter",
         },
         3 => Frame::Opened {
             lane,
             version: 1,
+            codec: Codec::Postcard,
             messages: [1, 1],
             bytes: [number, number],
         },
@@ -188,6 +192,7 @@ async fn peer_that_sends_more_than_its_credit_is_cut_off() {
     Frame::Open {
         lane: 1,
         versions: (1, 1),
+        codecs: Codecs::OWN,
         kind: "test/counter",
         name: "counter",
     }
@@ -232,7 +237,9 @@ async fn handshake_that_stands_still_ends() {
             name: "half".into(),
             incarnation: 1,
         },
-        secret: b"secret".to_vec(),
+        secret: Some(b"secret".to_vec()),
+        token_key: None,
+        token: None,
     };
     let mut high = network.connect("home").await.unwrap();
     let purpose = Purpose {

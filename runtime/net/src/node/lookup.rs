@@ -13,6 +13,7 @@ use crate::{
     link::Link,
     remote::Remote,
     transport::BoxFuture,
+    wire::Codecs,
 };
 
 /// A look-up, made by [`Node::lookup`](crate::Node::lookup). Await it.
@@ -120,7 +121,7 @@ impl<A: Remote> Lookup<A> {
     }
 
     async fn open(&mut self, link: &Arc<Link>) -> Result<ActorHandle<A>, LookupError> {
-        let lane = attach::<A>(link, &self.name).await?;
+        let lane = attach::<A>(link, &self.name, Codecs::OWN).await?;
         let (high, low) = self.capacities;
         let (handle, inlet) = edge::remote(self.name.clone(), high, low);
         let directory: Arc<dyn Directory> = self.shared.clone();

@@ -1,6 +1,7 @@
 //! A node: this process among those that it is linked to.
 
 mod accept;
+mod check;
 mod dial;
 mod export;
 mod handshake;
@@ -20,8 +21,10 @@ use std::{
 use lanemesh_runtime::ActorHandle;
 use tokio::{sync::broadcast, time::timeout};
 
-use self::shared::Shared;
-pub use self::{export::ExportOptions, lookup::Lookup, refusals::Refusals};
+pub use self::{check::check_beginning, export::ExportOptions, lookup::Lookup, refusals::Refusals};
+use self::{handshake::Identity, shared::Shared};
+#[cfg(feature = "websocket")]
+use crate::transport::WebSocket;
 use crate::{
     config::Config,
     error::{ConnectError, ExportError},
@@ -103,6 +106,8 @@ pub struct NodeBuilder {
     name: Arc<str>,
     incarnation: Option<u64>,
     secret: Option<Vec<u8>>,
+    token_key: Option<Vec<u8>>,
+    token: Option<Vec<u8>>,
     config: Config,
     transports: BTreeMap<String, Arc<dyn Transport>>,
     seed: Option<u64>,
@@ -115,6 +120,31 @@ impl NodeBuilder {
     /// It authenticates connections when they are made. What follows on a `tcp://` connection is not encrypted.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secret = Some(secret.into());
+        self
+    }
+
+    /// Lets in peers with tokens that were signed with this key: at least 16 random bytes, which are not the secret.
+    /// Browsers come in this way.
+    ///
+    /// # Panics
+    ///
+    /// If it has less than 16 bytes.
+    pub fn token_key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        let key = key.into();
+        assert!(key.len() >= 16, "a key has at least 16 bytes");
+        self.token_key = Some(key);
+        self
+    }
+
+    /// Shows this token, made by [`Token::sign`](crate::Token::sign), to the nodes that it connects to, and does not
+    /// prove that it knows the secret. They prove nothing either: use a transport that does, such as `wss`.
+    ///
+    /// # Panics
+    ///
+    /// If the text is not a token.
+    pub fn token(mut self, token: &str) -> Self {
+        let bytes = crate::token::bytes(token);
+        self.token = Some(bytes.expect("a token is an even number of hexadecimal digits"));
         self
     }
 
@@ -158,7 +188,13 @@ impl NodeBuilder {
             name: self.name,
             incarnation,
         };
-        let shared = Shared::new(me, self.secret, self.config, self.transports, self.seed);
+        let identity = Identity {
+            me,
+            secret: self.secret,
+            token_key: self.token_key,
+            token: self.token,
+        };
+        let shared = Shared::new(identity, self.config, self.transports, self.seed);
         let shared = Arc::new(shared);
         let alive = Arc::new(Alive(shared.clone()));
         Node {
@@ -178,16 +214,20 @@ impl fmt::Debug for NodeBuilder {
 
 impl Node {
     /// Describes a node of this name, which no other node of the network has. It can use the addresses
-    /// `tcp://host:port` and, on Unix, `unix:/path`.
+    /// `tcp://host:port`, on Unix `unix:/path`, and with the feature `websocket` `ws://host:port/path`.
     pub fn builder(name: impl Into<Arc<str>>) -> NodeBuilder {
         let mut transports: BTreeMap<String, Arc<dyn Transport>> = BTreeMap::new();
         transports.insert("tcp".to_owned(), Arc::new(Tcp));
+        #[cfg(feature = "websocket")]
+        transports.insert("ws".to_owned(), Arc::new(WebSocket::new()));
         #[cfg(unix)]
         transports.insert("unix".to_owned(), Arc::new(crate::transport::Unix));
         NodeBuilder {
             name: name.into(),
             incarnation: None,
             secret: None,
+            token_key: None,
+            token: None,
             config: Config::default(),
             transports,
             seed: None,
@@ -205,7 +245,9 @@ impl Node {
     ///
     /// See [`ConnectError`].
     pub async fn bind(&self, address: &str) -> Result<String, ConnectError> {
-        let (scheme, transport, rest) = self.shared.transport(address)?;
+        let is_safe = self.shared.asks_for_proof();
+        let (scheme, transport, rest) = self.shared.transport(address, is_safe)?;
+        let is_private = transport.is_private();
         let listener = transport.listen(rest).await?;
         let separator = if address[scheme.len()..].starts_with("://") {
             "://"
@@ -213,7 +255,7 @@ impl Node {
             ":"
         };
         let bound = format!("{scheme}{separator}{}", listener.address());
-        tokio::spawn(accept::listen(self.shared.clone(), listener));
+        tokio::spawn(accept::listen(self.shared.clone(), listener, is_private));
         Ok(bound)
     }
 

@@ -17,12 +17,14 @@ use super::{
     refusals::Counts,
 };
 use crate::{
+    access::Access,
     config::Config,
     error::{ConnectError, ExportError, refusal},
     event::{DownReason, Event, PeerInfo},
     lane::Directory,
     link::{Host, Link, Open, OwnLane},
     remote::Remote,
+    token::Token,
     transport::{Connection, Transport},
 };
 
@@ -33,14 +35,15 @@ const MAX_EXPORT_NAME: usize = 4096;
 
 pub(crate) struct Shared {
     identity: Identity,
-    pub(super) is_secret: bool,
     pub(super) config: Arc<Config>,
     transports: BTreeMap<String, Arc<dyn Transport>>,
     links: Mutex<BTreeMap<u64, Arc<Link>>>,
     /// The last incarnation of each node that was linked to.
     incarnations: Mutex<BTreeMap<Arc<str>, u64>>,
     exports: Mutex<BTreeMap<Arc<str>, Arc<dyn Exported>>>,
-    pub(super) waiting: Mutex<HashMap<(PeerInfo, u64), oneshot::Sender<Connection>>>,
+    /// The tokens of links whose peers came with one, by the numbers of the links.
+    tokens: Mutex<HashMap<u64, Token>>,
+    pub(super) waiting: Mutex<HashMap<(PeerInfo, u64), Waiting>>,
     events: broadcast::Sender<Event>,
     changes: watch::Sender<u64>,
     is_closed: watch::Sender<bool>,
@@ -50,33 +53,35 @@ pub(crate) struct Shared {
     pub(super) refusals: Counts,
 }
 
+/// A connection for high that waits for that for low.
+pub(super) struct Waiting {
+    pub(super) token: Option<Token>,
+    pub(super) low: oneshot::Sender<Connection>,
+}
+
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
     pub(super) fn new(
-        me: PeerInfo,
-        secret: Option<Vec<u8>>,
+        identity: Identity,
         config: Config,
         transports: BTreeMap<String, Arc<dyn Transport>>,
         seed: Option<u64>,
     ) -> Self {
         assert!(
-            !me.name.is_empty() && me.name.len() <= MAX_NAME,
+            !identity.me.name.is_empty() && identity.me.name.len() <= MAX_NAME,
             "the name of a node has 1 to 255 bytes"
         );
         Self {
-            is_secret: secret.is_some(),
-            identity: Identity {
-                me,
-                secret: secret.unwrap_or_default(),
-            },
+            identity,
             config: Arc::new(config),
             transports,
             links: Mutex::default(),
             incarnations: Mutex::default(),
             exports: Mutex::default(),
+            tokens: Mutex::default(),
             waiting: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             changes: watch::Sender::new(0),
@@ -96,16 +101,28 @@ impl Shared {
         &self.identity
     }
 
-    /// The transport of an address, and what follows the scheme.
+    /// Whether this node can prove who it is to strangers, as one that connects.
+    pub(super) fn has_proof(&self) -> bool {
+        self.identity.secret.is_some() || self.identity.token.is_some()
+    }
+
+    /// Whether strangers can prove to this node who they are.
+    pub(super) fn asks_for_proof(&self) -> bool {
+        self.identity.secret.is_some() || self.identity.token_key.is_some()
+    }
+
+    /// The transport of an address, and what follows the scheme. If strangers may be at the other end, the node
+    /// `is_safe` from them, or it is an error.
     pub(super) fn transport<'a>(
         &self,
         address: &'a str,
+        is_safe: bool,
     ) -> Result<(&str, &Arc<dyn Transport>, &'a str), ConnectError> {
         let unknown = || ConnectError::Address(address.to_owned());
         let (scheme, rest) = address.split_once(':').ok_or_else(unknown)?;
         let found = self.transports.get_key_value(scheme);
         let (scheme, transport) = found.ok_or_else(unknown)?;
-        if !transport.is_private() && !self.is_secret {
+        if !transport.is_private() && !is_safe {
             return Err(ConnectError::NoSecret);
         }
         Ok((scheme, transport, rest.strip_prefix("//").unwrap_or(rest)))
@@ -133,7 +150,11 @@ impl Shared {
 
     /// Makes the link to a node whose two connections are there, and takes down those to earlier
     /// incarnations of it.
-    pub(super) fn admit(self: &Arc<Self>, peer: PeerInfo) -> Result<Arc<Link>, Verdict> {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        peer: PeerInfo,
+        token: Option<Token>,
+    ) -> Result<Arc<Link>, Verdict> {
         match self.judge(&peer) {
             Verdict::Welcome => {}
             verdict => return Err(verdict),
@@ -141,6 +162,9 @@ impl Shared {
         lock(&self.incarnations).insert(peer.name.clone(), peer.incarnation);
         // ORDERING: Relaxed: only the uniqueness of the number matters.
         let number = self.next_link.fetch_add(1, Ordering::Relaxed);
+        if let Some(token) = token {
+            lock(&self.tokens).insert(number, token);
+        }
         let link = Link::new(number, peer.clone(), self.config.clone(), self.clone());
         let replaced: Vec<_> = {
             let mut links = lock(&self.links);
@@ -177,6 +201,15 @@ impl Shared {
 
     pub(super) fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// What the peer of a link may do with an actor at most.
+    fn allowed(&self, link: &Link, name: &str) -> Access {
+        let tokens = lock(&self.tokens);
+        let all = Access::ALL.and_stop();
+        tokens
+            .get(&link.number())
+            .map_or(all, |token| token.access(name))
     }
 
     // --- exports ------------------------------------------------------------------------------
@@ -251,8 +284,14 @@ impl Shared {
 
 impl Host for Shared {
     fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)> {
+        let allowed = self.allowed(link, open.name);
+        if allowed == Access::NONE {
+            // Whether there is such an actor, it may not know either.
+            let text = format!("the token does not grant {}", open.name);
+            return Err((refusal::DENIED, text));
+        }
         match self.find_export(open.name) {
-            Some(export) => export.open(link, open),
+            Some(export) => export.open(link, open, allowed),
             None => {
                 let text = format!("{} is not exported", open.name);
                 Err((refusal::UNKNOWN, text))
@@ -261,7 +300,16 @@ impl Host for Shared {
     }
 
     fn down(&self, link: &Arc<Link>) {
-        lock(&self.links).remove(&link.number());
+        let has_others = {
+            let mut links = lock(&self.links);
+            links.remove(&link.number());
+            links.values().any(|other| other.peer() == link.peer())
+        };
+        let token = lock(&self.tokens).remove(&link.number());
+        if token.is_some() && !has_others {
+            // Names that tokens cover are without number, and what was there before them cannot do harm.
+            lock(&self.incarnations).remove(&link.peer().name);
+        }
         self.changed();
     }
 

@@ -11,6 +11,10 @@ mod tcp;
 mod tls;
 #[cfg(unix)]
 mod unix;
+#[cfg(all(feature = "tls", feature = "websocket"))]
+mod web_tls;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::{fmt, io, pin::Pin};
 
@@ -23,6 +27,10 @@ pub(crate) use self::tcp::Tcp;
 pub use self::tls::Tls;
 #[cfg(unix)]
 pub(crate) use self::unix::Unix;
+#[cfg(feature = "websocket")]
+pub use self::websocket::WebSocket;
+#[cfg(feature = "websocket")]
+pub(crate) use self::websocket::check_websocket;
 
 /// A boxed future of a transport.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -69,8 +77,11 @@ pub trait Listener: Send {
 pub struct Connection {
     pub(crate) reader: BoxReader,
     pub(crate) writer: BoxWriter,
-    names: Option<Box<dyn Fn(&str) -> bool + Send + Sync>>,
+    names: Option<IsName>,
 }
+
+/// Whether a name is one of who is at the other end.
+type IsName = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Connection {
     /// A connection of two halves.

@@ -96,7 +96,7 @@ impl Tls {
     }
 }
 
-fn unusable(error: impl fmt::Display) -> io::Error {
+pub(super) fn unusable(error: impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error.to_string())
 }
 

@@ -1,6 +1,9 @@
 //! What must hold for any bytes: for the fuzz target.
 
-use super::{codec, frame::next};
+use super::{
+    codec,
+    frame::{Codec, next},
+};
 
 /// A little of everything: the derive is not a dependency of this package.
 type Sample = (u8, String, Vec<Option<(u32, i64)>>, Result<(), Box<[u16]>>);
@@ -17,13 +20,15 @@ pub fn check(mut bytes: &[u8]) {
         assert_eq!(again, bytes[..length], "{frame:?}");
         bytes = &bytes[length..];
     }
-    if let Ok((sample, answers)) = codec::decode::<Sample>(bytes) {
-        assert!(answers.is_empty());
-        let mut again = Vec::new();
-        let asks = codec::encode(&sample, 0, 1 << 16, &mut again);
-        assert!(asks.is_ok_and(|asks| asks.is_empty()));
-        let read = codec::decode::<Sample>(&again).map(|(read, _)| read);
-        assert_eq!(read.ok().as_ref(), Some(&sample));
+    for codec in [Codec::Postcard, Codec::Json] {
+        if let Ok((sample, answers)) = codec::decode::<Sample>(codec, bytes) {
+            assert!(answers.is_empty());
+            let mut again = Vec::new();
+            let asks = codec::encode(codec, &sample, 0, 1 << 16, &mut again);
+            assert!(asks.is_ok_and(|asks| asks.is_empty()));
+            let read = codec::decode::<Sample>(codec, &again).map(|(read, _)| read);
+            assert_eq!(read.ok().as_ref(), Some(&sample));
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Appends a text, cut at a character if it is longer than a length says.
-pub(super) fn put_text(into: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(into: &mut Vec<u8>, text: &str) {
     let mut len = text.len().min(usize::from(u16::MAX));
     while !text.is_char_boundary(len) {
         len -= 1;

@@ -27,6 +27,48 @@ impl Class {
     }
 }
 
+/// How messages and answers are written as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    /// Small and fast; both ends have the types.
+    Postcard,
+    /// For ends that do not have the types, such as scripts in a page.
+    Json,
+}
+
+impl Codec {
+    fn from_u8(byte: u8) -> Result<Self, FrameError> {
+        match byte {
+            0 => Ok(Self::Postcard),
+            1 => Ok(Self::Json),
+            _ => Err(FrameError::Unknown),
+        }
+    }
+}
+
+/// A set of codecs: a bit for each. Bits that nobody knows are those of later programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Codecs(u8);
+
+impl Codecs {
+    /// Those that this program was built with.
+    pub(crate) const OWN: Self = Self(if cfg!(feature = "json") { 3 } else { 1 });
+
+    pub(crate) fn only(codec: Codec) -> Self {
+        Self(1 << codec as u8)
+    }
+
+    pub(crate) fn contains(self, codec: Codec) -> bool {
+        self.0 & Self::only(codec).0 != 0
+    }
+
+    /// The one to use between ends that have these and those: the fastest.
+    pub(crate) fn common(self, other: Self) -> Option<Codec> {
+        let is_common = |codec: &Codec| self.contains(*codec) && other.contains(*codec);
+        [Codec::Postcard, Codec::Json].into_iter().find(is_common)
+    }
+}
+
 /// What the holder of a handle wants of the actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -43,6 +85,7 @@ pub(crate) enum Frame<'a> {
     Open {
         lane: u32,
         versions: (u32, u32),
+        codecs: Codecs,
         kind: &'a str,
         name: &'a str,
     },
@@ -50,6 +93,7 @@ pub(crate) enum Frame<'a> {
     Opened {
         lane: u32,
         version: u32,
+        codec: Codec,
         messages: [u32; 2],
         bytes: [u64; 2],
     },
@@ -114,12 +158,14 @@ impl<'a> Frame<'a> {
             1 => Self::Open {
                 lane: fields.u32()?,
                 versions: (fields.u32()?, fields.u32()?),
+                codecs: Codecs(fields.u8()?),
                 kind: fields.text()?,
                 name: fields.text()?,
             },
             2 => Self::Opened {
                 lane: fields.u32()?,
                 version: fields.u32()?,
+                codec: Codec::from_u8(fields.u8()?)?,
                 messages: [fields.u32()?, fields.u32()?],
                 bytes: [fields.u64()?, fields.u64()?],
             },
@@ -191,12 +237,14 @@ impl<'a> Frame<'a> {
             Self::Open {
                 lane,
                 versions,
+                codecs,
                 kind,
                 name,
             } => {
                 put(into, &lane.to_le_bytes());
                 put(into, &versions.0.to_le_bytes());
                 put(into, &versions.1.to_le_bytes());
+                into.push(codecs.0);
                 put_text(into, kind);
                 put_text(into, name);
                 1
@@ -204,11 +252,13 @@ impl<'a> Frame<'a> {
             Self::Opened {
                 lane,
                 version,
+                codec,
                 messages,
                 bytes,
             } => {
                 put(into, &lane.to_le_bytes());
                 put(into, &version.to_le_bytes());
+                into.push(codec as u8);
                 messages
                     .iter()
                     .for_each(|count| put(into, &count.to_le_bytes()));
@@ -327,12 +377,14 @@ mod tests {
             Frame::Open {
                 lane,
                 versions: (1, 3),
+                codecs: Codecs(3),
                 kind: "chat/room",
                 name: "room/42",
             },
             Frame::Opened {
                 lane,
                 version: 2,
+                codec: Codec::Json,
                 messages: [64, 256],
                 bytes: [1 << 40, 5],
             },

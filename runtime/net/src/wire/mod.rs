@@ -8,7 +8,7 @@ pub(crate) mod reason;
 
 pub use self::check::check;
 pub(crate) use self::{
-    codec::{decode, encode, encode_answer},
-    field::Fields,
-    frame::{Class, Frame, MESSAGE, Order, begin, end, next, set_message},
+    codec::{complete, decode, encode, encode_answer},
+    field::{Fields, FrameError, put_text},
+    frame::{Class, Codec, Codecs, Frame, MESSAGE, Order, begin, end, next, set_message},
 };

@@ -10,4 +10,6 @@ mod history;
 mod refusals;
 mod simulation;
 mod tls;
+mod tokens;
 mod transports;
+mod websocket;

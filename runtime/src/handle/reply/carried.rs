@@ -1,11 +1,12 @@
 //! Replies in messages that leave the process, and in messages that arrive.
 //!
-//! A [`Reply`] is serialized as a number, inside of [`departing`]. That makes a second end of its
+//! A [`Reply`] is serialized as a number, inside of [`departing`]; in formats for people as `{"$reply": "7"}`. That makes a second end of its
 //! oneshot, the [`PendingAsk`], which the link completes when the answer arrives; the first end is
 //! dropped with the message and completes nothing. In the other process, inside of [`arriving`], the
 //! number becomes a new `Reply`, whose answer the [`PendingAnswer`] waits for.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     fmt, mem,
     sync::Arc,
@@ -14,14 +15,39 @@ use std::{
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, Error as _},
-    ser::Error as _,
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Unexpected, Visitor},
+    ser::{Error as _, SerializeMap},
 };
 
 use crate::{
     error::AskError,
     handle::reply::{Answer, Reply, oneshot::Oneshot, pair},
 };
+
+/// The only key of what a reply is in formats for people, such as JSON. The value is its number, as a text.
+const READABLE: &str = "$reply";
+
+/// Reads a reply from a format for people.
+struct Readable;
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a reply: a map of {READABLE:?} to its number as a text")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
+        let entry = map.next_entry::<Cow<'de, str>, Cow<'de, str>>()?;
+        let slot = entry.filter(|(key, _)| key == READABLE);
+        let slot = slot.and_then(|(_, slot)| slot.parse().ok());
+        let slot = slot.ok_or_else(|| A::Error::invalid_type(Unexpected::Map, &self))?;
+        match map.next_key::<IgnoredAny>()? {
+            None => Ok(slot),
+            Some(_) => Err(A::Error::invalid_length(2, &"one entry")),
+        }
+    }
+}
 
 /// How many replies one message may contain.
 const MAX_REPLIES: usize = 16;
@@ -139,13 +165,24 @@ impl<R: DeserializeOwned + Send + 'static> Serialize for Reply<R> {
             leaving.asks.push(PendingAsk { slot, waiting });
             Ok(slot)
         });
-        slot.map_err(S::Error::custom)?.serialize(serializer)
+        let slot = slot.map_err(S::Error::custom)?;
+        if !serializer.is_human_readable() {
+            return slot.serialize(serializer);
+        }
+        // A number that a reader without the types would not know from others, and might not read exactly.
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(READABLE, &slot.to_string())?;
+        map.end()
     }
 }
 
 impl<'de, R: Serialize + Send + 'static> Deserialize<'de> for Reply<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let slot = u64::deserialize(deserializer)?;
+        let slot = if deserializer.is_human_readable() {
+            deserializer.deserialize_map(Readable)?
+        } else {
+            u64::deserialize(deserializer)?
+        };
         let reply = ARRIVING.with(|arriving| {
             let mut arriving = arriving.borrow_mut();
             let Some(answers) = arriving.as_mut() else {

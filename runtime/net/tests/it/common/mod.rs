@@ -44,7 +44,10 @@ pub(crate) enum Data {
 
 /// Bytes as bytes, and not as a sequence of numbers.
 mod bytes {
-    use serde::{Deserializer, Serializer, de::Visitor};
+    use serde::{
+        Deserializer, Serializer,
+        de::{SeqAccess, Visitor},
+    };
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_bytes(bytes)
@@ -52,7 +55,7 @@ mod bytes {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         struct Bytes;
-        impl Visitor<'_> for Bytes {
+        impl<'de> Visitor<'de> for Bytes {
             type Value = Vec<u8>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -61,6 +64,15 @@ mod bytes {
 
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
                 Ok(bytes.to_vec())
+            }
+
+            // JSON has no bytes.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<u8>, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = from.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(bytes)
             }
         }
         from.deserialize_bytes(Bytes)

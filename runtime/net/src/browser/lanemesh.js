@@ -1,0 +1,898 @@
+// A page as a node: it tells and asks actors of the node that it connects to, and is told and asked by it.
+//
+// It speaks the protocol of `lanemesh-net` over two WebSockets, one for each priority, with messages as JSON:
+//
+//     import { connect } from './lanemesh.js';
+//
+//     const page = await connect('wss://chat.example/lanes', { name: 'page/7', token });
+//     page.export('page/7', 'example/guest', { low(line) { show(line); } });
+//     const room = await page.lookup('room', 'example/room');
+//     await room.tell({ from: 'page/7', text: 'hello' });
+//     const here = await room.ask((reply) => ({ Who: reply }), { timeout: 1000 });
+//
+// Messages are what serde_json makes of the Rust types: numbers beyond 2^53 lose digits on the way.
+// Nothing queues without a bound: what finds no room is refused.
+
+const MAGIC = 0x48534d4c; // "LMSH", little-endian
+const VERSION = 2;
+const HIGH = 0;
+const LOW = 1;
+const TOKEN = 0x80;
+const JSON_CODEC = 1;
+const MAX_LANES = 1024;
+/** The most that goes into one WebSocket message. */
+const PIECE = 64 << 10;
+/** Bytes on low after which the other end is told what has arrived. */
+const STEP = 4 << 10;
+
+const KIND = {
+  open: 1, opened: 2, refused: 3, message: 4, ask: 5, credit: 6, confirm: 7, close: 8, ended: 9, order: 10,
+  answer: 11, noAnswer: 12, ping: 13, pong: 14, received: 15, bye: 16,
+};
+const REASONS = ['normal', 'stopped', 'failed', 'panicked', 'killed', 'unhealthy', 'unreachable'];
+const REFUSALS = ['unknown', 'mismatch', 'denied', 'limit'];
+/** Verdicts that stay: another token may be better, and nothing helps. */
+const [TOKENS, FINAL] = [[6, 7], [1, 2, 8]];
+const VERDICTS = [
+  'welcome', 'a later incarnation of this page is known there', 'it has the same name',
+  'the other connection of the link is gone', 'it shuts down', 'a certificate does not carry the name',
+  'the token is not valid', 'the token has expired', 'the token is for another name',
+];
+
+/**
+ * What went wrong. `kind` is one of
+ * - of `connect`: `refused`, `timeout`, `lost`, `protocol`;
+ * - of `lookup`: `unknown`, `mismatch`, `denied`, `limit`, `timeout`, `unreachable`;
+ * - of `tell`: `full`, `closed`, `too-large`, `expired`, with the `message` that was not sent in `value`;
+ * - of `ask`: those, `timeout`, `no-answer`, and `unknown`: the link broke after it was written.
+ */
+export class LaneError extends Error {
+  constructor(kind, text, value) {
+    super(text ?? kind);
+    this.name = 'LaneError';
+    this.kind = kind;
+    this.value = value;
+  }
+}
+
+/** Bytes that are being written, little-endian. */
+class Out {
+  constructor() {
+    this.bytes = new Uint8Array(128);
+    this.view = new DataView(this.bytes.buffer);
+    this.at = 0;
+  }
+
+  grow(count) {
+    const needed = this.at + count;
+    if (needed > this.bytes.length) {
+      const bytes = new Uint8Array(Math.max(needed, 2 * this.bytes.length));
+      bytes.set(this.bytes.subarray(0, this.at));
+      this.bytes = bytes;
+      this.view = new DataView(bytes.buffer);
+    }
+    this.at = needed;
+    return needed - count;
+  }
+
+  u8(value) { this.view.setUint8(this.grow(1), value); return this; }
+  u16(value) { this.view.setUint16(this.grow(2), value, true); return this; }
+  u32(value) { this.view.setUint32(this.grow(4), value, true); return this; }
+  u64(value) { this.view.setBigUint64(this.grow(8), BigInt(value), true); return this; }
+
+  raw(bytes) {
+    const at = this.grow(bytes.length);
+    this.bytes.set(bytes, at);
+    return this;
+  }
+
+  text(value) {
+    const bytes = new TextEncoder().encode(value);
+    if (bytes.length > 0xffff) throw new LaneError('too-large', 'a text is longer than 65535 bytes');
+    return this.u16(bytes.length).raw(bytes);
+  }
+
+  done() { return this.bytes.subarray(0, this.at); }
+}
+
+function frame(kind) {
+  return new Out().u32(0).u8(kind);
+}
+
+/** The bytes of a frame, with its length in front. */
+function finished(out) {
+  out.view.setUint32(0, out.at - 4, true);
+  return out.done();
+}
+
+/** Fields that are being read. Reading beyond the end throws a `RangeError`. */
+class In {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.at = 0;
+  }
+
+  skip(count) { this.at += count; return this.at - count; }
+  u8() { return this.view.getUint8(this.skip(1)); }
+  u16() { return this.view.getUint16(this.skip(2), true); }
+  u32() { return this.view.getUint32(this.skip(4), true); }
+  u64() { return this.view.getBigUint64(this.skip(8), true); }
+  number() { return Number(this.u64()); }
+
+  take(count) {
+    if (this.at + count > this.bytes.length) throw new RangeError('a frame ends before its fields');
+    return this.bytes.subarray(this.skip(count), this.at);
+  }
+
+  text() { return decode(this.take(this.u16())); }
+  rest() { return this.take(this.bytes.length - this.at); }
+}
+
+function decode(bytes) {
+  return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+}
+
+/** One WebSocket as a stream of bytes. */
+class Stream {
+  constructor(url) {
+    this.socket = new WebSocket(url);
+    this.socket.binaryType = 'arraybuffer';
+    this.buffer = new Uint8Array(0);
+    this.error = null;
+    this.onbytes = null;
+    this.onend = null;
+    this.open = new Promise((resolve) => {
+      this.socket.onopen = resolve;
+      this.socket.addEventListener('close', resolve);
+    });
+    this.socket.onmessage = ({ data }) => {
+      if (!(data instanceof ArrayBuffer)) return this.end('it sends text');
+      const bytes = new Uint8Array(this.buffer.length + data.byteLength);
+      bytes.set(this.buffer);
+      bytes.set(new Uint8Array(data), this.buffer.length);
+      this.buffer = bytes;
+      this.onbytes?.(data.byteLength);
+    };
+    this.socket.onclose = ({ code, reason }) => {
+      this.end(`the connection was closed (${code}${reason ? `: ${reason}` : ''})`);
+    };
+  }
+
+  end(error) {
+    this.error ??= error;
+    this.socket.close();
+    this.onend?.(this.error);
+  }
+
+  send(bytes) {
+    for (let at = 0; at < bytes.length; at += PIECE) this.socket.send(bytes.subarray(at, at + PIECE));
+  }
+
+  /** The next `count` bytes. For the handshake; afterwards `onbytes` is called. */
+  async read(count) {
+    while (this.buffer.length < count) {
+      if (this.error) throw new LaneError('lost', this.error);
+      await new Promise((resolve) => { this.onbytes = resolve; this.onend = resolve; });
+    }
+    this.onbytes = this.onend = null;
+    const bytes = this.buffer.subarray(0, count);
+    this.buffer = this.buffer.subarray(count);
+    return new In(bytes);
+  }
+}
+
+function random(count) {
+  return crypto.getRandomValues(new Uint8Array(count));
+}
+
+/** A token as bytes. */
+function tokenBytes(text) {
+  if (!/^([0-9a-f]{2})*$/i.test(text)) throw new LaneError('refused', 'that is no token');
+  return Uint8Array.from(text.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+}
+
+/** Says who is here, and reads who is there. */
+async function greet(stream, me, link, part) {
+  await stream.open;
+  if (stream.error) throw new LaneError('lost', stream.error);
+  const name = new TextEncoder().encode(me.name);
+  const out = new Out().u32(MAGIC).u16(VERSION).u8(TOKEN | part).u64(link);
+  out.u64(me.incarnation).raw(random(32)).u8(name.length).raw(name);
+  stream.send(out.u16(me.token.length).raw(me.token).done());
+  const head = await stream.read(4 + 2 + 8 + 32 + 1);
+  if (head.u32() !== MAGIC || head.u16() !== VERSION) {
+    throw new LaneError('protocol', 'the other end does not speak this version of the protocol');
+  }
+  const incarnation = head.u64();
+  head.skip(32);
+  const rest = await stream.read(head.u8() + 1);
+  const peer = { name: decode(rest.take(rest.bytes.length - 1)), incarnation };
+  const verdict = rest.u8();
+  if (verdict !== 0) {
+    const error = new LaneError('refused', `refused by the other end: ${VERDICTS[verdict] ?? verdict}`);
+    error.verdict = verdict;
+    throw error;
+  }
+  return peer;
+}
+
+/** How much of a class the other end has room for. */
+class Credit {
+  constructor(messages, bytes) {
+    this.limit = { messages: Math.max(messages, 1), bytes };
+    this.sent = { messages: 0, bytes: 0 };
+    this.accepted = { messages: 0, bytes: 0 };
+  }
+
+  allows(size) {
+    const outstanding = this.sent.bytes - this.accepted.bytes;
+    return this.unconfirmed() < this.limit.messages
+      && (outstanding === 0 || outstanding + size <= this.limit.bytes);
+  }
+
+  spend(size) {
+    this.sent.messages += 1;
+    this.sent.bytes += size;
+  }
+
+  confirm(messages, bytes) {
+    if (messages > this.sent.messages || bytes > this.sent.bytes) throw new Error('it confirms what was not sent');
+    this.accepted = { messages, bytes };
+  }
+
+  unconfirmed() { return this.sent.messages - this.accepted.messages; }
+}
+
+/**
+ * A handle of an actor of the other node, made by `lookup`. It ends with the actor or the link; `closed` is then
+ * fulfilled with `{ kind, text }`, whose kind is one of `normal`, `stopped`, `failed`, `panicked`, `killed`,
+ * `unhealthy` and `unreachable`.
+ */
+export class Handle {
+  #link; #number; #credits; #queues = [[], []]; #ended = null; #close; #idle = []; #isConfirmSent = false; #isClosing = false;
+
+  constructor(link, number, credits) {
+    this.#link = link;
+    this.#number = number;
+    this.#credits = credits;
+    this.closed = new Promise((resolve) => { this.#close = resolve; });
+  }
+
+  /**
+   * Sends a message, with low priority unless `high` is set. Fulfilled when it is written to the link: it arrives
+   * at most once. `expires` is for how many milliseconds it is worth something to the actor.
+   */
+  tell(message, { high = false, expires } = {}) {
+    return this.#send(high ? HIGH : LOW, message, expires, false);
+  }
+
+  /**
+   * Sends the message that `make` makes with a reply in it, with high priority unless `low` is set, and returns
+   * the answer. `timeout` is in milliseconds.
+   */
+  async ask(make, { low = false, timeout = 5000 } = {}) {
+    const slot = this.#link.nextSlot();
+    const message = make({ $reply: slot });
+    const answer = new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#link.asks.delete(slot);
+        reject(new LaneError('timeout', `no answer within ${timeout} ms`));
+      }, timeout);
+      this.#link.asks.set(slot, { resolve, reject, timer });
+    });
+    answer.catch(() => {}); // it may fail while the message still waits
+    try {
+      await Promise.race([this.#send(low ? LOW : HIGH, message, timeout, true), answer]);
+    } catch (error) {
+      this.#link.takeAsk(slot);
+      throw error;
+    }
+    return answer;
+  }
+
+  /** Fulfilled when everything that was sent has been accepted by the actor's mailbox. */
+  idle() {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(new LaneError('closed', this.#ended.kind));
+      this.#idle.push({ resolve, reject });
+      this.#settle();
+    });
+  }
+
+  /** Sends what waits, and gives the handle up. */
+  close() {
+    this.#isClosing = true;
+    this.#settle();
+  }
+
+  /** Ends the actor, if this page may. */
+  stop() { this.#order(0); }
+  drain() { this.#order(1); }
+  kill() { this.#order(2); }
+
+  #order(order) {
+    if (!this.#ended) this.#link.send(HIGH, frame(KIND.order).u32(this.#number).u8(order));
+  }
+
+  #send(part, message, expires, isAsk) {
+    return new Promise((resolve, reject) => {
+      const fail = (kind, text) => reject(new LaneError(kind, text, message));
+      if (this.#ended || this.#isClosing) return fail('closed', `the actor is gone: ${this.#ended?.kind ?? 'closed'}`);
+      const queue = this.#queues[part];
+      if (queue.length >= this.#link.options.capacity[part]) return fail('full', 'too many messages wait');
+      const payload = new TextEncoder().encode(JSON.stringify(message));
+      if (payload.length + 32 > this.#link.options.maxFrame) return fail('too-large', 'the message is larger than a frame');
+      const deadline = expires === undefined ? Infinity : performance.now() + expires;
+      queue.push({ payload, deadline, isAsk, resolve, fail });
+      this.pump();
+    });
+  }
+
+  /** Writes what there is credit and room for; high first. */
+  pump() {
+    for (const part of [HIGH, LOW]) {
+      const queue = this.#queues[part];
+      while (queue.length > 0 && !this.#ended) {
+        const { payload, deadline, isAsk, resolve, fail } = queue[0];
+        const left = deadline - performance.now();
+        if (left <= 0) {
+          queue.shift();
+          fail('expired', 'the message has expired before it could be written');
+          continue;
+        }
+        if (!this.#credits[part].allows(payload.length) || !this.#link.hasRoom(part)) break;
+        queue.shift();
+        this.#credits[part].spend(payload.length);
+        this.#isConfirmSent = false;
+        const expires = left === Infinity ? 0 : Math.max(1, Math.round(left * 1000));
+        const out = frame(isAsk ? KIND.ask : KIND.message).u32(this.#number).u64(expires).raw(payload);
+        this.#link.send(part, out);
+        resolve();
+      }
+    }
+    this.#settle();
+  }
+
+  confirm(part, messages, bytes) {
+    this.#credits[part].confirm(messages, bytes);
+    this.pump();
+  }
+
+  /** What is to be done once everything is written, and confirmed. */
+  #settle() {
+    if (this.#ended || this.#queues.some((queue) => queue.length > 0)) return;
+    if (this.#isClosing) {
+      for (const part of [HIGH, LOW]) this.#link.send(part, frame(KIND.close).u32(this.#number));
+      this.#link.opened.delete(this.#number);
+      return this.end('normal');
+    }
+    if (this.#idle.length === 0) return;
+    if (this.#credits.some((credit) => credit.unconfirmed() > 0)) {
+      if (this.#isConfirmSent) return;
+      this.#isConfirmSent = true;
+      for (const part of [HIGH, LOW]) this.#link.send(part, frame(KIND.confirm).u32(this.#number));
+      return;
+    }
+    for (const { resolve } of this.#idle.splice(0)) resolve();
+  }
+
+  end(kind, text = '') {
+    if (this.#ended) return;
+    this.#ended = { kind, text };
+    for (const { fail } of this.#queues.flatMap((queue) => queue.splice(0))) fail('closed', `the actor is gone: ${kind}`);
+    for (const { reject } of this.#idle.splice(0)) reject(new LaneError('closed', kind));
+    this.#close(this.#ended);
+  }
+}
+
+/** A question in a message: answer it once. One that is forgotten tells the asker that there is no answer. */
+export class Reply {
+  #link; #slot;
+
+  constructor(link, slot) {
+    this.#link = link;
+    this.#slot = slot;
+    forgotten.register(this, { link, slot }, this);
+  }
+
+  send(value) {
+    if (this.#slot === null) throw new LaneError('closed', 'it is answered');
+    const payload = new TextEncoder().encode(JSON.stringify(value ?? null));
+    if (payload.length + 32 > this.#link.options.maxFrame) throw new LaneError('too-large', 'the answer is larger than a frame', value);
+    this.#link.send(HIGH, frame(KIND.answer).u64(this.#slot).raw(payload));
+    this.#over();
+  }
+
+  /** There will be no answer. */
+  drop() {
+    if (this.#slot === null) return;
+    this.#link.send(HIGH, frame(KIND.noAnswer).u64(this.#slot));
+    this.#over();
+  }
+
+  #over() {
+    this.#slot = null;
+    forgotten.unregister(this);
+  }
+}
+
+const forgotten = new FinalizationRegistry(({ link, slot }) => link.send(HIGH, frame(KIND.noAnswer).u64(slot)));
+
+/** An object of the page that can be told and asked: one message at a time, high before low. */
+class Exported {
+  #queues = [[], []]; #isRunning = false;
+
+  constructor(type, versions, actor) {
+    Object.assign(this, { type, versions, actor });
+  }
+
+  put(part, entry) {
+    this.#queues[part].push(entry);
+    if (!this.#isRunning) this.#run();
+  }
+
+  async #run() {
+    this.#isRunning = true;
+    for (;;) {
+      const part = this.#queues[HIGH].length > 0 ? HIGH : LOW;
+      const entry = this.#queues[part].shift();
+      if (entry === undefined) break;
+      const { lane, size, deadline, message, replies } = entry;
+      if (performance.now() > deadline || lane.isOver) {
+        for (const reply of replies) reply.drop();
+      } else {
+        try {
+          await this.actor[part === HIGH ? 'high' : 'low'](message);
+        } catch (error) {
+          for (const reply of replies) reply.drop();
+          lane.fail(String(error));
+        }
+      }
+      lane.accept(part, size);
+    }
+    this.#isRunning = false;
+  }
+}
+
+/** A lane that the other node has opened to an object of this page. */
+class OwnLane {
+  constructor(link, number, exported) {
+    Object.assign(this, { link, number, exported, isOver: false, queued: 0, isConfirmWanted: false });
+    this.window = link.options.credit;
+    const none = () => ({ messages: 0, bytes: 0 });
+    this.received = [none(), none()];
+    this.accepted = [none(), none()];
+    this.reported = [none(), none()];
+    this.closed = [false, false];
+  }
+
+  message(part, expires, payload) {
+    const [received, reported, window] = [this.received[part], this.reported[part], this.window[part]];
+    const outstanding = received.bytes - reported.bytes;
+    const hasRoom = received.messages - reported.messages < window.messages
+      && (outstanding === 0 || outstanding + payload.length <= window.bytes);
+    if (!hasRoom) throw new Error('it sends without credit');
+    received.messages += 1;
+    received.bytes += payload.length;
+    if (this.isOver) return;
+    const replies = [];
+    const revive = (_, value) => {
+      const isReply = value !== null && typeof value === 'object' && typeof value.$reply === 'string';
+      if (!isReply) return value;
+      const reply = new Reply(this.link, BigInt(value.$reply));
+      replies.push(reply);
+      return reply;
+    };
+    let message;
+    try {
+      message = JSON.parse(decode(payload), revive);
+    } catch (error) {
+      return this.fail(`a message cannot be read: ${error}`);
+    }
+    const deadline = expires === 0 ? Infinity : performance.now() + expires / 1000;
+    this.queued += 1;
+    this.exported.put(part, { lane: this, size: payload.length, deadline, message, replies });
+  }
+
+  accept(part, size) {
+    this.queued -= 1;
+    this.accepted[part].messages += 1;
+    this.accepted[part].bytes += size;
+    this.report(false);
+    this.#endIfClosed();
+  }
+
+  report(isWanted) {
+    const isSettled = this.isConfirmWanted && this.queued === 0;
+    if (isSettled) this.isConfirmWanted = false;
+    for (const part of [HIGH, LOW]) {
+      const [accepted, reported, window] = [this.accepted[part], this.reported[part], this.window[part]];
+      const messages = accepted.messages - reported.messages;
+      const isDue = 2 * messages >= window.messages || 2 * (accepted.bytes - reported.bytes) >= window.bytes;
+      if (messages === 0 || this.isOver || !(isDue || isWanted || isSettled)) continue;
+      this.reported[part] = { ...accepted };
+      const out = frame(KIND.credit).u32(this.number).u8(part);
+      this.link.send(HIGH, out.u64(accepted.messages).u64(accepted.bytes));
+    }
+  }
+
+  confirm() {
+    this.isConfirmWanted = true;
+    this.report(false);
+  }
+
+  close(part) {
+    this.closed[part] = true;
+    this.#endIfClosed();
+  }
+
+  #endIfClosed() {
+    if (this.closed[HIGH] && this.closed[LOW] && this.queued === 0) this.forget();
+  }
+
+  /** Ends the lane, and tells the other end why. */
+  fail(text) { this.finish(2, text); }
+
+  finish(why, text) {
+    if (this.isOver) return;
+    this.link.send(HIGH, frame(KIND.ended).u32(this.number).u8(why).text(text.slice(0, 1000)));
+    this.forget();
+  }
+
+  forget() {
+    this.isOver = true;
+    this.link.owned.delete(this.number);
+  }
+}
+
+/** Two connections to one incarnation of a node. */
+class Link {
+  constructor(page, streams, peer) {
+    Object.assign(this, { page, streams, peer, options: page.options, isDown: false });
+    this.opened = new Map();
+    this.opening = new Map();
+    this.owned = new Map();
+    this.asks = new Map();
+    this.nextLane = 0;
+    this.slot = 0n;
+    this.low = { sent: 0, arrived: 0, received: 0, reported: 0 };
+    this.heard = [performance.now(), performance.now()];
+    this.down = new Promise((resolve) => { this.resolveDown = resolve; });
+    streams.forEach((stream, part) => {
+      stream.onbytes = (count) => this.onBytes(part, count);
+      stream.onend = (error) => this.close(error);
+    });
+    this.timer = setInterval(() => {
+      if (performance.now() - Math.min(...this.heard) > this.options.deadAfter) this.close('the node is silent');
+    }, 500);
+    // What came together with the end of the handshake.
+    streams.forEach((stream, part) => {
+      this.onBytes(part, stream.buffer.length);
+      if (stream.error) this.close(stream.error);
+    });
+  }
+
+  send(part, out) {
+    if (this.isDown) return;
+    const bytes = finished(out);
+    if (part === LOW) this.low.sent += bytes.length;
+    this.streams[part].send(bytes);
+  }
+
+  /** Whether a message may be written: on low, not more than the window is on its way. */
+  hasRoom(part) {
+    return part === HIGH || this.low.sent - this.low.arrived < this.options.window;
+  }
+
+  nextSlot() {
+    this.slot += 1n;
+    return String(this.slot);
+  }
+
+  takeAsk(slot) {
+    const ask = this.asks.get(slot);
+    if (ask) clearTimeout(ask.timer);
+    this.asks.delete(slot);
+    return ask;
+  }
+
+  onBytes(part, count) {
+    if (this.isDown) return;
+    this.heard[part] = performance.now();
+    if (part === LOW) {
+      this.low.received += count;
+      if (this.low.received - this.low.reported >= STEP) {
+        this.low.reported = this.low.received;
+        this.send(HIGH, frame(KIND.received).u64(this.low.received));
+      }
+    }
+    const stream = this.streams[part];
+    try {
+      while (!this.isDown && stream.buffer.length >= 4) {
+        const { buffer } = stream;
+        const length = new DataView(buffer.buffer, buffer.byteOffset).getUint32(0, true);
+        if (length > this.options.maxFrame) throw new Error('a frame is larger than allowed');
+        if (buffer.length < 4 + length) break;
+        stream.buffer = buffer.subarray(4 + length);
+        this.onFrame(part, new In(buffer.subarray(4, 4 + length)));
+      }
+    } catch (error) {
+      this.close(`the node violates the protocol: ${error.message}`);
+    }
+  }
+
+  onFrame(part, fields) {
+    const kind = fields.u8();
+    switch (kind) {
+      case KIND.message:
+      case KIND.ask: {
+        const lane = this.owned.get(fields.u32());
+        const expires = fields.number();
+        return lane?.message(part, expires, fields.rest());
+      }
+      case KIND.answer: {
+        const ask = this.takeAsk(String(fields.u64()));
+        return ask?.resolve(JSON.parse(decode(fields.rest())));
+      }
+      case KIND.noAnswer:
+        return this.takeAsk(String(fields.u64()))?.reject(new LaneError('no-answer', 'the actor gives no answer'));
+      case KIND.credit: {
+        const handle = this.opened.get(fields.u32());
+        const [of, messages, bytes] = [fields.u8(), fields.number(), fields.number()];
+        return handle?.confirm(of, messages, bytes);
+      }
+      case KIND.received:
+        this.low.arrived = fields.number();
+        return this.opened.forEach((handle) => handle.pump());
+      case KIND.ping:
+        this.owned.forEach((lane) => lane.report(true));
+        // A page that is not in front has slow timers: its heartbeats are answers to those of the node.
+        return this.send(part, frame(part === HIGH ? KIND.pong : KIND.ping).u64(fields.u64()));
+      case KIND.pong:
+        return undefined;
+      case KIND.open:
+        return this.onOpen(fields);
+      case KIND.opened: {
+        const number = fields.u32();
+        const opened = { version: fields.u32(), codec: fields.u8() };
+        const messages = [fields.u32(), fields.u32()];
+        const bytes = [fields.number(), fields.number()];
+        opened.credits = [0, 1].map((of) => new Credit(messages[of], bytes[of]));
+        return this.onReply(number, opened);
+      }
+      case KIND.refused: {
+        const number = fields.u32();
+        const kindOf = REFUSALS[fields.u8()] ?? 'denied';
+        return this.onReply(number, new LaneError(kindOf, fields.text()));
+      }
+      case KIND.confirm:
+        return this.owned.get(fields.u32())?.confirm();
+      case KIND.close:
+        return this.owned.get(fields.u32())?.close(part);
+      case KIND.ended: {
+        const number = fields.u32();
+        const handle = this.opened.get(number);
+        this.opened.delete(number);
+        return handle?.end(REASONS[fields.u8()] ?? 'failed', fields.text());
+      }
+      case KIND.order:
+        // An object of a page is not stopped from outside.
+        return this.owned.get(fields.u32())?.fail('the page does not let its objects be stopped');
+      case KIND.bye:
+        return this.close('closed by the node');
+      default:
+        throw new Error('a frame is of an unknown kind');
+    }
+  }
+
+  onOpen(fields) {
+    const number = fields.u32();
+    const [start, end] = [fields.u32(), fields.u32()];
+    const [codecs, type, name] = [fields.u8(), fields.text(), fields.text()];
+    if (this.owned.has(number)) throw new Error('it opens a lane twice');
+    const refuse = (why, text) => this.send(HIGH, frame(KIND.refused).u32(number).u8(REFUSALS.indexOf(why)).text(text));
+    const exported = this.page.exports.get(name);
+    if (!exported) return refuse('unknown', `${name} is not exported`);
+    if (exported.type !== type) return refuse('mismatch', `${name} is of type ${exported.type}, not ${type}`);
+    const version = Math.min(end, exported.versions[1]);
+    if (version < start || version < exported.versions[0]) {
+      return refuse('mismatch', `${name} has the versions ${exported.versions.join('..=')}, not ${start}..=${end}`);
+    }
+    if ((codecs & (1 << JSON_CODEC)) === 0) return refuse('mismatch', `${name} speaks JSON`);
+    if (this.owned.size >= MAX_LANES) return refuse('limit', 'this page gives out no more lanes');
+    this.owned.set(number, new OwnLane(this, number, exported));
+    const out = frame(KIND.opened).u32(number).u32(version).u8(JSON_CODEC);
+    const [high, low] = this.options.credit;
+    return this.send(HIGH, out.u32(high.messages).u32(low.messages).u64(high.bytes).u64(low.bytes));
+  }
+
+  onReply(number, reply) {
+    const opening = this.opening.get(number);
+    this.opening.delete(number);
+    opening?.(reply);
+  }
+
+  /** Asks the node for a lane to one of its actors. */
+  lookup(name, type, versions, timeout) {
+    const number = this.nextLane++;
+    return new Promise((resolve, reject) => {
+      const giveUp = (error) => {
+        this.opening.delete(number);
+        for (const part of [HIGH, LOW]) this.send(part, frame(KIND.close).u32(number));
+        reject(error);
+      };
+      const timer = setTimeout(() => giveUp(new LaneError('timeout', 'no answer in time')), timeout);
+      this.opening.set(number, (reply) => {
+        clearTimeout(timer);
+        if (reply instanceof LaneError) return reject(reply);
+        if (reply.codec !== JSON_CODEC || reply.version < versions[0] || reply.version > versions[1]) {
+          return giveUp(new LaneError('mismatch', 'the node chose what was not offered'));
+        }
+        const handle = new Handle(this, number, reply.credits);
+        handle.version = reply.version;
+        this.opened.set(number, handle);
+        return resolve(handle);
+      });
+      const out = frame(KIND.open).u32(number).u32(versions[0]).u32(versions[1]).u8(1 << JSON_CODEC);
+      this.send(HIGH, out.text(type).text(name));
+    });
+  }
+
+  /** Takes the link down: all that it carried ends. */
+  close(why) {
+    if (this.isDown) return;
+    this.isDown = true;
+    clearInterval(this.timer);
+    this.streams.forEach((stream) => stream.end(why));
+    const unreachable = new LaneError('unreachable', why);
+    for (const opening of this.opening.values()) opening(unreachable);
+    for (const lane of this.owned.values()) lane.isOver = true;
+    // First what was not written, then what was.
+    for (const handle of this.opened.values()) handle.end('unreachable', why);
+    for (const slot of [...this.asks.keys()]) this.takeAsk(slot).reject(new LaneError('unknown', why));
+    this.resolveDown(why);
+  }
+}
+
+const DEFAULTS = {
+  /** Bytes that a frame may have. */
+  maxFrame: 1 << 20,
+  /** Messages of high and low priority that may wait in a handle. */
+  capacity: [64, 1024],
+  /** What the other node may have on its way to each object of this page, high and low. */
+  credit: [{ messages: 64, bytes: 256 << 10 }, { messages: 1024, bytes: 4 << 20 }],
+  /** Bytes that may be on their way on low. */
+  window: 256 << 10,
+  /** Milliseconds: for the handshake; of silence after which the link is down; between attempts. */
+  timeout: 5000,
+  deadAfter: 5000,
+  backoff: 100,
+  maxBackoff: 10000,
+};
+
+/**
+ * This page among nodes, made by `connect`. It keeps its link up: one that is lost is made again, with pauses that
+ * grow. Handles end with their link; exports stay. Events: `up`; `down`, with the reason in `detail`; and `refused`,
+ * with the error in `detail`, after which it does not try again: the token is not accepted, or a later page has the name.
+ */
+export class Page extends EventTarget {
+  #url; #token; #isClosed = false;
+
+  constructor(url, { name, token, ...options }) {
+    super();
+    this.#url = url;
+    this.#token = token;
+    this.options = { ...DEFAULTS, ...options };
+    this.name = name;
+    // Greater than that of this page before it was loaded again.
+    this.incarnation = BigInt(Date.now()) * 1000n + BigInt(Math.floor(Math.random() * 1000));
+    this.exports = new Map();
+    this.link = null;
+  }
+
+  /** The node at the other end, while there is a link: `{ name, incarnation }`. */
+  get peer() { return this.link?.peer ?? null; }
+
+  /**
+   * Lets the node look up an object of this page: its methods `high` and `low` get the messages of a class, one at
+   * a time, and may return promises. A question is a `Reply` in a message. A method that throws ends the lane of the
+   * message, as an actor that fails. `type` and `versions` are those of the Rust type.
+   */
+  export(name, type, actor, { versions = [1, 1] } = {}) {
+    if (this.exports.has(name)) throw new LaneError('refused', `another object is exported as ${name}`);
+    this.exports.set(name, new Exported(type, versions, actor));
+  }
+
+  /** No longer lets the node look it up, and ends the lanes to it. */
+  withdraw(name) {
+    const exported = this.exports.get(name);
+    this.exports.delete(name);
+    for (const lane of this.link?.owned.values() ?? []) if (lane.exported === exported) lane.finish(1, '');
+    return exported !== undefined;
+  }
+
+  /** A handle of an actor that the node exports. */
+  async lookup(name, type, { versions = [1, 1], timeout = 5000 } = {}) {
+    if (!this.link) throw new LaneError('unreachable', 'there is no link');
+    return this.link.lookup(name, type, versions, timeout);
+  }
+
+  /** Closes the link for good. */
+  close() {
+    this.#isClosed = true;
+    this.link?.send(HIGH, frame(KIND.bye));
+    this.link?.close('closed here');
+  }
+
+  async #dial() {
+    const token = tokenBytes(typeof this.#token === 'function' ? await this.#token() : this.#token);
+    const me = { name: this.name, incarnation: this.incarnation, token };
+    const number = new DataView(random(8).buffer).getBigUint64(0);
+    const streams = [];
+    let [first, timer] = [];
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new LaneError('timeout', 'no connection in time')), this.options.timeout);
+    });
+    try {
+      for (const part of [HIGH, LOW]) {
+        streams[part] = new Stream(this.#url);
+        const peer = await Promise.race([greet(streams[part], me, number, part), late]);
+        first ??= peer;
+        if (peer.name !== first.name || peer.incarnation !== first.incarnation) {
+          throw new LaneError('protocol', 'the two connections lead to different nodes');
+        }
+      }
+    } catch (error) {
+      streams.forEach((stream) => stream.end('given up'));
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#isClosed) {
+      streams.forEach((stream) => stream.end('closed here'));
+      throw new LaneError('lost', 'closed here');
+    }
+    this.link = new Link(this, streams, first);
+    this.dispatchEvent(new Event('up'));
+    return this.link;
+  }
+
+  /** Makes the first link. It is kept from then on. */
+  async connect() {
+    this.#keep(await this.#dial());
+    return this;
+  }
+
+  async #keep(link) {
+    for (;;) {
+      const why = await link.down;
+      this.link = null;
+      this.dispatchEvent(new CustomEvent('down', { detail: why }));
+      link = null;
+      for (let failures = 0; link === null; failures += 1) {
+        const pause = Math.min(this.options.backoff * 2 ** failures, this.options.maxBackoff);
+        await new Promise((resolve) => { setTimeout(resolve, pause * (0.5 + Math.random() / 2)); });
+        if (this.#isClosed) return;
+        try {
+          link = await this.#dial();
+        } catch (error) {
+          const isFinal = FINAL.includes(error.verdict) || TOKENS.includes(error.verdict) && typeof this.#token !== 'function';
+          if (!this.#isClosed && isFinal) {
+            this.dispatchEvent(new CustomEvent('refused', { detail: error }));
+            return;
+          }
+        }
+      }
+    }
+  }
+}
+
+/**
+ * Links this page to the node at a `ws:` or `wss:` address, under a name that the token is for. `token` is a text, or a
+ * function that returns one or a promise of one, which is called for each link. For the other options, see the limits
+ * in this file. When the first attempt fails, there is no second.
+ */
+export function connect(url, options) {
+  return new Page(url, options).connect();
+}
