@@ -344,12 +344,30 @@ async fn every_end_of_a_reply_that_left_is_told() {
 
 #[tokio::test]
 async fn dropped_pending_answer_closes_the_reply() {
-    let (reply, mut answers) = edge::arriving(|| serde_json::from_str::<Reply<u64>>("9"));
+    let read = serde_json::from_str::<Reply<u64>>;
+    let (reply, mut answers) = edge::arriving(|| read(r#"{"$reply":"9"}"#));
+    assert_eq!(answers[0].slot(), 9);
     let reply = reply.unwrap();
     assert!(!reply.is_closed());
     answers.clear();
     assert!(reply.is_closed());
-    assert!(serde_json::from_str::<Reply<u64>>("9").is_err());
+    assert!(read(r#"{"$reply":"9"}"#).is_err(), "the scope is over");
+}
+
+#[tokio::test]
+async fn what_is_no_reply_in_json_is_an_error() {
+    let read = serde_json::from_str::<Reply<u64>>;
+    for text in [
+        "9",
+        "{}",
+        r#"{"$reply":9}"#,
+        r#"{"$reply":"-9"}"#,
+        r#"{"$answer":"9"}"#,
+        r#"{"$reply":"9","more":1}"#,
+    ] {
+        let (reply, _) = edge::arriving(|| read(text));
+        assert!(reply.is_err(), "{text}");
+    }
 }
 
 #[tokio::test]
