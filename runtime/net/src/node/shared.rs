@@ -303,7 +303,10 @@ impl Host for Shared {
         let has_others = {
             let mut links = lock(&self.links);
             links.remove(&link.number());
-            links.values().any(|other| other.peer() == link.peer())
+            // A later incarnation too: it is what fences this one off.
+            links
+                .values()
+                .any(|other| other.peer().name == link.peer().name)
         };
         let token = lock(&self.tokens).remove(&link.number());
         if token.is_some() && !has_others {

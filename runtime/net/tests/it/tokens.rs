@@ -166,6 +166,28 @@ async fn link_ends_when_the_token_expires_and_is_made_again_with_another() {
 }
 
 #[tokio::test]
+async fn earlier_incarnation_with_a_token_is_fenced_off_as_long_as_a_later_one_is_linked() {
+    let (home, address, _actor, _child) = home().await;
+    let token = Token::new("page", HOUR).sign(&KEY);
+    let page = |incarnation| node("page").incarnation(incarnation).token(&token).build();
+    let mut events = home.events();
+    let (first, second) = (page(1), page(2));
+    first.connect(&address).await.unwrap();
+    second.connect(&address).await.unwrap();
+    let down = event(&mut events, |event| match event {
+        Event::LinkDown(down) => Some(down),
+        _ => None,
+    });
+    let down = down.await;
+    assert_eq!((down.why, down.peer.incarnation), (DownReason::Replaced, 1));
+    let why = match page(1).connect(&address).await.unwrap_err() {
+        ConnectError::Refused(why) => why,
+        error => panic!("{error:?}"),
+    };
+    assert!(why.contains("later incarnation"), "{why}");
+}
+
+#[tokio::test]
 async fn export_grants_each_node_its_own() {
     let pair = pair().await;
     let third = Node::builder("third").config(patient());
