@@ -3,21 +3,31 @@
 //!
 //! The room sends to guests by looking them up on the nodes that they come from: messages do not carry
 //! handles. The program starts itself as the guests.
+//!
+//! With `--page` the room stays open, and prints the address of a page with which a browser joins in: the page is a
+//! node like the others, and its guest is an object of a script. It ends with its standard input.
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
-use lanemesh_net::{Event, Node, Remote};
+use lanemesh_net::{Access, Event, Node, Remote, Token, browser::CLIENT};
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, Context, Reply, actor::Observe, builder, spawn,
 };
 use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 const SECRET: [u8; 16] = *b"known to us all.";
+/// Of tokens. A program would read it from its configuration, like the secret.
+const TOKEN_KEY: [u8; 16] = *b"of tokens alone.";
+const PAGE: &str = include_str!("chat.html");
 const SECOND: Duration = Duration::from_secs(1);
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -140,8 +150,49 @@ impl Process {
     }
 }
 
-async fn host() -> Outcome<()> {
-    let node = Node::builder("host").secret(SECRET).build();
+/// Answers one request of a browser: the script, or a page with a name and a token for it.
+async fn answer(mut stream: TcpStream, number: u64, address: &str) -> Outcome<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") && request.len() < 16 << 10 {
+        request.push(stream.read_u8().await?);
+    }
+    let (kind, body) = if request.starts_with(b"GET /lanemesh.js ") {
+        ("text/javascript", CLIENT.to_owned())
+    } else {
+        // Here a program would look who this is.
+        let name = format!("page{number}");
+        let token = Token::new(&*name, 3600 * SECOND).grant("room", Access::ALL);
+        let page = PAGE.replace("{name}", &name);
+        let page = page.replace("{token}", &token.sign(&TOKEN_KEY));
+        ("text/html", page.replace("{address}", address))
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await?;
+    Ok(stream.shutdown().await?)
+}
+
+/// Serves pages whose guests connect to the node at `address`.
+async fn serve_pages(listener: TcpListener, address: String) {
+    for number in 1.. {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        let address = address.clone();
+        tokio::spawn(async move {
+            if let Err(error) = answer(stream, number, &address).await {
+                eprintln!("a request was not answered: {error}");
+            }
+        });
+    }
+}
+
+async fn host(has_page: bool) -> Outcome<()> {
+    let node = Node::builder("host").secret(SECRET);
+    let node = node.token_key(TOKEN_KEY).build();
     let address = node.bind("tcp://127.0.0.1:0").await?;
     let for_room = node.clone();
     let (mut room, child) = builder(move || Room {
@@ -175,6 +226,16 @@ async fn host() -> Outcome<()> {
     let mut ben = Process::start("ben", &address)?;
     ben.hears("ben: I see anna, ben")?;
     anna.hears("ben: I see anna, ben")?;
+
+    if has_page {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("open http://{}", listener.local_addr()?);
+        std::io::stdout().flush()?;
+        let lanes = node.bind("ws://127.0.0.1:0").await?;
+        tokio::spawn(serve_pages(listener, lanes));
+        let end = || std::io::stdin().read_to_end(&mut Vec::new());
+        tokio::task::spawn_blocking(end).await??;
+    }
     for guest in [anna, ben] {
         let Process { mut process, .. } = guest;
         drop(process.stdin.take());
@@ -190,6 +251,7 @@ async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     match (arguments.next(), arguments.next()) {
         (Some(name), Some(address)) => visit(&name, &address).await,
-        _ => host().await,
+        (flag, None) => host(flag.as_deref() == Some("--page")).await,
+        _ => Err("chat [--page]".into()),
     }
 }

@@ -1,6 +1,7 @@
 //! Nodes and links as their users see them.
 
 mod authority;
+mod browser;
 mod common;
 
 mod answers;
