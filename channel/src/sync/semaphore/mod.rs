@@ -173,22 +173,37 @@ impl Semaphore {
     /// than there are.
     #[cold]
     pub(crate) fn overtake(&self) -> bool {
-        // ORDERING: Relaxed; a count, which decides nothing else. It is raised before the permit is acquired, so that those
-        // who come together are counted, too.
+        // ORDERING: Relaxed; a count, which decides nothing else.
         if self.load().free() == 0
             || self.overtakes.load(Ordering::Relaxed) >= OVERTAKES
-            || self.overtakes.fetch_add(1, Ordering::Relaxed) >= OVERTAKES
+            || self.count_overtake() >= OVERTAKES
         {
             return false;
         }
         let mut word = self.load();
         while !word.is_closed() && word.free() > 0 {
+            if mutant("overtake_exchange") {
+                self.word.store(word.less(1).0, Ordering::Release);
+                return true;
+            }
             match self.exchange(word, word.less(1)) {
                 Ok(()) => return true,
                 Err(now) => word = now,
             }
         }
         false
+    }
+
+    /// Counts a newcomer that is about to overtake, before it acquires the permit, so that those who come together are
+    /// counted, too. Says how many there were before.
+    fn count_overtake(&self) -> u32 {
+        if mutant("overtake_count") {
+            let before = self.overtakes.load(Ordering::Relaxed);
+            self.overtakes.store(before + 1, Ordering::Relaxed);
+            return before;
+        }
+        // ORDERING: Relaxed; the count alone decides.
+        self.overtakes.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Changes the owner's bits alone, unless the word is closed. Says what it was before, or, when closed, what it is.
@@ -258,10 +273,10 @@ impl Semaphore {
             // ORDERING: Acquire as above.
             self.due.swap(false, Ordering::AcqRel);
             let mut wakers = [const { None }; BATCH];
-            let more = self.end_waits(&mut queue, &mut wakers[..most.min(BATCH)]);
+            let (ended, more) = self.end_waits(&mut queue, &mut wakers[..most.min(BATCH)]);
             drop(queue);
-            most -= wakers.iter().flatten().count();
-            for waker in wakers.into_iter().flatten() {
+            most -= ended;
+            for waker in wakers[..ended].iter_mut().filter_map(Option::take) {
                 all.run(|| Waker::wake(waker));
             }
             if self.is_due() {
@@ -273,8 +288,8 @@ impl Semaphore {
         all.done();
     }
 
-    /// Ends as many waits as there are places for wakers. `true` when there may be more to end.
-    fn end_waits(&self, queue: &mut Queue, wakers: &mut [Option<Waker>]) -> bool {
+    /// Ends as many waits as there are places for wakers, and says how many, and whether there may be more to end.
+    fn end_waits(&self, queue: &mut Queue, wakers: &mut [Option<Waker>]) -> (usize, bool) {
         let mut word = self.load();
         let (front, state) = loop {
             let (limit, state) = if word.is_closed() {
@@ -284,7 +299,7 @@ impl Semaphore {
             };
             let front = queue.front(limit, wakers.len());
             if front.waits == 0 {
-                return false;
+                return (0, false);
             }
             let mut new = word.less(if state == State::Granted {
                 front.wanted
@@ -306,7 +321,8 @@ impl Semaphore {
         for place in &mut wakers[..front.waits] {
             *place = queue.pop(state);
         }
-        !front.is_all && front.waits == wakers.len()
+        let more = !front.is_all && front.waits == wakers.len();
+        (front.waits, more)
     }
 
     fn try_lock(&self) -> Option<MutexGuard<'_, Queue>> {

@@ -145,3 +145,59 @@ fn permit_closed_against_a_wait() {
         assert_eq!(waits.join().unwrap(), Acquired::Closed);
     });
 }
+
+/// Two newcomers overtake one who waits: those who come together are counted, too.
+#[test]
+fn permits_overtaken_by_one_of_two() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(0, 0));
+        let mut wait = pin!(Acquire::new(&semaphore, 1));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(wait.as_mut().poll(&mut cx, |_| true).is_pending());
+        assert!(semaphore.add(2));
+        let other = thread::spawn({
+            let semaphore = semaphore.clone();
+            move || semaphore.overtake()
+        });
+        let here = semaphore.overtake();
+        assert!(here != other.join().unwrap());
+        semaphore.serve();
+        assert!(wait.as_mut().poll(&mut cx, |_| true).is_ready());
+        semaphore.release(2);
+        assert_eq!(semaphore.load().free(), 2);
+    });
+}
+
+/// A newcomer overtakes while the permit is handed to the one who waits: one of them has it.
+#[test]
+fn permit_overtaken_against_serve() {
+    model(3, || {
+        let semaphore = Guarded::new();
+        assert!(semaphore.0.try_acquire(1, |owners| owners).is_ok());
+        let mut wait = Box::pin(Acquire::new(&semaphore.0, 1));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(wait.as_mut().poll(&mut cx, |_| true).is_pending());
+        assert!(semaphore.0.add(1));
+        let newcomer = thread::spawn({
+            let semaphore = semaphore.clone();
+            move || {
+                if semaphore.0.overtake() {
+                    // SAFETY: the permit is this thread's.
+                    semaphore.1.with_mut(|n| unsafe { *n += 1 });
+                    semaphore.0.release(1);
+                }
+            }
+        });
+        semaphore.0.serve();
+        assert_eq!(
+            block_on(poll_fn(|cx| wait.as_mut().poll(cx, |_| true))),
+            Acquired::Permits
+        );
+        // SAFETY: the permit is this thread's.
+        semaphore.1.with_mut(|n| unsafe { *n += 1 });
+        semaphore.0.release(1);
+        newcomer.join().unwrap();
+        assert_eq!(semaphore.0.load().free(), 1);
+        assert!(!semaphore.0.load().has_waiters());
+    });
+}
