@@ -5,6 +5,7 @@ mod interface;
 mod leaving;
 mod mailbox;
 mod order;
+mod reentrancy;
 mod routing;
 mod stress;
 mod waiting;

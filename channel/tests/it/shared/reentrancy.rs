@@ -55,8 +55,11 @@ fn meddle(weak: &WeakSharedSender<Meddler>) {
             tx.is_closed(),
             tx.strong_count(),
         );
-        let _ = tx.sender().try_send(message());
-        drop(tx.sender().shared());
+        let mut own = tx.sender();
+        let _ = own.try_send(message());
+        let _ = pin!(own.send(message())).as_mut().poll(&mut cx);
+        let _ = own.try_reserve_many(2).map(drop);
+        drop(own.shared());
         let _ = format!("{tx:?}");
         drop(tx.downgrade());
     }
@@ -99,8 +102,13 @@ fn meddling_waker(weak: WeakSharedSender<Meddler>) -> Waker {
 #[test]
 fn wakers_and_messages_that_use_the_sender_they_are_used_by() {
     for capacity in [1, 2, 5] {
-        for closes in [false, true] {
-            let (tx, mut rx) = Builder::new(capacity).first_ring(2).build();
+        // Also with one bound for all lanes, for whose slots they wait instead.
+        for (closes, total) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut builder = Builder::new(capacity).first_ring(2);
+            if total {
+                builder = builder.total_capacity(capacity);
+            }
+            let (tx, mut rx) = builder.build();
             let tx = tx.shared();
             let weak = tx.downgrade();
             let waker = meddling_waker(weak.clone());
