@@ -4,7 +4,7 @@ use std::num::NonZero;
 
 use crate::{
     config::{Config, UNBOUNDED},
-    fan_in::{FanIn, bound::MAX_TOTAL, shared_slots::MAX_SLOTS},
+    fan_in::{bound::MAX_TOTAL, handle::FanInRef, shared_slots::MAX_SLOTS},
     mailbox::{Overflow, receiver::MailboxReceiver, sender::MailboxSender},
     receiver::Receiver,
     sender::Sender,
@@ -196,7 +196,7 @@ impl Builder {
             messages > 0,
             "the budget must be at least 1 message, but was 0"
         );
-        self.0.budget = Some(messages);
+        self.0.budget = NonZero::new(messages);
         self
     }
 
@@ -311,8 +311,8 @@ impl Builder {
     #[track_caller]
     pub fn build<T>(self) -> (Sender<T>, Receiver<T>) {
         self.0.assert_allocatable::<T>();
-        let fan_in = FanIn::shared(self.0);
-        let receiver = Receiver::new(fan_in.clone(), self.0.budget);
+        let fan_in = FanInRef::new(self.0);
+        let receiver = Receiver::new(fan_in.clone(), self.0.budget());
         (Sender::first(fan_in), receiver)
     }
 }
@@ -503,11 +503,11 @@ impl MailboxBuilder {
     pub fn build<High, Low>(self) -> (MailboxSender<High, Low>, MailboxReceiver<High, Low>) {
         self.high.0.assert_allocatable::<High>();
         self.low.0.assert_allocatable::<Low>();
-        let (high, low) = (FanIn::shared(self.high.0), FanIn::shared(self.low.0));
+        let (high, low) = (FanInRef::new(self.high.0), FanInRef::new(self.low.0));
         let receiver = MailboxReceiver::new(
             high.clone(),
             low.clone(),
-            self.low.0.budget,
+            self.low.0.budget(),
             self.low_share,
             self.overflow,
         );

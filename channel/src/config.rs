@@ -1,6 +1,6 @@
 //! The settings of one class of messages, as its fan-in, receiver and senders read them.
 
-use std::alloc::Layout;
+use std::{alloc::Layout, num::NonZero};
 
 /// The capacity of a lane without a bound: no lane holds as many messages as that.
 pub(crate) const UNBOUNDED: usize = isize::MAX as usize / 2;
@@ -19,7 +19,7 @@ pub(crate) struct Config {
     pub(crate) first_ring: usize,
     /// Messages that a lane gives before the next lane is visited; 0 if it gives its newest messages alone.
     pub(crate) burst: usize,
-    pub(crate) budget: Option<usize>,
+    pub(crate) budget: Option<NonZero<usize>>,
     /// Shared slots of one set that are wanted.
     pub(crate) shared_slots: u32,
     /// Messages that may wait in all lanes together; 0 means that each lane has its own bound only.
@@ -37,6 +37,12 @@ impl Config {
             "a first ring of {messages} messages of {} bytes cannot be allocated",
             size_of::<T>()
         );
+    }
+
+    /// The messages between two pauses of async functions; `None` if that goes by time.
+    #[inline]
+    pub(crate) fn budget(&self) -> Option<usize> {
+        self.budget.map(NonZero::get)
     }
 
     /// Whether the receiver drops all messages of a lane but the newest half of its capacity.

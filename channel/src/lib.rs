@@ -115,10 +115,12 @@
 //!
 //! Both ends come in an async and a blocking form, and the two ends of one channel need not use the
 //! same. The blocking functions (`blocking_send`, `send_timeout`, `send_deadline`, `blocking_recv`,
-//! `blocking_recv_many`, `recv_timeout`, `recv_deadline`, [`Receiver::iter`]) spin for a moment and then park the thread, so they must not be called in
-//! async code: they would block the executor. The `try_` functions never wait and may be called
-//! anywhere. A future that is dropped loses no message that was already in the channel; each async
-//! function says under "Cancel safety" what becomes of the rest.
+//! `blocking_recv_many`, `recv_timeout`, `recv_deadline`, [`Receiver::iter`]) spin for a moment and
+//! then park the thread, so they must not be called in async code: they would block the executor. The
+//! `try_` functions never wait and may be called anywhere. A future that is dropped loses no message
+//! that was already in the channel; each async function says under "Cancel safety" what becomes of
+//! the rest. On `wasm32-unknown-unknown`, which has neither a clock nor threads that park, the
+//! blocking functions do not work; the others need neither.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -257,15 +259,15 @@
 //!
 //! # Memory
 //!
-//! A sender has no lane until it first sends. A lane starts without a ring; the first ring holds
-//! [16 messages](Builder::first_ring), and each full ring is followed by one of four times the size, up
+//! A sender has no lane until it first sends. A lane starts without a ring; the first ring holds [16
+//! messages](Builder::first_ring), and each full ring is followed by one of four times the size, up
 //! to 64 KiB (at least 32 messages) or the size of the first ring. The receiver frees a ring when it
-//! has emptied it and there is another, so what a burst took is given back at once, whether or not
-//! its sender runs again, but for the last ring. That one goes when 128 messages in a row were sent
-//! one by one, or with [`Sender::shrink_to_fit`]. The lane of a dropped sender is reused by a new
-//! one, without its ring. A [`SharedSender`]'s lane has one ring, which grows up to the capacity and
-//! stays. All senders of a channel share the slots for occasional messages, at most 2 KiB, which the
-//! first message allocates.
+//! has emptied it and there is another, so what a burst took is given back to the allocator at once
+//! (which may keep it from the system), whether or not its sender runs again, but for the last ring.
+//! That one goes when 128 messages in a row were sent one by one, or with [`Sender::shrink_to_fit`].
+//! The lane of a dropped sender is reused by a new one, without its ring. A [`SharedSender`]'s lane
+//! has one ring, which grows up to the capacity and stays. All senders of a channel share the slots
+//! for occasional messages, at most 2 KiB, which the first message allocates.
 //!
 //! So the bound (if none is set for all lanes) is the number of senders times the capacity times
 //! the size of a message, what is really taken is what waits, and what is kept of a burst is at most

@@ -2,14 +2,16 @@
 //! counts, and a pool of lanes.
 //!
 //! The first cache line holds the ready list, which is written whenever a lane or the receiver
-//! changes between idle and active; the second is read often and never written; the rest serves
+//! changes between idle and active; the second is read often and hardly ever written; the third serves
 //! rare events. Lanes are not registered here: the receiver learns of a lane when it is pushed onto
 //! the ready list.
 
 pub(crate) mod bound;
+pub(crate) mod handle;
 mod head;
 pub(crate) mod lane;
 pub(crate) mod ready;
+mod references;
 pub(crate) mod send_history;
 pub(crate) mod shared_lane;
 pub(crate) mod shared_slots;
@@ -25,6 +27,7 @@ use self::{
     bound::Bound,
     lane::{Lane, LaneId, tx::LaneTx},
     ready::ReadyList,
+    references::References,
     send_history::SendHistory,
     shared_lane::{SharedLane, registry::SharedLanes},
     shared_slots::SharedSlots,
@@ -58,9 +61,12 @@ pub(crate) struct FanIn<T> {
     closed: AtomicBool,
     /// A hint that `ColdState::pool` may hold a lane.
     has_pool: AtomicBool,
+    /// Lanes for one message each in a row, until it is said that there are many; `MANY_BRIEF_LANES` from then on.
+    brief_in_a_row: AtomicU32,
     pub(crate) config: Config,
     /// The slots that all lanes share, if one bound is set for them.
     pub(crate) bound: Option<Arc<Bound>>,
+    references: References,
     counts: Counts,
     /// Null until it is first needed; `CLOSED` when it was not before the receiver closed.
     cold: AtomicPtr<ColdState<T>>,
@@ -95,51 +101,33 @@ const CLOSED: usize = 1;
 #[derive(Debug)]
 struct Counts {
     senders: AtomicUsize,
-    // Most have 32 bits, to keep the fan-in within three cache lines.
+    // Those of what takes memory have 32 bits, to keep the fan-in within three cache lines.
     weak_senders: AtomicU32,
     lanes: AtomicU32,
     dropped: AtomicU64,
     /// Lanes that were opened for one message.
-    brief_lanes: AtomicU32,
-    /// Those in a row, until it is said that there are many; `MANY_BRIEF_LANES` from then on.
-    brief_in_a_row: AtomicU32,
+    brief_lanes: AtomicU64,
 }
 
 impl<T> FanIn<T> {
-    /// A fan-in with one sender, constructed in place in its allocation.
+    /// A fan-in with one sender and one reference.
     #[inline]
-    pub(crate) fn shared(config: Config) -> Arc<Self> {
-        #[cfg(loom)]
-        return Arc::new(Self::new(config));
-        #[cfg(not(loom))]
-        {
-            let place = Arc::into_raw(Arc::<Self>::new_uninit()).cast_mut();
-            // SAFETY: the memory is laid out for a fan-in, and nobody else has the pointer. Once
-            // written, it holds one.
-            unsafe {
-                (*place).write(Self::new(config));
-                Arc::from_raw(place.cast())
-            }
-        }
-    }
-
-    /// A fan-in with one sender.
-    #[inline]
-    pub(crate) fn new(config: Config) -> Self {
+    fn new(config: Config) -> Self {
         Self {
             ready: ReadyList::new(),
             shared_slots: SharedSlots::new(config.shared_slots as usize, config.lane_capacity),
             closed: AtomicBool::new(false),
             has_pool: AtomicBool::new(false),
+            brief_in_a_row: AtomicU32::new(0),
             config,
             bound: (config.total > 0).then(|| Arc::new(Bound::new(config.total as usize))),
+            references: References::one(),
             counts: Counts {
                 senders: AtomicUsize::new(1),
                 weak_senders: AtomicU32::new(0),
                 lanes: AtomicU32::new(0),
                 dropped: AtomicU64::new(0),
-                brief_lanes: AtomicU32::new(0),
-                brief_in_a_row: AtomicU32::new(0),
+                brief_lanes: AtomicU64::new(0),
             },
             cold: AtomicPtr::new(ptr::null_mut()),
         }
@@ -402,11 +390,7 @@ impl<T> FanIn<T> {
     /// A sender with a lane goes, and has sent one message through it (`brief`) or more. Many of one message in a row
     /// are senders made for one message each, for which a shared sender is cheaper: that is said once.
     pub(crate) fn count_lane_of(&self, brief: bool) {
-        let Counts {
-            brief_lanes,
-            brief_in_a_row: in_a_row,
-            ..
-        } = &self.counts;
+        let in_a_row = &self.brief_in_a_row;
         // ORDERING: Relaxed, here and below; counts.
         let order = Ordering::Relaxed;
         if !brief {
@@ -416,7 +400,7 @@ impl<T> FanIn<T> {
             }
             return;
         }
-        brief_lanes.fetch_add(1, order);
+        self.counts.brief_lanes.fetch_add(1, order);
         let more = |count| (count < MANY_BRIEF_LANES).then_some(count + 1);
         if in_a_row.fetch_update(order, order, more) == Ok(MANY_BRIEF_LANES - 1) {
             #[cfg(feature = "tracing")]
@@ -431,7 +415,7 @@ impl<T> FanIn<T> {
     /// Lanes that were opened for one message.
     pub(crate) fn brief_lanes(&self) -> u64 {
         // ORDERING: Relaxed; a count.
-        u64::from(self.counts.brief_lanes.load(Ordering::Relaxed))
+        self.counts.brief_lanes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn count_drop(&self) {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    fan_in::FanIn,
+    fan_in::handle::FanInRef,
     receiver::{
         budget::{CoopBudget, Source},
         inbox::Inbox,
@@ -24,7 +24,7 @@ use crate::{
     },
     sender::weak::WeakSender,
     stats::MailboxStats,
-    sync::{Arc, wake_all::WakeAll},
+    sync::wake_all::WakeAll,
 };
 
 /// The receiving side of a mailbox.
@@ -50,8 +50,8 @@ pub struct MailboxReceiver<High, Low> {
 impl<High, Low> MailboxReceiver<High, Low> {
     #[inline(always)]
     pub(crate) fn new(
-        high: Arc<FanIn<High>>,
-        low: Arc<FanIn<Low>>,
+        high: FanInRef<High>,
+        low: FanInRef<Low>,
         budget: Option<usize>,
         low_share: Option<NonZero<u32>>,
         overflow: Overflow,

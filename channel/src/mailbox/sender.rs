@@ -5,9 +5,8 @@ use std::fmt;
 use super::{Overflow, Sent};
 use crate::{
     error::{SendError, TrySendError},
-    fan_in::FanIn,
+    fan_in::handle::FanInRef,
     sender::{Sender, weak::WeakSender},
-    sync::Arc,
 };
 
 /// The sending side of a mailbox. Each clone is a producer with two lanes of its own.
@@ -24,7 +23,7 @@ pub struct MailboxSender<High, Low> {
 impl<High, Low> MailboxSender<High, Low> {
     /// The first sender of both fan-ins, which have counted it already.
     #[inline(always)]
-    pub(crate) fn first(high: Arc<FanIn<High>>, low: Arc<FanIn<Low>>, overflow: Overflow) -> Self {
+    pub(crate) fn first(high: FanInRef<High>, low: FanInRef<Low>, overflow: Overflow) -> Self {
         Self {
             high: Sender::first(high),
             low: Sender::first(low),

@@ -19,10 +19,9 @@ use self::{
 };
 use crate::{
     error::{RecvTimeoutError, TryRecvError},
-    fan_in::FanIn,
+    fan_in::handle::FanInRef,
     sender::{Sender, weak::WeakSender},
     stats::Stats,
-    sync::Arc,
 };
 
 /// The receiving side of a channel.
@@ -44,7 +43,7 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     #[inline]
-    pub(crate) fn new(fan_in: Arc<FanIn<T>>, budget: Option<usize>) -> Self {
+    pub(crate) fn new(fan_in: FanInRef<T>, budget: Option<usize>) -> Self {
         Self {
             inbox: Inbox::new(fan_in),
             budget: CoopBudget::new(budget),

@@ -22,7 +22,7 @@ impl<T> Sender<T> {
 
     #[inline]
     fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.budget.poll(self.fan_in.config.budget, cx)
+        self.budget.poll(self.fan_in.config.budget(), cx)
     }
 
     /// As `cooperate(1)`, for a poll function, which sends one message once it is ready.
@@ -39,6 +39,6 @@ impl<T> Sender<T> {
 
     /// Restores the whole budget, because the task pauses in any case.
     pub(super) fn reset_budget(&mut self) {
-        self.budget = SendBudget::new(self.fan_in.config.budget);
+        self.budget = SendBudget::new(self.fan_in.config.budget());
     }
 }

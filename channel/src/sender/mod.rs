@@ -21,8 +21,8 @@ use std::{
 use self::budget::SendBudget;
 use crate::{
     error::{SendError, TrySendError},
-    fan_in::{FanIn, bound::SlotWait, lane::tx::LaneTx, send_history::SendHistory},
-    sync::{Arc, Exclusive, wake_all::WakeAll},
+    fan_in::{bound::SlotWait, handle::FanInRef, lane::tx::LaneTx, send_history::SendHistory},
+    sync::{Exclusive, wake_all::WakeAll},
 };
 
 /// Messages between two counts of the room, at most.
@@ -42,7 +42,7 @@ const MAX_CREDIT: usize = 1024;
 /// tasks from running. They yield before they send; a batch counts with all its messages, but is
 /// not cut short.
 pub struct Sender<T> {
-    fan_in: Arc<FanIn<T>>,
+    fan_in: FanInRef<T>,
     /// Opened by the first send.
     lane: Option<LaneTx<T>>,
     /// What few senders need.
@@ -87,8 +87,8 @@ impl<T> Aside<T> {
 
 impl<T> Sender<T> {
     /// The first sender of a fan-in, which has counted it already.
-    pub(crate) fn first(fan_in: Arc<FanIn<T>>) -> Self {
-        let budget = SendBudget::new(fan_in.config.budget);
+    pub(crate) fn first(fan_in: FanInRef<T>) -> Self {
+        let budget = SendBudget::new(fan_in.config.budget());
         Self {
             fan_in,
             lane: None,
@@ -467,12 +467,12 @@ impl<T> Sender<T> {
 
     /// Whether both send to the same receiver.
     pub fn same_channel(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.fan_in, &other.fan_in)
+        self.fan_in.ptr_eq(&other.fan_in)
     }
 
     /// Whether this sends into `fan_in`.
-    pub(crate) fn sends_into(&self, fan_in: &Arc<FanIn<T>>) -> bool {
-        Arc::ptr_eq(&self.fan_in, fan_in)
+    pub(crate) fn sends_into(&self, fan_in: &FanInRef<T>) -> bool {
+        self.fan_in.ptr_eq(fan_in)
     }
 
     /// Counts a message that was dropped because the lane was full.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Sender;
-use crate::{fan_in::FanIn, sync::Arc};
+use crate::fan_in::handle::FanInRef;
 
 impl<T> Sender<T> {
     /// A handle that does not keep the channel open.
@@ -44,11 +44,11 @@ impl<T> Sender<T> {
 
 /// A handle to a channel that does not keep it open.
 pub struct WeakSender<T> {
-    fan_in: Arc<FanIn<T>>,
+    fan_in: FanInRef<T>,
 }
 
 impl<T> WeakSender<T> {
-    pub(crate) fn new(fan_in: Arc<FanIn<T>>) -> Self {
+    pub(crate) fn new(fan_in: FanInRef<T>) -> Self {
         fan_in.add_weak_sender();
         Self { fan_in }
     }
@@ -71,7 +71,7 @@ impl<T> WeakSender<T> {
 
     /// Whether both lead to the same receiver.
     pub fn same_channel(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.fan_in, &other.fan_in)
+        self.fan_in.ptr_eq(&other.fan_in)
     }
 
     /// The number of senders of this channel, each of which is a producer; a snapshot.

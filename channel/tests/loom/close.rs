@@ -208,3 +208,16 @@ fn close_against_closed() {
         producer.join().unwrap();
     });
 }
+
+/// Whoever is last frees what all handles share, after the others have done with it.
+#[test]
+fn receiver_drop_against_weak_sender_drop() {
+    model(3, || {
+        let (tx, rx) = lanes(1).build::<Payload>();
+        let weak = tx.downgrade();
+        let other = thread::spawn(move || drop(weak));
+        drop(tx);
+        drop(rx);
+        other.join().unwrap();
+    });
+}

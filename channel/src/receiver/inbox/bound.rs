@@ -61,15 +61,16 @@ impl<T> Inbox<T> {
         let Some(bound) = &self.fan_in.bound else {
             return;
         };
-        self.owed += slots;
+        self.owed += slots as u32;
         self.served = false;
-        if self.owed < bound.chunk() || (self.owed < bound.batch() && bound.has_waiters()) {
+        let owed = self.owed as usize;
+        if owed < bound.chunk() || (owed < bound.batch() && bound.has_waiters()) {
             return;
         }
-        let owed = mem::take(&mut self.owed);
+        self.owed = 0;
         if bound.add(owed) {
-            self.unserved += owed;
-            if self.unserved >= bound.half() {
+            self.unserved += owed as u32;
+            if self.unserved as usize >= bound.half() {
                 self.has_woken |= bound.serve_some();
                 self.unserved = bound.is_unserved().into();
             }
@@ -102,7 +103,7 @@ impl<T> Inbox<T> {
         let Some(bound) = &self.fan_in.bound else {
             return;
         };
-        bound.add(owed);
+        bound.add(owed as usize);
         if !mem::replace(&mut self.served, true) && bound.serve_some() {
             self.unserved = bound.is_unserved().into();
             self.has_woken = true;
@@ -117,7 +118,7 @@ impl<T> Inbox<T> {
         self.unserved = 0;
         let owed = mem::take(&mut self.owed);
         if let Some(bound) = &self.fan_in.bound {
-            bound.add(owed);
+            bound.add(owed as usize);
             self.has_woken |= bound.serve();
         }
     }

@@ -23,7 +23,7 @@ pub(crate) use self::sleep::Sleep;
 use self::{fence_policy::FencePolicy, held::HeldLane, quota::Quota};
 use crate::{
     fan_in::{
-        FanIn,
+        handle::FanInRef,
         lane::{
             Lane,
             list::{Chain, LaneQueue},
@@ -32,11 +32,11 @@ use crate::{
         shared_lane::registry::SharedLanes,
         shared_slots::SlotReader,
     },
-    sync::{Arc, Mutex, store_load_fence, wake_cell::WakerId},
+    sync::{Mutex, store_load_fence, wake_cell::WakerId},
 };
 
 pub(crate) struct Inbox<T> {
-    fan_in: Arc<FanIn<T>>,
+    fan_in: FanInRef<T>,
     /// The lane that is being emptied; or, if there is nothing else to do, the last one that was,
     /// which is given up only when the receiver goes to sleep or finds other work.
     current: Option<HeldLane<T>>,
@@ -60,11 +60,11 @@ pub(crate) struct Inbox<T> {
     armed_for: WakerId,
     /// A waiting producer was woken since the receiver last stayed awake for one.
     has_woken: bool,
-    /// Messages taken from shared slots whose slots of the bound on all lanes are not given back yet.
-    owed: usize,
+    /// Messages that were taken and whose slots of the bound on all lanes are not given back yet. A pool has fewer than 2^29.
+    owed: u32,
     /// Slots that were given back since senders that wait for some were last served; not 0 as long as
     /// there may be some to serve.
-    unserved: usize,
+    unserved: u32,
     /// The receiver has found nothing to take since it last served senders that wait.
     served: bool,
     counted: Counted,
@@ -97,7 +97,7 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 
 impl<T> Inbox<T> {
     #[inline(always)]
-    pub(crate) fn new(fan_in: Arc<FanIn<T>>) -> Self {
+    pub(crate) fn new(fan_in: FanInRef<T>) -> Self {
         let unfenced_after = fan_in.config.unfenced_after;
         Self {
             fan_in,
@@ -123,7 +123,7 @@ impl<T> Inbox<T> {
         }
     }
 
-    pub(crate) fn fan_in(&self) -> &Arc<FanIn<T>> {
+    pub(crate) fn fan_in(&self) -> &FanInRef<T> {
         &self.fan_in
     }
 

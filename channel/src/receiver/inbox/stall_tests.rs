@@ -13,14 +13,14 @@ use std::{
 use super::Inbox;
 use crate::{
     Builder,
-    fan_in::{FanIn, lane::tx::LaneTx, ready::Claim},
+    fan_in::{handle::FanInRef, lane::tx::LaneTx, ready::Claim},
     receiver::{budget::CoopBudget, inbox::Sleep},
     sync::{stall::tests::SLEEPS, wake_all::WakeAll},
 };
 
 /// A producer that has claimed a slot.
 struct Stopped {
-    fan_in: Arc<FanIn<u32>>,
+    fan_in: FanInRef<u32>,
     lane: LaneTx<u32>,
     claim: Claim,
 }
@@ -53,7 +53,7 @@ impl Stopped {
 }
 
 fn inbox() -> Inbox<u32> {
-    Inbox::new(FanIn::shared(Builder::new(4).0))
+    Inbox::new(FanInRef::new(Builder::new(4).0))
 }
 
 fn poll(budget: &mut CoopBudget, inbox: &mut Inbox<u32>) -> Poll<Option<u32>> {

@@ -10,7 +10,7 @@ use std::{
 use super::{Inbox, Sleep};
 use crate::{
     Builder,
-    fan_in::{FanIn, lane::tx::LaneTx},
+    fan_in::{FanIn, handle::FanInRef, lane::tx::LaneTx},
     sync::wake_all::WakeAll,
 };
 
@@ -33,7 +33,7 @@ struct Receiving {
 impl Receiving {
     fn new(builder: Builder) -> Self {
         Self {
-            inbox: Inbox::new(FanIn::shared(builder.first_ring(1).0)),
+            inbox: Inbox::new(FanInRef::new(builder.first_ring(1).0)),
             messages: (0..10).map(Arc::new).collect(),
         }
     }

@@ -57,7 +57,7 @@ impl<T> SharedSender<T> {
 
     /// Pauses, if it is this thread's turn to let other tasks run.
     pub(crate) async fn cooperate(&self) {
-        coop::proceed(self.group.fan_in.config.budget).await;
+        coop::proceed(self.group.fan_in.config.budget()).await;
     }
 
     /// Waits for so many slots, unless they are there.

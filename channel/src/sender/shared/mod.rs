@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     error::{SendError, TrySendError},
-    fan_in::{FanIn, shared_lane::SharedLane},
+    fan_in::{FanIn, handle::FanInRef, shared_lane::SharedLane},
     sender::Sender,
     sync::{Arc, AtomicUsize, Ordering},
 };
@@ -80,7 +80,7 @@ impl<T> Sender<T> {
 
 /// What clones share. They count as one sender of the fan-in.
 struct Group<T> {
-    fan_in: Arc<FanIn<T>>,
+    fan_in: FanInRef<T>,
     lane: Arc<SharedLane<T>>,
     /// Senders of this group. The lane ends with the last one.
     handles: AtomicUsize,
@@ -102,7 +102,7 @@ impl<T> Group<T> {
 
 impl<T> SharedSender<T> {
     /// The first sender of a lane, which has been counted.
-    fn first(fan_in: Arc<FanIn<T>>) -> Self {
+    fn first(fan_in: FanInRef<T>) -> Self {
         let lane = fan_in.open_shared_lane();
         Self {
             group: Arc::new(Group {
@@ -234,7 +234,7 @@ impl<T> SharedSender<T> {
 
     /// Whether both send to the same receiver. Clones do; others may as well, through a lane of their own.
     pub fn same_channel(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.group.fan_in, &other.group.fan_in)
+        self.group.fan_in.ptr_eq(&other.group.fan_in)
     }
 
     /// A handle that does not keep the channel open, nor the lane.

@@ -87,7 +87,7 @@ impl<T: Send + 'static> Sink<T> for SharedSink<T> {
         }
         let wait = sink.wait.get();
         if wait.is_none() {
-            let budget = sink.sender.group.fan_in.config.budget;
+            let budget = sink.sender.group.fan_in.config.budget();
             if coop::poll_proceed(budget, cx).is_pending() {
                 return Poll::Pending;
             }

@@ -51,7 +51,7 @@ impl<T> WeakSharedSender<T> {
 
     /// Whether both lead to the same receiver.
     pub fn same_channel(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.group.fan_in, &other.group.fan_in)
+        self.group.fan_in.ptr_eq(&other.group.fan_in)
     }
 
     /// The number of senders that share the lane; a snapshot.
