@@ -203,6 +203,8 @@ pub enum AskError {
     /// The link to the actor's node broke after the message was sent: the actor may or may not have
     /// handled it.
     Unknown,
+    /// The link to the actor's node is down, and the message was not sent.
+    Unreachable,
     /// The actor is in another process, and what was asked for needs its memory.
     NotLocal,
 }
@@ -215,6 +217,7 @@ impl fmt::Display for AskError {
             Self::Timeout => "no answer in time",
             Self::Crashed => "the actor dropped the reply without an answer",
             Self::Unknown => "the link broke before the answer",
+            Self::Unreachable => "the link to the actor's node is down; the message was not sent",
             Self::NotLocal => "the actor is in another process",
         })
     }

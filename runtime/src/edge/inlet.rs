@@ -184,8 +184,8 @@ impl<A: Actor> Inlet<A> {
         self.rx.close();
     }
 
-    /// Ends the actor for `reason`: no more messages are accepted, those that wait go to
-    /// `dead_letter`, and monitors and watchers are told.
+    /// Ends the actor for `reason`: no more messages are accepted, monitors and watchers are told, and
+    /// the messages that wait go to `dead_letter`. So who asked by one of them learns the reason.
     pub fn end(
         mut self,
         reason: ExitReason,
@@ -200,10 +200,11 @@ impl<A: Actor> Inlet<A> {
         dead_letter: &mut dyn FnMut(Message<A::HighPriorityMsg, A::LowPriorityMsg>),
     ) {
         self.rx.close();
+        let mut left = Vec::new();
         loop {
             match self.rx.try_recv() {
-                Ok(Message::High(envelope)) => dead_letter(Message::High(envelope.message)),
-                Ok(Message::Low(envelope)) => dead_letter(Message::Low(envelope.message)),
+                Ok(Message::High(envelope)) => left.push(Message::High(envelope.message)),
+                Ok(Message::Low(envelope)) => left.push(Message::Low(envelope.message)),
                 // A sender is about to put a message into the place that it has claimed.
                 Err(TryRecvError::Empty) => std::thread::yield_now(),
                 Err(TryRecvError::Closed) => break,
@@ -212,6 +213,7 @@ impl<A: Actor> Inlet<A> {
         }
         self.publish();
         self.cell.finish(reason);
+        left.into_iter().for_each(dead_letter);
     }
 
     fn note<M>(&mut self, polled: Poll<Option<Envelope<M>>>) -> Poll<Option<Parcel<M>>> {

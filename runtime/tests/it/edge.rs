@@ -113,7 +113,8 @@ async fn end_makes_dead_letters_of_what_waits_and_tells_monitors() {
     tokio::pin!(send);
     assert!(send.as_mut().now_or_never().is_none());
     let mut asker = handle.clone();
-    let ask = asker.ask(|reply| Question::Double(1, reply), SECOND);
+    let mut other = handle.clone();
+    let ask = other.ask(|reply| Question::Double(1, reply), SECOND);
     tokio::pin!(ask);
     assert!(ask.as_mut().now_or_never().is_none());
     let monitor = handle.monitor();
@@ -127,7 +128,9 @@ async fn end_makes_dead_letters_of_what_waits_and_tells_monitors() {
     assert_eq!(dead, [1, 2, 3, 4]);
     assert!(matches!(send.await, Err(SendError::Closed(5))));
     assert!(matches!(monitor.await, ExitReason::Unreachable));
-    assert_eq!(ask.await, Err(AskError::Crashed));
+    assert_eq!(ask.await, Err(AskError::Unreachable));
+    let ask = asker.ask(|reply| Question::Double(1, reply), SECOND).await;
+    assert_eq!(ask, Err(AskError::Unreachable));
     assert_eq!(handle.stats().dead_letters, 5);
     assert!(ExitReason::Unreachable.is_failure());
 }

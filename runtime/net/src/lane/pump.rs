@@ -276,10 +276,12 @@ impl<A: Remote> Pump<A> {
                 let _ = recipient.try_send(letter);
             }
         };
+        // What is in hand is older, and is dropped later: who asked learns the reason of the end.
+        let mut queued = Vec::new();
+        inlet.end(reason.clone(), |message| queued.push(message));
         let high = high.into_messages().map(Message::High);
         let low = low.into_messages().map(Message::Low);
-        high.chain(low).for_each(&mut dead_letter);
-        inlet.end(reason.clone(), &mut dead_letter);
+        high.chain(low).chain(queued).for_each(&mut dead_letter);
         directory.event(Event::LaneEnded {
             peer: peer.clone(),
             name,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     task::{Context, Poll},
 };
 
@@ -19,6 +20,8 @@ const BATCH: usize = 64 << 10;
 struct InHand<M> {
     message: M,
     asks: Vec<PendingAsk>,
+    /// Their numbers.
+    slots: Range<u64>,
     expires: Option<Instant>,
     is_ask: bool,
     /// Bytes of its payload; its frame has [`MESSAGE`] more.
@@ -154,7 +157,8 @@ impl<M: Serialize> Side<M> {
                     continue;
                 }
             };
-            *slot = slot.wrapping_add(asks.len() as u64);
+            let slots = *slot..slot.wrapping_add(asks.len() as u64);
+            *slot = slots.end;
             if !asks.is_empty() {
                 asks_in_hand += asks.len();
                 if !lane.link.has_room_for_asks(asks_in_hand) {
@@ -169,6 +173,7 @@ impl<M: Serialize> Side<M> {
             self.in_hand.push_back(InHand {
                 message: parcel.message,
                 asks,
+                slots,
                 expires: parcel.expires,
                 is_ask: parcel.is_ask,
                 size,
@@ -206,7 +211,13 @@ impl<M: Serialize> Side<M> {
         // Before the messages: the answers may be quick.
         let asks = self.in_hand.iter_mut().take(count);
         let asks = asks.flat_map(|in_hand| std::mem::take(&mut in_hand.asks));
-        let slots = lane.link.expect(lane.codec, asks.collect());
+        let slots = match lane.link.expect(lane.codec, asks.collect()) {
+            Ok(slots) => slots,
+            Err(asks) => {
+                stepped.step = Step::Down;
+                return self.take_back(asks);
+            }
+        };
         let frames = &mut self.frames;
         let sizes = self.in_hand.iter().take(count).map(|in_hand| in_hand.size);
         let written = lane.link.outbox(class).append(|buffer| {
@@ -242,9 +253,12 @@ impl<M: Serialize> Side<M> {
 
     /// The asks of messages that were not written.
     fn take_back(&mut self, asks: Vec<PendingAsk>) {
-        // In the order of their numbers, as the messages are; it does not matter which one keeps them.
-        if let Some(first) = self.in_hand.front_mut() {
-            first.asks.extend(asks);
+        for ask in asks {
+            let slot = ask.slot();
+            let mut in_hand = self.in_hand.iter_mut();
+            if let Some(own) = in_hand.find(|in_hand| in_hand.slots.contains(&slot)) {
+                own.asks.push(ask);
+            }
         }
     }
 }

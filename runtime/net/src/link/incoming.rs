@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lanemesh_runtime::edge::PendingAsk;
+use lanemesh_runtime::{AskError, edge::PendingAsk};
 use tokio::time::Instant;
 
 use super::{
@@ -45,7 +45,10 @@ impl Link {
             }
             Frame::NoAnswer { slot } => {
                 let ask = lock(&self.asks).pending.remove(&slot);
-                drop(ask);
+                if let Some((ask, _)) = ask {
+                    // Also if the link goes down before the asker looks.
+                    ask.fail(AskError::Crashed);
+                }
             }
             Frame::Credit {
                 lane,

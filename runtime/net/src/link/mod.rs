@@ -362,25 +362,19 @@ impl Link {
         drop(removed);
     }
 
-    /// Remembers who waits for answers in a codec, and returns their numbers. Fails them if the link is down.
-    pub(crate) fn expect(&self, codec: Codec, new: Vec<PendingAsk>) -> Vec<u64> {
+    /// Remembers who waits for answers in a codec, and returns their numbers; or gives them back if the link is down.
+    pub(crate) fn expect(&self, codec: Codec, new: Vec<PendingAsk>) -> Result<Vec<u64>, Vec<PendingAsk>> {
         if new.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let slots: Vec<_> = new.iter().map(PendingAsk::slot).collect();
-        let refused = {
-            let mut asks = lock(&self.asks);
-            if asks.is_closed {
-                new
-            } else {
-                let new = new.into_iter().map(|ask| (ask.slot(), (ask, codec)));
-                asks.pending.extend(new);
-                Vec::new()
-            }
-        };
-        let fail = |ask: PendingAsk| ask.fail(AskError::Unknown);
-        refused.into_iter().for_each(fail);
-        slots
+        let slots = new.iter().map(PendingAsk::slot).collect();
+        let mut asks = lock(&self.asks);
+        if asks.is_closed {
+            return Err(new);
+        }
+        let new = new.into_iter().map(|ask| (ask.slot(), (ask, codec)));
+        asks.pending.extend(new);
+        Ok(slots)
     }
 
     /// The message of these asks was not written: they are no longer expected.

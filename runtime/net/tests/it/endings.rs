@@ -13,13 +13,18 @@ use lanemesh_net::{
     Config, DownReason, Event, Node,
     transport::{BoxFuture, Connection, InProcess, Listener, Transport},
 };
-use lanemesh_runtime::{AskError, ExitReason, SendError};
+use lanemesh_runtime::{
+    ActorHandle, AskError, Child, ExitReason, SendError, crash::DeadLetter, patterns::Route,
+    testing::Sink,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::Instant,
 };
 
-use crate::common::{Command, Data, Recorder, SECOND, event, log, lows, pair, pair_with, patient};
+use crate::common::{
+    Command, Data, Pair, Recorder, SECOND, event, log, lows, pair, pair_with, patient,
+};
 
 fn link_down(event: Event) -> Option<lanemesh_net::LinkDown> {
     match event {
@@ -311,4 +316,86 @@ async fn peer_that_is_silent_on_one_connection_is_suspected_and_then_dead() {
         assert!(dead >= 2 * SECOND - margin && dead <= 2 * SECOND + margin);
         assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
     }
+}
+
+#[tokio::test]
+async fn asks_that_were_not_written_end_as_unreachable() {
+    let pair = pair().await;
+    let handle = pair.lookup().await;
+    // None of these is written: the pump has no turn before the link is down.
+    pair.away.drop_links("home");
+    let asks = (0..5).map(|_| {
+        let mut asker = handle.clone();
+        async move { asker.ask(Command::Keep, 60 * SECOND).await }
+    });
+    for answer in futures_util::future::join_all(asks).await {
+        assert_eq!(answer, Err(AskError::Unreachable));
+    }
+    assert!(matches!(handle.monitor().await, ExitReason::Unreachable));
+    let late = handle.clone().ask_low(Data::Ask, 60 * SECOND).await;
+    assert_eq!(late, Err(AskError::Unreachable));
+}
+
+/// A second node with an actor of its own, to which messages go when the first cannot be reached.
+async fn second(pair: &Pair) -> (Node, ActorHandle<Recorder>, Child) {
+    let node = Node::builder("second").config(patient());
+    let node = node.transport("mem", pair.network.clone()).build();
+    let (actor, child) = lanemesh_runtime::spawn(Recorder::new());
+    node.export("spare", &actor).unwrap();
+    node.bind("mem:second").await.unwrap();
+    pair.away.connect("mem:second").await.unwrap();
+    (node, actor, child)
+}
+
+#[tokio::test]
+async fn route_goes_to_the_next_actor_when_a_link_breaks() {
+    let pair = pair().await;
+    let (_node, spare, _child) = second(&pair).await;
+    let first = pair.lookup().await;
+    let next = pair.away.lookup::<Recorder>("spare").await.unwrap();
+    let mut route = Route::new([first.clone(), next.clone()]);
+    for number in 0..10 {
+        route.send_low(Data::Number(number)).await.unwrap();
+    }
+    first.idle().await;
+    pair.home.shutdown(20 * SECOND).await;
+    assert!(matches!(first.monitor().await, ExitReason::Unreachable));
+    for number in 10..20 {
+        route.send_low(Data::Number(number)).await.unwrap();
+        route.send_high(Command::Mark(number)).await.unwrap();
+    }
+    next.idle().await;
+    let here = log(&mut pair.actor.clone()).await;
+    let there = log(&mut spare.clone()).await;
+    assert_eq!(lows(&here), (0..10).collect::<Vec<_>>());
+    assert_eq!(lows(&there), (10..20).collect::<Vec<_>>());
+    assert_eq!(there.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn route_goes_to_the_next_actor_after_the_time_that_a_handle_waits_for_its_link() {
+    let pair = pair().await;
+    let (_node, spare, _child) = second(&pair).await;
+    let lookup = pair.away.lookup::<Recorder>("recorder").low_capacity(4);
+    let letters = Sink::<(), DeadLetter<Command, Data>>::new();
+    let (letters, _letters) = lanemesh_runtime::spawn(letters);
+    let lookup = lookup.wait_for_link(3 * SECOND);
+    let first = lookup.dead_letters(letters.low_recipient()).await.unwrap();
+    let next = pair.away.lookup::<Recorder>("spare").await.unwrap();
+    pair.home.shutdown(20 * SECOND).await;
+    let began = Instant::now();
+    let mut route = Route::new([first.clone(), next.clone()]);
+    for number in 0..20 {
+        route.send_low(Data::Number(number)).await.unwrap();
+    }
+    let waited = began.elapsed();
+    assert!(waited >= 2 * SECOND && waited <= 4 * SECOND, "{waited:?}");
+    next.idle().await;
+    let there = lows(&log(&mut spare.clone()).await);
+    // What was accepted while there was hope is a dead letter.
+    let lost = 20 - there.len() as u64;
+    assert!(lost > 0 && lost < 20, "{lost}");
+    assert_eq!(there, (lost..20).collect::<Vec<_>>());
+    letters.idle().await;
+    assert_eq!(letters.stats().low, lost);
 }

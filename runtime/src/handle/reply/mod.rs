@@ -26,6 +26,7 @@ use crate::{
     cell::ActorCell,
     envelope::{ASK, Envelope},
     error::{AskError, ReplyError, SendError},
+    exit::ExitReason,
     handle::{
         lane::Lane,
         reply::oneshot::{Oneshot, SpareOneshot},
@@ -148,6 +149,7 @@ impl<R> Answer<R> {
         }
         match cell.exit_reason() {
             Some(reason) if !reason.is_failure() => AskError::Closed,
+            Some(ExitReason::Unreachable) => AskError::Unreachable,
             _ => AskError::Crashed,
         }
     }
@@ -214,7 +216,7 @@ impl Ask {
     ) -> Result<(), AskError> {
         let envelope = match lane.offer(self.wrap(message)) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
+            Err(TrySendError::Closed(_)) => return Err(closed(cell)),
             Err(TrySendError::Full(back)) => back,
         };
         if policy != Overflow::Wait {
@@ -225,7 +227,7 @@ impl Ask {
         let mut slot = Some(envelope);
         match timeout_at(self.deadline, lane.push(cell, &mut slot, None)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(SendError::Closed(()))) => Err(AskError::Closed),
+            Ok(Err(SendError::Closed(()))) => Err(closed(cell)),
             Ok(Err(_)) | Err(_) => Err(AskError::Full),
         }
     }
@@ -240,7 +242,7 @@ impl Ask {
     ) -> Result<(), AskError> {
         let envelope = match lane.offer(self.wrap(message)) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(AskError::Closed),
+            Err(TrySendError::Closed(_)) => return Err(closed(cell)),
             Err(TrySendError::Full(back)) => back,
         };
         if policy != Overflow::Wait {
@@ -249,7 +251,7 @@ impl Ask {
         }
         match lane.blocking_push(envelope, Some(self.deadline)) {
             Ok(()) => Ok(()),
-            Err(SendTimeoutError::Closed(_)) => Err(AskError::Closed),
+            Err(SendTimeoutError::Closed(_)) => Err(closed(cell)),
             Err(SendTimeoutError::Timeout(_)) => Err(AskError::Full),
         }
     }
@@ -261,6 +263,15 @@ impl Ask {
             expires: stamp(self.deadline) | ASK,
             sent: self.sent,
         }
+    }
+}
+
+/// Why the mailbox of an actor accepts no ask.
+#[cold]
+fn closed(cell: &ActorCell) -> AskError {
+    match cell.exit_reason() {
+        Some(ExitReason::Unreachable) => AskError::Unreachable,
+        _ => AskError::Closed,
     }
 }
 

@@ -40,9 +40,11 @@ impl From<AskError> for ConversationError {
         match error {
             AskError::Timeout => Self::Timeout,
             AskError::Full => Self::Busy,
-            AskError::Closed | AskError::Crashed | AskError::Unknown | AskError::NotLocal => {
-                Self::Closed
-            }
+            AskError::Closed
+            | AskError::Crashed
+            | AskError::Unknown
+            | AskError::Unreachable
+            | AskError::NotLocal => Self::Closed,
         }
     }
 }
