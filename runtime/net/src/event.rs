@@ -18,6 +18,15 @@ pub enum Event {
         /// The peer.
         peer: PeerInfo,
     },
+    /// A link that is down could not be made again. Another attempt follows.
+    ConnectFailed {
+        /// Where this node has tried to connect.
+        address: Arc<str>,
+        /// Why it failed.
+        error: Arc<str>,
+        /// Failures in a row since the link is down.
+        failures: u32,
+    },
     /// A link is down.
     LinkDown(LinkDown),
     /// A handle of a remote actor has ended. It is the last report about it.

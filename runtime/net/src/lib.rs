@@ -25,6 +25,8 @@ mod error;
 mod event;
 mod lane;
 mod link;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod node;
 mod remote;
 mod token;
@@ -36,10 +38,14 @@ pub use self::{
     config::Config,
     error::{ConnectError, ExportError, LookupError},
     event::{DownReason, Event, LinkDown, PeerInfo},
+    link::Traffic,
     node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
     token::Token,
 };
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::publish_metrics;
 
 /// What the fuzz target calls.
 #[doc(hidden)]

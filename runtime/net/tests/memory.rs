@@ -38,8 +38,8 @@ fn node(name: &str, network: &InProcess) -> Node {
 
 #[test]
 fn ten_thousand_handles_cost_little() {
-    let executor = tokio::runtime::Builder::new_current_thread().enable_all();
-    let executor = { executor }.build().unwrap();
+    let mut executor = tokio::runtime::Builder::new_current_thread();
+    let executor = executor.enable_all().build().unwrap();
     let network = InProcess::default();
     let (home, away) = (node("home", &network), node("away", &network));
     let (counter, _child) = executor.block_on(async {

@@ -17,6 +17,7 @@ use crate::{
     exit::ExitReason,
     handle::ActorHandle,
     id::{ActorId, Phase},
+    observe::Tree,
     util::timer::{stamp, unstamp},
 };
 
@@ -81,6 +82,23 @@ pub enum Request {
     Kill,
     /// It waits in `idle`: answer by [`Inlet::idle_since`] with this number.
     Idle(u64),
+}
+
+/// Shows an actor that is elsewhere, made by [`Inlet::view`].
+#[derive(Clone)]
+pub struct View(Arc<ActorCell>);
+
+impl View {
+    /// The actor as this process knows it: messages that were taken out, and those that wait.
+    pub fn tree(&self) -> Tree {
+        Tree::of(&self.0)
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("View").field(&self.0.name()).finish()
+    }
 }
 
 /// Takes the messages out that are sent through the handles which [`remote`] made.
@@ -162,6 +180,11 @@ impl<A: Actor> Inlet<A> {
     pub fn idle_since(&mut self, number: u64) {
         self.publish();
         self.cell.wake_idle_waiters(number);
+    }
+
+    /// Shows the handles' actor in a [`Tree`], also while the inlet is elsewhere.
+    pub fn view(&self) -> View {
+        View(self.cell.clone())
     }
 
     /// How many messages wait to be taken out.

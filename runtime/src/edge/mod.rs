@@ -13,7 +13,7 @@ mod inlet;
 mod outlet;
 
 pub use self::{
-    inlet::{Inlet, Request, remote},
+    inlet::{Inlet, Request, View, remote},
     outlet::Outlet,
 };
 #[cfg(feature = "serde")]

@@ -30,7 +30,7 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Tree {
-    /// The actor's identity; none for the root of a system.
+    /// The actor's identity; none for the root of a system and for what is no actor.
     pub id: Option<ActorId>,
     /// The name given to its builder, or made of its type and identity.
     pub name: Arc<str>,
@@ -60,6 +60,25 @@ impl Tree {
             incarnation: cell.incarnation(),
             stats: ActorStats::of(cell, 0),
             children: members.iter().map(Tree::of).collect(),
+        }
+    }
+
+    /// A node that is no actor, such as a link to another process, under which actors can be shown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lanemesh_runtime::observe::Tree;
+    ///
+    /// let mut tree = Tree::group("node", "Node");
+    /// tree.children.push(Tree::group("peer", "Link"));
+    /// assert_eq!(tree.len(), 2);
+    /// assert!(tree.to_text().contains("  peer running"));
+    /// ```
+    pub fn group(name: impl Into<Arc<str>>, kind: &'static str) -> Self {
+        Self {
+            kind,
+            ..Self::root(name.into(), &[])
         }
     }
 

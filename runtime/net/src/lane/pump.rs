@@ -105,6 +105,7 @@ impl<A: Remote> Pump<A> {
     /// Pumps until the handles, the actor or the link are gone.
     pub(crate) async fn run(mut self, mut lane: Lane) {
         let peer = lane.link.peer().clone();
+        lane.open.lock().set_view(self.inlet.view());
         let (reason, unconfirmed) = loop {
             match poll_fn(|cx| self.poll(&lane, cx)).await {
                 End::Over => {
@@ -123,7 +124,10 @@ impl<A: Remote> Pump<A> {
             let deadline = Instant::now() + time;
             let (directory, name) = (&*self.directory, &*self.name);
             match attach_again::<A>(directory, name, &peer, lane.codec, deadline).await {
-                Some(again) => lane = again,
+                Some(again) => {
+                    lane = again;
+                    lane.open.lock().set_view(self.inlet.view());
+                }
                 None => break (ExitReason::Unreachable, 0),
             }
         };

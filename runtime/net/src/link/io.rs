@@ -62,7 +62,10 @@ pub(super) async fn read(
         };
         match read {
             Ok(0) => return DownReason::Lost("the connection was closed".into()),
-            Ok(count) => received.total += count as u64,
+            Ok(count) => {
+                link.meters[class as usize].has_read(count);
+                received.total += count as u64;
+            }
             Err(error) => return lost(&error),
         }
         link.heard(class);
@@ -139,6 +142,7 @@ pub(super) async fn write(link: Arc<Link>, class: Class) -> DownReason {
             if let Err(error) = connection.flush().await {
                 return lost(&error);
             }
+            link.meters[class as usize].wrote(part.len());
             bytes.written = bytes.allowed;
         }
         outbox.end_work(connection, bytes);
@@ -172,6 +176,7 @@ impl Link {
                 &mut Context::from_waker(&writer),
             )
         }));
+        self.meters[class as usize].wrote(bytes.written);
         match written {
             Ok(Ok(is_flush_due)) => outbox.end_turn(connection, bytes, is_flush_due),
             Ok(Err(error)) => self.close(lost(&error)),

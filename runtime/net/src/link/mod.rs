@@ -12,6 +12,7 @@ mod io;
 mod opened;
 mod outbox;
 mod owing;
+mod traffic;
 mod window;
 
 use std::{
@@ -25,15 +26,19 @@ use std::{
     time::Duration,
 };
 
-use lanemesh_runtime::{AskError, edge::PendingAsk};
+use lanemesh_runtime::{
+    AskError,
+    edge::{PendingAsk, View},
+};
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
-use self::window::Window;
+pub use self::traffic::Traffic;
 pub(crate) use self::{
     credit::{Count, Owed},
     opened::{OpenLane, Reply},
     outbox::Outbox,
 };
+use self::{traffic::Meter, window::Window};
 use crate::{
     config::Config,
     event::{DownReason, Event, LinkDown, PeerInfo},
@@ -104,6 +109,7 @@ pub(crate) struct Link {
     config: Arc<Config>,
     host: Arc<dyn Host>,
     outboxes: [Outbox; 2],
+    meters: [Meter; 2],
     window: Mutex<Flow>,
     opened: Mutex<BTreeMap<u32, Arc<OpenLane>>>,
     next_lane: AtomicU64,
@@ -161,6 +167,7 @@ impl Link {
             number,
             peer,
             outboxes: [outbox(), outbox()],
+            meters: Default::default(),
             window: Mutex::new(Flow {
                 window: Window::new(config.max_window, now),
                 writer: None,
@@ -304,6 +311,18 @@ impl Link {
     /// The window of the low connection, in bytes.
     pub(crate) fn window(&self) -> u64 {
         lock(&self.window).window.limit()
+    }
+
+    /// What has crossed the connection of a class.
+    pub(crate) fn traffic(&self, class: Class) -> Traffic {
+        self.meters[class as usize].total()
+    }
+
+    /// The handles of this node whose lanes are open, and how many of each one's messages are unconfirmed.
+    pub(crate) fn views(&self) -> Vec<(View, u64)> {
+        let opened: Vec<_> = lock(&self.opened).values().cloned().collect();
+        let view = |lane: Arc<OpenLane>| lane.lock().view().map(|(view, count)| (view, count));
+        opened.into_iter().filter_map(view).collect()
     }
 
     /// Messages that were written and whose arrival is not confirmed.

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use lanemesh_runtime::ExitReason;
+use lanemesh_runtime::{ExitReason, edge::View};
 
 use super::credit::{Count, Credit};
 use crate::wire::{Class, Codec};
@@ -28,6 +28,7 @@ pub(crate) struct Inside {
     ended: Option<ExitReason>,
     is_down: bool,
     waker: Option<Waker>,
+    view: Option<View>,
 }
 
 impl Inside {
@@ -42,6 +43,15 @@ impl Inside {
 
     pub(crate) fn ended(&self) -> Option<&ExitReason> {
         self.ended.as_ref()
+    }
+
+    /// The handles' actor in this process, for those who watch.
+    pub(crate) fn set_view(&mut self, view: View) {
+        self.view = Some(view);
+    }
+
+    pub(super) fn view(&self) -> Option<(View, u64)> {
+        Some((self.view.clone()?, self.unconfirmed()))
     }
 
     pub(crate) fn is_down(&self) -> bool {

@@ -11,7 +11,12 @@ use super::{
     handshake::{Purpose, greet},
     shared::Shared,
 };
-use crate::{error::ConnectError, event::PeerInfo, wire::Class};
+use crate::{
+    error::ConnectError,
+    event::{Event, PeerInfo},
+    link::Host,
+    wire::Class,
+};
 
 /// Makes a link. Returns who is there, and the task that runs the link until it is down.
 pub(super) async fn dial(
@@ -63,9 +68,18 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String, mut running: Join
             match dial(&shared, &address).await {
                 Ok((_, running)) => break running,
                 Err(ConnectError::Closed) => return,
-                Err(error) => tracing::info!(%address, %error, "a link is still down"),
+                Err(error) => {
+                    failures += 1;
+                    tracing::info!(%address, %error, failures, "a link is still down");
+                    let address = address.as_str().into();
+                    let error = error.to_string().into();
+                    shared.event(Event::ConnectFailed {
+                        address,
+                        error,
+                        failures,
+                    });
+                }
             }
-            failures += 1;
         };
     }
 }

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use lanemesh_runtime::ActorHandle;
+use lanemesh_runtime::{ActorHandle, observe::Tree};
 use tokio::{sync::broadcast, time::timeout};
 
 pub use self::{check::check_beginning, export::ExportOptions, lookup::Lookup, refusals::Refusals};
@@ -29,8 +29,10 @@ use crate::{
     config::Config,
     error::{ConnectError, ExportError},
     event::{DownReason, Event, PeerInfo},
+    link::Traffic,
     remote::Remote,
     transport::{Tcp, Transport},
+    wire::Class,
 };
 
 /// This process among others: it exports actors, looks up those of its peers, and keeps the links.
@@ -341,6 +343,8 @@ impl Node {
                 unconfirmed: link.unconfirmed(),
                 window: link.window(),
                 round_trip: link.round_trip(),
+                high: link.traffic(Class::High),
+                low: link.traffic(Class::Low),
             }
         });
         stats.collect()
@@ -349,6 +353,34 @@ impl Node {
     /// Connections of others that were refused. Each is logged too.
     pub fn refusals(&self) -> Refusals {
         self.shared.refusals.now()
+    }
+
+    /// The node, its links, and under each the actors of the peer that this node has handles of: as this
+    /// process knows them. The messages of a lane are those that have left it, its depth is what waits for
+    /// credit, and what is written and unconfirmed.
+    ///
+    /// It can be shown under a tree of actors, and published with it (`lanemesh_runtime::observe`).
+    pub fn tree(&self) -> Tree {
+        let mut tree = Tree::group(self.info().to_string(), "Node");
+        tree.children = self
+            .shared
+            .links_to(None)
+            .iter()
+            .map(|link| {
+                let mut node = Tree::group(link.peer().to_string(), "Link");
+                node.children = link
+                    .views()
+                    .into_iter()
+                    .map(|(view, unconfirmed)| {
+                        let mut lane = view.tree();
+                        lane.stats.depth += usize::try_from(unconfirmed).unwrap_or(usize::MAX);
+                        lane
+                    })
+                    .collect();
+                node
+            })
+            .collect();
+        tree
     }
 
     /// Takes down the links to a node now, as if they had failed. One that this node has made is made
@@ -397,4 +429,8 @@ pub struct LinkStats {
     pub window: u64,
     /// The round trip of the last heartbeat on the high connection.
     pub round_trip: Option<Duration>,
+    /// Bytes of the high connection.
+    pub high: Traffic,
+    /// Bytes of the low connection.
+    pub low: Traffic,
 }

@@ -13,4 +13,5 @@ mod simulation;
 mod tls;
 mod tokens;
 mod transports;
+mod watching;
 mod websocket;
