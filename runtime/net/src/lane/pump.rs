@@ -103,7 +103,7 @@ impl<A: Remote> Pump<A> {
     }
 
     /// Pumps until the handles, the actor or the link are gone.
-    pub(crate) async fn run(mut self, mut lane: Lane) {
+    pub(crate) async fn run(mut self: Box<Self>, mut lane: Lane) {
         let peer = lane.link.peer().clone();
         lane.open.lock().set_view(self.inlet.view());
         let (reason, unconfirmed) = loop {
@@ -123,7 +123,9 @@ impl<A: Remote> Pump<A> {
             self.is_drain_sent = false;
             let deadline = Instant::now() + time;
             let (directory, name) = (&*self.directory, &*self.name);
-            match attach_again::<A>(directory, name, &peer, lane.codec, deadline).await {
+            let again = attach_again::<A>(directory, name, &peer, lane.codec, deadline);
+            // Boxed, because its place would be part of every task of a lane.
+            match Box::pin(again).await {
                 Some(again) => {
                     lane = again;
                     lane.open.lock().set_view(self.inlet.view());
@@ -147,6 +149,7 @@ impl<A: Remote> Pump<A> {
             return Poll::Ready(End::Down);
         }
         let mut budget = BUDGET;
+        let mut has_moved = false;
         let is_moving = loop {
             let before = budget;
             let high = self.step_high(lane, HIGH_BURST, cx, &mut budget);
@@ -164,7 +167,13 @@ impl<A: Remote> Pump<A> {
                 break false;
             }
             self.is_confirm_sent = false;
+            has_moved = true;
         };
+        if !(has_moved || is_moving) {
+            // Many lanes are idle most of the time.
+            self.high.shrink();
+            self.low.shrink();
+        }
         lane.link.flush(Class::Low);
         if is_moving {
             cx.waker().wake_by_ref();
@@ -254,7 +263,7 @@ impl<A: Remote> Pump<A> {
     }
 
     /// Makes dead letters of what was not written.
-    fn end(self, peer: &PeerInfo, reason: ExitReason, unconfirmed: u64) {
+    fn end(self: Box<Self>, peer: &PeerInfo, reason: ExitReason, unconfirmed: u64) {
         let Self {
             inlet,
             name,
@@ -264,7 +273,7 @@ impl<A: Remote> Pump<A> {
             low,
             refused,
             ..
-        } = self;
+        } = *self;
         let actor = inlet.id();
         let mut count = 0;
         let mut dead_letter = |message| {

@@ -75,6 +75,14 @@ impl<M: Serialize> Side<M> {
         self.in_hand.is_empty()
     }
 
+    /// Keeps no room for messages while there are none.
+    pub(super) fn shrink(&mut self) {
+        if self.in_hand.is_empty() {
+            self.in_hand = VecDeque::new();
+            self.frames = Vec::new();
+        }
+    }
+
     /// What is in hand, in order.
     pub(super) fn into_messages(self) -> impl Iterator<Item = M> {
         self.in_hand.into_iter().map(|in_hand| in_hand.message)
@@ -221,7 +229,7 @@ impl<M: Serialize> Side<M> {
         let frames = &mut self.frames;
         let sizes = self.in_hand.iter().take(count).map(|in_hand| in_hand.size);
         let written = lane.link.outbox(class).append(|buffer| {
-            if buffer.is_empty() && length == frames.len() {
+            if buffer.is_empty() && length == frames.len() && length >= BATCH / 4 {
                 std::mem::swap(buffer, frames);
             } else {
                 buffer.extend_from_slice(&frames[..length]);

@@ -133,7 +133,7 @@ impl<A: Remote> Lookup<A> {
             self.when_down,
             self.dead_letters.take(),
         );
-        tokio::spawn(pump.run(lane));
+        tokio::spawn(Box::new(pump).run(lane));
         Ok(handle)
     }
 }

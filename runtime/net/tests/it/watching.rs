@@ -13,6 +13,8 @@ async fn tree_shows_links_and_the_actors_behind_them() {
     for number in 0..3 {
         handle.send_low(Data::Number(number)).await.unwrap();
     }
+    handle.idle().await; // there is no order between the classes
+    pair.actor.idle().await;
     assert_eq!(log(&mut handle).await.len(), 3);
     handle.idle().await;
     let tree = pair.away.tree();
