@@ -321,7 +321,7 @@ impl Link {
     /// The handles of this node whose lanes are open, and how many of each one's messages are unconfirmed.
     pub(crate) fn views(&self) -> Vec<(View, u64)> {
         let opened: Vec<_> = lock(&self.opened).values().cloned().collect();
-        let view = |lane: Arc<OpenLane>| lane.lock().view().map(|(view, count)| (view, count));
+        let view = |lane: Arc<OpenLane>| lane.lock().view();
         opened.into_iter().filter_map(view).collect()
     }
 
