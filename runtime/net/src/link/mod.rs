@@ -382,7 +382,11 @@ impl Link {
     }
 
     /// Remembers who waits for answers in a codec, and returns their numbers; or gives them back if the link is down.
-    pub(crate) fn expect(&self, codec: Codec, new: Vec<PendingAsk>) -> Result<Vec<u64>, Vec<PendingAsk>> {
+    pub(crate) fn expect(
+        &self,
+        codec: Codec,
+        new: Vec<PendingAsk>,
+    ) -> Result<Vec<u64>, Vec<PendingAsk>> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
