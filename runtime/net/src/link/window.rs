@@ -2,7 +2,7 @@
 //!
 //! Whatever is beyond that stands in a queue of the path, and high-priority messages stand behind it. So
 //! the window is the highest rate of delivery of the last rounds times the shortest time that an
-//! acknowledgement took in the last ten seconds, as in BBR (Cardwell et al., ACM Queue 14(5), 2016), with a margin. It
+//! acknowledgement took in the last ten seconds, as in BBR (Cardwell et al., ACM Queue 14(5), 2016), and what the path delivers in a moment. It
 //! begins by doubling, and every ten seconds it shrinks for a moment, to see the path without our own
 //! queue. It knows no sockets: bytes and times go in, a number of bytes comes out.
 
@@ -16,16 +16,17 @@ pub(crate) const FLOOR: u64 = 32 << 10;
 pub(crate) const STEP: u64 = 4 << 10;
 /// The receiver acknowledges at least this often while there is always more to read.
 pub(crate) const LONG_STEP: u64 = 128 << 10;
-/// On a path that holds less than what it delivers in this time, the window is as much: a queue as short as
-/// that delays nobody, and a fast path needs fewer acknowledgements.
-const SHORT: Duration = Duration::from_millis(1);
+/// The window is beyond what the path holds by what it delivers in this time. A queue as short as that delays
+/// high-priority messages little, hides that the two nodes do not run all the time, shows at once when
+/// the path becomes faster, and lets a fast path do with few acknowledgements.
+const SLACK: Duration = Duration::from_micros(1250);
 /// How long the shortest time counts.
 const FRESH: Duration = Duration::from_secs(10);
 /// How many rounds the highest rate counts.
 const ROUNDS: u64 = 10;
 /// The window in parts of what the path holds, round by round: a little more, to see whether it has become
 /// faster, then a little less, to empty its queue again.
-const GAINS: [f64; 8] = [1.1, 0.95, 1.03, 1.03, 1.03, 1.03, 1.03, 1.03];
+const GAINS: [f64; 8] = [1.06, 0.97, 1.01, 1.01, 1.01, 1.01, 1.01, 1.01];
 /// Growth in a round below which the beginning is over: a quarter, three times in a row.
 const STILL_RISING: f64 = 1.25;
 
@@ -187,9 +188,9 @@ impl Window {
         self.rate() * shortest.as_secs_f64()
     }
 
-    /// What the path delivers in a short time.
-    fn short(&self) -> f64 {
-        self.rate() * SHORT.as_secs_f64()
+    /// What the path delivers in [`SLACK`].
+    fn slack(&self) -> f64 {
+        self.rate() * SLACK.as_secs_f64()
     }
 
     fn advance(&mut self, delivered: u64, now: Instant) {
@@ -210,11 +211,14 @@ impl Window {
                 }
             }
             Phase::Steady => {
-                let is_stale = |(_, at): (Duration, Instant)| now - at > FRESH;
-                if self.shortest.is_some_and(is_stale) {
+                if let Some((shortest, at)) = self.shortest
+                    && now - at > FRESH
+                {
+                    // By the last rate: the highest one may be that of a path that has become slower.
+                    let rate = self.rates.back().map_or(0.0, |(_, rate)| *rate);
                     self.phase = Phase::Looking {
                         until: self.sent,
-                        limit: (self.held() / 2.0) as u64,
+                        limit: (rate * shortest.as_secs_f64() / 2.0) as u64,
                     };
                 }
             }
@@ -228,10 +232,13 @@ impl Window {
             }
         }
         let wanted = match self.phase {
-            Phase::Beginning { .. } => (3.0 * self.held()).max(self.short()),
+            Phase::Beginning { .. } => (3.0 * self.held()).max(self.slack()),
             Phase::Steady => {
                 let gain = GAINS[(self.round % GAINS.len() as u64) as usize];
-                (gain * self.held() + STEP as f64).max(self.short())
+                let held = gain * self.held();
+                // Where the floor is much of the window, the path has that slack already.
+                let slack = self.slack().min(held - FLOOR as f64).max(STEP as f64);
+                (held + slack).max(self.slack())
             }
             Phase::Looking { limit, .. } => limit as f64,
         };

@@ -1,8 +1,8 @@
 //! The other process: an actor that keeps account, and a sink for raw bytes.
 
 use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, Stdio},
+    io::{BufRead, BufReader, Lines, Write},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
     time::Duration,
 };
 
@@ -124,6 +124,8 @@ pub(crate) fn serve() {
 pub(crate) struct Far {
     process: Child,
     _input: ChildStdin,
+    /// Its test harness ends when it cannot print.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Far {
@@ -137,11 +139,14 @@ impl Far {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut lines = lines.map_while(Result::ok);
-        assert!(lines.any(|line| line == "serves"), "it does not start");
-        let _input = process.stdin.take().unwrap();
-        Self { process, _input }
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut printed = lines.by_ref().map_while(Result::ok);
+        assert!(printed.any(|line| line == "serves"), "it does not start");
+        Self {
+            _input: process.stdin.take().unwrap(),
+            process,
+            _output: lines,
+        }
     }
 }
 
