@@ -25,6 +25,8 @@ pub enum ConnectError {
     WrongName(Arc<str>),
     /// The other end has refused this node, for this reason.
     Refused(&'static str),
+    /// The other end has the name of this node, and is this node perhaps.
+    OwnName,
     /// It took longer than [`Config::handshake_timeout`](crate::Config::handshake_timeout).
     Timeout,
     /// The node is shut down.
@@ -47,6 +49,7 @@ impl fmt::Display for ConnectError {
                 )
             }
             Self::Refused(why) => write!(f, "refused by the other end: {why}"),
+            Self::OwnName => f.write_str("the other end has the name of this node"),
             Self::Timeout => f.write_str("no connection in time"),
             Self::Closed => f.write_str("the node is shut down"),
         }

@@ -29,6 +29,26 @@ pub enum Event {
     },
     /// A link is down.
     LinkDown(LinkDown),
+    /// An address of a [`Discovery`](crate::discovery::Discovery), or one that a peer has told of, does not lead to
+    /// a node. It is tried again after a pause.
+    AddressFailed {
+        /// The address.
+        address: Arc<str>,
+        /// What is wrong.
+        error: Arc<str>,
+        /// How often in a row.
+        failures: u32,
+    },
+    /// A [`Discovery`](crate::discovery::Discovery) did not say which addresses there are. Those that it named last
+    /// are kept, and it is asked again after a pause.
+    DiscoveryFailed {
+        /// Which one.
+        source: Arc<str>,
+        /// What is wrong.
+        error: Arc<str>,
+        /// How often in a row.
+        failures: u32,
+    },
     /// A handle of a remote actor has ended. It is the last report about it.
     LaneEnded {
         /// The node on which the actor is.

@@ -7,7 +7,7 @@
 //! mailbox, so that a slow actor slows its own senders alone.
 //!
 //! It is not transparent. A message that was sent has left, and no more: see the table of what is promised
-//! in the README. There is no discovery and no membership.
+//! in the README. There is no membership.
 //!
 //! # Features
 //!
@@ -21,6 +21,7 @@ mod access;
 #[cfg(feature = "browser")]
 pub mod browser;
 mod config;
+pub mod discovery;
 mod error;
 mod event;
 mod lane;
@@ -30,6 +31,7 @@ mod metrics;
 mod node;
 mod remote;
 mod token;
+mod task;
 pub mod transport;
 mod wire;
 

@@ -18,17 +18,44 @@ use crate::{
     wire::Class,
 };
 
-/// Makes a link. Returns who is there, and the task that runs the link until it is down.
-pub(super) async fn dial(
+/// What has become of an attempt to make a link.
+pub(crate) enum Dialled {
+    /// Who is there, and the task that runs the link until it is down.
+    New(PeerInfo, JoinHandle<()>),
+    /// There is a link to that node already.
+    Linked(PeerInfo),
+}
+
+/// Makes a link, even if it is a second one.
+pub(super) async fn dial_always(
     shared: &Arc<Shared>,
     address: &str,
 ) -> Result<(PeerInfo, JoinHandle<()>), ConnectError> {
+    match dial(shared, address, false).await? {
+        Dialled::New(peer, running) => Ok((peer, running)),
+        Dialled::Linked(_) => Err(ConnectError::Refused("there is a link to it")),
+    }
+}
+
+/// Makes a link. With `unless_linked`, only to a node to which there is none.
+pub(super) async fn dial(
+    shared: &Arc<Shared>,
+    address: &str,
+    unless_linked: bool,
+) -> Result<Dialled, ConnectError> {
+    let is_linked = |peer: &PeerInfo| {
+        let links = shared.links_to(Some(&peer.name));
+        unless_linked && links.iter().any(|link| link.peer() == peer)
+    };
     let connect = async {
         let (_, transport, rest) = shared.transport(address, shared.has_proof())?;
         let link = shared.random().u64(..);
         let mut high = transport.connect(rest).await?;
         let class = Class::High;
         let peer = greet(&mut high, shared.identity(), Purpose { class, link }).await?;
+        if is_linked(&peer) {
+            return Ok((peer, None));
+        }
         let mut low = transport.connect(rest).await?;
         let class = Class::Low;
         let same = greet(&mut low, shared.identity(), Purpose { class, link }).await?;
@@ -36,7 +63,7 @@ pub(super) async fn dial(
             let text = "the two connections lead to different nodes";
             return Err(ConnectError::Protocol(text));
         }
-        Ok((peer, high, low))
+        Ok((peer, Some((high, low))))
     };
     let limit = shared.config.handshake_timeout;
     let connected = tokio::select! {
@@ -44,12 +71,15 @@ pub(super) async fn dial(
         () = shared.closed() => return Err(ConnectError::Closed),
         connected = timeout(limit, connect) => connected,
     };
-    let (peer, high, low) = connected.map_err(|_| ConnectError::Timeout)??;
+    let (peer, connections) = connected.map_err(|_| ConnectError::Timeout)??;
+    let Some((high, low)) = connections.filter(|_| !is_linked(&peer)) else {
+        return Ok(Dialled::Linked(peer));
+    };
     let link = shared.admit(peer.clone(), None).map_err(|verdict| {
         tracing::warn!(%peer, ?verdict, "a link was refused");
         ConnectError::Refused("this node knows a later incarnation of it, or has its name")
     })?;
-    Ok((peer, tokio::spawn(link.run(high, low))))
+    Ok(Dialled::New(peer, tokio::spawn(link.run(high, low))))
 }
 
 /// Keeps a link up until the node is closed.
@@ -65,7 +95,7 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String, mut running: Join
                 () = shared.closed() => return,
                 () = sleep(pause) => {}
             }
-            match dial(&shared, &address).await {
+            match dial_always(&shared, &address).await {
                 Ok((_, running)) => break running,
                 Err(ConnectError::Closed) => return,
                 Err(error) => {
@@ -85,7 +115,7 @@ pub(super) async fn keep(shared: Arc<Shared>, address: String, mut running: Join
 }
 
 /// The pause before the next attempt: doubled with each failure, half of it random.
-fn pause(shared: &Shared, failures: u32) -> Duration {
+pub(super) fn pause(shared: &Shared, failures: u32) -> Duration {
     let config = &shared.config;
     let factor = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
     let whole = config

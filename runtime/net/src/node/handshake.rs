@@ -54,7 +54,7 @@ impl Verdict {
         Err(ConnectError::Refused(match byte {
             0 => return Ok(()),
             1 => "a later incarnation of this node is known there",
-            2 => "it has the same name",
+            2 => return Err(ConnectError::OwnName),
             3 => "the other connection of the link is gone",
             5 => "the certificate of this node does not carry its name",
             6 => "the token is not valid",

@@ -9,6 +9,7 @@ mod handshake;
 mod hostile_tests;
 mod lookup;
 mod refusals;
+mod rooms;
 mod shared;
 
 use std::{
@@ -21,6 +22,7 @@ use std::{
 use lanemesh_runtime::{ActorHandle, observe::Tree};
 use tokio::{sync::broadcast, time::timeout};
 
+pub(crate) use self::rooms::Dialled;
 pub use self::{check::check_beginning, export::ExportOptions, lookup::Lookup, refusals::Refusals};
 use self::{handshake::Identity, shared::Shared};
 #[cfg(feature = "websocket")]
@@ -90,7 +92,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Node {
     shared: Arc<Shared>,
-    _alive: Arc<Alive>,
+    /// None in the tasks of the node.
+    _alive: Option<Arc<Alive>>,
 }
 
 /// Closes the node when the last clone is gone: its tasks have the shared part too.
@@ -201,7 +204,7 @@ impl NodeBuilder {
         let alive = Arc::new(Alive(shared.clone()));
         Node {
             shared,
-            _alive: alive,
+            _alive: Some(alive),
         }
     }
 }
@@ -272,7 +275,7 @@ impl Node {
     ///
     /// A cancelled call may leave connections that the other end drops.
     pub async fn connect(&self, address: &str) -> Result<PeerInfo, ConnectError> {
-        let (peer, running) = dial::dial(&self.shared, address).await?;
+        let (peer, running) = dial::dial_always(&self.shared, address).await?;
         let kept = dial::keep(self.shared.clone(), address.to_owned(), running);
         tokio::spawn(kept);
         Ok(peer)
@@ -398,7 +401,7 @@ impl Node {
     /// [`idle`](ActorHandle::idle) on their handle.
     pub async fn shutdown(&self, time: Duration) -> bool {
         self.shared.close();
-        timeout(time, self.shared.unlinked()).await.is_ok()
+        timeout(time, self.shared.unlinked(None)).await.is_ok()
     }
 }
 

@@ -271,10 +271,10 @@ impl Shared {
         let _ = is_closed.wait_for(|is_closed| *is_closed).await;
     }
 
-    /// Ready when there are no links.
-    pub(super) async fn unlinked(&self) {
+    /// Ready when there are no links to a node, or none at all.
+    pub(super) async fn unlinked(&self, name: Option<&str>) {
         let mut changes = self.changes.subscribe();
-        while !lock(&self.links).is_empty() {
+        while !self.links_to(name).is_empty() {
             if changes.changed().await.is_err() {
                 return;
             }
