@@ -26,6 +26,7 @@ mod error;
 mod event;
 mod lane;
 mod link;
+pub mod members;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod node;

@@ -9,6 +9,7 @@ mod discovery;
 mod endings;
 mod handles;
 mod history;
+mod members;
 mod refusals;
 mod simulation;
 mod tls;
