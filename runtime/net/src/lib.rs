@@ -29,6 +29,7 @@ mod link;
 pub mod members;
 #[cfg(feature = "metrics")]
 mod metrics;
+pub mod names;
 mod node;
 mod remote;
 mod token;
