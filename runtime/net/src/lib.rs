@@ -7,7 +7,11 @@
 //! mailbox, so that a slow actor slows its own senders alone.
 //!
 //! It is not transparent. A message that was sent has left, and no more: see the table of what is promised
-//! in the README. There is no membership.
+//! in the README. Plain TCP is not encrypted.
+//!
+//! Built on it, each of its own: [`discovery`] finds addresses, [`members`] tells which nodes there are,
+//! [`names`] finds actors by name, groups and singletons among them, and [`streams`] carries chunks and media to
+//! callbacks.
 //!
 //! # Features
 //!
@@ -32,8 +36,9 @@ mod metrics;
 pub mod names;
 mod node;
 mod remote;
-mod token;
+pub mod streams;
 mod task;
+mod token;
 pub mod transport;
 mod wire;
 

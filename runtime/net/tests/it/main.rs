@@ -16,6 +16,7 @@ mod simulation;
 mod tls;
 mod tokens;
 mod singletons;
+mod streams;
 mod transports;
 mod watching;
 mod websocket;
