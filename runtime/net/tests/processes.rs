@@ -1,7 +1,7 @@
-//! Real processes over TCP: one is killed, one stands still, one comes back.
+//! Real processes over TCP: one is killed, one stands still, one comes back; and members that find each other.
 //!
-//! The test runs itself again as the other process: [`other_process`] does nothing without its
-//! variables.
+//! The test runs itself again as the other process: [`other_process`] and [`member_process`] do nothing
+//! without their variables.
 #![cfg(unix)]
 
 use std::{
@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use lanemesh_net::{Config, DownReason, Event, LinkDown, Node, Remote};
+use lanemesh_net::{
+    Config, DownReason, Event, LinkDown, Node, Remote,
+    members::{DownCause, MemberEvent, MemberOptions, Membership},
+    names::{Names, SingletonOptions, rendezvous},
+};
 use lanemesh_runtime::{
     ActorHandle, ActorResult, AskError, Context, ExitReason, Handler, Reply, spawn,
 };
@@ -19,6 +23,8 @@ use tokio::sync::broadcast;
 
 const SECRET: [u8; 16] = *b"only for a test!";
 const ADDRESS: &str = "LANEMESH_NET_TEST_ADDRESS";
+/// Name and seed of a member.
+const MEMBER: &str = "LANEMESH_NET_TEST_MEMBER";
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +78,34 @@ fn other_process() {
     std::process::exit(0);
 }
 
+/// A member, if its name and the address of another one are given: joins, and offers to run a singleton.
+#[test]
+fn member_process() {
+    let Ok(member) = std::env::var(MEMBER) else {
+        return;
+    };
+    let (name, seed) = member.split_once(' ').unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let node = Node::builder(name).secret(SECRET).config(patient()).build();
+        let names = join(&node).await;
+        let _seed = node.discover(vec![seed.to_owned()]);
+        let options = SingletonOptions::new().settle(Duration::from_millis(500));
+        let _offer = names.singleton("site", "only", options, || spawn(Adder::default()));
+        println!("\nlistens at nothing that is told");
+        std::io::stdout().flush().unwrap();
+        let end = || std::io::stdin().lock().read_line(&mut String::new());
+        tokio::task::spawn_blocking(end).await.unwrap().unwrap();
+    });
+    std::process::exit(0);
+}
+
+async fn join(node: &Node) -> Names {
+    let address = node.bind("tcp://127.0.0.1:0").await.unwrap();
+    let options = MemberOptions::new([address]).down_after(Duration::from_secs(1));
+    Names::join(&Membership::join(node, options).unwrap()).unwrap()
+}
+
 /// The other process, which is killed when this is dropped.
 struct Other {
     process: Child,
@@ -80,9 +114,17 @@ struct Other {
 
 impl Other {
     fn start(address: &str) -> Self {
+        Self::run("other_process", ADDRESS, address)
+    }
+
+    fn member(name: &str, seed: &str) -> Self {
+        Self::run("member_process", MEMBER, &format!("{name} {seed}"))
+    }
+
+    fn run(test: &str, variable: &str, value: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "other_process", "--nocapture"])
-            .env(ADDRESS, address)
+            .args(["--exact", test, "--nocapture"])
+            .env(variable, value)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -223,4 +265,69 @@ async fn process_that_stands_still_is_dead_and_its_old_link_stays_dead() {
     // The same incarnation, with what it had.
     let mut handle = node.lookup::<Adder>("adder").await.unwrap();
     assert_eq!(sum(&mut handle).await, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_with_one_seed_find_each_other_and_a_singleton_moves_when_its_process_is_killed() {
+    let node = this_node(patient());
+    let names = join(&node).await;
+    let seed = names.membership().me().addresses[0].to_string();
+    let mut events = names.membership().events();
+    let mut processes: Vec<_> = ["one", "two"]
+        .map(|name| (name, Other::member(name, &seed)))
+        .into();
+    // In the end it is where the hash says, of those two: they have been told of each other.
+    let holder_is = |wanted: &str| {
+        let wanted = wanted.to_owned();
+        let (names, mut changes) = (names.clone(), names.changes());
+        async move {
+            let holder = || names.holder("site", "only").map(|holder| holder.name);
+            let found = changes.wait_for(|_| holder().as_deref() == Some(&*wanted));
+            tokio::time::timeout(5 * MINUTE, found)
+                .await
+                .unwrap()
+                .unwrap();
+        }
+    };
+    let chosen = rendezvous(b"site\0only", ["one", "two"]).unwrap();
+    let other = if chosen == "one" { "two" } else { "one" };
+    holder_is(chosen).await;
+    let index = processes
+        .iter()
+        .position(|(name, _)| *name == chosen)
+        .unwrap();
+    let (_, mut killed) = processes.remove(index);
+    killed.kill();
+    let life = loop {
+        match events.recv().await.unwrap() {
+            MemberEvent::Down(member, cause) => {
+                assert_eq!(
+                    (&*member.node.name, cause),
+                    (chosen, DownCause::Unreachable)
+                );
+                break member.node.incarnation;
+            }
+            event => println!("{event:?}"),
+        }
+    };
+    holder_is(other).await;
+    let mut only = names
+        .lookup_within::<Adder>("site", "only", MINUTE)
+        .await
+        .unwrap();
+    assert_eq!(sum(&mut only).await, 0);
+
+    let _again = Other::member(chosen, &seed);
+    loop {
+        match events.recv().await.unwrap() {
+            MemberEvent::Up(member) if &*member.node.name == chosen => {
+                assert!(member.node.incarnation > life);
+                break;
+            }
+            event => println!("{event:?}"),
+        }
+    }
+    holder_is(chosen).await;
+    // Drained, and not killed.
+    assert!(!matches!(only.monitor().await, ExitReason::Unreachable));
 }
