@@ -161,7 +161,8 @@ impl Members {
     /// A peer has closed a link in order.
     pub(super) fn said_bye(&self, peer: PeerInfo) {
         let mut state = self.lock();
-        if state.known.contains_key(&peer.name) {
+        let known = state.known.get(&peer.name);
+        if known.is_some_and(|known| known.member.node == peer) {
             state.left.insert(peer);
         }
     }

@@ -49,8 +49,10 @@ async fn list_links_to_all_but_itself_once_each_and_again_when_one_comes_back() 
     linked(&a, &["b"]).await;
     let failed = event(&mut failures, |event| match event {
         Event::AddressFailed {
-            address, failures, ..
-        } if failures == 3 => Some(address),
+            address,
+            failures: 3,
+            ..
+        } => Some(address),
         _ => None,
     });
     assert_eq!(&*failed.await, "mem:c");

@@ -283,7 +283,7 @@ pub(crate) fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
 fn members_are_told_in_order_and_agreed_upon_for_many_seeds() {
     let is_chosen = std::env::var("LANEMESH_SEEDS").is_ok();
     let mut total = Counts::default();
-    simulate(seeds(0..50), async |seed| {
+    simulate(seeds(0..40), async |seed| {
         run(seed, &mut total).await;
     });
     let Counts {
@@ -298,7 +298,7 @@ fn members_are_told_in_order_and_agreed_upon_for_many_seeds() {
         .min();
     assert!(
         least > Some(3) || is_chosen,
-        "fifty seeds meet all that can happen: {total:?}"
+        "these seeds meet all that can happen: {total:?}"
     );
 }
 
