@@ -92,7 +92,6 @@ impl MemberOptions {
 ///     if name != "a" {
 ///         node.connect("mem:a").await?;
 ///     }
-///     # members.last().unwrap().clone();
 ///     # std::mem::forget(node);
 /// }
 /// let mut changes = members[1].changes();
