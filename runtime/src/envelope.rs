@@ -26,6 +26,26 @@ impl<M> Envelope<M> {
             message,
         }
     }
+
+    /// A message that waits outside of its lane. `attempts` is how often it has been redelivered
+    /// when its handler gets it next; 0 for one that no handler has crashed with.
+    pub(crate) fn set_aside(message: M, expires: u64, attempts: u32) -> Self {
+        let again = if attempts == 0 { 0 } else { AGAIN };
+        Self {
+            // Its asker has waited, also if the actor was idle.
+            expires: expires & !ASK,
+            sent: again | u64::from(attempts),
+            message,
+        }
+    }
+
+    /// How often the message has been redelivered when its handler gets it next.
+    pub(crate) fn attempts(&self) -> u32 {
+        if self.sent & AGAIN == 0 {
+            return 0;
+        }
+        self.sent as u32
+    }
 }
 
 /// Which messages of a handle are in the sample: every n-th one. It also knows how many messages the
@@ -92,6 +112,10 @@ pub(crate) fn clock() -> &'static quanta::Clock {
     static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
     CLOCK.get_or_init(quanta::Clock::new)
 }
+
+/// Flags the send time of a message with which a handler has crashed: the rest of it is how often the
+/// message has been redelivered.
+pub(crate) const AGAIN: u64 = 1 << 62;
 
 /// Flags the expiry of an ask, whose sender has a timer of its own.
 pub(crate) const ASK: u64 = 1 << 63;

@@ -181,7 +181,7 @@ impl<M> fmt::Debug for StashFull<M> {
 
 impl<M> fmt::Display for StashFull<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the actor has stashed as many messages as it may")
+        f.write_str("the stash holds as many messages as `Builder::stash_capacity` allows")
     }
 }
 

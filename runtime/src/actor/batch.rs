@@ -15,8 +15,60 @@ use crate::{envelope::Envelope, util::lock::lock};
 type Home<L> = Arc<Mutex<Rest<L>>>;
 
 struct Rest<L> {
-    items: VecDeque<L>,
+    items: Items<L>,
     taken: Taken,
+}
+
+/// Messages, oldest first.
+struct Items<L> {
+    messages: VecDeque<L>,
+    /// How often the first messages have been redelivered when their handler gets them next; 0 for
+    /// those that it lacks.
+    attempts: VecDeque<u32>,
+}
+
+impl<L> Default for Items<L> {
+    fn default() -> Self {
+        Self {
+            messages: VecDeque::new(),
+            attempts: VecDeque::new(),
+        }
+    }
+}
+
+impl<L> Items<L> {
+    fn push(&mut self, message: L, attempts: u32) {
+        if attempts > 0 {
+            self.attempts.resize(self.messages.len(), 0);
+            self.attempts.push_back(attempts);
+        }
+        self.messages.push_back(message);
+    }
+
+    fn push_front(&mut self, message: L, attempts: u32) {
+        self.attempts.push_front(attempts);
+        self.messages.push_front(message);
+    }
+
+    fn pop(&mut self) -> Option<(L, u32)> {
+        let message = self.messages.pop_front()?;
+        Some((message, self.attempts.pop_front().unwrap_or(0)))
+    }
+
+    fn append(&mut self, newer: &mut Self) {
+        if !newer.attempts.is_empty() {
+            self.attempts.resize(self.messages.len(), 0);
+            self.attempts.append(&mut newer.attempts);
+        }
+        self.messages.append(&mut newer.messages);
+    }
+
+    /// The first `count` messages are taken. Returns how many of them a handler has had before.
+    fn forget_attempts(&mut self, count: usize) -> u64 {
+        let count = count.min(self.attempts.len());
+        let attempts = self.attempts.drain(..count);
+        attempts.filter(|attempts| *attempts > 0).count() as u64
+    }
 }
 
 /// How many messages of a batch were taken all at once.
@@ -26,6 +78,8 @@ pub(crate) struct Taken {
     pub(crate) drained: u64,
     /// Handled in place.
     pub(crate) cleared: u64,
+    /// How many of them a handler has crashed with before.
+    pub(crate) again: u64,
 }
 
 impl Taken {
@@ -36,13 +90,14 @@ impl Taken {
     fn add(&mut self, more: Self) {
         self.drained += more.drained;
         self.cleared += more.cleared;
+        self.again += more.again;
     }
 }
 
 impl<L> Default for Rest<L> {
     fn default() -> Self {
         Self {
-            items: VecDeque::new(),
+            items: Items::default(),
             taken: Taken::default(),
         }
     }
@@ -80,7 +135,7 @@ impl<L> Batches<L> {
         let mut rest = std::mem::take(&mut *lock(home));
         taken.add(rest.taken);
         match self.current.take() {
-            Some(batch) if rest.items.is_empty() => batch,
+            Some(batch) if rest.items.messages.is_empty() => batch,
             Some(mut batch) => {
                 rest.items.append(&mut batch.items);
                 batch.items = rest.items;
@@ -118,6 +173,13 @@ impl<L> Batches<L> {
         taken
     }
 
+    /// Puts a message back with which the handler of the batch has crashed: it is the first again.
+    pub(crate) fn put_back(&mut self, message: L, attempts: u32) {
+        let mut batch = self.take(&mut Taken::default());
+        batch.items.push_front(message, attempts);
+        self.current = Some(batch);
+    }
+
     pub(crate) fn take_scratch(&mut self) -> Vec<Envelope<L>> {
         std::mem::take(&mut self.scratch)
     }
@@ -134,24 +196,29 @@ impl<L> Batches<L> {
 /// [`as_slices`](Self::as_slices) or [`as_mut_slice`](Self::as_mut_slice), then
 /// [`consume`](Self::consume) what is done.
 pub struct Batch<L> {
-    items: VecDeque<L>,
+    items: Items<L>,
     /// Messages taken all at once since the last count.
     taken: Taken,
     home: Home<L>,
 }
 
 impl<L> Batch<L> {
-    pub(crate) fn pop(&mut self) -> Option<L> {
-        self.items.pop_front()
+    /// The oldest message, and how often it has been redelivered, this time included.
+    pub(crate) fn pop(&mut self) -> Option<(L, u32)> {
+        self.items.pop()
     }
 
     /// Takes all messages out without counting them as handled.
-    pub(crate) fn into_messages(mut self) -> VecDeque<L> {
-        std::mem::take(&mut self.items)
+    pub(crate) fn into_messages(mut self) -> VecDeque<Envelope<L>> {
+        let mut items = std::mem::take(&mut self.items);
+        let messages = std::iter::from_fn(|| items.pop());
+        messages
+            .map(|(message, attempts)| Envelope::set_aside(message, 0, attempts))
+            .collect()
     }
 
-    pub(crate) fn push(&mut self, message: L) {
-        self.items.push_back(message);
+    pub(crate) fn push(&mut self, message: L, attempts: u32) {
+        self.items.push(message, attempts);
     }
 
     /// How many messages were taken all at once since this was last asked.
@@ -162,13 +229,14 @@ impl<L> Batch<L> {
     /// Takes all messages. Urgent ones wait until the handler returns. If the handler crashes, all
     /// of them are interrupted: they do not come again.
     pub fn drain(&mut self) -> vec_deque::Drain<'_, L> {
-        self.taken.drained += self.items.len() as u64;
-        self.items.drain(..)
+        self.taken.drained += self.len() as u64;
+        self.taken.again += self.items.forget_attempts(self.len());
+        self.items.messages.drain(..)
     }
 
     /// All messages as one slice, to work on them in place.
     pub fn as_mut_slice(&mut self) -> &mut [L] {
-        self.items.make_contiguous()
+        self.items.messages.make_contiguous()
     }
 
     /// All messages as the two parts in which they lie, oldest first, without moving any of them:
@@ -231,48 +299,49 @@ impl<L> Batch<L> {
     /// # Ok(()) }
     /// ```
     pub fn as_slices(&self) -> (&[L], &[L]) {
-        self.items.as_slices()
+        self.items.messages.as_slices()
     }
 
     /// Moves the oldest messages into `slice`, as many as there are and fit, and drops what they
     /// replace. Returns how many. They count as handled, or as interrupted if the handler crashes, as
     /// with [`drain`](Self::drain).
     pub fn take_into(&mut self, slice: &mut [L]) -> usize {
-        let count = slice.len().min(self.items.len());
+        let count = slice.len().min(self.len());
         self.taken.drained += count as u64;
+        self.taken.again += self.items.forget_attempts(count);
         slice
             .iter_mut()
-            .zip(self.items.drain(..count))
+            .zip(self.items.messages.drain(..count))
             .for_each(|(place, item)| *place = item);
         count
     }
 
     /// Drops the `count` oldest messages, or all if there are fewer: they count as handled.
     pub fn consume(&mut self, count: usize) {
-        let count = count.min(self.items.len());
+        let count = count.min(self.len());
         self.taken.cleared += count as u64;
-        self.items.drain(..count);
+        self.taken.again += self.items.forget_attempts(count);
+        self.items.messages.drain(..count);
     }
 
     /// Drops all messages: they count as handled.
     pub fn clear(&mut self) {
-        self.taken.cleared += self.items.len() as u64;
-        self.items.clear();
+        self.consume(self.len());
     }
 
     /// Looks at the messages without taking them.
     pub fn iter(&self) -> vec_deque::Iter<'_, L> {
-        self.items.iter()
+        self.items.messages.iter()
     }
 
     /// How many messages are left.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.items.messages.len()
     }
 
     /// Whether no message is left.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.messages.is_empty()
     }
 }
 
@@ -287,7 +356,7 @@ impl<'a, L> IntoIterator for &'a Batch<L> {
 
 impl<L> Drop for Batch<L> {
     fn drop(&mut self) {
-        if !self.items.is_empty() || !self.taken.is_none() {
+        if !self.is_empty() || !self.taken.is_none() {
             let mut rest = lock(&self.home);
             rest.taken.add(self.taken);
             // A second batch can have been started meanwhile, after this one was taken.
@@ -299,7 +368,7 @@ impl<L> Drop for Batch<L> {
 impl<L> fmt::Debug for Batch<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
-            .field("len", &self.items.len())
+            .field("len", &self.len())
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         Actor,
         batch::{Batch, Taken},
         event::AnyMessage,
-        loop_state::LoopState,
+        loop_state::{Handling, LoopState},
         messages::{High, Low},
         optional_state::OptionalState,
         policies::Policies,
@@ -249,10 +249,15 @@ impl<A: Actor> Context<A> {
     /// Counts messages that were taken out of a batch all at once, except those put aside. Returns
     /// how many of them may be unhandled if the handler has crashed.
     pub(crate) fn count_batch(&mut self, taken: Taken) -> u64 {
-        let put_aside = std::mem::take(&mut self.state.put_aside);
-        let drained = taken.drained.saturating_sub(put_aside.into());
-        self.counters.low += drained + taken.cleared;
-        drained
+        let put_aside = u64::from(std::mem::take(&mut self.state.put_aside));
+        let all = taken.drained + taken.cleared;
+        // Those that a handler has crashed with were counted then.
+        let counted_before = taken.again + put_aside.min(all);
+        self.counters.low = (self.counters.low + all).saturating_sub(counted_before);
+        if taken.again > 0 {
+            self.counters.events().redelivered += taken.again;
+        }
+        taken.drained.saturating_sub(put_aside)
     }
 
     /// How many messages wait in the batch.
@@ -278,6 +283,14 @@ impl<A: Actor> Context<A> {
         }
     }
 
+    /// As [`hold_low`](Self::hold_low), for a message of a batch.
+    #[inline]
+    fn hold_batched(&mut self, message: &A::LowPriorityMsg, attempts: u32) {
+        if let Some(optional) = &mut self.optional {
+            optional.custody.hold_batched(message, attempts);
+        }
+    }
+
     /// The handler has finished with its message.
     #[inline]
     pub(crate) fn release_held(&mut self) {
@@ -289,7 +302,7 @@ impl<A: Actor> Context<A> {
     /// After an incarnation: a message that was being handled is redelivered or a dead letter. The
     /// batch of a handler that has not finished waits for the next incarnation.
     pub(crate) fn after_crash(&mut self) {
-        let was_handling = std::mem::take(&mut self.state.is_handling);
+        let was_handling = std::mem::take(&mut self.state.handling) != Handling::Nothing;
         let Some(optional) = &mut self.optional else {
             if was_handling {
                 self.count_interrupted(1);
@@ -305,6 +318,11 @@ impl<A: Actor> Context<A> {
         let is_lost = match after {
             AfterCrash::Nothing => was_handling,
             AfterCrash::Redeliver => false,
+            AfterCrash::InBatch(message, attempts) => {
+                let batches = &mut self.optional_or_default().batches;
+                batches.put_back(message, attempts);
+                false
+            }
             AfterCrash::DeadLetter(message) => {
                 // The recipient and the drop of the message may panic.
                 let sent = catch_fn(|| self.dead_letter(message, Undelivered::Crashed));
@@ -458,15 +476,20 @@ impl<L> Batch<L> {
     where
         A: Actor<LowPriorityMsg = L>,
     {
-        ctx.state.is_handling = false;
+        ctx.state.handling = Handling::Nothing;
         ctx.release_held();
         if ctx.is_batch_over() {
             return None;
         }
-        let item = self.pop()?;
-        ctx.counters.low += 1;
-        ctx.state.is_handling = true;
-        ctx.hold_low(&item);
+        let (item, attempts) = self.pop()?;
+        if attempts == 0 {
+            ctx.counters.low += 1;
+        } else {
+            ctx.counters.events().redelivered += 1;
+        }
+        ctx.state.handling = Handling::Low;
+        ctx.state.expires = 0;
+        ctx.hold_batched(&item, attempts);
         Some(item)
     }
 }

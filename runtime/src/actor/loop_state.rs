@@ -5,6 +5,15 @@ use crate::actor::{coop_budget::CoopBudget, fairness::Fairness};
 /// Messages between two publications of the counters.
 const PUBLISH_INTERVAL: u32 = 128;
 
+/// The class of the message that its handler has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Handling {
+    #[default]
+    Nothing,
+    High,
+    Low,
+}
+
 /// Reset at the start of each incarnation.
 #[derive(Debug, Default)]
 pub(crate) struct LoopState {
@@ -18,8 +27,10 @@ pub(crate) struct LoopState {
     pub(crate) is_closed: bool,
     /// Whether the `started` hook has finished.
     pub(crate) is_started: bool,
-    /// Whether a handler has a message.
-    pub(crate) is_handling: bool,
+    /// Which message a handler has.
+    pub(crate) handling: Handling,
+    /// When that message expires, as in its envelope.
+    pub(crate) expires: u64,
     /// Messages that the handler of a batch has put aside after it took them all at once.
     pub(crate) put_aside: u32,
     /// When the handling of the current message began, as a raw reading of the clock; 0 if it is

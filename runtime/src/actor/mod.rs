@@ -35,6 +35,7 @@ pub use self::{
 };
 pub(crate) use self::{
     event::{AnyMessage, ControlEvent, Kind},
+    loop_state::Handling,
     messages::{High, Low},
     optional_state::OptionalState,
     policies::Policies,

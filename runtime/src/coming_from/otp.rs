@@ -8,7 +8,7 @@
 //! | `gen_server`: `init`, `handle_call`, `handle_cast`, `handle_info`, `terminate` | [`Handler`](crate::Handler): [`started`](crate::Actor::started), [`handle`](crate::Handler::handle) for all three, [`stopped`](crate::Actor::stopped) |
 //! | `gen_server:call(Pid, Req, Timeout)`, `{noreply, ..}` and `gen_server:reply` | [`ask`](crate::SharedHandle::ask); a [`Reply`](crate::Reply) is kept and answered later |
 //! | `gen_server:cast` | [`try_tell`](crate::SharedHandle::try_tell); mailboxes are bounded |
-//! | `gen_statem`, `postpone` | an enum as the actor; [`Context::stash_low`](crate::Context::stash_low) and [`unstash`](crate::Context::unstash) |
+//! | `gen_statem`, `postpone` | an enum as the actor; [`Context::stash`](crate::Context::stash) and [`unstash`](crate::Context::unstash) |
 //! | `supervisor`: `one_for_one`, `one_for_all`, `rest_for_one` | [`Strategy`](crate::supervision::Strategy), for the children of an actor or a [`System`](crate::System) |
 //! | `permanent`, `transient`, `temporary` | [`Restart`](crate::Restart) |
 //! | `intensity`, `period` of the supervisor | [`Supervision::total_intensity`](crate::supervision::Supervision::total_intensity); [`intensity`](crate::supervision::Supervision::intensity) is for each child |

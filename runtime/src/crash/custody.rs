@@ -21,6 +21,9 @@ pub(crate) enum AfterCrash<H, L> {
     Nothing,
     /// The next incarnation gets it again, from here or from its keeper.
     Redeliver,
+    /// The same, as the first message of the batch that it was taken from; the number is that of the
+    /// redelivery.
+    InBatch(L, u32),
     /// It has been redelivered as often as the rule allows.
     DeadLetter(Message<H, L>),
 }
@@ -35,11 +38,20 @@ enum InHandler<H, L> {
     Kept(u32),
 }
 
-/// The copy of a message that is being handled or waits to be redelivered.
+/// The copy of a message that waits to be redelivered.
+struct Due<M> {
+    message: M,
+    /// How often it has been redelivered, this time included.
+    attempts: u32,
+}
+
+/// The copy of a message that is being handled.
 struct Held<M> {
     message: M,
     /// How often it has been redelivered.
     attempts: u32,
+    /// Whether it was taken from a batch.
+    is_batched: bool,
 }
 
 /// The messages of an actor outside of its lanes, except those of a batch and those taken ahead.
@@ -50,8 +62,8 @@ pub(crate) struct Custody<H, L> {
     rule: Option<RedeliveryRule<H, L>>,
     held: InHandler<H, L>,
     keeper: Option<Box<dyn Keeper>>,
-    due_high: Option<Held<H>>,
-    due_low: Option<Held<L>>,
+    due_high: Option<Due<H>>,
+    due_low: Option<Due<L>>,
     /// A message that was received and not handled yet; there is an
     /// [`Event`](crate::actor::Event) for it.
     pub(crate) in_hand: Option<Message<Envelope<H>, Envelope<L>>>,
@@ -100,6 +112,7 @@ impl<H, L> Custody<H, L> {
             self.held = InHandler::Copy(Held {
                 message: Message::High((rule.copy_high)(message)),
                 attempts,
+                is_batched: false,
             });
         }
     }
@@ -110,7 +123,34 @@ impl<H, L> Custody<H, L> {
             self.held = InHandler::Copy(Held {
                 message: Message::Low((rule.copy_low)(message)),
                 attempts,
+                is_batched: false,
             });
+        }
+    }
+
+    /// As [`hold_low`](Self::hold_low), for a message of a batch.
+    pub(crate) fn hold_batched(&mut self, message: &L, attempts: u32) {
+        if let Some(rule) = &self.rule {
+            self.held = InHandler::Copy(Held {
+                message: Message::Low((rule.copy_low)(message)),
+                attempts,
+                is_batched: true,
+            });
+        }
+    }
+
+    /// How often the message that its handler has was redelivered.
+    pub(crate) fn attempts(&self) -> u32 {
+        match &self.held {
+            InHandler::Copy(held) => held.attempts,
+            InHandler::Nothing | InHandler::Kept(_) => 0,
+        }
+    }
+
+    /// The message that its handler is about to get has been redelivered before.
+    pub(crate) fn set_attempts(&mut self, attempts: u32) {
+        if let InHandler::Copy(held) = &mut self.held {
+            held.attempts = attempts;
         }
     }
 
@@ -123,7 +163,7 @@ impl<H, L> Custody<H, L> {
 
     /// The handler has crashed.
     pub(crate) fn crash(&mut self) -> AfterCrash<H, L> {
-        let Held { message, attempts } = match std::mem::take(&mut self.held) {
+        let held = match std::mem::take(&mut self.held) {
             InHandler::Nothing => return AfterCrash::Nothing,
             InHandler::Kept(token) => {
                 if let Some(keeper) = &mut self.keeper {
@@ -133,12 +173,19 @@ impl<H, L> Custody<H, L> {
             }
             InHandler::Copy(held) => held,
         };
+        let Held {
+            message,
+            attempts,
+            is_batched,
+        } = held;
         if attempts >= self.rule.as_ref().map_or(0, |rule| rule.times) {
             return AfterCrash::DeadLetter(message);
         }
+        let attempts = attempts + 1;
         match message {
-            Message::High(message) => self.due_high = Some(Held { message, attempts }),
-            Message::Low(message) => self.due_low = Some(Held { message, attempts }),
+            Message::High(message) => self.due_high = Some(Due { message, attempts }),
+            Message::Low(message) if is_batched => return AfterCrash::InBatch(message, attempts),
+            Message::Low(message) => self.due_low = Some(Due { message, attempts }),
         }
         AfterCrash::Redeliver
     }
@@ -155,11 +202,11 @@ impl<H, L> Custody<H, L> {
 
     /// The message to redeliver now, and how often it has been redelivered, this time included.
     pub(crate) fn take_due(&mut self) -> Option<(Message<H, L>, u32)> {
-        if let Some(Held { message, attempts }) = self.due_high.take() {
-            return Some((Message::High(message), attempts + 1));
+        if let Some(Due { message, attempts }) = self.due_high.take() {
+            return Some((Message::High(message), attempts));
         }
-        let Held { message, attempts } = self.due_low.take()?;
-        Some((Message::Low(message), attempts + 1))
+        let Due { message, attempts } = self.due_low.take()?;
+        Some((Message::Low(message), attempts))
     }
 
     /// The copies of messages with which a handler has crashed, at the end of the actor.

@@ -28,6 +28,38 @@ pub enum Undelivered {
 }
 
 /// A message that was not handled, with its circumstances.
+///
+/// # Examples
+///
+/// The sender of a channel is a recipient. Actors that report to one channel get a clone each.
+///
+/// ```
+/// use lanemesh_runtime::{
+///     ActorError, ActorResult, Context, Handler, Message, builder,
+///     crash::{DeadLetter, Undelivered},
+/// };
+///
+/// struct Parser;
+///
+/// impl Handler for Parser {
+///     type Msg = String;
+///
+///     async fn handle(&mut self, text: String, _: &mut Context<Self>) -> ActorResult {
+///         text.parse::<u32>()?;
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (dead, mut letters) = lanemesh::channel::<DeadLetter<String, String>>(64);
+/// let parser = builder(|| Parser).redeliver(0).dead_letters(dead.clone());
+/// let (mut parser, _child) = parser.name("parser").spawn();
+/// parser.tell("seven".to_owned()).await?;
+/// let letter = letters.recv().await.ok_or(ActorError::msg("no letter"))?;
+/// assert_eq!((&*letter.name, letter.why), ("parser", Undelivered::Crashed));
+/// assert_eq!(letter.message, Message::Low("seven".to_owned()));
+/// # Ok(()) }
+/// ```
 pub struct DeadLetter<H, L> {
     /// The actor that it was sent to.
     pub actor: ActorId,
@@ -78,7 +110,7 @@ pub(crate) struct Remaining<'a, H, L> {
     pub(crate) custody: Option<&'a mut Custody<H, L>>,
     pub(crate) stash: Option<&'a mut Stash<H, L>>,
     /// The rest of a batch.
-    pub(crate) batch: VecDeque<L>,
+    pub(crate) batch: VecDeque<Envelope<L>>,
     pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
     pub(crate) mailbox: &'a mut MailboxReceiver<Envelope<H>, Envelope<L>>,
     /// Of a worker of a pool: others get its messages.
@@ -94,7 +126,11 @@ impl<H, L> Remaining<'_, H, L> {
                 pass_on(message, Undelivered::Crashed);
             }
         }
-        let taken = self.taken();
+        // Other workers would not know how often these were redelivered.
+        let (crashed, taken): (Vec<_>, _) = self.taken().into_iter().partition(was_begun);
+        for message in crashed {
+            pass_on(open(message), Undelivered::Crashed);
+        }
         if let Some(membership) = self.membership {
             let handed_on = membership.hand_on(taken, self.mailbox);
             for message in handed_on.left {
@@ -123,20 +159,21 @@ impl<H, L> Remaining<'_, H, L> {
             .into_iter()
             .collect();
         if let Some(stash) = &mut self.stash {
-            taken.extend(stash.take_all().map(wrap));
+            taken.extend(stash.take_all());
         }
-        let batch = self.batch.drain(..).map(Envelope::plain);
-        taken.extend(batch.map(Message::Low));
+        taken.extend(self.batch.drain(..).map(Message::Low));
         taken.extend(std::iter::from_fn(|| self.ahead.pop()).map(Message::Low));
         taken
     }
 }
 
-fn wrap<H, L>(message: Message<H, L>) -> Message<Envelope<H>, Envelope<L>> {
-    match message {
-        Message::High(message) => Message::High(Envelope::plain(message)),
-        Message::Low(message) => Message::Low(Envelope::plain(message)),
-    }
+/// Whether a handler has crashed with the message.
+fn was_begun<H, L>(message: &Message<Envelope<H>, Envelope<L>>) -> bool {
+    let attempts = match message {
+        Message::High(envelope) => envelope.attempts(),
+        Message::Low(envelope) => envelope.attempts(),
+    };
+    attempts > 0
 }
 
 /// A message without its envelope.

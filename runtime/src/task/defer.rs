@@ -5,7 +5,7 @@ use std::task::{Context as PollContext, Poll};
 use lanemesh::Message;
 
 use crate::{
-    actor::{Actor, Context, High},
+    actor::{Actor, Context, Handler, Handling, High, Low, Priority},
     cell::signal,
     envelope::Envelope,
     error::StashFull,
@@ -15,9 +15,13 @@ impl<A: Actor> Context<A> {
     /// Puts the message that the hook handles aside, until [`unstash`](Self::unstash): for a
     /// message that the actor cannot handle in its present state.
     ///
-    /// It counts as queued again, not as handled. A failure loses no stashed message: the next
-    /// incarnation begins with all of them released. When the actor ends for good they are dead
+    /// It counts as queued again, not as handled, and its deadline stays. A failure loses no stashed
+    /// message: the next incarnation begins with all of them released. What
+    /// [`redeliver`](crate::Builder::redeliver) counts goes on: a message that is stashed between two
+    /// crashes is a dead letter after as many as without. When the actor ends for good they are dead
     /// letters, as the messages in the lanes; a drain does not release them.
+    ///
+    /// An actor with one type of messages has [`stash`](Self::stash).
     ///
     /// # Errors
     ///
@@ -78,10 +82,10 @@ impl<A: Actor> Context<A> {
         if self.is_stash_full() {
             return Err(StashFull(message));
         }
-        if std::mem::take(&mut self.state.is_handling) {
-            self.counters.high -= 1;
-        }
-        self.put_aside(Message::High(message));
+        let (expires, attempts) = self.take_from_handler();
+        self.put_aside(Message::High(Envelope::set_aside(
+            message, expires, attempts,
+        )));
         Ok(())
     }
 
@@ -97,12 +101,10 @@ impl<A: Actor> Context<A> {
         if self.is_stash_full() {
             return Err(StashFull(message));
         }
-        if std::mem::take(&mut self.state.is_handling) {
-            self.counters.low -= 1;
-        } else {
-            self.state.put_aside += 1;
-        }
-        self.put_aside(Message::Low(message));
+        let (expires, attempts) = self.take_from_handler();
+        self.put_aside(Message::Low(Envelope::set_aside(
+            message, expires, attempts,
+        )));
         Ok(())
     }
 
@@ -116,7 +118,7 @@ impl<A: Actor> Context<A> {
             return;
         };
         let low = stash.release();
-        self.ahead.prepend(low.into_iter().map(Envelope::plain));
+        self.ahead.prepend(low.into_iter());
     }
 
     /// How many messages are stashed.
@@ -188,8 +190,30 @@ impl<A: Actor> Context<A> {
         stash.is_full()
     }
 
+    /// The message that its handler has does not count as handled. Returns when it expires, and how
+    /// often it has been redelivered.
+    fn take_from_handler(&mut self) -> (u64, u32) {
+        let handling = std::mem::take(&mut self.state.handling);
+        let optional = self.optional();
+        let attempts = optional.map_or(0, |optional| optional.custody.attempts());
+        match handling {
+            Handling::Nothing => {
+                self.state.put_aside += 1;
+                return (0, 0);
+            }
+            // A handler has crashed with it: it does not expire any more.
+            _ if attempts > 0 => {
+                self.counters.events().redelivered -= 1;
+                return (0, attempts);
+            }
+            Handling::High => self.counters.high -= 1,
+            Handling::Low => self.counters.low -= 1,
+        }
+        (self.state.expires, 0)
+    }
+
     /// The message is queued again, whatever becomes of its handler.
-    fn put_aside(&mut self, message: Message<A::HighPriorityMsg, A::LowPriorityMsg>) {
+    fn put_aside(&mut self, message: Message<High<A>, Low<A>>) {
         let optional = self.optional_or_default();
         optional.stash.get_or_insert_default().keep(message);
         // Last: the drop of the copy may panic.
@@ -205,7 +229,7 @@ impl<A: Actor> Context<A> {
     /// The next high message that was released.
     pub(crate) fn take_unstashed(&mut self) -> Option<High<A>> {
         let stash = self.optional_mut()?.stash.as_mut()?;
-        stash.pop_released().map(Envelope::plain)
+        stash.pop_released()
     }
 
     pub(crate) fn is_low_paused(&self) -> bool {
@@ -239,6 +263,65 @@ impl<A: Actor> Context<A> {
                 self.state.was_idle = false;
                 Some(Poll::Pending)
             }
+        }
+    }
+}
+
+/// The same for an actor with one type of messages.
+impl<A: Handler> Context<A> {
+    /// Puts the message that the hook handles aside, until [`unstash`](Self::unstash). Among the
+    /// stashed messages it has the [priority](Handler::priority) that it says. See
+    /// [`stash_high`](Self::stash_high).
+    ///
+    /// # Errors
+    ///
+    /// [`StashFull`], with the message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lanemesh_runtime::{ActorResult, Context, Handler, Reply, spawn};
+    ///
+    /// /// Answers once it has its configuration.
+    /// struct Service {
+    ///     greeting: Option<&'static str>,
+    /// }
+    ///
+    /// enum Msg {
+    ///     Configure(&'static str),
+    ///     Greet(Reply<&'static str>),
+    /// }
+    ///
+    /// impl Handler for Service {
+    ///     type Msg = Msg;
+    ///
+    ///     async fn handle(&mut self, msg: Msg, ctx: &mut Context<Self>) -> ActorResult {
+    ///         match (self.greeting, msg) {
+    ///             (_, Msg::Configure(greeting)) => {
+    ///                 self.greeting = Some(greeting);
+    ///                 ctx.unstash();
+    ///             }
+    ///             (Some(greeting), Msg::Greet(reply)) => drop(reply.send(greeting)),
+    ///             (None, early) => ctx.stash(early)?,
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (service, _child) = spawn(Service { greeting: None });
+    /// let service = service.shared();
+    /// let early = service.ask(Msg::Greet, Duration::from_secs(1));
+    /// let (answer, sent) = tokio::join!(early, service.tell(Msg::Configure("hello")));
+    /// assert_eq!((answer?, sent.is_ok()), ("hello", true));
+    /// # Ok(()) }
+    /// ```
+    pub fn stash(&mut self, message: A::Msg) -> Result<(), StashFull<A::Msg>> {
+        match A::priority(&message) {
+            Priority::High => self.stash_high(message),
+            Priority::Low => self.stash_low(message),
         }
     }
 }

@@ -6,10 +6,12 @@ use lanemesh::Message;
 use tokio::time::Instant;
 
 use crate::{
-    actor::{Actor, AnyMessage, Context, ControlEvent, Event, High, Kind, Low, OptionalState},
+    actor::{
+        Actor, AnyMessage, Context, ControlEvent, Event, Handling, High, Kind, Low, OptionalState,
+    },
     cell::{Histograms, signal},
     crash::{KEPT, Undelivered},
-    envelope::{ASK, clock},
+    envelope::{AGAIN, ASK, clock},
     error::{ActorError, ActorResult},
     exit::ExitReason,
     observe::ActorEvent,
@@ -106,7 +108,8 @@ impl<A: Actor> Context<A> {
             return None;
         }
         self.counters.high += 1;
-        self.state.is_handling = true;
+        self.state.handling = Handling::High;
+        self.state.expires = envelope.expires;
         self.hold_high(&envelope.message);
         self.begin_message(envelope.sent);
         Some(envelope.message)
@@ -121,7 +124,8 @@ impl<A: Actor> Context<A> {
             return None;
         }
         self.counters.low += 1;
-        self.state.is_handling = true;
+        self.state.handling = Handling::Low;
+        self.state.expires = envelope.expires;
         self.hold_low(&envelope.message);
         self.begin_message(envelope.sent);
         Some(envelope.message)
@@ -130,7 +134,7 @@ impl<A: Actor> Context<A> {
     /// After a hook that has not failed.
     #[inline]
     pub(crate) fn finish_message(&mut self) {
-        self.state.is_handling = false;
+        self.state.handling = Handling::Nothing;
         self.measure_handling();
         self.release_held();
         self.count_message();
@@ -143,19 +147,20 @@ impl<A: Actor> Context<A> {
             return Ok(());
         };
         self.counters.events().redelivered += 1;
-        self.state.is_handling = true;
         let custody = &mut self.optional_or_default().custody;
         match message {
             Message::High(message) => {
                 custody.hold_high(&message, attempts);
+                self.state.handling = Handling::High;
                 actor.on_high(message, self).await?;
             }
             Message::Low(message) => {
                 custody.hold_low(&message, attempts);
+                self.state.handling = Handling::Low;
                 actor.on_low(message, self).await?;
             }
         }
-        self.state.is_handling = false;
+        self.state.handling = Handling::Nothing;
         self.release_held();
         self.state.mark_busy();
         Ok(())
@@ -242,6 +247,10 @@ impl<A: Actor> Context<A> {
             }
             return 0;
         }
+        if sent & AGAIN != 0 {
+            self.open_again(sent as u32);
+            return 0;
+        }
         let now = clock().raw();
         let nanos = clock().delta_as_nanos(sent, now);
         self.cell
@@ -250,6 +259,17 @@ impl<A: Actor> Context<A> {
             .queueing
             .record(nanos);
         now
+    }
+
+    /// The message that is opened was counted when a handler crashed with it; then it was stashed.
+    fn open_again(&mut self, attempts: u32) {
+        match self.state.handling {
+            Handling::High => self.counters.high -= 1,
+            Handling::Low => self.counters.low -= 1,
+            Handling::Nothing => {} // unreachable: it is being opened
+        }
+        self.counters.events().redelivered += 1;
+        self.optional_or_default().custody.set_attempts(attempts);
     }
 
     fn begin_batch(&mut self) {

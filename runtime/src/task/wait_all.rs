@@ -8,6 +8,7 @@ use crate::{
     actor::{Actor, Batch, Context, High, Low, Waited},
     cell::signal,
     crash::KEPT,
+    envelope::AGAIN,
     error::ActorError,
     task::dispatch::is_past,
 };
@@ -245,10 +246,11 @@ impl<A: Actor> Context<A> {
                 expired.push(envelope.message);
                 continue;
             }
-            if envelope.sent != 0 && envelope.sent & KEPT == 0 {
+            if envelope.sent != 0 && envelope.sent & (KEPT | AGAIN) == 0 {
                 self.record_queueing(envelope.sent);
             }
-            batch.push(envelope.message);
+            let attempts = envelope.attempts();
+            batch.push(envelope.message, attempts);
         }
         let batches = &mut self.optional_or_default().batches;
         batches.put_scratch(scratch);

@@ -2,7 +2,9 @@
 
 use lanemesh::Message;
 use lanemesh_runtime::{
-    Actor, ActorError, ActorResult, Context, ExitNotice, Restart, builder,
+    Actor, ActorError, ActorResult, Context, ExitNotice, Phase, Restart,
+    actor::Batch,
+    builder,
     crash::{DeadLetter, Undelivered},
     spawn,
     supervision::{Backoff, Supervision},
@@ -183,4 +185,118 @@ async fn event_that_is_dropped_comes_again() {
     seen.sort();
     assert_eq!(seen, ["1", "2", "child", "inspected"]);
     child.stop().await;
+}
+
+/// Takes batches one by one, and has no other hook for low messages; crashes twice at 2, and each
+/// time at 4.
+struct Packer {
+    log: Log,
+    gathers: bool,
+}
+
+impl Packer {
+    fn pack(&self, batch: &mut Batch<u32>, ctx: &mut Context<Self>) -> ActorResult {
+        while let Some(number) = batch.next(ctx) {
+            self.log.add(number.to_string());
+            if number == 4 || (number == 2 && ctx.incarnation() < 3) {
+                return Err(ActorError::msg("told to fail"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Actor for Packer {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u32;
+    const BATCH: usize = 8;
+
+    async fn on_low_batch(
+        &mut self,
+        batch: &mut Batch<u32>,
+        ctx: &mut Context<Self>,
+    ) -> ActorResult {
+        self.pack(batch, ctx)
+    }
+
+    async fn run(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        if !self.gathers {
+            return ctx.run(self).await;
+        }
+        while ctx.wait_all(self, 1, async {}).await? {
+            let mut batch = ctx.take_batch();
+            self.pack(&mut batch, ctx)?;
+            ctx.put_batch(batch);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_of_a_batch_comes_again_as_the_first_of_a_batch() {
+    for gathers in [false, true] {
+        let log = Log::default();
+        let (letters, mut dead) = lanemesh::channel::<DeadLetter<(), u32>>(8);
+        let made = log.clone();
+        let packer = builder(move || Packer {
+            log: made.clone(),
+            gathers,
+        });
+        let (mut packer, _child) = packer
+            .restart(Restart::Permanent)
+            .supervision(rules())
+            .redeliver(2)
+            .dead_letters(letters)
+            .spawn();
+        packer.send_vec_low(&mut (1..=5).collect()).await.unwrap();
+        packer.idle().await;
+        let expected = ["1", "2", "2", "2", "3", "4", "4", "4", "5"];
+        assert_eq!(log.take(), expected, "gathers: {gathers}");
+        let letter = dead.try_recv().unwrap();
+        assert_eq!(
+            (letter.message, letter.why),
+            (Message::Low(4), Undelivered::Crashed)
+        );
+        let stats = packer.stats();
+        assert_eq!((stats.low, stats.redelivered), (5, 4));
+        assert_eq!(
+            (stats.interrupted, stats.dead_letters, stats.failures),
+            (0, 1, 5)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_of_a_batch_that_waits_to_come_again_at_the_end_has_crashed() {
+    let log = Log::default();
+    let (letters, mut dead) = lanemesh::channel::<DeadLetter<(), u32>>(8);
+    let made = log.clone();
+    let packer = builder(move || Packer {
+        log: made.clone(),
+        gathers: false,
+    });
+    let backoff = Backoff::new(SECOND, SECOND);
+    let (mut packer, child) = packer
+        .restart(Restart::Permanent)
+        .supervision(Supervision::default().backoff(backoff))
+        .redeliver(2)
+        .dead_letters(letters)
+        .spawn();
+    packer.send_vec_low(&mut (1..=3).collect()).await.unwrap();
+    while packer.phase() != Phase::Waiting {
+        tokio::task::yield_now().await;
+    }
+    child.stop().await;
+    let mut ends = Vec::new();
+    while let Ok(letter) = dead.try_recv() {
+        ends.push((letter.message, letter.why));
+    }
+    assert_eq!(
+        ends,
+        [
+            (Message::Low(2), Undelivered::Crashed),
+            (Message::Low(3), Undelivered::Left),
+        ]
+    );
+    assert_eq!((packer.stats().low, packer.stats().redelivered), (2, 0));
 }

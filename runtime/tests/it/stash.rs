@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use lanemesh::Message;
 use lanemesh_runtime::{
-    Actor, ActorError, ActorResult, AskError, Context, ExitReason, Reply, Restart, StashFull,
-    actor::Batch,
+    Actor, ActorError, ActorResult, AskError, Context, ExitReason, Handler, Reply, Restart,
+    StashFull,
+    actor::{Batch, Priority},
     actor_loop, builder,
     crash::{DeadLetter, Undelivered},
     spawn,
@@ -410,4 +411,175 @@ async fn drain_and_last_handle_end_a_pause() {
         assert!(!reason.is_failure());
         assert_eq!(log.take(), ["0", "1", "2", "3"]);
     }
+}
+
+/// A state machine that logs in at each start and crashes at poison. It stashes what comes before.
+struct Session {
+    log: Log,
+    is_logged_in: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Wire {
+    LoggedIn,
+    Item(u32),
+    Poison,
+    Urgent(Box<Wire>),
+}
+
+impl Handler for Session {
+    type Msg = Wire;
+
+    fn priority(wire: &Wire) -> Priority {
+        match wire {
+            Wire::Urgent(_) => Priority::High,
+            _ => Priority::Low,
+        }
+    }
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        ctx.send_after(Duration::from_millis(5), Wire::LoggedIn);
+        Ok(())
+    }
+
+    async fn handle(&mut self, wire: Wire, ctx: &mut Context<Self>) -> ActorResult {
+        if wire == Wire::LoggedIn {
+            self.is_logged_in = true;
+            ctx.unstash();
+            return Ok(());
+        }
+        if !self.is_logged_in {
+            ctx.stash(wire)?;
+            return Ok(());
+        }
+        self.log.add(format!("{wire:?}"));
+        match wire {
+            Wire::Urgent(inner) if *inner == Wire::Poison => Err(ActorError::msg("poison")),
+            Wire::Poison => Err(ActorError::msg("poison")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn session(log: &Log) -> lanemesh_runtime::Builder<Session> {
+    let log = log.clone();
+    builder(move || Session {
+        log: log.clone(),
+        is_logged_in: false,
+    })
+    .restart(Restart::Permanent)
+    .supervision(
+        Supervision::default()
+            .intensity(1_000, SECOND)
+            .backoff(Backoff::none()),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn stashed_poison_is_a_dead_letter_after_as_many_crashes() {
+    for poison in [Wire::Poison, Wire::Urgent(Box::new(Wire::Poison))] {
+        let log = Log::default();
+        let (letters, mut dead) = lanemesh::channel::<DeadLetter<Wire, Wire>>(8);
+        let (mut session, _child) = session(&log).redeliver(2).dead_letters(letters).spawn();
+        session.tell(poison.clone()).await.unwrap();
+        session.tell(Wire::Item(1)).await.unwrap();
+        let letter = timeout(SECOND, dead.recv()).await.unwrap().unwrap();
+        assert_eq!(letter.why, Undelivered::Crashed);
+        tokio::time::sleep(SECOND).await;
+        let poison = format!("{poison:?}");
+        assert_eq!(log.take(), [&poison, &poison, &poison, "Item(1)"]);
+        let stats = session.stats();
+        // Logged in four times.
+        assert_eq!((stats.messages(), stats.redelivered), (4 + 2, 2));
+        assert_eq!((stats.interrupted, stats.dead_letters), (0, 1));
+        assert_eq!(stats.failures, 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_that_is_stashed_at_the_end_has_crashed() {
+    let log = Log::default();
+    let (letters, mut dead) = lanemesh::channel::<DeadLetter<Wire, Wire>>(8);
+    let (mut session, child) = session(&log).redeliver(2).dead_letters(letters).spawn();
+    session.tell(Wire::Item(1)).await.unwrap();
+    session.tell(Wire::Poison).await.unwrap();
+    session.tell(Wire::Item(2)).await.unwrap();
+    while session.incarnation() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    session.idle().await; // all of them are stashed
+    child.stop().await;
+    let mut ends = Vec::new();
+    while let Ok(letter) = dead.try_recv() {
+        ends.push((letter.message, letter.why));
+    }
+    assert_eq!(
+        ends,
+        [
+            (Message::Low(Wire::Poison), Undelivered::Crashed),
+            (Message::Low(Wire::Item(2)), Undelivered::Left),
+        ]
+    );
+    let stats = session.stats();
+    assert_eq!((stats.low, stats.redelivered), (3, 0)); // logged in, an item, the poison
+    assert_eq!((stats.left, stats.interrupted), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_message_of_a_handler_is_stashed_in_either_class() {
+    /// Stashes everything in the low class.
+    struct Lower(bool, Log);
+
+    impl Handler for Lower {
+        type Msg = Wire;
+
+        fn priority(wire: &Wire) -> Priority {
+            Session::priority(wire)
+        }
+
+        async fn handle(&mut self, wire: Wire, ctx: &mut Context<Self>) -> ActorResult {
+            if wire == Wire::LoggedIn {
+                self.0 = true;
+                ctx.unstash();
+            } else if self.0 {
+                self.1.add(format!("{wire:?}"));
+            } else {
+                ctx.stash_low(wire)?;
+            }
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let (mut lower, _child) = spawn(Lower(false, log.clone()));
+    lower
+        .tell(Wire::Urgent(Box::new(Wire::Item(1))))
+        .await
+        .unwrap();
+    lower.tell(Wire::Item(2)).await.unwrap();
+    lower.idle().await;
+    let stats = lower.stats();
+    assert_eq!((stats.high, stats.low, stats.depth), (0, 0, 2));
+    lower.tell(Wire::LoggedIn).await.unwrap();
+    lower.idle().await;
+    assert_eq!(log.take(), ["Urgent(Item(1))", "Item(2)"]);
+    let stats = lower.stats();
+    assert_eq!((stats.high, stats.low, stats.depth), (0, 3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_of_a_stashed_message_stays() {
+    let log = Log::default();
+    let (mut session, _child) = session(&log).spawn();
+    let soon = tokio::time::Instant::now() + Duration::from_millis(2);
+    session.tell_by(Wire::Item(1), soon).await.unwrap();
+    let urgent = Wire::Urgent(Box::new(Wire::Item(2)));
+    session.tell_by(urgent, soon).await.unwrap();
+    session.tell(Wire::Item(3)).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log.take(), ["Item(3)"]);
+    assert_eq!(
+        (session.stats().expired, session.stats().messages()),
+        (2, 2)
+    );
 }

@@ -91,9 +91,11 @@ pub(super) enum Act {
     Hang,
     Stop,
     Forward,
-    /// Puts it aside the first time.
+    /// Puts it aside the first time, and once more after each crash.
     Stash,
     Unstash,
+    /// Leaves low messages in their lanes until a high one comes.
+    Pause,
     Spawn,
     /// Sets up a timer, a stream or a future.
     AddSource,
@@ -107,7 +109,7 @@ pub(super) struct Entry {
     /// The handler calls that have finished with it.
     pub(super) completed: u32,
     pub(super) letter: Option<Undelivered>,
-    pub(super) is_stashed: bool,
+    pub(super) stashed: usize,
     pub(super) is_of_source: bool,
     /// Values of it that exist.
     alive: i64,
@@ -154,7 +156,7 @@ impl Book {
             deliveries: Vec::new(),
             completed: 0,
             letter: None,
-            is_stashed: false,
+            stashed: 0,
             is_of_source: false,
             alive: 1,
         });
@@ -186,14 +188,14 @@ impl Book {
         self.pages().entries[id].is_of_source = true;
     }
 
-    /// Returns the class of a message that has to be put aside for the first time.
+    /// Returns the class of a message that has to be put aside.
     pub(super) fn stash(&self, item: &Item) -> Option<bool> {
         let entry = &mut self.pages().entries[item.id];
-        if !matches!(item.plan.act, Act::Stash) || entry.is_stashed {
+        if !matches!(item.plan.act, Act::Stash) || entry.stashed > entry.deliveries.len() {
             return None;
         }
-        entry.is_stashed = true;
-        entry.deliveries.is_empty().then_some(entry.path.is_high)
+        entry.stashed += 1;
+        Some(entry.path.is_high)
     }
 
     /// Returns how often it has been delivered.

@@ -104,7 +104,8 @@ fn count(pages: &Pages, actors: &[Ended], seen: &mut Seen) {
         .iter()
         .filter(|entry| !entry.deliveries.is_empty());
     for entry in delivered {
-        add("stashed messages", u64::from(entry.is_stashed));
+        add("stashed messages", u64::from(entry.stashed > 0));
+        add("messages stashed again", u64::from(entry.stashed > 1));
         add("messages of sources", u64::from(entry.is_of_source));
         add("jobs with a key", u64::from(entry.path.order == Order::Key));
         add(
@@ -155,7 +156,7 @@ fn orders(pages: &Pages, faults: &mut Vec<String>) {
     let mut last = BTreeMap::new();
     for first in &pages.firsts {
         let entry = &pages.entries[first.item];
-        if entry.is_stashed {
+        if entry.stashed > 0 {
             continue;
         }
         let path = entry.path;

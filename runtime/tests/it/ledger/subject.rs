@@ -5,7 +5,7 @@ use std::{sync::MutexGuard, time::Duration};
 use futures_util::{StreamExt, stream};
 use lanemesh_runtime::{
     Actor, ActorError, ActorResult, Child, Context, ExitNotice, ExitReason, Message, StashFull,
-    actor::{Batch, SourceHandle},
+    actor::{Batch, SourceHandle, Waited},
     actor_loop,
     crash::DeadLetter,
     patterns::Topic,
@@ -142,6 +142,7 @@ impl<const B: usize> Subject<B> {
         match item.plan.act {
             Act::Nothing | Act::Stash => {}
             Act::Unstash => ctx.unstash(),
+            Act::Pause => ctx.pause_low(),
             Act::Yield => tokio::task::yield_now().await,
             Act::Sleep(millis) => sleep(Duration::from_millis(millis)).await,
             Act::Hang => std::future::pending().await,
@@ -251,9 +252,13 @@ impl<const B: usize> Subject<B> {
 
     async fn gather(&mut self, ctx: &mut Context<Self>) -> ActorResult {
         loop {
-            let millis = self.random().below(4);
+            let (millis, proceed) = {
+                let mut random = self.random();
+                (random.below(4), random.between(1, 10))
+            };
             let others = sleep(Duration::from_millis(millis));
-            if !ctx.wait_all(self, 4, others).await? {
+            let proceed = sleep(Duration::from_millis(proceed));
+            if ctx.wait_all_or(self, 4, others, proceed).await? == Waited::Over {
                 return Ok(());
             }
             let mut batch = ctx.take_batch();
@@ -301,6 +306,7 @@ impl<const B: usize> Actor for Subject<B> {
     }
 
     async fn on_high(&mut self, item: Item, ctx: &mut Context<Self>) -> ActorResult {
+        ctx.resume_low();
         self.act(item, ctx).await
     }
 

@@ -400,17 +400,19 @@ impl Random {
     fn plan(&mut self) -> Plan {
         let act = match self.below(100) {
             0..70 => Act::Nothing,
-            70..80 => Act::Yield,
-            80..90 => Act::Sleep(self.between(1, 4)),
-            90..91 => Act::Hang,
-            91..92 => Act::Stop,
-            92..96 => Act::Forward,
-            96..97 => self.pick(&[Act::Spawn, Act::AddSource]),
-            97..98 => self.pick(&[Act::Stash, Act::Stash, Act::Unstash]),
+            70..76 => Act::Yield,
+            76..84 => Act::Sleep(self.between(1, 4)),
+            84..85 => Act::Hang,
+            85..86 => Act::Stop,
+            86..89 => Act::Forward,
+            89..90 => self.pick(&[Act::Spawn, Act::AddSource]),
+            90..95 => Act::Stash,
+            95..97 => Act::Unstash,
+            97..98 => Act::Pause,
             _ => Act::Sleep(self.between(5, 50)),
         };
         let crash = self
-            .percent(6)
+            .percent(if matches!(act, Act::Stash) { 90 } else { 6 })
             .then(|| self.pick(&[Crash::Fail, Crash::Panic]));
         Plan {
             act,
