@@ -310,6 +310,50 @@ pub struct MapRecipient<N, F> {
 ///
 /// `wrap` makes the `N`. `unwrap` undoes it for a message that could not be sent: it only gets
 /// values that `wrap` has made.
+///
+/// # Examples
+///
+/// An actor that takes the values of a topic among its other messages.
+///
+/// ```
+/// use lanemesh_runtime::{ActorResult, Context, Handler, handle::map_recipient, spawn};
+/// use lanemesh_runtime::patterns::{SlowPolicy, Topic};
+///
+/// struct Trader;
+///
+/// enum Msg {
+///     Price(u32),
+///     Stop,
+/// }
+///
+/// impl Handler for Trader {
+///     type Msg = Msg;
+///
+///     async fn handle(&mut self, msg: Msg, ctx: &mut Context<Self>) -> ActorResult {
+///         match msg {
+///             Msg::Price(price) => println!("{price}"),
+///             Msg::Stop => ctx.stop(),
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut trader, child) = spawn(Trader);
+/// let unwrap = |msg| match msg {
+///     Msg::Price(price) => price,
+///     Msg::Stop => unreachable!("no price was wrapped as this"),
+/// };
+/// let prices = Topic::new();
+/// let recipient = map_recipient(trader.low_recipient(), Msg::Price, unwrap);
+/// prices.subscribe_recipient(recipient, SlowPolicy::Drop);
+/// assert_eq!(prices.publisher().publish(7).await.queued, 1);
+/// trader.idle().await;
+/// assert_eq!(trader.stats().low, 1);
+/// trader.tell(Msg::Stop).await?;
+/// assert!(!child.await.is_failure());
+/// # Ok(()) }
+/// ```
 pub fn map_recipient<M, N: 'static, W, U>(
     recipient: impl Recipient<N> + 'static,
     wrap: W,

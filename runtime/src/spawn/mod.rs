@@ -75,6 +75,14 @@ pub fn local<A: LocalActor>(mut factory: impl FnMut() -> A + Send + 'static) -> 
 }
 
 /// What can be started: an actor, or its description.
+///
+/// ```
+/// use lanemesh_runtime::{IntoBuilder, spawn, testing::Sink};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let meter = Sink::<(), u64>::new().into_builder().name("meter").low_capacity(8);
+/// let (_meter, _child) = spawn(meter); // given by value: it is never restarted
+/// # }
+/// ```
 pub trait IntoBuilder<A: Actor> {
     /// The description.
     fn into_builder(self) -> Builder<A>;
@@ -394,7 +402,8 @@ impl<A: Actor> Builder<A> {
 
     /// The recipient of messages that no handler will finish: expired, crashed with too often, or
     /// left at the end. The actor never waits for the recipient: a letter that it has no room for
-    /// is dropped.
+    /// is dropped. A recipient that is an actor of the same system has to end later
+    /// ([`before`](Self::before)).
     ///
     /// The message with which a handler crashes is only there if a copy was made: with
     /// [`redeliver(0)`](Self::redeliver) it is a dead letter after its first crash. Without a copy

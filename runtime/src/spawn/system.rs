@@ -119,7 +119,8 @@ impl System {
         found.unwrap_or(ExitReason::Normal)
     }
 
-    /// Stops everything side by side, by one deadline. Queued messages are dropped.
+    /// Stops everything side by side, by one deadline. Queued messages are left: dead letters, or
+    /// dropped and reported.
     ///
     /// Each actor has its own grace period ([`Builder::grace`](crate::Builder::grace)), or the time
     /// until the deadline if that is less; then it is killed. Children end before their parent,

@@ -143,7 +143,9 @@ impl<A: Actor> ActorHandle<A> {
         self.cell.exit_reason().cloned()
     }
 
-    /// Asks the actor to stop after the message that it is handling. Queued messages are dropped.
+    /// Asks the actor to stop after the message that it is handling. Queued messages are left: they
+    /// become dead letters ([`Builder::dead_letters`](crate::Builder::dead_letters)), or are dropped and
+    /// counted.
     ///
     /// An actor that was stopped is not restarted, whatever its policy.
     pub fn stop(&self) {
