@@ -193,7 +193,8 @@ impl<M> Error for StashFull<M> {}
 pub enum AskError {
     /// The actor accepts no more messages, or ended without a failure while this one was queued.
     Closed,
-    /// There was no room for the message in the lane.
+    /// There was no room for the message in the lane: not within the timeout if the overflow policy
+    /// is to wait, else not at once. It was not sent.
     Full,
     /// No answer arrived in time; the actor may or may not have handled the message.
     Timeout,

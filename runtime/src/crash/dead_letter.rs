@@ -21,7 +21,7 @@ use crate::{
 pub enum Undelivered {
     /// Its deadline had passed when the loop reached it.
     Expired,
-    /// The handler crashed with it, as often as redelivery allows.
+    /// The handler crashed with it: as often as redelivery allows, or before the actor ended.
     Crashed,
     /// It was queued when the actor ended for good.
     Left,
@@ -35,7 +35,7 @@ pub enum Undelivered {
 ///
 /// ```
 /// use lanemesh_runtime::{
-///     ActorError, ActorResult, Context, Handler, Message, builder,
+///     ActorResult, Context, Handler, Message, builder,
 ///     crash::{DeadLetter, Undelivered},
 /// };
 ///
@@ -55,7 +55,7 @@ pub enum Undelivered {
 /// let parser = builder(|| Parser).redeliver(0).dead_letters(dead.clone());
 /// let (mut parser, _child) = parser.name("parser").spawn();
 /// parser.tell("seven".to_owned()).await?;
-/// let letter = letters.recv().await.ok_or(ActorError::msg("no letter"))?;
+/// let letter = letters.recv().await.ok_or("no letter")?;
 /// assert_eq!((&*letter.name, letter.why), ("parser", Undelivered::Crashed));
 /// assert_eq!(letter.message, Message::Low("seven".to_owned()));
 /// # Ok(()) }
