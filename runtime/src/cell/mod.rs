@@ -18,7 +18,6 @@ use std::{
 
 use tokio::time::Instant;
 
-pub use self::counters::Timing;
 use self::{
     brief_handles::BriefHandles, control::ControlQueue, signals::Signals, waits::Waits,
     watchers::Watchers,
@@ -28,6 +27,10 @@ pub(crate) use self::{
     counters::{Counters, Histograms},
     signals::signal,
     watchers::Watcher,
+};
+pub use self::{
+    counters::Timing,
+    gauges::{Gauge, Gauges},
 };
 use crate::{
     exit::{ExitNotice, ExitReason},
@@ -42,6 +45,7 @@ use crate::{
 mod brief_handles;
 mod control;
 mod counters;
+mod gauges;
 mod signals;
 mod waits;
 mod watchers;
@@ -78,6 +82,7 @@ struct Coordination {
     watchers: Watchers,
     children: Option<Weak<dyn Members>>,
     waits: Waits,
+    gauges: Option<Arc<dyn Gauges>>,
     /// What ends with the incarnation.
     registrations: Vec<Registration>,
     /// The deadline of a suspension. A drain has its own, which outlasts the incarnation.

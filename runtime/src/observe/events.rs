@@ -22,6 +22,20 @@ pub enum ActorEvent {
     Handled,
     /// A message was dropped because it had expired.
     Expired,
+    /// A message of a [`Keeper`](crate::crash::Keeper) comes again, since its handler failed with it or its
+    /// process ended. Keepers report this, not the actor's task.
+    Redelivered {
+        /// The identity that the keeper gave it.
+        message: u64,
+        /// The attempt, from 2.
+        attempt: u32,
+    },
+    /// A message of a [`Keeper`](crate::crash::Keeper) is a dead letter. Keepers report this, not the actor's
+    /// task.
+    DeadLetter {
+        /// The identity that the keeper gave it.
+        message: u64,
+    },
     /// An incarnation has ended.
     Ended {
         /// Why it ended.

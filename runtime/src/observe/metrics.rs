@@ -12,7 +12,8 @@ use crate::{observe::tree::Tree, util::histogram::Histogram};
 /// `lanemesh_actor_batches_total`, `lanemesh_actor_lost_total` (by `cause`: expired, dropped,
 /// rejected), `lanemesh_actor_restarts_total`, `lanemesh_actor_failures_total`. Gauges:
 /// `lanemesh_actor_depth`, `lanemesh_actor_high_water`, and `lanemesh_actor_queueing_seconds` and
-/// `lanemesh_actor_handling_seconds` (by `quantile`).
+/// `lanemesh_actor_handling_seconds` (by `quantile`), and `lanemesh_actor_gauge` for the gauges that are
+/// attached to it (by `gauge`, the name).
 ///
 /// Two actors with the same name and kind share their series. Default names are never reused, so
 /// name actors that come and go: otherwise the number of series grows without bound.
@@ -56,6 +57,9 @@ pub fn publish_metrics(tree: &Tree) {
         counter!("lanemesh_actor_failures_total", &labels).absolute(stats.failures);
         gauge!("lanemesh_actor_depth", &labels).set(stats.depth as f64);
         gauge!("lanemesh_actor_high_water", &labels).set(stats.high_water as f64);
+        for gauge in &node.gauges {
+            gauge!("lanemesh_actor_gauge", &with("gauge", gauge.name)).set(gauge.value);
+        }
         let quantiles = |name: &'static str, histogram: &Histogram| {
             for (label, quantile) in [("0.5", 0.5), ("0.99", 0.99), ("0.999", 0.999)] {
                 let seconds = histogram.quantile(quantile) as f64 / 1e9;

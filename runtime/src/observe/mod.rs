@@ -1,4 +1,4 @@
-//! Watching actors: counters, channels, threads, memory, events, the tree of actors, metrics.
+//! Watching actors: counters, gauges, channels, threads, memory, events, the tree of actors, metrics.
 //!
 //! Nothing here is global: there is no table of all actors. Ask a handle, or walk a [`Tree`].
 
@@ -21,4 +21,7 @@ pub use self::{
 };
 pub use lanemesh::{MailboxStats, Stats};
 
-pub use crate::{cell::Timing, util::histogram::Histogram};
+pub use crate::{
+    cell::{Gauge, Gauges, Timing},
+    util::histogram::Histogram,
+};

@@ -5,7 +5,7 @@
 use std::{fmt, fmt::Write as _, sync::Arc};
 
 use crate::{
-    cell::ActorCell,
+    cell::{ActorCell, Gauge},
     id::{ActorId, Phase},
     observe::stats::ActorStats,
     util::type_name::short_type_name,
@@ -42,6 +42,8 @@ pub struct Tree {
     pub incarnation: u32,
     /// Its counters.
     pub stats: ActorStats,
+    /// Its gauges, if it has some ([`Gauges`](crate::observe::Gauges)).
+    pub gauges: Vec<Gauge>,
     /// Its children, in the order of their start.
     pub children: Vec<Tree>,
 }
@@ -59,6 +61,7 @@ impl Tree {
             phase: cell.phase(),
             incarnation: cell.incarnation(),
             stats: ActorStats::of(cell, 0),
+            gauges: cell.gauges(),
             children: members.iter().map(Tree::of).collect(),
         }
     }
@@ -90,6 +93,7 @@ impl Tree {
             phase: Phase::Running,
             incarnation: 1,
             stats: ActorStats::default(),
+            gauges: Vec::new(),
             children: members.iter().map(Tree::of).collect(),
         }
     }
@@ -115,11 +119,11 @@ impl Tree {
         self.walk_from(0, &mut visit);
     }
 
-    /// One line for each actor, indented by depth.
+    /// One line for each actor, indented by depth, with its gauges at the end.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         self.walk(|node, depth| {
-            let _ = writeln!(
+            let _ = write!(
                 text,
                 "{:indent$}{} {} incarnation={} high={} low={} depth={}",
                 "",
@@ -131,6 +135,10 @@ impl Tree {
                 node.stats.depth,
                 indent = depth * 2,
             );
+            for gauge in &node.gauges {
+                let _ = write!(text, " {gauge}");
+            }
+            text.push('\n');
         });
         text
     }

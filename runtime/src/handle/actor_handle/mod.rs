@@ -27,7 +27,7 @@ use crate::{
     exit::ExitReason,
     handle::{monitor::Monitor, reply::AskState},
     id::{ActorId, Phase},
-    observe::ActorStats,
+    observe::{ActorStats, Gauges},
     util::timer::stamp,
 };
 
@@ -170,6 +170,36 @@ impl<A: Actor> ActorHandle<A> {
     /// A copy of the actor's counters.
     pub fn stats(&self) -> ActorStats {
         ActorStats::of(&self.cell, self.tx.len())
+    }
+
+    /// Attaches gauges to the actor's node of the [`Tree`](crate::observe::Tree), in place of those that were
+    /// attached before. They are dropped when the actor ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// use lanemesh_runtime::{observe::Gauges, spawn, testing::Sink};
+    ///
+    /// struct Temperature(AtomicU32);
+    ///
+    /// impl Gauges for Temperature {
+    ///     fn read(&self, gauge: &mut dyn FnMut(&'static str, f64)) {
+    ///         gauge("celsius", self.0.load(Ordering::Relaxed).into());
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let (handle, child) = spawn(Sink::<(), ()>::new());
+    /// handle.attach_gauges(Arc::new(Temperature(21.into())));
+    /// let tree = child.tree();
+    /// assert_eq!((tree.gauges[0].name, tree.gauges[0].value), ("celsius", 21.0));
+    /// assert!(tree.to_text().ends_with("celsius=21\n"));
+    /// # }
+    /// ```
+    pub fn attach_gauges(&self, gauges: Arc<dyn Gauges>) {
+        self.cell.attach_gauges(gauges);
     }
 
     /// This handle goes on in another form.
