@@ -126,6 +126,11 @@ const fn runtime(metric: Where, what: &'static str, measure: Measure, bound: Bou
     channel("runtime", "lanemesh-runtime", metric, what, measure, bound)
 }
 
+/// A target for `lanemesh-durable`; `metric` selects the cells.
+const fn durable(metric: Where, what: &'static str, measure: Measure, bound: Bound) -> Target {
+    channel("durable", "lanemesh-durable", metric, what, measure, bound)
+}
+
 /// All targets, in the order of the report.
 #[rustfmt::skip]
 const TARGETS: &[Target] = {
@@ -139,6 +144,8 @@ const TARGETS: &[Target] = {
     const ONE_BY_ONE: Where = &[("batch", "1")];
     const BATCHES: Where = &[("batch", "32")];
     const TAIL: Where = &[("metric", "p99.9")];
+    const TO_HANDLED: Where = &[("metric", "tell to handled, p50")];
+    const STORED: Where = &[("metric", "64 producers")];
     &[
         channel("funnel", LANES, &[("capacity", "1")],
             "same number, 1", Ratio(BestPeer), at_least(1.0, Some(2.0))),
@@ -203,6 +210,17 @@ const TARGETS: &[Target] = {
             Cost(Subject("bare-tokio")), at_most(1.5, None)),
         runtime(&[("metric", "an actor")], "bytes of an actor",
             Largest, at_most(2_048.0, None)),
+        durable(TO_HANDLED, "tell to handled: cost relative to the raw log",
+            Cost(Subject("raw log")), at_most(4.0, Some(2.0))),
+        durable(TO_HANDLED, "tell to handled: to SQLite that is polled every 10 ms",
+            Ratio(Subject("rusqlite, polled every 10 ms")), at_least(f64::NAN, Some(100.0))),
+        durable(STORED, "64 producers: to fjall", Ratio(Subject("fjall")), at_least(1.5, None)),
+        durable(STORED, "64 producers: to SQLite", Ratio(Subject("rusqlite")), at_least(2.0, None)),
+        durable(STORED, "64 producers: to redb", Ratio(Subject("redb")), at_least(2.0, None)),
+        durable(STORED, "64 producers: to the raw log",
+            Ratio(Subject("raw log")), at_least(f64::NAN, Some(0.5))),
+        durable(&[("metric", "start with 1 M queued")], "start with a million messages, in ms",
+            Largest, at_most(2_000.0, None)),
     ]
 };
 
