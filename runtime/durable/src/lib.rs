@@ -25,6 +25,7 @@ pub mod offline;
 mod options;
 mod producer;
 mod store;
+mod wait;
 
 pub use crate::{
     actor::{Delivered, DurableBuilder, DurableExt, DurableHandle},

@@ -16,12 +16,14 @@ use crate::{
     codec::DurableMessage,
     engine::{Meta, Stored, now},
     journal::{Client, Items, Put, PutOutcome, StoreError, Upkeep},
+    wait::block_on,
 };
 
 /// What a receipt says: the message is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    /// The identity of the message.
+    /// The identity of the message; of a duplicate that of the message with its key, or of the last one of its
+    /// producer.
     pub id: u64,
     /// Whether it was stored earlier: its producer and number, or its key, were known.
     pub is_duplicate: bool,
@@ -153,7 +155,9 @@ impl Terms {
 
     /// The number of the message, of a producer with an
     /// [`identity`](Producer::set_identity). Numbers of one producer and class must rise: a message with the number
-    /// of an earlier one, or less, is a duplicate.
+    /// of the last one that was stored, or less, is a duplicate, as long as the producer is remembered
+    /// ([`producer_window`](crate::QueueOptions::producer_window)). So send a number again only if none above it was sent: a
+    /// message that was refused while later ones were under way needs a new number.
     pub fn number(mut self, number: u64) -> Self {
         self.number = Some(number);
         self
@@ -327,25 +331,17 @@ impl<M: DurableMessage> Producer<M> {
     /// # Errors
     ///
     /// As [`tell`](Self::tell).
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
     pub fn blocking_tell(&mut self, message: M) -> Result<Ticket, TellError<M>> {
-        let (put, answer) = match self.prepare(&message, Terms::default()) {
-            Ok(prepared) => prepared,
-            Err(error) => return Err(TellError { message, error }),
-        };
-        if let Err(error) = self.client.blocking_put(put) {
-            return Err(TellError { message, error });
-        }
-        match answer.blocking_recv() {
-            Ok(outcome) => ticket(outcome, message),
-            Err(_) => Err(TellError {
-                message,
-                error: StoreError::Closed,
-            }),
-        }
+        block_on(self.tell(message))
+    }
+
+    /// As [`tell_with`](Self::tell_with), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`tell`](Self::tell).
+    pub fn blocking_tell_with(&mut self, message: M, terms: Terms) -> Result<Ticket, TellError<M>> {
+        block_on(self.tell_with(message, terms))
     }
 
     /// Stores messages with one receipt for all, and waits until they are on disk.

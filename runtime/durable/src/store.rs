@@ -7,6 +7,7 @@ use crate::{
     engine::{Cut, OpenError},
     journal::{Client, DeadLetter, StoreError, StoreStats, Upkeep, start},
     options::StoreOptions,
+    wait::block_on,
 };
 
 /// A store: a directory with a log, and the thread that writes it. Clones are the same store.
@@ -135,19 +136,62 @@ impl Durable {
             .await?
     }
 
-    /// Closes the store: what was accepted before is stored, everything later fails. Returns when the
-    /// directory is free.
+    /// As [`stats`](Self::stats), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`stats`](Self::stats).
+    pub fn blocking_stats(&self) -> Result<StoreStats, StoreError> {
+        block_on(self.stats())
+    }
+
+    /// As [`dead_letters`](Self::dead_letters), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`dead_letters`](Self::dead_letters).
+    pub fn blocking_dead_letters(
+        &self,
+        queue: Option<&str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        block_on(self.dead_letters(queue, from, limit))
+    }
+
+    /// As [`requeue`](Self::requeue), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`requeue`](Self::requeue).
+    pub fn blocking_requeue(&self, id: u64) -> Result<bool, StoreError> {
+        block_on(self.requeue(id))
+    }
+
+    /// As [`delete_dead_letter`](Self::delete_dead_letter), for a thread that runs no tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete_dead_letter`](Self::delete_dead_letter).
+    pub fn blocking_delete_dead_letter(&self, id: u64) -> Result<bool, StoreError> {
+        block_on(self.delete_dead_letter(id))
+    }
+
+    /// Closes the store: what was sent before is stored, receipts that are waited for come, and
+    /// everything later fails. Returns when the directory is free, also if the store was closed already.
+    ///
+    /// An actor that still runs goes on with the messages that it has; what it finishes then is
+    /// acknowledged by the next start, unless that comes first: then it comes again. So stop actors before.
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled call may have closed the store or not.
     pub async fn close(self) {
-        // Closed already, if there is no answer.
-        let _ = self.client.clone().ask(Upkeep::Close).await;
+        self.client.clone().close().await;
     }
 
     /// As [`close`](Self::close), for a thread that runs no tasks.
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
     pub fn blocking_close(self) {
-        let _ = self.client.clone().blocking_ask(Upkeep::Close);
+        block_on(self.client.clone().close());
     }
 }

@@ -1,13 +1,24 @@
 //! Between the journal and an actor's task.
 
-use std::marker::PhantomData;
+use std::{
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use lanemesh_runtime::{Actor, ActorHandle, SendError, crash::Keeper};
+use lanemesh_runtime::{
+    Actor, ActorHandle, SendError,
+    crash::Keeper,
+    observe::{ActorEvent, EventMonitor},
+};
 
 use crate::{
-    actor::classes::{Class, Classes},
-    engine::{Hands, Stage, Taken},
-    journal::{Client, Sink, Undelivered, Upkeep},
+    actor::{
+        classes::{Class, Classes},
+        gauges::QueueGauges,
+    },
+    engine::{Hands, QueueStats, Stage, Taken},
+    journal::{Client, Sink, StoreStats, Undelivered, Upkeep},
 };
 
 /// Notes in the actor's task what becomes of each message.
@@ -34,17 +45,16 @@ impl Keeper for JournalKeeper {
     }
 
     fn handled(&mut self, token: u32) {
-        let Some((_, id)) = self.hands.get(token) else {
-            return;
-        };
         // From here on a kill of the process does not bring the message back.
-        self.hands.set(token, Stage::Done, id);
-        self.client.tell(Upkeep::Handled(id));
+        if let Some(id) = self.hands.advance(token, Stage::Done) {
+            self.client.tell(Upkeep::Handled(id));
+        }
     }
 
     fn failed(&mut self, token: u32) {
-        if let Some((_, id)) = self.hands.get(token) {
-            self.client.tell(Upkeep::Failed(id));
+        // After the end of its store this reaches nobody.
+        if let Some(word) = self.hands.get(token) {
+            self.client.tell(Upkeep::Failed(word.id));
         }
     }
 }
@@ -58,14 +68,31 @@ impl Drop for JournalKeeper {
 /// Passes messages on to the lanes of an actor.
 pub(super) struct ActorSink<A: Actor, C> {
     handle: ActorHandle<A>,
+    gauges: Arc<QueueGauges>,
+    monitor: Option<Box<dyn EventMonitor>>,
     classes: PhantomData<fn(C)>,
 }
 
 impl<A: Actor, C: Classes<A>> ActorSink<A, C> {
-    pub(super) fn new(handle: ActorHandle<A>) -> Self {
+    /// Attaches gauges to the actor.
+    pub(super) fn new(handle: ActorHandle<A>, monitor: Option<Box<dyn EventMonitor>>) -> Self {
+        let gauges = Arc::new(QueueGauges::default());
+        handle.attach_gauges(gauges.clone());
         Self {
             handle,
+            gauges,
+            monitor,
             classes: PhantomData,
+        }
+    }
+
+    fn tell(&mut self, event: ActorEvent) {
+        let id = self.handle.id();
+        if let Some(monitor) = &mut self.monitor {
+            let told = catch_unwind(AssertUnwindSafe(|| monitor.event(id, event)));
+            if told.is_err() {
+                tracing::warn!(actor = %id, "the event monitor panicked");
+            }
         }
     }
 }
@@ -94,6 +121,18 @@ impl<A: Actor, C: Classes<A>> Sink for ActorSink<A, C> {
 
     fn is_closed(&self) -> bool {
         self.handle.is_closed() || !self.handle.is_alive()
+    }
+
+    fn redelivered(&mut self, message: u64, attempt: u32) {
+        self.tell(ActorEvent::Redelivered { message, attempt });
+    }
+
+    fn died(&mut self, message: u64) {
+        self.tell(ActorEvent::DeadLetter { message });
+    }
+
+    fn publish(&mut self, queue: &QueueStats, store: &StoreStats) {
+        self.gauges.publish(queue, store);
     }
 }
 

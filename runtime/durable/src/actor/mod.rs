@@ -1,12 +1,13 @@
 //! Durable actors: ordinary actors whose messages are on disk before they reach the mailbox.
 
 mod classes;
+mod gauges;
 mod handle;
 mod keeper;
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-use lanemesh_runtime::{Actor, ActorHandle, Builder, Child};
+use lanemesh_runtime::{Actor, ActorHandle, Builder, Child, observe::EventMonitor};
 
 use crate::{
     actor::keeper::{ActorSink, JournalKeeper},
@@ -141,6 +142,7 @@ pub struct DurableBuilder<A: Actor, C> {
     store: Durable,
     queue: String,
     options: QueueOptions,
+    monitor: Option<Box<dyn EventMonitor>>,
     classes: PhantomData<C>,
 }
 
@@ -161,6 +163,7 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
             store: store.clone(),
             queue: queue.to_owned(),
             options: QueueOptions::default(),
+            monitor: None,
             classes: PhantomData,
         }
     }
@@ -168,6 +171,14 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
     /// The settings of the queue.
     pub fn queue_options(mut self, options: QueueOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Tells of each message that comes again and of each dead letter
+    /// ([`ActorEvent`](lanemesh_runtime::observe::ActorEvent)). The monitor is called on the journal's thread, which
+    /// does all work on disk, so it must be fast. Its panics are caught and traced.
+    pub fn events(mut self, monitor: impl EventMonitor) -> Self {
+        self.monitor = Some(Box::new(monitor));
         self
     }
 
@@ -212,6 +223,7 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
             store,
             queue,
             options,
+            monitor,
             ..
         } = self;
         let mut client = store.client.clone();
@@ -228,7 +240,7 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
             builder = builder.low_capacity(in_flight);
         }
         let (handle, child) = spawn(builder);
-        let sink = ActorSink::<A, C>::new(handle.clone());
+        let sink = ActorSink::<A, C>::new(handle.clone(), monitor);
         client
             .ask(|reply| Upkeep::Attach(queue, Box::new(sink), reply))
             .await?;

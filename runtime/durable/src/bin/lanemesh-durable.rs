@@ -1,4 +1,4 @@
-//! The command for stores that are not open: `lanemesh-durable inspect|verify|requeue|export DIR`.
+//! The command for stores that are not open: `lanemesh-durable inspect|verify|requeue|delete|export DIR`.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,11 +14,13 @@ Commands:
   inspect   the queues, the dead letters, and the size of the log
   verify    reads the whole log, and says what is damaged; changes nothing
   requeue   makes dead letters messages again, with no attempts
+  delete    deletes dead letters: --queue or --id says which
   export    writes messages and dead letters as lines of JSON
 
 Options:
   --queue NAME   only this queue
-  --id NUMBER    requeue: only this dead letter
+  --id NUMBER    requeue, delete: only this dead letter
+  --damaged      export: what is whole in a store that is damaged, and does not open
   --help         this text
 
 Exit status: 0 if all is well, 1 if the store is damaged or open elsewhere, 2 for wrong arguments.
@@ -29,16 +31,19 @@ struct Arguments {
     directory: PathBuf,
     queue: Option<String>,
     id: Option<u64>,
+    is_damaged: bool,
 }
 
 fn parse() -> Result<Option<Arguments>, lexopt::Error> {
     use lexopt::ValueExt;
     let (mut command, mut directory, mut queue, mut id) = (None, None, None, None);
+    let mut is_damaged = false;
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long("queue") => queue = Some(parser.value()?.string()?),
+            Arg::Long("damaged") => is_damaged = true,
             Arg::Long("id") => id = Some(parser.value()?.parse()?),
             Arg::Value(value) if command.is_none() => command = Some(value.string()?),
             Arg::Value(value) if directory.is_none() => directory = Some(PathBuf::from(value)),
@@ -47,14 +52,32 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
     }
     let command = command.ok_or("a command is missing")?;
     let directory = directory.ok_or("a directory is missing")?;
-    if !["inspect", "verify", "requeue", "export"].contains(&command.as_str()) {
-        return Err(format!("there is no command {command}").into());
+    let options: &[&str] = match command.as_str() {
+        "inspect" => &["--queue"],
+        "verify" => &[],
+        "requeue" | "delete" => &["--queue", "--id"],
+        "export" => &["--queue", "--damaged"],
+        _ => return Err(format!("there is no command {command}").into()),
+    };
+    let given = [
+        ("--queue", queue.is_some()),
+        ("--id", id.is_some()),
+        ("--damaged", is_damaged),
+    ];
+    for (option, is_given) in given {
+        if is_given && !options.contains(&option) {
+            return Err(format!("{command} has no option {option}").into());
+        }
+    }
+    if command == "delete" && queue.is_none() && id.is_none() {
+        return Err("delete needs --queue or --id".into());
     }
     Ok(Some(Arguments {
         command,
         directory,
         queue,
         id,
+        is_damaged,
     }))
 }
 
@@ -89,12 +112,22 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         println!("{report}");
         return Ok(());
     }
+    if arguments.is_damaged {
+        let mut lines = std::io::stdout().lock();
+        let salvage = offline::salvage(&arguments.directory, queue, &mut lines)?;
+        eprintln!("lanemesh-durable: {salvage}");
+        return Ok(());
+    }
     let mut store = Offline::open(&arguments.directory)?;
     match arguments.command.as_str() {
         "inspect" => print!("{}", store.inspect(queue)),
         "requeue" => {
             let count = store.requeue(queue, arguments.id)?;
             println!("{count} dead letters are messages again");
+        }
+        "delete" => {
+            let count = store.delete(queue, arguments.id)?;
+            println!("{count} dead letters are deleted");
         }
         _ => store.export(queue, &mut std::io::stdout().lock())?,
     }

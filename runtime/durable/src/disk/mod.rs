@@ -48,13 +48,21 @@ pub trait Disk: Send + fmt::Debug + 'static {
     /// Those of the disk.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// `count` words, zero at first, that keep what was stored in them when the process is killed.
-    /// After a power loss each has a value that it had at some time.
+    /// At least `count` words, zero at first, that keep what was stored in them when the process is
+    /// killed, also if there were fewer or more of them before. After a power loss each has a value that it
+    /// had at some time.
     ///
     /// # Errors
     ///
     /// Those of the disk.
     fn words(&self, name: &str, count: usize) -> io::Result<Words>;
+
+    /// The present values of [`words`](Self::words); none if there are no such words. It changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    fn peek_words(&self, name: &str) -> io::Result<Vec<u64>>;
 }
 
 /// A file of a fixed size.

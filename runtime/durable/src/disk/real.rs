@@ -57,6 +57,43 @@ impl RealDisk {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
+
+    /// Makes a file that begins with `content`, and is zero up to `size`.
+    fn make(&self, name: &str, content: &[u8], size: u64) -> io::Result<File> {
+        let unfinished = self.path(&format!("{name}{UNFINISHED}"));
+        let made = (|| {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&unfinished)?;
+            file.write_all(content)?;
+            // Written, not only reserved: a sync then has no allocation to record.
+            let zeros = vec![0; 1 << 16];
+            let mut left = size.saturating_sub(content.len() as u64);
+            while left > 0 {
+                let part = left.min(zeros.len() as u64) as usize;
+                file.write_all(&zeros[..part])?;
+                left -= part as u64;
+            }
+            file.sync_all()?;
+            fs::rename(&unfinished, self.path(name))?;
+            sync_directory(&self.directory)?;
+            Ok(file)
+        })();
+        if made.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        made
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        match fs::read(self.path(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read,
+        }
+    }
 }
 
 impl Disk for RealDisk {
@@ -89,34 +126,8 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str, size: u64) -> io::Result<Box<dyn DiskFile>> {
-        let unfinished = self.path(&format!("{name}{UNFINISHED}"));
-        let made = (|| {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(&unfinished)?;
-            // Written, not only reserved: a sync then has no allocation to record.
-            let zeros = vec![0; 1 << 16];
-            let mut left = size;
-            while left > 0 {
-                let part = left.min(zeros.len() as u64) as usize;
-                file.write_all(&zeros[..part])?;
-                left -= part as u64;
-            }
-            file.sync_all()?;
-            fs::rename(&unfinished, self.path(name))?;
-            sync_directory(&self.directory)?;
-            Ok(file)
-        })();
-        match made {
-            Ok(file) => Ok(Box::new(RealFile { file, size })),
-            Err(error) => {
-                let _ = fs::remove_file(&unfinished);
-                Err(error)
-            }
-        }
+        let file = self.make(name, &[], size)?;
+        Ok(Box::new(RealFile { file, size }))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
@@ -134,15 +145,22 @@ impl Disk for RealDisk {
     }
 
     fn words(&self, name: &str, count: usize) -> io::Result<Words> {
-        let is_there = fs::metadata(self.path(name)).is_ok_and(|m| m.len() == count as u64 * 8);
-        if !is_there {
-            drop(self.create(name, count as u64 * 8)?);
+        let there = self.read(name)?;
+        let count = count.max(there.len() / 8);
+        if there.len() != count * 8 {
+            self.make(name, &there[..there.len() / 8 * 8], count as u64 * 8)?;
         }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .open(self.path(name))?;
         Words::map(&file, count)
+    }
+
+    fn peek_words(&self, name: &str) -> io::Result<Vec<u64>> {
+        let bytes = self.read(name)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        Ok(words.iter().map(|word| u64::from_ne_bytes(*word)).collect())
     }
 }
 

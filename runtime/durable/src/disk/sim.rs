@@ -178,6 +178,12 @@ impl SimDisk {
     }
 }
 
+fn values(words: &[AtomicU64]) -> Vec<u64> {
+    // ORDERING: a copy, made under the lock of the disk between two processes.
+    let values = words.iter().map(|word| word.load(Ordering::Relaxed));
+    values.collect()
+}
+
 fn no_power() -> io::Error {
     io::Error::other("the machine has stopped")
 }
@@ -243,11 +249,19 @@ impl Disk for SimDisk {
 
     fn words(&self, name: &str, count: usize) -> io::Result<Words> {
         let mut state = self.state();
-        let words = state
-            .words
-            .entry(name.to_owned())
-            .or_insert_with(|| (0..count).map(|_| AtomicU64::new(0)).collect());
-        Ok(Words::in_memory(words.clone()))
+        let there = state.words.entry(name.to_owned()).or_default();
+        if there.len() < count {
+            let mut words = values(there);
+            words.resize(count, 0);
+            *there = words.into_iter().map(AtomicU64::new).collect();
+        }
+        Ok(Words::in_memory(there.clone()))
+    }
+
+    fn peek_words(&self, name: &str) -> io::Result<Vec<u64>> {
+        let state = self.state();
+        let words = state.words.get(name);
+        Ok(words.map(|words| values(words)).unwrap_or_default())
     }
 }
 

@@ -69,8 +69,9 @@ impl Words {
 
     /// Reads a word.
     pub fn load(&self, index: usize) -> u64 {
-        // ORDERING: a word is data of its own; who is to act on it is told by a message.
-        self.word(index).load(Ordering::Relaxed)
+        // ORDERING: Acquire pairs with the Release of `store`: who sees a word of a store that was opened
+        // again sees what was stored before it.
+        self.word(index).load(Ordering::Acquire)
     }
 
     /// Stores a word.
@@ -79,6 +80,15 @@ impl Words {
         // in the order in which it stored them. Read by the next process, which starts after the end of
         // this one.
         self.word(index).store(value, Ordering::Release);
+    }
+
+    /// Stores a word if it is still `old`. Returns whether it was.
+    pub fn replace(&self, index: usize, old: u64, value: u64) -> bool {
+        // ORDERING: as in `store`; a failure changes nothing.
+        let replaced =
+            self.word(index)
+                .compare_exchange(old, value, Ordering::Release, Ordering::Relaxed);
+        replaced.is_ok()
     }
 }
 

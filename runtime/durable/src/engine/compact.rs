@@ -8,7 +8,7 @@ use crate::{
         Engine, Mark,
         dead::DeadBody,
         index::Entry,
-        meta::{MarkBody, Meta, now},
+        meta::{MarkBody, MetaRef, now},
     },
     log::{
         header::{DATA, Header},
@@ -131,7 +131,7 @@ impl Engine {
                 {
                     return self.keep_message(head, body, generation);
                 }
-                let Some((meta, _)) = Meta::decode(body) else {
+                let Some(meta) = MetaRef::decode(body) else {
                     return 0;
                 };
                 meta.marks(head.queue, head.class)
@@ -196,7 +196,7 @@ impl Engine {
         if let Some(entry) = self.find_entry(head) {
             entry.move_to(at.generation, at.offset);
         }
-        if let Some((meta, _)) = Meta::decode(body) {
+        if let Some(meta) = MetaRef::decode(body) {
             for (key, _) in meta.marks(head.queue, head.class) {
                 if let Some(mark) = self.marks.get_mut(&key).filter(|mark| mark.id == head.id) {
                     mark.generation = at.generation;

@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
-        Engine,
+        Engine, Refused,
         index::Entry,
         meta::{Meta, now},
     },
-    log::record::{Head, Kind},
+    log::{
+        record::{self, Head, Kind},
+        writer::Purpose,
+    },
 };
 
 /// Why a message is a dead letter.
@@ -72,8 +75,17 @@ impl Engine {
         };
         self.upkeep(head, &DeadBody { reason, at }.encode(), slot);
         let class_bytes = &mut self.queues[queue as usize].classes[class as usize].bytes;
-        let length = crate::log::record::length(entry.length as usize) as u64;
+        let length = record::length(entry.length as usize) as u64;
         *class_bytes = class_bytes.saturating_sub(length);
+        self.queues[queue as usize].dead += 1;
+        self.died.push((queue, entry.id));
+        tracing::warn!(
+            queue = &*self.queues[queue as usize].name,
+            id = entry.id,
+            ?reason,
+            attempts,
+            "a message is a dead letter"
+        );
         self.dead.insert(
             entry.id,
             Dead {
@@ -108,10 +120,25 @@ impl Engine {
         self.read_entry(entry)
     }
 
+    /// Whether a dead letter can be changed: whether there is one, and room to say so.
+    fn may_change(&mut self, id: u64, bytes: usize) -> Result<bool, Refused> {
+        if let Some(poison) = self.poisoned() {
+            return Err(Refused::Poisoned(poison));
+        }
+        let Some(dead) = self.dead.get(&id) else {
+            return Ok(false);
+        };
+        let bytes = bytes + record::length(dead.entry.length as usize);
+        match self.writer.has_room(bytes, Purpose::Upkeep) {
+            true => Ok(true),
+            false => Err(Refused::Full),
+        }
+    }
+
     /// Makes a dead letter a message again, with no attempts. Returns whether there was one.
-    pub(crate) fn requeue(&mut self, id: u64) -> bool {
-        if self.poisoned.is_some() {
-            return false;
+    pub(crate) fn requeue(&mut self, id: u64) -> Result<bool, Refused> {
+        if !self.may_change(id, record::length(8))? {
+            return Ok(false);
         }
         let read = self.read_dead(id);
         let Some(Dead {
@@ -121,8 +148,9 @@ impl Engine {
             ..
         }) = self.dead.remove(&id)
         else {
-            return false;
+            return Ok(false);
         };
+        self.queues[queue as usize].dead -= 1;
         self.attempts.remove(&id);
         if let Some((mut meta, payload)) = read
             && meta.expires.take().is_some()
@@ -153,19 +181,20 @@ impl Engine {
         self.upkeep(head, &now().to_le_bytes(), None);
         self.needs_sync = true;
         let class = &mut self.queues[queue as usize].classes[class as usize];
-        class.bytes += crate::log::record::length(entry.length as usize) as u64;
+        class.bytes += record::length(entry.length as usize) as u64;
         class.ready.insert(entry);
-        true
+        Ok(true)
     }
 
     /// Deletes a dead letter. Returns whether there was one.
-    pub(crate) fn delete_dead(&mut self, id: u64) -> bool {
-        if self.poisoned.is_some() {
-            return false;
+    pub(crate) fn delete_dead(&mut self, id: u64) -> Result<bool, Refused> {
+        if !self.may_change(id, 0)? {
+            return Ok(false);
         }
         let Some(dead) = self.dead.remove(&id) else {
-            return false;
+            return Ok(false);
         };
+        self.queues[dead.queue as usize].dead -= 1;
         self.attempts.remove(&id);
         self.writer
             .sub_live(dead.entry.generation(), dead.entry.length as usize);
@@ -178,7 +207,7 @@ impl Engine {
         };
         self.upkeep(head, &[], None);
         self.needs_sync = true;
-        true
+        Ok(true)
     }
 
     pub(crate) fn queue_names(&self) -> Vec<std::sync::Arc<str>> {

@@ -1,10 +1,10 @@
 //! What handlers have in their hands, in words that outlive a killed process.
 //!
-//! A word names a message and how far its handler is. It costs the actor one store, and no system
-//! call: so a message that kills the process is counted, and an acknowledgement outlives a
+//! A word names a message, how far its handler is, and the attempt. It costs the actor one exchange, and no
+//! system call: so a message that kills the process is counted, and an acknowledgement outlives a
 //! kill although nothing was written yet.
 
-use crate::disk::Words;
+use crate::{disk::Words, log::Position};
 
 /// How far a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,62 +17,133 @@ pub(crate) enum Stage {
     Done = 3,
 }
 
+/// What a word says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) stage: Stage,
+    pub(crate) id: u64,
+    /// The attempt that it is, or was, modulo [`ATTEMPTS`].
+    pub(crate) attempt: u32,
+}
+
 const ID_BITS: u32 = 48;
+const ATTEMPT_BITS: u32 = 3;
+const STAGE_AT: u32 = ID_BITS + ATTEMPT_BITS;
+const CHECK_AT: u32 = STAGE_AT + 2;
+/// Attempts are counted modulo this: enough to tell one that the log has counted from one that it has not.
+pub(crate) const ATTEMPTS: u32 = 1 << ATTEMPT_BITS;
 
-/// Damage must not look like an acknowledgement: 14 bits depend on all others.
+/// Damage must not look like an acknowledgement: 11 bits depend on all others.
 fn check(value: u64) -> u64 {
-    value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50
+    value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> CHECK_AT
 }
 
-fn encode(stage: Stage, id: u64) -> u64 {
-    let value = (stage as u64) << ID_BITS | (id & ((1 << ID_BITS) - 1));
-    value | check(value) << (ID_BITS + 2)
+fn encode(word: Word) -> u64 {
+    let Word { stage, id, attempt } = word;
+    let attempt = u64::from(attempt % ATTEMPTS);
+    let value = (stage as u64) << STAGE_AT | attempt << ID_BITS | (id & ((1 << ID_BITS) - 1));
+    value | check(value) << CHECK_AT
 }
 
-fn decode(word: u64) -> Option<(Stage, u64)> {
-    let value = word & ((1 << (ID_BITS + 2)) - 1);
-    if word >> (ID_BITS + 2) != check(value) {
+fn decode(word: u64) -> Option<Word> {
+    let value = word & ((1 << CHECK_AT) - 1);
+    if word >> CHECK_AT != check(value) {
         return None;
     }
-    let stage = match value >> ID_BITS {
+    let stage = match value >> STAGE_AT {
         1 => Stage::Taken,
         2 => Stage::Started,
         3 => Stage::Done,
         _ => return None,
     };
-    Some((stage, value & ((1 << ID_BITS) - 1)))
+    Some(Word {
+        stage,
+        id: value & ((1 << ID_BITS) - 1),
+        attempt: (value >> ID_BITS) as u32 % ATTEMPTS,
+    })
 }
+
+/// How often the words were opened.
+const EPOCH: usize = 0;
+/// All before this place was synced: the generation in the upper half, the offset in units of 8 bytes in the lower.
+const SYNCED: usize = 1;
+/// The word of the first slot.
+const SLOTS: usize = 2;
 
 /// A view of the words, one a message in flight.
 #[derive(Clone, Debug)]
-pub(crate) struct Hands(Words);
+pub(crate) struct Hands {
+    words: Words,
+    epoch: u64,
+}
 
 impl Hands {
-    pub(crate) fn new(words: Words) -> Self {
-        Self(words)
+    /// How many words `slots` messages need.
+    pub(crate) fn words(slots: usize) -> usize {
+        SLOTS + slots
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn set(&self, slot: u32, stage: Stage, id: u64) {
-        self.0.store(slot as usize, encode(stage, id));
-    }
-
-    pub(crate) fn get(&self, slot: u32) -> Option<(Stage, u64)> {
-        decode(self.0.load(slot as usize))
-    }
-
-    /// Advances the message of a slot; the slot must have one.
-    pub(crate) fn advance(&self, slot: u32, stage: Stage) {
-        if let Some((_, id)) = self.get(slot) {
-            self.set(slot, stage, id);
+    /// The place before which all was synced, by all words; after a power loss it may be an earlier one.
+    pub(crate) fn synced_of(words: &[u64]) -> Position {
+        let word = words.get(SYNCED).copied().unwrap_or(0);
+        Position {
+            generation: word >> 32,
+            offset: (word & u64::from(u32::MAX)) * 8,
         }
     }
 
+    /// The messages that all words name as done.
+    pub(crate) fn done_of(words: &[u64]) -> impl Iterator<Item = u64> {
+        let slots = words.iter().skip(SLOTS).filter_map(|word| decode(*word));
+        slots
+            .filter(|word| word.stage == Stage::Done)
+            .map(|word| word.id)
+    }
+
+    /// Opens the words. A view that was opened before changes nothing from then on: an actor may have outlived
+    /// its store, and the slots are another store's now.
+    pub(crate) fn open(words: Words) -> Self {
+        let epoch = words.load(EPOCH).wrapping_add(1);
+        words.store(EPOCH, epoch);
+        Self { words, epoch }
+    }
+
+    /// How many slots there are.
+    pub(crate) fn len(&self) -> usize {
+        self.words.len() - SLOTS
+    }
+
+    pub(crate) fn set(&self, slot: u32, word: Word) {
+        self.words.store(SLOTS + slot as usize, encode(word));
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<Word> {
+        decode(self.words.load(SLOTS + slot as usize))
+    }
+
+    /// Advances the message of a slot. Returns its identity; none if the slot has no message or
+    /// another store has it.
+    pub(crate) fn advance(&self, slot: u32, stage: Stage) -> Option<u64> {
+        let index = SLOTS + slot as usize;
+        let old = self.words.load(index);
+        let word = decode(old)?;
+        // After the word: one of a later store is seen with its epoch. A word that is exchanged after
+        // this is not the one that was read.
+        if self.words.load(EPOCH) != self.epoch {
+            return None;
+        }
+        let new = encode(Word { stage, ..word });
+        self.words.replace(index, old, new).then_some(word.id)
+    }
+
     pub(crate) fn clear(&self, slot: u32) {
-        self.0.store(slot as usize, 0);
+        self.words.store(SLOTS + slot as usize, 0);
+    }
+
+    /// Notes what was synced: if that is not there, the store does not open.
+    pub(crate) fn set_synced(&self, place: Position) {
+        let word = place.generation << 32 | place.offset / 8;
+        self.words.store(SYNCED, word);
     }
 }
 
@@ -87,10 +158,13 @@ mod tests {
             .into_iter()
             .flat_map(|id| [Stage::Taken, Stage::Started, Stage::Done].map(|stage| (id, stage)))
         {
-            let word = encode(stage, id);
-            assert_eq!(decode(word), Some((stage, id)));
-            for bit in 0..64 {
-                assert_ne!(decode(word ^ 1 << bit), Some((stage, id)), "bit {bit}");
+            for attempt in [1, 7] {
+                let word = Word { stage, id, attempt };
+                let bits = encode(word);
+                assert_eq!(decode(bits), Some(word));
+                for bit in 0..64 {
+                    assert_ne!(decode(bits ^ 1 << bit), Some(word), "bit {bit}");
+                }
             }
         }
         assert_eq!(decode(0), None);

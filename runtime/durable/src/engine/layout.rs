@@ -1,6 +1,6 @@
 //! The files of a log: which are in use, in which order, and whether one is missing.
 
-use std::{fmt, io};
+use std::{collections::BTreeMap, fmt, io};
 
 use crate::{
     disk::{Disk, DiskFile},
@@ -40,6 +40,16 @@ pub enum OpenError {
         /// Where the record begins, in bytes.
         offset: u64,
     },
+    /// A file of the log has another size than the others: it was cut short, or is none of this log.
+    /// Nothing was changed.
+    Size {
+        /// The file.
+        file: String,
+        /// Its size.
+        bytes: u64,
+        /// That of the others.
+        expected: u64,
+    },
     /// There is nothing to open: for the command, which makes no store.
     Empty,
 }
@@ -74,6 +84,14 @@ impl fmt::Display for OpenError {
                     "{file}: the record at offset {offset} is not of this format"
                 )
             }
+            Self::Size {
+                file,
+                bytes,
+                expected,
+            } => write!(
+                f,
+                "{file} has {bytes} bytes instead of {expected}: it was cut short, or is none of this log"
+            ),
             Self::Empty => f.write_str("there is no store"),
         }
     }
@@ -115,7 +133,8 @@ pub(super) struct Layout {
     pub(super) segment_size: u64,
 }
 
-pub(super) fn layout(disk: &dyn Disk, default_size: u64) -> Result<Layout, OpenError> {
+/// `newest` is the newest generation that was certainly synced; 0 if that is not known.
+pub(super) fn layout(disk: &dyn Disk, default_size: u64, newest: u64) -> Result<Layout, OpenError> {
     let (mut used, mut spares, mut next_name) = (Vec::new(), Vec::new(), 1);
     for name in disk.list()? {
         let stem = name
@@ -132,16 +151,19 @@ pub(super) fn layout(disk: &dyn Disk, default_size: u64) -> Result<Layout, OpenE
         }
     }
     used.sort_by_key(|found| found.header.generation);
-    let segment_size = used.first().map_or(default_size, |found| found.file.size());
-    let is_unfit = |found: &&Found| {
-        let size = found.file.size();
-        size != segment_size || !(MIN_SEGMENT..=MAX_SEGMENT).contains(&size)
-    };
-    if let Some(unfit) = used.iter().find(is_unfit) {
-        return Err(OpenError::Format {
-            file: unfit.name.clone(),
-            offset: 0,
-        });
+    let segment_size = common_size(&used).unwrap_or(default_size);
+    let files = used.iter().map(|found| (&found.name, found.file.size()));
+    let others = spares.iter().map(|(name, file)| (name, file.size()));
+    for (name, bytes) in files.chain(others) {
+        // Without a segment in use the files may be those of an earlier run with another size.
+        let is_fit = bytes == segment_size || used.is_empty();
+        if !is_fit || !(MIN_SEGMENT..=MAX_SEGMENT).contains(&bytes) {
+            return Err(OpenError::Size {
+                file: name.clone(),
+                bytes,
+                expected: segment_size,
+            });
+        }
     }
     let oldest = oldest_needed(&used)?;
     let unused = used.partition_point(|found| found.header.generation < oldest);
@@ -155,12 +177,28 @@ pub(super) fn layout(disk: &dyn Disk, default_size: u64) -> Result<Layout, OpenE
             return Err(OpenError::Missing { generation });
         }
     }
+    let last = used.last().map_or(0, |found| found.header.generation);
+    if last < newest {
+        return Err(OpenError::Missing { generation: newest });
+    }
     Ok(Layout {
         used,
         spares,
         next_name,
         segment_size,
     })
+}
+
+/// The size that most files in use have.
+fn common_size(used: &[Found]) -> Option<u64> {
+    let mut counts = BTreeMap::new();
+    for found in used {
+        *counts.entry(found.file.size()).or_insert(0) += 1;
+    }
+    let common = counts
+        .into_iter()
+        .max_by_key(|(size, count)| (*count, *size));
+    common.map(|(size, _)| size)
 }
 
 /// The oldest generation that is needed, as the last batch of the log has it; 0 without a batch.

@@ -13,6 +13,8 @@ mod layout;
 mod meta;
 mod recover;
 mod take;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,6 +39,7 @@ pub(crate) use self::{
     dead::Dead,
     hands::{Hands, Stage},
     meta::{Meta, now},
+    recover::HANDS,
     take::Taken,
 };
 pub use self::{
@@ -91,6 +94,8 @@ struct Queue {
     redelivered: u64,
     expired: u64,
     known: u64,
+    /// Dead letters that are there.
+    dead: usize,
 }
 
 #[derive(Debug)]
@@ -130,6 +135,8 @@ pub(crate) struct Engine {
     /// Upkeep that even the reserve had no room for.
     deferred: Vec<(Head, Vec<u8>, Option<u32>)>,
     needs_sync: bool,
+    /// Messages that became dead letters, with their queues, until the journal tells of them.
+    died: Vec<(u16, u64)>,
     poisoned: Option<Arc<str>>,
     compaction: Option<Compaction>,
     read_buffer: Vec<u8>,
@@ -399,6 +406,7 @@ impl Engine {
             return Err(self.poison(&error));
         }
         self.needs_sync = false;
+        self.hands.set_synced(self.writer.synced());
         self.after_sync();
         Ok(())
     }
@@ -414,35 +422,44 @@ impl Engine {
     // --- numbers ----------------------------------------------------------------------------
 
     pub(crate) fn stats(&self, now: u64) -> Vec<QueueStats> {
+        let stats = (0..self.queues.len()).map(|queue| {
+            let mut stats = self.queue_stats(queue as u16, now);
+            let [high, low] = &self.queues[queue].classes;
+            stats.high.memory = high.ready.bytes();
+            stats.low.memory = low.ready.bytes();
+            stats
+        });
+        stats.collect()
+    }
+
+    /// The numbers of a queue, without its memory, which takes long to count.
+    pub(crate) fn queue_stats(&self, queue: u16, now: u64) -> QueueStats {
         let class = |class: &Class| ClassStats {
             ready: class.ready.len(),
             delayed: class.delayed.len(),
             in_flight: class.in_flight,
             bytes: class.bytes,
-            memory: class.ready.bytes(),
+            memory: 0,
             oldest_age: class
                 .ready
                 .front()
                 .map_or(0, |entry| (now / 1000).saturating_sub(u64::from(entry.at))),
         };
-        let stats = self
-            .queues
-            .iter()
-            .enumerate()
-            .map(|(number, queue)| QueueStats {
-                name: queue.name.to_string(),
-                high: class(&queue.classes[0]),
-                low: class(&queue.classes[1]),
-                redelivered: queue.redelivered,
-                expired: queue.expired,
-                duplicates: queue.known,
-                dead_letters: self
-                    .dead
-                    .values()
-                    .filter(|dead| dead.queue as usize == number)
-                    .count(),
-            });
-        stats.collect()
+        let queue = &self.queues[queue as usize];
+        QueueStats {
+            name: queue.name.to_string(),
+            high: class(&queue.classes[0]),
+            low: class(&queue.classes[1]),
+            redelivered: queue.redelivered,
+            expired: queue.expired,
+            duplicates: queue.known,
+            dead_letters: queue.dead,
+        }
+    }
+
+    /// The messages that became dead letters since the last call, with their queues.
+    pub(crate) fn take_died(&mut self) -> Vec<(u16, u64)> {
+        std::mem::take(&mut self.died)
     }
 
     pub(crate) fn writer(&self) -> &Writer {

@@ -6,16 +6,17 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, Words},
+    disk::Disk,
     engine::{
         Class, Engine, Mark, Queue,
         dead::{Dead, DeadBody},
-        hands::{Hands, Stage},
+        hands::{ATTEMPTS, Hands, Stage, Word},
         index::Entry,
         layout::{Cut, Found, Layout, OpenError, layout, read_all},
-        meta::{MarkBody, Meta, now},
+        meta::{MarkBody, MetaRef, now},
     },
     log::{
+        Position,
         header::{DATA, Header},
         record::{self, Head, Kind, Record},
         scan::{Scan, Tail},
@@ -25,7 +26,12 @@ use crate::{
 };
 
 /// The file with the words of what is in flight.
-const HANDS: &str = "hands";
+pub(crate) const HANDS: &str = "hands";
+
+/// The place before which all was certainly synced.
+fn synced(disk: &dyn Disk) -> io::Result<Position> {
+    Ok(Hands::synced_of(&disk.peek_words(HANDS)?))
+}
 
 impl Engine {
     /// Opens the log of a directory, or makes one.
@@ -43,12 +49,13 @@ impl Engine {
             // A start was interrupted while it made a file.
             disk.remove(name)?;
         }
+        let known = synced(&*disk)?;
         let Layout {
             used,
             spares,
             next_name,
             segment_size,
-        } = layout(&*disk, options.segment_size)?;
+        } = layout(&*disk, options.segment_size, known.generation)?;
         let (mut kept, mut unfit) = (Vec::new(), Vec::new());
         for (name, file) in spares {
             match file.size() == segment_size {
@@ -64,7 +71,7 @@ impl Engine {
             let is_last = index + 1 == used.len();
             let bytes = read_all(&*found.file)?;
             let next = used.get(index + 1).map(|next| next.header);
-            let (synced, tail) = state.read(found, &bytes, next.as_ref())?;
+            let (synced, tail) = state.read(found, &bytes, next.as_ref(), known)?;
             if is_last {
                 end = tail.offset;
                 if !tail.is_clean {
@@ -104,7 +111,7 @@ impl Engine {
         let max_segments = options.max_bytes.map_or(usize::MAX, |bytes| {
             usize::try_from(bytes / segment_size).unwrap_or(usize::MAX)
         });
-        let words = disk.words(HANDS, options.slots)?;
+        let hands = Hands::open(disk.words(HANDS, Hands::words(options.slots))?);
         let writer = Writer::new(
             disk,
             segment_size,
@@ -114,17 +121,12 @@ impl Engine {
             end,
             next_name,
         );
-        let mut engine = state.into_engine(writer, words.clone())?;
-        engine.take_hands(&Hands::new(words));
+        let mut engine = state.into_engine(writer, hands)?;
+        engine.take_hands(options.slots);
         match engine.commit() {
-            Ok(()) => {}
-            Err(error) => return Err(OpenError::Io(io::Error::other(error.to_string()))),
+            Ok(()) => Ok((engine, cut)),
+            Err(error) => Err(OpenError::Io(io::Error::other(error.to_string()))),
         }
-        let hands = engine.hands();
-        for slot in 0..hands.len() as u32 {
-            hands.clear(slot);
-        }
-        Ok((engine, cut))
     }
 
     /// Reads the log and changes nothing: how many segments and records there are, and what a start
@@ -136,13 +138,14 @@ impl Engine {
             }
             outcome => outcome?,
         }
-        let Layout { used, .. } = layout(disk, 0)?;
+        let known = synced(disk)?;
+        let Layout { used, .. } = layout(disk, 0, known.generation)?;
         let mut state = State::default();
         let mut cut = None;
         for (index, found) in used.iter().enumerate() {
             let bytes = read_all(&*found.file)?;
             let next = used.get(index + 1).map(|next| next.header);
-            let (_, tail) = state.read(found, &bytes, next.as_ref())?;
+            let (_, tail) = state.read(found, &bytes, next.as_ref(), known)?;
             if !tail.is_clean {
                 cut = Some(Cut {
                     file: found.name.clone(),
@@ -154,56 +157,92 @@ impl Engine {
     }
 
     /// What the handlers of the last process had: what they had finished is acknowledged, what
-    /// they had begun has had an attempt.
-    fn take_hands(&mut self, hands: &Hands) {
-        for slot in 0..hands.len() as u32 {
-            let Some((stage, id)) = hands.get(slot) else {
-                continue;
-            };
-            let place = self.queues.iter().enumerate().find_map(|(queue, own)| {
-                let class = own
-                    .classes
-                    .iter()
-                    .position(|class| class.ready.contains(id))?;
-                Some((queue as u16, class as u8))
-            });
-            let Some((queue, class)) = place else {
-                continue;
-            };
-            let head = Head {
-                kind: Kind::Ack,
-                class,
-                queue,
-                attempt: 0,
-                id,
-            };
-            match stage {
-                Stage::Taken => continue,
+    /// they had begun has had an attempt. A word is cleared when that is written. `slots` are to be used.
+    fn take_hands(&mut self, slots: usize) {
+        let mut begun = Vec::new();
+        // From the last to the first, so that the first are used first.
+        for slot in (0..self.hands.len() as u32).rev() {
+            let word = self.hands.get(slot);
+            let is_needed = word.is_some_and(|word| match word.stage {
+                Stage::Taken => false,
                 Stage::Started => {
-                    let attempts = self.attempts.entry(id).or_insert(0);
-                    *attempts += 1;
-                    let attempt = *attempts;
-                    self.upkeep(
-                        Head {
-                            kind: Kind::Attempt,
-                            attempt,
-                            ..head
-                        },
-                        &[],
-                        None,
-                    );
+                    begun.push((word.id, slot, word.attempt));
+                    true
                 }
-                Stage::Done => {
-                    let ready = &mut self.queues[queue as usize].classes[class as usize].ready;
-                    if let Some(entry) = ready.remove(id) {
-                        self.attempts.remove(&id);
-                        self.forget(queue, class, &entry);
-                        self.upkeep(head, &[], None);
-                    }
-                }
+                Stage::Done => self.take_done(word, slot),
+            });
+            if !is_needed {
+                self.hands.clear(slot);
+                self.free_slots.push(slot);
             }
-            self.needs_sync = true;
         }
+        // One that had several, since the log had no room for the earlier ones: in their order.
+        let counted = |id: &u64| self.attempts.get(id).copied().unwrap_or(0);
+        begun.sort_by_key(|(id, _, attempt)| (*id, attempt.wrapping_sub(counted(id)) % ATTEMPTS));
+        for (id, slot, attempt) in begun {
+            if !self.take_begun(id, slot, attempt) {
+                self.hands.clear(slot);
+                self.free_slots.push(slot);
+            }
+        }
+        self.free_slots.retain(|slot| (*slot as usize) < slots);
+    }
+
+    /// Acknowledges what was done. Returns whether the word is needed until that is written.
+    fn take_done(&mut self, word: Word, slot: u32) -> bool {
+        let Some((queue, class)) = self.place_of(word.id) else {
+            return false;
+        };
+        let own = &mut self.queues[queue as usize].classes[class as usize];
+        let found = own.ready.remove(word.id).or_else(|| {
+            // It was due when it was passed on: the clock has gone back.
+            let due = self.dues.remove(&word.id)?;
+            own.delayed.remove(&(due, word.id))
+        });
+        let Some(entry) = found else { return false };
+        self.attempts.remove(&word.id);
+        self.forget(queue, class, &entry);
+        self.take_back(Kind::Ack, queue, class, word.id, slot);
+        true
+    }
+
+    /// Counts an attempt that the log has not counted. Returns whether the word is needed until that is written.
+    fn take_begun(&mut self, id: u64, slot: u32, attempt: u32) -> bool {
+        let Some((queue, class)) = self.place_of(id) else {
+            return false;
+        };
+        let attempts = self.attempts.get(&id).copied().unwrap_or(0);
+        // A record of the attempt may have been written just before the kill.
+        if (attempts + 1) % ATTEMPTS != attempt {
+            return false;
+        }
+        self.attempts.insert(id, attempts + 1);
+        self.take_back(Kind::Attempt, queue, class, id, slot);
+        true
+    }
+
+    fn take_back(&mut self, kind: Kind, queue: u16, class: u8, id: u64, slot: u32) {
+        let head = Head {
+            kind,
+            class,
+            queue,
+            attempt: self.attempts.get(&id).copied().unwrap_or(0),
+            id,
+        };
+        self.upkeep(head, &[], Some(slot));
+        self.needs_sync = true;
+    }
+
+    /// Queue and class of a message that waits.
+    fn place_of(&self, id: u64) -> Option<(u16, u8)> {
+        self.queues.iter().enumerate().find_map(|(queue, own)| {
+            let is_there = |class: &Class| match self.dues.get(&id) {
+                Some(due) => class.delayed.contains_key(&(*due, id)),
+                None => class.ready.contains(id),
+            };
+            let class = own.classes.iter().position(is_there)?;
+            Some((queue as u16, class as u8))
+        })
     }
 }
 
@@ -222,12 +261,13 @@ struct State {
 
 impl State {
     /// Reads a segment. Returns up to where it was certainly synced, and its end. `next` is the head
-    /// of the next one.
+    /// of the next one, `known` a place before which all was synced.
     fn read(
         &mut self,
         found: &Found,
         bytes: &[u8],
         next: Option<&Header>,
+        known: Position,
     ) -> Result<(u64, Tail), OpenError> {
         let Found { name, header, .. } = found;
         let mut scan = Scan::new(bytes, *header);
@@ -240,7 +280,11 @@ impl State {
                     offset,
                 })?;
         }
-        let synced = scan.synced().max(DATA);
+        let mut synced = scan.synced().max(DATA);
+        if known.generation == header.generation {
+            synced = synced.max(known.offset);
+            scan.expect_synced(known.offset);
+        }
         let tail = scan.finish(next).map_err(|damage| OpenError::Damaged {
             file: name.clone(),
             offset: damage.offset,
@@ -305,6 +349,7 @@ impl State {
                     self.class(&head)?.ready.insert(entry);
                 }
                 self.attempts.remove(&head.id);
+                self.dues.remove(&head.id);
             }
             Kind::Queue => {
                 let name = std::str::from_utf8(body).ok()?;
@@ -337,7 +382,7 @@ impl State {
     }
 
     fn put(&mut self, head: Head, body: &[u8], generation: u64, offset: u64) -> Option<()> {
-        let (meta, _) = Meta::decode(body)?;
+        let meta = MetaRef::decode(body)?;
         for (key, number) in meta.marks(head.queue, head.class) {
             let mark = Mark {
                 number,
@@ -378,7 +423,7 @@ impl State {
         Some(())
     }
 
-    fn into_engine(mut self, writer: Writer, words: Words) -> Result<Engine, OpenError> {
+    fn into_engine(mut self, writer: Writer, hands: Hands) -> Result<Engine, OpenError> {
         let now = now();
         for queue in &mut self.queues {
             for class in &mut queue.classes {
@@ -394,6 +439,11 @@ impl State {
                     class.delayed.insert((due, id), entry);
                     dues.insert(id, due);
                 }
+            }
+        }
+        for (_, queue, ..) in self.dead.values() {
+            if let Some(queue) = self.queues.get_mut(*queue as usize) {
+                queue.dead += 1;
             }
         }
         let dead = self
@@ -413,11 +463,9 @@ impl State {
                     },
                 )
             });
-        let hands = Hands::new(words);
-        let slots = hands.len() as u32;
         Ok(Engine {
             writer,
-            free_slots: (0..slots).rev().collect(),
+            free_slots: Vec::new(),
             hands,
             used_slots: Vec::new(),
             queues: self.queues,
@@ -430,6 +478,7 @@ impl State {
             marks: self.marks,
             deferred: Vec::new(),
             needs_sync: false,
+            died: Vec::new(),
             poisoned: None,
             compaction: None,
             read_buffer: Vec::new(),

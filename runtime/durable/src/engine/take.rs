@@ -1,7 +1,13 @@
 //! Passing messages on, and what becomes of them.
 
 use crate::{
-    engine::{Engine, InFlight, dead::DeadReason, hands::Stage, index::Entry, meta::Meta},
+    engine::{
+        Engine, InFlight,
+        dead::DeadReason,
+        hands::{Stage, Word},
+        index::Entry,
+        meta::Meta,
+    },
     log::record::{self, Head, Kind},
 };
 
@@ -75,7 +81,13 @@ impl Engine {
                 continue;
             }
             self.free_slots.pop();
-            self.hands.set(slot, Stage::Taken, entry.id);
+            let attempt = attempts + 1;
+            let word = Word {
+                stage: Stage::Taken,
+                id: entry.id,
+                attempt,
+            };
+            self.hands.set(slot, word);
             let own = &mut self.queues[queue as usize];
             own.classes[class as usize].in_flight += 1;
             own.redelivered += u64::from(attempts > 0);
@@ -92,7 +104,7 @@ impl Engine {
                 id: entry.id,
                 slot,
                 class,
-                attempt: attempts + 1,
+                attempt,
                 meta,
                 payload,
             });
@@ -142,7 +154,7 @@ impl Engine {
             return false;
         };
         // From here on a kill of the process does not bring the message back.
-        self.hands.set(landed.slot, Stage::Done, id);
+        self.hands.advance(landed.slot, Stage::Done);
         self.attempts.remove(&id);
         self.forget(landed.queue, landed.class, &landed.entry);
         let head = Head {
@@ -239,11 +251,11 @@ impl Engine {
         let Some(flight) = self.in_flight.get(&id) else {
             return;
         };
-        match self.hands.get(flight.slot) {
-            Some((Stage::Done, _)) => {
+        match self.hands.get(flight.slot).map(|word| word.stage) {
+            Some(Stage::Done) => {
                 self.ack(id);
             }
-            Some((Stage::Started, _)) => {
+            Some(Stage::Started) => {
                 self.fail(id, None, now);
             }
             _ => {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use lanemesh::MailboxSender;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
-    engine::{DeadReason, Hands, Meta, Stored, Taken},
+    engine::{DeadReason, Hands, Meta, QueueStats, Refused, Stored, Taken},
     journal::stats::StoreStats,
     options::QueueOptions,
 };
@@ -68,6 +68,16 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+impl From<Refused> for StoreError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Full,
+            Refused::TooLarge => Self::TooLarge,
+            Refused::Poisoned(text) => Self::Poisoned(text),
+        }
+    }
+}
+
 /// Why a message did not reach its handler.
 pub(crate) enum Undelivered {
     /// There is no room now.
@@ -85,6 +95,15 @@ pub(crate) trait Sink: Send {
 
     /// Whether it will never take a message again.
     fn is_closed(&self) -> bool;
+
+    /// A message that it has got comes for the second or a later time.
+    fn redelivered(&mut self, id: u64, attempt: u32);
+
+    /// A message of its queue is a dead letter.
+    fn died(&mut self, id: u64);
+
+    /// The present numbers of its queue and its store; those of queues are left out of the latter.
+    fn publish(&mut self, queue: &QueueStats, store: &StoreStats);
 }
 
 /// A dead letter.
@@ -172,7 +191,7 @@ pub(crate) enum Upkeep {
     Requeue(u64, oneshot::Sender<Result<bool, StoreError>>),
     DeleteDead(u64, oneshot::Sender<Result<bool, StoreError>>),
     Stats(oneshot::Sender<StoreStats>),
-    Close(oneshot::Sender<()>),
+    Close,
 }
 
 /// The sending end: clones are producers of their own.
@@ -180,6 +199,8 @@ pub(crate) enum Upkeep {
 pub(crate) struct Client {
     tx: MailboxSender<Upkeep, Put>,
     pub(crate) hands: Hands,
+    /// Closed when the directory is free.
+    ended: watch::Receiver<()>,
 }
 
 impl std::fmt::Debug for Client {
@@ -189,8 +210,12 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    pub(super) fn new(tx: MailboxSender<Upkeep, Put>, hands: Hands) -> Self {
-        Self { tx, hands }
+    pub(super) fn new(
+        tx: MailboxSender<Upkeep, Put>,
+        hands: Hands,
+        ended: watch::Receiver<()>,
+    ) -> Self {
+        Self { tx, hands, ended }
     }
 
     /// Tells the journal something, without waiting.
@@ -209,27 +234,16 @@ impl Client {
         answer.await.map_err(|_| StoreError::Closed)
     }
 
-    /// As [`ask`](Self::ask), for a thread that runs no tasks.
-    pub(crate) fn blocking_ask<R>(
-        &mut self,
-        question: impl FnOnce(oneshot::Sender<R>) -> Upkeep,
-    ) -> Result<R, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(question(reply));
-        answer.blocking_recv().map_err(|_| StoreError::Closed)
+    /// Closes the store. Returns when the directory is free, whoever has closed it.
+    pub(crate) async fn close(&mut self) {
+        self.tell(Upkeep::Close);
+        // Nothing is ever sent: this is the end of the sender.
+        while self.ended.changed().await.is_ok() {}
     }
 
     /// Sends new messages, and waits for room.
     pub(crate) async fn put(&mut self, put: Put) -> Result<(), StoreError> {
         match self.tx.send_low(put).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::Closed),
-        }
-    }
-
-    /// As [`put`](Self::put), for a thread that runs no tasks.
-    pub(crate) fn blocking_put(&mut self, put: Put) -> Result<(), StoreError> {
-        match self.tx.blocking_send_low(put) {
             Ok(_) => Ok(()),
             Err(_) => Err(StoreError::Closed),
         }

@@ -5,12 +5,14 @@
 //! comes in the high class, so that a flood of new ones does not delay it.
 
 mod command;
+mod gathering;
 mod run;
 mod stats;
 
 use std::thread;
 
 use lanemesh::MailboxBuilder;
+use tokio::sync::watch;
 
 use crate::{
     disk::Disk,
@@ -38,8 +40,9 @@ pub(crate) fn start(
     let (engine, cut) = Engine::open(disk, options)?;
     let (tx, rx) = MailboxBuilder::new(LANE, LANE).high_unbounded().build();
     let weak = tx.downgrade();
-    let client = Client::new(tx, engine.hands());
-    let journal = run::Journal::new(engine, rx, weak);
+    let (alive, ended) = watch::channel(());
+    let client = Client::new(tx, engine.hands(), ended);
+    let journal = run::Journal::new(engine, rx, weak, alive);
     thread::Builder::new()
         .name("lanemesh-journal".to_owned())
         .spawn(move || journal.run())

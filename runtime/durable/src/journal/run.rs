@@ -2,19 +2,21 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use lanemesh::{MailboxReceiver, Message, RecvTimeoutError, TryRecvError, WeakMailboxSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
-    engine::{DeadReason, Engine, Refused, Stored, Taken, now},
+    engine::{DeadReason, Engine, Refused, Stage, Stored, Taken, now},
     journal::{
         command::{
             Client, DeadLetter, HandOver, Items, Put, PutOutcome, Sink, StoreError, Undelivered,
             Upkeep,
         },
+        gathering::Gathering,
         stats::StoreStats,
     },
 };
@@ -44,18 +46,29 @@ struct Outlet {
     openers: Vec<oneshot::Sender<Result<u16, StoreError>>>,
 }
 
-pub(crate) struct Journal {
-    engine: Engine,
-    rx: MailboxReceiver<Upkeep, Put>,
-    weak: WeakMailboxSender<Upkeep, Put>,
-    outlets: HashMap<u16, Outlet>,
+/// Who is told when the batch is written or on disk.
+#[derive(Default)]
+struct Pending {
     receipts: Vec<(oneshot::Sender<PutOutcome>, PutOutcome)>,
     /// Answers that hold when the batch is on disk.
     answers: Vec<(oneshot::Sender<Result<bool, StoreError>>, bool)>,
     /// Answers that hold when the batch is written.
     written: Vec<(oneshot::Sender<bool>, bool)>,
     opened: Vec<(oneshot::Sender<Result<u16, StoreError>>, u16)>,
-    closer: Option<oneshot::Sender<()>>,
+}
+
+pub(crate) struct Journal {
+    engine: Engine,
+    rx: MailboxReceiver<Upkeep, Put>,
+    weak: WeakMailboxSender<Upkeep, Put>,
+    outlets: HashMap<u16, Outlet>,
+    pending: Pending,
+    gathering: Gathering,
+    /// What came while the last batch was synced.
+    waiting: Vec<Message<Upkeep, Put>>,
+    is_closing: bool,
+    /// Dropped when the directory is free.
+    alive: watch::Sender<()>,
     bytes: usize,
     /// Whether the last attempt to compact did anything, or anything has happened since.
     may_compact: bool,
@@ -67,17 +80,18 @@ impl Journal {
         engine: Engine,
         rx: MailboxReceiver<Upkeep, Put>,
         weak: WeakMailboxSender<Upkeep, Put>,
+        alive: watch::Sender<()>,
     ) -> Self {
         Self {
             engine,
             rx,
             weak,
             outlets: HashMap::new(),
-            receipts: Vec::new(),
-            answers: Vec::new(),
-            written: Vec::new(),
-            opened: Vec::new(),
-            closer: None,
+            pending: Pending::default(),
+            gathering: Gathering::default(),
+            waiting: Vec::new(),
+            is_closing: false,
+            alive,
             bytes: 0,
             may_compact: true,
             numbers: StoreStats::default(),
@@ -91,20 +105,30 @@ impl Journal {
             if !is_open {
                 break;
             }
-            self.deliver();
+            // What is passed on while the store closes would only come again.
+            if !self.is_closing {
+                self.deliver();
+                self.publish();
+            }
         }
         // Acknowledgements that were written are on disk when a store was closed in order.
         self.engine.sync_all();
-        let Self { engine, closer, .. } = self;
+        let Self { engine, alive, .. } = self;
         drop(engine);
-        if let Some(closer) = closer {
-            let _ = closer.send(());
-        }
+        drop(alive);
     }
 
     /// Waits for something to do, then takes all that waits. Returns false at the end.
     fn collect(&mut self) -> bool {
         self.bytes = 0;
+        if !self.waiting.is_empty() {
+            self.may_compact = true;
+            for message in std::mem::take(&mut self.waiting) {
+                self.accept(message);
+            }
+            self.take_all();
+            return true;
+        }
         let has_upkeep = self.may_compact && self.engine.needs_compaction();
         let first = match self.rx.try_recv() {
             Ok(message) => Some(message),
@@ -127,16 +151,34 @@ impl Journal {
         };
         self.may_compact = true;
         self.accept(first);
-        for _ in 1..BATCH_MESSAGES {
-            if self.bytes >= BATCH_BYTES || self.closer.is_some() {
-                break;
-            }
+        self.take_all();
+        true
+    }
+
+    /// Takes all that waits, and waits a little for those who are expected.
+    fn take_all(&mut self) {
+        let (mut taken, mut until) = (0, None);
+        while taken < BATCH_MESSAGES && self.bytes < BATCH_BYTES {
             match self.rx.try_recv() {
-                Ok(message) => self.accept(message),
-                Err(_) => break,
+                Ok(message) => {
+                    taken += 1;
+                    self.accept(message);
+                }
+                Err(TryRecvError::Closed) => break,
+                Err(TryRecvError::Empty) => {
+                    let there = self.pending.receipts.len();
+                    let now = Instant::now();
+                    until = until.or_else(|| self.gathering.begin(there, now));
+                    if until.is_none_or(|until| now >= until) || self.gathering.is_complete(there) {
+                        break;
+                    }
+                    thread::yield_now();
+                }
             }
         }
-        self.closer.is_none()
+        if until.is_some() {
+            self.gathering.end(self.pending.receipts.len());
+        }
     }
 
     fn next_due(&self) -> Option<Duration> {
@@ -177,7 +219,7 @@ impl Journal {
                     true
                 }
                 Err(refused) => {
-                    outcome.refused = Some(error(refused));
+                    outcome.refused = Some(refused.into());
                     false
                 }
             }
@@ -194,7 +236,7 @@ impl Journal {
                 }
             }
         }
-        self.receipts.push((reply, outcome));
+        self.pending.receipts.push((reply, outcome));
     }
 
     fn keep_up(&mut self, upkeep: Upkeep) {
@@ -215,11 +257,11 @@ impl Journal {
             }
             Upkeep::Retry(id, delay, reply) => {
                 let failed = self.engine.fail(id, delay, now).is_some();
-                self.written.push((reply, failed));
+                self.pending.written.push((reply, failed));
             }
             Upkeep::Reject(id, reply) => {
                 let rejected = self.engine.reject(id, DeadReason::Rejected, now);
-                self.written.push((reply, rejected));
+                self.pending.written.push((reply, rejected));
             }
             Upkeep::Queue(name, options, is_claim, reply) => {
                 self.open_queue(&name, options, is_claim, reply);
@@ -243,16 +285,32 @@ impl Journal {
             }
             Upkeep::Requeue(id, reply) => {
                 let done = self.engine.requeue(id);
-                self.answers.push((reply, done));
+                self.answer(reply, done);
             }
             Upkeep::DeleteDead(id, reply) => {
                 let done = self.engine.delete_dead(id);
-                self.answers.push((reply, done));
+                self.answer(reply, done);
             }
             Upkeep::Stats(reply) => {
                 let _ = reply.send(self.stats(now));
             }
-            Upkeep::Close(reply) => self.closer = Some(reply),
+            Upkeep::Close => {
+                // What was sent before is in the mailbox, and is stored.
+                self.rx.close();
+                self.is_closing = true;
+            }
+        }
+    }
+
+    /// Answers when the batch is on disk, or at once if nothing was done.
+    fn answer(
+        &mut self,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+        done: Result<bool, Refused>,
+    ) {
+        match done {
+            Ok(done) => self.pending.answers.push((reply, done)),
+            Err(refused) => drop(reply.send(Err(refused.into()))),
         }
     }
 
@@ -266,7 +324,7 @@ impl Journal {
         let queue = match self.engine.queue(name, options) {
             Ok(queue) => queue,
             Err(refused) => {
-                let _ = reply.send(Err(error(refused)));
+                let _ = reply.send(Err(refused.into()));
                 return;
             }
         };
@@ -290,7 +348,7 @@ impl Journal {
             }
             outlet.is_claimed = true;
         }
-        self.opened.push((reply, queue));
+        self.pending.opened.push((reply, queue));
     }
 
     fn detach(&mut self, queue: u16, now: u64) {
@@ -304,7 +362,7 @@ impl Journal {
         let mut openers = std::mem::take(&mut outlet.openers);
         if !openers.is_empty() {
             outlet.is_claimed = true;
-            self.opened.push((openers.remove(0), queue));
+            self.pending.opened.push((openers.remove(0), queue));
             for opener in openers {
                 let _ = opener.send(Err(StoreError::InUse));
             }
@@ -314,10 +372,20 @@ impl Journal {
     /// One write and one sync for all that was accepted; then those who wait are told.
     fn commit(&mut self) {
         self.may_compact = self.engine.compact(MOVED);
+        let began = Instant::now();
         let outcome = self.engine.commit();
-        self.numbers.batches += u64::from(!self.receipts.is_empty());
+        let Pending {
+            receipts,
+            answers,
+            written,
+            opened,
+        } = std::mem::take(&mut self.pending);
+        if !receipts.is_empty() {
+            self.numbers.batches += 1;
+            self.look_ahead(receipts.len(), began.elapsed());
+        }
         let mut batch = 0;
-        for (reply, mut put) in self.receipts.drain(..) {
+        for (reply, mut put) in receipts {
             match &outcome {
                 Ok(()) => {
                     let new = put
@@ -335,14 +403,14 @@ impl Journal {
         }
         self.numbers.stored += batch;
         self.numbers.largest_batch = self.numbers.largest_batch.max(batch);
-        for (reply, answer) in self.written.drain(..) {
+        for (reply, answer) in written {
             let _ = reply.send(answer);
         }
         let poison = || outcome.clone().map_err(StoreError::Poisoned);
-        for (reply, answer) in self.answers.drain(..) {
+        for (reply, answer) in answers {
             let _ = reply.send(poison().map(|()| answer));
         }
-        for (reply, queue) in self.opened.drain(..) {
+        for (reply, queue) in opened {
             let told = reply.send(poison().map(|()| queue));
             if told.is_err()
                 && let Some(outlet) = self.outlets.get_mut(&queue)
@@ -353,6 +421,16 @@ impl Journal {
         }
     }
 
+    /// Counts who has sent while the batch was synced, before those who wait for it send again.
+    fn look_ahead(&mut self, completed: usize, took: Duration) {
+        let _ = self.rx.try_recv_many(&mut self.waiting, BATCH_MESSAGES);
+        let puts = self
+            .waiting
+            .iter()
+            .filter(|message| matches!(message, Message::Low(_)));
+        self.gathering.synced(completed, puts.count(), took);
+    }
+
     // --- passing on -------------------------------------------------------------------------
 
     fn deliver(&mut self) {
@@ -361,14 +439,12 @@ impl Journal {
             engine,
             outlets,
             weak,
+            alive,
             ..
         } = self;
         for (queue, outlet) in outlets {
             if let Some(sink) = &mut outlet.sink {
                 deliver_to(engine, *queue, &mut **sink, now);
-                if outlet.is_abandoned && engine.is_idle(*queue) {
-                    outlet.sink = None;
-                }
             }
             while let Some(waiter) = outlet.waiters.pop_front() {
                 if waiter.reply.is_closed() {
@@ -379,9 +455,7 @@ impl Journal {
                     while messages.len() < waiter.limit
                         && let Some(message) = engine.take(*queue, class, now)
                     {
-                        engine
-                            .hands()
-                            .set(message.slot, crate::engine::Stage::Started, message.id);
+                        engine.hands().advance(message.slot, Stage::Started);
                         messages.push(message);
                     }
                 }
@@ -392,7 +466,7 @@ impl Journal {
                 }
                 // Without a sender left the store is about to close: nobody can acknowledge.
                 let Some(tx) = weak.upgrade() else { break };
-                let client = Client::new(tx, engine.hands());
+                let client = Client::new(tx, engine.hands(), alive.subscribe());
                 // Dropped by whoever does not want it, which releases the messages.
                 let _ = waiter.reply.send(HandOver::new(messages, poisoned, client));
             }
@@ -406,24 +480,43 @@ impl Journal {
     }
 
     fn stats(&self, now: u64) -> StoreStats {
-        let writer = self.engine.writer();
         StoreStats {
             queues: self.engine.stats(now),
-            syncs: writer.syncs,
-            written: writer.written,
-            disk: writer.size(),
-            live: writer.live(),
-            poisoned: self.engine.poisoned().map(|text| text.to_string()),
-            ..self.numbers.clone()
+            ..self.numbers.with(&self.engine)
         }
     }
+
+    /// Tells the actors of the numbers of their queues, and of dead letters. Lets go of those that have
+    /// nothing left to do.
+    fn publish(&mut self) {
+        for (queue, id) in self.engine.take_died() {
+            if let Some(sink) = sink_of(&mut self.outlets, queue) {
+                sink.died(id);
+            }
+        }
+        let now = now();
+        let store = self.numbers.with(&self.engine);
+        for (queue, outlet) in &mut self.outlets {
+            if let Some(sink) = &mut outlet.sink {
+                sink.publish(&self.engine.queue_stats(*queue, now), &store);
+                if outlet.is_abandoned && self.engine.is_idle(*queue) {
+                    outlet.sink = None;
+                }
+            }
+        }
+    }
+}
+
+fn sink_of(outlets: &mut HashMap<u16, Outlet>, queue: u16) -> Option<&mut Box<dyn Sink>> {
+    outlets.get_mut(&queue)?.sink.as_mut()
 }
 
 fn deliver_to(engine: &mut Engine, queue: u16, sink: &mut dyn Sink, now: u64) {
     for class in [0, 1] {
         while let Some(message) = engine.take(queue, class, now) {
-            let Taken { id, .. } = message;
+            let Taken { id, attempt, .. } = message;
             match sink.deliver(message) {
+                Ok(()) if attempt > 1 => sink.redelivered(id, attempt),
                 Ok(()) => {}
                 Err(Undelivered::Undecodable) => {
                     engine.reject(id, DeadReason::Undecodable, now);
@@ -468,12 +561,4 @@ pub(crate) fn dead_letters(
         }
     });
     letters.collect()
-}
-
-fn error(refused: Refused) -> StoreError {
-    match refused {
-        Refused::Full => StoreError::Full,
-        Refused::TooLarge => StoreError::TooLarge,
-        Refused::Poisoned(text) => StoreError::Poisoned(text),
-    }
 }

@@ -1,6 +1,6 @@
 //! Numbers of a store.
 
-use crate::engine::QueueStats;
+use crate::engine::{Engine, QueueStats};
 
 /// A copy of the numbers of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,19 @@ impl StoreStats {
     /// The numbers of a queue.
     pub fn queue(&self, name: &str) -> Option<&QueueStats> {
         self.queues.iter().find(|queue| queue.name == name)
+    }
+
+    /// These numbers, which the journal counts, with those of the engine; without queues.
+    pub(super) fn with(&self, engine: &Engine) -> Self {
+        let writer = engine.writer();
+        Self {
+            syncs: writer.syncs,
+            written: writer.written,
+            disk: writer.size(),
+            live: writer.live(),
+            poisoned: engine.poisoned().map(|text| text.to_string()),
+            ..self.clone()
+        }
     }
 
     /// Publishes the numbers through the `metrics` facade, labelled with the queue and the class.

@@ -20,6 +20,8 @@ pub struct Scan<'a> {
     /// From the last batch that was read.
     oldest: u64,
     synced: u64,
+    /// From another source.
+    expected: u64,
 }
 
 /// How the records of a segment end.
@@ -51,6 +53,7 @@ impl<'a> Scan<'a> {
             end: None,
             oldest: 0,
             synced: 0,
+            expected: 0,
         }
     }
 
@@ -98,6 +101,11 @@ impl<'a> Scan<'a> {
         self.synced
     }
 
+    /// Says that all before `offset` had been synced, by another source than the batches.
+    pub fn expect_synced(&mut self, offset: u64) {
+        self.expected = self.expected.max(offset);
+    }
+
     /// Where the records end, after the last of them was read. `next` is the head of the next
     /// generation, if there is one.
     ///
@@ -118,6 +126,7 @@ impl<'a> Scan<'a> {
                 ..tail
             }),
             Some(_) => Err(damage),
+            None if self.expected > tail.offset => Err(damage),
             None if self.is_synced_beyond(tail.offset) => Err(damage),
             None => Ok(tail),
         }

@@ -124,6 +124,11 @@ impl Writer {
         self.segments.iter().map(|segment| segment.live).sum()
     }
 
+    /// All before this place is synced.
+    pub(crate) fn synced(&self) -> Position {
+        self.synced
+    }
+
     fn by_generation(&mut self, generation: u64) -> Option<&mut Segment> {
         let first = self.segments.front()?.header.generation;
         let index = generation.checked_sub(first)?;

@@ -71,12 +71,27 @@ async fn it_inspects_exports_and_requeues() {
     assert_eq!(requeued, "0 dead letters are messages again\n");
     let (requeued, ..) = run(&["requeue", "--id", &id], directory);
     assert_eq!(requeued, "1 dead letters are messages again\n");
+    let (_, error, status) = run(&["delete"], directory);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("delete needs --queue or --id"), "{error}");
+    let (deleted, ..) = run(&["delete", "--id", &id], directory);
+    assert_eq!(
+        deleted, "0 dead letters are deleted\n",
+        "it is a message again"
+    );
     let mut mailbox = Mailbox::open(directory).await.unwrap();
     assert_eq!(mailbox.dequeue(1).await.unwrap()[0].payload, b"dead");
-    let (_, error, status) = run(&["inspect"], directory);
-    assert_eq!(status, Some(1));
-    assert!(error.contains("open elsewhere"), "{error}");
+    for arguments in [&["inspect"][..], &["verify"], &["export", "--damaged"]] {
+        let (_, error, status) = run(arguments, directory);
+        assert_eq!(status, Some(1));
+        assert!(error.contains("open elsewhere"), "{error}");
+    }
+    assert!(mailbox.reject(id.parse().unwrap()).await.unwrap());
     mailbox.close().await;
+    let (deleted, ..) = run(&["delete", "--queue", "mailbox"], directory);
+    assert_eq!(deleted, "1 dead letters are deleted\n");
+    let (inspected, ..) = run(&["inspect"], directory);
+    assert!(inspected.contains("0 dead letters"), "{inspected}");
 }
 
 #[tokio::test]
@@ -106,4 +121,17 @@ async fn it_names_damage_and_wrong_arguments() {
         assert_eq!(status, Some(1), "{command}");
         assert!(error.contains("record 1, at offset"), "{command}: {error}");
     }
+    let (exported, said, status) = run(&["export", "--damaged"], directory.path());
+    assert_eq!(status, Some(0));
+    assert!(said.contains("3 messages are whole"), "{said}");
+    assert!(said.contains("damaged places passed over: 1"), "{said}");
+    let payload = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["payload"].as_str().unwrap().to_owned()
+    };
+    let exported: Vec<String> = exported.lines().map(payload).collect();
+    assert_eq!(exported, ["64656164", "616c697665", "6c61746572"]);
+    let (_, error, status) = run(&["inspect", "--damaged"], directory.path());
+    assert_eq!(status, Some(2));
+    assert!(error.contains("inspect has no option --damaged"), "{error}");
 }

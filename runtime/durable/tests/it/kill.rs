@@ -1,19 +1,25 @@
 //! A process that is killed at random moments, and the history that it leaves.
 //!
 //! The child is this test binary, which runs [`child_process`] only. It tells on a pipe what has a
-//! receipt and what a handler gets. `LANEMESH_DURABLE_KILLS` is the number of kills.
+//! receipt and what a handler gets. `LANEMESH_DURABLE_KILLS` is the number of kills, or
+//! `LANEMESH_DURABLE_MINUTES` says how long.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use lanemesh_durable::{
     Delivered, Durable, DurableExt, QueueOptions, StoreOptions, offline::Offline,
 };
-use lanemesh_runtime::{builder, prelude::*};
+use lanemesh_runtime::{
+    builder,
+    prelude::*,
+    supervision::{Backoff, Supervision},
+};
 
 use crate::common::Num;
 
@@ -26,6 +32,11 @@ const ATTEMPTS: u32 = 4;
 /// A message that kills the process.
 fn is_poison(n: u64) -> bool {
     n % 50 == 37
+}
+
+/// A message whose handler fails twice.
+fn fails(n: u64, attempt: u32) -> bool {
+    n % 10 == 4 && attempt < 3
 }
 
 fn is_high(n: u64) -> bool {
@@ -46,6 +57,10 @@ impl Desk {
         tell(format_args!("handling {} {}", num.0, num.attempt));
         if is_poison(num.0) {
             std::process::abort();
+        }
+        if fails(num.0, num.attempt) {
+            tell(format_args!("failed {}", num.0));
+            return Err(ActorError::msg("by rule"));
         }
         Ok(())
     }
@@ -82,7 +97,12 @@ fn child_process() {
             .max_in_flight(1024);
         let store = Durable::open_with(Path::new(&directory), &options).unwrap();
         let options = QueueOptions::default().max_attempts(ATTEMPTS);
+        let supervision = Supervision::default()
+            .intensity(1_000_000, Duration::from_secs(1))
+            .backoff(Backoff::none());
         let desk = builder(|| Desk)
+            .restart(Restart::Permanent)
+            .supervision(supervision)
             .durable(&store, "desk")
             .queue_options(options);
         let (mut desk, child) = desk.spawn().await.unwrap();
@@ -140,6 +160,7 @@ impl History {
         let number = |at: usize| words[at].parse::<u64>().unwrap();
         match words[0] {
             "stored" => drop(self.stored.insert(number(1))),
+            "failed" => self.handling = None,
             "handling" => self.begin(number(1), number(2) as u32),
             _ => self.is_drained = true,
         }
@@ -166,22 +187,26 @@ impl History {
     }
 }
 
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// Promise 1, with real processes and a real disk.
 #[test]
 fn a_receipt_is_true_after_kill_9() {
-    let kills = std::env::var("LANEMESH_DURABLE_KILLS")
-        .ok()
-        .and_then(|kills| kills.parse().ok());
-    let kills: u64 = kills.unwrap_or(250);
-    let seed = std::env::var("LANEMESH_DURABLE_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    let minutes = variable("LANEMESH_DURABLE_MINUTES");
+    let kills = variable("LANEMESH_DURABLE_KILLS").unwrap_or(match minutes {
+        Some(_) => u64::MAX,
+        None => 250,
+    });
+    let until = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let seed = variable("LANEMESH_DURABLE_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("LANEMESH_DURABLE_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let directory = tempfile::tempdir().unwrap();
     let mut history = History::default();
-    for run in 0..kills {
+    let mut run = 0;
+    while run < kills && until.is_none_or(|until| Instant::now() < until) {
         let mut child = spawn(directory.path(), Some(run * RUN));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for _ in 0..random.u32(..60) {
@@ -199,7 +224,9 @@ fn a_receipt_is_true_after_kill_9() {
         }
         child.wait().unwrap();
         history.handling = None;
+        run += 1;
     }
+    println!("{run} kills, {} receipts", history.stored.len());
     // The rest, by processes that nobody kills but their messages.
     while !history.is_drained {
         let mut child = spawn(directory.path(), None);
@@ -215,16 +242,11 @@ fn a_receipt_is_true_after_kill_9() {
         .iter()
         .map(|letter| {
             assert_eq!(letter.attempts, ATTEMPTS);
-            u64::from(
-                letter
-                    .payload
-                    .iter()
-                    .rev()
-                    .fold(0_u32, |n, byte| n << 7 | u32::from(byte & 127)),
-            )
+            let bytes = letter.payload.iter().rev();
+            bytes.fold(0, |n, byte| n << 7 | u64::from(byte & 127))
         })
         .collect();
-    assert!(history.stored.len() as u64 > kills, "too little happened");
+    assert!(history.stored.len() as u64 > run, "too little happened");
     for n in &history.stored {
         match is_poison(*n) {
             true => assert!(dead.contains(n), "{n} is no dead letter"),

@@ -302,6 +302,25 @@ async fn the_log_takes_at_most_twice_what_is_live_and_two_segments_and_the_reser
     );
 }
 
+#[tokio::test]
+async fn an_acknowledgement_makes_no_sync_of_its_own() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let mut mail = mailbox(&store).await;
+    for n in 0..10 {
+        mail.enqueue_low(payload(n)).await.unwrap();
+    }
+    let syncs = disk.syncs();
+    for message in mail.dequeue(10).await.unwrap() {
+        assert_eq!(mail.ack(&[message.id]).await, Ok(1));
+    }
+    assert_eq!(mail.stats().await.unwrap().low.ready, 0);
+    assert_eq!(disk.syncs(), syncs);
+    // The next message takes them with it.
+    mail.enqueue_low(payload(1)).await.unwrap();
+    assert_eq!(disk.syncs(), syncs + 1);
+}
+
 /// Compaction moves the message behind the records of its failures, whose own segment stays.
 #[tokio::test]
 async fn a_requeued_message_begins_anew_also_after_it_was_moved() {

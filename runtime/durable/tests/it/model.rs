@@ -241,8 +241,14 @@ async fn run(ops: Vec<Op>) {
     store.close().await;
 }
 
+/// How many, unless `PROPTEST_CASES` says it.
+fn cases() -> u32 {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    cases.and_then(|cases| cases.parse().ok()).unwrap_or(100)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_mailbox_agrees_with_a_model(ops in proptest::collection::vec(op(), 1..120)) {

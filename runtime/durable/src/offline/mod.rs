@@ -1,6 +1,9 @@
 //! A store that no process has open: what is in it, whether it is whole, dead letters. The command
 //! `lanemesh-durable` is made of this.
 
+mod json;
+mod salvage;
+
 use std::{
     fmt::{self, Write as _},
     io::{self, Write},
@@ -9,10 +12,13 @@ use std::{
 
 use crate::{
     disk::{Disk, RealDisk},
-    engine::{Cut, Engine, OpenError, now},
+    engine::{Cut, Engine, OpenError, Refused, now},
     journal::{DeadLetter, StoreError, dead_letters},
     options::StoreOptions,
 };
+
+use self::json::Line;
+pub use self::salvage::{Salvage, salvage, salvage_on};
 
 /// A store that was opened without its thread.
 #[derive(Debug)]
@@ -155,19 +161,44 @@ impl Offline {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Poisoned`], if the disk fails.
+    /// [`StoreError::Full`] and [`StoreError::Poisoned`]. Those before the first that fails are messages again.
     pub fn requeue(&mut self, queue: Option<&str>, id: Option<u64>) -> Result<usize, StoreError> {
-        let letters = self.dead_letters(queue);
-        let wanted = letters
-            .iter()
-            .filter(|letter| id.is_none_or(|id| id == letter.id));
-        let ids: Vec<u64> = wanted.map(|letter| letter.id).collect();
-        let count = ids
-            .into_iter()
-            .filter(|id| self.engine.requeue(*id))
-            .count();
+        self.change(queue, id, Engine::requeue)
+    }
+
+    /// Deletes dead letters: of a queue or of all, or the one with this identity. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`] and [`StoreError::Poisoned`]. Those before the first that fails are deleted.
+    pub fn delete(&mut self, queue: Option<&str>, id: Option<u64>) -> Result<usize, StoreError> {
+        self.change(queue, id, Engine::delete_dead)
+    }
+
+    fn change(
+        &mut self,
+        queue: Option<&str>,
+        id: Option<u64>,
+        change: fn(&mut Engine, u64) -> Result<bool, Refused>,
+    ) -> Result<usize, StoreError> {
+        let number = match queue.map(|name| self.engine.find_queue(name)) {
+            Some(None) => return Ok(0),
+            number => number.flatten(),
+        };
+        let letters = self.engine.dead_letters(number, 0, usize::MAX);
+        let ids = letters.into_iter().map(|(id, _)| id);
+        let (mut count, mut refused) = (0, None);
+        for id in ids.filter(|letter| id.is_none_or(|id| id == *letter)) {
+            match change(&mut self.engine, id) {
+                Ok(done) => count += usize::from(done),
+                Err(error) => {
+                    refused = Some(error.into());
+                    break;
+                }
+            }
+        }
         self.engine.commit().map_err(StoreError::Poisoned)?;
-        Ok(count)
+        refused.map_or(Ok(count), Err)
     }
 
     /// Writes messages and dead letters of a queue, or of all, as lines of JSON. Payloads are in hexadecimal.
@@ -212,47 +243,4 @@ impl Offline {
         }
         Ok(())
     }
-}
-
-struct Line<'a> {
-    state: &'a str,
-    queue: &'a str,
-    id: u64,
-    is_high: bool,
-    type_name: &'a str,
-    version: u32,
-    stored_at: u64,
-    payload: &'a [u8],
-}
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{\"state\":\"{}\",\"queue\":", self.state)?;
-        string(f, self.queue)?;
-        let class = if self.is_high { "high" } else { "low" };
-        write!(f, ",\"id\":{},\"class\":\"{class}\",\"type\":", self.id)?;
-        string(f, self.type_name)?;
-        write!(
-            f,
-            ",\"version\":{},\"stored_at\":{},\"payload\":\"",
-            self.version, self.stored_at
-        )?;
-        for byte in self.payload {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str("\"}")
-    }
-}
-
-/// A string of JSON.
-fn string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    f.write_char('"')?;
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => write!(f, "\\{c}")?,
-            c if c.is_control() => write!(f, "\\u{:04x}", c as u32)?,
-            c => f.write_char(c)?,
-        }
-    }
-    f.write_char('"')
 }

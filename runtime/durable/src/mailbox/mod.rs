@@ -1,5 +1,7 @@
 //! A durable queue for those without actors: enqueue, dequeue, acknowledge.
 
+mod blocking;
+
 use std::{path::Path, time::Duration};
 
 use tokio::sync::oneshot;
@@ -46,7 +48,7 @@ impl From<Taken> for Delivery {
 
 /// A durable queue of bytes with two priorities. Clones are the same queue.
 ///
-/// Its futures run on any executor; the `blocking` methods are for threads. Take as many as
+/// Its futures run on any executor; the `blocking` methods are for threads that run no tasks. Take as many as
 /// [`QueueOptions::in_flight`] at a time; each message is acknowledged, sent back, or rejected by its
 /// identity.
 ///
@@ -88,26 +90,6 @@ impl Durable {
             .await??;
         Ok(Mailbox::new(self.clone(), queue))
     }
-
-    /// As [`mailbox`](Self::mailbox), for a thread that runs no tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`mailbox`](Self::mailbox).
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
-    pub fn blocking_mailbox(
-        &self,
-        name: &str,
-        options: QueueOptions,
-    ) -> Result<Mailbox, StoreError> {
-        let mut client = self.client.clone();
-        let question = |reply| Upkeep::Queue(name.to_owned(), options, false, reply);
-        let queue = client.blocking_ask(question)??;
-        Ok(Mailbox::new(self.clone(), queue))
-    }
 }
 
 impl Mailbox {
@@ -123,21 +105,6 @@ impl Mailbox {
     pub async fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
         let store = Durable::open(directory)?;
         let opened = store.mailbox(NAME, QueueOptions::default()).await;
-        opened.map_err(|error| OpenError::Io(std::io::Error::other(error)))
-    }
-
-    /// As [`open`](Self::open), for a thread that runs no tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
-    pub fn blocking_open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let store = Durable::open(directory)?;
-        let opened = store.blocking_mailbox(NAME, QueueOptions::default());
         opened.map_err(|error| OpenError::Io(std::io::Error::other(error)))
     }
 
@@ -218,30 +185,6 @@ impl Mailbox {
         ticket(outcome, payload)
     }
 
-    /// As [`enqueue_with`](Self::enqueue_with), for a thread that runs no tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`enqueue_high`](Self::enqueue_high).
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
-    pub fn blocking_enqueue_with(
-        &mut self,
-        payload: impl Into<Vec<u8>>,
-        is_high: bool,
-        terms: Terms,
-    ) -> Result<Ticket, TellError<Vec<u8>>> {
-        let payload = payload.into();
-        let (put, answer) = self.prepare(&payload, is_high, terms);
-        let outcome = match self.store.client.blocking_put(put) {
-            Ok(()) => answer.blocking_recv().map_err(|_| StoreError::Closed),
-            Err(error) => Err(error),
-        };
-        ticket(outcome, payload)
-    }
-
     /// Takes up to `limit` messages, those of high priority first; waits until there is one. None
     /// are taken for a limit of 0.
     ///
@@ -265,27 +208,6 @@ impl Mailbox {
         accept(taken)
     }
 
-    /// As [`dequeue`](Self::dequeue), for a thread that runs no tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`dequeue`](Self::dequeue).
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
-    pub fn blocking_dequeue(&mut self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let queue = self.queue;
-        let taken = self
-            .store
-            .client
-            .blocking_ask(|reply| Upkeep::Take(queue, limit, reply));
-        accept(taken)
-    }
-
     /// Acknowledges messages: they never come again, unless the machine loses power before the next
     /// sync. Returns how many of them were taken and not acknowledged before.
     ///
@@ -295,22 +217,6 @@ impl Mailbox {
     pub async fn ack(&mut self, ids: &[u64]) -> Result<usize, StoreError> {
         let ids = ids.to_vec();
         self.store.client.ask(|reply| Upkeep::Ack(ids, reply)).await
-    }
-
-    /// As [`ack`](Self::ack), for a thread that runs no tasks.
-    ///
-    /// # Errors
-    ///
-    /// As [`ack`](Self::ack).
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
-    pub fn blocking_ack(&mut self, ids: &[u64]) -> Result<usize, StoreError> {
-        let ids = ids.to_vec();
-        self.store
-            .client
-            .blocking_ask(|reply| Upkeep::Ack(ids, reply))
     }
 
     /// Sends a message back: it comes again after `delay`, by default that of the queue, or is a
@@ -368,15 +274,6 @@ impl Mailbox {
     /// Closes the store of this mailbox ([`Durable::close`]).
     pub async fn close(self) {
         self.store.close().await;
-    }
-
-    /// As [`close`](Self::close), for a thread that runs no tasks.
-    ///
-    /// # Panics
-    ///
-    /// Inside of a tokio runtime, which must not be blocked.
-    pub fn blocking_close(self) {
-        self.store.blocking_close();
     }
 }
 

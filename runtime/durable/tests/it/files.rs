@@ -1,0 +1,207 @@
+//! What may become of the files of a store that is not open.
+
+use std::time::Duration;
+
+use lanemesh_durable::{
+    Durable, Mailbox, OpenError, QueueOptions, StoreOptions, Terms,
+    disk::{Disk, SimDisk},
+    offline,
+};
+
+use crate::{
+    common::{open, small},
+    crash::some_log,
+};
+
+fn contents(disk: &SimDisk) -> Vec<(String, Option<Vec<u8>>)> {
+    let names = Disk::list(disk).unwrap().into_iter();
+    names
+        .map(|name| (name.clone(), disk.content(&name)))
+        .collect()
+}
+
+#[test]
+fn a_segment_that_was_cut_short_is_named_and_nothing_is_changed() {
+    let (disk, files) = some_log();
+    for index in [0, files.len() / 2, files.len() - 1] {
+        let (_, name) = &files[index];
+        let whole = disk.content(name).unwrap();
+        for bytes in [0, 100, 1024, 4096, whole.len() - 1] {
+            disk.damage(name, |content| content.truncate(bytes));
+            let before = contents(&disk);
+            for error in [
+                Durable::open_on(disk.clone(), &small())
+                    .map(drop)
+                    .unwrap_err(),
+                offline::verify_on(disk.clone()).map(drop).unwrap_err(),
+            ] {
+                let OpenError::Size { file, expected, .. } = &error else {
+                    panic!("{name}, {bytes} bytes: {error}");
+                };
+                assert_eq!((file, *expected), (name, whole.len() as u64));
+                assert!(error.to_string().contains("cut short"), "{error}");
+            }
+            assert_eq!(contents(&disk), before);
+            disk.damage(name, |content| content.clone_from(&whole));
+        }
+    }
+    assert!(offline::verify_on(disk).is_ok());
+}
+
+#[test]
+fn a_missing_segment_is_named_also_the_last_one() {
+    let (disk, files) = some_log();
+    for (generation, name) in &files {
+        let whole = disk.content(name).unwrap();
+        Disk::remove(&disk, name).unwrap();
+        for error in [
+            Durable::open_on(disk.clone(), &small())
+                .map(drop)
+                .unwrap_err(),
+            offline::verify_on(disk.clone()).map(drop).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, OpenError::Missing { generation: missing } if missing == *generation),
+                "{name}: {error}"
+            );
+        }
+        disk.insert(name, whole);
+    }
+    assert!(Durable::open_on(disk, &small()).is_ok());
+}
+
+#[test]
+fn a_lost_head_of_the_last_segment_is_not_taken_for_a_spare_file() {
+    let (disk, files) = some_log();
+    let (_, name) = files.last().unwrap();
+    disk.damage(name, |bytes| bytes[..1024].fill(0));
+    assert!(matches!(
+        Durable::open_on(disk, &small()),
+        Err(OpenError::Missing { .. })
+    ));
+}
+
+#[tokio::test]
+async fn another_limit_of_messages_in_flight_forgets_nothing_of_the_last_process() {
+    for (before, after) in [(4, 512), (512, 4)] {
+        let disk = SimDisk::new();
+        let options = small().max_in_flight(before);
+        let store = Durable::open_on(disk.clone(), &options).unwrap();
+        let mut mail = store.mailbox("box", QueueOptions::default()).await.unwrap();
+        for n in 0..3 {
+            mail.enqueue_low(vec![n]).await.unwrap();
+        }
+        let taken = mail.dequeue(3).await.unwrap();
+        disk.cut_power_after(0);
+        assert_eq!(mail.ack(&[taken[0].id, taken[2].id]).await, Ok(2));
+        store.close().await;
+        disk.kill();
+        let options = small().max_in_flight(after);
+        let store = Durable::open_on(disk.clone(), &options).unwrap();
+        let mut mail = store.mailbox("box", QueueOptions::default()).await.unwrap();
+        let taken = mail.dequeue(9).await.unwrap();
+        assert_eq!((taken.len(), taken[0].attempt), (1, 2));
+        assert_eq!(taken[0].payload, [1]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_full_log_cannot_take_stays_in_the_words() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let mut mail = store.mailbox("box", QueueOptions::default()).await.unwrap();
+    for n in 0..20 {
+        mail.enqueue_low(vec![n; 300]).await.unwrap();
+    }
+    let taken = mail.dequeue(20).await.unwrap();
+    let ids: Vec<u64> = taken.iter().map(|message| message.id).collect();
+    // The process is killed with acknowledgements in its words only.
+    disk.cut_power_after(0);
+    assert_eq!(mail.ack(&ids[..10]).await, Ok(10));
+    store.close().await;
+    disk.kill();
+    // And nothing can be written at the next starts: neither a new segment nor the reserve is there.
+    let used = |name: &String| {
+        let content = disk.content(name).unwrap_or_default();
+        lanemesh_durable::log::scan::read(&content).is_some()
+    };
+    let spares: Vec<String> = Disk::list(&disk).unwrap();
+    for name in spares
+        .iter()
+        .filter(|name| name.ends_with(".log") && !used(name))
+    {
+        Disk::remove(&disk, name).unwrap();
+    }
+    disk.set_limit(Some(disk.allocated()));
+    for _ in 0..3 {
+        let store = open(&disk);
+        let stats = store.stats().await.unwrap();
+        assert_eq!(stats.queue("box").unwrap().low.ready, 10);
+        let mut mail = store.mailbox("box", QueueOptions::default()).await.unwrap();
+        assert_eq!(mail.dequeue(1).await.unwrap()[0].payload, vec![10; 300]);
+        disk.cut_power_after(0);
+        store.close().await;
+        disk.kill();
+    }
+    disk.set_limit(None);
+    let store = open(&disk);
+    let mut mail = store
+        .mailbox("box", QueueOptions::default().max_attempts(9))
+        .await
+        .unwrap();
+    let taken = mail.dequeue(20).await.unwrap();
+    assert_eq!(taken.len(), 10);
+    // Its first attempt, and one in each of the three lives.
+    assert_eq!((taken[0].payload[0], taken[0].attempt), (10, 5));
+}
+
+#[test]
+fn a_directory_that_cannot_be_one_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        assert!(
+            matches!(Durable::open(&path), Err(OpenError::Io(_))),
+            "{path:?}"
+        );
+        assert!(offline::verify(&path).is_err());
+    }
+}
+
+#[test]
+fn files_that_are_none_of_the_log_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["notes.txt", "x.log", "1.log.bak"] {
+        std::fs::write(directory.path().join(name), b"mine").unwrap();
+    }
+    let options = StoreOptions::default()
+        .segment_size(8 << 10)
+        .max_in_flight(16);
+    for _ in 0..2 {
+        let store = Durable::open_with(directory.path(), &options).unwrap();
+        let mut mail = store
+            .blocking_mailbox("box", QueueOptions::default())
+            .unwrap();
+        let terms = Terms::new().deliver_after(Duration::from_secs(1));
+        mail.blocking_enqueue_with(b"later".to_vec(), true, terms)
+            .unwrap();
+        drop(mail);
+        store.blocking_close();
+    }
+    for name in ["notes.txt", "x.log", "1.log.bak"] {
+        assert_eq!(std::fs::read(directory.path().join(name)).unwrap(), b"mine");
+    }
+    let mailbox = Mailbox::blocking_open(directory.path()).unwrap();
+    assert_eq!(
+        mailbox
+            .store()
+            .blocking_stats()
+            .unwrap()
+            .queue("box")
+            .unwrap()
+            .high
+            .delayed,
+        2
+    );
+}
