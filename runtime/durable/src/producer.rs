@@ -157,7 +157,8 @@ impl Terms {
     /// [`identity`](Producer::set_identity). Numbers of one producer and class must rise: a message with the number
     /// of the last one that was stored, or less, is a duplicate, as long as the producer is remembered
     /// ([`producer_window`](crate::QueueOptions::producer_window)). So send a number again only if none above it was sent: a
-    /// message that was refused while later ones were under way needs a new number.
+    /// message that was refused while later ones were under way needs a new number. A
+    /// [`Mailbox`](crate::Mailbox) has no producers, and leaves it out: use a [`key`](Self::key) there.
     pub fn number(mut self, number: u64) -> Self {
         self.number = Some(number);
         self

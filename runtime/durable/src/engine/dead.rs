@@ -79,13 +79,26 @@ impl Engine {
         *class_bytes = class_bytes.saturating_sub(length);
         self.queues[queue as usize].dead += 1;
         self.died.push((queue, entry.id));
-        tracing::warn!(
-            queue = &*self.queues[queue as usize].name,
-            id = entry.id,
-            ?reason,
-            attempts,
-            "a message is a dead letter"
-        );
+        let (name, id) = (&*self.queues[queue as usize].name, entry.id);
+        match reason {
+            // As somebody wanted it.
+            DeadReason::Expired | DeadReason::Rejected => {
+                tracing::debug!(
+                    queue = name,
+                    id,
+                    ?reason,
+                    attempts,
+                    "a message is a dead letter"
+                );
+            }
+            _ => tracing::warn!(
+                queue = name,
+                id,
+                ?reason,
+                attempts,
+                "a message is a dead letter"
+            ),
+        }
         self.dead.insert(
             entry.id,
             Dead {

@@ -63,12 +63,18 @@ fn decode(word: u64) -> Option<Word> {
     })
 }
 
+fn synced_check(word: u64) -> u64 {
+    !word.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// How often the words were opened.
 const EPOCH: usize = 0;
 /// All before this place was synced: the generation in the upper half, the offset in units of 8 bytes in the lower.
 const SYNCED: usize = 1;
+/// Depends on [`SYNCED`]: where it does not agree, after a power loss or by damage, that place is not known.
+const SYNCED_CHECK: usize = 2;
 /// The word of the first slot.
-const SLOTS: usize = 2;
+const SLOTS: usize = 3;
 
 /// A view of the words, one a message in flight.
 #[derive(Clone, Debug)]
@@ -85,7 +91,10 @@ impl Hands {
 
     /// The place before which all was synced, by all words; after a power loss it may be an earlier one.
     pub(crate) fn synced_of(words: &[u64]) -> Position {
-        let word = words.get(SYNCED).copied().unwrap_or(0);
+        let word = match words.get(SYNCED..SLOTS) {
+            Some([word, check]) if *check == synced_check(*word) => *word,
+            _ => 0,
+        };
         Position {
             generation: word >> 32,
             offset: (word & u64::from(u32::MAX)) * 8,
@@ -142,8 +151,9 @@ impl Hands {
 
     /// Notes what was synced: if that is not there, the store does not open.
     pub(crate) fn set_synced(&self, place: Position) {
-        let word = place.generation << 32 | place.offset / 8;
+        let word = (place.generation << 32) | (place.offset / 8);
         self.words.store(SYNCED, word);
+        self.words.store(SYNCED_CHECK, synced_check(word));
     }
 }
 

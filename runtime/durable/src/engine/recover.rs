@@ -111,7 +111,17 @@ impl Engine {
         let max_segments = options.max_bytes.map_or(usize::MAX, |bytes| {
             usize::try_from(bytes / segment_size).unwrap_or(usize::MAX)
         });
-        let hands = Hands::open(disk.words(HANDS, Hands::words(options.slots))?);
+        let words = match disk.words(HANDS, Hands::words(options.slots)) {
+            // A full disk: those of the last process are enough to drain.
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && !disk.peek_words(HANDS)?.is_empty() =>
+            {
+                disk.words(HANDS, Hands::words(1))?
+            }
+            words => words?,
+        };
+        let hands = Hands::open(words);
         let writer = Writer::new(
             disk,
             segment_size,

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// The most batches that do not wait after one that has waited in vain.
 const LONGEST_PAUSE: u32 = 63;
 
+/// On a slow disk, too, producers need no longer to send again.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);
+
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     /// Messages that the next batch has if all who send at present send again.
@@ -38,7 +41,7 @@ impl Gathering {
             self.pause -= 1;
             return None;
         }
-        Some(now + self.sync / 2)
+        Some(now + (self.sync / 2).min(LONGEST_WAIT))
     }
 
     pub(super) fn is_complete(&self, there: usize) -> bool {

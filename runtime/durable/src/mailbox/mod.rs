@@ -2,7 +2,7 @@
 
 mod blocking;
 
-use std::{path::Path, time::Duration};
+use std::{io, path::Path, thread, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -97,15 +97,26 @@ impl Mailbox {
         Self { store, queue }
     }
 
-    /// Opens the mailbox in a directory of its own, or makes one.
+    /// Opens the mailbox in a directory of its own, or makes one. A thread reads the log meanwhile.
     ///
     /// # Errors
     ///
     /// As [`Durable::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled call opens the store and closes it again.
     pub async fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let store = Durable::open(directory)?;
+        let directory = directory.as_ref().to_owned();
+        let (reply, answer) = oneshot::channel();
+        thread::Builder::new()
+            .name("lanemesh-open".to_owned())
+            .spawn(move || drop(reply.send(Durable::open(directory))))?;
+        let store = answer
+            .await
+            .map_err(|_| io::Error::other("the thread that opened the store panicked"))??;
         let opened = store.mailbox(NAME, QueueOptions::default()).await;
-        opened.map_err(|error| OpenError::Io(std::io::Error::other(error)))
+        opened.map_err(|error| OpenError::Io(io::Error::other(error)))
     }
 
     /// The store of the mailbox.

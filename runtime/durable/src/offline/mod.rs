@@ -101,7 +101,9 @@ impl Offline {
     /// [`OpenError`]: damage, a directory that is open elsewhere, or no store.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
         let disk = existing(directory.as_ref())?;
-        let (engine, cut) = Engine::open(Box::new(disk), &StoreOptions::default())?;
+        // With the words that are there: a full disk has no room for more.
+        let options = StoreOptions::default().max_in_flight(1);
+        let (engine, cut) = Engine::open(Box::new(disk), &options)?;
         Ok(Self { engine, cut })
     }
 
