@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::{
     codec::DurableMessage,
     engine::{Meta, Stored, now},
-    journal::{Client, Items, Put, PutOutcome, StoreError, Upkeep},
+    journal::{Claim, Client, Items, Put, PutOutcome, StoreError, Upkeep},
     wait::block_on,
 };
 
@@ -191,12 +191,12 @@ impl Terms {
 #[derive(Debug)]
 pub(crate) struct Audience {
     pub(crate) client: Client,
-    pub(crate) queue: u16,
+    pub(crate) claim: Claim,
 }
 
 impl Drop for Audience {
     fn drop(&mut self) {
-        self.client.tell(Upkeep::Abandon(self.queue));
+        self.client.tell(Upkeep::Abandon(self.claim));
     }
 }
 

@@ -18,23 +18,23 @@ use crate::{
         gauges::QueueGauges,
     },
     engine::{Hands, QueueStats, Stage, Taken},
-    journal::{Client, Sink, StoreStats, Undelivered, Upkeep},
+    journal::{Claim, Client, Sink, StoreStats, Undelivered, Upkeep},
 };
 
 /// Notes in the actor's task what becomes of each message.
 pub(super) struct JournalKeeper {
     client: Client,
     hands: Hands,
-    queue: u16,
+    claim: Claim,
 }
 
 impl JournalKeeper {
-    pub(super) fn new(client: Client, queue: u16) -> Self {
+    pub(super) fn new(client: Client, claim: Claim) -> Self {
         let hands = client.hands.clone();
         Self {
             client,
             hands,
-            queue,
+            claim,
         }
     }
 }
@@ -61,7 +61,7 @@ impl Keeper for JournalKeeper {
 
 impl Drop for JournalKeeper {
     fn drop(&mut self) {
-        self.client.tell(Upkeep::Detach(self.queue));
+        self.client.tell(Upkeep::Detach(self.claim));
     }
 }
 

@@ -228,10 +228,10 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
         } = self;
         let mut client = store.client.clone();
         let in_flight = options.in_flight;
-        let queue = client
+        let claim = client
             .ask(|reply| Upkeep::Queue(queue, options, true, reply))
             .await??;
-        let keeper = JournalKeeper::new(client.clone(), queue);
+        let keeper = JournalKeeper::new(client.clone(), claim);
         let mut builder = builder.keeper(keeper);
         if C::High::IS_DURABLE {
             builder = builder.high_capacity(in_flight);
@@ -242,12 +242,13 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
         let (handle, child) = spawn(builder);
         let sink = ActorSink::<A, C>::new(handle.clone(), monitor);
         client
-            .ask(|reply| Upkeep::Attach(queue, Box::new(sink), reply))
+            .ask(|reply| Upkeep::Attach(claim, Box::new(sink), reply))
             .await?;
         let audience = Arc::new(Audience {
             client: client.clone(),
-            queue,
+            claim,
         });
-        Ok((DurableHandle::new(handle, client, queue, audience), child))
+        let handle = DurableHandle::new(handle, client, claim.queue, audience);
+        Ok((handle, child))
     }
 }

@@ -165,6 +165,14 @@ impl Drop for HandOver {
     }
 }
 
+/// A queue, and which actor has it: what is told of an earlier one may come late, by another lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) queue: u16,
+    /// Counts the actors of the store, from 1; 0 is none.
+    pub(crate) number: u64,
+}
+
 /// What became of messages, and questions.
 pub(crate) enum Upkeep {
     Handled(u64),
@@ -178,14 +186,14 @@ pub(crate) enum Upkeep {
         String,
         QueueOptions,
         bool,
-        oneshot::Sender<Result<u16, StoreError>>,
+        oneshot::Sender<Result<Claim, StoreError>>,
     ),
     /// Answered when it is done: who asks for the queue later may come by another lane.
-    Attach(u16, Box<dyn Sink>, oneshot::Sender<()>),
+    Attach(Claim, Box<dyn Sink>, oneshot::Sender<()>),
     /// The actor has ended.
-    Detach(u16),
+    Detach(Claim),
     /// Nobody sends to the actor any more.
-    Abandon(u16),
+    Abandon(Claim),
     Take(u16, usize, oneshot::Sender<HandOver>),
     DeadLetters(Option<String>, u64, usize, oneshot::Sender<Vec<DeadLetter>>),
     Requeue(u64, oneshot::Sender<Result<bool, StoreError>>),

@@ -21,7 +21,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    command::{Client, HandOver, Items, Put, PutOutcome, Sink, Undelivered, Upkeep},
+    command::{Claim, Client, HandOver, Items, Put, PutOutcome, Sink, Undelivered, Upkeep},
     run::dead_letters,
 };
 pub use self::{

@@ -13,8 +13,8 @@ use crate::{
     engine::{DeadReason, Engine, Refused, Stage, Stored, Taken, now},
     journal::{
         command::{
-            Client, DeadLetter, HandOver, Items, Put, PutOutcome, Sink, StoreError, Undelivered,
-            Upkeep,
+            Claim, Client, DeadLetter, HandOver, Items, Put, PutOutcome, Sink, StoreError,
+            Undelivered, Upkeep,
         },
         gathering::Gathering,
         stats::StoreStats,
@@ -38,12 +38,12 @@ struct Waiter {
 #[derive(Default)]
 struct Outlet {
     sink: Option<Box<dyn Sink>>,
-    /// An actor has it, or will in a moment.
-    is_claimed: bool,
+    /// The actor that has it, or will in a moment; 0 is none.
+    claim: u64,
     is_abandoned: bool,
     waiters: VecDeque<Waiter>,
     /// Who waits for the end of an actor.
-    openers: Vec<oneshot::Sender<Result<u16, StoreError>>>,
+    openers: Vec<oneshot::Sender<Result<Claim, StoreError>>>,
 }
 
 /// Who is told when the batch is written or on disk.
@@ -54,7 +54,7 @@ struct Pending {
     answers: Vec<(oneshot::Sender<Result<bool, StoreError>>, bool)>,
     /// Answers that hold when the batch is written.
     written: Vec<(oneshot::Sender<bool>, bool)>,
-    opened: Vec<(oneshot::Sender<Result<u16, StoreError>>, u16)>,
+    opened: Vec<(oneshot::Sender<Result<Claim, StoreError>>, Claim)>,
 }
 
 pub(crate) struct Journal {
@@ -64,6 +64,8 @@ pub(crate) struct Journal {
     outlets: HashMap<u16, Outlet>,
     pending: Pending,
     gathering: Gathering,
+    /// Actors that have got a queue.
+    claims: u64,
     /// What came while the last batch was synced.
     waiting: Vec<Message<Upkeep, Put>>,
     is_closing: bool,
@@ -89,6 +91,7 @@ impl Journal {
             outlets: HashMap::new(),
             pending: Pending::default(),
             gathering: Gathering::default(),
+            claims: 0,
             waiting: Vec::new(),
             is_closing: false,
             alive,
@@ -266,15 +269,17 @@ impl Journal {
             Upkeep::Queue(name, options, is_claim, reply) => {
                 self.open_queue(&name, options, is_claim, reply);
             }
-            Upkeep::Attach(queue, sink, reply) => {
-                let outlet = self.outlets.entry(queue).or_default();
-                outlet.sink = Some(sink);
-                outlet.is_abandoned = false;
+            Upkeep::Attach(claim, sink, reply) => {
+                if let Some(outlet) = self.outlet_of(claim) {
+                    outlet.sink = Some(sink);
+                }
                 let _ = reply.send(());
             }
-            Upkeep::Detach(queue) => self.detach(queue, now),
-            Upkeep::Abandon(queue) => {
-                self.outlets.entry(queue).or_default().is_abandoned = true;
+            Upkeep::Detach(claim) => self.detach(claim, now),
+            Upkeep::Abandon(claim) => {
+                if let Some(outlet) = self.outlet_of(claim) {
+                    outlet.is_abandoned = true;
+                }
             }
             Upkeep::Take(queue, limit, reply) => {
                 let waiters = &mut self.outlets.entry(queue).or_default().waiters;
@@ -319,7 +324,7 @@ impl Journal {
         name: &str,
         options: crate::options::QueueOptions,
         is_claim: bool,
-        reply: oneshot::Sender<Result<u16, StoreError>>,
+        reply: oneshot::Sender<Result<Claim, StoreError>>,
     ) {
         let queue = match self.engine.queue(name, options) {
             Ok(queue) => queue,
@@ -328,9 +333,10 @@ impl Journal {
                 return;
             }
         };
+        let mut number = 0;
         if is_claim {
             let outlet = self.outlets.entry(queue).or_default();
-            if outlet.is_claimed {
+            if outlet.claim > 0 {
                 // An actor that has ended tells it in a moment, and so does one whose handles are gone
                 // and which has nothing left to handle.
                 let is_ending = match &outlet.sink {
@@ -346,23 +352,39 @@ impl Journal {
                 }
                 return;
             }
-            outlet.is_claimed = true;
+            self.claims += 1;
+            number = self.claims;
+            outlet.claim = number;
         }
-        self.pending.opened.push((reply, queue));
+        self.pending.opened.push((reply, Claim { queue, number }));
     }
 
-    fn detach(&mut self, queue: u16, now: u64) {
+    /// What an actor has, as long as it is the one that has the queue.
+    fn outlet_of(&mut self, claim: Claim) -> Option<&mut Outlet> {
+        let outlet = self.outlets.get_mut(&claim.queue)?;
+        (outlet.claim == claim.number).then_some(outlet)
+    }
+
+    fn detach(&mut self, claim: Claim, now: u64) {
+        if self.outlet_of(claim).is_none() {
+            return;
+        }
+        let queue = claim.queue;
         for id in self.engine.in_flight(queue) {
             self.engine.settle(id, now);
         }
         let outlet = self.outlets.entry(queue).or_default();
         outlet.sink = None;
-        outlet.is_claimed = false;
+        outlet.claim = 0;
         outlet.is_abandoned = false;
         let mut openers = std::mem::take(&mut outlet.openers);
         if !openers.is_empty() {
-            outlet.is_claimed = true;
-            self.pending.opened.push((openers.remove(0), queue));
+            self.claims += 1;
+            outlet.claim = self.claims;
+            let number = self.claims;
+            self.pending
+                .opened
+                .push((openers.remove(0), Claim { queue, number }));
             for opener in openers {
                 let _ = opener.send(Err(StoreError::InUse));
             }
@@ -410,13 +432,13 @@ impl Journal {
         for (reply, answer) in answers {
             let _ = reply.send(poison().map(|()| answer));
         }
-        for (reply, queue) in opened {
-            let told = reply.send(poison().map(|()| queue));
-            if told.is_err()
-                && let Some(outlet) = self.outlets.get_mut(&queue)
-                && outlet.sink.is_none()
+        for (reply, claim) in opened {
+            let told = reply.send(poison().map(|()| claim));
+            if (told.is_err() || outcome.is_err())
+                && claim.number > 0
+                && let Some(outlet) = self.outlet_of(claim)
             {
-                outlet.is_claimed = false;
+                outlet.claim = 0;
             }
         }
     }

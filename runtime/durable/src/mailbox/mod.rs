@@ -85,10 +85,10 @@ impl Durable {
     /// [`StoreError`], if the queue is new and cannot be stored.
     pub async fn mailbox(&self, name: &str, options: QueueOptions) -> Result<Mailbox, StoreError> {
         let mut client = self.client.clone();
-        let queue = client
+        let claim = client
             .ask(|reply| Upkeep::Queue(name.to_owned(), options, false, reply))
             .await??;
-        Ok(Mailbox::new(self.clone(), queue))
+        Ok(Mailbox::new(self.clone(), claim.queue))
     }
 }
 

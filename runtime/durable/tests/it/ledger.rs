@@ -20,6 +20,8 @@ use lanemesh_runtime::{
     testing::simulate,
 };
 
+use tokio::time::Instant;
+
 use crate::common::{Num, open};
 
 const ATTEMPTS: u32 = 4;
@@ -200,7 +202,9 @@ async fn end(
     system: System,
 ) {
     let grace = Duration::from_secs(60);
-    match random.u8(..7) {
+    let began = Instant::now();
+    let way = random.u8(..7);
+    match way {
         0 => drop(child.stop().await),
         1 => drop(child.kill().await),
         2 => {
@@ -225,6 +229,12 @@ async fn end(
             child.await;
         }
     }
+    // Nothing is left to a timer.
+    assert!(
+        began.elapsed() < grace,
+        "way {way} took {:?}",
+        began.elapsed()
+    );
 }
 
 async fn schedule(seed: u64) {
@@ -365,7 +375,7 @@ fn every_message_of_a_durable_actor_is_accounted_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_message_is_accounted_for_on_several_threads() {
-    for seed in seeds(1_000_000, 40) {
+    for seed in seeds(1_000_000, 10) {
         println!("LEDGER_SEED={seed}");
         schedule(seed).await;
     }
