@@ -41,6 +41,8 @@ struct Outlet {
     /// The actor that has it, or will in a moment; 0 is none.
     claim: u64,
     is_abandoned: bool,
+    /// The actor's lane had no room: a message that was handled may leave its slot a moment later.
+    is_blocked: bool,
     waiters: VecDeque<Waiter>,
     /// Who waits for the end of an actor.
     openers: Vec<oneshot::Sender<Result<Claim, StoreError>>>,
@@ -191,7 +193,10 @@ impl Journal {
             .iter()
             .filter(|(_, outlet)| outlet.sink.is_some() || !outlet.waiters.is_empty());
         let due = attached
-            .filter_map(|(queue, _)| self.engine.next_due(*queue, now))
+            .filter_map(|(queue, outlet)| match outlet.is_blocked {
+                true => Some(now),
+                false => self.engine.next_due(*queue, now),
+            })
             .min()?;
         Some(Duration::from_millis(due.saturating_sub(now).max(1)))
     }
@@ -466,7 +471,7 @@ impl Journal {
         } = self;
         for (queue, outlet) in outlets {
             if let Some(sink) = &mut outlet.sink {
-                deliver_to(engine, *queue, &mut **sink, now);
+                outlet.is_blocked = deliver_to(engine, *queue, &mut **sink, now);
             }
             while let Some(waiter) = outlet.waiters.pop_front() {
                 if waiter.reply.is_closed() {
@@ -533,7 +538,9 @@ fn sink_of(outlets: &mut HashMap<u16, Outlet>, queue: u16) -> Option<&mut Box<dy
     outlets.get_mut(&queue)?.sink.as_mut()
 }
 
-fn deliver_to(engine: &mut Engine, queue: u16, sink: &mut dyn Sink, now: u64) {
+/// Passes on what is due. Returns whether it has to be tried again, since a lane had no room.
+fn deliver_to(engine: &mut Engine, queue: u16, sink: &mut dyn Sink, now: u64) -> bool {
+    let mut is_blocked = false;
     for class in [0, 1] {
         while let Some(message) = engine.take(queue, class, now) {
             let Taken { id, attempt, .. } = message;
@@ -543,13 +550,15 @@ fn deliver_to(engine: &mut Engine, queue: u16, sink: &mut dyn Sink, now: u64) {
                 Err(Undelivered::Undecodable) => {
                     engine.reject(id, DeadReason::Undecodable, now);
                 }
-                Err(Undelivered::Full | Undelivered::Closed) => {
+                Err(error) => {
+                    is_blocked |= matches!(error, Undelivered::Full);
                     engine.release(id);
                     break;
                 }
             }
         }
     }
+    is_blocked
 }
 
 /// The dead letters of a queue, or of all, with identities from `from` on.
