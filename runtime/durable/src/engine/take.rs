@@ -51,6 +51,7 @@ impl Engine {
                 return None;
             }
             let entry = of_class.ready.pop_front()?;
+            of_class.held_until = 0;
             let max_attempts = own.options.max_attempts;
             let attempts = self.attempts.get(&entry.id).copied().unwrap_or(0);
             let mut body = std::mem::take(&mut self.read_buffer);
@@ -122,13 +123,14 @@ impl Engine {
         }
     }
 
-    /// When a message is due that is not now, if there is one.
-    pub(crate) fn next_due(&self, queue: u16, now: u64) -> Option<u64> {
+    /// When a message that was not passed on is due, if there is one; it may be over.
+    pub(crate) fn next_due(&self, queue: u16) -> Option<u64> {
         let classes = self.queues[queue as usize].classes.iter();
         let dues = classes.flat_map(|class| {
             let first = class.delayed.first_key_value().map(|((due, _), _)| *due);
-            let held = (class.held_until > now).then_some(class.held_until);
-            first.into_iter().chain(held)
+            // Also if it is over by now: who has looked a moment ago has not seen that.
+            let is_held = class.held_until > 0 && class.in_flight == 0 && class.ready.len() > 0;
+            first.into_iter().chain(is_held.then_some(class.held_until))
         });
         dues.min()
     }

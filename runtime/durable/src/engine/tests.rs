@@ -99,11 +99,28 @@ fn times_before_those_of_the_log_panic_nowhere() {
     put(&mut engine, None);
     put(&mut engine, Some(u64::MAX));
     assert_eq!(engine.stats(0)[0].low.oldest_age, 0);
-    assert_eq!(engine.next_due(0, 0), Some(u64::MAX));
+    assert_eq!(engine.next_due(0), Some(u64::MAX));
     let id = engine.take(0, 1, 0).unwrap().id;
     engine.fail(id, Some(u64::MAX), 0);
     assert!(engine.take(0, 1, 0).is_none());
     engine.commit().unwrap();
     drop(engine);
     assert_eq!(open(&disk).stats(0)[0].low.delayed, 2);
+}
+
+/// Who looks when a message is due may do so a moment after it has looked for messages.
+#[test]
+fn a_hold_that_is_over_is_still_due() {
+    let mut engine = open(&SimDisk::new());
+    let strict = QueueOptions::default().strict_order(true);
+    assert_eq!(engine.queue("box", strict), Ok(0));
+    let id = put(&mut engine, None);
+    let now = now();
+    assert_eq!(engine.take(0, 1, now).unwrap().id, id);
+    engine.fail(id, Some(5), now);
+    assert!(engine.take(0, 1, now + 4).is_none());
+    assert_eq!(engine.next_due(0), Some(now + 5));
+    engine.commit().unwrap();
+    assert_eq!(engine.take(0, 1, now + 5).unwrap().attempt, 2);
+    assert_eq!(engine.next_due(0), None);
 }

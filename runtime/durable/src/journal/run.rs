@@ -195,7 +195,7 @@ impl Journal {
         let due = attached
             .filter_map(|(queue, outlet)| match outlet.is_blocked {
                 true => Some(now),
-                false => self.engine.next_due(*queue, now),
+                false => self.engine.next_due(*queue),
             })
             .min()?;
         Some(Duration::from_millis(due.saturating_sub(now).max(1)))
