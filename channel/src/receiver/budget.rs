@@ -10,9 +10,9 @@ use super::inbox::{Inbox, Sleep};
 use crate::sync::{clock, stall::Stall};
 
 /// Messages before a yield, however slow they are.
-const MIN_MESSAGES: usize = 128;
+const MIN_MESSAGES: u32 = 128;
 /// Messages before a yield at most, however quick they are.
-const MAX_MESSAGES: usize = 4096;
+const MAX_MESSAGES: u32 = 4096;
 /// How long a receiver goes on after its first look at the clock, if its messages are quick.
 const TIME_SLICE: Duration = Duration::from_micros(50);
 
@@ -81,7 +81,7 @@ impl<T> Source for Inbox<T> {
 pub(crate) struct CoopBudget {
     limit: Limit,
     /// Messages until the receiver yields or looks at the clock.
-    left: usize,
+    left: u32,
     /// Polls in a row that found nothing and could not sleep.
     stall: Stall,
 }
@@ -89,7 +89,7 @@ pub(crate) struct CoopBudget {
 #[derive(Debug)]
 enum Limit {
     /// A fixed number of messages.
-    Messages(usize),
+    Messages(u32),
     /// [`MIN_MESSAGES`] messages, or up to [`MAX_MESSAGES`] if they are handled within
     /// [`TIME_SLICE`].
     Time { clock: Option<Clock> },
@@ -99,20 +99,21 @@ enum Limit {
 #[derive(Debug)]
 struct Clock {
     since: Instant,
-    given: usize,
+    given: u32,
 }
 
 impl Limit {
     fn new(messages: Option<usize>) -> Self {
         match messages {
-            Some(count) => Self::Messages(count),
+            // No receiver returns as many without a pause as 32 bits can count.
+            Some(count) => Self::Messages(u32::try_from(count).unwrap_or(u32::MAX)),
             None if clock::HAS_CLOCK => Self::Time { clock: None },
             None => Self::Messages(MIN_MESSAGES),
         }
     }
 
     /// The number of messages before the first look at the clock.
-    fn first(&self) -> usize {
+    fn first(&self) -> u32 {
         match self {
             Self::Messages(count) => *count,
             Self::Time { .. } => MIN_MESSAGES / 2,
@@ -120,7 +121,7 @@ impl Limit {
     }
 
     /// How many more messages may be returned; zero if it is time to yield.
-    fn extend(&mut self) -> usize {
+    fn extend(&mut self) -> u32 {
         let Self::Time { clock } = self else { return 0 };
         let now = Instant::now();
         let Some(clock) = clock else {
@@ -217,6 +218,7 @@ impl CoopBudget {
             let found = take(source);
             if let Some(taken) = &found {
                 let count = weigh(taken);
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
                 self.left = self.left.saturating_sub(count);
                 return Poll::Ready(found);
             }

@@ -518,6 +518,14 @@ impl<T> Drop for Sender<T> {
                 all.done();
             }
         }
+        if self.lane.is_none()
+            && self.aside.is_none()
+            && !self.is_bounded()
+            && self.fan_in.is_closed()
+        {
+            // It has sent nothing, and nobody waits for what it might have sent.
+            return self.fan_in.remove_sender();
+        }
         let end = End(self);
         if let Some(lane) = &mut end.0.lane {
             lane.forget_waker();

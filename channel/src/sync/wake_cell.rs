@@ -8,7 +8,7 @@
 //! This file does not decide when to sleep.
 
 use std::{
-    ptr,
+    ptr::{self, NonNull},
     task::{RawWakerVTable, Waker},
 };
 
@@ -158,17 +158,18 @@ impl WakeCell {
 ///
 /// It says something only as long as that waker exists, for example while the flag is up that it was prepared for.
 #[derive(Debug, Default)]
-pub(crate) struct WakerId(Option<(*const (), *const RawWakerVTable)>);
+pub(crate) struct WakerId(Option<(*const (), NonNull<RawWakerVTable>)>);
 
 impl WakerId {
     pub(crate) fn of(waker: &Waker) -> Self {
-        Self(Some((waker.data(), waker.vtable())))
+        Self(Some((waker.data(), NonNull::from(waker.vtable()))))
     }
 
     /// Whether `waker` wakes the same task, by the same code.
     #[inline]
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
-        self.0
-            .is_some_and(|(data, table)| data == waker.data() && ptr::eq(table, waker.vtable()))
+        self.0.is_some_and(|(data, table)| {
+            data == waker.data() && table == NonNull::from(waker.vtable())
+        })
     }
 }

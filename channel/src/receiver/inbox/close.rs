@@ -1,8 +1,8 @@
 //! Closing the channel, and draining what is left in it.
 
-use super::{Found, Inbox, held::HeldLane};
+use super::{Found, Inbox, at_close::AtClose, held::HeldLane};
 use crate::{
-    fan_in::shared_lane::SharedLane,
+    fan_in::{lane::list::Chain, shared_lane::SharedLane},
     sync::{mutant, stall::Stall, store_load_fence, wake_all::WakeAll},
 };
 
@@ -20,8 +20,11 @@ impl<T> Inbox<T> {
         // closed too.
         let (taken, waker) = self.fan_in.ready.close(&mut self.slots);
         self.fan_in.set_closed();
-        self.listed_at_close = taken.chain;
-        self.shared_at_close = self.fan_in.close_cold();
+        let shared = self.fan_in.close_cold();
+        if !taken.chain.is_empty() || !shared.is_empty() {
+            let listed = taken.chain;
+            self.at_close = Some(AtClose::new(listed, shared));
+        }
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that
         // the channel is closed, or this sees that it waits.
         store_load_fence!("close_fence");
@@ -29,10 +32,11 @@ impl<T> Inbox<T> {
         if let Some(lane) = &self.current {
             all.run(|| lane.wake_waiting());
         }
+        let listed = self.at_close.as_deref().map(AtClose::listed);
         for mut chain in [
             self.chain.view(),
             self.next_round.view(),
-            self.listed_at_close.view(),
+            listed.unwrap_or_else(Chain::empty),
         ] {
             while let Some(lane) = chain.next() {
                 // SAFETY: all of these lanes are the receiver's now, and are only looked at.
@@ -44,14 +48,45 @@ impl<T> Inbox<T> {
         {
             all.run(|| bound.close());
         }
-        self.shared_at_close.find(|lane| {
-            all.run(|| lane.serve());
-            false
-        });
+        if let Some(at_close) = &self.at_close {
+            at_close.shared().find(|lane| {
+                all.run(|| lane.serve());
+                false
+            });
+        }
         all.run(|| self.fan_in.wake_close_waiters());
         // A waker's drop is its executor's code.
         all.run(|| drop(waker));
         all.done();
+    }
+
+    /// Moves on once the channel is closed, when all lanes that were visited before are done. Mostly nothing
+    /// is left.
+    #[cold]
+    pub(super) fn move_on_at_close(&mut self) -> Found {
+        if !self.has_more_at_close() {
+            return Found::Nothing;
+        }
+        self.move_on_from_current()
+    }
+
+    /// Whether lanes that were found at the close are not visited yet.
+    #[inline]
+    pub(super) fn has_more_at_close(&self) -> bool {
+        let at_close = self.at_close.as_ref();
+        at_close.is_some_and(|at_close| !at_close.is_empty())
+    }
+
+    /// Whether there are lanes of many producers that were not drained at the close.
+    #[inline]
+    pub(super) fn has_shared_at_close(&self) -> bool {
+        let at_close = self.at_close.as_ref();
+        at_close.is_some_and(|at_close| !at_close.shared().is_empty())
+    }
+
+    /// The lanes that were on the ready list at the close, once.
+    pub(super) fn take_listed_at_close(&mut self) -> Option<Chain<T>> {
+        self.at_close.as_mut()?.take_listed()
     }
 
     /// Makes a lane of many producers that has a message the current one, and releases those that are
@@ -59,7 +94,9 @@ impl<T> Inbox<T> {
     pub(super) fn visit_shared_at_close(&mut self) -> Found {
         // SAFETY: this is the receiver, which has closed these lanes.
         let find = |lane: &SharedLane<T>| unsafe { lane.has_message() || lane.is_drained() };
-        while let Some(lane) = self.shared_at_close.find(find) {
+        while let Some(at_close) = &mut self.at_close
+            && let Some(lane) = at_close.shared().find(find)
+        {
             // SAFETY: the list holds a reference to the lane.
             let lane = unsafe { lane.as_ref() };
             // SAFETY: as above.
@@ -70,7 +107,7 @@ impl<T> Inbox<T> {
                 return Found::Something;
             }
             // SAFETY: the lane is in the list.
-            if let Some(lane) = unsafe { self.shared_at_close.remove(lane) } {
+            if let Some(lane) = unsafe { at_close.shared_mut().remove(lane) } {
                 self.fan_in.drop_shared_lane(lane);
             }
         }
@@ -101,6 +138,10 @@ impl<T> Drop for Inbox<T> {
             fn drop(&mut self) {
                 self.0.drain();
             }
+        }
+        if self.closed && self.owed == 0 && !self.may_have_next() {
+            // It was closed and drained before.
+            return;
         }
         let rest = Rest(self);
         rest.0.close();

@@ -1,11 +1,14 @@
 //! What the receiver can say of its lanes: how many messages wait in them, and what it has counted.
 
-use super::{Inbox, held::HeldLane};
+use super::{Inbox, at_close::AtClose, held::HeldLane};
 use crate::{fan_in::lane::list::Chain, stats::Stats, sync::lock};
 
 impl<T> Inbox<T> {
     /// Messages in all lanes; a snapshot.
     pub(crate) fn len(&self) -> usize {
+        if !self.may_have_next() {
+            return 0;
+        }
         let _guard = lock(&self.count);
         let mut count = self.fan_in.shared_slots.count();
         // Once closed, lanes of many producers are counted below, and only there.
@@ -23,10 +26,11 @@ impl<T> Inbox<T> {
             // SAFETY: this is the receiver, which only looks.
             unsafe { self.fan_in.ready.view() }
         };
+        let at_close = self.at_close.as_deref();
         for mut chain in [
             self.chain.view(),
             self.next_round.view(),
-            self.listed_at_close.view(),
+            at_close.map_or_else(Chain::empty, AtClose::listed),
             listed,
         ] {
             while let Some(lane) = chain.next() {
@@ -34,10 +38,12 @@ impl<T> Inbox<T> {
                 count += backlog(&unsafe { HeldLane::new(lane) });
             }
         }
-        self.shared_at_close.find(|lane| {
-            count += lane.len();
-            false
-        });
+        if let Some(at_close) = at_close {
+            at_close.shared().find(|lane| {
+                count += lane.len();
+                false
+            });
+        }
         count
     }
 

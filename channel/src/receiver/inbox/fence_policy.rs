@@ -21,17 +21,22 @@ const FORGIVEN_VISITS: u32 = 4;
 /// The longest run of messages without a sleep that may be required.
 const MAX_RUN: u32 = 1 << 24;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct FencePolicy {
     /// The number of unfenced lanes. All of them are the receiver's.
     lanes: u32,
     /// Messages received when the receiver last slept or fenced its lanes. Counts of messages wrap.
     last_slept: u32,
+    /// Of a receiver that has had an unfenced lane.
+    record: Option<Box<Record>>,
+}
+
+/// Whether unfenced lanes have paid so far.
+#[derive(Debug, Default)]
+struct Record {
     /// Messages received when the first lane was unfenced.
     began: u32,
-    /// The run of messages without a sleep after which lanes are unfenced: the minimum, and the
-    /// present value.
-    min_run: u32,
+    /// The run of messages without a sleep after which lanes are unfenced; 0 for the minimum.
     run: u32,
     /// Visits to empty lanes since the first lane was unfenced.
     empty_visits: u32,
@@ -42,33 +47,26 @@ pub(crate) struct FencePolicy {
 }
 
 impl FencePolicy {
-    #[inline(always)]
-    pub(crate) fn new(min_run: u32) -> Self {
-        // At least one message must come between two heavy fences.
-        let min_run = min_run.max(1);
-        Self {
-            lanes: 0,
-            last_slept: 0,
-            began: 0,
-            min_run,
-            run: min_run,
-            empty_visits: 0,
-            streak: (0, 0),
-            idle_polls: (0, 0),
-        }
+    fn record(&mut self) -> &mut Record {
+        self.record.get_or_insert_default()
     }
 
-    /// Whether a busy lane may be unfenced now.
+    /// Whether a busy lane may be unfenced now. A receiver that has had no unfenced lane yet needs a run
+    /// of `min_run` messages.
     #[inline]
-    pub(crate) fn may_unfence(&self, messages: u64) -> bool {
-        (messages as u32).wrapping_sub(self.last_slept) >= self.run && membarrier::is_available()
+    pub(crate) fn may_unfence(&self, messages: u64, min_run: u32) -> bool {
+        let run = self.record.as_ref().map_or(0, |record| record.run);
+        // At least one message must come between two heavy fences.
+        let run = run.max(min_run).max(1);
+        (messages as u32).wrapping_sub(self.last_slept) >= run && membarrier::is_available()
     }
 
     /// Records that a lane is unfenced.
     pub(crate) fn add_lane(&mut self, messages: u64) {
         if self.lanes == 0 {
-            self.began = messages as u32;
-            self.empty_visits = 0;
+            let record = self.record();
+            record.began = messages as u32;
+            record.empty_visits = 0;
         }
         self.lanes += 1;
     }
@@ -91,43 +89,49 @@ impl FencePolicy {
     /// Records a visit that left an unfenced lane empty. `gave` says whether it had messages.
     #[inline]
     pub(crate) fn record_visit(&mut self, gave: bool, messages: u64) {
+        let record = self.record();
         if !gave {
-            self.empty_visits = self.empty_visits.saturating_add(1);
+            record.empty_visits = record.empty_visits.saturating_add(1);
         }
-        if self.streak.1 != messages as u32 {
-            self.streak = (0, messages as u32);
+        if record.streak.1 != messages as u32 {
+            record.streak = (0, messages as u32);
         }
-        self.streak.0 += 1;
+        record.streak.0 += 1;
     }
 
     /// Whether all unfenced lanes were visited since the last message.
     #[inline]
     pub(crate) fn has_visited_all(&self) -> bool {
-        self.streak.0 >= self.lanes
+        let visits = self.record.as_ref().map_or(0, |record| record.streak.0);
+        visits >= self.lanes
     }
 
     /// Called when the receiver has found nothing: the next look starts a new row of visits.
     pub(crate) fn forgive(&mut self) {
-        let free = self.streak.0.min(FORGIVEN_VISITS);
-        self.empty_visits = self.empty_visits.saturating_sub(free);
-        self.streak.0 = 0;
+        let record = self.record();
+        let free = record.streak.0.min(FORGIVEN_VISITS);
+        record.empty_visits = record.empty_visits.saturating_sub(free);
+        record.streak.0 = 0;
     }
 
     /// Whether too many visits find nothing.
     #[inline]
     pub(crate) fn is_unprofitable(&self, messages: u64) -> bool {
-        let gained = (messages as u32).wrapping_sub(self.began);
-        self.empty_visits > FREE_EMPTY_VISITS.saturating_add(gained / 4)
+        self.record.as_ref().is_some_and(|record| {
+            let gained = (messages as u32).wrapping_sub(record.began);
+            record.empty_visits > FREE_EMPTY_VISITS.saturating_add(gained / 4)
+        })
     }
 
     /// Whether a receiver that has found nothing should look again soon, before it fences its
     /// lanes.
     pub(crate) fn stays_awake(&mut self, messages: u64) -> bool {
-        if self.idle_polls.1 != messages as u32 {
-            self.idle_polls = (0, messages as u32);
+        let polls = &mut self.record().idle_polls;
+        if polls.1 != messages as u32 {
+            *polls = (0, messages as u32);
         }
-        self.idle_polls.0 = self.idle_polls.0.saturating_add(1);
-        self.idle_polls.0 <= IDLE_POLLS
+        polls.0 = polls.0.saturating_add(1);
+        polls.0 <= IDLE_POLLS
     }
 
     /// Records that the receiver sleeps.
@@ -139,17 +143,19 @@ impl FencePolicy {
     /// Passes the heavy fence for all lanes, after which none is unfenced, and adjusts the required
     /// run by whether this paid.
     #[cold]
-    pub(crate) fn fence_all(&mut self, messages: u64) {
-        let gained = (messages as u32).wrapping_sub(self.began);
+    pub(crate) fn fence_all(&mut self, messages: u64, min_run: u32) {
+        let record = self.record();
+        let gained = (messages as u32).wrapping_sub(record.began);
         // Time means nothing in a model.
         let start = (!cfg!(loom)).then(Instant::now);
         membarrier::heavy_fence();
         let cost = start.map_or(0, |start| start.elapsed().as_nanos() as u32);
+        let (run, min_run) = (record.run.max(min_run).max(1), min_run.max(1));
         // Each message was spared a few nanoseconds; assume one.
-        self.run = if gained < cost {
-            self.run.saturating_mul(2).min(MAX_RUN.max(self.min_run))
+        record.run = if gained < cost {
+            run.saturating_mul(2).min(MAX_RUN.max(min_run))
         } else {
-            (self.run / 2).max(self.min_run)
+            (run / 2).max(min_run)
         };
         self.lanes = 0;
         self.slept(messages);

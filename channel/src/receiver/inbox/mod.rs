@@ -3,6 +3,7 @@
 //! It promises to find every message whose send has returned `Ok`, in the order of each lane, and
 //! to visit every lane that has messages within one round. It does not choose between priorities.
 
+mod at_close;
 mod bound;
 mod close;
 mod count;
@@ -20,7 +21,7 @@ mod unfenced;
 use std::{fmt, ptr::NonNull};
 
 pub(crate) use self::sleep::Sleep;
-use self::{fence_policy::FencePolicy, held::HeldLane, quota::Quota};
+use self::{at_close::AtClose, fence_policy::FencePolicy, held::HeldLane, quota::Quota};
 use crate::{
     fan_in::{
         handle::FanInRef,
@@ -29,7 +30,6 @@ use crate::{
             list::{Chain, LaneQueue},
             rx::Emptied,
         },
-        shared_lane::registry::SharedLanes,
         shared_slots::SlotReader,
     },
     sync::{Mutex, store_load_fence, wake_cell::WakerId},
@@ -47,11 +47,8 @@ pub(crate) struct Inbox<T> {
     next_round: LaneQueue<T>,
     /// Whether `chain` was taken from `next_round`.
     is_revisiting: bool,
-    /// Lanes that were on the ready list when it was closed.
-    listed_at_close: Chain<T>,
-    /// Lanes of many producers that are not drained yet, once the channel is closed. All of them, so
-    /// that none counts in the other lists any more.
-    shared_at_close: SharedLanes<T>,
+    /// What was there when the channel was closed, if there was anything.
+    at_close: Option<Box<AtClose<T>>>,
     slots: SlotReader,
     closed: bool,
     hung_up: bool,
@@ -98,7 +95,6 @@ unsafe impl<T: Send> Sync for Inbox<T> {}
 impl<T> Inbox<T> {
     #[inline(always)]
     pub(crate) fn new(fan_in: FanInRef<T>) -> Self {
-        let unfenced_after = fan_in.config.unfenced_after;
         Self {
             fan_in,
             current: None,
@@ -106,8 +102,7 @@ impl<T> Inbox<T> {
             chain: Chain::empty(),
             next_round: LaneQueue::new(),
             is_revisiting: false,
-            listed_at_close: Chain::empty(),
-            shared_at_close: SharedLanes::new(),
+            at_close: None,
             slots: SlotReader::new(),
             closed: false,
             hung_up: false,
@@ -118,7 +113,7 @@ impl<T> Inbox<T> {
             unserved: 0,
             served: false,
             counted: Counted::default(),
-            fences: FencePolicy::new(unfenced_after),
+            fences: FencePolicy::default(),
             count: Mutex::new(()),
         }
     }
@@ -285,12 +280,11 @@ impl<T> Inbox<T> {
     /// Moves on. A receiver without lanes of its own looks only at the ready list.
     #[inline]
     fn move_on(&mut self) -> Found {
-        if self.current.is_some()
-            || !self.chain.is_empty()
-            || !self.next_round.is_empty()
-            || self.closed
-        {
+        if self.current.is_some() || !self.chain.is_empty() || !self.next_round.is_empty() {
             return self.move_on_from_current();
+        }
+        if self.closed {
+            return self.move_on_at_close();
         }
         if self.fan_in.ready.has_something(&self.slots) {
             self.take_list();
@@ -353,8 +347,8 @@ impl<T> Inbox<T> {
     fn has_other_work(&self) -> bool {
         !self.chain.is_empty()
             || !self.next_round.is_empty()
-            || !self.listed_at_close.is_empty()
-            || self.has_unwritten()
+            || self.slots.has_claimed()
+            || self.has_more_at_close()
             || (!self.closed && self.fan_in.ready.has_something(&self.slots))
     }
 
@@ -362,7 +356,7 @@ impl<T> Inbox<T> {
     /// them.
     #[inline]
     fn has_unwritten(&self) -> bool {
-        self.slots.has_claimed() || !self.shared_at_close.is_empty()
+        self.slots.has_claimed() || self.has_shared_at_close()
     }
 
     /// Keeps or releases a lane that was found empty. `true` if it is the current one again.
@@ -421,8 +415,8 @@ impl<T> Inbox<T> {
             }
             self.is_revisiting = false;
             if self.closed {
-                if !self.listed_at_close.is_empty() {
-                    self.chain = std::mem::replace(&mut self.listed_at_close, Chain::empty());
+                if let Some(listed) = self.take_listed_at_close() {
+                    self.chain = listed;
                     continue;
                 }
                 if self.next_round.is_empty() {

@@ -42,7 +42,7 @@ impl<T> Inbox<T> {
     pub(super) fn unfence_if_worth(&mut self, lane: &mut HeldLane<T>, gave: usize) {
         if gave >= WORTH_UNFENCING.min(self.fan_in.config.burst)
             && !self.closed
-            && self.fences.may_unfence(self.counted.messages)
+            && (self.fences).may_unfence(self.counted.messages, self.fan_in.config.unfenced_after)
             && lane.set_unfenced()
         {
             self.fences.add_lane(self.counted.messages);
@@ -62,6 +62,7 @@ impl<T> Inbox<T> {
                 unsafe { HeldLane::new(lane) }.set_fenced();
             }
         }
-        self.fences.fence_all(self.counted.messages);
+        let min_run = self.fan_in.config.unfenced_after;
+        self.fences.fence_all(self.counted.messages, min_run);
     }
 }
