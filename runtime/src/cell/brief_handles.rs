@@ -20,7 +20,7 @@ impl ActorCell {
     /// A handle was dropped after one message.
     #[cold]
     pub(crate) fn count_brief_handle(&self) {
-        let BriefHandles { count, in_a_row } = &self.brief_handles;
+        let BriefHandles { count, in_a_row } = &self.rare().brief_handles;
         // ORDERING: statistics; no other data depends on them.
         count.fetch_add(1, Ordering::Relaxed);
         let next = |in_a_row| match in_a_row {
@@ -39,7 +39,10 @@ impl ActorCell {
 
     /// A handle was dropped that has sent more than one message.
     pub(crate) fn end_brief_handles(&self) {
-        let in_a_row = &self.brief_handles.in_a_row;
+        let Some(rare) = self.rare.get() else {
+            return;
+        };
+        let in_a_row = &rare.brief_handles.in_a_row;
         // ORDERING: as above. A count that comes in between is lost.
         if !matches!(in_a_row.load(Ordering::Relaxed), 0 | WARNED) {
             let reset = |in_a_row| (in_a_row != WARNED).then_some(0);
@@ -50,6 +53,9 @@ impl ActorCell {
     /// How many handles were dropped after one message.
     pub(crate) fn brief_handles(&self) -> u64 {
         // ORDERING: a statistic.
-        self.brief_handles.count.load(Ordering::Relaxed).into()
+        let rare = self.rare.get();
+        rare.map_or(0, |rare| {
+            rare.brief_handles.count.load(Ordering::Relaxed).into()
+        })
     }
 }

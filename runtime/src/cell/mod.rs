@@ -6,8 +6,9 @@
 // One thing: mod, *: watchers and waits refer to the cells of other actors.
 
 use std::{
-    cell::RefCell,
+    cell::Cell,
     fmt,
+    mem::ManuallyDrop,
     sync::{
         Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
@@ -33,18 +34,16 @@ pub use self::{
     gauges::{Gauge, Gauges},
 };
 use crate::{
-    exit::{ExitNotice, ExitReason},
+    exit::ExitReason,
     id::{ActorId, Phase},
     name::ActorName,
-    util::{
-        lock::lock,
-        timer::{from_now, nanos},
-    },
+    util::{lock::lock, timer::nanos},
 };
 
 mod brief_handles;
 mod control;
 mod counters;
+mod ending;
 mod gauges;
 mod signals;
 mod waits;
@@ -54,6 +53,9 @@ mod watchers;
 pub(crate) trait Members: Send + Sync {
     /// The living children, in the order of their start.
     fn members(&self) -> Vec<Arc<ActorCell>>;
+
+    /// The children of those children that have had some.
+    fn grandchildren(&self) -> Vec<Arc<dyn Members>>;
 
     /// Whether there are any.
     fn has_members(&self) -> bool;
@@ -112,6 +114,17 @@ pub(crate) struct ActorKind {
     pub(crate) is_local: bool,
 }
 
+/// What many actors never count; made at the first event.
+#[derive(Default)]
+struct Rare {
+    histograms: OnceLock<Box<Histograms>>,
+    /// Messages that were dropped at a full lane.
+    dropped: AtomicU64,
+    /// Sends that were refused at a full lane.
+    rejected: AtomicU64,
+    brief_handles: BriefHandles,
+}
+
 pub(crate) struct ActorCell {
     id: ActorId,
     name: Option<Arc<str>>,
@@ -125,10 +138,7 @@ pub(crate) struct ActorCell {
     inner: Mutex<Inner>,
     /// Why and when it ended.
     exit: OnceLock<(ExitReason, Instant)>,
-    pub(crate) histograms: OnceLock<Box<Histograms>>,
-    dropped: AtomicU64,
-    rejected: AtomicU64,
-    brief_handles: BriefHandles,
+    rare: OnceLock<Box<Rare>>,
     /// The senders into the mailbox that do not keep the actor running, in the lower half; in the
     /// upper half the number of changes.
     weak_senders: AtomicU64,
@@ -153,10 +163,7 @@ impl ActorCell {
             incarnation: AtomicU32::new(0),
             inner: Mutex::default(),
             exit: OnceLock::new(),
-            histograms: OnceLock::new(),
-            dropped: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
-            brief_handles: BriefHandles::default(),
+            rare: OnceLock::new(),
             weak_senders: AtomicU64::new(0),
         }
     }
@@ -183,11 +190,6 @@ impl ActorCell {
 
     pub(crate) fn kind(&self) -> &'static ActorKind {
         self.kind
-    }
-
-    /// How long the actor may take to stop.
-    pub(crate) fn grace(&self) -> Duration {
-        Duration::from_nanos(self.grace)
     }
 
     // --- the lifecycle, written by the task -------------------------------------------
@@ -224,36 +226,6 @@ impl ActorCell {
         self.exit.get().is_none()
     }
 
-    /// Records the end and notifies every watcher. Only the first call has an effect.
-    pub(crate) fn finish(&self, reason: ExitReason) {
-        let (coordination, waker) = {
-            let mut inner = lock(&self.inner);
-            // Under the lock, so that a watcher is either in the list or sees the reason.
-            if self.exit.set((reason.clone(), Instant::now())).is_err() {
-                return;
-            }
-            self.set_phase(Phase::Dead);
-            // The waker would keep the memory of the task alive as long as there are handles.
-            (inner.coordination.take(), inner.waker.take())
-        };
-        drop(waker);
-        let Some(coordination) = coordination else {
-            return;
-        };
-        coordination.watchers.notify(self, &reason);
-        coordination.waits.release();
-    }
-
-    pub(crate) fn notice(&self, reason: ExitReason) -> ExitNotice {
-        ExitNotice {
-            id: self.id,
-            name: self.actor_name(),
-            reason,
-            at: self.exit.get().map_or_else(Instant::now, |(_, at)| *at),
-            left: lock(&self.inner).counters.left(),
-        }
-    }
-
     // --- signals ------------------------------------------------------------------------------
 
     #[inline]
@@ -287,77 +259,6 @@ impl ActorCell {
         lock(&self.inner).waker = Some(waker.clone());
     }
 
-    /// Requests a stop by `deadline`; the earliest of several deadlines applies.
-    pub(crate) fn request_stop(&self, deadline: Instant, bits: u32) {
-        {
-            let mut inner = lock(&self.inner);
-            let earliest = inner.deadline.map_or(deadline, |known| known.min(deadline));
-            inner.deadline = Some(earliest);
-        }
-        self.raise(bits);
-    }
-
-    /// Ends the actor without a clean-up of its own, because the program wants it.
-    pub(crate) fn kill(&self) {
-        self.raise(signal::KILL | signal::ON_PURPOSE);
-    }
-
-    /// Whether [`kill`](Self::kill) was called.
-    pub(crate) fn is_killed_on_purpose(&self) -> bool {
-        self.signals() & signal::ON_PURPOSE != 0
-    }
-
-    /// Requests a stop within the actor's own grace period.
-    pub(crate) fn stop_in_grace(&self) {
-        self.request_stop(from_now(self.grace()), signal::STOP);
-    }
-
-    /// Requests the end of the incarnation by `deadline`.
-    pub(crate) fn suspend(&self, deadline: Instant) {
-        lock(&self.inner).coordination().suspended_by = Some(deadline);
-        self.raise(signal::SUSPEND);
-    }
-
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let inner = lock(&self.inner);
-        let suspended_by = inner
-            .coordination
-            .as_ref()
-            .and_then(|coordination| coordination.suspended_by);
-        match (inner.deadline, suspended_by) {
-            (Some(deadline), Some(suspended_by)) => Some(deadline.min(suspended_by)),
-            (deadline, suspended_by) => deadline.or(suspended_by),
-        }
-    }
-
-    /// Whether the deadline of a stop or a drain has passed.
-    pub(crate) fn is_overdue(&self) -> bool {
-        let deadline = lock(&self.inner).deadline;
-        deadline.is_some_and(|deadline| deadline <= Instant::now())
-    }
-
-    /// Forgets the deadline of a suspension. That of a drain stays: the next incarnation drains.
-    pub(crate) fn end_suspension(&self) {
-        if let Some(coordination) = &mut lock(&self.inner).coordination {
-            coordination.suspended_by = None;
-        }
-    }
-
-    /// How many levels of parents end with this actor, itself included, as the one that ends it has
-    /// counted; 0 if nobody has.
-    pub(crate) fn parents(&self) -> u32 {
-        let inner = lock(&self.inner);
-        let coordination = inner.coordination.as_ref();
-        coordination.map_or(0, |coordination| coordination.parents)
-    }
-
-    /// See [`parents`](Self::parents). Only parents keep it.
-    pub(crate) fn set_parents(&self, parents: u32) {
-        if let Some(coordination) = &mut lock(&self.inner).coordination {
-            coordination.parents = parents;
-        }
-    }
-
     pub(crate) fn post(&self, control: Control) {
         {
             let mut inner = lock(&self.inner);
@@ -386,19 +287,6 @@ impl ActorCell {
         control
     }
 
-    /// Drops the control queue after an incarnation: its notices concern the one that ended.
-    pub(crate) fn drop_control(&self) {
-        let dropped = {
-            let mut inner = lock(&self.inner);
-            self.clear(signal::CONTROL);
-            inner
-                .coordination
-                .as_mut()
-                .map(|coordination| std::mem::take(&mut coordination.control))
-        };
-        drop(dropped);
-    }
-
     /// Calls `end` when the current incarnation ends, if what it ends still exists. Only its own
     /// task may call this.
     pub(crate) fn end_with_incarnation(
@@ -421,17 +309,6 @@ impl ActorCell {
         });
         drop(inner);
         drop(over);
-    }
-
-    /// Ends what the last incarnation has registered.
-    pub(crate) fn end_registrations(&self) {
-        let registrations = match &mut lock(&self.inner).coordination {
-            Some(coordination) => std::mem::take(&mut coordination.registrations),
-            None => return,
-        };
-        for registration in registrations {
-            (registration.end)();
-        }
     }
 
     // --- watchers -----------------------------------------------------------------------------
@@ -532,21 +409,39 @@ impl ActorCell {
         lock(&self.inner).counters.copy(counters);
     }
 
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// The histograms, if anything was measured.
+    pub(crate) fn histograms(&self) -> Option<&Histograms> {
+        self.rare
+            .get()?
+            .histograms
+            .get()
+            .map(|histograms| &**histograms)
+    }
+
+    pub(crate) fn histograms_or_new(&self) -> &Histograms {
+        self.rare().histograms.get_or_init(Histograms::new)
+    }
+
     pub(crate) fn count_rejected(&self) {
         // ORDERING: a statistic; no other data depends on it.
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.rare().rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_dropped(&self) {
         // ORDERING: a statistic; no other data depends on it.
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.rare().dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many messages were dropped and how many sends were refused at full lanes.
     pub(crate) fn lane_losses(&self) -> (u64, u64) {
         // ORDERING: statistics; no other data depends on them.
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (load(&self.dropped), load(&self.rejected))
+        let rare = self.rare.get();
+        rare.map_or((0, 0), |rare| (load(&rare.dropped), load(&rare.rejected)))
     }
 
     /// A copy of the counters; `queued` is how many messages the caller knows to be queued now.
@@ -571,13 +466,22 @@ impl fmt::Debug for ActorCell {
 }
 
 thread_local! {
-    /// The actor whose task this thread polls. Deadlock detection starts from it.
-    static CURRENT: RefCell<Option<Arc<ActorCell>>> = const { RefCell::new(None) };
+    /// The actor whose task this thread polls. Deadlock detection starts from it. Nothing is left in it
+    /// when the thread ends, so that it need not be registered for that.
+    static CURRENT: Cell<ManuallyDrop<Option<Arc<ActorCell>>>> =
+        const { Cell::new(ManuallyDrop::new(None)) };
+}
+
+#[inline]
+fn swap_current(cell: Option<Arc<ActorCell>>) -> Option<Arc<ActorCell>> {
+    ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(cell)))
 }
 
 /// The actor whose task this thread is polling.
 pub(crate) fn current() -> Option<Arc<ActorCell>> {
-    CURRENT.with(|current| current.borrow().clone())
+    let current = swap_current(None);
+    swap_current(current.clone());
+    current
 }
 
 /// Polls with `cell` as the current actor. The `Arc` moves in and out: no count changes.
@@ -589,10 +493,10 @@ pub(crate) fn poll_as<T>(
     struct Restore<'a>(&'a mut Option<Arc<ActorCell>>);
     impl Drop for Restore<'_> {
         fn drop(&mut self) {
-            CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), self.0));
+            *self.0 = swap_current(self.0.take());
         }
     }
-    CURRENT.with(|current| std::mem::swap(&mut *current.borrow_mut(), cell));
+    *cell = swap_current(cell.take());
     let _restore = Restore(cell);
     poll(cx)
 }

@@ -235,7 +235,7 @@ impl<A: Actor> Inlet<A> {
             self.counters.events().dead_letters += 1;
         }
         self.publish();
-        self.cell.finish(reason);
+        self.cell.finish(reason, None);
         left.into_iter().for_each(dead_letter);
     }
 

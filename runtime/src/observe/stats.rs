@@ -69,7 +69,7 @@ impl ActorStats {
         let mut counters = cell.counters(u32::try_from(queued).unwrap_or(u32::MAX));
         let events = *counters.events();
         let (dropped, rejected) = cell.lane_losses();
-        let times = cell.histograms.get();
+        let times = cell.histograms();
         let is_dead = cell.phase() == Phase::Dead;
         let depth = if is_dead { 0 } else { counters.depth as usize };
         let kind = cell.kind();

@@ -9,14 +9,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
+    vec::Drain,
 };
 
 use tokio::{task::yield_now, time::Instant};
 
 use crate::{
     cell::{ActorCell, Members, signal},
+    exit::ExitNotice,
     id::ActorId,
-    supervision::group::Group,
+    supervision::{ending::Left, group::Group},
     util::timer::{ReusableTimer, later},
 };
 
@@ -41,8 +43,13 @@ pub(crate) struct EndMembers {
     parents: u32,
     is_begun: bool,
     waiting: Waiting,
+    /// The last look at the members.
+    left: Left,
     /// When somebody may be late.
     look: Instant,
+    /// The last time at which a member was asked, its grace period, and its deadline: most are asked
+    /// together and have the same one.
+    asked: Option<(Instant, Duration, Instant)>,
     timer: ReusableTimer,
 }
 
@@ -82,27 +89,26 @@ impl EndMembers {
             parents,
             is_begun: false,
             waiting: Waiting::default(),
+            left: Left::default(),
             look: deadline,
+            asked: None,
             timer: ReusableTimer::default(),
         }
     }
 
-    /// Asks those whose turn it is, and waits until a member has gone or is late. Returns `false`
+    /// Asks those whose turn it is, and waits until members have gone or are late. Returns `false`
     /// if none is left, or if all that are left are late.
     pub(crate) async fn next(&mut self) -> bool {
         if !self.is_begun {
             self.is_begun = true;
             self.begin().await;
+            self.look_for_left();
         }
-        let (left, count) = self.group.take_left();
-        for gone in left {
-            let free = self.waiting.gone(gone);
-            self.ask_all(free);
-        }
-        if count == 0 {
+        let living = self.left.living;
+        if living == 0 {
             return false;
         }
-        if count <= self.waiting.len() {
+        if living <= self.waiting.len() {
             // They wait for each other.
             let stuck = self.waiting.take_all();
             self.ask_all(stuck);
@@ -111,15 +117,36 @@ impl EndMembers {
             return false;
         }
         let group = &self.group;
-        let gone = group.wait_until(|| group.len() != count);
+        let gone = group.wait_until(|| group.len() != living);
         self.timer.before(self.look, gone).await;
+        if group.len() > 0 {
+            // Others that are about to leave do so first: one look for all of them.
+            yield_now().await;
+        }
+        self.look_for_left();
         true
     }
 
-    /// Kills the members that are left, and counts them as late.
-    pub(crate) fn finish(self) {
+    /// The members that had left at the last look, in the order of their ends: what their owner is
+    /// told.
+    pub(crate) fn exits(&mut self) -> Drain<'_, ExitNotice> {
+        self.left.exits.drain(..)
+    }
+
+    /// Kills the members that are left, and counts them as late. Looks once more who has left.
+    pub(crate) fn finish(&mut self) {
         self.group.count_as_late();
         self.group.kill();
+        self.group.take_left(&mut self.left);
+    }
+
+    fn look_for_left(&mut self) {
+        self.group.take_left(&mut self.left);
+        let orders = std::mem::take(&mut self.left.orders);
+        for gone in orders {
+            let free = self.waiting.gone(gone);
+            self.ask_all(free);
+        }
     }
 
     async fn begin(&mut self) {
@@ -149,18 +176,29 @@ impl EndMembers {
     }
 
     fn ask(&mut self, member: &ActorCell, level: u32, now: Instant) {
+        let grace = member.grace();
+        let deadline = match self.asked {
+            Some((then, same, deadline)) if then == now && same == grace && level == 0 => deadline,
+            _ => self.deadline_of(grace, level, now),
+        };
+        member.request_end(deadline, self.how, self.parents);
+    }
+
+    fn deadline_of(&mut self, grace: Duration, level: u32, now: Instant) -> Instant {
         let left = self.deadline.saturating_duration_since(now);
         let left = left - self.waiting.share_of_later_levels(left, level);
         // Its own grace period applies to a stop; to handle what is queued may take longer.
         let own = if self.how & signal::DRAIN == 0 {
-            left.min(member.grace())
+            left.min(grace)
         } else {
             left
         };
         let deadline = later(now, own);
         self.look = self.look.min(later(deadline, self.moment));
-        member.set_parents(self.parents);
-        member.request_stop(deadline, self.how);
+        if level == 0 {
+            self.asked = Some((now, grace, deadline));
+        }
+        deadline
     }
 
     /// The time of some members is up. If that is true of all that were asked, those that wait for
@@ -198,20 +236,16 @@ fn own_share(left: Duration, parents: u32) -> Duration {
 /// The number of levels of parents among the members of a group and below.
 fn count_parents(group: &dyn Members) -> u32 {
     let mut levels = 0;
-    let mut level = children_of(&group.members());
+    let mut level = group.grandchildren();
     while !level.is_empty() {
         levels += 1;
         let mut next = Vec::new();
         for group in level {
-            next.append(&mut children_of(&group.members()));
+            next.append(&mut group.grandchildren());
         }
         level = next;
     }
     levels
-}
-
-fn children_of(actors: &[Arc<ActorCell>]) -> Vec<Arc<dyn Members>> {
-    actors.iter().filter_map(|actor| actor.children()).collect()
 }
 
 /// The members that end after others.

@@ -22,10 +22,7 @@ use crate::{
     handle::{ActorHandle, Child, Peer, Recipient},
     observe::EventMonitor,
     spawn::mailbox::{PoolMesh, Unbounded, Worker, open},
-    supervision::{
-        Health, Restart, Supervision,
-        group::{EndOrder, Group},
-    },
+    supervision::{Health, Restart, Supervision, ending::EndOrder, group::Group},
     task::{Factory, Lifecycle, Rules, Task, run_lifecycle, task_bytes},
 };
 
@@ -456,7 +453,7 @@ impl<A: Actor> Builder<A> {
         let (tx, rx) =
             MailboxBuilder::new(self.high_capacity.max(1), self.low_capacity.max(1)).build();
         drop(rx);
-        cell.finish(ExitReason::Stopped);
+        cell.finish(ExitReason::Stopped, None);
         let handle = ActorHandle::new(tx, cell.clone(), self.policies);
         (handle, Child::new(cell))
     }

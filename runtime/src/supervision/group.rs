@@ -19,7 +19,9 @@ use crate::{
     id::ActorId,
     registry::Registry,
     supervision::{
+        ending::{EndOrder, Ending, Left, MemberEnd},
         incidents::Incidents,
+        roster::Roster,
         rules::{Restart, Strategy, Supervision},
         window::Window,
     },
@@ -31,26 +33,6 @@ use crate::{
 pub(crate) struct Seat {
     pub(crate) group: Arc<Group>,
     pub(crate) order: u64,
-}
-
-/// The end of a member for good.
-pub(crate) struct MemberEnd {
-    pub(crate) reason: ExitReason,
-    /// Whether nothing but its clean-up has failed: then the incidents have it.
-    pub(crate) is_clean_up_only: bool,
-    /// Whether it was killed.
-    pub(crate) is_killed: bool,
-    /// How many messages were left in its mailbox.
-    pub(crate) left: u64,
-    /// What has gone wrong with its own children.
-    pub(crate) incidents: Incidents,
-}
-
-/// Which of its siblings a member ends after, and before.
-#[derive(Default)]
-pub(crate) struct EndOrder {
-    pub(crate) after: Vec<ActorId>,
-    pub(crate) before: Vec<ActorId>,
 }
 
 /// Members and the order of their start.
@@ -88,14 +70,12 @@ pub(super) enum RoundEnd {
 struct Member {
     cell: Arc<ActorCell>,
     restart: Restart,
-    /// Why it failed when the restarts were used up in a round: it must end for good.
-    spent: Option<ExitReason>,
 }
 
 #[derive(Default)]
 struct State {
     supervision: Supervision,
-    members: BTreeMap<u64, Member>,
+    members: Roster<Member>,
     next: u64,
     /// The restarts of members that have failed.
     windows: BTreeMap<u64, Window>,
@@ -103,6 +83,8 @@ struct State {
     total: Window,
     /// Members that failed and wait for a round.
     down: BTreeMap<u64, ExitReason>,
+    /// Why members failed when the restarts were used up in a round: they must end for good.
+    spent: BTreeMap<u64, ExitReason>,
     round: bool,
     /// No more members are accepted.
     closing: bool,
@@ -114,8 +96,7 @@ struct State {
     heir: Option<Arc<Group>>,
     /// Pairs of members of which the first ends before the second.
     ends: Vec<(u64, u64)>,
-    /// The members that have left since the end of the group began, if their order matters.
-    left: Option<Vec<u64>>,
+    ending: Option<Ending>,
     incidents: Incidents,
     /// The failure that used up the restarts.
     failure: Option<ExitReason>,
@@ -128,25 +109,28 @@ impl State {
         let mut members = self.members.iter().rev();
         members
             .find(|(_, member)| member.cell.id() == id)
-            .map(|(order, _)| *order)
+            .map(|(order, _)| order)
     }
 
     /// A member has ended for good.
-    fn note_end(&mut self, cell: &ActorCell, end: &MemberEnd) {
+    #[cold]
+    fn note_end(&mut self, cell: &ActorCell, end: &mut MemberEnd) {
         let reason = &end.reason;
         self.incidents.left(cell, end.left);
         if end.is_killed {
             self.incidents.late(cell);
         }
-        if !reason.is_failure() || matches!(reason, ExitReason::Killed) {
-            return;
+        if reason.is_failure() && !matches!(reason, ExitReason::Killed) {
+            self.lost.get_or_insert_with(|| ExitReason::Escalated {
+                child: cell.id(),
+                cause: reason.clone().into_cause(),
+            });
+            if !end.is_clean_up_only {
+                self.incidents.failed(cell.notice(reason.clone()));
+            }
         }
-        self.lost.get_or_insert_with(|| ExitReason::Escalated {
-            child: cell.id(),
-            cause: reason.clone().into_cause(),
-        });
-        if !end.is_clean_up_only {
-            self.incidents.failed(cell.notice(reason.clone()));
+        if let Some(incidents) = end.incidents.take() {
+            self.incidents.merge(incidents);
         }
     }
 }
@@ -219,12 +203,11 @@ impl Group {
             let peer = state.order_of(*peer);
             state.ends.extend(peer.map(|peer| (order, peer)));
         }
-        state.members.insert(
+        state.members.push(
             order,
             Member {
                 cell: cell.clone(),
                 restart,
-                spent: None,
             },
         );
         Some(Seat {
@@ -348,7 +331,7 @@ impl Group {
 
     fn escalate(&self, order: u64, reason: &ExitReason) {
         let mut state = lock(&self.state);
-        let Some(id) = state.members.get(&order).map(|member| member.cell.id()) else {
+        let Some(id) = state.members.get(order).map(|member| member.cell.id()) else {
             return;
         };
         let cause = ExitReason::RestartsSpent(reason.clone().into_cause());
@@ -375,9 +358,9 @@ impl Group {
         let down = std::mem::take(&mut state.down);
         let mut spent = Vec::new();
         for (order, reason) in &down {
-            if let Some(member) = state.members.get_mut(order) {
-                member.spent = Some(reason.clone());
+            if let Some(member) = state.members.get(*order) {
                 spent.push(member.cell.clone());
+                state.spent.insert(*order, reason.clone());
             }
         }
         drop(state);
@@ -392,46 +375,55 @@ impl Group {
 
     /// Why the member must end instead of restarting, if it must.
     pub(crate) fn take_spent(&self, order: u64) -> Option<ExitReason> {
-        let mut state = lock(&self.state);
-        state.members.get_mut(&order)?.spent.take()
+        lock(&self.state).spent.remove(&order)
     }
 
     // --- ends ---------------------------------------------------------------------------------
 
     /// A child has ended for good.
-    pub(crate) fn child_ended(&self, order: u64, end: MemberEnd) {
-        let mut state = lock(&self.state);
+    pub(crate) fn child_ended(&self, order: u64, mut end: MemberEnd) {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         state.down.remove(&order);
+        state.spent.remove(&order);
         state.windows.remove(&order);
-        let Some(member) = state.members.remove(&order) else {
+        let Some(Member { cell, .. }) = state.members.remove(order) else {
             return;
         };
-        state.note_end(&member.cell, &end);
-        if !end.incidents.is_empty() {
-            state.incidents.merge(end.incidents);
+        let is_clean = end.is_clean();
+        if !is_clean {
+            state.note_end(&cell, &mut end);
         }
-        match &mut state.left {
-            Some(left) => left.push(order),
-            None => state
-                .ends
-                .retain(|(first, then)| *first != order && *then != order),
-        }
-        // Under the lock: who sees that the member has left finds its notice in the queue, and
-        // after `disown` no notice follows.
-        if !state.disowned
-            && let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade)
-        {
-            owner.post(Control::ChildExit(member.cell.notice(end.reason)));
-        }
+        let is_owned = !state.disowned && self.owner.is_some();
+        let is_told = if let Some(ending) = &mut state.ending {
+            let notice = is_owned.then(|| cell.final_notice(end.reason, end.left));
+            let is_first = ending.note(order, notice);
+            // A round that still runs looks at single members.
+            is_first || state.members.len() == 0 || !is_clean || !state.stopping
+        } else {
+            if !state.ends.is_empty() {
+                let ends = &mut state.ends;
+                ends.retain(|(first, then)| *first != order && *then != order);
+            }
+            // Under the lock: who sees that the member has left finds its notice in the queue, and
+            // after `disown` no notice follows.
+            if is_owned && let Some(owner) = self.owner.as_ref().and_then(Weak::upgrade) {
+                owner.post(Control::ChildExit(cell.final_notice(end.reason, end.left)));
+            }
+            true
+        };
         let late = state
             .heir
             .clone()
             .map(|heir| (heir, std::mem::take(&mut state.incidents)));
-        drop(state);
+        drop(guard);
         if let Some((heir, incidents)) = late {
             heir.add_incidents(incidents);
         }
-        self.changed.notify_waiters();
+        if is_told {
+            self.changed.notify_waiters();
+        }
+        drop(cell);
     }
 
     /// The incarnation of the owner has ended. Members that are still there were killed, or block
@@ -466,23 +458,30 @@ impl Group {
     }
 
     /// The living members, in the order of their start, and the pairs of which the first ends
-    /// before the second. From here on [`take_left`](Self::take_left) tells who leaves.
+    /// before the second. From here on [`take_left`](Self::take_left) tells who leaves, and the
+    /// owner finds the notices there instead of in its queue.
     pub(crate) fn begin_end(&self) -> (Ordered, Vec<(u64, u64)>) {
         let mut state = lock(&self.state);
         let ends = state.ends.clone();
-        if !ends.is_empty() {
-            state.left = Some(Vec::new());
-        }
-        let members = state.members.iter();
-        let members = members.map(|(order, member)| (*order, member.cell.clone()));
-        (members.collect(), ends)
+        let notices = match &self.owner {
+            Some(_) => state.members.len(),
+            None => 0,
+        };
+        state.ending = Some(Ending::new(!ends.is_empty(), notices));
+        let mut members = Vec::with_capacity(state.members.len());
+        let living = state.members.iter();
+        members.extend(living.map(|(order, member)| (order, member.cell.clone())));
+        (members, ends)
     }
 
-    /// The members that have left since the last call, and the number of those that live.
-    pub(crate) fn take_left(&self) -> (Vec<u64>, usize) {
+    /// Adds the members that have left since the last call, and sets the number of those that live.
+    /// From here on the next one that leaves wakes whoever [waits](Self::wait_until).
+    pub(crate) fn take_left(&self, left: &mut Left) {
         let mut state = lock(&self.state);
-        let left = state.left.as_mut().map(std::mem::take);
-        (left.unwrap_or_default(), state.members.len())
+        if let Some(ending) = &mut state.ending {
+            ending.take(left);
+        }
+        left.living = state.members.len();
     }
 
     /// Kills all children.
@@ -526,10 +525,10 @@ impl Group {
             Strategy::OneForOne | Strategy::RestForOne => trigger,
             Strategy::OneForAll => 0,
         };
-        state
-            .members
-            .range(from..)
-            .map(|(order, member)| (*order, member.cell.clone(), member.restart))
+        let members = state.members.iter();
+        members
+            .filter(|(order, _)| *order >= from)
+            .map(|(order, member)| (order, member.cell.clone(), member.restart))
             .collect()
     }
 }
@@ -540,6 +539,14 @@ impl Members for Group {
             .members
             .values()
             .map(|member| member.cell.clone())
+            .collect()
+    }
+
+    fn grandchildren(&self) -> Vec<Arc<dyn Members>> {
+        let state = lock(&self.state);
+        let members = state.members.values();
+        members
+            .filter_map(|member| member.cell.children())
             .collect()
     }
 

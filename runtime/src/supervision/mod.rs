@@ -5,9 +5,11 @@
 //! child cannot keep the child from restarting.
 
 mod backoff;
+pub(crate) mod ending;
 pub(crate) mod group;
 mod health;
 mod incidents;
+mod roster;
 pub(crate) mod round;
 mod rules;
 mod window;

@@ -9,7 +9,7 @@ use crate::{
     actor::{
         Actor, AnyMessage, Context, ControlEvent, Event, Handling, High, Kind, Low, OptionalState,
     },
-    cell::{Histograms, signal},
+    cell::signal,
     crash::{KEPT, Undelivered},
     envelope::{AGAIN, ASK, clock},
     error::{ActorError, ActorResult},
@@ -253,11 +253,7 @@ impl<A: Actor> Context<A> {
         }
         let now = clock().raw();
         let nanos = clock().delta_as_nanos(sent, now);
-        self.cell
-            .histograms
-            .get_or_init(Histograms::new)
-            .queueing
-            .record(nanos);
+        self.cell.histograms_or_new().queueing.record(nanos);
         now
     }
 
@@ -296,11 +292,7 @@ impl<A: Actor> Context<A> {
     #[cold]
     fn record_handling(&mut self, started: u64) {
         let nanos = clock().delta_as_nanos(started, clock().raw());
-        self.cell
-            .histograms
-            .get_or_init(Histograms::new)
-            .handling
-            .record(nanos);
+        self.cell.histograms_or_new().handling.record(nanos);
     }
 }
 

@@ -8,13 +8,13 @@ use crate::{
     actor::{Actor, Context, ControlEvent, OptionalState},
     cell::{Control, Inspection, signal},
     error::ActorResult,
-    exit::{End, ExitReason},
+    exit::{End, ExitNotice, ExitReason},
     id::Phase,
     observe::ActorEvent,
     shutdown::EndMembers,
     task::guard::{Cut, Guard},
     util::{
-        panic::{catch, catch_fn},
+        panic::{PanicText, catch, catch_fn, poll_caught},
         timer::from_now,
     },
 };
@@ -36,66 +36,78 @@ pub(super) fn run_incarnation<A: Actor>(
 }
 
 /// The end of an incarnation: its children first, then its own clean-up, by one deadline.
-pub(super) async fn end_incarnation<A: Actor>(
+///
+/// Many actors may end at once: what only a parent needs has a box of its own.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+pub(super) fn end_incarnation<A: Actor>(
     ctx: &mut Context<A>,
     actor: &mut Option<A>,
     outcome: Result<ActorResult, Cut>,
-) -> End {
-    let cell = ctx.cell.clone();
-    let (reason, mut killed) = match outcome {
-        Ok(outcome) => (exit_reason(ctx, outcome), false),
-        Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
-        Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
-        Err(Cut::Killed) => (ExitReason::Killed, true),
-    };
-    let mut end = End::new(reason);
-    cell.set_phase(Phase::Stopping);
-    cell.clear(signal::HEALTH);
-    ctx.after_crash();
-    ctx.publish();
-    if let Err(text) = catch_fn(|| ctx.end_sources()) {
-        end.clean_up_failed(ExitReason::Panicked(text));
-    }
-    let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
-    if killed {
-        if cell.is_killed_on_purpose() {
-            // Only the actor was meant. Another kill cuts off its children.
-            cell.clear(signal::KILL);
+) -> impl Future<Output = End> + Send {
+    async move {
+        let cell = ctx.cell.clone();
+        let (reason, mut killed) = match outcome {
+            Ok(outcome) => (exit_reason(ctx, outcome), false),
+            Err(Cut::Panicked(text)) => (ExitReason::Panicked(text), false),
+            Err(Cut::Unhealthy) => (ExitReason::Unhealthy, false),
+            Err(Cut::Killed) => (ExitReason::Killed, true),
+        };
+        let mut end = End::new(reason);
+        cell.set_phase(Phase::Stopping);
+        cell.clear(signal::HEALTH);
+        ctx.after_crash();
+        // An actor that was idle and is not restarted publishes its counters at the end.
+        let is_last = matches!(end.reason, ExitReason::Stopped | ExitReason::Normal);
+        if !is_last || ctx.state.since_publish != 0 {
+            ctx.publish();
         }
-        end_children(ctx, deadline).await;
-    } else if let Some(actor) = actor {
-        let mut guard = Guard::default();
-        let mut clean_up = pin!(Some(clean_up(ctx, actor, &mut end, deadline)));
-        killed = poll_fn(|cx| match clean_up.as_mut().as_pin_mut() {
-            Some(clean_up) => guard.poll(&cell, Some(deadline), cx, clean_up),
-            None => Poll::Ready(Ok(())),
-        })
-        .await
-        .is_err();
-        // A hook that was cancelled has values whose drop may panic.
-        if let Err(text) = catch_fn(|| clean_up.set(None)) {
-            tracing::warn!(%text, "the drop of a cancelled clean-up panicked");
+        if let Err(text) = catch_fn(|| ctx.end_sources()) {
+            end.clean_up_failed(ExitReason::Panicked(text));
         }
-    }
-    if killed {
-        end.is_killed = !cell.is_killed_on_purpose();
-        if !end.reason.is_failure() {
-            end.reason = ExitReason::Killed;
-        } else if !matches!(end.reason, ExitReason::Killed) {
-            end.clean_up_failed(ExitReason::Killed);
+        let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
+        if killed {
+            if cell.is_killed_on_purpose() {
+                // Only the actor was meant. Another kill cuts off its children.
+                cell.clear(signal::KILL);
+            }
+            Box::pin(end_children(ctx, deadline)).await;
+        } else if let Some(actor) = actor {
+            let mut guard = Guard::default();
+            let mut clean_up = pin!(Some(clean_up(ctx, actor, &mut end, deadline)));
+            killed = poll_fn(|cx| match clean_up.as_mut().as_pin_mut() {
+                Some(clean_up) => guard.poll(&cell, Some(deadline), cx, clean_up),
+                None => Poll::Ready(Ok(())),
+            })
+            .await
+            .is_err();
+            // A hook that was cancelled has values whose drop may panic.
+            if let Err(text) = catch_fn(|| clean_up.set(None)) {
+                tracing::warn!(%text, "the drop of a cancelled clean-up panicked");
+            }
         }
-        if let Some(group) = ctx.group() {
-            group.kill();
-            group.count_as_late();
+        if killed {
+            end.is_killed = !cell.is_killed_on_purpose();
+            if !end.reason.is_failure() {
+                end.reason = ExitReason::Killed;
+            } else if !matches!(end.reason, ExitReason::Killed) {
+                end.clean_up_failed(ExitReason::Killed);
+            }
+            if let Some(group) = ctx.group() {
+                group.kill();
+                group.count_as_late();
+            }
         }
+        if let Err(text) = catch_fn(|| drop(actor.take())) {
+            end.clean_up_failed(ExitReason::Panicked(text));
+        }
+        ctx.emit(|| ActorEvent::Ended {
+            reason: end.reason.clone(),
+        });
+        end
     }
-    if let Err(text) = catch_fn(|| drop(actor.take())) {
-        end.clean_up_failed(ExitReason::Panicked(text));
-    }
-    ctx.emit(|| ActorEvent::Ended {
-        reason: end.reason.clone(),
-    });
-    end
 }
 
 pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) -> ExitReason {
@@ -137,19 +149,59 @@ fn children_to_end<A: Actor>(ctx: &Context<A>, deadline: Instant) -> Option<EndM
 }
 
 /// Ends the children, then runs the `stopped` hook.
-async fn clean_up<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End, deadline: Instant) {
-    if let Some(mut children) = children_to_end(ctx, deadline) {
-        while children.next().await {
-            handle_exits(ctx, actor, end).await;
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice"
+)]
+fn clean_up<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut A,
+    end: &mut End,
+    deadline: Instant,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        if ctx.group().is_some() {
+            Box::pin(end_children_first(ctx, actor, end, deadline)).await;
         }
-        children.finish();
-        // A child that has left the group has posted its notice before.
-        handle_exits(ctx, actor, end).await;
+        if !ctx.state.is_started {
+            return;
+        }
+        let outcome = {
+            let mut hook = pin!(actor.stopped(&end.reason, ctx));
+            poll_fn(|cx| poll_caught(hook.as_mut(), cx)).await
+        };
+        note_outcome(end, outcome);
     }
-    if !ctx.state.is_started {
+}
+
+async fn end_children_first<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut A,
+    end: &mut End,
+    deadline: Instant,
+) {
+    let Some(mut children) = children_to_end(ctx, deadline) else {
         return;
+    };
+    loop {
+        let goes_on = children.next().await;
+        if !goes_on {
+            children.finish();
+        }
+        // First those in the control queue, which came before the end began.
+        handle_control(ctx, actor, end).await;
+        for notice in children.exits() {
+            handle_exit(ctx, actor, end, notice).await;
+        }
+        if !goes_on {
+            return;
+        }
     }
-    match catch(actor.stopped(&end.reason, ctx)).await {
+}
+
+/// The outcome of a hook that runs while the actor stops.
+fn note_outcome(end: &mut End, outcome: Result<ActorResult, PanicText>) {
+    match outcome {
         Ok(Ok(())) => {}
         Ok(Err(error)) => end.clean_up_failed(ExitReason::Failed(error)),
         Err(text) => end.clean_up_failed(ExitReason::Panicked(text)),
@@ -165,26 +217,27 @@ pub(super) fn inspect<A: Actor>(ctx: &Context<A>, actor: &mut A, inspection: Ins
     }
 }
 
-/// Passes the exits of children to the hook of a parent that stops.
-async fn handle_exits<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End) {
+/// Passes on what is in the control queue of a parent that stops.
+async fn handle_control<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End) {
     while let Some(control) = take_control(ctx) {
-        let outcome = match control {
-            Control::ChildExit(notice) => {
-                ctx.counters.events().notices += 1;
-                catch(actor.on_child_exit(notice, ctx)).await
-            }
-            Control::Inspect(inspection) => {
-                inspect(ctx, actor, inspection);
-                continue;
-            }
-            Control::PeerExit(..) | Control::Escalate(..) => continue,
-        };
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => end.clean_up_failed(ExitReason::Failed(error)),
-            Err(text) => end.clean_up_failed(ExitReason::Panicked(text)),
+        match control {
+            Control::ChildExit(notice) => handle_exit(ctx, actor, end, notice).await,
+            Control::Inspect(inspection) => inspect(ctx, actor, inspection),
+            Control::PeerExit(..) | Control::Escalate(..) => {}
         }
     }
+}
+
+/// Passes the exit of a child to the hook of a parent that stops.
+async fn handle_exit<A: Actor>(
+    ctx: &mut Context<A>,
+    actor: &mut A,
+    end: &mut End,
+    notice: ExitNotice,
+) {
+    ctx.counters.events().notices += 1;
+    let outcome = catch(actor.on_child_exit(notice, ctx)).await;
+    note_outcome(end, outcome);
 }
 
 /// The next entry of the control queue; first the one whose event was not handled.

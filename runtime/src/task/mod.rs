@@ -33,8 +33,7 @@ use crate::{
     observe::ActorEvent,
     registry::Registration,
     supervision::{
-        Health, Incidents, Restart, Supervision, Window,
-        group::{Decision, MemberEnd},
+        Health, Incidents, Restart, Supervision, Window, ending::MemberEnd, group::Decision,
         round::child_failed,
     },
     task::{
@@ -190,14 +189,15 @@ impl Frame {
             unreachable!("it is not polled again")
         };
         let outcome = ready!(self.poll_guarded(cx, running));
+        if outcome.is_ok() {
+            // It has returned: what it held was dropped in the poll.
+            return Poll::Ready(outcome);
+        }
         // A hook that was cancelled has values whose drop may panic, as the message.
-        let dropped = poll_as(&mut self.cell, cx, |_| {
+        let _: Poll<_> = poll_as(&mut self.cell, cx, |_| {
             Poll::Ready(catch_fn(|| run.set(None)))
         });
-        Poll::Ready(match (outcome, dropped) {
-            (Ok(_), Poll::Ready(Err(text))) => Err(Cut::Panicked(text)),
-            (outcome, _) => outcome,
-        })
+        Poll::Ready(outcome)
     }
 
     fn poll_guarded<F: Future>(
@@ -321,8 +321,7 @@ impl<A: Actor> Task<A> {
         }
         let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();
-        cell.end_registrations();
-        cell.drop_control();
+        cell.end_incarnation();
         let signals = cell.signals();
         if signals & END != 0 || (signals & signal::DRAIN != 0 && cell.is_overdue()) {
             self.end(reason);
@@ -402,8 +401,31 @@ impl<A: Actor> Task<A> {
 }
 
 impl<A: Actor> Task<A> {
-    /// After the last incarnation: reports the end.
+    /// The executor has dropped the task: ends what the incarnation leaves, and reports the end.
+    #[cold]
+    fn abort(&mut self) {
+        // Dropping the actor may panic: the end must be reported anyway.
+        let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
+        self.is_killed = true;
+        let ctx = &mut self.ctx;
+        ctx.after_crash();
+        let mut incidents = None;
+        if let Some(group) = ctx.group() {
+            group.kill();
+            incidents = Some(group.take_incidents());
+        }
+        ctx.cell.set_phase(Phase::Stopping);
+        ctx.reset();
+        ctx.cell.end_incarnation();
+        self.end_with(ExitReason::Killed, incidents);
+    }
+
+    /// After the last incarnation, whose context was reset: reports the end.
     fn end(&mut self, reason: ExitReason) {
+        self.end_with(reason, None);
+    }
+
+    fn end_with(&mut self, reason: ExitReason, incidents: Option<Incidents>) {
         self.is_over = true;
         self.frame.span = None;
         let ctx = &mut self.ctx;
@@ -415,23 +437,17 @@ impl<A: Actor> Task<A> {
                 "restarts are used up",
             );
         }
-        let mut incidents = Incidents::default();
-        if let Some(group) = ctx.group() {
-            group.kill();
-            incidents = group.take_incidents();
-        }
         ctx.cell.set_phase(Phase::Stopping);
-        ctx.reset();
-        ctx.cell.end_registrations();
         ctx.close_mailbox();
-        ctx.publish();
+        // Nothing is left in it.
+        ctx.counters.note_depth(0);
         let left = ctx.counters.left();
         if let Some(rules) = &mut self.lifecycle.rules {
             // Who hears of the end finds the name free.
             rules.registration = None;
         }
         let seat = ctx.take_seat();
-        ctx.cell.finish(reason.clone());
+        ctx.cell.finish(reason.clone(), Some(&ctx.counters));
         if let Some(seat) = seat {
             let end = MemberEnd {
                 reason,
@@ -448,12 +464,7 @@ impl<A: Actor> Task<A> {
 impl<A: Actor> Drop for Task<A> {
     fn drop(&mut self) {
         if !self.is_over {
-            // The executor has dropped the task. Dropping the actor may panic: the end must be
-            // reported anyway.
-            let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
-            self.ctx.after_crash();
-            self.is_killed = true;
-            self.end(ExitReason::Killed);
+            self.abort();
         }
     }
 }
