@@ -3,16 +3,17 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use lanemesh_runtime::{
-    Actor, ActorError, ActorHandle, ActorResult, Context, ExitReason, IntoBuilder, Restart, System,
-    builder, spawn,
+    Actor, ActorError, ActorHandle, ActorId, ActorResult, Context, ExitNotice, ExitReason,
+    IntoBuilder, Restart, System, builder, spawn,
     supervision::{Backoff, Strategy, Supervision},
+    testing::simulate,
 };
 
 use crate::common::{Log, SECOND};
@@ -347,4 +348,104 @@ async fn deadline_of_a_drain_survives_a_restart() {
     assert!(matches!(child.await, ExitReason::Killed));
     assert_eq!(report.late.len(), 1, "{report}");
     assert!(report.took <= SECOND + Duration::from_millis(2), "{report}");
+}
+
+/// Ends by itself, when it is asked, a little later, with an error, or not at all.
+struct Nestling {
+    way: u64,
+    takes: Duration,
+}
+
+impl Actor for Nestling {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
+        match self.way {
+            0 | 1 => {}
+            2 => tokio::time::sleep(self.takes).await,
+            3 => return Err(ActorError::msg("told to fail")),
+            _ => std::future::pending().await,
+        }
+        Ok(())
+    }
+}
+
+/// Has children of all ways, and hears of their exits.
+#[derive(Clone, Default)]
+struct Nest {
+    seed: u64,
+    children: Arc<Mutex<Vec<(ActorId, u64)>>>,
+    heard: Arc<Mutex<Vec<ActorId>>>,
+    heard_at_end: Arc<AtomicU32>,
+}
+
+impl Actor for Nest {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
+        for child in 0..self.seed % 13 {
+            let way = (self.seed / 13 + child * child) % 5;
+            let takes = Duration::from_millis(child % 3);
+            let mut nestling = Nestling { way, takes }.into_builder().grace(SECOND / 100);
+            if way != 0 {
+                nestling = nestling.keep_running();
+            }
+            let (_, child) = ctx.spawn(nestling);
+            self.children.lock().unwrap().push((child.id(), way));
+            child.detach();
+        }
+        Ok(())
+    }
+
+    async fn on_child_exit(&mut self, notice: ExitNotice, _: &mut Context<Self>) -> ActorResult {
+        self.heard.lock().unwrap().push(notice.id);
+        tokio::task::yield_now().await; // others leave meanwhile
+        Ok(())
+    }
+
+    async fn stopped(&mut self, _: &ExitReason, _: &mut Context<Self>) -> ActorResult {
+        let heard = self.heard.lock().unwrap().len() as u32;
+        self.heard_at_end.store(heard, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Over random schedules: the end of the group begins before, while or after children end.
+#[test]
+fn parent_hears_of_each_child_once_before_its_own_clean_up() {
+    for seed in 0..400 {
+        let nest = Nest {
+            seed,
+            ..Nest::default()
+        };
+        let owned = nest.clone();
+        let report = simulate(seed, async move {
+            let system = System::new("s");
+            let (handle, child) = system.spawn(owned);
+            child.detach();
+            match seed % 3 {
+                0 => {}
+                1 => tokio::task::yield_now().await,
+                _ => handle.idle().await,
+            }
+            system.shutdown(SECOND).await
+        });
+        let report = report.unwrap();
+        let mut heard = nest.heard.lock().unwrap().clone();
+        let children = nest.children.lock().unwrap().clone();
+        assert_eq!(
+            nest.heard_at_end.load(Ordering::SeqCst),
+            heard.len() as u32,
+            "{seed}"
+        );
+        heard.sort();
+        let mut all: Vec<_> = children.iter().map(|(id, _)| *id).collect();
+        all.sort();
+        assert_eq!(heard, all, "{seed}");
+        let count = |which: u64| children.iter().filter(|(_, way)| *way == which).count();
+        assert_eq!(report.late.len(), count(4), "{seed}: {report}");
+        assert_eq!(report.clean_up_failed.len(), count(3), "{seed}: {report}");
+    }
 }
