@@ -11,6 +11,7 @@
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use gungraun::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
@@ -223,9 +224,67 @@ fn lanemesh_ask(asker: Asker<LanemeshRuntime>) -> Asker<LanemeshRuntime> {
     ask(asker)
 }
 
+/// An executor and a tree of [`TIMES`] actors that wait on it.
+struct Grown<A: Actors> {
+    runtime: Runtime,
+    tree: A::Tree,
+    counter: Arc<ActorCounter>,
+}
+
+/// Children of the root.
+const BRANCHES: usize = 9;
+/// Children of each of those.
+const LEAVES: usize = 110;
+
+fn grown<A: Actors>() -> Grown<A> {
+    assert_eq!(1 + BRANCHES + BRANCHES * LEAVES, TIMES as usize);
+    let runtime = executor::<A>();
+    let counter = ActorCounter::new(TIMES as usize);
+    let tree = runtime.block_on(async {
+        let tree = A::spawn_tree(BRANCHES, LEAVES, counter.clone()).await;
+        counter.all_started().await;
+        // Until every task has been polled.
+        for _ in 0..TIMES {
+            tokio::task::yield_now().await;
+        }
+        tree
+    });
+    Grown {
+        runtime,
+        tree,
+        counter,
+    }
+}
+
+/// Stops a tree, and waits until all its actors have ended.
+fn stop<A: Actors>(grown: Grown<A>) -> Runtime {
+    let Grown {
+        runtime,
+        tree,
+        counter,
+    } = grown;
+    runtime.block_on(async {
+        A::stop_tree(tree).await;
+        counter.all_stopped().await;
+    });
+    runtime
+}
+
+#[library_benchmark(setup = grown::<Bare>)]
+#[bench::times()]
+fn bare_stop(grown: Grown<Bare>) -> Runtime {
+    stop(grown)
+}
+
+#[library_benchmark(setup = grown::<LanemeshRuntime>)]
+#[bench::times()]
+fn lanemesh_stop(grown: Grown<LanemeshRuntime>) -> Runtime {
+    stop(grown)
+}
+
 library_benchmark_group!(
     name = actors;
-    benchmarks = bare_spawn, bare_ask, lanemesh_spawn, lanemesh_ask
+    benchmarks = bare_spawn, bare_ask, bare_stop, lanemesh_spawn, lanemesh_ask, lanemesh_stop
 );
 
 main!(
