@@ -6,18 +6,25 @@
 //! when `started` has run, and messages are over when they are handled, so a turn of the executor is
 //! part of each figure. Compare on one machine only.
 //!
-//! `cargo bench -p lanemesh-benches --bench airssys`
+//! `cargo bench -p lanemesh-benches --bench airssys` prints the table that stands in
+//! `runtime/COMING_FROM.md`: each figure is the median of a number of rounds.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lanemesh_benches::rig::stats::median;
 use lanemesh_runtime::patterns::{Broker, SlowPolicy};
 use lanemesh_runtime::{Actor, ActorHandle, ActorResult, Child, Context, spawn};
 use tokio::runtime::{Builder, Runtime};
 
 /// Number of messages of one iteration, of all actors together.
 const MESSAGES: u64 = 1_000;
+
+/// Number of rounds, of which the median is taken.
+const ROUNDS: usize = 101;
+
+/// Number of iterations of a round.
+const ITERATIONS: u64 = 100;
 
 struct Counter(u64);
 
@@ -101,31 +108,38 @@ async fn time_broker(iterations: u64) -> Duration {
     elapsed
 }
 
-fn airssys(criterion: &mut Criterion) {
-    let executor = executor();
-    let mut group = criterion.benchmark_group("airssys/spawn");
-    group.sample_size(20);
-    for count in [1, 10] {
-        group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(format!("{count} actors"), |bencher| {
-            bencher.iter_custom(|iterations| executor.block_on(time_spawn(count, iterations)));
-        });
-    }
-    group.finish();
-
-    let mut group = criterion.benchmark_group("airssys/messages");
-    group.sample_size(20);
-    group.throughput(Throughput::Elements(MESSAGES));
-    for count in [1, 10, 50] {
-        group.bench_function(format!("{count} actors"), |bencher| {
-            bencher.iter_custom(|iterations| executor.block_on(time_messages(count, iterations)));
-        });
-    }
-    group.bench_function("through a broker", |bencher| {
-        bencher.iter_custom(|iterations| executor.block_on(time_broker(iterations)));
-    });
-    group.finish();
+/// Nanoseconds for each of `operations` of an iteration: the median of the rounds.
+fn nanos<F: Future<Output = Duration>>(
+    executor: &Runtime,
+    operations: u64,
+    time: impl Fn(u64) -> F,
+) -> f64 {
+    let round = |_| {
+        let elapsed = executor.block_on(time(ITERATIONS));
+        elapsed.as_nanos() as f64 / (ITERATIONS * operations) as f64
+    };
+    let rounds: Vec<f64> = (0..ROUNDS).map(round).collect();
+    // The first ones warm up.
+    median(&rounds[ROUNDS / 10..]).unwrap_or(f64::NAN)
 }
 
-criterion_group!(benches, airssys);
-criterion_main!(benches);
+fn main() {
+    let executor = &executor();
+    let spawn_one = nanos(executor, 1, |iterations| time_spawn(1, iterations));
+    let spawn_ten = nanos(executor, 10, |iterations| time_spawn(10, iterations));
+    let message = nanos(executor, MESSAGES, |iterations| {
+        time_messages(1, iterations)
+    });
+    let message_of_50 = nanos(executor, MESSAGES, |iterations| {
+        time_messages(50, iterations)
+    });
+    let published = nanos(executor, MESSAGES, time_broker);
+    let more = 100.0 * (message_of_50 / message - 1.0);
+    println!("| operation | airssys-rt says | here |");
+    println!("|---|---|---|");
+    println!("| a spawn | 625 ns | {spawn_one:.0} ns |");
+    println!("| a spawn, of 10 at once | 681 ns | {spawn_ten:.0} ns |");
+    println!("| a message | 31.5 ns | {message:.1} ns |");
+    println!("| a message through a broker | 212 ns | {published:.0} ns |");
+    println!("| a message with 50 actors instead of 1 | +6 % | {more:+.0} % |");
+}

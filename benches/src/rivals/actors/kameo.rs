@@ -104,6 +104,10 @@ impl Actors for Kameo {
     type Supervised = Supervised;
     type Tree = ActorRef<Node>;
 
+    // It keeps the queue over one restart. The next incarnation takes all of it into a buffer, and
+    // drops the rest of that if it panics at one of these messages.
+    const KEEPS_QUEUE: bool = false;
+
     async fn spawn(worker: Worker, _: usize) -> ActorRef<KameoWorker> {
         KameoWorker::spawn_with_mailbox(KameoWorker(worker), mailbox::bounded(MAILBOX))
     }
@@ -113,7 +117,7 @@ impl Actors for Kameo {
         let worker = KameoWorker::supervise(&supervisor, KameoWorker(Worker::default()))
             .restart_policy(RestartPolicy::Permanent)
             .restart_limit(u32::MAX, Duration::from_secs(1))
-            .spawn()
+            .spawn_with_mailbox(mailbox::bounded(MAILBOX))
             .await;
         Some(Supervised {
             worker,

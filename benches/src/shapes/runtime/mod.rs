@@ -74,7 +74,8 @@ pub const SHAPE: Shape = Shape {
             restart an actor that panicked.\n\
             - `restart with 1,000 queued`: a supervised actor has 1,000 messages queued, one in ten \
             of which makes it panic; the time until its last successor has handled the last one, \
-            divided by the panics. For runtimes whose queues survive a restart.\n\
+            divided by the panics. For runtimes whose queues survive restarts: kameo keeps its queue \
+            over one, and loses what is left of it if the next incarnation panics too.\n\
             - `stop of a tree`: a root with 100 children, each with 99 children, is told to stop; \
             time until the last actor has ended.\n\
             - `drain of 10,000`: 10,000 actors (1,000 with `--quick`) have been told eight messages \
