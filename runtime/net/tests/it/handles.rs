@@ -1,11 +1,12 @@
 //! Every public method of a handle, for an actor on another node: each is carried, or says that it is
 //! not.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use lanemesh_runtime::{
     ActorHandle, AskError, ExitReason, Overflow, Phase, SendError, Sent, SharedHandle,
     handle::{Peer, Recipient},
+    observe::Gauges,
 };
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use crate::common::{Command, Data, Entry, Plain, Recorder, SECOND, log, lows, pa
 const CALLED: &[&str] = &[
     "ask",
     "ask_low",
+    "attach_gauges",
     "blocking_ask",
     "blocking_ask_low",
     "blocking_send_high",
@@ -233,6 +235,20 @@ async fn what_a_handle_knows_of_its_actor() {
     assert!(shared.exit_reason().is_none());
     assert_eq!(shared.watchers(), 1);
     drop(shared.monitor());
+    let (first, second) = (Arc::new(NoGauges), Arc::new(NoGauges));
+    handle.attach_gauges(first.clone());
+    assert_eq!(Arc::strong_count(&first), 2, "kept by this node's end");
+    shared.attach_gauges(second.clone());
+    assert_eq!(
+        (Arc::strong_count(&first), Arc::strong_count(&second)),
+        (1, 2)
+    );
+}
+
+struct NoGauges;
+
+impl Gauges for NoGauges {
+    fn read(&self, _: &mut dyn FnMut(&'static str, f64)) {}
 }
 
 /// Its keeper is on this node: the token does not leave with the message.

@@ -28,7 +28,7 @@ use crate::{
     exit::ExitReason,
     handle::{ActorHandle, Monitor, actor_handle::HandleCell, reply::AskState},
     id::{ActorId, Phase},
-    observe::ActorStats,
+    observe::{ActorStats, Gauges},
     util::{lock::lock, timer::stamp},
 };
 
@@ -176,6 +176,11 @@ impl<A: Actor> SharedHandle<A> {
     /// The number of the current incarnation, from 1; 0 if none has begun.
     pub fn incarnation(&self) -> u32 {
         self.cell.incarnation()
+    }
+
+    /// As [`ActorHandle::attach_gauges`].
+    pub fn attach_gauges(&self, gauges: Arc<dyn Gauges>) {
+        self.cell.attach_gauges(gauges);
     }
 
     /// A future of the actor's exit reason, ready at once if the actor has already ended.
