@@ -127,6 +127,8 @@ pub(crate) struct PageLink {
 /// A message to the actor of a WebSocket.
 #[derive(Debug)]
 pub(crate) enum ToSocket {
+    /// It is the connection of this participant.
+    Attached(ParticipantId),
     /// The session is in this shard: what the page says goes there from now on.
     In(ShardId),
     /// JSON for the page.
