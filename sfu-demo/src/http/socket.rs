@@ -10,15 +10,13 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::response::Response;
-use lanemesh_runtime::{
-    Actor, ActorResult, Context, ExitReason, IntoBuilder, SharedHandle, actor_loop,
-};
+use lanemesh_runtime::{Actor, ActorResult, Context, ExitReason, IntoBuilder, actor_loop};
 use serde_json::json;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::app::App;
 use super::error::Error;
-use crate::control::admission::Admission;
+use crate::control::admission::Lasting;
 use crate::control::shards::Shards;
 use crate::ids::{ParticipantId, ShardId};
 use crate::mailbox::Mailbox;
@@ -59,8 +57,7 @@ pub(super) async fn socket<M: Mailbox>(
         let page = Page {
             socket,
             shards: Arc::clone(&app.shards),
-            admission: app.admission.clone(),
-            resource,
+            lasting: Arc::clone(&app.lasting),
             id: None,
             shard: None,
             waiting: VecDeque::new(),
@@ -69,8 +66,18 @@ pub(super) async fn socket<M: Mailbox>(
             ended: None,
         };
         let page = page.into_builder().high_capacity(CAPACITY).low_capacity(1);
-        if let Ok((_, child)) = app.spawner.try_spawn(page) {
-            child.detach();
+        let Ok((mut handle, child)) = app.spawner.try_spawn(page) else {
+            return;
+        };
+        child.detach();
+        // The actor would end without a handle, so this one stays until its session has another.
+        let link = PageLink {
+            id: handle.id(),
+            to: Box::new(handle.high_recipient()),
+        };
+        let attach = |reply| AdmissionMessage::Attach(resource, link, reply);
+        if let Ok(Some(id)) = app.admission.ask(attach, ATTACH).await {
+            let _ = handle.try_send_high(ToSocket::Attached(id));
         }
     }))
 }
@@ -79,8 +86,7 @@ pub(super) async fn socket<M: Mailbox>(
 struct Page<M: Mailbox> {
     socket: WebSocket,
     shards: Arc<Shards<M>>,
-    admission: SharedHandle<Admission<M>>,
-    resource: String,
+    lasting: Arc<Lasting>,
     id: Option<ParticipantId>,
     /// The shard of its session, once it has connected.
     shard: Option<ShardId>,
@@ -126,23 +132,12 @@ impl<M: Mailbox> Actor for Page<M> {
     type HighPriorityMsg = ToSocket;
     type LowPriorityMsg = std::convert::Infallible;
 
-    async fn started(&mut self, ctx: &mut Context<Self>) -> ActorResult {
-        let Some(handle) = ctx.handle() else {
-            return Ok(());
-        };
-        let link = PageLink {
-            id: ctx.id(),
-            to: Box::new(handle.high_recipient()),
-        };
-        drop(handle);
-        let resource = std::mem::take(&mut self.resource);
-        let attach = |reply| AdmissionMessage::Attach(resource, link, reply);
-        self.id = self.admission.ask(attach, ATTACH).await?;
-        Ok(())
-    }
-
     async fn on_high(&mut self, message: ToSocket, ctx: &mut Context<Self>) -> ActorResult {
         match message {
+            ToSocket::Attached(id) => {
+                self.id = Some(id);
+                self.pass_on();
+            }
             ToSocket::In(shard) => {
                 self.shard = Some(shard);
                 self.pass_on();
@@ -189,6 +184,7 @@ impl<M: Mailbox> Actor for Page<M> {
         }
         let (text, code) = match self.ended {
             Some(why) => (json!({"type": "ended", "why": why}), 1000),
+            None if self.lasting.is_stopping() => (json!({"type": "stopping"}), 1001),
             None => (json!({"type": "gone"}), 1012),
         };
         let close = CloseFrame {
