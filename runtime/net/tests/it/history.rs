@@ -16,7 +16,7 @@ use lanemesh_runtime::{Actor, ActorHandle, ActorResult, Child, Context, Reply, R
 use serde::{Deserialize, Serialize};
 use tokio::{sync::broadcast::error::RecvError, task::JoinHandle, time::sleep};
 
-use crate::simulation::Network;
+use crate::simulation::{self, Network};
 
 /// Who has sent a message, the how-manieth it is, and a question perhaps.
 #[derive(Serialize, Deserialize)]
@@ -78,18 +78,11 @@ impl Remote for Clerk {
 /// Small limits, so that all of them are met.
 fn config() -> Config {
     Config {
-        heartbeat: Duration::from_millis(50),
-        suspected_after: Duration::from_millis(200),
-        dead_after: Duration::from_millis(400),
-        handshake_timeout: Duration::from_millis(500),
-        lookup_timeout: Duration::from_millis(500),
-        backoff: Duration::from_millis(10),
-        max_backoff: Duration::from_millis(200),
         high_messages: 3,
         high_bytes: 400,
         low_messages: 10,
         low_bytes: 1500,
-        ..Config::default()
+        ..simulation::config()
     }
 }
 
@@ -387,19 +380,9 @@ fn check(log: &[Arrival], sent: &[Sent], total: &Account, is_calm: bool, seed: u
 
 fn seeds(range: std::ops::Range<u64>) -> Account {
     let mut all = Account::default();
-    for seed in range {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        let total = runtime.block_on(async {
-            let limit = Duration::from_secs(600); // of simulated time
-            let ended = tokio::time::timeout(limit, run(seed)).await;
-            ended.unwrap_or_else(|_| panic!("seed {seed} stands still"))
-        });
-        all.add(&total);
-    }
+    simulation::simulate(Duration::from_secs(600), range, async |seed| {
+        all.add(&run(seed).await);
+    });
     all
 }
 
@@ -417,9 +400,7 @@ fn account_balances_for_odd_hundreds_of_seeds() {
 
 #[test]
 fn account_balances_for_the_seeds_of_the_environment() {
-    if let Ok(range) = std::env::var("LANEMESH_SEEDS") {
-        let (first, last) = range.split_once("..").expect("LANEMESH_SEEDS=first..last");
-        let total = seeds(first.parse().unwrap()..last.parse().unwrap());
-        println!("{total:?}");
+    if let Some(range) = simulation::seeds_of_environment() {
+        println!("{:?}", seeds(range));
     }
 }

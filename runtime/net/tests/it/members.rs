@@ -12,7 +12,7 @@ use std::{
 };
 
 use lanemesh_net::{
-    Config, Node,
+    Node,
     discovery::Discovering,
     members::{DownCause, Member, MemberEvent, MemberOptions, Membership},
 };
@@ -22,20 +22,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::simulation::Network;
+use crate::simulation::{Network, config, seeds, simulate};
 
-pub(crate) fn config() -> Config {
-    Config {
-        heartbeat: Duration::from_millis(50),
-        suspected_after: Duration::from_millis(200),
-        dead_after: Duration::from_millis(400),
-        handshake_timeout: Duration::from_millis(500),
-        lookup_timeout: Duration::from_millis(500),
-        backoff: Duration::from_millis(10),
-        max_backoff: Duration::from_millis(200),
-        ..Config::default()
-    }
-}
+/// Of simulated time, for a seed.
+pub(crate) const LIMIT: Duration = Duration::from_secs(3600);
 
 /// One life of a node.
 pub(crate) struct Life {
@@ -256,36 +246,11 @@ async fn run(seed: u64, total: &mut Counts) {
     }
 }
 
-/// Runs a simulation for each seed, with tokio's clock paused.
-pub(crate) fn simulate(seeds: impl Iterator<Item = u64>, mut run: impl AsyncFnMut(u64)) {
-    for seed in seeds {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let limit = Duration::from_secs(3600); // of simulated time
-            let ended = timeout(limit, run(seed)).await;
-            ended.unwrap_or_else(|_| panic!("seed {seed} stands still"));
-        });
-    }
-}
-
-/// The seeds of a test, or those of `LANEMESH_SEEDS=first..last`.
-pub(crate) fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
-    let Ok(range) = std::env::var("LANEMESH_SEEDS") else {
-        return default;
-    };
-    let (first, last) = range.split_once("..").expect("LANEMESH_SEEDS=first..last");
-    first.parse().unwrap()..last.parse().unwrap()
-}
-
 #[test]
 fn members_are_told_in_order_and_agreed_upon_for_many_seeds() {
     let is_chosen = std::env::var("LANEMESH_SEEDS").is_ok();
     let mut total = Counts::default();
-    simulate(seeds(0..40), async |seed| {
+    simulate(LIMIT, seeds(0..40), async |seed| {
         run(seed, &mut total).await;
     });
     let Counts {

@@ -24,8 +24,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     common::SECOND,
-    members::{Life, agree, seeds, simulate},
-    simulation::Network,
+    members::{LIMIT, Life, agree},
+    simulation::{Network, seeds, simulate},
 };
 
 /// Says who it is.
@@ -342,7 +342,9 @@ async fn run(seed: u64, counts: &mut [u32; 3]) {
 #[test]
 fn names_are_agreed_upon_for_many_seeds() {
     let mut counts = [0; 3];
-    simulate(seeds(0..20), async |seed| run(seed, &mut counts).await);
+    simulate(LIMIT, seeds(0..20), async |seed| {
+        run(seed, &mut counts).await
+    });
     let is_chosen = std::env::var("LANEMESH_SEEDS").is_ok();
     assert!(
         is_chosen || counts.iter().all(|count| *count > 3),

@@ -9,11 +9,14 @@ use std::{
     time::Duration,
 };
 
-use lanemesh_net::transport::{Accepted, BoxFuture, Connection, Listener, Transport};
+use lanemesh_net::{
+    Config,
+    transport::{Accepted, BoxFuture, Connection, Listener, Transport},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     sync::{mpsc, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 /// Bytes that are on the way in one direction at most, besides the one that is being delayed.
@@ -207,4 +210,49 @@ impl Listener for Listening {
     fn address(&self) -> String {
         self.1.clone()
     }
+}
+
+/// Deadlines that are met often in a run.
+pub(crate) fn config() -> Config {
+    Config {
+        heartbeat: Duration::from_millis(50),
+        suspected_after: Duration::from_millis(200),
+        dead_after: Duration::from_millis(400),
+        handshake_timeout: Duration::from_millis(500),
+        lookup_timeout: Duration::from_millis(500),
+        backoff: Duration::from_millis(10),
+        max_backoff: Duration::from_millis(200),
+        ..Config::default()
+    }
+}
+
+/// Runs a simulation for each seed, for at most `limit` of simulated time.
+pub(crate) fn simulate(
+    limit: Duration,
+    seeds: impl Iterator<Item = u64>,
+    mut run: impl AsyncFnMut(u64),
+) {
+    for seed in seeds {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let ended = timeout(limit, run(seed)).await;
+            ended.unwrap_or_else(|_| panic!("seed {seed} stands still"));
+        });
+    }
+}
+
+/// The seeds of a test, or those of `LANEMESH_SEEDS=first..last`.
+pub(crate) fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    seeds_of_environment().unwrap_or(default)
+}
+
+/// Those of `LANEMESH_SEEDS=first..last`, if it is set.
+pub(crate) fn seeds_of_environment() -> Option<std::ops::Range<u64>> {
+    let range = std::env::var("LANEMESH_SEEDS").ok()?;
+    let (first, last) = range.split_once("..").expect("LANEMESH_SEEDS=first..last");
+    Some(first.parse().unwrap()..last.parse().unwrap())
 }

@@ -19,9 +19,9 @@ use tokio::time::sleep;
 
 use crate::{
     common::SECOND,
-    members::{agree, seeds, simulate},
+    members::{LIMIT, agree},
     names::{Place, three},
-    simulation::Network,
+    simulation::{Network, seeds, simulate},
 };
 
 /// How many run now, and how many there were.
@@ -193,10 +193,10 @@ async fn run_singleton(seed: u64, is_calm: bool) -> usize {
 #[test]
 fn singleton_is_one_in_the_end_for_many_seeds_and_always_one_where_nothing_breaks() {
     let mut most = 0;
-    simulate(seeds(0..10), async |seed| {
+    simulate(LIMIT, seeds(0..10), async |seed| {
         assert_eq!(run_singleton(seed, true).await, 1, "seed {seed}");
     });
-    simulate(seeds(0..10), async |seed| {
+    simulate(LIMIT, seeds(0..10), async |seed| {
         most = most.max(run_singleton(seed, false).await);
     });
     let is_chosen = std::env::var("LANEMESH_SEEDS").is_ok();

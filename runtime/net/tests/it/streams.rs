@@ -18,8 +18,8 @@ use tokio::{
 
 use crate::{
     common::{SECOND, patient},
-    members::{config, seeds, simulate},
-    simulation::Network,
+    members::LIMIT,
+    simulation::{Network, config, seeds, simulate},
 };
 
 async fn two(config: Config) -> (Node, Node) {
@@ -308,7 +308,7 @@ async fn run(seed: u64) -> (u64, u64) {
 #[test]
 fn streams_keep_what_they_promise_for_many_seeds() {
     let mut total = (0, 0);
-    simulate(seeds(0..30), async |seed| {
+    simulate(LIMIT, seeds(0..30), async |seed| {
         let (passed_over, closed) = run(seed).await;
         total = (total.0 + passed_over, total.1 + closed);
     });
