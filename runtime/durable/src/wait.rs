@@ -27,21 +27,16 @@ thread_local! {
 
 /// Blocks the thread until the future is ready.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let waker = WAKER.with(Waker::clone);
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return output;
-        }
-        thread::park();
-    }
+    block_until(future, None).expect("a wait without a deadline ends with an output")
 }
 
 /// As [`block_on`], for at most `timeout`; then the future is dropped.
 pub(crate) fn block_for<F: Future>(future: F, timeout: Duration) -> Option<F::Output> {
+    block_until(future, Instant::now().checked_add(timeout))
+}
+
+fn block_until<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
-    let deadline = Instant::now().checked_add(timeout);
     let waker = WAKER.with(Waker::clone);
     let mut cx = Context::from_waker(&waker);
     loop {
