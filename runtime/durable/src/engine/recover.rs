@@ -167,7 +167,8 @@ impl Engine {
     }
 
     /// What the handlers of the last process had: what they had finished is acknowledged, what
-    /// they had begun has had an attempt. A word is cleared when that is written. `slots` are to be used.
+    /// they had begun has had an attempt. A word is cleared once its outcome is in the log. Only the
+    /// first `slots` words are free for what comes.
     fn take_hands(&mut self, slots: usize) {
         let mut begun = Vec::new();
         // From the last to the first, so that the first are used first.

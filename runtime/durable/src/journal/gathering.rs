@@ -3,11 +3,11 @@
 //! Producers that wait for their receipts come in two groups, if nothing is done: while the messages of one group are
 //! synced, those of the other arrive, and each message waits for two syncs. Whoever has just got a receipt is likely to
 //! send again at once, so a batch waits for as many messages as there were producers, but for half of a sync at
-//! most. Where that was in vain, the next batches do not wait.
+//! most. If too few came in that time, the next batches do not wait.
 
 use std::time::{Duration, Instant};
 
-/// The most batches that do not wait after one that has waited in vain.
+/// The most batches that do not wait after one for which too few came.
 const LONGEST_PAUSE: u32 = 63;
 
 /// On a slow disk, too, producers need no longer to send again.
@@ -20,7 +20,7 @@ pub(super) struct Gathering {
     sync: Duration,
     /// Batches that do not wait.
     pause: u32,
-    /// How many there were after the last one that had waited in vain.
+    /// How many there were after the last one for which too few came.
     last_pause: u32,
 }
 

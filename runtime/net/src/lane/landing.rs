@@ -227,7 +227,8 @@ impl<A: Remote> Inside<A> {
         !self.high.queue.is_empty() || !self.low.queue.is_empty()
     }
 
-    /// What is to be reported of each class: what is due, or all that there is.
+    /// The reports of the two classes: those that are due; all, if they are wanted or a confirmation
+    /// of what is now in the mailbox is.
     fn reports(&mut self, is_wanted: bool) -> [Option<Count>; 2] {
         let is_settled = self.is_confirm_wanted && !self.has_queued();
         self.is_confirm_wanted &= !is_settled;

@@ -185,7 +185,8 @@ impl Link {
     }
 }
 
-/// Writes what is allowed, up to where it would have to wait. Returns whether the connection is to be flushed.
+/// Writes what is allowed until the connection takes no more. Returns whether a flush has begun and
+/// not ended.
 fn write_now(
     connection: &mut BoxWriter,
     bytes: &mut Bytes,

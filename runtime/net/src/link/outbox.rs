@@ -43,7 +43,7 @@ struct Inside {
     writer: Option<Waker>,
     /// The task has been woken and has not looked yet.
     is_writer_woken: bool,
-    /// The connection is to be flushed.
+    /// The connection must be flushed.
     is_flush_due: bool,
     waiting: Vec<Waker>,
     state: State,
@@ -235,8 +235,8 @@ impl Outbox {
         wake(writer);
     }
 
-    /// The connection, when there is something to write. When the outbox is closed, the connection is there
-    /// if nobody writes, and is to be shut down.
+    /// The connection, when there is something to write. If the outbox is closed, the error holds the connection to
+    /// shut down, unless somebody is writing with it.
     pub(super) fn poll_work(&self, cx: &mut Context<'_>) -> Poll<Result<Work, Option<BoxWriter>>> {
         let (work, waiting) = {
             let mut inside = self.lock();

@@ -148,7 +148,7 @@ impl Members {
         if greeting.is_last {
             greeted.linked = std::mem::take(&mut greeted.next);
         }
-        // It has joined: it can be told now, which may have been tried in vain before.
+        // It has joined, so it can be told now. An earlier try may have failed because it had not.
         let untold = match state.known.contains_key(&name) {
             true => None,
             false => state.feeds.remove(&name),

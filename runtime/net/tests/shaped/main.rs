@@ -24,7 +24,7 @@ fn network(megabits: u32, round_trip_ms: u32) -> Option<Network> {
     match Network::new(megabits, round_trip_ms) {
         Ok(network) => Some(network),
         Err(error) => {
-            // Not captured: it is to be seen.
+            // The test harness captures `eprintln!`, and a skipped test must show.
             let _ = writeln!(std::io::stderr(), "SKIPPED: no network namespaces: {error}");
             None
         }

@@ -41,7 +41,7 @@ pub use self::builder::PoolBuilder;
 ///
 /// Dropping the last clone lets the workers handle what they have and end.
 ///
-/// A job that is to be answered carries a [`Reply`](crate::Reply), made by
+/// A job that needs an answer carries a [`Reply`](crate::Reply), made by
 /// [`Reply::pair`](crate::Reply::pair): a pool has no ask of its own.
 ///
 /// # Examples
