@@ -126,12 +126,8 @@ impl<H, L> Remaining<'_, H, L> {
                 pass_on(message, Undelivered::Crashed);
             }
         }
-        let taken = match self.custody.is_none() && self.stash.is_none() {
-            true if self.ahead.len() == 0 && self.batch.is_empty() => Vec::new(),
-            _ => self.taken(),
-        };
         // Other workers would not know how often these were redelivered.
-        let (crashed, taken): (Vec<_>, _) = taken.into_iter().partition(was_begun);
+        let (crashed, taken): (Vec<_>, _) = self.taken().into_iter().partition(was_begun);
         for message in crashed {
             pass_on(open(message), Undelivered::Crashed);
         }
