@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use lanemesh_runtime::actor::Priority;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -50,13 +51,13 @@ pub(super) async fn dial(
     let connect = async {
         let (_, transport, rest) = shared.transport(address, shared.has_proof())?;
         let link = shared.random().u64(..);
-        let mut high = transport.connect(rest).await?;
+        let mut high = transport.connect_for(rest, Priority::High).await?;
         let class = Class::High;
         let peer = greet(&mut high, shared.identity(), Purpose { class, link }).await?;
         if is_linked(&peer) {
             return Ok((peer, None));
         }
-        let mut low = transport.connect(rest).await?;
+        let mut low = transport.connect_for(rest, Priority::Low).await?;
         let class = Class::Low;
         let same = greet(&mut low, shared.identity(), Purpose { class, link }).await?;
         if same != peer {

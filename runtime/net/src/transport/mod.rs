@@ -18,6 +18,7 @@ mod websocket;
 
 use std::{fmt, io, pin::Pin};
 
+use lanemesh_runtime::actor::Priority;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::certificate::refused_certificate;
@@ -49,6 +50,18 @@ pub type BoxWriter = Box<dyn AsyncWrite + Send + Unpin>;
 pub trait Transport: Send + Sync + 'static {
     /// Connects to a listener. `address` is what follows the scheme and its `:` or `://`.
     fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Connection>>;
+
+    /// Connects to a listener, for the frames of one class. A link calls it once for each, high first.
+    ///
+    /// For a transport with priorities of its own; otherwise it is the same as [`connect`](Self::connect).
+    fn connect_for<'a>(
+        &'a self,
+        address: &'a str,
+        class: Priority,
+    ) -> BoxFuture<'a, io::Result<Connection>> {
+        let _ = class;
+        self.connect(address)
+    }
 
     /// Listens.
     fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
