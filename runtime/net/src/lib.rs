@@ -17,6 +17,7 @@
 //!
 //! - `tls`: mutual TLS over TCP, by rustls: `transport::Tls`.
 //! - `websocket`: lanes over HTTP, `ws://` and, with `tls`, `wss://`: `transport::WebSocket`.
+//! - `webrtc`: lanes over the data channels of WebRTC: `transport::WebRtc`.
 //! - `json`: lanes whose messages are JSON, for peers without the types.
 //! - `browser`: both, and the script that makes a page a peer: `browser::CLIENT`.
 #![forbid(unsafe_code)]

@@ -1,6 +1,7 @@
 // A page as a node: it tells and asks actors of the node that it connects to, and is told and asked by it.
 //
-// It speaks the protocol of `lanemesh-net` over two WebSockets, one for each priority, with messages as JSON:
+// It speaks the protocol of `lanemesh-net` over two connections, one for each priority, with messages as JSON: two
+// WebSockets, or, with an address that begins with `https:`, two data channels of WebRTC:
 //
 //     import { connect } from './lanemesh.js';
 //
@@ -22,6 +23,12 @@ const JSON_CODEC = 1;
 const MAX_LANES = 1024;
 /** The most that goes into one WebSocket message. */
 const PIECE = 64 << 10;
+/** The most that goes into one message on a data channel, with its number. */
+const MESSAGE = 16 << 10;
+/** Bytes of messages on a data channel that wait for an earlier one, and what each of them costs besides. */
+const [MAX_EARLY, EARLY] = [4 << 20, 64];
+/** Bytes that may wait in a data channel before more are given to it. */
+const BUFFERED = 128 << 10;
 /** Bytes on low after which the other end is told what has arrived. */
 const STEP = 4 << 10;
 
@@ -133,30 +140,37 @@ function decode(bytes) {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
 
-/** One WebSocket as a stream of bytes. */
+/** One WebSocket, or what behaves like it, as a stream of bytes. */
 class Stream {
-  constructor(url) {
-    this.socket = new WebSocket(url);
-    this.socket.binaryType = 'arraybuffer';
+  constructor(socket) {
+    this.socket = socket;
+    socket.binaryType = 'arraybuffer';
     this.buffer = new Uint8Array(0);
     this.error = null;
     this.onbytes = null;
     this.onend = null;
+    /** Called when there is room again. */
+    this.onroom = null;
     this.open = new Promise((resolve) => {
-      this.socket.onopen = resolve;
-      this.socket.addEventListener('close', resolve);
+      socket.onopen = resolve;
+      socket.addEventListener('close', resolve);
     });
-    this.socket.onmessage = ({ data }) => {
+    socket.onmessage = ({ data }) => {
       if (!(data instanceof ArrayBuffer)) return this.end('it sends text');
-      const bytes = new Uint8Array(this.buffer.length + data.byteLength);
-      bytes.set(this.buffer);
-      bytes.set(new Uint8Array(data), this.buffer.length);
-      this.buffer = bytes;
-      this.onbytes?.(data.byteLength);
+      return this.take(new Uint8Array(data));
     };
-    this.socket.onclose = ({ code, reason }) => {
-      this.end(`the connection was closed (${code}${reason ? `: ${reason}` : ''})`);
+    socket.onclose = ({ code, reason }) => {
+      const why = code ? ` (${code}${reason ? `: ${reason}` : ''})` : '';
+      this.end(`the connection was closed${why}`);
     };
+  }
+
+  take(part) {
+    const bytes = new Uint8Array(this.buffer.length + part.length);
+    bytes.set(this.buffer);
+    bytes.set(part, this.buffer.length);
+    this.buffer = bytes;
+    this.onbytes?.(part.length);
   }
 
   end(error) {
@@ -169,6 +183,8 @@ class Stream {
     for (let at = 0; at < bytes.length; at += PIECE) this.socket.send(bytes.subarray(at, at + PIECE));
   }
 
+  hasRoom() { return true; }
+
   /** The next `count` bytes. For the handshake; afterwards `onbytes` is called. */
   async read(count) {
     while (this.buffer.length < count) {
@@ -180,6 +196,112 @@ class Stream {
     this.buffer = this.buffer.subarray(count);
     return new In(bytes);
   }
+}
+
+/**
+ * One data channel as a stream of bytes. Each message on high begins with its number: the node sends them without an
+ * order, so that they overtake what waits on low.
+ */
+class ChannelStream extends Stream {
+  #isNumbered; #sent = 0; #taken = 0; #early = new Map(); #held = 0;
+
+  constructor(channel, isNumbered) {
+    super(channel);
+    this.#isNumbered = isNumbered;
+    channel.bufferedAmountLowThreshold = BUFFERED / 2;
+    channel.onbufferedamountlow = () => this.onroom?.();
+  }
+
+  hasRoom() { return this.socket.bufferedAmount < BUFFERED; }
+
+  send(bytes) {
+    const length = this.#isNumbered ? 4 : 0;
+    for (let at = 0; at < bytes.length && this.socket.readyState === 'open'; at += MESSAGE - length) {
+      const piece = bytes.subarray(at, at + MESSAGE - length);
+      const message = new Uint8Array(length + piece.length);
+      if (this.#isNumbered) new DataView(message.buffer).setUint32(0, this.#sent++ >>> 0, true);
+      message.set(piece, length);
+      try {
+        this.socket.send(message);
+      } catch (error) {
+        return this.end(`the data channel takes no more: ${error}`);
+      }
+    }
+    return undefined;
+  }
+
+  take(message) {
+    if (!this.#isNumbered) return super.take(message);
+    if (message.length < 4) return this.end('a message has no number');
+    const number = new DataView(message.buffer).getUint32(0, true);
+    const ahead = (number - this.#taken) >>> 0;
+    if (ahead > 0x7fffffff || this.#early.has(number)) return this.end('a message has the number of another one');
+    this.#early.set(number, message.subarray(4));
+    this.#held += message.length + EARLY;
+    for (let next; (next = this.#early.get(this.#taken)) !== undefined && !this.error;) {
+      this.#early.delete(this.#taken);
+      this.#held -= next.length + 4 + EARLY;
+      this.#taken = (this.#taken + 1) >>> 0;
+      super.take(next);
+    }
+    if (this.#held > MAX_EARLY) this.end('too many messages wait for an earlier one');
+    return undefined;
+  }
+}
+
+/** The servers of `Link` headers in the way of WHIP. */
+function iceServers(links) {
+  const servers = [...(links ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="(?:[^"\\]|\\.)*")*)/g)];
+  return servers.flatMap(([, urls, rest]) => {
+    const parameters = [...rest.matchAll(/([\w-]+)="((?:[^"\\]|\\.)*)"/g)];
+    const { rel, username, credential } = Object.fromEntries(
+      parameters.map(([, name, value]) => [name, value.replace(/\\(.)/g, '$1')]),
+    );
+    return rel === 'ice-server' ? [{ urls, ...(username !== undefined && { username, credential }) }] : [];
+  });
+}
+
+/** Posts an offer, and returns the two channels of the peer connection. */
+async function openChannels(url, { iceServers: own, timeout }) {
+  const peer = new RTCPeerConnection({ iceServers: own });
+  const streams = [HIGH, LOW].map((part) => {
+    const channel = peer.createDataChannel(['high', 'low'][part], { negotiated: true, id: part, protocol: 'lanemesh' });
+    return new ChannelStream(channel, part === HIGH);
+  });
+  const end = (error) => streams.forEach((stream) => stream.end(error));
+  for (const { socket } of streams) {
+    // What was written before the end is on its way for a moment.
+    socket.addEventListener('close', () => setTimeout(() => peer.close(), 1000));
+  }
+  peer.onconnectionstatechange = () => {
+    if (['failed', 'closed'].includes(peer.connectionState)) end(`the peer connection is ${peer.connectionState}`);
+  };
+  try {
+    const offer = await peer.createOffer();
+    const answer = await fetch(url, {
+      method: 'POST', headers: { 'Content-Type': 'application/sdp' }, body: offer.sdp, signal: AbortSignal.timeout(timeout),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new LaneError('refused', `the offer was refused with status ${answer.status}: ${text}`);
+    const servers = [...own, ...iceServers(answer.headers.get('Link'))];
+    if (servers.length > 0) peer.setConfiguration({ iceServers: servers });
+    await peer.setLocalDescription(offer);
+    await peer.setRemoteDescription({ type: 'answer', sdp: text });
+    const resource = answer.headers.get('Location');
+    if (resource) {
+      const leave = () => {
+        fetch(new URL(resource, url), { method: 'DELETE', keepalive: true }).catch(() => {});
+      };
+      addEventListener('pagehide', leave);
+      streams[HIGH].socket.addEventListener('close', () => removeEventListener('pagehide', leave));
+    }
+  } catch (error) {
+    end('given up');
+    peer.close();
+    if (error instanceof LaneError) throw error;
+    throw new LaneError(error.name === 'TimeoutError' ? 'timeout' : 'lost', `no answer to the offer: ${error}`);
+  }
+  return streams;
 }
 
 function random(count) {
@@ -562,6 +684,7 @@ class Link {
     streams.forEach((stream, part) => {
       stream.onbytes = (count) => this.onBytes(part, count);
       stream.onend = (error) => this.close(error);
+      stream.onroom = () => this.opened.forEach((handle) => handle.pump());
     });
     this.timer = setInterval(() => {
       if (performance.now() - Math.min(...this.heard) > this.options.deadAfter) this.close('the node is silent');
@@ -582,7 +705,7 @@ class Link {
 
   /** Whether a message may be written: on low, not more than the window is on its way. */
   hasRoom(part) {
-    return part === HIGH || this.low.sent - this.low.arrived < this.options.window;
+    return this.streams[part].hasRoom() && (part === HIGH || this.low.sent - this.low.arrived < this.options.window);
   }
 
   nextSlot() {
@@ -769,6 +892,8 @@ const DEFAULTS = {
   deadAfter: 5000,
   backoff: 100,
   maxBackoff: 10000,
+  /** For data channels: servers as of `RTCPeerConnection`, besides those that the node tells. */
+  iceServers: [],
 };
 
 /**
@@ -829,14 +954,14 @@ export class Page extends EventTarget {
     const token = tokenBytes(typeof this.#token === 'function' ? await this.#token() : this.#token);
     const me = { name: this.name, incarnation: this.incarnation, token };
     const number = new DataView(random(8).buffer).getBigUint64(0);
-    const streams = [];
-    let [first, timer] = [];
+    let [first, timer, streams] = [undefined, undefined, []];
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new LaneError('timeout', 'no connection in time')), this.options.timeout);
     });
     try {
+      if (/^https?:/.test(this.#url)) streams = await openChannels(this.#url, this.options);
       for (const part of [HIGH, LOW]) {
-        streams[part] = new Stream(this.#url);
+        streams[part] ??= new Stream(new WebSocket(this.#url));
         const peer = await Promise.race([greet(streams[part], me, number, part), late]);
         first ??= peer;
         if (peer.name !== first.name || peer.incarnation !== first.incarnation) {
@@ -889,7 +1014,8 @@ export class Page extends EventTarget {
 }
 
 /**
- * Links this page to the node at a `ws:` or `wss:` address, under a name that the token is for. `token` is a text, or a
+ * Links this page to the node at a `ws:` or `wss:` address, or by data channels at an `http:` or `https:` one, under a
+ * name that the token is for. `token` is a text, or a
  * function that returns one or a promise of one, which is called for each link. For the other options, see the limits
  * in this file. When the first attempt fails, there is no second.
  */

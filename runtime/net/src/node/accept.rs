@@ -8,14 +8,14 @@ use tokio::{
 };
 
 use super::{
-    handshake::{Greeting, Verdict, answer, conclude},
+    handshake::{Greeting, Purpose, Verdict, answer, conclude},
     shared::{Shared, Waiting, lock},
 };
 use crate::{
     error::ConnectError,
     event::{DownReason, PeerInfo},
     token::Token,
-    transport::{Connection, Listener},
+    transport::{Connection, Listener, is_served},
     wire::Class,
 };
 
@@ -53,7 +53,12 @@ pub(super) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>,
         let shared = shared.clone();
         tokio::spawn(async move {
             let limit = shared.config.handshake_timeout;
-            let greeted = async { greeted(&shared, accepted.await?, is_private, permit).await };
+            let greeted = async {
+                match accepted.await {
+                    Err(error) if is_served(&error) => Ok(None),
+                    accepted => greeted(&shared, accepted?, is_private, permit).await,
+                }
+            };
             let greeted = timeout(limit, greeted).await;
             let greeted = greeted.unwrap_or(Err(ConnectError::Timeout));
             match greeted {
@@ -93,6 +98,25 @@ async fn greeted(
             _ => ConnectError::Refused("it is not welcome"),
         });
     }
+    if purpose.class == Class::High
+        && let Some(low) = connection.take_sibling()
+    {
+        conclude(&mut connection, Verdict::Welcome).await?;
+        drop(permit);
+        let class = Class::Low;
+        let same = Greeting {
+            peer,
+            purpose: Purpose { class, ..purpose },
+            token,
+        };
+        let low = greet_sibling(shared, low, is_private, &same).await?;
+        return Ok(Some(Pair {
+            peer: same.peer,
+            token: same.token,
+            high: connection,
+            low,
+        }));
+    }
     let key = (peer.clone(), purpose.link);
     match purpose.class {
         Class::High => {
@@ -126,6 +150,24 @@ async fn greeted(
             Ok(None)
         }
     }
+}
+
+/// Greets a connection for low that came with the one for high, and has to announce the `same`.
+async fn greet_sibling(
+    shared: &Arc<Shared>,
+    mut low: Connection,
+    is_private: bool,
+    same: &Greeting,
+) -> Result<Connection, ConnectError> {
+    let greeting = answer(&mut low, shared.identity(), is_private).await?;
+    if greeting != *same {
+        conclude(&mut low, Verdict::Alone).await?;
+        return Err(ConnectError::Refused(
+            "its connections announce different things",
+        ));
+    }
+    conclude(&mut low, Verdict::Welcome).await?;
+    Ok(low)
 }
 
 async fn start(shared: Arc<Shared>, pair: Pair) {

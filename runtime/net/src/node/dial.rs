@@ -57,7 +57,10 @@ pub(super) async fn dial(
         if is_linked(&peer) {
             return Ok((peer, None));
         }
-        let mut low = transport.connect_for(rest, Priority::Low).await?;
+        let mut low = match high.take_sibling() {
+            Some(low) => low,
+            None => transport.connect_for(rest, Priority::Low).await?,
+        };
         let class = Class::Low;
         let same = greet(&mut low, shared.identity(), Purpose { class, link }).await?;
         if same != peer {

@@ -87,7 +87,7 @@ pub(crate) struct Identity {
 }
 
 /// Who has connected, and what for.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Greeting {
     pub(crate) peer: PeerInfo,
     pub(crate) purpose: Purpose,

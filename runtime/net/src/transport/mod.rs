@@ -6,6 +6,7 @@
 
 mod certificate;
 mod in_process;
+mod served;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
@@ -13,6 +14,8 @@ mod tls;
 mod unix;
 #[cfg(all(feature = "tls", feature = "websocket"))]
 mod web_tls;
+#[cfg(feature = "webrtc")]
+mod webrtc;
 #[cfg(feature = "websocket")]
 mod websocket;
 
@@ -23,11 +26,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::certificate::refused_certificate;
 pub use self::in_process::InProcess;
+pub(crate) use self::served::is_served;
 pub(crate) use self::tcp::Tcp;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 #[cfg(unix)]
 pub(crate) use self::unix::Unix;
+#[cfg(feature = "webrtc")]
+pub use self::webrtc::{IceServer, WebRtc};
 #[cfg(feature = "websocket")]
 pub use self::websocket::WebSocket;
 #[cfg(feature = "websocket")]
@@ -91,6 +97,7 @@ pub struct Connection {
     pub(crate) reader: BoxReader,
     pub(crate) writer: BoxWriter,
     names: Option<IsName>,
+    sibling: Option<Box<Connection>>,
 }
 
 /// Whether a name is one of who is at the other end.
@@ -106,7 +113,20 @@ impl Connection {
             reader: Box::new(reader),
             writer: Box::new(writer),
             names: None,
+            sibling: None,
         }
+    }
+
+    /// This one is for high, and came with one for low to the same end: where a transport makes both at once. There is no
+    /// further call for the second one then.
+    pub fn with_sibling(mut self, low: Connection) -> Self {
+        self.sibling = Some(Box::new(low));
+        self
+    }
+
+    /// Takes the connection for low that came with this one, for a transport that is built on another one.
+    pub fn take_sibling(&mut self) -> Option<Connection> {
+        self.sibling.take().map(|low| *low)
     }
 
     /// The transport has proven who is at the other end: a node whose name `is_name` accepts. One that

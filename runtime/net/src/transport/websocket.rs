@@ -5,6 +5,7 @@
 
 use std::{
     fmt, io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -27,6 +28,8 @@ use tokio_tungstenite::{
 
 #[cfg(feature = "tls")]
 use super::web_tls::WebTls;
+#[cfg(feature = "webrtc")]
+use super::webrtc::{WebRtc, read_head, serve};
 use super::{Accepted, BoxFuture, Connection, Listener, Transport};
 
 /// Bytes that a message may have, and each frame of it. What is longer is sent in parts.
@@ -48,6 +51,8 @@ const READ: usize = 16 << 10;
 pub struct WebSocket {
     #[cfg(feature = "tls")]
     tls: Option<WebTls>,
+    #[cfg(feature = "webrtc")]
+    data_channels: Option<WebRtc>,
 }
 
 impl WebSocket {
@@ -78,7 +83,16 @@ impl WebSocket {
     pub fn secure() -> Self {
         Self {
             tls: Some(WebTls::default()),
+            ..Self::default()
         }
+    }
+
+    /// Answers offers of WebRTC too, at the same address and path, on listeners that are bound from now on. `sessions` has to
+    /// be bound to a UDP address.
+    #[cfg(feature = "webrtc")]
+    pub fn data_channels(mut self, sessions: &WebRtc) -> Self {
+        self.data_channels = Some(sessions.clone());
+        self
     }
 
     /// Shows the certificates in `chain` (that of the host first) with the private `key` of the first on connections
@@ -308,11 +322,31 @@ struct Listening {
     path: String,
 }
 
+impl WebSocket {
+    /// What a client wants that has connected: a WebSocket, or something of a session.
+    async fn welcome<S>(&self, stream: S, path: String, host: IpAddr) -> io::Result<Connection>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        #[cfg(feature = "webrtc")]
+        if let Some(sessions) = &self.data_channels {
+            let mut stream = stream;
+            let head = read_head(&mut stream).await?;
+            return match head.is_get() {
+                true => accept(head.rewind(stream), path).await,
+                false => serve(sessions, &mut stream, head, &path, host).await,
+            };
+        }
+        let _ = host;
+        accept(stream, path).await
+    }
+}
+
 impl Listener for Listening {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Accepted>> {
         Box::pin(async move {
             let (stream, _) = self.listener.accept().await?;
-            let path = self.path.clone();
+            let (transport, path) = (self.transport.clone(), self.path.clone());
             #[cfg(feature = "tls")]
             let tls = match &self.transport.tls {
                 Some(tls) => Some(tls.accepting()?),
@@ -320,11 +354,14 @@ impl Listener for Listening {
             };
             let accepted: Accepted = Box::pin(async move {
                 stream.set_nodelay(true)?;
+                let host = stream.local_addr()?.ip();
                 #[cfg(feature = "tls")]
                 if let Some(tls) = tls {
-                    return self::accept(tls.accept(stream).await?, path).await;
+                    return transport
+                        .welcome(tls.accept(stream).await?, path, host)
+                        .await;
                 }
-                self::accept(stream, path).await
+                transport.welcome(stream, path, host).await
             });
             Ok(accepted)
         })

@@ -19,4 +19,5 @@ mod tls;
 mod tokens;
 mod transports;
 mod watching;
+mod webrtc;
 mod websocket;

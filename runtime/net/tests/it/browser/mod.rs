@@ -1,12 +1,14 @@
 //! Pages in a real browser, as peers of a node in this process.
 
+mod channels;
 mod driver;
 
 use std::{process::Stdio, time::Duration};
 
 use lanemesh_net::{
-    Access, DownReason, Event, LookupError, Node, Remote, Token, browser::CLIENT,
-    transport::WebSocket,
+    Access, Config, DownReason, Event, LookupError, Node, Remote, Token,
+    browser::CLIENT,
+    transport::{WebRtc, WebSocket},
 };
 use lanemesh_runtime::{
     Actor, ActorHandle, ActorResult, AskError, Child, Context, ExitReason, Reply, spawn,
@@ -143,10 +145,21 @@ struct Setting {
 
 impl Setting {
     async fn new() -> Option<Self> {
+        Self::with(WebSocket::new(), "ws:", patient()).await
+    }
+
+    /// A node to which pages come by data channels.
+    async fn by_channels(sessions: &WebRtc, config: Config) -> Option<Self> {
+        let web = WebSocket::new().data_channels(sessions);
+        Self::with(web, "http:", config).await
+    }
+
+    async fn with(web: WebSocket, scheme: &str, config: Config) -> Option<Self> {
         let browser = Browser::start()?;
-        let home = Node::builder("home").token_key(KEY).config(patient());
-        let home = home.incarnation(u64::MAX).build();
+        let home = Node::builder("home").token_key(KEY).config(config);
+        let home = home.transport("ws", web).incarnation(u64::MAX).build();
         let address = home.bind("ws://127.0.0.1:0/lanes").await.unwrap();
+        let address = address.replace("ws:", scheme);
         let (actor, child) = spawn(Recorder::new());
         home.export("recorder", &actor).unwrap();
         Some(Self {
@@ -183,10 +196,14 @@ impl Setting {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_tells_and_asks_and_is_told_and_asked() {
-    let Some(setting) = Setting::new().await else {
-        return;
-    };
-    let Setting { browser, actor, .. } = &setting;
+    if let Some(setting) = Setting::new().await {
+        tell_and_ask(&setting).await;
+    }
+}
+
+/// What pages do, by whatever way they have come.
+async fn tell_and_ask(setting: &Setting) {
+    let Setting { browser, actor, .. } = setting;
     let tab = setting.join("page/1");
 
     // The page to the actor: in order, with back-pressure, both classes.
@@ -394,15 +411,19 @@ async fn page_hears_why_it_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn link_of_a_page_that_breaks_is_noticed_at_both_ends_and_made_again() {
-    let Some(setting) = Setting::new().await else {
-        return;
-    };
+    if let Some(setting) = Setting::new().await {
+        break_and_reload(&setting).await;
+    }
+}
+
+/// What becomes of pages whose links break, by whatever way they have come.
+async fn break_and_reload(setting: &Setting) {
     let Setting {
         browser,
         home,
         actor,
         ..
-    } = &setting;
+    } = setting;
     let tab = setting.join("page/1");
     let guest = setting.guest("page/1").await;
     let mut events = home.events();

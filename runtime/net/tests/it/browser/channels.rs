@@ -1,0 +1,161 @@
+//! Pages that come by data channels.
+
+use lanemesh_net::{DownReason, Event, Token, transport::WebRtc};
+
+use super::{HOUR, KEY, MINUTE, Setting, Urgent, break_and_reload, tell_and_ask};
+use crate::{
+    common::{SECOND, event, log, lows, patient},
+    webrtc::relay::{Mode, Relay},
+};
+
+async fn bound() -> WebRtc {
+    WebRtc::bind("127.0.0.1:0").await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_by_channels_tells_and_asks_and_is_told_and_asked() {
+    if let Some(setting) = Setting::by_channels(&bound().await, patient()).await {
+        tell_and_ask(&setting).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_by_channels_survives_breaks_and_reloads() {
+    if let Some(setting) = Setting::by_channels(&bound().await, patient()).await {
+        break_and_reload(&setting).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_by_channels_hears_why_it_is_refused() {
+    let Some(setting) = Setting::by_channels(&bound().await.max_sessions(1), patient()).await
+    else {
+        return;
+    };
+    let Setting {
+        browser, address, ..
+    } = &setting;
+    let tab = browser.open(&setting.url);
+    browser.until(&tab, "return window.join !== undefined");
+    let forged = Token::new("page/1", HOUR).sign(b"another key");
+    let good = Token::new("page/1", HOUR).sign(&KEY);
+    let elsewhere = address.replace("/lanes", "/elsewhere");
+    for (address, token, kind) in [
+        (
+            address,
+            &forged,
+            "refused: refused by the other end: the token is not valid",
+        ),
+        (
+            &elsewhere,
+            &good,
+            "refused: the offer was refused with status 404",
+        ),
+        (&"http://127.0.0.1:1/".to_owned(), &good, "lost: "),
+    ] {
+        let script = format!(
+            "return failure(lanemesh.connect('{address}', {{ name: 'page/1', token: '{token}', timeout: 60000 }}))"
+        );
+        let heard = browser.run(&tab, &script);
+        assert!(heard.as_str().unwrap().starts_with(kind), "{heard}");
+    }
+    assert_eq!(setting.home.refusals().unauthenticated, 1);
+    // The place of the one that was refused is free again. There is but one.
+    let connect = |name: &str| {
+        let token = Token::new(name, HOUR).sign(&KEY);
+        format!(
+            "lanemesh.connect('{address}', {{ name: '{name}', token: '{token}', timeout: 60000 }})"
+        )
+    };
+    let first = connect("page/1");
+    let joined = format!(
+        "return {first}.then((page) => {{ window.page = page; return true; }}, () => false)"
+    );
+    browser.until(&tab, &joined);
+    let second = browser.run(&tab, &format!("return failure({})", connect("page/2")));
+    assert!(
+        second
+            .as_str()
+            .unwrap()
+            .starts_with("refused: the offer was refused with status 503"),
+        "{second}"
+    );
+    // A message that is larger than a channel takes is sent in parts, which the node puts together. One that is
+    // larger all the same ends the link.
+    let mut events = setting.home.events();
+    browser.run(
+        &tab,
+        "const [high, low] = page.link.streams;
+         try { low.socket.send(new Uint8Array(100000)); } catch { low.socket.send('a text'); }",
+    );
+    let down = |event| match event {
+        Event::LinkDown(down) => Some(down.why),
+        _ => None,
+    };
+    let why = event(&mut events, down).await;
+    assert!(matches!(why, DownReason::Violation(_)), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_whose_path_is_cut_is_found_by_heartbeats() {
+    let sessions = bound().await;
+    let relay = Relay::to(sessions.local_addr().unwrap()).await;
+    let mut config = patient();
+    config.dead_after = 5 * SECOND;
+    let sessions = sessions.announce(relay.address);
+    let Some(setting) = Setting::by_channels(&sessions, config).await else {
+        return;
+    };
+    let Setting { browser, home, .. } = &setting;
+    let tab = setting.join("page/1");
+    browser.run(&tab, "page.options.deadAfter = 5000;");
+    let mut events = home.events();
+    relay.set(Mode::Lose);
+    let down = |event| match event {
+        Event::LinkDown(down) => Some(down.why),
+        _ => None,
+    };
+    assert_eq!(event(&mut events, down).await, DownReason::Silent);
+    browser.until(
+        &tab,
+        "return events.some(([kind, why]) => kind === 'down' && why.includes('silent'))",
+    );
+    relay.set(Mode::Pass);
+    browser.until(&tab, "return page.link !== null");
+    let mut guest = setting.guest("page/1").await;
+    assert_eq!(guest.ask(Urgent::Count, MINUTE).await, Ok((0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn command_of_a_page_overtakes_its_flood() {
+    let sessions = bound().await;
+    let relay = Relay::to(sessions.local_addr().unwrap()).await;
+    let sessions = sessions.announce(relay.address);
+    let Some(setting) = Setting::by_channels(&sessions, patient()).await else {
+        return;
+    };
+    let Setting { browser, actor, .. } = &setting;
+    let tab = setting.join("page/1");
+    browser.run(
+        &tab,
+        "window.actor = await page.lookup('recorder', 'test/recorder');
+         await actor.tell({ Number: 0 });
+         await actor.idle();",
+    );
+    relay.set(Mode::Hold);
+    // Each has about 4 KB as JSON. The page gives as much to the channel as the window of low lets it.
+    browser.run(
+        &tab,
+        "const bytes = Array.from({ length: 2000 }, () => 7);
+         for (let number = 0; number < 500; number += 1) actor.tell({ Bytes: bytes });
+         window.answer = actor.ask((reply) => ({ Log: reply }), { timeout: 3600000 });",
+    );
+    relay.set(Mode::Pass);
+    let before = browser.run(&tab, "return (await answer).length");
+    let before = before.as_u64().unwrap();
+    browser.run(&tab, "await actor.idle()");
+    assert_eq!(lows(&log(&mut actor.clone()).await).len(), 501);
+    // Of 2 MB, 256 KiB are let into the channel, and of those few go before.
+    assert!(before * 4000 <= 128 << 10, "{before} of 500");
+    assert_eq!(setting.home.refusals(), Default::default());
+}
