@@ -1,5 +1,5 @@
-//! Mailboxes alone: publishers send to shards, and each shard copies every packet for each of its subscribers, as it would
-//! into the batch of a socket. Control messages are sent at the same time.
+//! Mailboxes alone: publishers send to actors that, in the place of shards, copy every packet for each of their
+//! subscribers, as a shard would into the batch of a socket. Control messages are sent at the same time.
 
 use std::io;
 use std::sync::Arc;
@@ -7,36 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use quanta::Instant;
 
 use super::affinity::{Affinity, Cores};
-use super::load::{Load, Run, histogram};
+use super::copier::{self, Handle, Packet};
+use super::load::{Load, Run};
 use super::schedule::{Schedule, wait_until};
-use crate::cpu_time;
-use crate::mailbox::{Mailbox, Message, Receiver, Sender};
+use crate::mailbox::{Mailbox, Sender};
 use crate::shard::MAILBOX_BURST;
 
 /// Media messages that a shard's mailbox holds, from all senders together. A mailbox with capacities per sender gets an
 /// equal part for each.
 const SLOTS: usize = 4096;
-/// Packets that a shard copies before they would be sent.
-const OUTGOING: usize = 64;
 /// Control messages per second to each shard.
 const CONTROL_RATE: u64 = 1000;
-
-struct Packet {
-    due: Instant,
-    subscribers: usize,
-    payload: Arc<[u8]>,
-}
-
-struct Outcome {
-    delivered: u64,
-    cpu: Duration,
-    media: Histogram<u64>,
-    control: Histogram<u64>,
-}
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -46,15 +30,11 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     } else {
         SLOTS
     };
-    let (txs, rxs): (Vec<_>, Vec<_>) = (0..load.shards)
-        .map(|_| M::mailbox::<Instant, Packet>(256, low))
-        .unzip();
     let affinity = Affinity::current();
     affinity.restrict(Cores::Forwarding);
-    let forwarding: Vec<_> = rxs
-        .into_iter()
-        .map(|rx| thread::spawn(move || shard::<M>(rx)))
-        .collect();
+    let copiers = (0..load.shards).map(|_| copier::start::<M>(low));
+    let copiers: Vec<_> = copiers.collect::<io::Result<_>>()?;
+    let (txs, forwarding): (Vec<_>, Vec<_>) = copiers.into_iter().unzip();
 
     affinity.restrict(Cores::Load);
     let start = Instant::now() + Duration::from_millis(20);
@@ -73,7 +53,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     for shard in forwarding {
         let outcome = shard
             .join()
-            .map_err(|_| io::Error::other("a shard panicked"))?;
+            .map_err(|_| io::Error::other("a copier panicked"))??;
         run.delivered += outcome.delivered;
         run.cpu += outcome.cpu;
         run.media += &outcome.media;
@@ -123,7 +103,7 @@ impl Payloads {
 fn publish<M: Mailbox>(
     load: Load,
     start: Instant,
-    mut control: Vec<M::Sender<Instant, Packet>>,
+    mut control: Vec<Handle<M>>,
     stop: &AtomicBool,
 ) -> (u64, u64) {
     let shares: Vec<_> = (0..load.shards).map(|shard| share(&load, shard)).collect();
@@ -214,45 +194,4 @@ impl<S: Sender<Instant, Packet>> Publisher<S> {
         }
         taken
     }
-}
-
-fn shard<M: Mailbox>(mut mailbox: M::Receiver<Instant, Packet>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("an executor");
-    runtime.block_on(async {
-        let mut outcome = Outcome {
-            delivered: 0,
-            cpu: Duration::ZERO,
-            media: histogram(),
-            control: histogram(),
-        };
-        let mut messages = Vec::with_capacity(MAILBOX_BURST);
-        let mut out = Vec::new();
-        while mailbox.recv_many(&mut messages, MAILBOX_BURST).await > 0 {
-            for message in messages.drain(..) {
-                match message {
-                    Message::High(due) => record(&mut outcome.control, due),
-                    Message::Low(packet) => {
-                        for _ in 0..packet.subscribers {
-                            if out.len() >= OUTGOING * packet.payload.len() {
-                                std::hint::black_box(&out);
-                                out.clear();
-                            }
-                            out.extend_from_slice(&packet.payload);
-                        }
-                        outcome.delivered += packet.subscribers as u64;
-                        record(&mut outcome.media, packet.due);
-                    }
-                }
-            }
-        }
-        outcome.cpu = cpu_time::of_thread();
-        outcome
-    })
-}
-
-fn record(histogram: &mut Histogram<u64>, due: Instant) {
-    let nanos = Instant::now().saturating_duration_since(due).as_nanos() as u64;
-    histogram.saturating_record(nanos.max(1));
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::mailbox::{Mailbox, MailboxKind, OnMailbox};
 
 mod affinity;
+mod copier;
 mod inproc;
 mod load;
 mod plot;
