@@ -8,6 +8,10 @@
 
 #![deny(unsafe_code)]
 
+// The tests of the library use support code of the integration tests, which names the library.
+#[cfg(test)]
+extern crate self as sfu_demo;
+
 mod control;
 mod cpu_time;
 pub mod http;

@@ -51,8 +51,8 @@ pub(crate) enum Control {
     Page(ParticipantId, FromSocket),
     /// Changes the ICE session of a participant.
     Patch(ParticipantId, Box<Patch>, Reply<Option<Patched>>),
-    /// Ends a participant's session.
-    Disconnect(ParticipantId),
+    /// Ends a participant's session. If there is a reason, its page is told that instead of that the session is gone.
+    Disconnect(ParticipantId, Option<&'static str>),
     /// The given shard wants packets of a track of this shard, or no longer does.
     Interest(TrackId, ShardTag, bool),
     /// A subscriber in another shard needs a keyframe.

@@ -1,5 +1,6 @@
 //! The shards, as everybody else reaches them.
 
+use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use lanemesh_runtime::{ActorHandle, AskError, SharedHandle};
 use crate::ids::ShardId;
 use crate::mailbox::{Mailbox, Sender};
 use crate::messages::Control;
+use crate::net::udp::{self, Choice};
 use crate::shard::Shard;
 use crate::stats::ShardStats;
 
 /// All shards. It is complete before the first of them begins.
 pub(crate) struct Shards<M: Mailbox> {
     all: Vec<One<M>>,
+    /// A socket of each port that all shards share, bound in their order.
+    ports: Vec<UdpSocket>,
 }
 
 struct One<M: Mailbox> {
@@ -26,6 +30,7 @@ struct One<M: Mailbox> {
 impl<M: Mailbox> Shards<M> {
     pub(crate) fn new(
         all: impl IntoIterator<Item = (M::Handle<Shard<M>>, ActorHandle<Shard<M>>)>,
+        ports: Vec<UdpSocket>,
     ) -> Arc<Self> {
         let one = |(handle, actor): (_, ActorHandle<_>)| One {
             handle: Mutex::new(handle),
@@ -33,7 +38,18 @@ impl<M: Mailbox> Shards<M> {
         };
         Arc::new(Self {
             all: all.into_iter().map(one).collect(),
+            ports,
         })
+    }
+
+    /// Has the kernel deliver datagrams only to shards for which `gets` holds; to all, if it holds for none.
+    pub(crate) fn steer(&self, gets: impl Fn(ShardId) -> bool) {
+        let choice = Choice::of(self.all.len(), gets);
+        for port in &self.ports {
+            if let Err(error) = udp::choose(port, &choice) {
+                tracing::warn!(%error, "the kernel goes on delivering to shards that hang");
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

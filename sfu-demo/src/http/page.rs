@@ -63,6 +63,20 @@ pub(super) async fn link() -> Page {
     )
 }
 
+pub(super) async fn chat() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/chat.js"),
+    )
+}
+
+pub(super) async fn words() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/words.js"),
+    )
+}
+
 pub(super) async fn style() -> Page {
     asset("text/css; charset=utf-8", include_str!("web/style.css"))
 }

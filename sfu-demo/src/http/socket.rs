@@ -16,6 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::app::App;
 use super::error::Error;
+use crate::control::admission::Lasting;
 use crate::control::shards::Shards;
 use crate::ids::{ParticipantId, ShardId};
 use crate::mailbox::Mailbox;
@@ -56,6 +57,7 @@ pub(super) async fn socket<M: Mailbox>(
         let page = Page {
             socket,
             shards: Arc::clone(&app.shards),
+            lasting: Arc::clone(&app.lasting),
             id: None,
             shard: None,
             waiting: VecDeque::new(),
@@ -84,6 +86,7 @@ pub(super) async fn socket<M: Mailbox>(
 struct Page<M: Mailbox> {
     socket: WebSocket,
     shards: Arc<Shards<M>>,
+    lasting: Arc<Lasting>,
     id: Option<ParticipantId>,
     /// The shard of its session, once it has connected.
     shard: Option<ShardId>,
@@ -181,6 +184,7 @@ impl<M: Mailbox> Actor for Page<M> {
         }
         let (text, code) = match self.ended {
             Some(why) => (json!({"type": "ended", "why": why}), 1000),
+            None if self.lasting.is_stopping() => (json!({"type": "stopping"}), 1001),
             None => (json!({"type": "gone"}), 1012),
         };
         let close = CloseFrame {

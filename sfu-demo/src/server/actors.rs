@@ -41,6 +41,9 @@ pub(super) fn spawn<M: Mailbox>(
     limits: Limits,
 ) -> io::Result<Actors<M>> {
     let count = sockets.len();
+    let ports = sockets.first().map_or(&[][..], Vec::as_slice);
+    let ports = ports.iter().map(UdpSocket::try_clone);
+    let ports = ports.collect::<io::Result<_>>()?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let (connect, connected) = watch::channel(None);
     let mut shards = Vec::new();
@@ -70,7 +73,7 @@ pub(super) fn spawn<M: Mailbox>(
         child.detach();
         shards.push((M::handle(inlet, &actor), actor));
     }
-    let shards = Shards::new(shards);
+    let shards = Shards::new(shards, ports);
     let rooms = RoomTable::new(system.spawner(), Arc::clone(&shards));
     let rooms = Arc::new(rooms);
     let lasting = Arc::new(Lasting::default());

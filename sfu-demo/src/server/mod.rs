@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::control::admission::Lasting;
 use crate::http::connections::Connections;
 use crate::http::limit::RateLimit;
 use crate::http::token::{Keys, OperatorToken};
@@ -51,6 +52,7 @@ pub struct Server {
     observe: ObserveFn,
     drain: DrainFn,
     operator: Option<OperatorToken>,
+    lasting: Arc<Lasting>,
     system: System,
     accepting: JoinSet<()>,
     /// HTTP ends when it is dropped.
@@ -100,7 +102,7 @@ async fn start_with_app<M: Mailbox>(config: ServerConfig) -> io::Result<(Server,
         admission: actors.admission,
         shards: actors.shards,
         rooms: actors.rooms,
-        lasting: actors.lasting,
+        lasting: Arc::clone(&actors.lasting),
         spawner: system.spawner(),
         keys,
         operator: operator.clone(),
@@ -120,6 +122,7 @@ async fn start_with_app<M: Mailbox>(config: ServerConfig) -> io::Result<(Server,
         drain: drain_fn(Arc::clone(&app)),
         observe: observe_fn(Arc::clone(&app)),
         operator,
+        lasting: actors.lasting,
         system,
         accepting,
         serving,
@@ -200,6 +203,7 @@ impl Server {
 
     /// Closes all sessions and stops, within `deadline`. Returns whether everything ended in time.
     pub async fn stop(self, deadline: Duration) -> bool {
+        self.lasting.stop();
         drop(self.accepting);
         let report = self.system.shutdown(deadline).await;
         drop(self.serving);

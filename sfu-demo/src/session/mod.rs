@@ -397,6 +397,12 @@ impl Session {
         self.page.attach();
         self.subscriptions.withdrawn();
         self.say_tracks();
+        for track in self.subscriptions.forget_told() {
+            self.send_to_page(&ToPage::Paused {
+                track: track.to_string(),
+                paused: true,
+            });
+        }
         self.events.push(SessionEvent::ChannelOpen);
     }
 

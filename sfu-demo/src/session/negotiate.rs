@@ -133,10 +133,11 @@ impl Session {
         self.assign();
     }
 
-    /// Gives the sections to the most important tracks, and tells the page which they carry.
+    /// Gives the sections to the most important tracks, and tells the page, or a player that listens, which they carry.
     fn assign(&mut self) {
         self.subscriptions.assign(&mut self.events);
-        if self.role == Role::Page && self.subscriptions.take_changed() {
+        let hears = self.role == Role::Page || self.page.listens();
+        if hears && self.subscriptions.take_changed() {
             self.say_tracks();
         }
     }

@@ -167,7 +167,7 @@ impl<M: Mailbox> Shard<M> {
         Ok(())
     }
 
-    /// Closes all sessions, before the shard stops. Their pages are told that the server is gone for now.
+    /// Closes all sessions, before the shard stops. Their WebSockets end, and tell the pages that the server stops.
     fn close_all(&mut self) -> io::Result<()> {
         for key in self.peers.keys() {
             if let Some(page) = self.peers.page(key) {
@@ -230,8 +230,11 @@ impl<M: Mailbox> Shard<M> {
                 let patched = key.and_then(|key| self.isolated(key, |it| it.patch(&patch)));
                 let _ = reply.send(patched);
             }
-            Control::Disconnect(participant) => {
-                self.with_participant(participant, Session::close);
+            Control::Disconnect(participant, why) => {
+                if let Some(key) = self.peers.key_of(participant) {
+                    self.say_ended(key, why);
+                    self.isolated(key, Session::close);
+                }
             }
             Control::Interest(track, shard, wanted) => {
                 let is_latest = self.meet(shard);
@@ -349,6 +352,14 @@ impl<M: Mailbox> Shard<M> {
         if sent.is_none_or(|sent| sent.is_err()) {
             *page = None;
             self.isolated(key, Session::detach_page);
+        }
+    }
+
+    /// Tells a page why its session ends, if there is a reason. Its WebSocket ends with that.
+    fn say_ended(&mut self, key: PeerKey, why: Option<&'static str>) {
+        let page = self.peers.page(key);
+        if let (Some(why), Some(mut page)) = (why, page.and_then(Option::take)) {
+            let _ = page.to.try_send(ToSocket::Ended(why));
         }
     }
 

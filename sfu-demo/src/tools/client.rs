@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::change::{SdpAnswer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, Mid};
+#[cfg(test)]
+use str0m::media::SimulcastLayer;
+use str0m::media::{Direction, MediaKind, Mid, Rid, Simulcast};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
@@ -64,7 +66,7 @@ impl Client {
         let socket = Bind::new(SocketAddr::new(ip, 0)).open()?;
         let local = socket.local_addr()?;
         let wire = Wire::Udp(socket, SendBatch::new());
-        Self::on(wire, local, sends, kinds, RtcConfig::new())
+        Self::on(wire, local, sends, kinds, None, RtcConfig::new())
     }
 
     /// A client that knows Opus and VP8 only, so that an offer of many sections is short; otherwise as [`Client::new`].
@@ -78,12 +80,37 @@ impl Client {
         sends: bool,
         kinds: &[MediaKind],
     ) -> io::Result<(Self, String)> {
+        Self::on_udp(ip, sends, kinds, None)
+    }
+
+    /// A client as [`Client::plain`] makes it that sends one simulcast, of layers with these names.
+    ///
+    /// # Errors
+    ///
+    /// If no socket can be bound.
+    #[cfg(test)]
+    pub(crate) fn simulcast(ip: IpAddr, rids: &[&str]) -> io::Result<(Self, String)> {
+        let layers = rids.iter().map(|rid| SimulcastLayer::new(rid));
+        let simulcast = Simulcast {
+            send: layers.collect(),
+            recv: Vec::new(),
+        };
+        Self::on_udp(ip, true, &[MediaKind::Video], Some(simulcast))
+    }
+
+    #[cfg(test)]
+    fn on_udp(
+        ip: IpAddr,
+        sends: bool,
+        kinds: &[MediaKind],
+        simulcast: Option<Simulcast>,
+    ) -> io::Result<(Self, String)> {
         let socket = Bind::new(SocketAddr::new(ip, 0)).open()?;
         let local = socket.local_addr()?;
         let wire = Wire::Udp(socket, SendBatch::new());
         let config = RtcConfig::new().clear_codecs();
         let config = config.enable_opus(true, false).enable_vp8(true);
-        Self::on(wire, local, sends, kinds, config)
+        Self::on(wire, local, sends, kinds, simulcast, config)
     }
 
     /// A client that connects by TCP to the address in the answer.
@@ -98,7 +125,7 @@ impl Client {
     pub fn over_tcp(sends: bool, kinds: &[MediaKind]) -> io::Result<(Self, String)> {
         let wire = Wire::Tcp(None, Inbox::new(), Outbox::new());
         let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        Self::on(wire, nowhere, sends, kinds, RtcConfig::new())
+        Self::on(wire, nowhere, sends, kinds, None, RtcConfig::new())
     }
 
     fn on(
@@ -106,6 +133,7 @@ impl Client {
         local: SocketAddr,
         sends: bool,
         kinds: &[MediaKind],
+        simulcast: Option<Simulcast>,
         config: RtcConfig,
     ) -> io::Result<(Self, String)> {
         let now = Instant::now();
@@ -125,7 +153,7 @@ impl Client {
         };
         let mids = kinds
             .iter()
-            .map(|kind| change.add_media(*kind, direction, None, None, None))
+            .map(|kind| change.add_media(*kind, direction, None, None, simulcast.clone()))
             .collect();
         let (offer, pending) = change.apply().expect("there are changes");
         let client = Self {
@@ -217,6 +245,32 @@ impl Client {
         marker: bool,
         payload: Arc<[u8]>,
     ) -> bool {
+        self.write_rtp(track, None, codec, (sequence, time, marker), payload)
+    }
+
+    /// Queues a picture that is one RTP packet, of the layer with this name; without a name as [`Client::write`].
+    #[cfg(test)]
+    pub(crate) fn write_layer(
+        &mut self,
+        track: usize,
+        layer: Option<&str>,
+        codec: Codec,
+        sequence: u64,
+        time: u32,
+        payload: Arc<[u8]>,
+    ) -> bool {
+        let layer = layer.map(Rid::from);
+        self.write_rtp(track, layer, codec, (sequence, time, true), payload)
+    }
+
+    fn write_rtp(
+        &mut self,
+        track: usize,
+        layer: Option<Rid>,
+        codec: Codec,
+        (sequence, time, marker): (u64, u32, bool),
+        payload: Arc<[u8]>,
+    ) -> bool {
         let Some(&mid) = self.mids.get(track) else {
             return false;
         };
@@ -224,7 +278,7 @@ impl Client {
             return false;
         };
         let mut direct = self.rtc.direct_api();
-        let Some(stream) = direct.stream_tx_by_mid(mid, None) else {
+        let Some(stream) = direct.stream_tx_by_mid(mid, layer) else {
             return false;
         };
         let write = RtpWrite::new(pt.into(), sequence.into(), time, Instant::now(), payload);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
+use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::server::ServerConfig;
 
@@ -213,7 +214,11 @@ fn page_says_what_failed_and_lets_one_try_again() {
     );
     browser.run(&tab, "window.sfu.attempts = [0, 0]");
     server.stop();
-    browser.wait(&tab, "the page says so", &problem("the call"));
+    browser.wait(
+        &tab,
+        "the page says so",
+        &problem("The server was stopped."),
+    );
     let focused =
         "return document.activeElement.id === 'way' && document.activeElement.textContent";
     assert_eq!(browser.run(&tab, focused), "Join again");
@@ -315,6 +320,51 @@ fn page_whose_session_is_gone_joins_again_by_itself() {
     decodes(&browser, &server, &ann, "Ben");
     let muted = "return [...window.sfu.tiles.values()].some(t => !t.mine && !t.muted.hidden)";
     browser.wait(&ben, "it is still muted", muted);
+    drop(browser);
+    server.stop();
+}
+
+#[test]
+fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
+    let _turn = real_time();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let secret = b"a secret of at least thirty-two bytes".to_vec();
+    let claims = Claims {
+        room: "one".to_owned(),
+        exp: 0,
+        publish: true,
+        subscribe: true,
+        operator: false,
+        sub: Some("ann".to_owned()),
+    };
+    let token = Keys::new(&secret).sign(claims, Duration::from_secs(3600));
+    let query = format!("&source=none&token={}", token.unwrap());
+    let server = Running::start::<Mesh>(ServerConfig {
+        secret: Some(secret),
+        ..config(2)
+    });
+    let first = join(&browser, &server, "one", "Ann", &query);
+    let second = join(&browser, &server, "one", "Ann", &query);
+    let out = "const problem = document.getElementById('problem');
+        return !problem.hidden && problem.textContent.includes('somewhere else') && !window.sfu.pc";
+    browser.wait(&first, "the first page has left", out);
+    browser.wait(
+        &second,
+        "the second is alone",
+        "return window.sfu.roster.size === 1",
+    );
+    let there = browser.run(&second, "return window.sfu.pc.connectionState");
+    assert_eq!(there, "connected");
+    // It can come back, if it is told to.
+    browser.click(&first, "#way");
+    browser.wait(&second, "the second page has left", out);
+    browser.wait(
+        &first,
+        "the first is back",
+        "return window.sfu.pc?.connectionState === 'connected'",
+    );
     drop(browser);
     server.stop();
 }

@@ -2,15 +2,19 @@
 
 use std::time::Instant;
 
+use futures_util::StreamExt as _;
+use serde_json::Value;
 use sfu_demo::ids::ParticipantId;
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::session::build::{Identity, Refusal, Setup, check_offer};
 use sfu_demo::session::{Role, Session};
 use str0m::media::MediaKind;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::client::{client, drive_until, join, post};
-use crate::support::{Running, config};
+use crate::support::{PATIENCE, Running, config};
 
 /// An offer of a real browser or stack, from the corpus of the fuzz target, whose first byte is the role.
 fn real(name: &str) -> String {
@@ -159,7 +163,7 @@ fn offer_without_a_codec_that_is_forwarded_gets_a_clear_answer() {
 }
 
 #[test]
-fn packets_for_a_player_without_the_codec_are_counted_by_reason() {
+fn player_without_the_codec_is_told_and_the_packets_are_counted_by_reason() {
     let server = Running::start::<Mesh>(config(2));
     let kinds = [MediaKind::Audio, MediaKind::Video];
     let (mut publisher, _) = join(&server, "/whip/stage", true, &kinds);
@@ -168,6 +172,10 @@ fn packets_for_a_player_without_the_codec_are_counted_by_reason() {
     let answer = post(&url, "application/sdp", None, &without(&offer, "VP8"));
     assert_eq!(answer.status, 201, "{}", answer.body);
     player.accept(&answer.body).unwrap();
+    let monitor = answer.monitor.expect("there is something to listen to");
+    let monitor = format!("{}{monitor}", server.http.replace("http:", "ws:"));
+    let connected = tokio_tungstenite::connect_async(monitor);
+    let (mut monitor, _) = server.runtime.block_on(connected).unwrap();
     let vp8 = Codec {
         name: Name::Vp8,
         profile: 0,
@@ -189,5 +197,22 @@ fn packets_for_a_player_without_the_codec_are_counted_by_reason() {
             missing.map(Option::unwrap).sum::<u64>() > 0
         },
     );
+    // What its sections carry, and why it sees nothing.
+    let mut told = Vec::new();
+    let said = |told: &[Value], kind: &str| told.iter().rfind(|it| it["type"] == kind).cloned();
+    while said(&told, "codec").is_none() {
+        let message = monitor.next();
+        let message = server
+            .runtime
+            .block_on(async { timeout(PATIENCE, message).await });
+        if let Message::Text(text) = message.unwrap().unwrap().unwrap() {
+            told.push(serde_json::from_str(&text).unwrap());
+        }
+    }
+    let codec = said(&told, "codec").unwrap();
+    assert_eq!(codec["missing"], "VP8", "{codec}");
+    let tracks = said(&told, "tracks").unwrap();
+    let mut carried = tracks["tracks"].as_array().unwrap().iter();
+    assert!(carried.any(|it| it["track"] == codec["track"]), "{tracks}");
     server.stop();
 }

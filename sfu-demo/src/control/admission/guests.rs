@@ -42,7 +42,7 @@ pub(super) struct Entry {
     pub(super) guest: Arc<Guest>,
     pub(super) state: GuestState,
     /// Another session of the same principal has taken its place: it is ending.
-    replaced: bool,
+    pub(super) replaced: bool,
 }
 
 #[derive(Debug)]

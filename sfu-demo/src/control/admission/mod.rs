@@ -38,12 +38,17 @@ const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a shard may take to give one. With the interval, a shard that hangs is reported within two seconds.
 const PING_TIMEOUT: Duration = Duration::from_millis(1200);
 
+/// What the page of a session is told that another one of the same participant has replaced: it does not come back by
+/// itself, or two pages would replace each other for ever.
+const REPLACED: &str = "replaced";
+
 /// What outlives an incarnation of admission.
 #[derive(Debug, Default)]
 pub(crate) struct Lasting {
     /// Participants so far: no number is given twice.
     participants: AtomicU64,
     draining: AtomicBool,
+    stopping: AtomicBool,
 }
 
 impl Lasting {
@@ -57,6 +62,18 @@ impl Lasting {
     pub(crate) fn drain(&self) {
         // ORDERING: a flag alone.
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server has begun to stop: sessions end because of that, and not by a fault.
+    pub(crate) fn is_stopping(&self) -> bool {
+        // ORDERING: as in `stop`.
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Says that the server stops.
+    pub(crate) fn stop(&self) {
+        // ORDERING: before what ends the sessions. Who sees that they have ended, through any channel, sees this too.
+        self.stopping.store(true, Ordering::Release);
     }
 
     /// The number of the next participant.
@@ -269,12 +286,13 @@ impl<M: Mailbox> Admission<M> {
             return;
         };
         let id = entry.guest.id;
+        let why = entry.replaced.then_some(REPLACED);
         match &mut entry.state {
             GuestState::Waiting(_) => self.guests.remove(ufrag),
             GuestState::In { shard, ending } => {
                 *ending = true;
                 let shard = *shard;
-                let told = self.send(shard, Control::Disconnect(id)).is_ok();
+                let told = self.send(shard, Control::Disconnect(id, why)).is_ok();
                 if told
                     && let Some(entry) = self.guests.get_mut(ufrag)
                     && let GuestState::In { ending, .. } = &mut entry.state
@@ -416,7 +434,13 @@ impl<M: Mailbox> Admission<M> {
             } else {
                 tracing::error!(shard, "hangs: it gets no new peers");
             }
+            self.steer();
         }
+    }
+
+    /// Shards that hang get no datagrams. What their peers send goes to others meanwhile, and is lost there.
+    fn steer(&self) {
+        self.shards.steer(|shard| !self.views[shard].hangs);
     }
 
     fn drain(&mut self, reply: Reply<()>) {
@@ -445,6 +469,8 @@ impl<M: Mailbox> Actor for Admission<M> {
         self.incarnation = ctx.incarnation();
         if self.incarnation > 1 {
             tracing::warn!(incarnation = self.incarnation, "admission was restarted");
+            // Those that hang will be found again.
+            self.steer();
             for shard in 0..self.views.len() {
                 self.views[shard].counted = false;
                 // Repeated until it has answered.

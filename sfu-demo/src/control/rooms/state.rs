@@ -24,6 +24,8 @@ const SILENCE: i8 = -60;
 const MAX_HEARD: usize = 24;
 /// How often members are told who was heard, unless the speaker changes.
 const HEARD_INTERVAL: Duration = Duration::from_millis(300);
+/// How long a level counts. Who sends no sound any more is silent after that.
+const LEVEL_LASTS: Duration = Duration::from_secs(2);
 /// How much louder than the active speaker another must be to replace it, in dB.
 const LOUDER: i8 = 6;
 
@@ -35,8 +37,19 @@ pub(crate) type Out = (ShardId, News);
 struct Present {
     it: Member,
     shard: ShardId,
-    level: i8,
+    /// The last level, and when it came.
+    level: Option<(i8, Instant)>,
     chats: (Option<Instant>, u32),
+}
+
+impl Present {
+    /// How loud the member is; `None` if it is silent or muted.
+    fn loudness(&self, now: Instant) -> Option<i8> {
+        let (level, at) = self.level?;
+        let is_fresh = now.saturating_duration_since(at) < LEVEL_LASTS;
+        let is_muted = self.it.muted.contains(&Source::Microphone);
+        (is_fresh && !is_muted && level > SILENCE).then_some(level)
+    }
 }
 
 /// A shard, as the room knows it.
@@ -179,7 +192,7 @@ impl Room {
             .members
             .extract_if(.., |member| member.shard == shard)
             .collect();
-        let mut news = Vec::new();
+        let (mut news, mut changed) = (Vec::new(), Vec::new());
         for it in members {
             let at = before.iter().position(|old| old.it.id == it.id);
             let old = at.map(|at| before.swap_remove(at));
@@ -188,7 +201,10 @@ impl Room {
             news.extend(ended.map(|track| News::Removed(track.id)));
             let begun = it.tracks.iter().filter(|track| !known.contains(track));
             news.extend(begun.map(|track| News::Added(track.clone(), shard)));
-            let (level, chats) = old.map_or((i8::MIN, (None, 0)), |old| (old.level, old.chats));
+            if old.as_ref().is_none_or(|old| old.it.muted != it.muted) {
+                changed.push(it.id);
+            }
+            let (level, chats) = old.map_or((None, (None, 0)), |old| (old.level, old.chats));
             self.members.push(Present {
                 it,
                 shard,
@@ -196,9 +212,14 @@ impl Room {
                 chats,
             });
         }
+        let mut left = Vec::new();
         for gone in before {
             news.extend(gone.it.tracks.iter().map(|track| News::Removed(track.id)));
             self.forget(gone.it.id);
+            left.push(gone.it.id);
+        }
+        if !changed.is_empty() || !left.is_empty() {
+            news.push(News::Tell(self.people(&changed, &left)));
         }
         let others = (0..self.shards.len()).filter(|other| *other != shard);
         for other in others.filter(|other| self.hears(*other)) {
@@ -210,7 +231,9 @@ impl Room {
         let everything = News::Everything(self.tracks(), self.heard.as_slice().into());
         out.push((shard, everything));
         self.tell_speaker(shard, out);
-        self.tell_roster(out);
+        if self.hears(shard) {
+            out.push((shard, News::Tell(self.roster())));
+        }
     }
 
     fn change(&mut self, now: Instant, shard: ShardId, change: Change, out: &mut Vec<Out>) {
@@ -223,13 +246,14 @@ impl Room {
                 for track in it.tracks.clone() {
                     self.tell(&News::Added(track, shard), out);
                 }
+                let id = it.id;
                 self.members.push(Present {
                     it,
                     shard,
-                    level: i8::MIN,
+                    level: None,
                     chats: (None, 0),
                 });
-                self.tell_roster(out);
+                self.tell(&News::Tell(self.people(&[id], &[])), out);
             }
             Change::Listens(id) => {
                 let mut texts = vec![self.roster()];
@@ -274,7 +298,8 @@ impl Room {
             self.forget(member.it.id);
         }
         if !gone.is_empty() {
-            self.tell_roster(out);
+            let left: Vec<_> = gone.iter().map(|member| member.it.id).collect();
+            self.tell(&News::Tell(self.people(&[], &left)), out);
         }
     }
 
@@ -305,25 +330,21 @@ impl Room {
         let Some(member) = self.find(id) else {
             return;
         };
-        member.level = level;
-        let is_muted = |member: &Present| member.it.muted.contains(&Source::Microphone);
-        let voiced = level > SILENCE && !is_muted(member);
+        member.level = Some((level, now));
+        let voiced = member.loudness(now).is_some();
+        let loud = |member: &Present| Some((member.loudness(now)?, member.it.id));
         let loudest = self
             .members
             .iter()
-            .filter(|member| member.level > SILENCE && !is_muted(member))
-            .max_by_key(|member| member.level);
-        let current = self
-            .members
-            .iter()
-            .find(|member| Some(member.it.id) == self.speaker && member.level > SILENCE);
+            .filter_map(loud)
+            .max_by_key(|loud| loud.0);
+        let current = self.speaker.and_then(|speaker| self.find(speaker));
+        let current = current.and_then(|current| loud(current));
         let speaker = match (loudest, current) {
-            (Some(loudest), Some(current))
-                if loudest.level.saturating_sub(current.level) < LOUDER && !is_muted(current) =>
-            {
-                Some(current.it.id)
+            (Some((level, _)), Some((now, current))) if level.saturating_sub(now) < LOUDER => {
+                Some(current)
             }
-            (loudest, _) => loudest.map(|member| member.it.id),
+            (loudest, _) => loudest.map(|(_, id)| id),
         };
         if speaker != self.speaker {
             self.speaker = speaker;
@@ -415,24 +436,39 @@ impl Room {
         }
     }
 
-    fn tell_roster(&self, out: &mut Vec<Out>) {
-        self.tell(&News::Tell(self.roster()), out);
-    }
-
     fn speaker_text(&self) -> Arc<str> {
         let text = json!({"type": "speaker", "id": self.speaker});
         text.to_string().into()
     }
 
+    /// All who are there, for a page that knows nobody.
     fn roster(&self) -> Arc<str> {
-        let members = self.members.iter().map(|member| &member.it);
-        let participants: Vec<_> = members
-            .filter(|member| member.role != Role::Subscribe)
-            .map(|member| json!({"id": member.id, "name": member.name, "muted": member.muted}))
-            .collect();
-        let watching = self.members.len() - participants.len();
+        let participants = self.described(|_| true);
+        let watching = self.watching();
         let text = json!({"type": "roster", "participants": participants, "watching": watching});
         text.to_string().into()
+    }
+
+    /// What has changed since the roster: who has joined or is muted otherwise, and who has left.
+    fn people(&self, changed: &[ParticipantId], left: &[ParticipantId]) -> Arc<str> {
+        let here = self.described(|member| changed.contains(&member.id));
+        let watching = self.watching();
+        let text = json!({"type": "people", "here": here, "left": left, "watching": watching});
+        text.to_string().into()
+    }
+
+    /// Those who do not only watch, as pages are told of them.
+    fn described(&self, which: impl Fn(&Member) -> bool) -> Vec<serde_json::Value> {
+        let members = self.members.iter().map(|member| &member.it);
+        members
+            .filter(|member| member.role != Role::Subscribe && which(member))
+            .map(|member| json!({"id": member.id, "name": member.name, "muted": member.muted}))
+            .collect()
+    }
+
+    fn watching(&self) -> usize {
+        let watches = |member: &&Present| member.it.role == Role::Subscribe;
+        self.members.iter().filter(watches).count()
     }
 
     /// The room's statistics.

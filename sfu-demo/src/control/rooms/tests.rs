@@ -137,7 +137,7 @@ async fn tracks_reach_each_shard_once_and_only_shards_with_members() {
     assert_eq!(added(&out), [(0, 3, 1), (1, 3, 1)]);
     let out = rig.say(1, Change::Left(ParticipantId(1)));
     assert_eq!(removed(&out), [(0, 1), (1, 1)]);
-    assert_eq!(texts(&out, "roster").len(), 2);
+    assert_eq!(texts(&out, "people").len(), 2);
     let stats = rig.room.stats(&"a".into());
     assert_eq!((stats.participants, stats.tracks), (3, 1));
 }
@@ -164,6 +164,25 @@ async fn who_speaks_is_replaced_only_by_somebody_clearly_louder() {
 }
 
 #[tokio::test]
+async fn who_sends_no_sound_any_more_does_not_go_on_speaking() {
+    let mut rig = Rig::new();
+    rig.join(1, Role::Page);
+    rig.join(2, Role::Page);
+    rig.say(home(1), Change::Level(ParticipantId(1), -20));
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        rig.now += Duration::from_millis(200);
+        let out = rig.say(home(2), Change::Level(ParticipantId(2), -22));
+        let speakers = texts(&out, "speaker").into_iter();
+        told.extend(speakers.map(|(shard, text)| (shard, text["id"].as_u64())));
+    }
+    assert_eq!(told, [(0, Some(2)), (1, Some(2))]);
+    // It speaks again.
+    let out = rig.say(home(1), Change::Level(ParticipantId(1), -10));
+    assert_eq!(texts(&out, "speaker")[0].1["id"], 1);
+}
+
+#[tokio::test]
 async fn members_are_told_who_was_heard_last() {
     let mut rig = Rig::new();
     for id in 1..=40 {
@@ -180,14 +199,14 @@ async fn members_are_told_who_was_heard_last() {
         assert!(lists.is_empty() || lists.len() == SHARDS, "all or none");
         lists.into_iter().next()
     };
-    let second = Duration::from_secs(1);
-    assert_eq!(level(1, -40, second), Some(vec![1]));
+    let later = Duration::from_millis(400);
+    assert_eq!(level(1, -40, later), Some(vec![1]));
     assert_eq!(
-        level(2, -38, second),
+        level(2, -38, later),
         Some(vec![1, 2]),
         "heard, but not the speaker"
     );
-    assert_eq!(level(2, -38, second), None, "nothing is new");
+    assert_eq!(level(2, -38, later), None, "nothing is new");
     assert_eq!(level(3, -38, Duration::ZERO), Some(vec![1, 3, 2]));
     assert_eq!(level(4, -38, Duration::ZERO), None, "too soon");
     assert_eq!(
@@ -195,11 +214,12 @@ async fn members_are_told_who_was_heard_last() {
         Some(vec![2, 1, 3]),
         "a new speaker at once"
     );
-    assert_eq!(level(5, -90, second), None, "silent");
+    assert_eq!(level(5, -90, later), None, "silent");
     for id in 6..40 {
-        level(id, -30, second);
+        level(2, -20, Duration::ZERO);
+        level(id, -30, later);
     }
-    let all = level(4, -10, second).unwrap();
+    let all = level(4, -10, later).unwrap();
     assert_eq!(all.len(), 24);
     assert_eq!(all[..2], [4, 2]);
 }
@@ -221,6 +241,65 @@ async fn mute_tells_each_shard_the_change_only() {
     assert_eq!(mute(true), vec![told(&["microphone"]); SHARDS]);
     assert!(mute(true).is_empty(), "nothing has changed");
     assert_eq!(mute(false), vec![told(&[]); SHARDS]);
+}
+
+#[tokio::test]
+async fn joining_and_leaving_tell_each_shard_the_change_only() {
+    let mut rig = Rig::new();
+    for id in 1..=64 {
+        rig.join(id, Role::Page);
+    }
+    rig.say(
+        home(1),
+        Change::Muted(ParticipantId(1), Source::Camera, true),
+    );
+    let told = |out: &[Out]| {
+        let told = texts(out, "people");
+        assert_eq!(told.len(), SHARDS, "each shard once");
+        assert_eq!(told.len(), out.len(), "and nothing else");
+        assert_eq!(told[0].1, told[1].1);
+        told[0].1.clone()
+    };
+    let page = json!({"id": 65, "name": "n65", "muted": []});
+    let here = |here: &[&Value], left: &[u64], watching: usize| json!({"type": "people", "here": here, "left": left, "watching": watching});
+    assert_eq!(told(&rig.join(65, Role::Page)), here(&[&page], &[], 0));
+    assert_eq!(told(&rig.join(66, Role::Subscribe)), here(&[], &[], 1));
+    let left = |rig: &mut Rig, id| rig.say(home(id), Change::Left(ParticipantId(id)));
+    assert_eq!(told(&left(&mut rig, 65)), here(&[], &[65], 1));
+    assert_eq!(told(&left(&mut rig, 66)), here(&[], &[66], 0));
+    // Who listens from now on is told of all, and nobody else is.
+    let out = rig.say(home(2), Change::Listens(ParticipantId(2)));
+    assert_eq!(out.len(), 1);
+    let roster = &texts(&out, "roster")[0].1;
+    let people = roster["participants"].as_array().unwrap();
+    assert_eq!((people.len(), roster["watching"].as_u64()), (64, Some(0)));
+    assert_eq!(people[0]["muted"], json!(["camera"]));
+}
+
+#[tokio::test]
+async fn an_announcement_tells_other_shards_who_has_come_and_gone() {
+    let mut rig = Rig::new();
+    for id in 1..=4 {
+        rig.join(id, Role::Page);
+    }
+    // Shard 1 has missed that 1 has left, that 5 has come, and that 3 is muted.
+    let mut muted = member(3, Role::Page);
+    muted.muted.push(Source::Microphone);
+    let out = rig.say(1, Change::Announce(vec![muted, member(5, Role::Page)]));
+    let told = texts(&out, "people");
+    let here = json!([
+        {"id": 3, "name": "n3", "muted": ["microphone"]},
+        {"id": 5, "name": "n5", "muted": []},
+    ]);
+    let change = json!({"type": "people", "here": here, "left": [1], "watching": 0});
+    assert_eq!(told, [(0, change)]);
+    let rosters = texts(&out, "roster");
+    assert_eq!(rosters.len(), 1, "for the shard that has missed something");
+    assert_eq!(rosters[0].0, 1);
+    let same = vec![member(5, Role::Page)];
+    rig.say(1, Change::Announce(same.clone()));
+    let out = rig.say(1, Change::Announce(same));
+    assert!(texts(&out, "people").is_empty(), "nothing has changed");
 }
 
 #[tokio::test]

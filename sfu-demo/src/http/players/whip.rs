@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, LINK, LOCATION};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -101,7 +101,9 @@ async fn offer<M: Mailbox>(
         (LOCATION, location),
         (ETAG, quoted(&joined.tag)),
     ];
-    Ok((StatusCode::CREATED, headers, joined.answer).into_response())
+    let socket = format!("</api/socket/{}>; rel=\"monitor\"", joined.resource);
+    let monitor = (role == Role::Subscribe).then_some([(LINK, socket)]);
+    Ok((StatusCode::CREATED, headers, monitor, joined.answer).into_response())
 }
 
 /// RFC 9725: the media type to post here.

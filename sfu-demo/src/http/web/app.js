@@ -1,9 +1,11 @@
 // The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server.
 import { capture, encodings, endPreview, showPreview, stop } from "/devices.js";
-import { restartIce, watch } from "/link.js";
+import { onChat, said } from "/chat.js";
+import { quality, restartIce, watch } from "/link.js";
 import { Signal } from "/signal.js";
 import { closePanel, openPanel } from "/panel.js";
 import { clear, darken, layout, note, onPin, remove, tile, tiles } from "/tiles.js";
+import { ENDS, explain, missing, pause } from "/words.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -13,6 +15,8 @@ const operator = query.get("operator") ?? (isOperator(token) ? token : undefined
 // By this secret the server knows the page when it connects again, and ends its earlier session at once. It is not
 // kept in storage, which a duplicated tab would share.
 const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
+// Tiles that are changed before the browser may do something else.
+const SLICE = 8;
 // How long to wait before each attempt to join again, in seconds.
 const ATTEMPTS = [0, 1, 2, 4, 8];
 
@@ -24,13 +28,6 @@ const state = {
 };
 // For the developer console and the tests.
 window.sfu = state;
-
-const problems = {
-  NotAllowedError: "The browser was not allowed to use the camera or microphone. Allow it in the address bar and try again, or join without.",
-  NotFoundError: "No camera or microphone was found. Join with audio only, or with the test picture.",
-  NotReadableError: "The camera or microphone is in use by another program. Close that, and try again.",
-  OverconstrainedError: "The chosen camera or microphone is gone. Choose another.",
-};
 
 function isOperator(jwt) {
   try {
@@ -50,10 +47,6 @@ function problem(text, way, act) {
   $("way").textContent = way ?? "";
   $("way").onclick = act ?? null;
   if (text && way) $("way").focus();
-}
-
-function explain(error) {
-  return problems[error.name] ?? error.message ?? String(error);
 }
 
 function pathRoom() {
@@ -110,7 +103,9 @@ async function join(form) {
   if (state.source === "camera" || state.source === "audio") status("Asking for camera and microphone…");
   state.local = await capture(state.name);
   status("Connecting…");
+  await pause();
   await connect();
+  await pause();
 
   endPreview();
   history.replaceState(null, "", `/r/${state.room}${location.search}`);
@@ -119,13 +114,14 @@ async function join(form) {
   $("call").hidden = false;
   $("controls").hidden = false;
   document.body.classList.add("in-call");
+  await pause();
   showMine();
   const camera = state.local.getVideoTracks().length > 0;
   $("mic").disabled = state.local.getAudioTracks().length === 0;
   $("cam").disabled = !camera;
   layout();
   $("main").focus();
-  state.timer = setInterval(quality, 2000);
+  state.timer = setInterval(() => quality(tiles, state.counts), 2000);
   showPanelButton();
 }
 
@@ -133,6 +129,7 @@ async function join(form) {
 async function connect() {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   state.pc = pc;
+  await pause();
   const channel = pc.createDataChannel("control");
   pc.onconnectionstatechange = () => connection(pc);
   for (const track of state.local.getAudioTracks()) {
@@ -144,6 +141,7 @@ async function connect() {
     });
     prefer(video, query.get("codec"));
   }
+  await pause();
   await pc.setLocalDescription();
   const response = await fetch(`/api/rooms/${encodeURIComponent(state.room)}/join`, {
     method: "POST",
@@ -160,6 +158,8 @@ async function connect() {
   await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
   state.signal = new Signal(answer.resource, channel, {
     open: () => {
+      // The server says anew what is missing.
+      for (const shown of tiles.values()) note(shown, null);
       for (const [source, muted] of state.muted) if (muted) send({ type: "mute", source, muted });
       // The answer to our last offer may be lost.
       if (pc.signalingState === "have-local-offer") offerAgain(pc);
@@ -187,13 +187,22 @@ async function restart(pc) {
   status(navigator.onLine ? "Connection interrupted. Reconnecting…" : "You are offline. Waiting for the network…");
   await enqueue(async () => {
     if (pc !== state.pc) return;
-    if (!(await restartIce(pc, state.resource))) lost(pc, "The server has lost the call.");
+    if (!(await restartIce(pc, state.resource))) lost(pc, "lost");
   });
 }
 
+// Another page of the same participant has taken this one's place. Joining again would end that one.
+async function replaced() {
+  await leave(false);
+  status("Disconnected");
+  problem("You have joined this room from somewhere else, so this page has left it.", "Join here instead", () => $("join").requestSubmit());
+}
+
 // The session is over, without anybody having left: the page joins again.
-async function lost(pc, why) {
+async function lost(pc, end) {
   if (pc !== state.pc || state.leaving || state.rejoining || $("call").hidden) return;
+  if (end === "replaced") return replaced();
+  const [why, final = why] = ENDS[end];
   state.rejoining = true;
   let last = new Error(why);
   for (const [at, seconds] of state.attempts.entries()) {
@@ -216,7 +225,7 @@ async function lost(pc, why) {
   if (state.leaving) return;
   await leave(false);
   status("Disconnected");
-  problem(`${why} ${last.message === why ? "" : last.message}`.trim(), "Join again", () => $("join").requestSubmit());
+  problem(`${final} ${last.message === why ? "" : last.message}`.trim(), "Join again", () => $("join").requestSubmit());
 }
 
 // Forgets what belonged to the last connection.
@@ -254,9 +263,7 @@ function connection(pc) {
       problem("");
       break;
     case "failed":
-      lost(pc, state.roster.size
-        ? "The connection was lost."
-        : "The server cannot be reached: a firewall may block media over UDP and TCP.");
+      lost(pc, state.roster.size ? "failed" : "blocked");
       break;
     default: break;
   }
@@ -278,6 +285,7 @@ async function handle(message) {
       if (state.pc.signalingState === "have-local-offer") await state.pc.setLocalDescription({ type: "rollback" });
       return problem(`The server refused the change: ${message.error}.`, "Close", () => problem(""));
     case "roster": return roster(message);
+    case "people": return people(message);
     case "muted": {
       const person = state.roster.get(String(message.id));
       if (person) {
@@ -310,11 +318,6 @@ async function handle(message) {
   }
 }
 
-function missing(shown, { missing: codec, instead }) {
-  const other = instead.length ? ` They could send ${instead.join(" or ")} instead.` : "";
-  return `${shown.name} sends ${codec}, which this browser cannot play.${other}`;
-}
-
 async function offered(message) {
   // Our own offer is on its way: the server answers it first, then offers again.
   if (state.pc.signalingState !== "stable") return;
@@ -330,12 +333,15 @@ function choose(shown, value) {
 // The server sends a pinned picture in any case.
 onPin((shown) => send({ type: "pin", tracks: shown?.track ? [shown.track] : [] }));
 
-function show(tracks) {
+async function show(tracks) {
+  const { pc } = state;
   const wanted = new Set();
   const transceivers = new Map(state.pc.getTransceivers().map((t) => [t.mid, t]));
   const holders = new Map();
   for (const shown of tiles.values()) for (const media of shown.stream.getTracks()) holders.set(media, shown);
-  for (const carried of tracks) {
+  for (const [at, carried] of tracks.entries()) {
+    if (at % SLICE === SLICE - 1) await pause();
+    if (pc !== state.pc) return;
     const transceiver = transceivers.get(carried.mid);
     if (!transceiver) continue;
     const screen = carried.source === "screen";
@@ -394,10 +400,28 @@ function release(shown, media) {
   darken(shown, true);
 }
 
-function roster(message) {
+async function roster(message) {
+  const { pc } = state;
   state.roster = new Map(message.participants.map((p) => [String(p.id), p]));
   state.watching = message.watching;
-  for (const [id, person] of state.roster) mutes(id, person);
+  for (const [at, [id, person]] of [...state.roster].entries()) {
+    if (at % SLICE === SLICE - 1) await pause();
+    if (pc !== state.pc) return;
+    mutes(id, person);
+  }
+  prune();
+  here();
+}
+
+// What has changed since the roster.
+function people({ here: changed, left, watching }) {
+  if (!state.roster.size) return;
+  for (const id of left) state.roster.delete(String(id));
+  for (const person of changed) {
+    state.roster.set(String(person.id), person);
+    mutes(String(person.id), person);
+  }
+  state.watching = watching;
   prune();
   here();
 }
@@ -427,38 +451,6 @@ function speaking() {
   for (const [key, shown] of tiles) {
     const id = key === "me" ? String(state.id) : key;
     shown.root.classList.toggle("speaking", id === String(state.speaker));
-  }
-}
-
-function said(message) {
-  const line = document.createElement("li");
-  const who = document.createElement("b");
-  who.textContent = `${message.name}: `;
-  line.append(who, message.text);
-  $("messages").append(line);
-  line.scrollIntoView({ block: "nearest" });
-  if ($("side").hidden) $("chat-toggle").classList.add("news");
-}
-
-// Shows loss and frame rate of the last two seconds as bars.
-async function quality() {
-  for (const [key, shown] of [...tiles]) {
-    const { receiver } = shown;
-    if (!receiver || shown.root.hidden) continue;
-    const stats = await receiver.getStats().catch(() => null);
-    for (const report of stats?.values() ?? []) {
-      if (report.type !== "inbound-rtp") continue;
-      const before = state.counts.get(key) ?? { lost: 0, received: 0, frames: 0 };
-      const lost = Math.max(0, report.packetsLost - before.lost);
-      const received = report.packetsReceived - before.received;
-      const frames = (report.framesDecoded ?? 0) - before.frames;
-      state.counts.set(key, { lost: report.packetsLost, received: report.packetsReceived, frames: report.framesDecoded ?? 0 });
-      const loss = lost / Math.max(1, lost + received);
-      const level = received === 0 ? 0 : loss > 0.08 || frames < 8 ? 1 : loss > 0.02 || frames < 24 ? 2 : 3;
-      shown.quality.dataset.level = level;
-      shown.quality.setAttribute("aria-label", `Connection: ${["no packets", "poor", "fair", "good"][level]}`);
-      shown.quality.title = `${Math.round(loss * 100)} % lost, ${Math.round(frames / 2)} frames per second, ${report.frameWidth ?? 0}×${report.frameHeight ?? 0}`;
-    }
   }
 }
 
@@ -526,6 +518,8 @@ async function stopScreen() {
   await negotiate(() => []);
 }
 
+onChat((text) => send({ type: "chat", text }));
+
 $("screen").hidden = !navigator.mediaDevices?.getDisplayMedia;
 $("screen").addEventListener("click", async () => {
   try {
@@ -533,26 +527,6 @@ $("screen").addEventListener("click", async () => {
   } catch (error) {
     if (error.name !== "NotAllowedError") problem(`The screen cannot be shared: ${error.message}`, "Close", () => problem(""));
   }
-});
-
-function openChat(open) {
-  if ($("side").hidden === !open) return;
-  $("side").hidden = !open;
-  $("chat-toggle").setAttribute("aria-expanded", String(open));
-  $("chat-toggle").classList.remove("news");
-  $(open ? "text" : "chat-toggle").focus();
-}
-$("chat-toggle").addEventListener("click", () => openChat($("side").hidden));
-$("chat-close").addEventListener("click", () => openChat(false));
-addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !document.fullscreenElement) openChat(false);
-});
-
-$("chat").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = $("text").value.trim();
-  if (text) send({ type: "chat", text });
-  $("text").value = "";
 });
 
 $("share").addEventListener("click", async () => {

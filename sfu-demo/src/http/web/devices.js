@@ -1,11 +1,13 @@
 // Cameras and microphones: choice, preview, and what is sent of them.
 
+import { pause } from "/words.js";
+
 const $ = (id) => document.getElementById(id);
 
 const preview = { stream: null, key: "", meter: null, asked: false, turn: 0 };
 
 // A moving picture and a quiet tone, for machines without a camera.
-function synthetic(name) {
+async function synthetic(name) {
   const canvas = document.createElement("canvas");
   canvas.width = 640; canvas.height = 360;
   const context = canvas.getContext("2d");
@@ -26,6 +28,7 @@ function synthetic(name) {
   };
   draw();
   const timer = setInterval(draw, 40);
+  await pause();
   const audio = new AudioContext();
   const tone = audio.createOscillator();
   const gain = audio.createGain();

@@ -79,3 +79,25 @@ export async function restartIce(pc, resource) {
   await pc.setRemoteDescription({ type: "answer", sdp });
   return true;
 }
+
+// Shows loss and frame rate of the last two seconds as bars.
+export async function quality(tiles, counts) {
+  for (const [key, shown] of [...tiles]) {
+    const { receiver } = shown;
+    if (!receiver || shown.root.hidden) continue;
+    const stats = await receiver.getStats().catch(() => null);
+    for (const report of stats?.values() ?? []) {
+      if (report.type !== "inbound-rtp") continue;
+      const before = counts.get(key) ?? { lost: 0, received: 0, frames: 0 };
+      const lost = Math.max(0, report.packetsLost - before.lost);
+      const received = report.packetsReceived - before.received;
+      const frames = (report.framesDecoded ?? 0) - before.frames;
+      counts.set(key, { lost: report.packetsLost, received: report.packetsReceived, frames: report.framesDecoded ?? 0 });
+      const loss = lost / Math.max(1, lost + received);
+      const level = received === 0 ? 0 : loss > 0.08 || frames < 8 ? 1 : loss > 0.02 || frames < 24 ? 2 : 3;
+      shown.quality.dataset.level = level;
+      shown.quality.setAttribute("aria-label", `Connection: ${["no packets", "poor", "fair", "good"][level]}`);
+      shown.quality.title = `${Math.round(loss * 100)} % lost, ${Math.round(frames / 2)} frames per second, ${report.frameWidth ?? 0}×${report.frameHeight ?? 0}`;
+    }
+  }
+}

@@ -5,6 +5,8 @@ const FIRST = 250;
 const LONGEST = 4000;
 // Messages that wait until the socket is open again.
 const MOST = 64;
+// How long a socket may take to say why the session has ended.
+const FAREWELL = 1000;
 
 export class Signal {
   #url;
@@ -16,12 +18,17 @@ export class Signal {
   #delay = FIRST;
   #waiting = [];
 
-  // `on` has: `message`, `open` (also when it is open again), and `over` when the session has ended.
+  // `on` has: `message`, `open` (also when it is open again), and `over` when the session has ended, with why: `lost`,
+  // `stopping` (the server), `replaced` (by another session of the same participant), or `ended`.
   constructor(resource, channel, on) {
     this.#url = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/api/socket/${resource}`;
     this.#channel = channel;
     this.#on = on;
-    channel.onclose = () => this.#over("The server has ended the call.");
+    channel.onclose = () => {
+      // The socket knows better why.
+      const wait = this.#socket?.readyState === WebSocket.OPEN ? FAREWELL : 0;
+      setTimeout(() => this.#over("ended"), wait);
+    };
     channel.onopen = () => { if (!this.#socket) this.#open(); };
     channel.onmessage = (event) => this.#message(event.data, !this.#socket);
     this.#connect();
@@ -70,8 +77,9 @@ export class Signal {
 
   #message(text, all) {
     const message = JSON.parse(text);
-    if (message.type === "gone") return this.#over("The server has lost the call.");
-    if (message.type === "ended") return this.#over("The server has ended the call.");
+    if (message.type === "gone") return this.#over("lost");
+    if (message.type === "stopping") return this.#over("stopping");
+    if (message.type === "ended") return this.#over(message.why === "replaced" ? "replaced" : "ended");
     // The server offers again over the socket.
     return all || message.type !== "offer" ? this.#on.message(message) : undefined;
   }

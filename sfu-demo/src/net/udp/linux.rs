@@ -1,7 +1,7 @@
-//! `recvmmsg`, `sendmmsg` and `UDP_SEGMENT`.
+//! `recvmmsg`, `sendmmsg`, `UDP_SEGMENT`, and the choice among sockets that share a port.
 //!
 //! The only file with unsafe code: no crate wraps `sendmmsg` with a segment size for each message, which sends a
-//! whole fan-out with its bursts in one call.
+//! whole fan-out with its bursts in one call, nor the program by which the kernel chooses a socket.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
 use super::batch::{RecvBatch, SLOT, SendBatch, run};
+use super::steer::{Choice, Instruction};
 
 /// A socket, watched by an executor or not.
 pub(super) trait Handle: AsFd {}
@@ -49,6 +50,58 @@ pub(super) fn gso(socket: &UdpSocket) -> bool {
         )
     };
     result == 0
+}
+
+/// Has the kernel choose among the sockets that share the port of this one.
+pub(super) fn choose(socket: &UdpSocket, choice: &Choice) -> io::Result<()> {
+    let program: Vec<_> = choice.program().iter().map(filter).collect();
+    let descriptor = socket.as_raw_fd();
+    let result = if program.is_empty() {
+        let unused: libc::c_int = 0;
+        // SAFETY: the descriptor is open for the borrow; `unused` outlives the call and its size is given.
+        unsafe {
+            libc::setsockopt(
+                descriptor,
+                libc::SOL_SOCKET,
+                libc::SO_DETACH_REUSEPORT_BPF,
+                (&raw const unused).cast(),
+                mem::size_of_val(&unused) as libc::socklen_t,
+            )
+        }
+    } else {
+        let program = libc::sock_fprog {
+            len: program.len() as libc::c_ushort,
+            filter: program.as_ptr().cast_mut(),
+        };
+        // SAFETY: the descriptor is open for the borrow. The kernel copies the instructions, which outlive the call, and
+        // only reads them; it verifies the program itself.
+        unsafe {
+            libc::setsockopt(
+                descriptor,
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_REUSEPORT_CBPF,
+                (&raw const program).cast(),
+                mem::size_of_val(&program) as libc::socklen_t,
+            )
+        }
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // There was no program.
+        error if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        error => Err(error),
+    }
+}
+
+fn filter(instruction: &Instruction) -> libc::sock_filter {
+    libc::sock_filter {
+        code: instruction.code,
+        jt: instruction.yes,
+        jf: instruction.no,
+        k: instruction.value,
+    }
 }
 
 /// Whether an error concerns a datagram rather than the socket.

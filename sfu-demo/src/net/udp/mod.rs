@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 mod batch;
+mod steer;
 #[cfg(target_os = "linux")]
 #[path = "linux.rs"]
 mod sys;
@@ -21,6 +22,7 @@ mod sys;
 mod sys;
 
 pub use batch::{Datagram, MAX_DATAGRAM, RecvBatch, SendBatch, Stored};
+pub(crate) use steer::Choice;
 
 /// How to bind a socket.
 #[derive(Debug, Clone, Copy)]
@@ -202,6 +204,15 @@ pub fn recv_direct(socket: &StdSocket, batch: &mut RecvBatch) -> io::Result<usiz
 /// If the socket itself is broken.
 pub fn send_direct(socket: &StdSocket, batch: &mut SendBatch, gso: bool) -> io::Result<Flushed> {
     send_all(socket, batch, &AtomicBool::new(gso))
+}
+
+/// Has the kernel choose like this among the sockets that share the port of `socket`.
+///
+/// # Errors
+///
+/// If the system cannot: only Linux lets a program choose.
+pub(crate) fn choose(socket: &StdSocket, choice: &Choice) -> io::Result<()> {
+    sys::choose(socket, choice)
 }
 
 fn send_all(

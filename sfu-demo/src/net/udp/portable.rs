@@ -4,6 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::batch::{RecvBatch, SLOT, SendBatch};
+use super::steer::Choice;
+
+/// No system but Linux lets a program choose.
+pub(super) fn choose(_: &std::net::UdpSocket, choice: &Choice) -> io::Result<()> {
+    if choice.program().is_empty() {
+        return Ok(());
+    }
+    Err(io::ErrorKind::Unsupported.into())
+}
 
 /// A socket, watched by an executor or not.
 pub(super) trait Handle {

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 use super::*;
 
@@ -135,4 +136,52 @@ async fn executor_wakes_for_a_datagram() {
         }
     }
     assert!(seen.iter().copied().eq(0..100));
+}
+
+#[test]
+fn socket_that_is_left_out_gets_nothing_and_flows_return_to_where_they_were() {
+    for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let open = |port| Bind::new((ip, port).into()).shared().open();
+        let Ok(first) = open(0) else {
+            assert!(ip.is_ipv6(), "there is IPv4");
+            continue;
+        };
+        let at = first.local_addr().unwrap();
+        let mut sockets = vec![first];
+        sockets.extend((1..3).map(|_| open(at.port()).unwrap()));
+        let senders: Vec<_> = (0..64u8)
+            .map(|_| Bind::new((ip, 0).into()).open().unwrap())
+            .collect();
+        // Which socket gets what each sender sends.
+        let owners = || {
+            for (number, sender) in senders.iter().enumerate() {
+                sender.send_to(&[number as u8], at).unwrap();
+            }
+            let mut owners = vec![usize::MAX; senders.len()];
+            for (owner, socket) in sockets.iter().enumerate() {
+                let mut bytes = [0; 1];
+                while socket.recv(&mut bytes).is_ok() {
+                    owners[usize::from(bytes[0])] = owner;
+                }
+            }
+            owners
+        };
+        let before = owners();
+        for left_out in 0..3 {
+            let choice = Choice::of(3, |at| at != left_out);
+            choose(&sockets[0], &choice).unwrap();
+            let owners = owners();
+            for at in 0..3 {
+                let count = owners.iter().filter(|owner| **owner == at).count();
+                assert_eq!(count == 0, at == left_out, "{ip} {left_out}: {owners:?}");
+            }
+            assert!(!owners.contains(&usize::MAX), "all arrive: {owners:?}");
+        }
+        choose(&sockets[0], &Choice::of(3, |at| at == 1)).unwrap();
+        assert_eq!(owners(), [1; 64]);
+        choose(&sockets[0], &Choice::of(3, |_| true)).unwrap();
+        assert_eq!(owners(), before, "as before");
+        // There is no program to take back.
+        choose(&sockets[0], &Choice::All).unwrap();
+    }
 }

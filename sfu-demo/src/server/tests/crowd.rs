@@ -1,13 +1,19 @@
-//! A room of thirty, twenty of them with cameras, in which people come and go while actors fail.
+//! A room of thirty, twenty of them with cameras, some of these with simulcast, and two pages of a browser, if there is
+//! one. People come and go, share again and choose layers while actors fail.
 //!
 //! It takes half a minute; `SFU_CROWD_SECONDS=300` lets it run for five.
 
+use super::pages::Pages;
+use super::peer::is_simulcast;
+use super::support::real_time;
 use super::*;
 use crate::mailbox::mesh::Mesh;
 use crate::messages::{Control, Fault, RoomMessage, Rooms};
 
-const CAMERAS: u8 = 20;
-const VIEWERS: u8 = 30;
+const CAMERAS: u16 = 20;
+const VIEWERS: u16 = 30;
+/// Sections of a viewer for the cameras and the screens of pages.
+const FOR_PAGES: usize = 4;
 /// How long it is without the variable.
 const SECONDS: u64 = 12;
 
@@ -24,11 +30,46 @@ impl Dice {
     }
 }
 
+impl World<Mesh> {
+    /// Somebody does something.
+    fn stir(&mut self, dice: &mut Dice) {
+        let at = dice.below(self.peers.len());
+        match dice.below(6) {
+            // Leaves for good, and another comes.
+            0 => {
+                self.peers[at].client.close();
+                self.peers[at].drive(&mut self.batch);
+                self.rejoin(at);
+            }
+            // Comes back without a word: its earlier session ends.
+            1 => self.rejoin(at),
+            // Shares again, from another source.
+            2 | 3 => self.peers[at].share_again(),
+            // Some viewers choose the layer of somebody.
+            _ => {
+                let simulcasts: Vec<_> = (1..=CAMERAS).filter(|it| is_simulcast(*it)).collect();
+                let of = simulcasts[dice.below(simulcasts.len())];
+                let layer = if dice.below(2) == 0 { 0 } else { 2 };
+                for _ in 0..4 {
+                    let at = dice.below(self.peers.len());
+                    if self.peers[at].role == Role::Subscribe {
+                        self.peers[at].ask_for(of, layer);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn thirty_come_and_go_share_again_and_a_shard_fails_and_all_see_all() {
+    let _turn = real_time();
     let seconds = std::env::var("SFU_CROWD_SECONDS").ok();
     let seconds = seconds.map_or(SECONDS, |text| text.parse().expect("a number of seconds"));
-    let mut world = World::<Mesh>::new(2, CAMERAS.into());
+    let mut world = World::<Mesh>::new(2, usize::from(CAMERAS) + FOR_PAGES);
+    // A browser may take so long to start that peers who wait for it would count as gone.
+    let publishers: Vec<_> = (1..=CAMERAS).map(|number| format!("n{number}")).collect();
+    let pages = Pages::open(world.server.http, &publishers);
     for number in 1..=CAMERAS {
         world.join(number, Role::Publish);
     }
@@ -47,21 +88,7 @@ fn thirty_come_and_go_share_again_and_a_shard_fails_and_all_see_all() {
             continue;
         }
         next += Duration::from_millis(250);
-        let at = dice.below(world.peers.len());
-        match dice.below(4) {
-            // Leaves for good, and another comes.
-            0 => {
-                world.peers[at].client.close();
-                let _ = world.peers[at].client.drive(&mut world.batch, |_| {});
-                world.rejoin(at);
-            }
-            // Comes back without a word: its earlier session ends.
-            1 => world.rejoin(at),
-            // Shares again, from another source.
-            _ => {
-                let _ = world.peers[at].client.change_source(0);
-            }
-        }
+        world.stir(&mut dice);
         // A shard fails after a third of the time, a room after two.
         let elapsed = start.elapsed();
         if shards == 0 && elapsed > length / 3 {
@@ -76,14 +103,91 @@ fn thirty_come_and_go_share_again_and_a_shard_fails_and_all_see_all() {
         }
     }
     assert_eq!((shards, rooms), (1, 1));
+    let mut seen_pages = 0;
+    if let Some(pages) = &pages {
+        seen_pages = pages.count();
+        pages.calm_down();
+        world.until("the pages are calm", |_| pages.are_calm());
+    }
     let took = world.until_all_see_all("in the end");
     println!("all see all after {took:?}");
+    world.until("all see the pages", |world| {
+        let mut viewers = world.peers.iter();
+        viewers.all(|peer| peer.role != Role::Subscribe || peer.foreign.len() >= seen_pages)
+    });
+    if let Some(pages) = &pages {
+        let took = world.until("the pages see all", |_| pages.see_all());
+        println!("the pages see all after {took:?}");
+    }
     world.until("nobody is left over", |world| {
         let stats = world.stats();
         let room = &stats.rooms[0];
-        let members = (VIEWERS + CAMERAS).into();
-        stats.shards[0].incarnation == 2
-            && (room.participants, room.tracks) == (members, CAMERAS.into())
+        let members = usize::from(VIEWERS + CAMERAS) + seen_pages;
+        // A page sends sound and a picture.
+        let tracks = usize::from(CAMERAS) + 2 * seen_pages;
+        stats.shards[0].incarnation == 2 && (room.participants, room.tracks) == (members, tracks)
     });
+    if let Some(pages) = pages {
+        pages.close();
+    }
+    world.stop();
+}
+
+/// Publishers and viewers of the largest room; `SFU_HALL=30,100` makes it smaller.
+const HALL: (u16, u16) = (100, 500);
+/// Pictures that each viewer sees.
+const SEEN: usize = 4;
+
+#[test]
+#[ignore = "it needs a release build and two idle cores: cargo test --release -p sfu-demo --lib -- --ignored --nocapture hall"]
+fn hall_of_a_hundred_publishers_shows_five_hundred_viewers_four_pictures_each() {
+    let size = std::env::var("SFU_HALL").ok();
+    let number = |text: &str| text.trim().parse::<u16>().expect("a number");
+    let size = size.map(|text| text.split_once(',').map(|(a, b)| (number(a), number(b))));
+    let (publishers, viewers) = size.map_or(HALL, |size| size.expect("PUBLISHERS,VIEWERS"));
+    let mut world = World::<Mesh>::new(2, SEEN);
+    world.interval = Duration::from_millis(33);
+    for number in 1..=publishers {
+        world.join(number, Role::Publish);
+        world.round();
+    }
+    let mut firsts = Vec::new();
+    for number in 1..=viewers {
+        let joins = Instant::now();
+        world.join(number, Role::Subscribe);
+        world.until("the first picture is there", |world| {
+            world
+                .peers
+                .last()
+                .is_some_and(|viewer| !viewer.seen.is_empty())
+        });
+        firsts.push(joins.elapsed());
+    }
+    firsts.sort_unstable();
+    let (median, longest) = (firsts[firsts.len() / 2], firsts[firsts.len() - 1]);
+    println!("first picture after {median:?} (median), {longest:?} (longest)");
+    world.forget_seen();
+    world.until("all see four", |world| {
+        let mut viewers = world.peers.iter();
+        viewers.all(|peer| peer.role != Role::Subscribe || peer.seen.len() >= SEEN)
+    });
+    let before = world.stats();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(10) {
+        world.round();
+    }
+    let (after, took) = (world.stats(), start.elapsed());
+    for (before, after) in before.shards.iter().zip(&after.shards) {
+        let sent = after.counters.datagrams_out - before.counters.datagrams_out;
+        let busy = (after.cpu - before.cpu).as_secs_f64() / took.as_secs_f64();
+        let dropped = after.counters.drops.iter().map(|drop| drop.1).sum::<u64>();
+        println!(
+            "shard {}: {:.0} datagrams/s out, {:.0} % of a core, {dropped} dropped",
+            after.shard,
+            sent as f64 / took.as_secs_f64(),
+            100.0 * busy
+        );
+    }
+    assert!(longest <= Duration::from_secs(5), "{longest:?}");
     world.stop();
 }

@@ -174,9 +174,28 @@ fn shard_that_hangs_is_reported_gets_no_peers_and_the_rest_serves_on() {
         .map(|room| (&*room.room, room.participants))
         .collect();
     assert_eq!(there, [("other", 6)], "rooms do not wait for it");
+    // By UDP the kernel chooses it.
+    if cfg!(target_os = "linux") {
+        for number in 0..12 {
+            world.join(number, Role::Subscribe);
+        }
+        world.until("those by UDP are connected", |world| {
+            world.peers.iter().all(|peer| peer.client.connected)
+        });
+        assert_eq!(world.stats().shards[1].peers, 18);
+    }
     drop(release);
     world.until("it goes on", |world| {
         world.runtime.block_on(world.app.hung()) == [false, false]
+    });
+    // Each of them is as likely to come to one shard as to the other.
+    let mut number = 100;
+    world.until("it gets new peers", |world| {
+        if number % 16 == 0 {
+            world.join(number, Role::Subscribe);
+        }
+        number += 1;
+        world.stats().shards[0].peers > 0
     });
     drop(over_tcp);
     world.stop();

@@ -287,6 +287,20 @@ impl Subscriptions {
         self.offered.clear();
     }
 
+    /// The peer has forgotten why it has no picture of some tracks. Returns the videos that are paused. A codec that it
+    /// lacks is found with the next packet.
+    pub(in crate::session) fn forget_told(&mut self) -> Vec<TrackId> {
+        let mut paused = Vec::new();
+        for known in &mut self.list {
+            known.missing = false;
+            let down = known.down.as_ref();
+            if down.is_some_and(|down| down.congestion.is_paused()) {
+                paused.push(known.info.id);
+            }
+        }
+        paused
+    }
+
     /// Gives the sections to the most important tracks. Returns whether one was opened.
     pub(in crate::session) fn assign(&mut self, events: &mut Vec<SessionEvent>) -> bool {
         let kinds = [MediaKind::Audio, MediaKind::Video];

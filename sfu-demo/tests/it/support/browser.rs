@@ -128,17 +128,22 @@ impl Browser {
 
     /// Clicks the element that a selector finds.
     pub fn click(&self, tab: &str, selector: &str) {
+        let clicked = self.try_click(tab, selector);
+        clicked.unwrap_or_else(|why| panic!("{selector} cannot be clicked: {why}"));
+    }
+
+    /// Clicks the element that a selector finds, if it is there and can be seen.
+    pub fn try_click(&self, tab: &str, selector: &str) -> Result<(), Value> {
         self.to(tab);
-        let found = self.post(
-            "element",
-            &json!({"using": "css selector", "value": selector}),
-        );
-        let id = found
-            .as_object()
-            .and_then(|o| o.values().next())
-            .and_then(Value::as_str);
-        let id = id.unwrap_or_else(|| panic!("no {selector}: {found}"));
-        self.post(&format!("element/{id}/click"), &json!({}));
+        let element = format!("{}/element", self.session);
+        let find = json!({"using": "css selector", "value": selector});
+        let found = try_call(&self.agent, "POST", &element, &find)?;
+        let id = found.as_object().and_then(|o| o.values().next());
+        let Some(id) = id.and_then(Value::as_str) else {
+            return Err(found);
+        };
+        let click = format!("{element}/{id}/click");
+        try_call(&self.agent, "POST", &click, &json!({})).map(drop)
     }
 
     /// Sets the window's size.
@@ -188,6 +193,12 @@ impl Drop for Browser {
 }
 
 fn call(agent: &ureq::Agent, method: &str, url: &str, body: &Value) -> Value {
+    let answer = try_call(agent, method, url, body);
+    answer.unwrap_or_else(|answer| panic!("{method} {url}: {answer}"))
+}
+
+/// Returns what the driver says if it cannot.
+fn try_call(agent: &ureq::Agent, method: &str, url: &str, body: &Value) -> Result<Value, Value> {
     let response = match method {
         "GET" => agent.get(url).call(),
         "DELETE" => agent.delete(url).call(),
@@ -201,8 +212,11 @@ fn call(agent: &ureq::Agent, method: &str, url: &str, body: &Value) -> Value {
         .limit(64 << 20)
         .read_json()
         .unwrap();
-    assert!(ok, "{method} {url}: {answer}");
-    answer["value"].take()
+    if ok {
+        Ok(answer["value"].take())
+    } else {
+        Err(answer)
+    }
 }
 
 /// Decodes standard base64.

@@ -15,6 +15,8 @@ pub const OPUS: Codec = Codec {
 pub struct Answer {
     pub status: u16,
     pub location: Option<String>,
+    /// Where a player hears what becomes of its tracks.
+    pub monitor: Option<String>,
     pub retry_after: bool,
     pub body: String,
 }
@@ -39,9 +41,14 @@ pub fn post(url: &str, kind: &str, token: Option<&str>, body: &str) -> Answer {
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned)
     };
+    let monitor = |link: String| {
+        let address = link.strip_prefix('<')?.strip_suffix(">; rel=\"monitor\"")?;
+        Some(address.to_owned())
+    };
     Answer {
         status: response.status().as_u16(),
         location: header("location"),
+        monitor: header("link").and_then(monitor),
         retry_after: header("retry-after").is_some(),
         body: response.body_mut().read_to_string().unwrap(),
     }
