@@ -4,6 +4,7 @@ import { pause } from "/words.js";
 
 const $ = (id) => document.getElementById(id);
 
+const RATE = 48_000;
 const preview = { stream: null, key: "", meter: null, asked: false, turn: 0 };
 
 // A moving picture and a quiet tone, for machines without a camera.
@@ -28,19 +29,49 @@ async function synthetic(name) {
   };
   draw();
   const timer = setInterval(draw, 40);
+  const sound = await tone(220 + hue);
+  const stream = canvas.captureStream(25);
+  stream.addTrack(sound.track);
+  stream.stop = () => { clearInterval(timer); sound.stop(); };
+  return stream;
+}
+
+// A quiet tone. An AudioContext opens the machine's sound, which is a long task, so the samples are made here where they
+// can be.
+async function tone(frequency) {
+  if (!globalThis.MediaStreamTrackGenerator || !globalThis.AudioData) return played(frequency);
+  const track = new MediaStreamTrackGenerator({ kind: "audio" });
+  const writer = track.writable.getWriter();
+  const began = performance.now();
+  let block = 0;
+  const write = () => {
+    const due = Math.floor((performance.now() - began) / 20);
+    // What a busy machine has missed stays silent.
+    if (due - block > 10) block = due - 1;
+    for (; block < due; block += 1) {
+      const samples = Float32Array.from({ length: 960 }, (_, at) => (
+        0.08 * Math.sin(2 * Math.PI * frequency * (block * 960 + at) / RATE)));
+      const data = new AudioData({
+        format: "f32", sampleRate: RATE, numberOfFrames: 960, numberOfChannels: 1, timestamp: block * 20_000, data: samples,
+      });
+      writer.write(data).catch(() => {});
+    }
+  };
+  const timer = setInterval(write, 20);
+  return { track, stop: () => clearInterval(timer) };
+}
+
+async function played(frequency) {
   await pause();
   const audio = new AudioContext();
-  const tone = audio.createOscillator();
+  const oscillator = audio.createOscillator();
   const gain = audio.createGain();
   const out = audio.createMediaStreamDestination();
-  tone.frequency.value = 220 + hue;
+  oscillator.frequency.value = frequency;
   gain.gain.value = 0.08;
-  tone.connect(gain).connect(out);
-  tone.start();
-  const stream = canvas.captureStream(25);
-  for (const track of out.stream.getAudioTracks()) stream.addTrack(track);
-  stream.stop = () => { clearInterval(timer); audio.close(); };
-  return stream;
+  oscillator.connect(gain).connect(out);
+  oscillator.start();
+  return { track: out.stream.getAudioTracks()[0], stop: () => audio.close() };
 }
 
 export function stop(stream) {
