@@ -193,14 +193,18 @@ impl Heard {
 }
 
 impl Socket {
-    /// Connects to the server at `http`.
+    /// Connects to the server at `http`. If the session is gone already, as after a long wait on a busy machine, it is lost.
     pub(super) fn open(runtime: &Runtime, http: std::net::SocketAddr, resource: &str) -> Self {
         let url = format!("ws://{http}/api/socket/{resource}");
-        let connected = tokio_tungstenite::connect_async(url);
-        let (socket, _) = runtime.block_on(connected).unwrap();
-        let (mut out, mut incoming) = socket.split();
         let heard = Arc::new(Heard::default());
         let (say, mut said) = unbounded_channel::<String>();
+        let connected = tokio_tungstenite::connect_async(url);
+        let Ok((socket, _)) = runtime.block_on(connected) else {
+            // ORDERING: a flag alone.
+            heard.lost.store(true, Ordering::Relaxed);
+            return Self { heard, say };
+        };
+        let (mut out, mut incoming) = socket.split();
         runtime.spawn(async move {
             while let Some(text) = said.recv().await {
                 if out.send(Message::Text(text.into())).await.is_err() {
