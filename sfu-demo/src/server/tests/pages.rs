@@ -193,7 +193,7 @@ fn run(browser: &Browser, tabs: &[String], everybody: &[String], stage: &AtomicU
 
 /// Waits until the page has joined anew, by itself.
 fn comes_back(browser: &Browser, tab: &str) {
-    let back = format!("return window.sfu.id !== window.before && {CONNECTED}");
+    let back = format!("return window.sfu.resource !== window.before && {CONNECTED}");
     browser.wait(tab, "the page is back", &back);
 }
 
@@ -206,7 +206,7 @@ fn page_comes_back_by_itself_when_its_shard_panics() {
     let mut world = World::<Mesh>::new(1, 1);
     let tab = join(&browser, world.server.http, "Ann");
     for incarnation in 2..=3 {
-        browser.run(&tab, "window.before = window.sfu.id");
+        browser.run(&tab, "window.before = window.sfu.resource");
         let from = Instant::now();
         let sent = world.app.shards.try_send(0, Control::Fault(Fault::Panic));
         assert!(sent.is_ok());
@@ -236,7 +236,7 @@ fn page_says_that_the_server_restarts_and_joins_again() {
     let world = World::<Mesh>::new(1, 1);
     let http = world.server.http;
     let tab = join(&browser, http, "Ann");
-    let watch = "window.before = window.sfu.id; window.said = [];
+    let watch = "window.before = window.sfu.resource; window.said = [];
         const status = document.getElementById('status');
         new MutationObserver(() => window.said.push(status.textContent)).observe(status, { childList: true });";
     browser.run(&tab, watch);
