@@ -11,7 +11,7 @@ use crate::net::tcp::Arrived;
 use crate::session::{Role, Session};
 
 /// How long a peer may take to connect after the answer.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const OPENING: Duration = Duration::from_secs(15);
 /// How long a guest who has not connected keeps a place that another wants.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -179,7 +179,7 @@ impl Guests {
             if waiting.connected.is_some_and(|at| since(at) >= head_start) {
                 late.push(ufrag.clone());
             }
-            since(waiting.since) < PATIENCE
+            since(waiting.since) < OPENING
         });
         late
     }

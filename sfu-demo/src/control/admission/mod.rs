@@ -25,6 +25,8 @@ use crate::shard::Shard;
 mod guests;
 
 pub use guests::Limits;
+#[cfg(test)]
+pub(crate) use guests::OPENING;
 use guests::{Entry, GuestState, Guests, Waiting};
 
 /// How often timeouts are looked at.

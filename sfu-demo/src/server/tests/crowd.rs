@@ -72,9 +72,11 @@ fn thirty_come_and_go_share_again_and_a_shard_fails_and_all_see_all() {
     let pages = Pages::open(world.server.http, &publishers);
     for number in 1..=CAMERAS {
         world.join(number, Role::Publish);
+        world.round();
     }
     for number in 1..=VIEWERS {
         world.join(number, Role::Subscribe);
+        world.round();
     }
     world.until_all_see_all("at first");
 

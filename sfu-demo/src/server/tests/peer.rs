@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use str0m::media::MediaKind;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::control::admission::OPENING;
 use crate::media::codec::{Codec, Name};
 use crate::net::udp::RecvBatch;
 use crate::session::Role;
@@ -193,16 +195,36 @@ impl Heard {
 }
 
 impl Socket {
-    /// Connects to the server at `http`. If the session is gone already, as after a long wait on a busy machine, it is lost.
-    pub(super) fn open(runtime: &Runtime, http: std::net::SocketAddr, resource: &str) -> Self {
+    /// Connects to the server at `http`, for a session that was asked for at `since`. If it is gone already, as after a long
+    /// wait on a busy machine, it is lost.
+    ///
+    /// # Panics
+    ///
+    /// If it is gone before its time.
+    pub(super) fn open(
+        runtime: &Runtime,
+        http: std::net::SocketAddr,
+        resource: &str,
+        since: Instant,
+    ) -> Self {
         let url = format!("ws://{http}/api/socket/{resource}");
         let heard = Arc::new(Heard::default());
         let (say, mut said) = unbounded_channel::<String>();
         let connected = tokio_tungstenite::connect_async(url);
-        let Ok((socket, _)) = runtime.block_on(connected) else {
-            // ORDERING: a flag alone.
-            heard.lost.store(true, Ordering::Relaxed);
-            return Self { heard, say };
+        let socket = match runtime.block_on(connected) {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                let waited = since.elapsed();
+                let is_unknown =
+                    matches!(&error, Error::Http(response) if response.status() == 404);
+                assert!(
+                    !is_unknown || waited >= OPENING,
+                    "gone after {waited:?}: {error}"
+                );
+                // ORDERING: a flag alone.
+                heard.lost.store(true, Ordering::Relaxed);
+                return Self { heard, say };
+            }
         };
         let (mut out, mut incoming) = socket.split();
         runtime.spawn(async move {

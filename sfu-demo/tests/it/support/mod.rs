@@ -14,7 +14,7 @@ pub mod client;
 pub mod proxy;
 
 /// How long a condition may take on a slow machine. Tests continue as soon as it holds.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits for a turn among the tests that have to keep up with a clock: browsers that encode, ffmpeg in real time, paced
 /// packets. Two of them at a time would be too much for two cores.
