@@ -39,6 +39,9 @@ const MAX_CONNECTIONS: usize = 4;
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a shard may take to give one. With the interval, a shard that hangs is reported within two seconds.
 const PING_TIMEOUT: Duration = Duration::from_millis(1200);
+/// How long a shard must hang until the kernel delivers nothing to it any more. What its peers send is lost from then on,
+/// so this is longer than a busy machine keeps a thread waiting, and shorter than a new peer tries to connect.
+const STEER_AFTER: Duration = Duration::from_secs(8);
 
 /// What the page of a session is told that another one of the same participant has replaced: it does not come back by
 /// itself, or two pages would replace each other for ever.
@@ -89,8 +92,10 @@ impl Lasting {
 #[derive(Debug, Clone, Copy)]
 struct View {
     incarnation: u32,
-    /// It has not answered in time.
-    hangs: bool,
+    /// It has not answered in time, and since when it has said nothing.
+    hangs: Option<Instant>,
+    /// The kernel delivers nothing to it.
+    avoided: bool,
     /// It was asked for a sign of life, and has not answered.
     asked: bool,
     asked_at: Instant,
@@ -124,7 +129,8 @@ impl<M: Mailbox> Admission<M> {
     ) -> Self {
         let view = View {
             incarnation: 0,
-            hangs: false,
+            hangs: None,
+            avoided: false,
             asked: false,
             asked_at: Instant::now(),
             counted: true,
@@ -163,7 +169,7 @@ impl<M: Mailbox> Admission<M> {
         let next = (self.next_shard + 1) % count;
         self.next_shard = turns
             .clone()
-            .find(|shard| !self.views[*shard].hangs)
+            .find(|shard| self.views[*shard].hangs.is_none())
             .unwrap_or(next);
         self.next_shard
     }
@@ -403,6 +409,7 @@ impl<M: Mailbox> Admission<M> {
     /// Asks shards for a sign of life, and once more what they may not have heard.
     fn tick(&mut self, now: Instant, ctx: &mut Context<Self>) {
         self.forget_late(now);
+        self.steer(now);
         for ufrag in self.guests.ending() {
             self.end(&ufrag);
         }
@@ -429,20 +436,29 @@ impl<M: Mailbox> Admission<M> {
     fn pinged(&mut self, shard: ShardId, answered: bool) {
         let view = &mut self.views[shard];
         view.asked = false;
-        if view.hangs == answered {
-            view.hangs = !answered;
-            if answered {
-                tracing::info!(shard, "goes on");
-            } else {
-                tracing::error!(shard, "hangs: it gets no new peers");
-            }
-            self.steer();
+        if view.hangs.is_none() == answered {
+            return;
+        }
+        if answered {
+            view.hangs = None;
+            tracing::info!(shard, "goes on");
+        } else {
+            view.hangs = Some(view.asked_at);
+            tracing::error!(shard, "hangs: it gets no new peers");
         }
     }
 
-    /// Shards that hang get no datagrams. What their peers send goes to others meanwhile, and is lost there.
-    fn steer(&self) {
-        self.shards.steer(|shard| !self.views[shard].hangs);
+    /// Shards that have hung for long get no datagrams. What their peers send goes to others meanwhile, and is lost there.
+    fn steer(&mut self, now: Instant) {
+        let mut changed = false;
+        for view in &mut self.views {
+            let hung = view.hangs.map(|since| now.saturating_duration_since(since));
+            let avoided = hung.is_some_and(|hung| hung >= STEER_AFTER);
+            changed |= std::mem::replace(&mut view.avoided, avoided) != avoided;
+        }
+        if changed {
+            self.shards.steer(|shard| !self.views[shard].avoided);
+        }
     }
 
     fn drain(&mut self, reply: Reply<()>) {
@@ -453,7 +469,10 @@ impl<M: Mailbox> Admission<M> {
 
     /// Tells those who wait for it that nobody is left.
     fn tell_drained(&mut self) {
-        let known = self.views.iter().all(|view| view.counted || view.hangs);
+        let known = self
+            .views
+            .iter()
+            .all(|view| view.counted || view.hangs.is_some());
         if known && self.guests.is_empty() {
             for reply in self.drained.drain(..) {
                 let _ = reply.send(());
@@ -472,7 +491,7 @@ impl<M: Mailbox> Actor for Admission<M> {
         if self.incarnation > 1 {
             tracing::warn!(incarnation = self.incarnation, "admission was restarted");
             // Those that hang will be found again.
-            self.steer();
+            self.shards.steer(|_| true);
             for shard in 0..self.views.len() {
                 self.views[shard].counted = false;
                 // Repeated until it has answered.
@@ -531,7 +550,7 @@ impl<M: Mailbox> Actor for Admission<M> {
             AdmissionMessage::Tick => self.tick(now, ctx),
             AdmissionMessage::Pinged(shard, answered) => self.pinged(shard, answered),
             AdmissionMessage::Hung(reply) => {
-                let hung = self.views.iter().map(|view| view.hangs);
+                let hung = self.views.iter().map(|view| view.hangs.is_some());
                 drop(reply.send(hung.collect()));
             }
             #[cfg(test)]
