@@ -20,8 +20,8 @@ const CONNECTED: &str =
 const FEW_PICTURES: &str = "const capture = HTMLCanvasElement.prototype.captureStream;
     HTMLCanvasElement.prototype.captureStream = function () { return capture.call(this, 5); };";
 
-/// Joins the room with a moving picture, once the page is there.
-fn join(browser: &Browser, http: SocketAddr, name: &str) -> String {
+/// Opens the page of the room, with a moving picture to send.
+fn open(browser: &Browser, http: SocketAddr, name: &str) -> String {
     let tab = browser.open(&format!(
         "http://{http}/r/room?name={name}&source=synthetic"
     ));
@@ -31,6 +31,12 @@ fn join(browser: &Browser, http: SocketAddr, name: &str) -> String {
         "return !!document.querySelector('#join .primary') && !!window.sfu",
     );
     browser.run(&tab, FEW_PICTURES);
+    tab
+}
+
+/// Joins the room with a moving picture, once the page is there.
+fn join(browser: &Browser, http: SocketAddr, name: &str) -> String {
+    let tab = open(browser, http, name);
     browser.run(&tab, "document.getElementById('join').requestSubmit()");
     browser.wait(&tab, "it is connected", &format!("return {CONNECTED}"));
     tab
@@ -52,17 +58,19 @@ enum Stage {
     Over,
 }
 
-/// Two pages of a crowd, driven by a thread of their own, since the browser may take its time.
+/// Two pages of a crowd, driven by a thread of their own, since the browser may take its time. The browser ends with it.
 pub(super) struct Pages {
     names: Vec<String>,
     stage: Arc<AtomicU8>,
-    thread: JoinHandle<()>,
+    browser: Arc<Browser>,
+    /// `None` once it has ended.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Pages {
     /// Opens the pages, if there is a browser. Each shall see `others` in the end.
     pub(super) fn open(http: SocketAddr, others: &[String]) -> Option<Self> {
-        let browser = Browser::start()?;
+        let browser = Arc::new(Browser::start()?);
         let names: Vec<_> = ["Ann", "Ben"].map(str::to_owned).into();
         let tabs: Vec<_> = names
             .iter()
@@ -71,12 +79,14 @@ impl Pages {
         let stage = Arc::new(AtomicU8::new(Stage::Busy as u8));
         let thread = {
             let (stage, everybody) = (Arc::clone(&stage), [others, &names].concat());
+            let browser = Arc::clone(&browser);
             std::thread::spawn(move || run(&browser, &tabs, &everybody, &stage))
         };
         Some(Self {
             names,
             stage,
-            thread,
+            browser,
+            thread: Some(thread),
         })
     }
 
@@ -99,13 +109,28 @@ impl Pages {
     fn has_come_to(&self, stage: Stage) -> bool {
         // ORDERING: a flag alone.
         let there = self.stage.load(Ordering::Relaxed) >= stage as u8;
-        assert!(there || !self.thread.is_finished(), "the pages have failed");
+        let thread = self.thread.as_ref();
+        let ended = thread.is_none_or(JoinHandle::is_finished);
+        assert!(there || !ended, "the pages have failed");
         there
     }
 
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
         advance(&self.stage, Stage::Over);
-        self.thread.join().unwrap();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Pages {
+    /// A test that fails leaves no browser: the thread may wait for one of its pages, and fails then too.
+    fn drop(&mut self) {
+        advance(&self.stage, Stage::Over);
+        self.browser.end();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -195,6 +220,58 @@ fn run(browser: &Browser, tabs: &[String], everybody: &[String], stage: &AtomicU
 fn comes_back(browser: &Browser, tab: &str) {
     let back = format!("return window.sfu.resource !== window.before && {CONNECTED}");
     browser.wait(tab, "the page is back", &back);
+}
+
+/// People on the page of a large room, and the longest that a task of the page's script may take in ms.
+const FIFTY: u16 = 50;
+const LONG: f64 = 50.0;
+
+#[test]
+#[ignore = "it needs a release build and idle cores: cargo test --release -p sfu-demo --lib -- --ignored --nocapture fifty"]
+fn page_of_fifty_people_has_no_long_task_of_its_own() {
+    const WATCH: &str = "window.tasks = [];
+        const watch = (list) => { for (const frame of list.getEntries()) for (const script of frame.scripts) {
+            if (script.sourceURL.startsWith(location.origin)) tasks.push([script.duration, script.invoker, script.sourceFunctionName]);
+        } };
+        new PerformanceObserver(watch).observe({ type: 'long-animation-frame', buffered: true });";
+    let _turn = real_time();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let mut world = World::<Mesh>::new(2, 1);
+    world.interval = Duration::from_millis(200);
+    for number in 1..FIFTY {
+        world.enter(number, Role::Publish);
+    }
+    let http = world.server.http;
+    let page = std::thread::spawn(move || {
+        let tab = open(&browser, http, "Ann");
+        browser.run(&tab, WATCH);
+        browser.run(&tab, "document.getElementById('join').requestSubmit()");
+        let shown = "return [...window.sfu.tiles.values()].filter(it => it.video.videoWidth > 0).length >= 30";
+        browser.wait(&tab, "it shows thirty", shown);
+        for control in ["#pager-on", "#chat-toggle", "#chat-toggle", "#pager-back"] {
+            browser.click(&tab, control);
+        }
+        browser.run(&tab, "document.querySelector('.pin').click()");
+        browser.wait(&tab, "it shows thirty", shown);
+        (browser, tab)
+    });
+    world.until("the page shows all", |_| page.is_finished());
+    let (browser, tab) = page.join().unwrap();
+    // Most leave.
+    for peer in &mut world.peers[5..] {
+        peer.client.close();
+    }
+    let few = std::thread::spawn(move || {
+        browser.wait(&tab, "they are gone", "return window.sfu.roster.size === 6");
+        browser.run(&tab, "return tasks.sort((a, b) => b[0] - a[0]).slice(0, 5)")
+    });
+    world.until("the page shows few", |_| few.is_finished());
+    let tasks = few.join().unwrap();
+    println!("longest tasks: {tasks}");
+    assert!(tasks[0][0].as_f64().is_none_or(|longest| longest <= LONG));
+    world.stop();
 }
 
 #[test]

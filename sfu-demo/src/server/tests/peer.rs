@@ -45,7 +45,7 @@ pub(super) struct Peer {
     pub(super) socket: Socket,
     sequence: u64,
     simulcast: bool,
-    /// The layer of each publisher's last packet.
+    /// The layers that packets of each publisher have come from, a bit each.
     pub(super) seen: HashMap<u16, u8>,
     /// The sources (SSRC) of packets from others than these peers, such as pages.
     pub(super) foreign: Vec<u32>,
@@ -126,7 +126,7 @@ impl Peer {
             if let [.., a, b, layer, high, low] = packet.payload[..]
                 && [a, b] == MARK
             {
-                seen.insert(u16::from_be_bytes([high, low]), layer);
+                *seen.entry(u16::from_be_bytes([high, low])).or_default() |= 1 << layer;
             } else if !packet.payload.is_empty() && !foreign.contains(&*packet.header.ssrc) {
                 foreign.push(*packet.header.ssrc);
             }
@@ -147,16 +147,19 @@ impl Peer {
         }
     }
 
-    /// Whether the viewer sees a publisher, in the layer that it has asked for.
+    /// Whether the viewer has seen a publisher since it forgot, in the layer that it has asked for. A publisher that is late on a
+    /// busy machine may have been left for its other layer meanwhile.
     pub(super) fn sees(&self, publisher: u16) -> bool {
-        let layer = self.seen.get(&publisher);
+        let Some(layers) = self.seen.get(&publisher) else {
+            return false;
+        };
         if !is_simulcast(publisher) {
-            return layer.is_some();
+            return true;
         }
         let track = self.socket.track_of(publisher);
         let asked = track.and_then(|track| self.asked.get(&track).copied());
         let expected = u8::from(asked != Some(0));
-        layer == Some(&expected)
+        layers & 1 << expected != 0
     }
 }
 

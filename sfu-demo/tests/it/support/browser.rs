@@ -176,6 +176,11 @@ impl Browser {
         })
     }
 
+    /// Ends the browser. What is asked of it afterwards, or waits for an answer, fails.
+    pub fn end(&self) {
+        let _ = self.agent.delete(&self.session).call();
+    }
+
     fn post(&self, command: &str, body: &Value) -> Value {
         call(
             &self.agent,
@@ -188,7 +193,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.agent.delete(&self.session).call();
+        self.end();
     }
 }
 
