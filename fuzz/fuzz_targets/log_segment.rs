@@ -106,6 +106,7 @@ fuzz_target!(|input: Input| {
         nonce,
         previous_end: 0,
         next_id: 1,
+        log: 7,
     };
     let generation = u64::from(input.generation) + 2;
     write(&mut segment, header(generation - 1, !nonce), &input.stale);

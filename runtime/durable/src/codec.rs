@@ -135,20 +135,21 @@ pub trait DurableMessage: Serialize + DeserializeOwned + Send + 'static {
         Postcard::encode(self, into)
     }
 
-    /// Reads a message of the present version.
+    /// Reads a message of the present version. It is called on the journal's thread, which does all work on
+    /// disk, so it must be fast.
     ///
     /// # Errors
     ///
-    /// Those of the codec. The message becomes a dead letter then.
+    /// Those of the codec. The message becomes a dead letter then, also if this panics.
     fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         Postcard::decode(bytes)
     }
 
-    /// Reads a message of another version. Default: an error.
+    /// Reads a message of another version. Default: an error. It is called as [`decode`](Self::decode) is.
     ///
     /// # Errors
     ///
-    /// If the version is not known. The message becomes a dead letter then, with its bytes.
+    /// If the version is not known. The message becomes a dead letter then, with its bytes, also if this panics.
     fn upcast(version: u32, bytes: &[u8]) -> Result<Self, CodecError> {
         let _ = bytes;
         Err(CodecError::new(format_args!(

@@ -24,6 +24,8 @@ mod mailbox;
 pub mod offline;
 mod options;
 mod producer;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod wait;
 

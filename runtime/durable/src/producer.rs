@@ -147,7 +147,8 @@ impl Terms {
     }
 
     /// The message is passed on after this time, behind those that are ready by then. It holds over
-    /// restarts.
+    /// restarts, by the wall clock: one that is set forward makes it earlier. One that is set back makes it later only
+    /// where it is set while the store is closed.
     pub fn deliver_after(mut self, time: Duration) -> Self {
         self.deliver_after = Some(time);
         self

@@ -79,6 +79,16 @@ impl Durable {
         Ok(Self { client, cut })
     }
 
+    /// A store whose journal makes its turns when a test says so.
+    #[cfg(test)]
+    pub(crate) fn stepped(
+        disk: impl Disk,
+        options: &StoreOptions,
+    ) -> Result<(Self, crate::journal::Journal), OpenError> {
+        let (client, cut, journal) = crate::journal::prepare(Box::new(disk), options)?;
+        Ok((Self { client, cut }, journal))
+    }
+
     /// What was cut off the end of the log when it was opened: a torn write, of which no receipt was
     /// given.
     pub fn cut(&self) -> Option<&Cut> {

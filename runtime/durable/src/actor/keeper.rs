@@ -97,20 +97,25 @@ impl<A: Actor, C: Classes<A>> ActorSink<A, C> {
     }
 }
 
+impl<A: Actor, C> Drop for ActorSink<A, C> {
+    fn drop(&mut self) {
+        drop_foreign(self.monitor.take());
+    }
+}
+
 impl<A: Actor, C: Classes<A>> Sink for ActorSink<A, C> {
     fn deliver(&mut self, message: Taken) -> Result<(), Undelivered> {
+        let token = message.slot;
         let sent = match message.class {
             0 => {
-                let token = message.slot;
                 let message = decode::<_, C::High>(message).ok_or(Undelivered::Undecodable)?;
                 let sent = self.handle.try_send_high_kept(message, token);
-                sent.map_err(|error| error.map(drop))
+                sent.map_err(|error| error.map(drop_foreign))
             }
             _ => {
-                let token = message.slot;
                 let message = decode::<_, C::Low>(message).ok_or(Undelivered::Undecodable)?;
                 let sent = self.handle.try_send_low_kept(message, token);
-                sent.map_err(|error| error.map(drop))
+                sent.map_err(|error| error.map(drop_foreign))
             }
         };
         sent.map_err(|error| match error {
@@ -144,9 +149,29 @@ fn decode<M, C: Class<M>>(taken: Taken) -> Option<M> {
         payload,
         ..
     } = taken;
-    let read = C::read(&meta.type_name, meta.version, &payload, id, attempt);
-    if let Err(error) = &read {
-        tracing::warn!(id, %error, "a message cannot be read: it is a dead letter");
+    let read = || C::read(&meta.type_name, meta.version, &payload, id, attempt);
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(message)) => Some(message),
+        Ok(Err(error)) => {
+            tracing::warn!(id, %error, "a message cannot be read: it is a dead letter");
+            None
+        }
+        Err(panic) => {
+            drop_foreign(panic);
+            let name = meta.type_name;
+            tracing::warn!(
+                id,
+                name,
+                "the reader of a message panicked: the message is a dead letter"
+            );
+            None
+        }
     }
-    read.ok()
+}
+
+/// Drops a value of the user's. The journal's thread does not end by a panic of it.
+fn drop_foreign<T>(value: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+        tracing::warn!("a value panicked when it was dropped");
+    }
 }

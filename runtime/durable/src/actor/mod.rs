@@ -191,6 +191,11 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
     /// # Panics
     ///
     /// As [`Builder::spawn`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A cancelled call has started no actor, or one that stops or handles what is queued and ends; then the queue
+    /// is free.
     pub async fn spawn(self) -> Result<(DurableHandle<A, C>, Child), StoreError> {
         self.spawn_by(Builder::spawn).await
     }
@@ -199,6 +204,10 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
     /// and spawns it. The lanes of durable classes have room for [`QueueOptions::in_flight`] messages.
     ///
     /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    ///
+    /// # Cancel safety
     ///
     /// As [`spawn`](Self::spawn).
     ///
@@ -230,7 +239,8 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
         let in_flight = options.in_flight;
         let claim = client
             .ask(|reply| Upkeep::Queue(queue, options, true, reply))
-            .await??;
+            .await??
+            .accept();
         let keeper = JournalKeeper::new(client.clone(), claim);
         let mut builder = builder.keeper(keeper);
         if C::High::IS_DURABLE {
@@ -241,13 +251,14 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
         }
         let (handle, child) = spawn(builder);
         let sink = ActorSink::<A, C>::new(handle.clone(), monitor);
-        client
-            .ask(|reply| Upkeep::Attach(claim, Box::new(sink), reply))
-            .await?;
+        // Before the next wait: if that is cancelled, nobody sends to the actor.
         let audience = Arc::new(Audience {
             client: client.clone(),
             claim,
         });
+        client
+            .ask(|reply| Upkeep::Attach(claim, Box::new(sink), reply))
+            .await?;
         let handle = DurableHandle::new(handle, client, claim.queue, audience);
         Ok((handle, child))
     }

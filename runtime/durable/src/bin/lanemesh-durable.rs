@@ -1,6 +1,11 @@
 //! The command for stores that are not open: `lanemesh-durable inspect|verify|requeue|delete|export DIR`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use lanemesh_durable::offline::{self, Offline};
 use lexopt::Arg;
@@ -12,7 +17,7 @@ Works on a store that no process has open.
 
 Commands:
   inspect   the queues, the dead letters, and the size of the log
-  verify    reads the whole log, and says what is damaged; changes nothing
+  verify    reads the whole log, and says what is damaged
   requeue   makes dead letters messages again, with no attempts
   delete    deletes dead letters: --queue or --id says which
   export    writes messages and dead letters as lines of JSON
@@ -22,6 +27,9 @@ Options:
   --id NUMBER    requeue, delete: only this dead letter
   --damaged      export: what is whole in a store that is damaged, and does not open
   --help         this text
+
+verify and export --damaged change nothing, and work where nobody can write. The others open the store as a
+program does: they cut off a torn write, and count what a killed process had in its hands.
 
 Exit status: 0 if all is well, 1 if the store is damaged or open elsewhere, 2 for wrong arguments.
 ";
@@ -85,7 +93,7 @@ fn main() -> ExitCode {
     let arguments = match parse() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            print!("{USAGE}");
+            let _ = std::io::stdout().write_all(USAGE.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -95,6 +103,8 @@ fn main() -> ExitCode {
     };
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!(
                 "lanemesh-durable: {}: {error}",
@@ -105,31 +115,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => error.kind() == io::ErrorKind::BrokenPipe,
+        None => error.source().is_some_and(is_broken_pipe),
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let queue = arguments.queue.as_deref();
+    let mut out = io::BufWriter::new(io::stdout().lock());
     if arguments.command == "verify" {
         let report = offline::verify(&arguments.directory)?;
-        println!("{report}");
-        return Ok(());
+        writeln!(out, "{report}")?;
+        return Ok(out.flush()?);
     }
     if arguments.is_damaged {
-        let mut lines = std::io::stdout().lock();
-        let salvage = offline::salvage(&arguments.directory, queue, &mut lines)?;
+        let salvage = offline::salvage(&arguments.directory, queue, &mut out)?;
+        out.flush()?;
         eprintln!("lanemesh-durable: {salvage}");
         return Ok(());
     }
     let mut store = Offline::open(&arguments.directory)?;
     match arguments.command.as_str() {
-        "inspect" => print!("{}", store.inspect(queue)),
+        "inspect" => out.write_all(store.inspect(queue).as_bytes())?,
         "requeue" => {
             let count = store.requeue(queue, arguments.id)?;
-            println!("{count} dead letters are messages again");
+            writeln!(out, "{count} dead letters are messages again")?;
         }
         "delete" => {
             let count = store.delete(queue, arguments.id)?;
-            println!("{count} dead letters are deleted");
+            writeln!(out, "{count} dead letters are deleted")?;
         }
-        _ => store.export(queue, &mut std::io::stdout().lock())?,
+        _ => store.export(queue, &mut out)?,
     }
-    Ok(())
+    Ok(out.flush()?)
 }

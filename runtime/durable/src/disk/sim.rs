@@ -52,6 +52,9 @@ struct State {
     power: Option<u64>,
     syncs: u64,
     written: u64,
+    /// Files that are open, and the most that were at a time.
+    open: usize,
+    most_open: usize,
 }
 
 #[derive(Debug)]
@@ -96,6 +99,11 @@ impl SimDisk {
     /// How many bytes were written.
     pub fn written(&self) -> u64 {
         self.state().written
+    }
+
+    /// The most files that were open at a time.
+    pub fn most_open(&self) -> usize {
+        self.state().most_open
     }
 
     /// The bytes of all files.
@@ -229,10 +237,14 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let size = match self.state().files.get(name) {
+        let mut state = self.state();
+        let size = match state.files.get(name) {
             Some(file) => file.current.len() as u64,
             None => return Err(io::ErrorKind::NotFound.into()),
         };
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
+        drop(state);
         Ok(Box::new(SimFile {
             disk: self.clone(),
             name: name.to_owned(),
@@ -270,6 +282,12 @@ struct SimFile {
     disk: SimDisk,
     name: String,
     size: u64,
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.disk.state().open -= 1;
+    }
 }
 
 impl DiskFile for SimFile {

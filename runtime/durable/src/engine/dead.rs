@@ -41,6 +41,9 @@ pub(crate) struct Dead {
     pub(crate) at: u64,
 }
 
+/// The most bytes of [`DeadBody`].
+pub(super) const DEAD_BODY: usize = 16;
+
 /// The body of the record.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct DeadBody {
@@ -142,10 +145,8 @@ impl Engine {
             return Ok(false);
         };
         let bytes = bytes + record::length(dead.entry.length as usize);
-        match self.writer.has_room(bytes, Purpose::Upkeep) {
-            true => Ok(true),
-            false => Err(Refused::Full),
-        }
+        self.need_room(bytes, Purpose::Upkeep)?;
+        Ok(true)
     }
 
     /// Makes a dead letter a message again, with no attempts. Returns whether there was one.

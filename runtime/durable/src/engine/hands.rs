@@ -73,8 +73,10 @@ const EPOCH: usize = 0;
 const SYNCED: usize = 1;
 /// Depends on [`SYNCED`]: where it does not agree, after a power loss or by damage, that place is not known.
 const SYNCED_CHECK: usize = 2;
+/// The identity of the log whose messages the slots name.
+const LOG: usize = 3;
 /// The word of the first slot.
-const SLOTS: usize = 3;
+const SLOTS: usize = 4;
 
 /// A view of the words, one a message in flight.
 #[derive(Clone, Debug)]
@@ -89,9 +91,14 @@ impl Hands {
         SLOTS + slots
     }
 
+    /// The log that all words are of; 0 is not known.
+    pub(crate) fn log_of(words: &[u64]) -> u64 {
+        words.get(LOG).copied().unwrap_or(0)
+    }
+
     /// The place before which all was synced, by all words; after a power loss it may be an earlier one.
     pub(crate) fn synced_of(words: &[u64]) -> Position {
-        let word = match words.get(SYNCED..SLOTS) {
+        let word = match words.get(SYNCED..=SYNCED_CHECK) {
             Some([word, check]) if *check == synced_check(*word) => *word,
             _ => 0,
         };
@@ -109,11 +116,19 @@ impl Hands {
             .map(|word| word.id)
     }
 
-    /// Opens the words. A view that was opened before changes nothing from then on: an actor may have outlived
-    /// its store, and the slots are another store's now.
-    pub(crate) fn open(words: Words) -> Self {
+    /// Opens the words of a log. A view that was opened before changes nothing from then on: an actor may have
+    /// outlived its store, and the slots are another store's now. What words of another log say is forgotten: they
+    /// name other messages.
+    pub(crate) fn open(words: Words, log: u64) -> Self {
         let epoch = words.load(EPOCH).wrapping_add(1);
         words.store(EPOCH, epoch);
+        if words.load(LOG) != log {
+            for index in (SYNCED..words.len()).filter(|index| *index != LOG) {
+                words.store(index, 0);
+            }
+            // Last: a start that is interrupted does this again.
+            words.store(LOG, log);
+        }
         Self { words, epoch }
     }
 

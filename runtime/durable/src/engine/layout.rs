@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, fmt, io};
 
 use crate::{
     disk::{Disk, DiskFile},
+    engine::hands::Hands,
     log::{
-        header::{DATA, Header},
+        Position,
+        header::{DATA, Header, VERSION},
         scan::Scan,
+        segment_number,
     },
     options::{MAX_SEGMENT, MIN_SEGMENT},
 };
@@ -50,6 +53,25 @@ pub enum OpenError {
         /// That of the others.
         expected: u64,
     },
+    /// A file with the name of a segment is of another log, or never was a segment. Nothing was changed.
+    Foreign {
+        /// The file.
+        file: String,
+    },
+    /// Two files are the same part of the log: one is a copy. Nothing was changed.
+    Twice {
+        /// One of them.
+        file: String,
+        /// The other one.
+        other: String,
+    },
+    /// A file of the log has another version of the format: another release has written it. Nothing was changed.
+    Version {
+        /// The file.
+        file: String,
+        /// Its version.
+        version: u32,
+    },
     /// There is nothing to open: for the command, which makes no store.
     Empty,
 }
@@ -64,7 +86,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Locked => f.write_str("the directory is open elsewhere"),
-            Self::Io(error) => write!(f, "the disk failed: {error}"),
+            Self::Io(error) => write!(f, "the store cannot be read or written: {error}"),
             Self::Damaged {
                 file,
                 offset,
@@ -91,6 +113,18 @@ impl fmt::Display for OpenError {
             } => write!(
                 f,
                 "{file} has {bytes} bytes instead of {expected}: it was cut short, or is none of this log"
+            ),
+            Self::Foreign { file } => write!(
+                f,
+                "{file} is none of this log: it was copied from another store, or never was a segment"
+            ),
+            Self::Twice { file, other } => write!(
+                f,
+                "{file} and {other} are the same part of the log: one of them is a copy"
+            ),
+            Self::Version { file, version } => write!(
+                f,
+                "{file} is of version {version} of the format, and this program reads version {VERSION}"
             ),
             Self::Empty => f.write_str("there is no store"),
         }
@@ -119,7 +153,7 @@ pub struct Cut {
 /// A segment with a head.
 pub(super) struct Found {
     pub(super) name: String,
-    pub(super) file: Box<dyn DiskFile>,
+    pub(super) size: u64,
     pub(super) header: Header,
 }
 
@@ -127,33 +161,57 @@ pub(super) struct Found {
 pub(super) struct Layout {
     /// Oldest first, without a gap.
     pub(super) used: Vec<Found>,
-    pub(super) spares: Vec<(String, Box<dyn DiskFile>)>,
+    /// Files that are not used, with their sizes.
+    pub(super) spares: Vec<(String, u64)>,
     /// The number of the next file.
     pub(super) next_name: u64,
     pub(super) segment_size: u64,
+    /// The identity of the log; 0 if it has none yet.
+    pub(super) log: u64,
+    /// All before this place was certainly synced.
+    pub(super) synced: Position,
 }
 
-/// `newest` is the newest generation that was certainly synced; 0 if that is not known.
-pub(super) fn layout(disk: &dyn Disk, default_size: u64, newest: u64) -> Result<Layout, OpenError> {
+/// `default_size` is that of a log that is new, if it is to be written; `words` are those of what is in flight.
+pub(super) fn layout(
+    disk: &dyn Disk,
+    default_size: Option<u64>,
+    words: &[u64],
+) -> Result<Layout, OpenError> {
     let (mut used, mut spares, mut next_name) = (Vec::new(), Vec::new(), 1);
     for name in disk.list()? {
-        let stem = name
-            .strip_suffix(".log")
-            .and_then(|stem| stem.parse::<u64>().ok());
-        let Some(number) = stem else { continue };
+        let Some(number) = segment_number(&name) else {
+            continue;
+        };
         next_name = next_name.max(number.saturating_add(1));
         let file = disk.open(&name)?;
-        let mut head = vec![0; DATA.min(file.size()) as usize];
+        let size = file.size();
+        let mut head = vec![0; DATA.min(size) as usize];
         file.read_at(&mut head, 0)?;
         match Header::decode(&head) {
-            Some(header) => used.push(Found { name, file, header }),
-            None => spares.push((name, file)),
+            Some(header) => used.push(Found { name, size, header }),
+            None => match Header::other_version(&head) {
+                Some(version) => {
+                    return Err(OpenError::Version {
+                        file: name,
+                        version,
+                    });
+                }
+                None => spares.push((name, size)),
+            },
         }
     }
     used.sort_by_key(|found| found.header.generation);
-    let segment_size = common_size(&used).unwrap_or(default_size);
-    let files = used.iter().map(|found| (&found.name, found.file.size()));
-    let others = spares.iter().map(|(name, file)| (name, file.size()));
+    let logs = used.iter().map(|found| found.header.log);
+    let log = own_log(logs, Hands::log_of(words));
+    check_identity(&used, log)?;
+    let synced = match log == Hands::log_of(words) {
+        true => Hands::synced_of(words),
+        false => Position::default(),
+    };
+    let segment_size = common_size(&used).or(default_size).unwrap_or(0);
+    let files = used.iter().map(|found| (&found.name, found.size));
+    let others = spares.iter().map(|(name, size)| (name, *size));
     for (name, bytes) in files.chain(others) {
         // Without a segment in use the files may be those of an earlier run with another size.
         let is_fit = bytes == segment_size || used.is_empty();
@@ -165,9 +223,16 @@ pub(super) fn layout(disk: &dyn Disk, default_size: u64, newest: u64) -> Result<
             });
         }
     }
-    let oldest = oldest_needed(&used)?;
+    for (name, size) in &spares {
+        // It will be removed: so it must be one that was never used.
+        let is_unfit = default_size.is_some() && *size != segment_size;
+        if is_unfit && read_all(&*disk.open(name)?)?.iter().any(|byte| *byte != 0) {
+            return Err(OpenError::Foreign { file: name.clone() });
+        }
+    }
+    let oldest = oldest_needed(disk, &used)?;
     let unused = used.partition_point(|found| found.header.generation < oldest);
-    spares.extend(used.drain(..unused).map(|found| (found.name, found.file)));
+    spares.extend(used.drain(..unused).map(|found| (found.name, found.size)));
     let first = match oldest {
         0 => used.first().map_or(1, |found| found.header.generation),
         oldest => oldest,
@@ -178,22 +243,55 @@ pub(super) fn layout(disk: &dyn Disk, default_size: u64, newest: u64) -> Result<
         }
     }
     let last = used.last().map_or(0, |found| found.header.generation);
-    if last < newest {
-        return Err(OpenError::Missing { generation: newest });
+    if last < synced.generation {
+        return Err(OpenError::Missing {
+            generation: synced.generation,
+        });
     }
     Ok(Layout {
         used,
         spares,
         next_name,
         segment_size,
+        log,
+        synced,
     })
+}
+
+/// Which log a directory has: that of the words, or that of most of its segments.
+pub(crate) fn own_log(logs: impl Iterator<Item = u64>, of_words: u64) -> u64 {
+    let mut counts = BTreeMap::new();
+    for log in logs {
+        *counts.entry(log).or_insert(0) += 1;
+    }
+    let common = counts
+        .into_iter()
+        .max_by_key(|(log, count)| (*log == of_words, *count));
+    common.map_or(of_words, |(log, _)| log)
+}
+
+/// Whether all segments, which are in the order of their generations, are of this log, and none is there twice.
+fn check_identity(used: &[Found], log: u64) -> Result<(), OpenError> {
+    if let Some(found) = used.iter().find(|found| found.header.log != log) {
+        return Err(OpenError::Foreign {
+            file: found.name.clone(),
+        });
+    }
+    let mut pairs = used.iter().zip(used.iter().skip(1));
+    match pairs.find(|(one, two)| one.header.generation == two.header.generation) {
+        Some((one, two)) => Err(OpenError::Twice {
+            file: one.name.clone(),
+            other: two.name.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The size that most files in use have.
 fn common_size(used: &[Found]) -> Option<u64> {
     let mut counts = BTreeMap::new();
     for found in used {
-        *counts.entry(found.file.size()).or_insert(0) += 1;
+        *counts.entry(found.size).or_insert(0) += 1;
     }
     let common = counts
         .into_iter()
@@ -202,9 +300,9 @@ fn common_size(used: &[Found]) -> Option<u64> {
 }
 
 /// The oldest generation that is needed, as the last batch of the log has it; 0 without a batch.
-fn oldest_needed(used: &[Found]) -> io::Result<u64> {
+fn oldest_needed(disk: &dyn Disk, used: &[Found]) -> io::Result<u64> {
     for found in used.iter().rev() {
-        let bytes = read_all(&*found.file)?;
+        let bytes = read_all(&*disk.open(&found.name)?)?;
         let mut scan = Scan::new(&bytes, found.header);
         while scan.next_record().is_some() {}
         if scan.oldest() > 0 {

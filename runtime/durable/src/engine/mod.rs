@@ -38,6 +38,7 @@ use self::{
 pub(crate) use self::{
     dead::Dead,
     hands::{Hands, Stage},
+    layout::own_log,
     meta::{Meta, now},
     recover::HANDS,
     take::Taken,
@@ -47,11 +48,16 @@ pub use self::{
     layout::{Cut, OpenError},
 };
 
+/// Acknowledgements of fewer bytes wait for what is written next.
+const LAZY_BYTES: usize = 32 << 10;
+
 /// Why a message was not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The queue, or the disk, has no room.
     Full,
+    /// The disk makes no file for the log, for another reason.
+    Disk(Arc<str>),
     /// It does not fit into a segment.
     TooLarge,
     /// See [`Engine::poison`].
@@ -104,6 +110,8 @@ struct InFlight {
     queue: u16,
     class: u8,
     entry: Entry,
+    /// Whether it went to somebody who is no actor.
+    is_handed_out: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +143,8 @@ pub(crate) struct Engine {
     /// Upkeep that even the reserve had no room for.
     deferred: Vec<(Head, Vec<u8>, Option<u32>)>,
     needs_sync: bool,
+    /// Whether anything was appended that no word says as well.
+    needs_write: bool,
     /// Messages that became dead letters, with their queues, until the journal tells of them.
     died: Vec<(u16, u64)>,
     poisoned: Option<Arc<str>>,
@@ -209,13 +219,10 @@ impl Engine {
         if name.len() > u16::MAX as usize {
             return Err(Refused::TooLarge);
         }
-        if self.queues.len() > u16::MAX as usize
-            || !self
-                .writer
-                .has_room(record::length(name.len()), Purpose::Message)
-        {
+        if self.queues.len() > u16::MAX as usize {
             return Err(Refused::Full);
         }
+        self.need_room(record::length(name.len()), Purpose::Message)?;
         let number = self.queues.len() as u16;
         let head = Head {
             queue: number,
@@ -232,6 +239,14 @@ impl Engine {
             ..Queue::default()
         });
         Ok(number)
+    }
+
+    fn need_room(&mut self, bytes: usize, purpose: Purpose) -> Result<(), Refused> {
+        match (self.writer.has_room(bytes, purpose), self.writer.trouble()) {
+            (true, _) => Ok(()),
+            (false, None) => Err(Refused::Full),
+            (false, Some(trouble)) => Err(Refused::Disk(trouble)),
+        }
     }
 
     fn append(&mut self, head: Head, body: &[u8]) -> Result<crate::log::Position, Arc<str>> {
@@ -260,6 +275,7 @@ impl Engine {
             return None;
         }
         let position = self.append(head, body).ok();
+        self.needs_write |= head.kind != Kind::Ack;
         self.used_slots.extend(slot);
         position
     }
@@ -291,12 +307,10 @@ impl Engine {
             .classes
             .iter()
             .fold((0, 0), |(m, b), class| (m + class.len(), b + class.bytes));
-        if messages >= own.options.max_messages
-            || bytes + length as u64 > own.options.max_bytes
-            || !self.writer.has_room(length, Purpose::Message)
-        {
+        if messages >= own.options.max_messages || bytes + length as u64 > own.options.max_bytes {
             return Err(Refused::Full);
         }
+        self.need_room(length, Purpose::Message)?;
         let id = self.next_id;
         let head = Head {
             kind: Kind::Put,
@@ -377,7 +391,8 @@ impl Engine {
 
     // --- commit -----------------------------------------------------------------------------
 
-    /// Writes what was appended, and syncs it if anybody waits for that.
+    /// Writes what was appended, and syncs it if anybody waits for that. Acknowledgements alone are written with
+    /// what comes next, or by [`write_soon`](Self::write_soon): until then their words say the same.
     pub(crate) fn commit(&mut self) -> Result<(), Arc<str>> {
         if let Some(poison) = self.poisoned() {
             return Err(poison);
@@ -385,9 +400,18 @@ impl Engine {
         for (head, body, slot) in std::mem::take(&mut self.deferred) {
             self.upkeep(head, &body, slot);
         }
+        let has_slots = self.free_slots.len() > self.used_slots.len();
+        if !self.needs_sync
+            && !self.needs_write
+            && has_slots
+            && self.writer.unwritten() < LAZY_BYTES
+        {
+            return self.poisoned().map_or(Ok(()), Err);
+        }
         if let Err(error) = self.writer.write() {
             return Err(self.poison(&error));
         }
+        self.needs_write = false;
         for slot in std::mem::take(&mut self.used_slots) {
             self.hands.clear(slot);
             self.free_slots.push(slot);
@@ -395,10 +419,17 @@ impl Engine {
         if self.needs_sync {
             self.sync()?;
         }
-        match self.poisoned() {
-            Some(poison) => Err(poison),
-            None => Ok(()),
-        }
+        self.poisoned().map_or(Ok(()), Err)
+    }
+
+    /// Whether something waits to be written with what comes next.
+    pub(crate) fn is_lazy(&self) -> bool {
+        self.writer.unwritten() > 0 && self.poisoned.is_none()
+    }
+
+    /// What waits to be written is written by the next [`commit`](Self::commit).
+    pub(crate) fn write_soon(&mut self) {
+        self.needs_write = true;
     }
 
     fn sync(&mut self) -> Result<(), Arc<str>> {

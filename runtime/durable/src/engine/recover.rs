@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
     io,
 };
 
@@ -20,18 +21,14 @@ use crate::{
         header::{DATA, Header},
         record::{self, Head, Kind, Record},
         scan::{Scan, Tail},
-        writer::{Segment, Writer},
+        segment_number,
+        writer::{RESERVE, Segment, Shape, Writer},
     },
     options::StoreOptions,
 };
 
 /// The file with the words of what is in flight.
 pub(crate) const HANDS: &str = "hands";
-
-/// The place before which all was certainly synced.
-fn synced(disk: &dyn Disk) -> io::Result<Position> {
-    Ok(Hands::synced_of(&disk.peek_words(HANDS)?))
-}
 
 impl Engine {
     /// Opens the log of a directory, or makes one.
@@ -45,31 +42,45 @@ impl Engine {
             }
             outcome => outcome?,
         }
-        for name in disk.list()?.iter().filter(|name| name.ends_with(".new")) {
-            // A start was interrupted while it made a file.
-            disk.remove(name)?;
+        for name in disk.list()? {
+            // A process was interrupted while it made a file.
+            if let Some(made) = name.strip_suffix(".new")
+                && (made == HANDS || segment_number(made).is_some())
+            {
+                disk.remove(&name)?;
+            }
         }
-        let known = synced(&*disk)?;
+        let words = disk.peek_words(HANDS)?;
         let Layout {
             used,
             spares,
             next_name,
             segment_size,
-        } = layout(&*disk, options.segment_size, known.generation)?;
+            log,
+            synced: known,
+        } = layout(&*disk, Some(options.segment_size), &words)?;
+        if !words.is_empty() && !used.is_empty() && Hands::log_of(&words) != log {
+            tracing::warn!("the words of what was in flight are of another log, and are not used");
+        }
+        let log = match log {
+            0 => RandomState::new().hash_one(next_name).max(1),
+            log => log,
+        };
         let (mut kept, mut unfit) = (Vec::new(), Vec::new());
-        for (name, file) in spares {
-            match file.size() == segment_size {
-                true => kept.push((name, file)),
+        for (name, size) in spares {
+            match size == segment_size && kept.len() <= RESERVE {
+                true => kept.push((name.clone(), disk.open(&name)?)),
                 false => unfit.push(name),
             }
         }
         let mut state = State::default();
         let mut cut = None;
-        let mut end = 0;
+        let (mut end, mut last) = (0, None);
         let mut segments = VecDeque::new();
         for (index, found) in used.iter().enumerate() {
             let is_last = index + 1 == used.len();
-            let bytes = read_all(&*found.file)?;
+            let file = disk.open(&found.name)?;
+            let bytes = read_all(&*file)?;
             let next = used.get(index + 1).map(|next| next.header);
             let (synced, tail) = state.read(found, &bytes, next.as_ref(), known)?;
             if is_last {
@@ -83,15 +94,14 @@ impl Engine {
                 // What an earlier process wrote and did not sync is in memory only, and if its sync
                 // failed, a sync alone would not write it again.
                 let from = synced.min(end);
-                found
-                    .file
-                    .write_at(&bytes[from as usize..end as usize], from)?;
-                found.file.write_at(&found.header.encode(), 0)?;
-                found.file.sync()?;
+                file.write_at(&bytes[from as usize..end as usize], from)?;
+                file.write_at(&found.header.encode(), 0)?;
+                file.sync()?;
+                last = Some(file);
             }
         }
         for name in unfit {
-            // Of another size: never used, and an earlier run was told otherwise.
+            // Of another size: never used, and an earlier run was told otherwise. Or more than are kept in reserve.
             disk.remove(&name)?;
         }
         for found in used {
@@ -100,13 +110,16 @@ impl Engine {
                 .get(&found.header.generation)
                 .copied()
                 .unwrap_or(0);
-            let Found { name, file, header } = found;
+            let Found { name, header, .. } = found;
             segments.push_back(Segment {
                 name,
-                file,
+                file: None,
                 header,
                 live,
             });
+        }
+        if let Some(segment) = segments.back_mut() {
+            segment.file = last;
         }
         let max_segments = options.max_bytes.map_or(usize::MAX, |bytes| {
             usize::try_from(bytes / segment_size).unwrap_or(usize::MAX)
@@ -121,16 +134,14 @@ impl Engine {
             }
             words => words?,
         };
-        let hands = Hands::open(words);
-        let writer = Writer::new(
-            disk,
+        let hands = Hands::open(words, log);
+        let shape = Shape {
             segment_size,
             max_segments,
-            segments,
-            kept,
-            end,
             next_name,
-        );
+            log,
+        };
+        let writer = Writer::new(disk, shape, segments, kept, end);
         let mut engine = state.into_engine(writer, hands)?;
         engine.take_hands(options.slots);
         match engine.commit() {
@@ -148,12 +159,16 @@ impl Engine {
             }
             outcome => outcome?,
         }
-        let known = synced(disk)?;
-        let Layout { used, .. } = layout(disk, 0, known.generation)?;
+        let words = disk.peek_words(HANDS)?;
+        let Layout {
+            used,
+            synced: known,
+            ..
+        } = layout(disk, None, &words)?;
         let mut state = State::default();
         let mut cut = None;
         for (index, found) in used.iter().enumerate() {
-            let bytes = read_all(&*found.file)?;
+            let bytes = read_all(&*disk.open(&found.name)?)?;
             let next = used.get(index + 1).map(|next| next.header);
             let (_, tail) = state.read(found, &bytes, next.as_ref(), known)?;
             if !tail.is_clean {
@@ -489,6 +504,7 @@ impl State {
             marks: self.marks,
             deferred: Vec::new(),
             needs_sync: false,
+            needs_write: false,
             died: Vec::new(),
             poisoned: None,
             compaction: None,

@@ -2,14 +2,20 @@
 
 use crate::{
     engine::{
-        Engine, InFlight,
-        dead::DeadReason,
+        Engine, InFlight, Refused,
+        dead::{DEAD_BODY, DeadReason},
         hands::{Stage, Word},
         index::Entry,
         meta::Meta,
     },
-    log::record::{self, Head, Kind},
+    log::{
+        record::{self, Head, Kind},
+        writer::Purpose,
+    },
 };
+
+/// How long a class waits when the segment of its next message cannot be opened, in milliseconds.
+const UNREADABLE: u64 = 1000;
 
 /// A message that is passed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +69,12 @@ impl Engine {
                 Ok(Some(_)) => Meta::decode(&body).map(|(meta, payload)| (meta, payload.to_vec())),
                 Ok(None) => None,
                 Err(error) => {
-                    tracing::error!(%error, id = entry.id, "a message cannot be read");
-                    None
+                    tracing::error!(%error, id = entry.id, "a message cannot be read now");
+                    self.read_buffer = body;
+                    let of_class = &mut self.queues[queue as usize].classes[class as usize];
+                    of_class.ready.insert(entry);
+                    of_class.held_until = now.saturating_add(UNREADABLE);
+                    return None;
                 }
             };
             self.read_buffer = body;
@@ -99,6 +109,7 @@ impl Engine {
                     queue,
                     class,
                     entry,
+                    is_handed_out: false,
                 },
             );
             return Some(Taken {
@@ -133,6 +144,21 @@ impl Engine {
             first.into_iter().chain(is_held.then_some(class.held_until))
         });
         dues.min()
+    }
+
+    /// A message that was taken goes to somebody who is no actor, and who says what becomes of it.
+    pub(crate) fn hand_out(&mut self, message: &Taken) {
+        self.hands.advance(message.slot, Stage::Started);
+        if let Some(flight) = self.in_flight.get_mut(&message.id) {
+            flight.is_handed_out = true;
+        }
+    }
+
+    /// Whether somebody who is no actor has the message from this queue. What an actor has is for the actor to
+    /// say: its slot must not be another message's before.
+    pub(crate) fn is_handed_out(&self, queue: u16, id: u64) -> bool {
+        let flight = self.in_flight.get(&id);
+        flight.is_some_and(|flight| flight.queue == queue && flight.is_handed_out)
     }
 
     fn land(&mut self, id: u64) -> Option<InFlight> {
@@ -191,6 +217,7 @@ impl Engine {
             queue,
             class,
             entry,
+            ..
         } = landed;
         let attempts = self.attempts.entry(id).or_insert(0);
         *attempts += 1;
@@ -231,12 +258,26 @@ impl Engine {
             queue,
             class,
             entry,
+            ..
         }) = self.land(id)
         else {
             return false;
         };
         self.bury(queue, class, entry, reason, Some(slot), now);
         true
+    }
+
+    /// As [`reject`](Self::reject), for a message that was handed out. If the log has not even room to say so, it stays
+    /// in flight: a start would bring it again.
+    pub(crate) fn reject_taken(&mut self, queue: u16, id: u64, now: u64) -> Result<bool, Refused> {
+        if let Some(poison) = self.poisoned() {
+            return Err(Refused::Poisoned(poison));
+        }
+        if !self.is_handed_out(queue, id) {
+            return Ok(false);
+        }
+        self.need_room(record::length(DEAD_BODY), Purpose::Upkeep)?;
+        Ok(self.reject(id, DeadReason::Rejected, now))
     }
 
     /// The messages of a queue that are in flight.
@@ -263,6 +304,20 @@ impl Engine {
             _ => {
                 self.release(id);
             }
+        }
+    }
+
+    /// The wall clock was set back by so many milliseconds: what waits for a time waits no longer for that.
+    pub(crate) fn set_back(&mut self, by: u64) {
+        for due in self.dues.values_mut() {
+            *due = due.saturating_sub(by);
+        }
+        for class in self.queues.iter_mut().flat_map(|queue| &mut queue.classes) {
+            class.held_until = class.held_until.saturating_sub(by);
+            let delayed = std::mem::take(&mut class.delayed).into_iter();
+            class.delayed = delayed
+                .map(|((due, id), entry)| ((due.saturating_sub(by), id), entry))
+                .collect();
         }
     }
 

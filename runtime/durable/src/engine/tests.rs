@@ -2,7 +2,7 @@
 
 use super::{Engine, Meta, QueueOptions, Stored, hands::Word, now, take::Taken};
 use crate::{
-    disk::SimDisk,
+    disk::{RealDisk, SimDisk},
     engine::{Hands, Stage},
     options::StoreOptions,
 };
@@ -123,4 +123,75 @@ fn a_hold_that_is_over_is_still_due() {
     engine.commit().unwrap();
     assert_eq!(engine.take(0, 1, now + 5).unwrap().attempt, 2);
     assert_eq!(engine.next_due(0), None);
+}
+
+#[test]
+fn what_waits_does_not_wait_longer_when_the_clock_is_set_back() {
+    const HOUR: u64 = 3_600_000;
+    let disk = SimDisk::new();
+    let mut engine = open(&disk);
+    let began = now();
+    let (first, second) = (
+        put(&mut engine, Some(began + 60_000)),
+        put(&mut engine, Some(began + 90_000)),
+    );
+    engine.set_back(HOUR);
+    assert!(engine.take(0, 1, began - HOUR + 59_000).is_none());
+    assert_eq!(engine.next_due(0), Some(began - HOUR + 60_000));
+    let due = began - HOUR + 60_000;
+    assert_eq!(engine.take(0, 1, due).unwrap().id, first);
+    engine.fail(first, Some(1_000), due);
+    engine.set_back(HOUR);
+    assert!(engine.take(0, 1, due - HOUR + 999).is_none());
+    assert_eq!(engine.take(0, 1, due - HOUR + 1_000).unwrap().id, first);
+    assert!(engine.ack(first));
+    // Strict order holds all messages of the class.
+    let strict = QueueOptions::default().strict_order(true);
+    assert_eq!(engine.queue("box", strict), Ok(0));
+    let due = due - HOUR + 30_000;
+    assert_eq!(engine.take(0, 1, due).unwrap().id, second);
+    engine.fail(second, Some(1_000), due);
+    engine.set_back(HOUR);
+    assert!(engine.take(0, 1, due - HOUR + 999).is_none());
+    assert_eq!(engine.take(0, 1, due - HOUR + 1_000).unwrap().id, second);
+}
+
+/// Promise 6, of all that a store keeps in memory.
+#[test]
+fn memory_is_what_is_in_flight_and_32_bytes_a_queued_message() {
+    const MESSAGES: usize = 20_000;
+    const BATCH: usize = 500;
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions::default().segment_size(1 << 20);
+    let meta = Meta {
+        at: now(),
+        ..Meta::default()
+    };
+    let mut engine = None;
+    let queued = allocation_counter::measure(|| {
+        let disk = RealDisk::new(directory.path()).unwrap();
+        let (mut store, _) = Engine::open(Box::new(disk), &options).unwrap();
+        assert_eq!(store.queue("box", QueueOptions::default()), Ok(0));
+        for n in 1..=MESSAGES {
+            store.put(0, 1, &meta, &[7; 256]).unwrap();
+            if n % BATCH == 0 {
+                store.commit().unwrap();
+            }
+        }
+        engine = Some(store);
+    });
+    let mut engine = engine.unwrap();
+    // The slots, and the batch that is made and the one before it.
+    let fixed = 4 * (1 << 14) + 2 * BATCH * 512 + (64 << 10);
+    let bound = (32 * MESSAGES + fixed) as i64;
+    assert!(queued.bytes_current < bound, "{queued:?}");
+    let mut taken = Vec::new();
+    let in_flight = allocation_counter::measure(|| {
+        while let Some(message) = take(&mut engine) {
+            taken.push(message);
+        }
+    });
+    assert_eq!(taken.len(), 256);
+    let each = in_flight.bytes_current / taken.len() as i64;
+    assert!(each < 256 + 512, "{each} bytes a message in flight");
 }

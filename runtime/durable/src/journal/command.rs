@@ -6,8 +6,8 @@ use lanemesh::MailboxSender;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    engine::{DeadReason, Hands, Meta, QueueStats, Refused, Stored, Taken},
-    journal::stats::StoreStats,
+    engine::{Hands, Meta, QueueStats, Refused, Stored, Taken},
+    journal::{letters::DeadLetter, mutant, stats::StoreStats},
     options::QueueOptions,
 };
 
@@ -38,6 +38,9 @@ pub enum StoreError {
     /// The queue has as many messages or bytes as it may have, or the disk is full. It heals when
     /// messages are handled or the disk has room.
     Full,
+    /// The log needs another file, and the disk makes none, for the reason given: the directory was moved or
+    /// is not writable any more, or the process has too many files open. It heals when the disk makes one.
+    Disk(Arc<str>),
     /// The message does not fit into a segment of the log.
     TooLarge,
     /// The codec cannot encode the message.
@@ -55,6 +58,7 @@ impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full => f.write_str("the queue or the disk is full"),
+            Self::Disk(error) => write!(f, "the log needs another file, and gets none: {error}"),
             Self::TooLarge => f.write_str("the message does not fit into a segment"),
             Self::Encode(error) => write!(f, "the message cannot be encoded: {error}"),
             Self::Poisoned(error) => {
@@ -72,6 +76,7 @@ impl From<Refused> for StoreError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Full => Self::Full,
+            Refused::Disk(text) => Self::Disk(text),
             Refused::TooLarge => Self::TooLarge,
             Refused::Poisoned(text) => Self::Poisoned(text),
         }
@@ -106,32 +111,6 @@ pub(crate) trait Sink: Send {
     fn publish(&mut self, queue: &QueueStats, store: &StoreStats);
 }
 
-/// A dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeadLetter {
-    /// The identity of the message.
-    pub id: u64,
-    /// The queue that it was sent to.
-    pub queue: Arc<str>,
-    /// The class that it was sent in.
-    pub is_high: bool,
-    /// Why nobody will handle it.
-    pub reason: DeadReason,
-    /// How often it was handled.
-    pub attempts: u32,
-    /// When it was stored, in milliseconds since 1970.
-    pub stored_at: u64,
-    /// When it became a dead letter, in milliseconds since 1970.
-    pub died_at: u64,
-    /// The name of its type.
-    pub type_name: String,
-    /// The version of its type.
-    pub version: u32,
-    /// Its bytes, as they were stored. Empty if they are damaged.
-    pub payload: Vec<u8>,
-}
-
 /// Messages that are handed to whoever takes them out of a queue. Those that nobody gets, since the
 /// future was dropped, are released.
 pub(crate) struct HandOver {
@@ -152,6 +131,7 @@ impl HandOver {
     pub(crate) fn accept(mut self) -> Result<Vec<Taken>, StoreError> {
         match self.poisoned.take() {
             Some(poison) => Err(StoreError::Poisoned(poison)),
+            None if mutant::is_on("accepted_and_released") => Ok(self.messages.clone()),
             None => Ok(std::mem::take(&mut self.messages)),
         }
     }
@@ -159,6 +139,9 @@ impl HandOver {
 
 impl Drop for HandOver {
     fn drop(&mut self) {
+        if mutant::is_on("hand_over_kept") {
+            return;
+        }
         for message in self.messages.drain(..) {
             self.client.tell(Upkeep::Release(message.id));
         }
@@ -173,20 +156,46 @@ pub(crate) struct Claim {
     pub(crate) number: u64,
 }
 
+/// A queue that an actor has got. Unless it is accepted, since the future was dropped, the next one can have it.
+pub(crate) struct Claimed {
+    claim: Claim,
+    /// None if it is only looked at.
+    client: Option<Client>,
+}
+
+impl Claimed {
+    pub(super) fn new(claim: Claim, client: Option<Client>) -> Self {
+        Self { claim, client }
+    }
+
+    pub(crate) fn accept(mut self) -> Claim {
+        self.client = None;
+        self.claim
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if let Some(client) = &mut self.client {
+            client.tell(Upkeep::Detach(self.claim));
+        }
+    }
+}
+
 /// What became of messages, and questions.
 pub(crate) enum Upkeep {
     Handled(u64),
     Failed(u64),
     Release(u64),
-    /// Acknowledges; the answer is whether it was in flight.
-    Ack(Vec<u64>, oneshot::Sender<usize>),
-    Retry(u64, Option<u64>, oneshot::Sender<bool>),
-    Reject(u64, oneshot::Sender<bool>),
+    /// Acknowledges what was taken out of a queue; the answer is how many of them were in flight.
+    Ack(u16, Vec<u64>, oneshot::Sender<usize>),
+    Retry(u16, u64, Option<u64>, oneshot::Sender<bool>),
+    Reject(u16, u64, oneshot::Sender<Result<bool, StoreError>>),
     Queue(
         String,
         QueueOptions,
         bool,
-        oneshot::Sender<Result<Claim, StoreError>>,
+        oneshot::Sender<Result<Claimed, StoreError>>,
     ),
     /// Answered when it is done: who asks for the queue later may come by another lane.
     Attach(Claim, Box<dyn Sink>, oneshot::Sender<()>),

@@ -4,8 +4,12 @@
 //! receipts are completed, and messages go on to those that handle them. What became of messages
 //! comes in the high class, so that a flood of new ones does not delay it.
 
+mod clock;
 mod command;
 mod gathering;
+mod letters;
+pub(crate) mod mutant;
+mod outlet;
 mod run;
 mod stats;
 
@@ -20,13 +24,11 @@ use crate::{
     options::StoreOptions,
 };
 
+pub use self::{command::StoreError, letters::DeadLetter, stats::StoreStats};
 pub(crate) use self::{
     command::{Claim, Client, HandOver, Items, Put, PutOutcome, Sink, Undelivered, Upkeep},
-    run::dead_letters,
-};
-pub use self::{
-    command::{DeadLetter, StoreError},
-    stats::StoreStats,
+    letters::dead_letters,
+    run::Journal,
 };
 
 /// Messages that one producer may have on the way to the journal.
@@ -37,15 +39,24 @@ pub(crate) fn start(
     disk: Box<dyn Disk>,
     options: &StoreOptions,
 ) -> Result<(Client, Option<Cut>), OpenError> {
-    let (engine, cut) = Engine::open(disk, options)?;
-    let (tx, rx) = MailboxBuilder::new(LANE, LANE).high_unbounded().build();
-    let weak = tx.downgrade();
-    let (alive, ended) = watch::channel(());
-    let client = Client::new(tx, engine.hands(), ended);
-    let journal = run::Journal::new(engine, rx, weak, alive);
+    let (client, cut, journal) = prepare(disk, options)?;
     thread::Builder::new()
         .name("lanemesh-journal".to_owned())
         .spawn(move || journal.run())
         .map_err(OpenError::Io)?;
     Ok((client, cut))
+}
+
+/// Opens a store, for a thread that runs the journal.
+pub(crate) fn prepare(
+    disk: Box<dyn Disk>,
+    options: &StoreOptions,
+) -> Result<(Client, Option<Cut>, Journal), OpenError> {
+    let (engine, cut) = Engine::open(disk, options)?;
+    let (tx, rx) = MailboxBuilder::new(LANE, LANE).high_unbounded().build();
+    let weak = tx.downgrade();
+    let (alive, ended) = watch::channel(());
+    let client = Client::new(tx, engine.hands(), ended);
+    let journal = Journal::new(engine, rx, weak, alive);
+    Ok((client, cut, journal))
 }

@@ -1,7 +1,7 @@
 //! The loop of the journal's thread.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     thread,
     time::{Duration, Instant},
 };
@@ -10,13 +10,14 @@ use lanemesh::{MailboxReceiver, Message, RecvTimeoutError, TryRecvError, WeakMai
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    engine::{DeadReason, Engine, Refused, Stage, Stored, Taken, now},
+    engine::{Engine, Refused, Stored, now},
     journal::{
-        command::{
-            Claim, Client, DeadLetter, HandOver, Items, Put, PutOutcome, Sink, StoreError,
-            Undelivered, Upkeep,
-        },
+        clock::Clock,
+        command::{Claim, Claimed, Client, HandOver, Items, Put, PutOutcome, StoreError, Upkeep},
         gathering::Gathering,
+        letters::{DeadLetter, dead_letters},
+        mutant,
+        outlet::{Outlet, Waiter, deliver_to, sink_of},
         stats::StoreStats,
     },
 };
@@ -25,28 +26,10 @@ use crate::{
 const BATCH_BYTES: usize = 4 << 20;
 /// Messages from the mailbox for one batch.
 const BATCH_MESSAGES: usize = 4096;
+/// How long acknowledgements alone wait to be written with something else.
+const LAZY: Duration = Duration::from_millis(20);
 /// Bytes that are moved out of the oldest segment with each batch.
 const MOVED: usize = 256 << 10;
-
-/// Whoever waits for messages of a queue.
-struct Waiter {
-    limit: usize,
-    reply: oneshot::Sender<HandOver>,
-}
-
-/// Who takes the messages of a queue.
-#[derive(Default)]
-struct Outlet {
-    sink: Option<Box<dyn Sink>>,
-    /// The actor that has it, or will in a moment; 0 is none.
-    claim: u64,
-    is_abandoned: bool,
-    /// The actor's lane had no room: a message that was handled may leave its slot a moment later.
-    is_blocked: bool,
-    waiters: VecDeque<Waiter>,
-    /// Who waits for the end of an actor.
-    openers: Vec<oneshot::Sender<Result<Claim, StoreError>>>,
-}
 
 /// Who is told when the batch is written or on disk.
 #[derive(Default)]
@@ -56,7 +39,8 @@ struct Pending {
     answers: Vec<(oneshot::Sender<Result<bool, StoreError>>, bool)>,
     /// Answers that hold when the batch is written.
     written: Vec<(oneshot::Sender<bool>, bool)>,
-    opened: Vec<(oneshot::Sender<Result<Claim, StoreError>>, Claim)>,
+    rejected: Vec<oneshot::Sender<Result<bool, StoreError>>>,
+    opened: Vec<(oneshot::Sender<Result<Claimed, StoreError>>, Claim)>,
 }
 
 pub(crate) struct Journal {
@@ -66,6 +50,7 @@ pub(crate) struct Journal {
     outlets: HashMap<u16, Outlet>,
     pending: Pending,
     gathering: Gathering,
+    clock: Clock,
     /// Actors that have got a queue.
     claims: u64,
     /// What came while the last batch was synced.
@@ -93,6 +78,7 @@ impl Journal {
             outlets: HashMap::new(),
             pending: Pending::default(),
             gathering: Gathering::default(),
+            clock: Clock::new(now(), Instant::now()),
             claims: 0,
             waiting: Vec::new(),
             is_closing: false,
@@ -104,18 +90,27 @@ impl Journal {
     }
 
     pub(crate) fn run(mut self) {
-        loop {
-            let is_open = self.collect();
-            self.commit();
-            if !is_open {
-                break;
-            }
-            // What is passed on while the store closes would only come again.
-            if !self.is_closing {
-                self.deliver();
-                self.publish();
-            }
+        while self.turn() {}
+        self.end();
+    }
+
+    /// Waits for something to do, and does it. Returns false at the end.
+    pub(crate) fn turn(&mut self) -> bool {
+        let is_open = self.collect();
+        self.commit();
+        if !is_open {
+            return false;
         }
+        // What is passed on while the store closes would only come again.
+        if !self.is_closing {
+            self.deliver();
+            self.publish();
+        }
+        true
+    }
+
+    /// Frees the directory.
+    pub(crate) fn end(mut self) {
         // Acknowledgements that were written are on disk when a store was closed in order.
         self.engine.sync_all();
         let Self { engine, alive, .. } = self;
@@ -123,11 +118,20 @@ impl Journal {
         drop(alive);
     }
 
+    /// As if its process was killed: nothing is written any more.
+    #[cfg(test)]
+    pub(crate) fn be_killed(self) {
+        let Self { engine, rx, .. } = self;
+        drop(engine);
+        drop(rx);
+    }
+
     /// Waits for something to do, then takes all that waits. Returns false at the end.
     fn collect(&mut self) -> bool {
         self.bytes = 0;
         if !self.waiting.is_empty() {
             self.may_compact = true;
+            self.now();
             for message in std::mem::take(&mut self.waiting) {
                 self.accept(message);
             }
@@ -142,7 +146,10 @@ impl Journal {
             Err(TryRecvError::Empty) => match self.next_due() {
                 Some(wait) => match self.rx.recv_timeout(wait) {
                     Ok(message) => Some(message),
-                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.engine.write_soon();
+                        None
+                    }
                     Err(RecvTimeoutError::Closed) => return false,
                 },
                 None => match self.rx.blocking_recv() {
@@ -155,6 +162,7 @@ impl Journal {
             return true;
         };
         self.may_compact = true;
+        self.now();
         self.accept(first);
         self.take_all();
         true
@@ -197,8 +205,21 @@ impl Journal {
                 true => Some(now),
                 false => self.engine.next_due(*queue),
             })
-            .min()?;
-        Some(Duration::from_millis(due.saturating_sub(now).max(1)))
+            .min();
+        let due = due.map(|due| Duration::from_millis(due.saturating_sub(now).max(1)));
+        let lazy = self.engine.is_lazy().then_some(LAZY);
+        due.into_iter().chain(lazy).min()
+    }
+
+    /// The time by the wall clock, after what waits was told if it was set back.
+    fn now(&mut self) -> u64 {
+        let wall = now();
+        let step = self.clock.step_back(wall, Instant::now());
+        if step > 0 {
+            tracing::warn!(milliseconds = step, "the wall clock was set back");
+            self.engine.set_back(step);
+        }
+        wall
     }
 
     fn accept(&mut self, message: Message<Upkeep, Put>) {
@@ -259,18 +280,20 @@ impl Journal {
             Upkeep::Release(id) => {
                 self.engine.release(id);
             }
-            Upkeep::Ack(ids, reply) => {
-                let acked = ids.into_iter().filter(|id| self.engine.ack(*id)).count();
-                let _ = reply.send(acked);
+            Upkeep::Ack(queue, mut ids, reply) => {
+                ids.retain(|id| self.engine.is_handed_out(queue, *id) && self.engine.ack(*id));
+                let _ = reply.send(ids.len());
             }
-            Upkeep::Retry(id, delay, reply) => {
-                let failed = self.engine.fail(id, delay, now).is_some();
+            Upkeep::Retry(queue, id, delay, reply) => {
+                let failed = self.engine.is_handed_out(queue, id)
+                    && self.engine.fail(id, delay, now).is_some();
                 self.pending.written.push((reply, failed));
             }
-            Upkeep::Reject(id, reply) => {
-                let rejected = self.engine.reject(id, DeadReason::Rejected, now);
-                self.pending.written.push((reply, rejected));
-            }
+            Upkeep::Reject(queue, id, reply) => match self.engine.reject_taken(queue, id, now) {
+                Ok(true) => self.pending.rejected.push(reply),
+                Ok(false) => drop(reply.send(Ok(false))),
+                Err(refused) => drop(reply.send(Err(refused.into()))),
+            },
             Upkeep::Queue(name, options, is_claim, reply) => {
                 self.open_queue(&name, options, is_claim, reply);
             }
@@ -329,7 +352,7 @@ impl Journal {
         name: &str,
         options: crate::options::QueueOptions,
         is_claim: bool,
-        reply: oneshot::Sender<Result<Claim, StoreError>>,
+        reply: oneshot::Sender<Result<Claimed, StoreError>>,
     ) {
         let queue = match self.engine.queue(name, options) {
             Ok(queue) => queue,
@@ -405,6 +428,7 @@ impl Journal {
             receipts,
             answers,
             written,
+            rejected,
             opened,
         } = std::mem::take(&mut self.pending);
         if !receipts.is_empty() {
@@ -421,6 +445,7 @@ impl Journal {
                         .filter(|stored| matches!(stored, Stored::New(_)));
                     batch += new.count() as u64;
                 }
+                Err(_) if mutant::is_on("receipt_without_sync") => {}
                 Err(poison) => {
                     put.stored.clear();
                     put.refused = Some(StoreError::Poisoned(poison.clone()));
@@ -434,18 +459,28 @@ impl Journal {
             let _ = reply.send(answer);
         }
         let poison = || outcome.clone().map_err(StoreError::Poisoned);
+        for reply in rejected {
+            let _ = reply.send(poison().map(|()| true));
+        }
         for (reply, answer) in answers {
             let _ = reply.send(poison().map(|()| answer));
         }
         for (reply, claim) in opened {
-            let told = reply.send(poison().map(|()| claim));
-            if (told.is_err() || outcome.is_err())
-                && claim.number > 0
+            if outcome.is_err()
                 && let Some(outlet) = self.outlet_of(claim)
             {
                 outlet.claim = 0;
             }
+            let holder = (claim.number > 0).then(|| self.client()).flatten();
+            // Dropped by whoever does not want it, which gives the queue back.
+            let _ = reply.send(poison().map(|()| Claimed::new(claim, holder)));
         }
+    }
+
+    /// A sending end. None if the store is about to close, since there is no other one.
+    fn client(&self) -> Option<Client> {
+        let tx = self.weak.upgrade()?;
+        Some(Client::new(tx, self.engine.hands(), self.alive.subscribe()))
     }
 
     /// Counts who has sent while the batch was synced, before those who wait for it send again.
@@ -461,7 +496,7 @@ impl Journal {
     // --- passing on -------------------------------------------------------------------------
 
     fn deliver(&mut self) {
-        let now = now();
+        let now = self.now();
         let Self {
             engine,
             outlets,
@@ -482,13 +517,15 @@ impl Journal {
                     while messages.len() < waiter.limit
                         && let Some(message) = engine.take(*queue, class, now)
                     {
-                        engine.hands().advance(message.slot, Stage::Started);
+                        engine.hand_out(&message);
                         messages.push(message);
                     }
                 }
                 let poisoned = engine.poisoned();
                 if messages.is_empty() && poisoned.is_none() {
-                    outlet.waiters.push_front(waiter);
+                    if !mutant::is_on("waiter_forgotten") {
+                        outlet.waiters.push_front(waiter);
+                    }
                     break;
                 }
                 // Without a sender left the store is about to close: nobody can acknowledge.
@@ -532,64 +569,4 @@ impl Journal {
             }
         }
     }
-}
-
-fn sink_of(outlets: &mut HashMap<u16, Outlet>, queue: u16) -> Option<&mut Box<dyn Sink>> {
-    outlets.get_mut(&queue)?.sink.as_mut()
-}
-
-/// Passes on what is due. Returns whether it has to be tried again, since a lane had no room.
-fn deliver_to(engine: &mut Engine, queue: u16, sink: &mut dyn Sink, now: u64) -> bool {
-    let mut is_blocked = false;
-    for class in [0, 1] {
-        while let Some(message) = engine.take(queue, class, now) {
-            let Taken { id, attempt, .. } = message;
-            match sink.deliver(message) {
-                Ok(()) if attempt > 1 => sink.redelivered(id, attempt),
-                Ok(()) => {}
-                Err(Undelivered::Undecodable) => {
-                    engine.reject(id, DeadReason::Undecodable, now);
-                }
-                Err(error) => {
-                    is_blocked |= matches!(error, Undelivered::Full);
-                    engine.release(id);
-                    break;
-                }
-            }
-        }
-    }
-    is_blocked
-}
-
-/// The dead letters of a queue, or of all, with identities from `from` on.
-pub(crate) fn dead_letters(
-    engine: &mut Engine,
-    queue: Option<&str>,
-    from: u64,
-    limit: usize,
-) -> Vec<DeadLetter> {
-    let number = match queue {
-        Some(name) => match engine.find_queue(name) {
-            Some(number) => Some(number),
-            None => return Vec::new(),
-        },
-        None => None,
-    };
-    let dead = engine.dead_letters(number, from, limit);
-    let letters = dead.into_iter().map(|(id, dead)| {
-        let (meta, payload) = engine.read_dead(id).unwrap_or_default();
-        DeadLetter {
-            id,
-            queue: engine.queue_name(dead.queue),
-            is_high: dead.class == 0,
-            reason: dead.reason,
-            attempts: dead.attempts,
-            stored_at: meta.at,
-            died_at: dead.at,
-            type_name: meta.type_name,
-            version: meta.version,
-            payload,
-        }
-    });
-    letters.collect()
 }

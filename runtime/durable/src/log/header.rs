@@ -7,9 +7,12 @@
 pub const DATA: u64 = 1024;
 /// A second copy of the head begins here.
 const COPY: usize = 512;
-const LENGTH: usize = 48;
+const LENGTH: usize = 56;
+/// Where the checksum is: of all before it.
+const CRC: usize = 48;
 const MAGIC: [u8; 8] = *b"LANEMESH";
-const VERSION: u32 = 1;
+/// The version of the format.
+pub const VERSION: u32 = 2;
 
 /// The head of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Header {
     pub previous_end: u64,
     /// Identities below this one may be in use.
     pub next_id: u64,
+    /// Random, and the same in all segments of a log: a file of another log is none of this one.
+    pub log: u64,
 }
 
 impl Header {
@@ -40,8 +45,9 @@ impl Header {
         one[16..24].copy_from_slice(&self.generation.to_le_bytes());
         one[24..32].copy_from_slice(&self.previous_end.to_le_bytes());
         one[32..40].copy_from_slice(&self.next_id.to_le_bytes());
-        let crc = crc32fast::hash(&one[..40]);
-        one[40..44].copy_from_slice(&crc.to_le_bytes());
+        one[40..48].copy_from_slice(&self.log.to_le_bytes());
+        let crc = crc32fast::hash(&one[..CRC]);
+        one[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
         let mut bytes = vec![0; DATA as usize];
         bytes[..LENGTH].copy_from_slice(&one);
         bytes[COPY..COPY + LENGTH].copy_from_slice(&one);
@@ -58,13 +64,25 @@ impl Header {
         let bytes = bytes.get(..LENGTH)?;
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
         let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-        let is_whole =
-            bytes[..8] == MAGIC && word(8) == VERSION && word(40) == crc32fast::hash(&bytes[..40]);
+        let is_whole = bytes[..8] == MAGIC
+            && word(8) == VERSION
+            && word(CRC) == crc32fast::hash(&bytes[..CRC]);
         is_whole.then(|| Self {
             generation: long(16),
             nonce: word(12),
             previous_end: long(24),
             next_id: long(32),
+            log: long(40),
+        })
+    }
+
+    /// The version of a head that [`decode`](Self::decode) does not read since it is of another one.
+    pub fn other_version(segment: &[u8]) -> Option<u32> {
+        [0, COPY].into_iter().find_map(|at| {
+            let bytes = segment.get(at..at + LENGTH)?;
+            let version = u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes"));
+            // One that was torn when it was written has no version yet.
+            (bytes[..8] == MAGIC && version != 0 && version != VERSION).then_some(version)
         })
     }
 }

@@ -17,3 +17,14 @@ pub struct Position {
     /// Bytes from the beginning of the segment's file.
     pub offset: u64,
 }
+
+/// The name of the file of a segment.
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{number:08}.log")
+}
+
+/// The number in the name of a segment. None if it is the name of something else.
+pub(crate) fn segment_number(name: &str) -> Option<u64> {
+    let number = name.strip_suffix(".log")?.parse().ok()?;
+    (segment_name(number) == name).then_some(number)
+}

@@ -78,7 +78,9 @@ pub struct Mailbox {
 }
 
 impl Durable {
-    /// A queue for those without actors.
+    /// A queue for those without actors; the settings are the queue's from now on, also for those who have it
+    /// already. The queue of an actor can be opened, too, but then each of its messages goes to one of the two, and
+    /// what is enqueued here has no type, so it becomes a dead letter when the actor gets it.
     ///
     /// # Errors
     ///
@@ -87,7 +89,8 @@ impl Durable {
         let mut client = self.client.clone();
         let claim = client
             .ask(|reply| Upkeep::Queue(name.to_owned(), options, false, reply))
-            .await??;
+            .await??
+            .accept();
         Ok(Mailbox::new(self.clone(), claim.queue))
     }
 }
@@ -220,14 +223,18 @@ impl Mailbox {
     }
 
     /// Acknowledges messages: they never come again, unless the machine loses power before the next
-    /// sync. Returns how many of them were taken and not acknowledged before.
+    /// sync. Returns how many of them were taken out of this mailbox, by it or a clone, and not acknowledged
+    /// before.
     ///
     /// # Errors
     ///
     /// [`StoreError::Closed`].
     pub async fn ack(&mut self, ids: &[u64]) -> Result<usize, StoreError> {
-        let ids = ids.to_vec();
-        self.store.client.ask(|reply| Upkeep::Ack(ids, reply)).await
+        let (queue, ids) = (self.queue, ids.to_vec());
+        self.store
+            .client
+            .ask(|reply| Upkeep::Ack(queue, ids, reply))
+            .await
     }
 
     /// Sends a message back: it comes again after `delay`, by default that of the queue, or is a
@@ -239,9 +246,10 @@ impl Mailbox {
     /// [`StoreError::Closed`].
     pub async fn retry(&mut self, id: u64, delay: Option<Duration>) -> Result<bool, StoreError> {
         let delay = delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        let queue = self.queue;
         self.store
             .client
-            .ask(|reply| Upkeep::Retry(id, delay, reply))
+            .ask(|reply| Upkeep::Retry(queue, id, delay, reply))
             .await
     }
 
@@ -250,12 +258,14 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Closed`].
+    /// [`StoreError::Closed`] and [`StoreError::Poisoned`]; [`StoreError::Full`] and [`StoreError::Disk`] if the log has not
+    /// even room for this: then the message is still taken, and can be acknowledged or sent back.
     pub async fn reject(&mut self, id: u64) -> Result<bool, StoreError> {
+        let queue = self.queue;
         self.store
             .client
-            .ask(|reply| Upkeep::Reject(id, reply))
-            .await
+            .ask(|reply| Upkeep::Reject(queue, id, reply))
+            .await?
     }
 
     /// The dead letters of this mailbox: at most `limit`, from the identity `from` on.

@@ -14,6 +14,7 @@ use crate::{
     disk::{Disk, RealDisk},
     engine::{Cut, Engine, OpenError, Refused, now},
     journal::{DeadLetter, StoreError, dead_letters},
+    log::segment_number,
     options::StoreOptions,
 };
 
@@ -63,7 +64,7 @@ impl fmt::Display for Report {
 ///
 /// As [`Offline::open`].
 pub fn verify(directory: impl AsRef<Path>) -> Result<Report, OpenError> {
-    verify_on(existing(directory.as_ref())?)
+    verify_on(existing(directory.as_ref(), RealDisk::reading)?)
 }
 
 /// As [`verify`], on a disk of another kind.
@@ -81,13 +82,20 @@ pub fn verify_on(mut disk: impl Disk) -> Result<Report, OpenError> {
     })
 }
 
-fn existing(directory: &Path) -> Result<RealDisk, OpenError> {
-    let disk = match RealDisk::existing(directory) {
+fn existing<'a>(
+    directory: &'a Path,
+    open: fn(&'a Path) -> io::Result<RealDisk>,
+) -> Result<RealDisk, OpenError> {
+    let disk = match open(directory) {
         Ok(disk) => disk,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Empty),
         Err(error) => return Err(error.into()),
     };
-    match disk.list()?.iter().any(|name| name.ends_with(".log")) {
+    match disk
+        .list()?
+        .iter()
+        .any(|name| segment_number(name).is_some())
+    {
         true => Ok(disk),
         false => Err(OpenError::Empty),
     }
@@ -100,7 +108,7 @@ impl Offline {
     ///
     /// [`OpenError`]: damage, a directory that is open elsewhere, or no store.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let disk = existing(directory.as_ref())?;
+        let disk = existing(directory.as_ref(), RealDisk::existing)?;
         // With the words that are there: a full disk has no room for more.
         let options = StoreOptions::default().max_in_flight(1);
         let (engine, cut) = Engine::open(Box::new(disk), &options)?;
@@ -137,8 +145,8 @@ impl Offline {
                 stats.dead_letters
             );
         }
-        for letter in self.dead_letters(queue) {
-            let _ = writeln!(
+        self.for_each_dead_letter(queue, |letter| {
+            writeln!(
                 text,
                 "dead letter {}: queue {}, {} version {}, {:?} after {} attempts, {} bytes",
                 letter.id,
@@ -148,9 +156,27 @@ impl Offline {
                 letter.reason,
                 letter.attempts,
                 letter.payload.len()
-            );
-        }
+            )
+        })
+        .ok();
         text
+    }
+
+    /// Reads a few at a time: there may be more of them than memory.
+    fn for_each_dead_letter<E>(
+        &mut self,
+        queue: Option<&str>,
+        mut then: impl FnMut(DeadLetter) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut from = 0;
+        loop {
+            let some = dead_letters(&mut self.engine, queue, from, 16);
+            let Some(last) = some.last() else {
+                return Ok(());
+            };
+            from = last.id + 1;
+            some.into_iter().try_for_each(&mut then)?;
+        }
     }
 
     /// The dead letters of a queue, or of all.
@@ -230,7 +256,7 @@ impl Offline {
                 writeln!(into, "{line}")?;
             }
         }
-        for letter in self.dead_letters(queue) {
+        self.for_each_dead_letter(queue, |letter| {
             let line = Line {
                 state: "dead",
                 queue: &letter.queue,
@@ -241,8 +267,7 @@ impl Offline {
                 stored_at: letter.stored_at,
                 payload: &letter.payload,
             };
-            writeln!(into, "{line}")?;
-        }
-        Ok(())
+            writeln!(into, "{line}")
+        })
     }
 }

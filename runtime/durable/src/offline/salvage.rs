@@ -9,10 +9,11 @@ use std::{
 
 use crate::{
     disk::{Disk, RealDisk},
-    engine::{HANDS, Hands, Meta, OpenError},
+    engine::{HANDS, Hands, Meta, OpenError, own_log},
     log::{
         header::{DATA, Header},
         record::{self, Kind, Record},
+        segment_number,
     },
     offline::json::Line,
 };
@@ -25,6 +26,8 @@ pub struct Salvage {
     pub messages: usize,
     /// Places where records that are not whole begin, and segments without a head.
     pub damaged: usize,
+    /// Files of other logs, which were left alone.
+    pub foreign: usize,
 }
 
 impl fmt::Display for Salvage {
@@ -34,7 +37,11 @@ impl fmt::Display for Salvage {
             "{} messages are whole, damaged places passed over: {}. Messages that were there may be \
              missing, and some may have been handled: their acknowledgements may be missing, too",
             self.messages, self.damaged
-        )
+        )?;
+        match self.foreign {
+            0 => Ok(()),
+            foreign => write!(f, ". Files of other logs, left alone: {foreign}"),
+        }
     }
 }
 
@@ -51,6 +58,7 @@ struct Rescue {
     messages: BTreeMap<u64, Found>,
     queues: HashMap<u16, String>,
     damaged: usize,
+    foreign: usize,
 }
 
 /// Writes the messages that are whole in the log of a directory as lines of JSON, also if the log is damaged.
@@ -64,7 +72,7 @@ pub fn salvage(
     queue: Option<&str>,
     into: &mut impl Write,
 ) -> Result<Salvage, OpenError> {
-    match RealDisk::existing(directory.as_ref()) {
+    match RealDisk::reading(directory.as_ref()) {
         Ok(disk) => salvage_on(disk, queue, into),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Empty),
         Err(error) => Err(error.into()),
@@ -86,7 +94,10 @@ pub fn salvage_on(
         outcome => outcome?,
     }
     let names = disk.list()?;
-    let logs: Vec<&String> = names.iter().filter(|name| name.ends_with(".log")).collect();
+    let logs: Vec<&String> = names
+        .iter()
+        .filter(|name| segment_number(name).is_some())
+        .collect();
     if logs.is_empty() {
         return Err(OpenError::Empty);
     }
@@ -102,14 +113,25 @@ pub fn salvage_on(
             None => rescue.damaged += usize::from(head.iter().any(|byte| *byte != 0)),
         }
     }
+    let words = disk.peek_words(HANDS)?;
+    let log = own_log(
+        segments.iter().map(|(header, _)| header.log),
+        Hands::log_of(&words),
+    );
     segments.sort_by_key(|(header, _)| header.generation);
     for (header, file) in segments {
+        if header.log != log {
+            rescue.foreign += 1;
+            continue;
+        }
         let mut bytes = vec![0; file.size() as usize];
         file.read_at(&mut bytes, 0)?;
         rescue.read(&bytes, header.seed());
     }
-    for id in Hands::done_of(&disk.peek_words(HANDS)?) {
-        rescue.messages.remove(&id);
+    if Hands::log_of(&words) == log {
+        for id in Hands::done_of(&words) {
+            rescue.messages.remove(&id);
+        }
     }
     Ok(rescue.write(queue, into)?)
 }
@@ -171,6 +193,7 @@ impl Rescue {
         let mut salvage = Salvage {
             messages: 0,
             damaged: self.damaged,
+            foreign: self.foreign,
         };
         for (id, found) in &self.messages {
             // The record with its name may be among those that are lost.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use lanemesh_durable::{
-    DeadReason, Delivered, Durable, DurableExt, DurableHandle, DurableMessage, QueueOptions,
-    StoreError, actor::LowOnly, disk::SimDisk,
+    Codec, DeadReason, Delivered, Durable, DurableExt, DurableHandle, DurableMessage, Postcard,
+    QueueOptions, StoreError, actor::LowOnly, disk::SimDisk,
 };
 use lanemesh_runtime::{
     Child, builder,
@@ -318,4 +318,84 @@ async fn a_message_with_a_reply_is_given_back() {
     assert!(refused.message.0.send(7).is_ok());
     assert_eq!(answer.receive(Duration::from_secs(60)).await, Ok(7));
     assert_eq!(store.stats().await.unwrap().stored, 0);
+}
+
+/// Whose reader panics at some messages.
+#[derive(Debug, Serialize, Deserialize)]
+struct Brittle(u64);
+
+impl DurableMessage for Brittle {
+    const NAME: &'static str = "brittle";
+
+    fn decode(bytes: &[u8]) -> Result<Self, lanemesh_durable::CodecError> {
+        let brittle: Self = Postcard::decode(bytes)?;
+        match brittle.0.is_multiple_of(2) {
+            true => std::panic::resume_unwind(Box::new(PanicsWhenDropped)),
+            false => Ok(brittle),
+        }
+    }
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("dropped"));
+    }
+}
+
+struct Reader(mpsc::UnboundedSender<u64>);
+
+impl Handler for Reader {
+    type Msg = Brittle;
+
+    async fn handle(&mut self, Brittle(n): Brittle, _: &mut Context<Self>) -> ActorResult {
+        let _ = self.0.send(n);
+        Ok(())
+    }
+}
+
+/// All other queues of the store are on the thread that reads it.
+#[tokio::test]
+async fn a_message_whose_reader_panics_is_a_dead_letter() {
+    let store = open(&SimDisk::new());
+    let (seen, mut seeing) = mpsc::unbounded_channel();
+    let (mut handle, _child) = builder(move || Reader(seen.clone()))
+        .durable(&store, "brittle")
+        .spawn()
+        .await
+        .unwrap();
+    for n in 0..6 {
+        handle.tell(Brittle(n)).await.unwrap();
+    }
+    for n in [1, 3, 5] {
+        assert_eq!(seeing.recv().await, Some(n));
+    }
+    let letters = store
+        .dead_letters(Some("brittle"), 0, usize::MAX)
+        .await
+        .unwrap();
+    let died: Vec<_> = letters
+        .iter()
+        .map(|letter| (letter.reason, letter.payload.clone()))
+        .collect();
+    let expected = [0, 2, 4].map(|n| (DeadReason::Undecodable, vec![n]));
+    assert_eq!(died, expected);
+}
+
+/// Its slot would be another message's while the handler has it.
+#[tokio::test]
+async fn nobody_else_acknowledges_what_an_actor_has() {
+    let store = open(&SimDisk::new());
+    let options = QueueOptions::default();
+    let (mut handle, _child, mut seen) = desk(&store, &[7, 7], options.clone()).await;
+    let mut mail = store.mailbox("desk", options).await.unwrap();
+    let ticket = handle.low().tell(Num(7)).await.unwrap();
+    for attempt in 1..=3 {
+        // Whether its handler has it now or not.
+        assert_eq!(mail.ack(&[ticket.id]).await, Ok(0));
+        assert_eq!(mail.retry(ticket.id, None).await, Ok(false));
+        assert_eq!(mail.reject(ticket.id).await, Ok(false));
+        assert_eq!(seen.recv().await, Some((false, 7, attempt)));
+    }
 }

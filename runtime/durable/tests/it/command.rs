@@ -135,3 +135,31 @@ async fn it_names_damage_and_wrong_arguments() {
     assert_eq!(status, Some(2));
     assert!(error.contains("inspect has no option --damaged"), "{error}");
 }
+
+#[tokio::test]
+async fn who_reads_its_output_may_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut mailbox = Mailbox::open(directory.path()).await.unwrap();
+    for _ in 0..40 {
+        // More than a pipe holds, in hexadecimal.
+        mailbox.enqueue_low(vec![7; 10_000]).await.unwrap();
+    }
+    mailbox.close().await;
+    for arguments in [&["export"][..], &["export", "--damaged"], &["inspect"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lanemesh-durable"))
+            .arg(arguments[0])
+            .arg(directory.path())
+            .args(&arguments[1..])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && !said.contains("panicked"),
+            "{said}"
+        );
+    }
+}

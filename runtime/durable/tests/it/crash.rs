@@ -282,10 +282,10 @@ fn damage_beyond_what_was_synced_is_cut_and_reported() {
     for n in 0..3 {
         mailbox.blocking_enqueue_low(payload(n)).unwrap();
     }
-    let taken = mailbox.blocking_dequeue(1).unwrap();
+    let taken = mailbox.blocking_dequeue(2).unwrap();
     mailbox.blocking_ack(&[taken[0].id]).unwrap();
-    // This is answered when what came before is written; nobody waits for a sync.
-    assert_eq!(mailbox.blocking_reject(u64::MAX), Ok(false));
+    // This is answered when it and what came before are written; nobody waits for a sync.
+    assert_eq!(mailbox.blocking_retry(taken[1].id, None), Ok(true));
     disk.cut_power_after(0);
     drop(mailbox);
     store.blocking_close();
@@ -293,7 +293,8 @@ fn damage_beyond_what_was_synced_is_cut_and_reported() {
     let files = used_files(&disk);
     let (_, name) = files.last().unwrap();
     let contents = scan::read(&disk.content(name).unwrap()).unwrap();
-    let (offset, ..) = *contents.records.last().unwrap();
+    let mut records = contents.records.iter();
+    let (offset, ..) = *records.find(|(_, head, _)| head.kind == Kind::Ack).unwrap();
     disk.damage(name, |bytes| bytes[offset as usize + 16] ^= 1);
     let report = offline::verify_on(disk.clone()).unwrap();
     let cut = report.cut.clone().expect("something is cut");

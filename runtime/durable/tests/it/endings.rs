@@ -225,3 +225,44 @@ fn a_thread_waits_no_longer_than_it_is_told_to_and_then_has_taken_nothing() {
     assert_eq!(mail.blocking_stats().unwrap().dead_letters, 0);
     assert_eq!(store.blocking_dead_letters(None, 0, 9), Ok(Vec::new()));
 }
+
+/// Between any two steps of it: the queue is free then, or will be in a moment.
+#[tokio::test]
+async fn a_cancelled_spawn_leaves_the_queue_free() {
+    let store = open(&SimDisk::new());
+    for polls in 1..6 {
+        let spawning = builder(lanemesh_runtime::testing::Sink::<(), Num>::new)
+            .durable_low(&store, "sink")
+            .spawn();
+        {
+            let mut spawning = std::pin::pin!(spawning);
+            for _ in 0..polls {
+                let polled = std::future::poll_fn(|cx| {
+                    std::task::Poll::Ready(spawning.as_mut().poll(cx).is_ready())
+                });
+                if polled.await {
+                    break;
+                }
+                // What it has asked for is answered, and it does not look.
+                store.stats().await.unwrap();
+            }
+        }
+        let mut waits = 0..1000;
+        loop {
+            let sink = builder(lanemesh_runtime::testing::Sink::<(), Num>::new);
+            match sink.durable_low(&store, "sink").spawn().await {
+                Ok((handle, child)) => {
+                    drop(handle);
+                    child.await;
+                    break;
+                }
+                // It is given back by another lane, or an actor that was started ends in a moment.
+                Err(StoreError::InUse) if waits.next().is_some() => {
+                    store.stats().await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("after {polls} polls: {error}"),
+            }
+        }
+    }
+}

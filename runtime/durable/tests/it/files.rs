@@ -205,3 +205,34 @@ fn files_that_are_none_of_the_log_are_left_alone() {
         2
     );
 }
+
+/// A process may have 1,024 files open, unless somebody has changed that.
+#[tokio::test]
+async fn a_long_backlog_needs_few_open_files() {
+    let disk = SimDisk::new();
+    let count = 800_u32;
+    let store = open(&disk);
+    let mut mail = store.mailbox("box", QueueOptions::default()).await.unwrap();
+    for n in 0..count {
+        let mut payload = vec![0; 3000];
+        payload[..4].copy_from_slice(&n.to_le_bytes());
+        mail.enqueue_low(payload).await.unwrap();
+    }
+    let stats = store.stats().await.unwrap();
+    assert!(stats.disk / (8 << 10) > 300, "{} bytes", stats.disk);
+    // Half of it by the process that has stored it, the rest by the next one.
+    for half in [0..count / 2, count / 2..count] {
+        if half.start > 0 {
+            store.clone().close().await;
+            let options = QueueOptions::default();
+            mail = open(&disk).mailbox("box", options).await.unwrap();
+        }
+        for n in half {
+            let taken = mail.dequeue(1).await.unwrap();
+            let found = u32::from_le_bytes(taken[0].payload[..4].try_into().unwrap());
+            assert_eq!(found, n);
+            mail.ack(&[taken[0].id]).await.unwrap();
+        }
+    }
+    assert!(disk.most_open() < 48, "{} files", disk.most_open());
+}

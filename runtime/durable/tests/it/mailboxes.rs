@@ -420,3 +420,20 @@ async fn a_failed_sync_poisons_the_mailbox() {
     assert_eq!(number(&taken[0].payload), 1);
     assert_eq!(taken.len(), 1);
 }
+
+#[tokio::test]
+async fn a_mailbox_decides_only_about_what_was_taken_out_of_it() {
+    let store = open(&SimDisk::new());
+    let mut mail = mailbox(&store).await;
+    let mut other = store
+        .mailbox("other", QueueOptions::default())
+        .await
+        .unwrap();
+    mail.enqueue_low(payload(1)).await.unwrap();
+    let id = mail.dequeue(1).await.unwrap()[0].id;
+    assert_eq!(other.ack(&[id]).await, Ok(0));
+    assert_eq!(other.retry(id, None).await, Ok(false));
+    assert_eq!(other.reject(id).await, Ok(false));
+    assert_eq!(mail.stats().await.unwrap().low.in_flight, 1);
+    assert_eq!(mail.clone().ack(&[id]).await, Ok(1));
+}

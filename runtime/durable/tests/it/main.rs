@@ -6,6 +6,7 @@ mod common;
 mod crash;
 mod endings;
 mod files;
+mod foreign;
 mod kill;
 mod ledger;
 mod mailboxes;
