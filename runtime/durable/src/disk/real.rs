@@ -24,7 +24,7 @@ const UNFINISHED: &str = ".new";
 #[derive(Debug)]
 pub struct RealDisk {
     directory: PathBuf,
-    lock: Option<File>,
+    lock: [Option<File>; 2],
     /// Whether files are opened for reading only.
     is_read_only: bool,
     /// The disk was full a moment ago: nobody writes to it again before.
@@ -42,7 +42,7 @@ impl RealDisk {
         make_directories(&directory)?;
         Ok(Self {
             directory,
-            lock: None,
+            lock: [None, None],
             is_read_only: false,
             full_until: Cell::new(None),
         })
@@ -61,7 +61,7 @@ impl RealDisk {
         }
         Ok(Self {
             directory,
-            lock: None,
+            lock: [None, None],
             is_read_only: false,
             full_until: Cell::new(None),
         })
@@ -176,7 +176,8 @@ impl Disk for RealDisk {
         };
         match file.try_lock() {
             Ok(()) => {
-                self.lock = Some(file);
+                // Somebody may have removed the file that another process has locked.
+                self.lock = [Some(file), lock_directory(&self.directory)?];
                 Ok(())
             }
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -243,6 +244,18 @@ fn is_forbidden(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
     )
+}
+
+/// Locks the directory itself. None where that is not possible.
+fn lock_directory(directory: &Path) -> io::Result<Option<File>> {
+    let Ok(file) = File::open(directory) else {
+        return Ok(None);
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Makes a directory and those above it, so that a power loss keeps them.

@@ -169,6 +169,20 @@ fn small_segments(directory: &Path) -> (Durable, Mailbox) {
     (store, mailbox.unwrap())
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_store_stays_locked_when_its_lock_file_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _mailbox) = small_segments(directory.path());
+    fs::remove_file(directory.path().join("lock")).unwrap();
+    for _ in 0..2 {
+        let opened = Durable::open(directory.path()).map(drop);
+        assert!(matches!(opened, Err(OpenError::Locked)), "{opened:?}");
+    }
+    store.blocking_close();
+    Durable::open(directory.path()).unwrap();
+}
+
 /// A receipt would be true of files that no start finds.
 #[test]
 #[cfg(unix)]
