@@ -169,7 +169,8 @@ impl<M> fmt::Display for SendError<M> {
 
 impl<M> Error for SendError<M> {}
 
-/// The stash of the actor is full. It returns the message.
+/// The stash of the actor is full, or the actor has a [keeper](crate::Builder::keeper), which allows
+/// none. It returns the message.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StashFull<M>(pub M);
 
@@ -181,7 +182,9 @@ impl<M> fmt::Debug for StashFull<M> {
 
 impl<M> fmt::Display for StashFull<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the stash holds as many messages as `Builder::stash_capacity` allows")
+        f.write_str(
+            "the stash holds as many messages as `Builder::stash_capacity` and a keeper allow",
+        )
     }
 }
 

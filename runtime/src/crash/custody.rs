@@ -91,6 +91,10 @@ impl<H, L> Custody<H, L> {
         self.keeper = Some(keeper);
     }
 
+    pub(crate) fn has_keeper(&self) -> bool {
+        self.keeper.is_some()
+    }
+
     /// The handler is about to get a message of the keeper.
     pub(crate) fn begin_kept(&mut self, token: u32) {
         if let Some(keeper) = &mut self.keeper {

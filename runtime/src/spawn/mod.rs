@@ -358,7 +358,7 @@ impl<A: Actor> Builder<A> {
     }
 
     /// How many messages the actor may stash ([`Context::stash_low`]), both classes together.
-    /// Default 1024.
+    /// Default 1024. An actor with a [`keeper`](Self::keeper) stashes none, whatever the capacity.
     pub fn stash_capacity(mut self, capacity: usize) -> Self {
         let optional = self.optional();
         optional.stash.get_or_insert_default().capacity = capacity;
@@ -386,14 +386,12 @@ impl<A: Actor> Builder<A> {
     }
 
     /// Sets who keeps this actor's messages outside of its mailbox. It replaces
-    /// [`redeliver`](Self::redeliver) for the messages that the keeper sends: these are not stashed
-    /// either, since the keeper counts a message as handled when its handler returns. It does not
+    /// [`redeliver`](Self::redeliver) for the messages that the keeper sends. The actor stashes no
+    /// messages, since the keeper counts a message as handled when its handler returns. It does not
     /// compile for an actor that handles batches, whose handler ends for several messages at once.
     pub fn keeper(mut self, keeper: impl Keeper) -> Self {
         const { assert!(A::BATCH == 1, "a keeper needs Actor::BATCH to be 1") };
-        let optional = self.optional();
-        optional.custody.set_keeper(Box::new(keeper));
-        optional.stash.get_or_insert_default().capacity = 0;
+        self.optional().custody.set_keeper(Box::new(keeper));
         self
     }
 

@@ -26,7 +26,8 @@ impl<A: Actor> Context<A> {
     /// # Errors
     ///
     /// [`StashFull`], with the message, if as many are stashed as
-    /// [`Builder::stash_capacity`](crate::Builder::stash_capacity) allows.
+    /// [`Builder::stash_capacity`](crate::Builder::stash_capacity) allows: none if the actor has a
+    /// [`keeper`](crate::Builder::keeper).
     ///
     /// # Examples
     ///
@@ -186,8 +187,8 @@ impl<A: Actor> Context<A> {
     // --- for the event loop -------------------------------------------------------------------
 
     fn is_stash_full(&mut self) -> bool {
-        let stash = self.optional_or_default().stash.get_or_insert_default();
-        stash.is_full()
+        let optional = self.optional_or_default();
+        optional.custody.has_keeper() || optional.stash.get_or_insert_default().is_full()
     }
 
     /// The message that its handler has does not count as handled. Returns when it expires, and how

@@ -5,7 +5,7 @@ use lanemesh_runtime::{
     Actor, ActorError, ActorResult, Context, ExitNotice, Phase, Restart,
     actor::Batch,
     builder,
-    crash::{DeadLetter, Undelivered},
+    crash::{DeadLetter, Keeper, Undelivered},
     spawn,
     supervision::{Backoff, Supervision},
     testing::Sink,
@@ -299,4 +299,94 @@ async fn message_of_a_batch_that_waits_to_come_again_at_the_end_has_crashed() {
         ]
     );
     assert_eq!((packer.stats().low, packer.stats().redelivered), (2, 0));
+}
+
+/// Stashes even numbers until it is told to release them. It works on a batch in place.
+struct Hoarder<const BATCH: usize> {
+    is_open: bool,
+}
+
+impl<const BATCH: usize> Actor for Hoarder<BATCH> {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u32;
+    const BATCH: usize = BATCH;
+
+    async fn on_high(&mut self, (): (), ctx: &mut Context<Self>) -> ActorResult {
+        self.is_open = true;
+        ctx.unstash();
+        Ok(())
+    }
+
+    async fn on_low(&mut self, number: u32, ctx: &mut Context<Self>) -> ActorResult {
+        if !self.is_open && number.is_multiple_of(2) {
+            ctx.stash_low(number)?;
+        }
+        Ok(())
+    }
+
+    async fn on_low_batch(
+        &mut self,
+        batch: &mut Batch<u32>,
+        ctx: &mut Context<Self>,
+    ) -> ActorResult {
+        for number in batch.iter() {
+            self.on_low(*number, ctx).await?;
+        }
+        batch.clear();
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stashed_message_of_a_batch_is_counted_once_when_it_was_worked_on_in_place() {
+    let (mut hoarder, _child) = spawn(Hoarder::<8> { is_open: false });
+    hoarder.send_vec_low(&mut (1..=7).collect()).await.unwrap();
+    hoarder.idle().await;
+    let stats = hoarder.stats();
+    assert_eq!((stats.low, stats.depth), (4, 3));
+    hoarder.send_high(()).await.unwrap();
+    hoarder.idle().await;
+    let stats = hoarder.stats();
+    assert_eq!((stats.low, stats.depth, stats.interrupted), (7, 0, 0));
+}
+
+/// Notes what becomes of each message.
+#[derive(Clone)]
+struct Book(Log);
+
+impl Keeper for Book {
+    fn begin(&mut self, token: u32) {
+        self.0.add(format!("{token} begun"));
+    }
+
+    fn handled(&mut self, token: u32) {
+        self.0.add(format!("{token} handled"));
+    }
+
+    fn failed(&mut self, token: u32) {
+        self.0.add(format!("{token} failed"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn actor_with_a_keeper_stashes_nothing_whatever_its_capacity() {
+    type Build = lanemesh_runtime::Builder<Hoarder<1>>;
+    let orders: [fn(Build, Book) -> Build; 2] = [
+        |hoarder, book| hoarder.stash_capacity(5).keeper(book),
+        |hoarder, book| hoarder.keeper(book).stash_capacity(5),
+    ];
+    for build in orders {
+        let log = Log::default();
+        let hoarder = builder(|| Hoarder::<1> { is_open: false })
+            .restart(Restart::Permanent)
+            .supervision(rules());
+        let (mut hoarder, _child) = build(hoarder, Book(log.clone())).spawn();
+        for number in 1..=2 {
+            hoarder.try_send_low_kept(number, number).unwrap();
+        }
+        hoarder.idle().await;
+        let known = ["1 begun", "1 handled", "2 begun", "2 failed"];
+        assert_eq!(log.take(), known);
+        assert_eq!((hoarder.incarnation(), hoarder.stats().depth), (2, 0));
+    }
 }
