@@ -27,7 +27,7 @@ use crate::{
         Supervision,
         group::{Group, Seat},
     },
-    util::panic::catch_fn,
+    util::panic::{PanicText, catch_dyn, catch_fn},
 };
 
 /// An actor's own view of itself. Every hook gets it.
@@ -213,9 +213,10 @@ impl<A: Actor> Context<A> {
     }
 
     /// Drops the timers, streams and futures of the incarnation, whose drop may panic.
-    pub(crate) fn end_sources(&mut self) {
-        if let Some(optional) = &mut self.optional {
-            optional.sources = None;
+    pub(crate) fn end_sources(&mut self) -> Result<(), PanicText> {
+        match &mut self.optional {
+            Some(optional) => catch_dyn(&mut || optional.sources = None),
+            None => Ok(()),
         }
     }
 
@@ -230,9 +231,9 @@ impl<A: Actor> Context<A> {
             optional.control = None;
             optional.is_low_paused = false;
             optional.watches.end_all();
-            // Only what was set up while the actor stopped is left. Its drop may panic.
-            let _ = catch_fn(|| optional.sources = None);
             self.unstash();
+            // Only what was set up while the actor stopped is left.
+            let _ = self.end_sources();
         }
     }
 
@@ -344,13 +345,7 @@ impl<A: Actor> Context<A> {
         } else {
             ("low", std::any::type_name::<A::LowPriorityMsg>())
         };
-        tracing::warn!(
-            actor = %self.cell.name(),
-            messages,
-            class,
-            type_name,
-            "messages are gone with the handler that crashed with them",
-        );
+        self.cell.log_interrupted(messages, class, type_name);
     }
 
     /// Returns whether the letter was accepted; if not, the message is dropped.
@@ -380,8 +375,8 @@ impl<A: Actor> Context<A> {
     /// its pool, or dead letters, or dropped, and counted.
     pub(crate) fn close_mailbox(&mut self) {
         // The waker of a sender may panic.
-        if let Err(panic) = catch_fn(|| self.refuse_messages()) {
-            tracing::warn!(actor = %self.cell.name(), %panic, "a waiting sender panicked");
+        if let Err(panic) = catch_dyn(&mut || self.refuse_messages()) {
+            self.cell.log_panic("a waiting sender", &panic);
         }
         let Self {
             mailbox,
@@ -411,7 +406,7 @@ impl<A: Actor> Context<A> {
             mailbox,
             membership,
         };
-        let handed_on = remaining.drain(|message, why| {
+        let handed_on = remaining.drain(&mut |message, why| {
             // The recipient and the drop of a message may panic.
             let sent = catch_fn(|| match &mut letters {
                 Some(letters) => letters.send(cell, message, why),
@@ -461,8 +456,7 @@ impl<A: Actor> Context<A> {
         {
             let id = self.cell.id();
             if let Err(panic) = catch_fn(|| monitor.event(id, event())) {
-                let reason = ExitReason::Panicked(panic);
-                tracing::warn!(actor = %id, %reason, "the event monitor panicked");
+                self.cell.log_panic("the event monitor", &panic);
             }
         }
     }

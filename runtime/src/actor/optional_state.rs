@@ -1,6 +1,6 @@
 //! The state of an actor that most actors do not need.
 
-use lanemesh::{MailboxSender, mesh::MailboxMembership};
+use lanemesh::MailboxSender;
 
 use crate::{
     actor::{
@@ -10,7 +10,7 @@ use crate::{
         messages::{High, Low},
         watches::Watches,
     },
-    crash::{Custody, DeadLetters, Stash},
+    crash::{Custody, DeadLetters, Membership, Stash},
     exit::ExitReason,
     observe::EventMonitor,
     sources::Sources,
@@ -25,7 +25,7 @@ pub(crate) struct OptionalState<A: Actor> {
     /// ([`Builder::keep_running`](crate::Builder::keep_running)).
     pub(crate) own_sender: Option<MailboxSender<High<A>, Low<A>>>,
     /// In the mesh of a pool.
-    pub(crate) membership: Option<MailboxMembership<High<A>, Low<A>>>,
+    pub(crate) membership: Option<Box<dyn Membership<A::HighPriorityMsg, A::LowPriorityMsg>>>,
     pub(crate) stash: Option<Box<Stash<A::HighPriorityMsg, A::LowPriorityMsg>>>,
     /// Whether low messages stay in their lanes.
     pub(crate) is_low_paused: bool,

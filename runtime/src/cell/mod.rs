@@ -45,6 +45,7 @@ mod control;
 mod counters;
 mod ending;
 mod gauges;
+mod log;
 mod signals;
 mod waits;
 mod watchers;

@@ -6,11 +6,11 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use lanemesh::{MailboxReceiver, Message, TryRecvError, mesh::MailboxMembership};
+use lanemesh::{MailboxReceiver, Message, TryRecvError};
 
 use crate::{
     cell::ActorCell,
-    crash::{ahead::Ahead, custody::Custody, stash::Stash},
+    crash::{ahead::Ahead, custody::Custody, membership::Membership, stash::Stash},
     envelope::Envelope,
     id::ActorId,
 };
@@ -114,32 +114,36 @@ pub(crate) struct Remaining<'a, H, L> {
     pub(crate) ahead: &'a mut Ahead<Envelope<L>>,
     pub(crate) mailbox: &'a mut MailboxReceiver<Envelope<H>, Envelope<L>>,
     /// Of a worker of a pool: others get its messages.
-    pub(crate) membership: Option<MailboxMembership<Envelope<H>, Envelope<L>>>,
+    pub(crate) membership: Option<Box<dyn Membership<H, L>>>,
 }
 
 impl<H, L> Remaining<'_, H, L> {
     /// Passes on every message, in the order in which they would have been handled, except those that other workers of
     /// a pool got: returns how many. The mailbox must be closed; `pass_on` must not panic.
-    pub(crate) fn drain(mut self, mut pass_on: impl FnMut(Message<H, L>, Undelivered)) -> usize {
+    pub(crate) fn drain(mut self, pass_on: &mut dyn FnMut(Message<H, L>, Undelivered)) -> usize {
         if let Some(custody) = &mut self.custody {
             for message in custody.take_crashed() {
                 pass_on(message, Undelivered::Crashed);
             }
         }
-        // Other workers would not know how often these were redelivered.
-        let (crashed, taken): (Vec<_>, _) = self.taken().into_iter().partition(was_begun);
-        for message in crashed {
-            pass_on(open(message), Undelivered::Crashed);
-        }
-        if let Some(membership) = self.membership {
-            let handed_on = membership.hand_on(taken, self.mailbox);
+        let membership = self.membership.take();
+        let mut for_others = Vec::new();
+        self.each_taken(&mut |message| {
+            if was_begun(&message) {
+                // Other workers would not know how often it was redelivered.
+                pass_on(open(message), Undelivered::Crashed);
+            } else if membership.is_some() {
+                for_others.push(message);
+            } else {
+                pass_on(open(message), Undelivered::Left);
+            }
+        });
+        if let Some(membership) = membership {
+            let handed_on = membership.hand_on(for_others, self.mailbox);
             for message in handed_on.left {
                 pass_on(open(message), Undelivered::Left);
             }
             return handed_on.count;
-        }
-        for message in taken {
-            pass_on(open(message), Undelivered::Left);
         }
         loop {
             match self.mailbox.try_recv() {
@@ -151,19 +155,22 @@ impl<H, L> Remaining<'_, H, L> {
         }
     }
 
-    /// What was taken out of the mailbox and not handled.
-    fn taken(&mut self) -> Vec<Message<Envelope<H>, Envelope<L>>> {
-        let in_hand = self.custody.as_mut();
-        let mut taken: Vec<_> = in_hand
-            .and_then(|custody| custody.in_hand.take())
-            .into_iter()
-            .collect();
-        if let Some(stash) = &mut self.stash {
-            taken.extend(stash.take_all());
+    /// Passes on what was taken out of the mailbox and not handled.
+    fn each_taken(&mut self, pass_on: &mut dyn FnMut(Message<Envelope<H>, Envelope<L>>)) {
+        if let Some(message) = (self.custody.as_mut()).and_then(|custody| custody.in_hand.take()) {
+            pass_on(message);
         }
-        taken.extend(self.batch.drain(..).map(Message::Low));
-        taken.extend(std::iter::from_fn(|| self.ahead.pop()).map(Message::Low));
-        taken
+        if let Some(stash) = &mut self.stash {
+            for message in stash.take_all() {
+                pass_on(message);
+            }
+        }
+        while let Some(message) = self.batch.pop_front() {
+            pass_on(Message::Low(message));
+        }
+        while let Some(message) = self.ahead.pop() {
+            pass_on(Message::Low(message));
+        }
     }
 }
 

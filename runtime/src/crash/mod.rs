@@ -8,6 +8,7 @@ mod ahead;
 mod custody;
 mod dead_letter;
 mod keeper;
+mod membership;
 mod persist;
 mod stash;
 
@@ -16,6 +17,7 @@ pub(crate) use self::{
     custody::{AfterCrash, Custody, RedeliveryRule},
     dead_letter::{DeadLetters, Remaining},
     keeper::KEPT,
+    membership::Membership,
     stash::Stash,
 };
 pub use self::{

@@ -44,7 +44,7 @@ impl<A: Actor> Context<A> {
         if self.takes_no_children() {
             return Err(SpawnError::Closing);
         }
-        let group = self.group_mut().clone();
+        let group = self.group_mut();
         child.into_builder().try_spawn_in(Some(group))
     }
 

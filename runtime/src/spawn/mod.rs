@@ -3,6 +3,7 @@
 mod children;
 mod lookup;
 mod mailbox;
+mod settings;
 mod system;
 mod unbounded;
 mod worker_threads;
@@ -10,31 +11,29 @@ mod worker_threads;
 use std::{sync::Arc, time::Duration};
 
 use lanemesh::{MailboxBuilder, Overflow, mesh::MailboxMeshSender};
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{
-    actor::{Actor, Context, High, Local, LocalActor, Low, OptionalState, Policies},
-    cell::{ActorCell, ActorKind, Timing},
+    actor::{Actor, Context, High, Local, LocalActor, Low, OptionalState},
+    cell::{ActorKind, Timing},
     crash::{DeadLetter, DeadLetters, Keeper, RedeliveryRule},
-    envelope::clock,
     error::SpawnError,
     exit::ExitReason,
     handle::{ActorHandle, Child, Peer, Recipient},
     observe::EventMonitor,
-    spawn::mailbox::{PoolMesh, Unbounded, Worker, open},
-    supervision::{Health, Restart, Supervision, ending::EndOrder, group::Group},
-    task::{Factory, Lifecycle, Rules, Task, run_lifecycle, task_bytes},
+    registry::Registration,
+    spawn::{
+        mailbox::{Pool, PoolMesh, Worker, open},
+        settings::Settings,
+    },
+    supervision::{Health, Restart, Supervision, group::Group},
+    task::{Factory, Lifecycle, Task, run_lifecycle, task_bytes},
+    util::executor::spawn_on,
 };
 
 pub use self::{
     system::{Spawner, System},
     worker_threads::WorkerThread,
 };
-
-/// An actor takes up to this many low messages ahead, or `1 / AHEAD_PART` of a lane's capacity if
-/// that is less.
-const AHEAD: usize = 32;
-const AHEAD_PART: usize = 8;
 
 /// Starts an actor on the current tokio runtime: an actor, or a [`Builder`].
 ///
@@ -121,19 +120,10 @@ impl<A: Actor> IntoBuilder<A> for Builder<A> {
 pub struct Builder<A: Actor> {
     actor: Option<A>,
     factory: Option<Factory<A>>,
-    name: Option<Arc<str>>,
-    high_capacity: usize,
-    low_capacity: usize,
-    unbounded: Unbounded,
-    policies: Policies,
-    restart: Restart,
-    grace: Duration,
-    timing: Timing,
-    rules: Option<Box<Rules>>,
-    keeps_running: bool,
-    needs_worker_thread: bool,
-    ends: EndOrder,
-    pool: Option<Box<PoolMesh<A>>>,
+    settings: Settings,
+    /// What registers the actor, if it is registered by its name.
+    register: Option<fn(&Registration, ActorHandle<A>)>,
+    pool: Option<Box<dyn Pool<A>>>,
     optional: Option<Box<OptionalState<A>>>,
 }
 
@@ -153,33 +143,22 @@ impl<A: Actor> Builder<A> {
         Self {
             actor,
             factory,
-            name: None,
-            high_capacity: 64,
-            low_capacity: 1024,
-            unbounded: Unbounded::default(),
-            policies: Policies::default(),
-            restart: Restart::default(),
-            grace: Duration::from_secs(5),
-            timing: Timing::default(),
-            rules: None,
-            keeps_running: false,
-            needs_worker_thread: false,
-            ends: EndOrder::default(),
+            settings: Settings::default(),
+            register: None,
             pool: None,
             optional: None,
         }
     }
 
     pub(crate) fn local(factory: impl FnMut() -> A + Send + 'static) -> Self {
-        Self {
-            needs_worker_thread: true,
-            ..Self::new(None, Some(Box::new(factory)))
-        }
+        let mut builder = Self::new(None, Some(Box::new(factory)));
+        builder.settings.needs_worker_thread = true;
+        builder
     }
 
     /// The actor's name in notices, traces and trees. Default: its type and identity.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = Some(name.into());
+        self.settings.name = Some(name.into());
         self
     }
 
@@ -190,13 +169,14 @@ impl<A: Actor> Builder<A> {
     /// registered, the actor does not end because nobody holds a handle. An actor without a system cannot be
     /// registered, and neither can two of one system under one name: [`SpawnError`].
     pub fn registered(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.rules().registers = true;
+        self.settings.rules().registers = true;
+        self.register = Some(|registration, handle| registration.set_handle(handle.shared()));
         self.name(name)
     }
 
     /// How many high-priority messages each handle may have queued. Default 64; zero is an error.
     pub fn high_capacity(mut self, capacity: usize) -> Self {
-        self.high_capacity = capacity;
+        self.settings.high_capacity = capacity;
         self
     }
 
@@ -206,25 +186,25 @@ impl<A: Actor> Builder<A> {
     /// messages out of the lanes ahead of their turn. They stay queued: urgent messages overtake
     /// them, and they survive a restart.
     pub fn low_capacity(mut self, capacity: usize) -> Self {
-        self.low_capacity = capacity;
+        self.settings.low_capacity = capacity;
         self
     }
 
     /// What `send_high` does at a full lane. Default: wait.
     pub fn high_overflow(mut self, overflow: Overflow) -> Self {
-        self.policies.high = overflow;
+        self.settings.policies.high = overflow;
         self
     }
 
     /// What `send_low` does at a full lane. Default: wait.
     pub fn low_overflow(mut self, overflow: Overflow) -> Self {
-        self.policies.low = overflow;
+        self.settings.policies.low = overflow;
         self
     }
 
     /// After which time messages expire that are sent without a deadline. Default: never.
     pub fn expiry(mut self, expiry: Duration) -> Self {
-        self.policies.set_expiry(Some(expiry));
+        self.settings.policies.set_expiry(Some(expiry));
         self
     }
 
@@ -237,7 +217,7 @@ impl<A: Actor> Builder<A> {
     /// identity and handles, the queued and the stashed messages, the counters; of the message that
     /// was being handled [`redeliver`](Self::redeliver) keeps a copy.
     pub fn restart(mut self, restart: Restart) -> Self {
-        self.restart = restart;
+        self.settings.restart = restart;
         self
     }
 
@@ -281,21 +261,21 @@ impl<A: Actor> Builder<A> {
     /// # Ok(()) }
     /// ```
     pub fn restart_on_demand(mut self) -> Self {
-        self.rules().restarts_on_demand = true;
+        self.settings.rules().restarts_on_demand = true;
         self
     }
 
     /// The supervision of an actor without parent and system; otherwise theirs applies. The
     /// strategy has no effect: there are no siblings.
     pub fn supervision(mut self, supervision: Supervision) -> Self {
-        self.rules().alone.0 = supervision;
+        self.settings.rules().alone.0 = supervision;
         self
     }
 
     /// How long the actor may take to stop before it is killed. Default 5 s.
     /// [`System::drain`](crate::System::drain) uses its own deadline instead.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.settings.grace = grace;
         self
     }
 
@@ -304,7 +284,7 @@ impl<A: Actor> Builder<A> {
     ///
     /// It concerns stops and drains. A peer that is no living sibling has no effect.
     pub fn after(mut self, peer: &impl Peer) -> Self {
-        self.ends.after.push(peer.peer().0.id());
+        self.settings.ends.after.push(peer.peer().0.id());
         self
     }
 
@@ -328,32 +308,32 @@ impl<A: Actor> Builder<A> {
     /// # }
     /// ```
     pub fn before(mut self, peer: &impl Peer) -> Self {
-        self.ends.before.push(peer.peer().0.id());
+        self.settings.ends.before.push(peer.peer().0.id());
         self
     }
 
     /// Checks the actor's health by its `healthy` hook; a failed check is a failure.
     pub fn health(mut self, health: Health) -> Self {
-        self.rules().health = Some(health);
+        self.settings.rules().health = Some(health);
         self
     }
 
     /// How often queueing and handling times are measured. Default: every 256th message.
     pub fn timing(mut self, timing: Timing) -> Self {
-        self.timing = timing;
+        self.settings.timing = timing;
         self
     }
 
     /// Runs the actor on a worker thread.
     pub fn on(mut self, worker_thread: &WorkerThread) -> Self {
-        self.rules().worker_thread = Some(worker_thread.thread());
+        self.settings.rules().worker_thread = Some(worker_thread.thread());
         self
     }
 
     /// Keeps the actor running when all its handles are gone, for actors that live on their extra
     /// arms.
     pub fn keep_running(mut self) -> Self {
-        self.keeps_running = true;
+        self.settings.keeps_running = true;
         self
     }
 
@@ -447,21 +427,18 @@ impl<A: Actor> Builder<A> {
 
     /// Makes the handle of an actor that has ended before it began, as stopped.
     pub(crate) fn refused(self) -> (ActorHandle<A>, Child) {
-        let cell = Arc::new(ActorCell::new(self.name, &Self::KIND, self.grace, 0));
-        let (tx, rx) =
-            MailboxBuilder::new(self.high_capacity.max(1), self.low_capacity.max(1)).build();
+        let mut settings = self.settings;
+        let cell = settings.cell(&Self::KIND, 0);
+        let (high, low) = (settings.high_capacity.max(1), settings.low_capacity.max(1));
+        let (tx, rx) = MailboxBuilder::new(high, low).build();
         drop(rx);
         cell.finish(ExitReason::Stopped, None);
-        let handle = ActorHandle::new(tx, cell.clone(), self.policies);
+        let handle = ActorHandle::new(tx, cell.clone(), settings.policies);
         (handle, Child::new(cell))
     }
 
     fn optional(&mut self) -> &mut OptionalState<A> {
         self.optional.get_or_insert_default()
-    }
-
-    fn rules(&mut self) -> &mut Rules {
-        self.rules.get_or_insert_default()
     }
 
     /// Makes the actor a worker of a pool: its mailbox is one of the mesh's.
@@ -476,66 +453,23 @@ impl<A: Actor> Builder<A> {
 
     pub(crate) fn try_spawn_in(
         mut self,
-        group: Option<Arc<Group>>,
+        group: Option<&Arc<Group>>,
     ) -> Result<(ActorHandle<A>, Child), SpawnError> {
-        if self.high_capacity == 0 || self.low_capacity == 0 {
-            return Err(SpawnError::ZeroCapacity);
-        }
-        if self.restart != Restart::Temporary && self.factory.is_none() {
-            return Err(SpawnError::NeedsFactory);
-        }
-        let worker_thread = self
-            .rules
-            .as_ref()
-            .and_then(|rules| rules.worker_thread.as_ref());
-        let runtime = match worker_thread {
-            Some(worker_thread) => worker_thread
-                .runtime()
-                .ok_or(SpawnError::WorkerThreadClosed)?,
-            None => Handle::try_current().map_err(|_| SpawnError::NoRuntime)?,
-        };
-        if self.needs_worker_thread && runtime.runtime_flavor() != RuntimeFlavor::CurrentThread {
-            return Err(SpawnError::NeedsWorkerThread);
-        }
-        if cfg!(panic = "abort") && self.restart != Restart::Temporary {
-            tracing::warn!(name = ?self.name, "restarts do not work with panic = \"abort\"");
-        }
-        if self.timing.interval() != 0 {
-            // Calibrating the clock takes a fraction of a millisecond: better here than at a
-            // message.
-            clock();
-        }
-        let is_ordered = self.pool.as_ref().is_some_and(|pool| pool.is_ordered);
-        let cell = Arc::new(ActorCell::new(
-            self.name,
-            &Self::KIND,
-            self.grace,
-            self.timing.interval(),
-        ));
-        if let Some(rules) = self.rules.as_mut().filter(|rules| rules.registers) {
-            let registry = group.as_ref().and_then(|group| group.registry());
-            let registry = registry.ok_or(SpawnError::NoSystem)?;
-            let registration = registry.reserve(cell.name(), cell.id(), cell.type_name());
-            rules.registration = Some(registration.ok_or(SpawnError::NameTaken)?);
-        }
+        let has_factory = self.factory.is_some();
+        let prepared = self.settings.prepare(&Self::KIND, has_factory, group);
+        let (runtime, cell) = prepared?;
         let worker = match &self.pool {
-            Some(pool) => Some(pool.join(self.high_capacity, self.low_capacity, self.unbounded)?),
+            Some(pool) => Some(pool.join(&self.settings)?),
             None => None,
         };
-        let seat = match &group {
-            Some(group) => match group.add(&cell, self.restart, &self.ends) {
-                Some(seat) => Some(seat),
-                None => {
-                    if let Some(worker) = worker {
-                        let Worker {
-                            membership, mut rx, ..
-                        } = *worker;
-                        membership.hand_on(Vec::new(), &mut rx);
-                    }
-                    return Err(SpawnError::Closing);
+        let seat = match self.settings.join(&cell, group) {
+            Ok(seat) => seat,
+            Err(error) => {
+                if let Some(worker) = worker {
+                    worker.leave();
                 }
-            },
-            None => None,
+                return Err(error);
+            }
         };
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.
         let home = Box::new_uninit();
@@ -545,39 +479,42 @@ impl<A: Actor> Builder<A> {
                 (tx, rx, Some(membership))
             }
             None => {
-                let (tx, rx) = open::<A>(self.high_capacity, self.low_capacity, self.unbounded);
+                let (tx, rx) = open::<A>(&self.settings);
                 (tx, rx, None)
             }
         };
-        if let Some(rules) = &self.rules
+        let policies = self.settings.policies;
+        if let Some(register) = self.register
+            && let Some(rules) = &self.settings.rules
             && let Some(registration) = &rules.registration
         {
-            let handle = ActorHandle::<A>::new(tx.clone(), cell.clone(), self.policies);
-            registration.set_handle(handle.shared());
+            let handle = ActorHandle::new(tx.clone(), cell.clone(), policies);
+            register(registration, handle);
         }
         // Cloned before the task is written: the reference count would wait for those writes.
         let (for_handle, for_task) = (cell.clone(), cell.clone());
         // What was taken ahead counts as received, so a job of the same key might begin elsewhere.
+        let is_ordered = self.pool.as_ref().is_some_and(|pool| pool.is_ordered());
         let ahead = match is_ordered {
             true => 0,
-            false => (self.low_capacity / AHEAD_PART).min(AHEAD) as u8,
+            false => self.settings.ahead(),
         };
-        let ctx = Context::new(rx, cell.clone(), self.policies, ahead, seat, self.optional);
+        if membership.is_some() {
+            self.optional.get_or_insert_default().membership = membership;
+        }
+        if self.settings.keeps_running {
+            self.optional.get_or_insert_default().own_sender = Some(tx.clone());
+        }
+        let ctx = Context::new(rx, cell.clone(), policies, ahead, seat, self.optional);
         let lifecycle = Lifecycle {
             actor: self.actor,
             factory: self.factory,
-            restart: self.restart,
-            rules: self.rules,
+            restart: self.settings.restart,
+            rules: self.settings.rules,
         };
-        let mut task = Box::write(home, Task::new(ctx, for_task, lifecycle));
-        if membership.is_some() {
-            task.ctx.optional_or_default().membership = membership;
-        }
-        if self.keeps_running {
-            task.ctx.optional_or_default().own_sender = Some(tx.clone());
-        }
-        crate::util::executor::spawn_on(&runtime, run_lifecycle(task));
-        let handle = ActorHandle::new(tx, for_handle, self.policies);
+        let task = Box::write(home, run_lifecycle(Task::new(ctx, for_task, lifecycle)));
+        spawn_on(&runtime, Box::into_pin(task));
+        let handle = ActorHandle::new(tx, for_handle, policies);
         Ok((handle, Child::new(cell)))
     }
 }
@@ -585,10 +522,10 @@ impl<A: Actor> Builder<A> {
 impl<A: Actor> std::fmt::Debug for Builder<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
-            .field("name", &self.name)
-            .field("high_capacity", &self.high_capacity)
-            .field("low_capacity", &self.low_capacity)
-            .field("restart", &self.restart)
+            .field("name", &self.settings.name)
+            .field("high_capacity", &self.settings.high_capacity)
+            .field("low_capacity", &self.settings.low_capacity)
+            .field("restart", &self.settings.restart)
             .finish_non_exhaustive()
     }
 }

@@ -82,7 +82,7 @@ impl System {
         &self,
         actor: impl IntoBuilder<A>,
     ) -> Result<(ActorHandle<A>, Child), SpawnError> {
-        actor.into_builder().try_spawn_in(Some(self.group.clone()))
+        actor.into_builder().try_spawn_in(Some(&self.group))
     }
 
     /// Starts top-level actors while somebody else owns the system, and does not keep it running.
@@ -207,7 +207,7 @@ impl Spawner {
         &self,
         actor: impl IntoBuilder<A>,
     ) -> Result<(ActorHandle<A>, Child), SpawnError> {
-        actor.into_builder().try_spawn_in(Some(self.0.clone()))
+        actor.into_builder().try_spawn_in(Some(&self.0))
     }
 }
 

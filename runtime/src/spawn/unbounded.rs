@@ -5,7 +5,7 @@ use crate::{actor::Actor, spawn::Builder};
 impl<A: Actor> Builder<A> {
     /// Lets the high-priority lanes grow without a bound; see [`low_unbounded`](Self::low_unbounded).
     pub fn high_unbounded(mut self) -> Self {
-        self.unbounded.high = true;
+        self.settings.unbounded.high = true;
         self
     }
 
@@ -28,7 +28,7 @@ impl<A: Actor> Builder<A> {
     /// # Ok(()) }
     /// ```
     pub fn low_unbounded(mut self) -> Self {
-        self.unbounded.low = true;
+        self.settings.unbounded.low = true;
         self
     }
 }

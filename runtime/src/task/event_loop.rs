@@ -47,7 +47,7 @@ impl<A: Actor> Step<A> for Event<A> {
 
     fn low(ctx: &mut Context<A>, envelope: Low<A>) -> Self {
         ctx.note_backlog();
-        if A::BATCH > 1 {
+        if Context::<A>::IS_BATCHED {
             ctx.gather(envelope, A::BATCH);
             ctx.state.budget.spend_all();
             return Event::new(Kind::Batch);
@@ -156,7 +156,13 @@ impl<A: Actor> Future for Next<'_, A> {
     }
 }
 
+/// The loop of an actor in a box, whose type is forgotten: a loop that is never run is not compiled.
+type LoopFuture<'a> = Pin<Box<dyn Future<Output = ActorResult> + Send + 'a>>;
+
 impl<A: Actor> Context<A> {
+    /// As a constant of its own: what only batches need is not compiled for other actors.
+    const IS_BATCHED: bool = A::BATCH > 1;
+
     /// The loop of an actor without extra arms. It ends when the actor stops or the mailbox is
     /// closed.
     ///
@@ -174,8 +180,9 @@ impl<A: Actor> Context<A> {
     pub fn run(&mut self, actor: &mut A) -> impl Future<Output = ActorResult> + Send {
         // An idle actor waits in here: keep what lives across an await small.
         async move {
-            if A::BATCH > 1 {
-                return Box::pin(self.run_batches(actor)).await;
+            if Self::IS_BATCHED {
+                let batches: LoopFuture<'_> = Box::pin(self.run_batches(actor));
+                return batches.await;
             }
             loop {
                 let (class, opened) = Next(self).await;

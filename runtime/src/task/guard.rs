@@ -12,7 +12,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::{
     cell::{ActorCell, signal},
     supervision::{Health, HealthCheck},
-    util::panic::{PanicText, poll_caught},
+    util::{
+        panic::{PanicText, poll_caught},
+        timer::from_now,
+    },
 };
 
 /// Why a guarded future did not complete.
@@ -41,25 +44,24 @@ impl Guard {
         }
     }
 
-    /// Polls a future of the actor `cell`. With a `fallback` the future ends by that time, even if
-    /// no stop is requested.
-    #[inline]
-    pub(crate) fn poll<F: Future>(
+    /// Polls what an incarnation of the actor `cell` does at its end. It has the time that is left, or
+    /// the actor's grace period if no stop was requested.
+    pub(crate) fn poll_end(
         &mut self,
         cell: &ActorCell,
-        fallback: Option<Instant>,
         cx: &mut Context<'_>,
-        mut future: Pin<&mut F>,
-    ) -> Poll<Result<F::Output, Cut>> {
-        let signals = cell.signals();
-        if let Some(cut) = self.cut_before(cell, signals, cx) {
+        future: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Poll<Result<(), Cut>> {
+        if let Some(cut) = self.cut_before(cell, cell.signals(), cx) {
             return Poll::Ready(Err(cut));
         }
-        let poll = poll_caught(future.as_mut(), cx).map_err(Cut::Panicked);
-        if poll.is_ready() || (signals & BOUND == 0 && fallback.is_none()) {
+        let poll = poll_caught(future, cx).map_err(Cut::Panicked);
+        if poll.is_ready() {
             return poll;
         }
-        self.poll_deadline(cell.deadline().or(fallback), cx)
+        let known = self.limit.as_ref().map(|limit| limit.deadline());
+        let deadline = cell.deadline().or(known);
+        self.poll_deadline(deadline.unwrap_or_else(|| from_now(cell.grace())), cx)
     }
 
     /// Why the future must not be polled, according to the current `signals`.
@@ -106,18 +108,18 @@ impl Guard {
         if poll.is_ready() || signals & BOUND == 0 {
             return poll;
         }
-        self.poll_deadline(end_of_hooks(cell), cx)
+        match end_of_hooks(cell) {
+            Some(deadline) => self.poll_deadline(deadline, cx),
+            None => Poll::Pending,
+        }
     }
 
     #[cold]
     fn poll_deadline<T>(
         &mut self,
-        deadline: Option<Instant>,
+        deadline: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, Cut>> {
-        let Some(deadline) = deadline else {
-            return Poll::Pending;
-        };
         let limit = self
             .limit
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));

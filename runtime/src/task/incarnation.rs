@@ -2,8 +2,6 @@
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
-use tokio::time::Instant;
-
 use crate::{
     actor::{Actor, Context, ControlEvent, OptionalState},
     cell::{Control, Inspection, signal},
@@ -14,7 +12,7 @@ use crate::{
     shutdown::EndMembers,
     task::guard::{Cut, Guard},
     util::{
-        panic::{PanicText, catch, catch_fn, poll_caught},
+        panic::{PanicText, catch, catch_dyn, catch_fn, poll_caught},
         timer::from_now,
     },
 };
@@ -57,35 +55,36 @@ pub(super) fn end_incarnation<A: Actor>(
         };
         let mut end = End::new(reason);
         cell.set_phase(Phase::Stopping);
-        cell.clear(signal::HEALTH);
+        if cell.signals() & signal::HEALTH != 0 {
+            cell.clear(signal::HEALTH);
+        }
         ctx.after_crash();
         // An actor that was idle and is not restarted publishes its counters at the end.
         let is_last = matches!(end.reason, ExitReason::Stopped | ExitReason::Normal);
         if !is_last || ctx.state.since_publish != 0 {
             ctx.publish();
         }
-        if let Err(text) = catch_fn(|| ctx.end_sources()) {
+        if let Err(text) = ctx.end_sources() {
             end.clean_up_failed(ExitReason::Panicked(text));
         }
-        let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
         if killed {
             if cell.is_killed_on_purpose() {
                 // Only the actor was meant. Another kill cuts off its children.
                 cell.clear(signal::KILL);
             }
-            Box::pin(end_children(ctx, deadline)).await;
+            Box::pin(end_children(ctx)).await;
         } else if let Some(actor) = actor {
             let mut guard = Guard::default();
-            let mut clean_up = pin!(Some(clean_up(ctx, actor, &mut end, deadline)));
+            let mut clean_up = pin!(Some(clean_up(ctx, actor, &mut end)));
             killed = poll_fn(|cx| match clean_up.as_mut().as_pin_mut() {
-                Some(clean_up) => guard.poll(&cell, Some(deadline), cx, clean_up),
+                Some(clean_up) => guard.poll_end(&cell, cx, clean_up),
                 None => Poll::Ready(Ok(())),
             })
             .await
             .is_err();
             // A hook that was cancelled has values whose drop may panic.
-            if let Err(text) = catch_fn(|| clean_up.set(None)) {
-                tracing::warn!(%text, "the drop of a cancelled clean-up panicked");
+            if killed && let Err(text) = catch_dyn(&mut || clean_up.set(None)) {
+                cell.log_panic("the drop of a cancelled clean-up", &text);
             }
         }
         if killed {
@@ -100,7 +99,7 @@ pub(super) fn end_incarnation<A: Actor>(
                 group.count_as_late();
             }
         }
-        if let Err(text) = catch_fn(|| drop(actor.take())) {
+        if let Err(text) = catch_dyn(&mut || drop(actor.take())) {
             end.clean_up_failed(ExitReason::Panicked(text));
         }
         ctx.emit(|| ActorEvent::Ended {
@@ -126,26 +125,27 @@ pub(super) fn exit_reason<A: Actor>(ctx: &mut Context<A>, outcome: ActorResult) 
 
 /// Ends the children of an incarnation that was killed in a hook: they can clean up in the time
 /// that is left.
-async fn end_children<A: Actor>(ctx: &mut Context<A>, deadline: Instant) {
-    let Some(mut children) = children_to_end(ctx, deadline) else {
+async fn end_children<A: Actor>(ctx: &mut Context<A>) {
+    let Some(mut children) = children_to_end(ctx) else {
         return;
     };
     let mut guard = Guard::default();
     let mut ends = pin!(async { while children.next().await {} });
     // Cut off if this actor is killed from outside.
-    let _ = poll_fn(|cx| guard.poll(&ctx.cell, Some(deadline), cx, ends.as_mut())).await;
+    let _ = poll_fn(|cx| guard.poll_end(&ctx.cell, cx, ends.as_mut())).await;
 }
 
-fn children_to_end<A: Actor>(ctx: &Context<A>, deadline: Instant) -> Option<EndMembers> {
-    let group = ctx.group()?.clone();
+fn children_to_end<A: Actor>(ctx: &Context<A>) -> Option<EndMembers> {
+    let (cell, group) = (&ctx.cell, ctx.group()?.clone());
+    let deadline = cell.deadline().unwrap_or_else(|| from_now(cell.grace()));
     // A drain drains the children too; a stop stops them.
-    let draining = ctx.cell.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
+    let draining = cell.signals() & (signal::STOP | signal::DRAIN) == signal::DRAIN;
     let how = if draining {
         signal::DRAIN
     } else {
         signal::STOP
     };
-    Some(EndMembers::of_parent(group, &ctx.cell, deadline, how))
+    Some(EndMembers::of_parent(group, cell, deadline, how))
 }
 
 /// Ends the children, then runs the `stopped` hook.
@@ -157,11 +157,10 @@ fn clean_up<A: Actor>(
     ctx: &mut Context<A>,
     actor: &mut A,
     end: &mut End,
-    deadline: Instant,
 ) -> impl Future<Output = ()> + Send {
     async move {
         if ctx.group().is_some() {
-            Box::pin(end_children_first(ctx, actor, end, deadline)).await;
+            Box::pin(end_children_first(ctx, actor, end)).await;
         }
         if !ctx.state.is_started {
             return;
@@ -174,13 +173,8 @@ fn clean_up<A: Actor>(
     }
 }
 
-async fn end_children_first<A: Actor>(
-    ctx: &mut Context<A>,
-    actor: &mut A,
-    end: &mut End,
-    deadline: Instant,
-) {
-    let Some(mut children) = children_to_end(ctx, deadline) else {
+async fn end_children_first<A: Actor>(ctx: &mut Context<A>, actor: &mut A, end: &mut End) {
+    let Some(mut children) = children_to_end(ctx) else {
         return;
     };
     loop {
@@ -212,8 +206,7 @@ fn note_outcome(end: &mut End, outcome: Result<ActorResult, PanicText>) {
 pub(super) fn inspect<A: Actor>(ctx: &Context<A>, actor: &mut A, inspection: Inspection) {
     let channels = ctx.mailbox.stats();
     if let Err(panic) = catch_fn(|| inspection(actor, &channels)) {
-        let reason = ExitReason::Panicked(panic);
-        tracing::warn!(%reason, "an inspection failed");
+        ctx.cell.log_panic("an inspection", &panic);
     }
 }
 

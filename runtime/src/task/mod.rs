@@ -28,12 +28,15 @@ use tracing::Span;
 use crate::{
     actor::{Actor, Context},
     cell::{ActorCell, poll_as, signal},
+    error::ActorResult,
     exit::{End, ExitReason},
     id::Phase,
     observe::ActorEvent,
     registry::Registration,
     supervision::{
-        Health, Incidents, Restart, Supervision, Window, ending::MemberEnd, group::Decision,
+        Health, Incidents, Restart, Supervision, Window,
+        ending::MemberEnd,
+        group::{Decision, Group, Seat},
         round::child_failed,
     },
     task::{
@@ -43,7 +46,7 @@ use crate::{
     },
     util::{
         executor::RuntimeThread,
-        panic::{catch_fn, poll_caught},
+        panic::{catch_dyn, catch_fn, poll_caught},
         random::seed,
         timer::{ReusableTimer, pause},
     },
@@ -78,17 +81,17 @@ pub(crate) struct Rules {
     pub(crate) worker_thread: Option<RuntimeThread>,
 }
 
-/// The whole lifecycle, as the future that is spawned. Its size is the cost of an idle actor, so
-/// futures that only the end of an incarnation needs are boxed, and no future is moved into
-/// another. The state of the task has a box of its own: the executor moves the future several times
-/// before it is on the heap, and allocates it with an alignment that is expensive for large blocks.
+/// The whole lifecycle, as the future that is spawned in a box. Its size is the cost of an idle
+/// actor, so futures that only the end of an incarnation needs are boxed, and no future is moved into
+/// another.
 ///
 /// Dropping the task reports the end, also when the executor drops the future.
 #[expect(
     clippy::manual_async_fn,
     reason = "an `async fn` keeps its arguments twice"
 )]
-pub(crate) fn run_lifecycle<A: Actor>(mut task: Box<Task<A>>) -> impl Future<Output = ()> + Send {
+#[inline(always)]
+pub(crate) fn run_lifecycle<A: Actor>(mut task: Task<A>) -> impl Future<Output = ()> + Send {
     async move {
         loop {
             let ended = if task.begin()
@@ -135,7 +138,7 @@ pub(crate) fn task_bytes<A: Actor>() -> usize {
     fn output<T, F>(_: impl FnOnce(T) -> F) -> usize {
         size_of::<F>()
     }
-    output(run_lifecycle::<A>) + size_of::<Task<A>>() + size_of::<ActorCell>()
+    output(run_lifecycle::<A>) + size_of::<ActorCell>()
 }
 
 /// The state of an actor's task.
@@ -180,11 +183,11 @@ impl Frame {
     }
 
     /// Polls an incarnation under its guard, and drops it when it has ended.
-    fn poll_incarnation<F: Future>(
+    fn poll_incarnation<F: Future<Output = ActorResult>>(
         &mut self,
         cx: &mut PollContext<'_>,
         mut run: Pin<&mut Option<F>>,
-    ) -> Poll<Result<F::Output, Cut>> {
+    ) -> Poll<Result<ActorResult, Cut>> {
         let Some(running) = run.as_mut().as_pin_mut() else {
             unreachable!("it is not polled again")
         };
@@ -193,18 +196,22 @@ impl Frame {
             // It has returned: what it held was dropped in the poll.
             return Poll::Ready(outcome);
         }
-        // A hook that was cancelled has values whose drop may panic, as the message.
-        let _: Poll<_> = poll_as(&mut self.cell, cx, |_| {
-            Poll::Ready(catch_fn(|| run.set(None)))
-        });
+        self.drop_cut(cx, &mut || run.set(None));
         Poll::Ready(outcome)
     }
 
-    fn poll_guarded<F: Future>(
+    /// Drops an incarnation that was cut off. Its hook may have values whose drop panics, such as the
+    /// message.
+    #[cold]
+    fn drop_cut(&mut self, cx: &mut PollContext<'_>, drop: &mut dyn FnMut()) {
+        let _: Poll<_> = poll_as(&mut self.cell, cx, |_| Poll::Ready(catch_dyn(drop)));
+    }
+
+    fn poll_guarded(
         &mut self,
         cx: &mut PollContext<'_>,
-        run: Pin<&mut F>,
-    ) -> Poll<Result<F::Output, Cut>> {
+        run: Pin<&mut dyn Future<Output = ActorResult>>,
+    ) -> Poll<Result<ActorResult, Cut>> {
         self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
         let Some(cell) = &self.cell else {
@@ -223,11 +230,11 @@ impl Frame {
     }
 
     /// Polls the end of an incarnation, or the wait for the next one.
-    fn poll_other<F: Future>(
+    fn poll_other<T>(
         &mut self,
         cx: &mut PollContext<'_>,
-        future: Pin<&mut F>,
-    ) -> Poll<F::Output> {
+        future: Pin<&mut dyn Future<Output = T>>,
+    ) -> Poll<T> {
         self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
         poll_as(&mut self.cell, cx, |cx| future.poll(cx))
@@ -262,16 +269,7 @@ impl<A: Actor> Task<A> {
     fn begin(&mut self) -> bool {
         let ctx = &mut self.ctx;
         let incarnation = ctx.cell.begin_incarnation();
-        let span = tracing::info_span!(
-            "actor",
-            id = ctx.cell.id().as_u64(),
-            name = tracing::field::Empty,
-            incarnation,
-        );
-        if !span.is_disabled() {
-            span.record("name", &*ctx.cell.name());
-            self.frame.span = Some(Box::new(span));
-        }
+        self.frame.span = ctx.cell.span(incarnation);
         let health = self.lifecycle.rules.as_ref().and_then(|rules| rules.health);
         self.frame.guard = Guard::new(health);
         let _entered = self.frame.span.as_deref().map(Span::enter);
@@ -297,73 +295,30 @@ impl<A: Actor> Task<A> {
             is_killed,
         } = end;
         self.is_killed = is_killed;
+        self.frame.span = None;
         let Self { ctx, lifecycle, .. } = self;
-        let cell = ctx.cell.clone();
         if reason.is_failure() {
             ctx.counters.events().failures += 1;
-            tracing::warn!(
-                actor = %ctx.cell.name(),
-                incarnation = ctx.cell.incarnation(),
-                %reason,
-                "incarnation failed",
-            );
+            ctx.cell.log_failure(&reason);
         }
-        self.frame.span = None;
         if let Some(seat) = ctx.seat() {
-            if let Some(group) = ctx.group() {
-                seat.group.add_incidents(group.take_incidents());
-            }
-            if let Some(error) = clean_up {
-                let mut incidents = Incidents::default();
-                incidents.clean_up_failed(cell.notice(error));
-                seat.group.add_incidents(incidents);
-            }
+            report_incidents(seat, &ctx.cell, ctx.group(), clean_up);
         }
         let closed = ctx.state.is_closed && !reason.is_failure();
         ctx.reset();
-        cell.end_incarnation();
-        let signals = cell.signals();
-        if signals & END != 0 || (signals & signal::DRAIN != 0 && cell.is_overdue()) {
-            self.end(reason);
-            return None;
+        ctx.cell.end_incarnation();
+        let (restart, rules) = (lifecycle.restart, &mut lifecycle.rules);
+        let following = what_follows(&ctx.cell, ctx.seat(), rules, restart, &reason, closed);
+        if !matches!(following, Following::End) {
+            // From here on it is not this incarnation that ends the actor.
+            self.is_killed = false;
         }
-        let suspended = signals & signal::SUSPEND != 0 && lifecycle.restart != Restart::Temporary;
-        let restarts =
-            lifecycle.factory.is_some() && (suspended || lifecycle.restart.applies(&reason));
-        if closed || !restarts {
-            self.end(reason);
-            return None;
+        match following {
+            Following::End => self.end(reason),
+            Following::Spent => self.end(ExitReason::RestartsSpent(reason.into_cause())),
+            Following::Next(wait) => return Some(wait),
         }
-        // From here on it is not this incarnation that ends the actor.
-        self.is_killed = false;
-        let decision = if suspended && signals & signal::RESUME != 0 {
-            // It was late in a round, which is over.
-            Decision::Restart(Duration::ZERO)
-        } else if suspended {
-            Decision::Await
-        } else if let Some(seat) = ctx.seat() {
-            child_failed(&seat.group, seat.order, &reason)
-        } else {
-            decide_alone(lifecycle, &cell)
-        };
-        match decision {
-            Decision::Spent => {
-                self.end(ExitReason::RestartsSpent(reason.into_cause()));
-                None
-            }
-            Decision::Restart(delay) => {
-                cell.set_phase(Phase::Waiting);
-                Some(Wait::Backoff(delay))
-            }
-            Decision::Await => {
-                cell.clear(signal::SUSPEND);
-                cell.set_phase(Phase::Waiting);
-                if let Some(seat) = ctx.seat() {
-                    seat.group.phase_changed();
-                }
-                Some(Wait::Resume)
-            }
-        }
+        None
     }
 
     fn is_on_demand(&self) -> bool {
@@ -405,7 +360,7 @@ impl<A: Actor> Task<A> {
     #[cold]
     fn abort(&mut self) {
         // Dropping the actor may panic: the end must be reported anyway.
-        let _ = catch_fn(|| drop(self.lifecycle.actor.take()));
+        let _ = catch_dyn(&mut || drop(self.lifecycle.actor.take()));
         self.is_killed = true;
         let ctx = &mut self.ctx;
         ctx.after_crash();
@@ -430,12 +385,7 @@ impl<A: Actor> Task<A> {
         self.frame.span = None;
         let ctx = &mut self.ctx;
         if matches!(reason, ExitReason::RestartsSpent(_)) {
-            tracing::warn!(
-                actor = %ctx.cell.name(),
-                incarnations = ctx.cell.incarnation(),
-                %reason,
-                "restarts are used up",
-            );
+            ctx.cell.log_spent(&reason);
         }
         ctx.cell.set_phase(Phase::Stopping);
         ctx.close_mailbox();
@@ -469,11 +419,82 @@ impl<A: Actor> Drop for Task<A> {
     }
 }
 
-fn decide_alone<A>(lifecycle: &mut Lifecycle<A>, cell: &ActorCell) -> Decision {
-    let (rules, window) = &mut lifecycle.rules.get_or_insert_default().alone;
+/// What follows an incarnation.
+enum Following {
+    /// The actor ends for the same reason.
+    End,
+    /// It ends because its restarts are used up.
+    Spent,
+    Next(Wait),
+}
+
+/// Decides what follows an incarnation that has ended for this reason. `closed` is whether nobody
+/// can send any more.
+fn what_follows(
+    cell: &ActorCell,
+    seat: Option<&Seat>,
+    rules: &mut Option<Box<Rules>>,
+    restart: Restart,
+    reason: &ExitReason,
+    closed: bool,
+) -> Following {
+    let signals = cell.signals();
+    if signals & END != 0 || (signals & signal::DRAIN != 0 && cell.is_overdue()) {
+        return Following::End;
+    }
+    let suspended = signals & signal::SUSPEND != 0 && restart != Restart::Temporary;
+    if closed || !(suspended || restart.applies(reason)) {
+        return Following::End;
+    }
+    let decision = if suspended && signals & signal::RESUME != 0 {
+        // It was late in a round, which is over.
+        Decision::Restart(Duration::ZERO)
+    } else if suspended {
+        Decision::Await
+    } else if let Some(seat) = seat {
+        child_failed(&seat.group, seat.order, reason)
+    } else {
+        decide_alone(rules, cell)
+    };
+    match decision {
+        Decision::Spent => Following::Spent,
+        Decision::Restart(delay) => {
+            cell.set_phase(Phase::Waiting);
+            Following::Next(Wait::Backoff(delay))
+        }
+        Decision::Await => {
+            cell.clear(signal::SUSPEND);
+            cell.set_phase(Phase::Waiting);
+            if let Some(seat) = seat {
+                seat.group.phase_changed();
+            }
+            Following::Next(Wait::Resume)
+        }
+    }
+}
+
+fn decide_alone(rules: &mut Option<Box<Rules>>, cell: &ActorCell) -> Decision {
+    let (rules, window) = &mut rules.get_or_insert_default().alone;
     match window.admit(Instant::now(), rules.intensity) {
         Some(attempt) => Decision::Restart(rules.backoff.delay(attempt, seed(cell.id().as_u64()))),
         None => Decision::Spent,
+    }
+}
+
+/// Tells the group of an actor what went wrong with its children and with its clean-up.
+fn report_incidents(
+    seat: &Seat,
+    cell: &ActorCell,
+    children: Option<&Arc<Group>>,
+    clean_up: Option<ExitReason>,
+) {
+    if let Some(children) = children {
+        seat.group.add_incidents(children.take_incidents());
+    }
+    if let Some(error) = clean_up {
+        let mut incidents = Incidents::default();
+        incidents.clean_up_failed(cell.notice(error));
+        seat.group.add_incidents(incidents);
     }
 }
 

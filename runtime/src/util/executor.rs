@@ -1,6 +1,6 @@
 //! Spawning tasks on a runtime, and keeping that runtime alive.
 
-use std::{cell::RefCell, future::poll_fn, pin::pin, rc::Rc, sync::Arc, task::Poll};
+use std::{cell::RefCell, future::poll_fn, pin::Pin, rc::Rc, sync::Arc, task::Poll};
 
 use tokio::{
     runtime::{Handle, Runtime},
@@ -10,14 +10,16 @@ use tokio::{
 
 use crate::util::random::{is_seeded, seeded};
 
+/// The task of an actor of any type, so that what the executor does with a task is compiled once.
+pub(crate) type AnyTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Spawns an actor's task; a simulation delays its wake-ups by a random number of polls.
-pub(crate) fn spawn_on(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn spawn_on(runtime: &Handle, mut task: AnyTask) {
     if !is_seeded() {
         runtime.spawn(task);
         return;
     }
     runtime.spawn(async move {
-        let mut task = pin!(task);
         let mut delay = 0;
         poll_fn(|cx| {
             if delay == 0 {

@@ -17,18 +17,22 @@ pub(crate) fn catch_fn<T>(function: impl FnOnce() -> T) -> Result<T, PanicText> 
     catch_unwind(AssertUnwindSafe(function)).map_err(into_text)
 }
 
+/// As [`catch_fn`], for functions of actors: what catches is compiled once, and not for each of them.
+pub(crate) fn catch_dyn(function: &mut dyn FnMut()) -> Result<(), PanicText> {
+    catch_fn(function)
+}
+
 /// Catches the panics of a future.
 pub(crate) async fn catch<F: Future>(future: F) -> Result<F::Output, PanicText> {
     let mut future = pin!(future);
     poll_fn(|cx| poll_caught(future.as_mut(), cx)).await
 }
 
-/// Polls a future; a panic becomes an error.
-#[inline]
-pub(crate) fn poll_caught<F: Future>(
-    future: Pin<&mut F>,
+/// Polls a future; a panic becomes an error. Futures of all actors are polled by one function.
+pub(crate) fn poll_caught<T>(
+    future: Pin<&mut dyn Future<Output = T>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<F::Output, PanicText>> {
+) -> Poll<Result<T, PanicText>> {
     match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(into_text(panic))),
