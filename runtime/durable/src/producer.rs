@@ -356,10 +356,30 @@ impl<M: DurableMessage> Producer<M> {
     ///
     /// A cancelled call may have stored some of the messages.
     pub async fn tell_many(&mut self, messages: Vec<M>) -> Result<Vec<Ticket>, TellManyError<M>> {
+        let messages = messages.into_iter();
+        let messages = messages.map(|message| (message, Terms::default()));
+        self.tell_many_with(messages.collect()).await
+    }
+
+    /// As [`tell_many`](Self::tell_many), each with its terms. Since none is stored after one that was refused, the
+    /// rest can be sent again with the same [numbers](Terms::number).
+    ///
+    /// # Errors
+    ///
+    /// As [`tell_many`](Self::tell_many).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`tell_many`](Self::tell_many).
+    pub async fn tell_many_with(
+        &mut self,
+        messages: Vec<(M, Terms)>,
+    ) -> Result<Vec<Ticket>, TellManyError<M>> {
         let (reply, answer) = oneshot::channel();
         let mut items = Vec::with_capacity(messages.len());
-        for message in &messages {
-            match self.encode(message, Terms::default()) {
+        let (messages, terms): (Vec<M>, Vec<Terms>) = messages.into_iter().unzip();
+        for (message, terms) in messages.iter().zip(terms) {
+            match self.encode(message, terms) {
                 Ok(item) => items.push(item),
                 Err(error) => {
                     return Err(TellManyError {
