@@ -38,25 +38,41 @@ fn node(name: &str, network: &InProcess) -> Node {
     node.transport("mem", network.clone()).build()
 }
 
-/// The node with the actor, on a thread of its own, until the sender is dropped.
-fn home(network: &InProcess) -> (std::thread::JoinHandle<()>, oneshot::Sender<()>) {
+/// The node with the actor, on a thread of its own. It goes on to the next step with each signal, and returns what it has
+/// allocated in each.
+struct Home {
+    thread: std::thread::JoinHandle<[i64; 2]>,
+    next: [oneshot::Sender<()>; 2],
+}
+
+fn home(network: &InProcess) -> Home {
     let network = network.clone();
-    let (end, ended) = oneshot::channel();
+    let ([looked_up_tx, used_tx], [looked_up, used]) = {
+        let (one, other) = (oneshot::channel(), oneshot::channel());
+        ([one.0, other.0], [one.1, other.1])
+    };
     let (tell, told) = std::sync::mpsc::channel();
-    let home = move || {
-        executor().block_on(async {
-            let home = node("home", &network);
-            let (counter, _child) = spawn(Counter(0));
+    let run = move || {
+        let executor = executor();
+        let home = node("home", &network);
+        let (counter, _child) = executor.block_on(async {
+            let (counter, child) = spawn(Counter(0));
             home.export("counter", &counter).unwrap();
             home.bind("mem:home").await.unwrap();
-            tell.send(()).unwrap();
-            let _ = ended.await; // an error is the end, too
-            assert_eq!(counter.stats().messages(), MANY as u64);
+            (counter, child)
         });
+        tell.send(()).unwrap();
+        let unused = allocation_counter::measure(|| executor.block_on(looked_up).unwrap());
+        let used = allocation_counter::measure(|| executor.block_on(used).unwrap());
+        assert_eq!(counter.stats().messages(), MANY as u64);
+        [unused, used].map(|step| step.bytes_current)
     };
-    let home = std::thread::spawn(home);
+    let thread = std::thread::spawn(run);
     told.recv().unwrap();
-    (home, end)
+    Home {
+        thread,
+        next: [looked_up_tx, used_tx],
+    }
 }
 
 fn executor() -> tokio::runtime::Runtime {
@@ -67,7 +83,7 @@ fn executor() -> tokio::runtime::Runtime {
 #[test]
 fn ten_thousand_handles_cost_little() {
     let network = InProcess::default();
-    let (home, end) = home(&network);
+    let home = home(&network);
     let executor = executor();
     let away = node("away", &network);
     let look_up = |count: usize| {
@@ -83,6 +99,8 @@ fn ten_thousand_handles_cost_little() {
     drop(look_up(10)); // what is allocated once
     let mut handles: Vec<ActorHandle<Counter>> = Vec::new();
     let unused = allocation_counter::measure(|| handles = look_up(MANY)).bytes_current;
+    let [looked_up, end] = home.next;
+    looked_up.send(()).unwrap();
     let used = allocation_counter::measure(|| {
         executor.block_on(async {
             for handle in &mut handles {
@@ -93,12 +111,19 @@ fn ten_thousand_handles_cost_little() {
             }
         });
     });
-    let unused = unused / MANY as i64;
-    let used = unused + used.bytes_current / MANY as i64;
-    println!("a handle of an actor on another node: {unused} bytes unused, {used} bytes used");
-    assert!(unused <= 2560, "{unused}");
-    assert!(used <= 3 * 1024, "{used}");
-    drop(handles);
-    drop(end);
-    home.join().unwrap();
+    end.send(()).unwrap();
+    let [at_home_unused, at_home_used] = home.thread.join().unwrap();
+    let each = |bytes: i64| bytes / MANY as i64;
+    let (unused, used) = (each(unused), each(unused + used.bytes_current));
+    let home_unused = each(at_home_unused);
+    let home_used = each(at_home_unused + at_home_used);
+    println!(
+        "a handle of an actor on another node: {unused} bytes unused, {used} used; \
+         at the actor's node {home_unused} and {home_used}; {} of it are the handle itself",
+        size_of::<ActorHandle<Counter>>()
+    );
+    assert!(unused <= 1792, "{unused}");
+    assert!(used <= 2688, "{used}");
+    assert!(home_unused <= 768, "{home_unused}");
+    assert!(home_used <= 896, "{home_used}");
 }

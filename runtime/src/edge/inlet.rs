@@ -144,6 +144,16 @@ impl<A: Actor> Inlet<A> {
         self.note(polled)
     }
 
+    /// Ready when there is something to take out, a request, or no handle left. Takes nothing.
+    pub fn poll_used(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Before the signals are read: see `ActorCell::raise`.
+        self.cell.register(cx.waker());
+        if self.cell.signals() != 0 || self.rx.poll_readable(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
     /// What the holders of handles request. Each request is reported once, except that a stop
     /// includes a drain, and a kill both.
     pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Request> {

@@ -22,6 +22,9 @@ pub(crate) trait Directory: Host {
 
     /// Changes whenever a link comes or goes.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// A number for a pump, which differs from those of the others.
+    fn next_pump(&self) -> u32;
 }
 
 /// A lane that this node has opened.

@@ -1,14 +1,15 @@
 //! Where the messages of a lane arrive: decoded, and put into the actor's mailbox.
 //!
 //! The reader of the link calls in and never waits: what the mailbox has no room for stays in a queue,
-//! which the lane's credit bounds, and a task of the lane puts it in when there is room.
+//! which the lane's credit bounds, and a task of the lane puts it in when there is room. There is no task before there
+//! is something for it to do.
 
 use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use lanemesh_runtime::{
@@ -16,7 +17,7 @@ use lanemesh_runtime::{
     edge::{Outlet, Parcel},
     handle::Monitor,
 };
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     access::Access,
@@ -27,6 +28,10 @@ use crate::{
 };
 
 pub(crate) struct Landing<A: Remote> {
+    own: Weak<Self>,
+    link: Weak<Link>,
+    /// Where its task runs, if it gets one.
+    runtime: Handle,
     lane: u32,
     codec: Codec,
     rights: Access,
@@ -43,7 +48,20 @@ struct Inside<A: Remote> {
     is_confirm_wanted: bool,
     /// Why the lane is to end, if not by the end of the actor.
     failure: Option<String>,
+    /// Of the actor, as long as there is no task.
+    monitor: Option<Monitor>,
     task: Option<Waker>,
+}
+
+/// Starts the task of a landing when the actor has ended.
+struct Rouse<A: Remote>(Weak<Landing<A>>);
+
+impl<A: Remote> Wake for Rouse<A> {
+    fn wake(self: Arc<Self>) {
+        if let Some(landing) = self.0.upgrade() {
+            landing.rouse();
+        }
+    }
 }
 
 struct Side<M> {
@@ -121,8 +139,11 @@ impl<A: Remote> Landing<A> {
         rights: Access,
     ) -> Arc<Self> {
         let config = link.config();
-        let monitor = handle.monitor();
-        let landing = Arc::new(Self {
+        let mut monitor = handle.monitor();
+        let landing = Arc::new_cyclic(|own| Self {
+            own: own.clone(),
+            link: Arc::downgrade(link),
+            runtime: Handle::current(),
             lane,
             codec,
             rights,
@@ -133,11 +154,40 @@ impl<A: Remote> Landing<A> {
                 is_closed: [false; 2],
                 is_confirm_wanted: false,
                 failure: None,
+                monitor: None,
                 task: None,
             }),
         });
-        tokio::spawn(landing.clone().run(link.clone(), monitor));
+        let waker = Waker::from(Arc::new(Rouse(landing.own.clone())));
+        // Whether it has ended is seen below.
+        let _ = Pin::new(&mut monitor).poll(&mut Context::from_waker(&waker));
+        let has_ended = {
+            let mut inside = landing.lock();
+            let monitor = inside.monitor.insert(monitor);
+            // An end before this was there is seen here, and one after this wakes.
+            monitor.try_reason().is_some()
+        };
+        if has_ended {
+            landing.rouse();
+        }
         landing
+    }
+
+    /// There is something to do for the task of the lane.
+    fn rouse(&self) {
+        let (monitor, task) = {
+            let mut inside = self.lock();
+            (inside.monitor.take(), inside.task.take())
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+        let Some(monitor) = monitor else {
+            return; // there is a task, or nothing is left to do
+        };
+        if let (Some(own), Some(link)) = (self.own.upgrade(), self.link.upgrade()) {
+            self.runtime.spawn(own.run(link, monitor));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside<A>> {
@@ -211,14 +261,8 @@ impl<A: Remote> Landing<A> {
 
     /// The lane ends, with this error.
     fn fail(&self, text: String) {
-        let task = {
-            let mut inside = self.lock();
-            inside.failure.get_or_insert(text);
-            inside.task.take()
-        };
-        if let Some(task) = task {
-            task.wake();
-        }
+        self.lock().failure.get_or_insert(text);
+        self.rouse();
     }
 }
 
@@ -290,7 +334,7 @@ impl<A: Remote> Land for Landing<A> {
         // Before the message: its answer may be quick.
         link.owe(class, codec, answers);
         let mut is_queued = false;
-        let (refused, task, reports) = {
+        let (refused, reports) = {
             let mut inside = self.lock();
             let inside = &mut *inside;
             let refused = match (&mut inside.outlet, message) {
@@ -316,12 +360,11 @@ impl<A: Remote> Land for Landing<A> {
                         .map(|parcel| Message::Low(parcel.message))
                 }
             };
-            let task = if is_queued { inside.task.take() } else { None };
-            (refused, task, inside.reports(false))
+            (refused, inside.reports(false))
         };
         drop(refused);
-        if let Some(task) = task {
-            task.wake();
+        if is_queued {
+            self.rouse();
         }
         self.send(link, reports);
         Ok(())
@@ -338,14 +381,13 @@ impl<A: Remote> Land for Landing<A> {
     }
 
     fn close(&self, class: Class) -> bool {
-        let (is_last, task) = {
+        let is_last = {
             let mut inside = self.lock();
             inside.is_closed[class as usize] = true;
-            let is_last = inside.is_closed == [true; 2];
-            (is_last, if is_last { inside.task.take() } else { None })
+            inside.is_closed == [true; 2]
         };
-        if let Some(task) = task {
-            task.wake();
+        if is_last {
+            self.rouse();
         }
         is_last
     }
@@ -370,7 +412,9 @@ impl<A: Remote> Land for Landing<A> {
             let mut inside = self.lock();
             let high = std::mem::take(&mut inside.high.queue);
             let low = std::mem::take(&mut inside.low.queue);
-            ((inside.outlet.take(), high, low), inside.task.take())
+            let monitor = inside.monitor.take();
+            let left = (inside.outlet.take(), monitor, high, low);
+            (left, inside.task.take())
         };
         drop(left);
         if let Some(task) = task {

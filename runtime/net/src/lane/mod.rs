@@ -4,12 +4,14 @@
 //! These are the only parts that know the type of the actor.
 
 mod attach;
+mod first_use;
 mod landing;
 mod pump;
 mod step;
 
 pub(crate) use self::{
     attach::{Directory, attach},
+    first_use::pump_from_first_use,
     landing::Landing,
-    pump::{Pump, WhenDown},
+    pump::{Supply, WhenDown},
 };

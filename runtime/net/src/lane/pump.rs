@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     event::{Event, PeerInfo},
-    link::OUTBOX,
+    link::{Inside, OUTBOX},
     remote::Remote,
     wire::{Class, Order},
 };
@@ -44,6 +44,27 @@ pub(crate) enum WhenDown {
     /// It waits this long for another link to the same incarnation of the node. What it has not
     /// written stays queued, and is sent then.
     Wait(Duration),
+}
+
+/// A mailbox, the lane that leads from it to the actor, and what becomes of messages that cannot leave.
+pub(crate) struct Supply<A: Remote> {
+    pub(crate) inlet: Inlet<A>,
+    pub(crate) lane: Lane,
+    pub(crate) name: Arc<str>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) when_down: WhenDown,
+    pub(crate) dead_letters:
+        Option<AnyRecipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>>>,
+}
+
+impl<A: Remote> Supply<A> {
+    /// Whether anything has happened since the look-up. If not, the waker is woken when it does.
+    pub(super) fn is_used(&mut self, cx: &mut Context<'_>) -> bool {
+        let Self { inlet, lane, .. } = self;
+        lane.open.lock().set_view(inlet.view());
+        let is_over = |inside: &mut Inside| inside.ended().is_some() || inside.is_down();
+        lane.open.look(cx, is_over) || inlet.poll_used(cx).is_ready()
+    }
 }
 
 pub(crate) struct Pump<A: Remote> {
@@ -76,36 +97,38 @@ enum End {
 }
 
 impl<A: Remote> Pump<A> {
-    /// `number` is the pump's own in its node: its replies are numbered from it on.
-    pub(crate) fn new(
-        inlet: Inlet<A>,
-        name: Arc<str>,
-        directory: Arc<dyn Directory>,
-        number: u32,
-        when_down: WhenDown,
-        dead_letters: Option<AnyRecipient<DeadLetter<A::HighPriorityMsg, A::LowPriorityMsg>>>,
-    ) -> Self {
-        Self {
+    /// With the lane over which it is to run.
+    pub(super) fn new(supply: Supply<A>) -> (Box<Self>, Lane) {
+        let Supply {
+            inlet,
+            lane,
+            name,
+            directory,
+            when_down,
+            dead_letters,
+        } = supply;
+        let pump = Box::new(Self {
             inlet,
             name,
+            // Its replies are numbered from its own number on.
+            slot: u64::from(directory.next_pump()) << 32,
             directory,
             when_down,
             dead_letters,
             high: Side::new(Class::High),
             low: Side::new(Class::Low),
-            slot: u64::from(number) << 32,
             idle: None,
             is_draining: false,
             is_confirm_sent: false,
             is_drain_sent: false,
             refused: 0,
-        }
+        });
+        (pump, lane)
     }
 
     /// Pumps until the handles, the actor or the link are gone.
-    pub(crate) async fn run(mut self: Box<Self>, mut lane: Lane) {
+    pub(super) async fn run(mut self: Box<Self>, mut lane: Lane) {
         let peer = lane.link.peer().clone();
-        lane.open.lock().set_view(self.inlet.view());
         let (reason, unconfirmed) = loop {
             match poll_fn(|cx| self.poll(&lane, cx)).await {
                 End::Over => {

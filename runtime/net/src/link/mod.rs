@@ -35,7 +35,7 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 pub use self::traffic::Traffic;
 pub(crate) use self::{
     credit::{Count, Owed},
-    opened::{OpenLane, Reply},
+    opened::{Inside, OpenLane, Reply},
     outbox::Outbox,
 };
 use self::{traffic::Meter, window::Window};

@@ -9,7 +9,7 @@ use lanemesh_runtime::{
 use super::shared::Shared;
 use crate::{
     error::LookupError,
-    lane::{Directory, Pump, WhenDown, attach},
+    lane::{Supply, WhenDown, attach, pump_from_first_use},
     link::Link,
     remote::Remote,
     transport::BoxFuture,
@@ -124,16 +124,14 @@ impl<A: Remote> Lookup<A> {
         let lane = attach::<A>(link, &self.name, Codecs::OWN).await?;
         let (high, low) = self.capacities;
         let (handle, inlet) = edge::remote(self.name.clone(), high, low);
-        let directory: Arc<dyn Directory> = self.shared.clone();
-        let pump = Pump::new(
+        pump_from_first_use(Supply {
             inlet,
-            self.name.clone(),
-            directory,
-            self.shared.next_pump(),
-            self.when_down,
-            self.dead_letters.take(),
-        );
-        tokio::spawn(Box::new(pump).run(lane));
+            lane,
+            name: self.name.clone(),
+            directory: self.shared.clone(),
+            when_down: self.when_down,
+            dead_letters: self.dead_letters.take(),
+        });
         Ok(handle)
     }
 }

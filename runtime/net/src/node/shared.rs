@@ -194,11 +194,6 @@ impl Shared {
         links.values().rev().filter(is_wanted).cloned().collect()
     }
 
-    pub(super) fn next_pump(&self) -> u32 {
-        // ORDERING: Relaxed: only that the number differs from those of other living pumps matters.
-        self.next_pump.fetch_add(1, Ordering::Relaxed)
-    }
-
     pub(super) fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -329,5 +324,10 @@ impl Directory for Shared {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    fn next_pump(&self) -> u32 {
+        // ORDERING: Relaxed: only that the number differs from those of other living pumps matters.
+        self.next_pump.fetch_add(1, Ordering::Relaxed)
     }
 }
