@@ -110,7 +110,7 @@ pub enum DownReason {
     Lost(Arc<str>),
     /// Nothing was heard of the peer for [`Config::dead_after`](crate::Config::dead_after).
     Silent,
-    /// A later incarnation of the peer has connected.
+    /// A later incarnation of the peer has connected; or the same one again, which then has lost the link.
     Replaced,
     /// The token of the peer has expired.
     Expired,
@@ -125,7 +125,9 @@ impl fmt::Display for DownReason {
             Self::ClosedByPeer => f.write_str("closed by the peer"),
             Self::Lost(error) => write!(f, "lost: {error}"),
             Self::Silent => f.write_str("the peer is silent"),
-            Self::Replaced => f.write_str("a later incarnation of the peer has connected"),
+            Self::Replaced => {
+                f.write_str("the peer has connected again, or a later incarnation of it")
+            }
             Self::Expired => f.write_str("the token of the peer has expired"),
             Self::Violation(text) => write!(f, "the peer violates the protocol: {text}"),
         }

@@ -83,7 +83,14 @@ async fn keep(node: Node, address: Arc<str>) {
             continue; // it may have made a link itself
         }
         match node.dial_unless_linked(&address).await {
-            Ok(Dialled::New(peer, _) | Dialled::Linked(peer)) => {
+            Ok(Dialled::New(peer, _)) => {
+                failures = 0;
+                behind = Some(peer.name);
+            }
+            Ok(Dialled::Linked(peer)) => {
+                if !node.is_linked(&peer.name) {
+                    sleep(node.pause(0)).await; // that node is about to make the link
+                }
                 failures = 0;
                 behind = Some(peer.name);
             }

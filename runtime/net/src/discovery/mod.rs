@@ -88,10 +88,9 @@ impl Node {
     /// Keeps a link to the node behind each address that `discovery` names, as long as it names it.
     ///
     /// An address is tried again and again, with pauses as for [`connect`](Self::connect); each failure
-    /// is an [`Event::AddressFailed`](crate::Event::AddressFailed). There is one link to a node, however many addresses lead to it
-    /// (two nodes that connect to each other at the same moment may have two, until one breaks). The
-    /// address of this node itself is left alone. An address that is no longer named is no longer tried,
-    /// and its link stays until it breaks.
+    /// is an [`Event::AddressFailed`](crate::Event::AddressFailed). There is one link to a node, however many addresses lead to it,
+    /// and whichever of the two has connected. The address of this node itself is left alone. An address that is no
+    /// longer named is no longer tried, and its link stays until it breaks.
     ///
     /// # Examples
     ///

@@ -20,8 +20,9 @@ pub(super) async fn dial(node: Node, name: Arc<str>, addresses: BTreeSet<Arc<str
     while !node.is_linked(&name) {
         for address in &addresses {
             match node.dial_unless_linked(address).await {
-                Ok(Dialled::New(peer, _) | Dialled::Linked(peer)) if peer.name == name => return,
-                Ok(_) | Err(ConnectError::OwnName) => {} // somebody else is there now
+                Ok(Dialled::New(peer, _)) if peer.name == name => return,
+                // Somebody else is there now, or the member is about to make the link.
+                Ok(_) | Err(ConnectError::OwnName) => {}
                 Err(ConnectError::Closed) => return,
                 Err(error) => {
                     tracing::debug!(%address, %error, "no link to a member");

@@ -3,12 +3,14 @@
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
+    io::AsyncReadExt,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{sleep, timeout},
 };
 
 use super::{
     handshake::{Greeting, Purpose, Verdict, answer, conclude},
+    pairing::Claim,
     shared::{Shared, Waiting, lock},
 };
 use crate::{
@@ -26,6 +28,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 struct Pair {
     peer: PeerInfo,
     token: Option<Token>,
+    claim: Claim,
     high: Connection,
     low: Connection,
 }
@@ -86,17 +89,21 @@ async fn greeted(
         purpose,
         token,
     } = answer(&mut connection, identity, is_private).await?;
-    let verdict = if connection.may_be(&peer.name) {
-        shared.judge(&peer)
-    } else {
+    let verdict = if !connection.may_be(&peer.name) {
         Verdict::WrongName
+    } else {
+        match shared.judge(&peer) {
+            Verdict::Welcome if shared.pairing.is_ours(shared.me(), &peer) => Verdict::Linked,
+            verdict => verdict,
+        }
     };
     if verdict != Verdict::Welcome {
         conclude(&mut connection, verdict).await?;
-        return Err(match verdict {
-            Verdict::WrongName => ConnectError::WrongName(peer.name),
-            _ => ConnectError::Refused("it is not welcome"),
-        });
+        return match verdict {
+            Verdict::Linked => Ok(None),
+            Verdict::WrongName => Err(ConnectError::WrongName(peer.name)),
+            _ => Err(ConnectError::Refused("it is not welcome")),
+        };
     }
     if purpose.class == Class::High
         && let Some(low) = connection.take_sibling()
@@ -110,9 +117,10 @@ async fn greeted(
             token,
         };
         let low = greet_sibling(shared, low, is_private, &same).await?;
-        return Ok(Some(Pair {
+        return Ok(low.map(|(low, claim)| Pair {
             peer: same.peer,
             token: same.token,
+            claim,
             high: connection,
             low,
         }));
@@ -130,12 +138,26 @@ async fn greeted(
             conclude(&mut connection, Verdict::Welcome).await?;
             // Otherwise those that wait could keep out those that they wait for.
             drop(permit);
-            let gone = |_| ConnectError::Closed;
+            let low = tokio::select! {
+                biased;
+                low = low => match low.map_err(|_| ConnectError::Closed)? {
+                    Some(low) => low,
+                    None => return Ok(None), // this node makes the link
+                },
+                // It has found that there is a link, or is gone.
+                read = connection.reader.read_u8() => return match read {
+                    Ok(_) => Err(ConnectError::Protocol("it speaks before it is welcome")),
+                    Err(_) => Ok(None),
+                },
+            };
+            let (mut low, claim) = low;
+            conclude(&mut low, Verdict::Welcome).await?;
             Ok(Some(Pair {
                 peer,
                 token,
+                claim,
                 high: connection,
-                low: low.await.map_err(gone)?,
+                low,
             }))
         }
         Class::Low => {
@@ -144,21 +166,26 @@ async fn greeted(
                 conclude(&mut connection, Verdict::Alone).await?;
                 return Err(ConnectError::Refused("its other connection is gone"));
             };
-            conclude(&mut connection, Verdict::Welcome).await?;
+            let Some(claim) = shared.pairing.claim_accepted(shared.me(), &peer) else {
+                drop(high.low.send(None));
+                conclude(&mut connection, Verdict::Linked).await?;
+                return Ok(None);
+            };
             // The other one may have timed out.
-            drop(high.low.send(connection));
+            drop(high.low.send(Some((connection, claim))));
             Ok(None)
         }
     }
 }
 
-/// Greets a connection for low that came with the one for high, and has to announce the `same`.
+/// Greets a connection for low that came with the one for high, and has to announce the `same`. None if this node makes
+/// the link.
 async fn greet_sibling(
     shared: &Arc<Shared>,
     mut low: Connection,
     is_private: bool,
     same: &Greeting,
-) -> Result<Connection, ConnectError> {
+) -> Result<Option<(Connection, Claim)>, ConnectError> {
     let greeting = answer(&mut low, shared.identity(), is_private).await?;
     if greeting != *same {
         conclude(&mut low, Verdict::Alone).await?;
@@ -166,13 +193,17 @@ async fn greet_sibling(
             "its connections announce different things",
         ));
     }
+    let Some(claim) = shared.pairing.claim_accepted(shared.me(), &same.peer) else {
+        conclude(&mut low, Verdict::Linked).await?;
+        return Ok(None);
+    };
     conclude(&mut low, Verdict::Welcome).await?;
-    Ok(low)
+    Ok(Some((low, claim)))
 }
 
 async fn start(shared: Arc<Shared>, pair: Pair) {
     let left = pair.token.as_ref().map(Token::left);
-    match shared.admit(pair.peer, pair.token) {
+    match shared.admit(pair.peer, pair.token, pair.claim) {
         Ok(link) => {
             let expired = async {
                 match left {

@@ -23,51 +23,47 @@ use crate::{
 pub(crate) enum Dialled {
     /// Who is there, and the task that runs the link until it is down.
     New(PeerInfo, JoinHandle<()>),
-    /// There is a link to that node already.
+    /// There is a link to that node already, or about to be.
     Linked(PeerInfo),
 }
 
-/// Makes a link, even if it is a second one.
-pub(super) async fn dial_always(
-    shared: &Arc<Shared>,
-    address: &str,
-) -> Result<(PeerInfo, JoinHandle<()>), ConnectError> {
-    match dial(shared, address, false).await? {
-        Dialled::New(peer, running) => Ok((peer, running)),
-        Dialled::Linked(_) => Err(ConnectError::Refused("there is a link to it")),
+impl Dialled {
+    pub(super) fn peer(&self) -> &PeerInfo {
+        match self {
+            Self::New(peer, _) | Self::Linked(peer) => peer,
+        }
     }
 }
 
-/// Makes a link. With `unless_linked`, only to a node to which there is none.
-pub(super) async fn dial(
-    shared: &Arc<Shared>,
-    address: &str,
-    unless_linked: bool,
-) -> Result<Dialled, ConnectError> {
-    let is_linked = |peer: &PeerInfo| {
-        let links = shared.links_to(Some(&peer.name));
-        unless_linked && links.iter().any(|link| link.peer() == peer)
-    };
+/// Links this node to the one at an address, if there is no link to it.
+pub(super) async fn dial(shared: &Arc<Shared>, address: &str) -> Result<Dialled, ConnectError> {
     let connect = async {
         let (_, transport, rest) = shared.transport(address, shared.has_proof())?;
         let link = shared.random().u64(..);
         let mut high = transport.connect_for(rest, Priority::High).await?;
         let class = Class::High;
-        let peer = greet(&mut high, shared.identity(), Purpose { class, link }).await?;
-        if is_linked(&peer) {
+        let met = greet(&mut high, shared.identity(), Purpose { class, link }).await?;
+        let peer = met.peer;
+        let claim = if met.is_linked {
+            None
+        } else {
+            shared.pairing.claim_dialled(&peer)
+        };
+        let Some(claim) = claim else {
             return Ok((peer, None));
-        }
+        };
         let mut low = match high.take_sibling() {
             Some(low) => low,
             None => transport.connect_for(rest, Priority::Low).await?,
         };
         let class = Class::Low;
-        let same = greet(&mut low, shared.identity(), Purpose { class, link }).await?;
-        if same != peer {
+        let met = greet(&mut low, shared.identity(), Purpose { class, link }).await?;
+        if met.peer != peer {
             let text = "the two connections lead to different nodes";
             return Err(ConnectError::Protocol(text));
         }
-        Ok((peer, Some((high, low))))
+        let pair = (!met.is_linked).then_some((high, low, claim));
+        Ok((peer, pair))
     };
     let limit = shared.config.handshake_timeout;
     let connected = tokio::select! {
@@ -75,32 +71,64 @@ pub(super) async fn dial(
         () = shared.closed() => return Err(ConnectError::Closed),
         connected = timeout(limit, connect) => connected,
     };
-    let (peer, connections) = connected.map_err(|_| ConnectError::Timeout)??;
-    let Some((high, low)) = connections.filter(|_| !is_linked(&peer)) else {
+    let (peer, pair) = connected.map_err(|_| ConnectError::Timeout)??;
+    let Some((high, low, claim)) = pair else {
         return Ok(Dialled::Linked(peer));
     };
-    let link = shared.admit(peer.clone(), None).map_err(|verdict| {
+    let link = shared.admit(peer.clone(), None, claim).map_err(|verdict| {
         tracing::warn!(%peer, ?verdict, "a link was refused");
         ConnectError::Refused("this node knows a later incarnation of it, or has its name")
     })?;
     Ok(Dialled::New(peer, tokio::spawn(link.run(high, low))))
 }
 
+/// As [`dial`], until the link that somebody else is about to make is there.
+pub(super) async fn dial_until_linked(
+    shared: &Arc<Shared>,
+    address: &str,
+) -> Result<Dialled, ConnectError> {
+    let dial = async {
+        let mut attempts = 0;
+        loop {
+            let dialled = dial(shared, address).await?;
+            if let Dialled::New(..) = dialled {
+                return Ok(dialled);
+            }
+            // It may come to nothing.
+            let linked = shared.linked(&dialled.peer().name);
+            if timeout(pause(shared, attempts), linked).await.is_ok() {
+                return Ok(dialled);
+            }
+            attempts += 1;
+        }
+    };
+    let limit = shared.config.handshake_timeout;
+    timeout(limit, dial)
+        .await
+        .unwrap_or(Err(ConnectError::Timeout))
+}
+
 /// Keeps a link up until the node is closed.
-pub(super) async fn keep(shared: Arc<Shared>, address: String, mut running: JoinHandle<()>) {
+pub(super) async fn keep(shared: Arc<Shared>, address: String, mut dialled: Dialled) {
     loop {
-        // A panic in it is a link that is down.
-        let _ = running.await;
+        match dialled {
+            // A panic in it is a link that is down.
+            Dialled::New(_, running) => drop(running.await),
+            Dialled::Linked(peer) => shared.unlinked(Some(&peer.name)).await,
+        }
         let mut failures = 0;
-        running = loop {
+        dialled = loop {
             let pause = pause(&shared, failures);
             tokio::select! {
                 biased;
                 () = shared.closed() => return,
                 () = sleep(pause) => {}
             }
-            match dial_always(&shared, &address).await {
-                Ok((_, running)) => break running,
+            match dial(&shared, &address).await {
+                Ok(Dialled::Linked(peer)) if shared.links_to(Some(&peer.name)).is_empty() => {
+                    failures += 1; // the other node is about to make it
+                }
+                Ok(dialled) => break dialled,
                 Err(ConnectError::Closed) => return,
                 Err(error) => {
                     failures += 1;

@@ -47,12 +47,16 @@ pub(crate) enum Verdict {
     Expired = 7,
     /// The token is for another name.
     OtherName = 8,
+    /// It has a link to this node, or makes one itself.
+    Linked = 9,
 }
 
 impl Verdict {
-    fn read(byte: u8) -> Result<()> {
+    /// Returns whether the node is not welcome because there is another link to it.
+    fn read(byte: u8) -> Result<bool> {
         Err(ConnectError::Refused(match byte {
-            0 => return Ok(()),
+            0 => return Ok(false),
+            9 => return Ok(true),
             1 => "a later incarnation of this node is known there",
             2 => return Err(ConnectError::OwnName),
             3 => "the other connection of the link is gone",
@@ -95,6 +99,13 @@ pub(crate) struct Greeting {
     pub(crate) token: Option<Token>,
 }
 
+/// Who was connected to.
+pub(crate) struct Met {
+    pub(crate) peer: PeerInfo,
+    /// It has a link to this node, or makes one itself: the connection is of no use.
+    pub(crate) is_linked: bool,
+}
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Purpose {
@@ -110,7 +121,7 @@ pub(crate) async fn greet(
     connection: &mut Connection,
     identity: &Identity,
     purpose: Purpose,
-) -> Result<PeerInfo> {
+) -> Result<Met> {
     let mut said = Vec::with_capacity(256);
     said.extend_from_slice(&MAGIC);
     said.extend_from_slice(&VERSION.to_le_bytes());
@@ -132,8 +143,8 @@ pub(crate) async fn greet(
         return Err(ConnectError::WrongName(peer.name));
     }
     if identity.token.is_some() {
-        Verdict::read(connection.reader.read_u8().await?)?;
-        return Ok(peer);
+        let is_linked = Verdict::read(connection.reader.read_u8().await?)?;
+        return Ok(Met { peer, is_linked });
     }
     let mut proof = [0; PROOF];
     connection.reader.read_exact(&mut proof).await?;
@@ -153,8 +164,8 @@ pub(crate) async fn greet(
             _ => error.into(),
         }
     })?;
-    Verdict::read(verdict)?;
-    Ok(peer)
+    let is_linked = Verdict::read(verdict)?;
+    Ok(Met { peer, is_linked })
 }
 
 /// Answers a greeting. Returns who is there and what for; [`conclude`] follows. If the transport `is_private`, a peer

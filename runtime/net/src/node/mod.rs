@@ -8,6 +8,7 @@ mod handshake;
 #[cfg(test)]
 mod hostile_tests;
 mod lookup;
+mod pairing;
 mod refusals;
 mod rooms;
 mod shared;
@@ -244,6 +245,11 @@ impl Node {
         self.shared.me()
     }
 
+    /// Its times and limits.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     /// Accepts connections at an address. Returns the address, with the port that was chosen if it was 0.
     ///
     /// # Errors
@@ -265,7 +271,8 @@ impl Node {
     }
 
     /// Links this node to the one at an address, and keeps it so: a link that is lost is made again, with
-    /// pauses that grow, until this node is gone.
+    /// pauses that grow, until this node is gone. If there is a link to that node, or it makes one in the same
+    /// moment, that is the link.
     ///
     /// # Errors
     ///
@@ -275,8 +282,9 @@ impl Node {
     ///
     /// A cancelled call may leave connections that the other end drops.
     pub async fn connect(&self, address: &str) -> Result<PeerInfo, ConnectError> {
-        let (peer, running) = dial::dial_always(&self.shared, address).await?;
-        let kept = dial::keep(self.shared.clone(), address.to_owned(), running);
+        let dialled = dial::dial_until_linked(&self.shared, address).await?;
+        let peer = dialled.peer().clone();
+        let kept = dial::keep(self.shared.clone(), address.to_owned(), dialled);
         tokio::spawn(kept);
         Ok(peer)
     }

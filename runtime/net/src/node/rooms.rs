@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Node, dial};
 use crate::{
-    config::Config,
     error::ConnectError,
     event::{Event, PeerInfo},
     link::Host,
@@ -24,10 +23,6 @@ impl Node {
     /// Ready when the node is shut down.
     pub(crate) async fn closed(&self) {
         self.shared.closed().await;
-    }
-
-    pub(crate) fn config(&self) -> &Config {
-        &self.shared.config
     }
 
     pub(crate) fn report(&self, event: Event) {
@@ -50,7 +45,7 @@ impl Node {
     ///
     /// As for [`connect`](Self::connect). A link that was made goes on.
     pub(crate) async fn dial_unless_linked(&self, address: &str) -> Result<Dialled, ConnectError> {
-        dial::dial(&self.shared, address, true).await
+        dial::dial(&self.shared, address).await
     }
 
     /// The nodes to which there are links, each in its last incarnation.

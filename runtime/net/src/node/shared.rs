@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use super::{
     export::{Export, ExportOptions, Exported},
     handshake::{Identity, MAX_NAME, Verdict},
+    pairing::{Claim, Pairing},
     refusals::Counts,
 };
 use crate::{
@@ -37,7 +38,7 @@ pub(crate) struct Shared {
     identity: Identity,
     pub(super) config: Arc<Config>,
     transports: BTreeMap<String, Arc<dyn Transport>>,
-    links: Mutex<BTreeMap<u64, Arc<Link>>>,
+    pub(super) pairing: Arc<Pairing>,
     /// The last incarnation of each node that was linked to.
     incarnations: Mutex<BTreeMap<Arc<str>, u64>>,
     exports: Mutex<BTreeMap<Arc<str>, Arc<dyn Exported>>>,
@@ -56,7 +57,8 @@ pub(crate) struct Shared {
 /// A connection for high that waits for that for low.
 pub(super) struct Waiting {
     pub(super) token: Option<Token>,
-    pub(super) low: oneshot::Sender<Connection>,
+    /// With the right to make the link, and not welcomed yet; none if this node makes it.
+    pub(super) low: oneshot::Sender<Option<(Connection, Claim)>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,7 +80,7 @@ impl Shared {
             identity,
             config: Arc::new(config),
             transports,
-            links: Mutex::default(),
+            pairing: Arc::default(),
             incarnations: Mutex::default(),
             exports: Mutex::default(),
             tokens: Mutex::default(),
@@ -148,12 +150,12 @@ impl Shared {
         }
     }
 
-    /// Makes the link to a node whose two connections are there, and takes down those to earlier
-    /// incarnations of it.
+    /// Makes the link to a node whose two connections are there, and takes down those that it takes the place of.
     pub(super) fn admit(
         self: &Arc<Self>,
         peer: PeerInfo,
         token: Option<Token>,
+        claim: Claim,
     ) -> Result<Arc<Link>, Verdict> {
         match self.judge(&peer) {
             Verdict::Welcome => {}
@@ -166,14 +168,8 @@ impl Shared {
             lock(&self.tokens).insert(number, token);
         }
         let link = Link::new(number, peer.clone(), self.config.clone(), self.clone());
-        let replaced: Vec<_> = {
-            let mut links = lock(&self.links);
-            links.insert(number, link.clone());
-            let is_old = |link: &&Arc<Link>| {
-                link.peer().name == peer.name && link.peer().incarnation < peer.incarnation
-            };
-            links.values().filter(is_old).cloned().collect()
-        };
+        let replaced = self.pairing.insert(link.clone(), &claim);
+        drop(claim);
         for link in replaced {
             link.close(DownReason::Replaced);
         }
@@ -189,9 +185,7 @@ impl Shared {
 
     /// The links to a node, or to all; the newest first.
     pub(super) fn links_to(&self, name: Option<&str>) -> Vec<Arc<Link>> {
-        let links = lock(&self.links);
-        let is_wanted = |link: &&Arc<Link>| name.is_none_or(|name| *link.peer().name == *name);
-        links.values().rev().filter(is_wanted).cloned().collect()
+        self.pairing.links_to(name)
     }
 
     pub(super) fn events(&self) -> broadcast::Receiver<Event> {
@@ -266,6 +260,16 @@ impl Shared {
         let _ = is_closed.wait_for(|is_closed| *is_closed).await;
     }
 
+    /// Ready when there is a link to a node.
+    pub(super) async fn linked(&self, name: &str) {
+        let mut changes = self.changes.subscribe();
+        while self.links_to(Some(name)).is_empty() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Ready when there are no links to a node, or none at all.
     pub(super) async fn unlinked(&self, name: Option<&str>) {
         let mut changes = self.changes.subscribe();
@@ -295,16 +299,9 @@ impl Host for Shared {
     }
 
     fn down(&self, link: &Arc<Link>) {
-        let has_others = {
-            let mut links = lock(&self.links);
-            links.remove(&link.number());
-            // A later incarnation too: it is what fences this one off.
-            links
-                .values()
-                .any(|other| other.peer().name == link.peer().name)
-        };
+        let is_last = self.pairing.remove(link);
         let token = lock(&self.tokens).remove(&link.number());
-        if token.is_some() && !has_others {
+        if token.is_some() && is_last {
             // Names that tokens cover are without number, and what was there before them cannot do harm.
             lock(&self.incarnations).remove(&link.peer().name);
         }

@@ -11,6 +11,7 @@ mod handles;
 mod history;
 mod members;
 mod names;
+mod pairing;
 mod refusals;
 mod simulation;
 mod singletons;
