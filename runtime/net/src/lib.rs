@@ -18,6 +18,7 @@
 //! - `tls`: mutual TLS over TCP, by rustls: `transport::Tls`.
 //! - `websocket`: lanes over HTTP, `ws://` and, with `tls`, `wss://`: `transport::WebSocket`.
 //! - `webrtc`: lanes over the data channels of WebRTC: `transport::WebRtc`.
+//! - `protobuf`: `Protobuf`, by which messages hold those of Protocol Buffers, by prost.
 //! - `json`: lanes whose messages are JSON, for peers without the types.
 //! - `browser`: both, and the script that makes a page a peer: `browser::CLIENT`.
 #![forbid(unsafe_code)]
@@ -56,6 +57,9 @@ pub use self::{
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::publish_metrics;
+
+#[cfg(feature = "protobuf")]
+pub use self::wire::Protobuf;
 
 /// What the fuzz target calls.
 #[doc(hidden)]

@@ -4,9 +4,13 @@ mod check;
 mod codec;
 mod field;
 mod frame;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 pub(crate) mod reason;
 
 pub use self::check::check;
+#[cfg(feature = "protobuf")]
+pub use self::protobuf::Protobuf;
 pub(crate) use self::{
     codec::{complete, decode, encode, encode_answer},
     field::{Fields, FrameError, put_text},
