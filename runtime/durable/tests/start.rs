@@ -160,8 +160,9 @@ fn a_start_reads_each_byte_once_and_decodes_no_payload() {
         "{read} bytes of {}",
         stats.disk
     );
+    // Some for each segment, whose file is opened anew when it is needed, and none for a message.
     assert!(
-        allocated.count_total < MESSAGES / 50,
+        allocated.count_total < MESSAGES / 25,
         "{allocated:?} for {MESSAGES} messages"
     );
     let bound = 32 * MESSAGES + 2 * SEGMENT;
