@@ -125,6 +125,7 @@ impl WebSocket {
     }
 }
 
+#[cfg(feature = "tls")]
 fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
