@@ -38,6 +38,7 @@ use crate::{
         Arc, AtomicBool, AtomicPtr, AtomicUsize, Mutex, Ordering, lock,
         semaphore::{Acquire, Semaphore},
         statistic::{AtomicU32, AtomicU64},
+        wake_all::WakeAll,
     },
 };
 
@@ -223,12 +224,12 @@ impl<T> FanIn<T> {
     }
 
     /// Wakes the tasks that wait for the channel to close, after `close_cold`.
-    pub(crate) fn wake_close_waiters(&self) {
+    pub(crate) fn wake_close_waiters(&self, all: &mut WakeAll) {
         // Nobody begins to wait after the close.
         if let Some(cold) = self.cold()
             && cold.close_waiters.load().has_waiters()
         {
-            cold.close_waiters.serve();
+            all.run(|| cold.close_waiters.serve());
         }
     }
 

@@ -239,8 +239,8 @@ impl<High, Low> MailboxReceiver<High, Low> {
     /// can still be received; then `recv` returns `None`.
     pub fn close(&mut self) {
         let mut all = WakeAll::default();
-        all.run(|| self.classes.high.close());
-        all.run(|| self.classes.low.close());
+        self.classes.high.close_with(&mut all);
+        self.classes.low.close_with(&mut all);
         all.done();
     }
 

@@ -9,6 +9,13 @@ use crate::{
 impl<T> Inbox<T> {
     /// Closes the channel: later sends fail, and accepted messages can still be received.
     pub(crate) fn close(&mut self) {
+        let mut all = WakeAll::default();
+        self.close_with(&mut all);
+        all.done();
+    }
+
+    /// As `close`; what wakes or drops a waker is run by `all`, and nothing else can panic.
+    pub(crate) fn close_with(&mut self, all: &mut WakeAll) {
         if self.closed {
             return;
         }
@@ -28,7 +35,6 @@ impl<T> Inbox<T> {
         // Pairs with the fence in `LaneTx::wait`: either a producer that is about to wait sees that
         // the channel is closed, or this sees that it waits.
         store_load_fence!("close_fence");
-        let mut all = WakeAll::default();
         if let Some(lane) = &self.current {
             all.run(|| lane.wake_waiting());
         }
@@ -54,10 +60,11 @@ impl<T> Inbox<T> {
                 false
             });
         }
-        all.run(|| self.fan_in.wake_close_waiters());
-        // A waker's drop is its executor's code.
-        all.run(|| drop(waker));
-        all.done();
+        self.fan_in.wake_close_waiters(all);
+        if waker.is_some() {
+            // A waker's drop is its executor's code.
+            all.run(|| drop(waker));
+        }
     }
 
     /// Moves on once the channel is closed, when all lanes that were visited before are done. Mostly nothing
