@@ -99,6 +99,14 @@ class Out {
     return this.u16(bytes.length).raw(bytes);
   }
 
+  varint(value) {
+    let rest = BigInt(value);
+    for (; rest > 127n; rest >>= 7n) this.u8(Number(rest & 127n) | 128);
+    return this.u8(Number(rest));
+  }
+
+  blob(bytes) { return this.varint(bytes.length).raw(bytes); }
+
   done() { return this.bytes.subarray(0, this.at); }
 }
 
@@ -126,6 +134,18 @@ class In {
   u32() { return this.view.getUint32(this.skip(4), true); }
   u64() { return this.view.getBigUint64(this.skip(8), true); }
   number() { return Number(this.u64()); }
+
+  varint() {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.u8();
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+    throw new RangeError('a number is too long');
+  }
+
+  blob() { return this.take(Number(this.varint())); }
 
   take(count) {
     if (this.at + count > this.bytes.length) throw new RangeError('a frame ends before its fields');
@@ -268,6 +288,7 @@ async function openChannels(url, { iceServers: own, timeout }) {
     const channel = peer.createDataChannel(['high', 'low'][part], { negotiated: true, id: part, protocol: 'lanemesh' });
     return new ChannelStream(channel, part === HIGH);
   });
+  const loose = peer.createDataChannel('loose', { negotiated: true, id: 2, ordered: false, maxRetransmits: 0, protocol: 'lanemesh' });
   const end = (error) => streams.forEach((stream) => stream.end(error));
   for (const { socket } of streams) {
     // What was written before the end is on its way for a moment.
@@ -301,7 +322,99 @@ async function openChannels(url, { iceServers: own, timeout }) {
     if (error instanceof LaneError) throw error;
     throw new LaneError(error.name === 'TimeoutError' ? 'timeout' : 'lost', `no answer to the offer: ${error}`);
   }
-  return streams;
+  return Object.assign(streams, { loose });
+}
+
+const MEDIA = 'lanemesh/media';
+const KINDS = ['Audio', 'Video'];
+/** Bytes before each piece of a message that may be lost, pieces of one, and messages of which pieces are missing. */
+const [LOOSE_HEAD, MAX_PIECES, MAX_PARTIAL] = [6, 16, 4];
+/** Bytes that may wait on the channel for what may be lost. */
+const LOOSE_BUFFERED = 64 << 10;
+
+/** The data channel for messages that may be lost: frames of media, in the format of postcard. */
+class Loose {
+  #channel; #number = 0; #partial = new Map();
+
+  constructor(channel, onmessage) {
+    this.#channel = channel;
+    channel.binaryType = 'arraybuffer';
+    channel.onmessage = ({ data }) => {
+      try {
+        const message = data instanceof ArrayBuffer ? this.#put(new In(new Uint8Array(data))) : null;
+        if (message) onmessage(message);
+      } catch {} // what cannot be read is as good as lost
+    };
+  }
+
+  /** Sends a message, whole or not at all. Returns whether there was room. */
+  send(bytes) {
+    const size = MESSAGE - LOOSE_HEAD;
+    const count = Math.ceil(bytes.length / size);
+    if (count > MAX_PIECES || this.#channel.readyState !== 'open' || this.#channel.bufferedAmount > LOOSE_BUFFERED) return false;
+    const number = this.#number++ >>> 0;
+    try {
+      for (let index = 0; index < count; index += 1) {
+        const piece = bytes.subarray(index * size, (index + 1) * size);
+        this.#channel.send(new Out().u32(number).u8(index).u8(count).raw(piece).done());
+      }
+    } catch {
+      return false;
+    }
+    return true;
+  }
+
+  #put(fields) {
+    const [number, index, count] = [fields.u32(), fields.u8(), fields.u8()];
+    const piece = fields.rest();
+    if (index >= count || count > MAX_PIECES) return null;
+    if (count === 1) return piece;
+    const pieces = this.#partial.get(number) ?? new Map();
+    this.#partial.set(number, pieces.set(index, piece));
+    if (pieces.size === count) {
+      this.#partial.delete(number);
+      return new Uint8Array([...pieces].sort(([a], [b]) => a - b).reduce((all, [, some]) => all.raw(some), new Out()).done());
+    }
+    if (this.#partial.size > MAX_PARTIAL) this.#partial.delete(this.#partial.keys().next().value);
+    return null;
+  }
+}
+
+/** The sending end of a track, made by `openMediaTrack`. `passedOver` counts the frames for which there was no room. */
+export class MediaTrack {
+  #link; #name; #handle; passedOver = 0;
+
+  constructor(link, name, handle) {
+    this.#link = link;
+    this.#name = name;
+    this.#handle = handle;
+    this.closed = handle.closed;
+    handle.closed.then(() => { this.#link = null; });
+  }
+
+  /**
+   * Sends a frame `{ kind, codec, timestamp, data }`, with `'Audio'` or `'Video'` as its kind and a `Uint8Array` as its
+   * data, without waiting. Returns whether there was room for it. By data channels it may be lost, or overtaken.
+   */
+  send(frame) {
+    if (!this.#link) throw new LaneError('closed', 'the track is closed', frame);
+    const { kind, codec, timestamp, data } = frame;
+    const [me, text] = [this.#link.page, new TextEncoder()];
+    const content = { kind, codec, timestamp, data };
+    if (!this.#link.loose) {
+      const parcel = { node: me.name, incarnation: Number(me.incarnation), content: { ...content, data: [...data] }, taken: null };
+      this.#handle.tell(parcel).catch(() => { this.passedOver += 1; });
+      return true;
+    }
+    const out = new Out().u8(0).text(this.#name); // in postcard, for this export
+    out.blob(text.encode(me.name)).varint(me.incarnation).varint(Math.max(KINDS.indexOf(kind), 0));
+    out.blob(text.encode(codec)).varint(timestamp >>> 0).blob(data).u8(0);
+    const isSent = this.#link.loose.send(out.done());
+    if (!isSent) this.passedOver += 1;
+    return isSent;
+  }
+
+  close() { this.#handle.close(); }
 }
 
 function random(count) {
@@ -686,6 +799,7 @@ class Link {
       stream.onend = (error) => this.close(error);
       stream.onroom = () => this.opened.forEach((handle) => handle.pump());
     });
+    this.loose = streams.loose ? new Loose(streams.loose, (message) => this.onLoose(new In(message))) : null;
     this.timer = setInterval(() => {
       if (performance.now() - Math.min(...this.heard) > this.options.deadAfter) this.close('the node is silent');
     }, 500);
@@ -809,6 +923,16 @@ class Link {
     }
   }
 
+  /** A message that may be lost, which is a frame of a track. */
+  onLoose(fields) {
+    const [codec, name] = [fields.u8(), fields.text()];
+    const exported = this.page.exports.get(name);
+    if (codec !== 0 || !exported?.onframe) return;
+    const from = { name: decode(fields.blob()), incarnation: fields.varint() };
+    const kind = KINDS[Number(fields.varint())];
+    exported.onframe({ kind, codec: decode(fields.blob()), timestamp: Number(fields.varint()), data: fields.blob() }, from);
+  }
+
   onOpen(fields) {
     const number = fields.u32();
     const [start, end] = [fields.u32(), fields.u32()];
@@ -927,6 +1051,29 @@ export class Page extends EventTarget {
   export(name, type, actor, { versions = [1, 1] } = {}) {
     if (this.exports.has(name)) throw new LaneError('refused', `another object is exported as ${name}`);
     this.exports.set(name, new Exported(type, versions, actor));
+  }
+
+  /**
+   * Calls `callback` with each frame `{ kind, codec, timestamp, data }` that the node sends to a track of this page, and
+   * with `{ name, incarnation }` of the node. `withdrawMediaTrack` ends it.
+   */
+  registerMediaTrack(track, callback) {
+    const onframe = (frame, from) => Promise.resolve(callback(frame, from)).catch((error) => console.error(error));
+    this.export(`${MEDIA}/${track}`, MEDIA, {
+      async low({ node, incarnation, content, taken }) {
+        await onframe({ ...content, data: Uint8Array.from(content.data) }, { name: node, incarnation: BigInt(incarnation) });
+        taken?.send(null);
+      },
+    });
+    this.exports.get(`${MEDIA}/${track}`).onframe = onframe;
+  }
+
+  withdrawMediaTrack(track) { return this.withdraw(`${MEDIA}/${track}`); }
+
+  /** Opens a track that the node has registered. Of a link by data channels it has a channel of its own. */
+  async openMediaTrack(track, options) {
+    const [{ link }, name] = [this, `${MEDIA}/${track}`];
+    return new MediaTrack(link, name, await this.lookup(name, MEDIA, options));
   }
 
   /** No longer lets the node look it up, and ends the lanes to it. */

@@ -10,7 +10,7 @@ use crate::{
     lane::Landing,
     link::{Link, Open, OwnLane},
     remote::{Remote, common_version},
-    wire::Codecs,
+    wire::{Codec, Codecs, decode},
 };
 
 /// Who may reach an exported actor, and how.
@@ -105,6 +105,9 @@ pub(super) trait Exported: Send + Sync {
         allowed: Access,
     ) -> Result<OwnLane, (u8, String)>;
 
+    /// Gives a message that may be lost to the actor, if the peer may send to it and there is room.
+    fn loose(&self, link: &Link, codec: Codec, payload: &[u8], allowed: Access);
+
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -165,6 +168,21 @@ impl<A: Remote> Exported for Export<A> {
             codec,
             landing,
         })
+    }
+
+    fn loose(&self, link: &Link, codec: Codec, payload: &[u8], allowed: Access) {
+        let rights = self.options.access(&link.peer().name).and(allowed);
+        if !rights.low {
+            return;
+        }
+        match decode::<A::LowPriorityMsg>(codec, payload) {
+            // Nobody could be answered.
+            Ok((message, answers)) if answers.is_empty() => {
+                drop(self.handle.handle().try_send_low(message));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a message that may be lost is wrong"),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -27,6 +27,7 @@ use crate::{
     remote::Remote,
     token::Token,
     transport::{Connection, Transport},
+    wire::Codec,
 };
 
 /// Events that a listener may be behind.
@@ -295,6 +296,15 @@ impl Host for Shared {
                 let text = format!("{} is not exported", open.name);
                 Err((refusal::UNKNOWN, text))
             }
+        }
+    }
+
+    fn loose(&self, link: &Arc<Link>, name: &str, codec: Codec, payload: &[u8]) {
+        let allowed = self.allowed(link, name);
+        if allowed.low
+            && let Some(export) = self.find_export(name)
+        {
+            export.loose(link, codec, payload, allowed);
         }
     }
 

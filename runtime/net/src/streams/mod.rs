@@ -3,8 +3,8 @@
 //! A node registers a callback for the id of a stream or of a track; another node opens it by that id and
 //! sends. Each has a lane of its own, and so credit of its own: a slow callback slows its own senders alone. A
 //! stream is reliable, or the latest wins; media are of the second kind. All of it goes over the low
-//! connection of the link, so that messages of high priority overtake it. Nothing is encoded or decoded, and media
-//! that must not wait for TCP belong on UDP.
+//! connection of the link, so that messages of high priority overtake it; but frames of media have a channel of their own
+//! on links over data channels, without order and without retransmissions. Nothing is encoded or decoded.
 
 mod actor;
 mod chunk;
@@ -157,7 +157,7 @@ impl Streams {
         Ok(StreamSender::new(&self.0, lookup.await?, mode))
     }
 
-    /// Opens a track that is registered on a node.
+    /// Opens a track that is registered on a node. Over data channels, frames go without an order and are not sent again.
     ///
     /// # Errors
     ///
@@ -171,8 +171,11 @@ impl Streams {
         node: &str,
         track: &str,
     ) -> Result<MediaSender, LookupError> {
-        let lookup = self.0.lookup(media(track)).on(node).low_capacity(CAPACITY);
-        Ok(MediaSender::new(&self.0, lookup.await?))
+        let name = media(track);
+        let lookup = self.0.lookup(&*name).on(node).low_capacity(CAPACITY);
+        let handle = lookup.await?;
+        let loose = self.0.loose(node).map(|loose| (loose, name));
+        Ok(MediaSender::new(&self.0, handle, loose))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sending ends of streams and tracks.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
 use lanemesh_runtime::ActorHandle;
@@ -10,7 +10,12 @@ use super::{
     chunk::{Chunk, MediaFrame},
     latest::Latest,
 };
-use crate::{event::PeerInfo, node::Node};
+use crate::{
+    event::PeerInfo,
+    link::{Loose, Unsent},
+    node::Node,
+    wire::{Codec, encode},
+};
 
 /// Bytes of a frame that are not content.
 const OVERHEAD: usize = 512;
@@ -141,21 +146,36 @@ impl fmt::Debug for StreamSender {
     }
 }
 
-/// Sends the frames of a track: the latest wins.
+/// Sends the frames of a track: the latest wins, or, over data channels, the earlier ones.
 pub struct MediaSender {
+    me: PeerInfo,
     limit: usize,
     latest: Latest<MediaFrame>,
+    /// A way beside the lane, for frames that fit, with the beginning of its messages.
+    loose: Option<(Arc<Loose>, Vec<u8>)>,
+    unsent: u64,
 }
 
 impl MediaSender {
-    pub(super) fn new(node: &Node, handle: ActorHandle<Receiver<MediaFrame>>) -> Self {
+    pub(super) fn new(
+        node: &Node,
+        handle: ActorHandle<Receiver<MediaFrame>>,
+        loose: Option<(Arc<Loose>, String)>,
+    ) -> Self {
+        let begin = |(loose, name): (_, String)| (loose, Loose::begin(Codec::Postcard, &name));
         Self {
+            me: node.info().clone(),
             limit: limit(node),
             latest: Latest::new(node.info().clone(), handle),
+            loose: loose.map(begin),
+            unsent: 0,
         }
     }
 
     /// Sends a frame, without waiting. One that still waits for room is passed over.
+    ///
+    /// Over data channels, a frame of up to about 250 KiB is sent at once, or passed over if there is no room for it. It
+    /// arrives whole or not at all, and perhaps after a later one. A larger one goes over the low connection.
     ///
     /// # Errors
     ///
@@ -164,12 +184,31 @@ impl MediaSender {
         if frame.size() > self.limit {
             return Err(StreamError::TooLarge(frame));
         }
+        match &self.loose {
+            Some((loose, _)) if frame.size() + OVERHEAD > loose.limit() => {}
+            Some(_) if self.is_closed() => return Err(StreamError::Closed(frame)),
+            Some((loose, begin)) => {
+                let parcel = Parcel::new(&self.me, frame, None);
+                let mut message = begin.clone();
+                let encoded = encode(Codec::Postcard, &parcel, 0, loose.limit(), &mut message);
+                let sent = encoded.map_err(|_| Unsent::Full).and_then(|_| loose.send(&message));
+                return match sent {
+                    Ok(()) => Ok(()),
+                    Err(Unsent::Full) => {
+                        self.unsent += 1;
+                        Ok(())
+                    }
+                    Err(Unsent::Closed) => Err(StreamError::Closed(parcel.content)),
+                };
+            }
+            None => {}
+        }
         self.latest.put(frame).map_err(StreamError::Closed)
     }
 
-    /// How many frames were passed over because later ones came.
+    /// How many frames were passed over because there was no room for them.
     pub fn passed_over(&self) -> u64 {
-        self.latest.passed_over()
+        self.latest.passed_over() + self.unsent
     }
 
     /// Whether the receiver, or the link to it, is gone.
@@ -177,7 +216,7 @@ impl MediaSender {
         self.latest.is_closed()
     }
 
-    /// Waits until the last frame has arrived, or the track is closed.
+    /// Waits until the last frame has arrived, or the track is closed. Of frames beside the low connection, nobody knows.
     ///
     /// # Cancel safety
     ///

@@ -1,6 +1,12 @@
 //! Pages that come by data channels.
 
-use lanemesh_net::{DownReason, Event, Token, transport::WebRtc};
+use lanemesh_net::{
+    Access, DownReason, Event, Token,
+    streams::{MediaFrame, MediaKind, Streams},
+    transport::WebRtc,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
 use serde_json::json;
 
 use super::{HOUR, KEY, MINUTE, Setting, Urgent, break_and_reload, tell_and_ask};
@@ -163,4 +169,60 @@ async fn command_of_a_page_overtakes_its_flood() {
     // Of 2 MB, 256 KiB are let into the channel, and of those few go before.
     assert!(before * 4000 <= 128 << 10, "{before} of 500");
     assert_eq!(setting.home.refusals(), Default::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_go_to_a_page_and_come_from_it() {
+    let Some(setting) = Setting::by_channels(&bound().await, patient()).await else {
+        return;
+    };
+    let Setting { browser, home, .. } = &setting;
+    let streams = Streams::new(home);
+    let (tx, mut frames) = mpsc::unbounded_channel();
+    let _registered = streams.register_media_track("microphone", move |frame, from| {
+        let sent = tx.send((frame, from));
+        async move { Ok(sent?) }
+    });
+    let tab = browser.open(&setting.url);
+    browser.until(&tab, "return window.join !== undefined");
+    let token = Token::new("page/1", HOUR).grant("lanemesh/media/microphone", Access::ALL);
+    let token = token.sign(&KEY);
+    let address = &setting.address;
+    browser.run(
+        &tab,
+        &format!(
+            "window.page = await lanemesh.connect('{address}', {{ name: 'page/1', token: '{token}', timeout: 60000 }});
+             window.frames = [];
+             page.registerMediaTrack('screen', (frame, from) => {{ frames.push([frame, from]); }});
+             window.track = await page.openMediaTrack('microphone', {{ timeout: 60000 }});"
+        ),
+    );
+    // Each may be lost, so they are sent until one has arrived.
+    let (frame, from) = loop {
+        browser.run(
+            &tab,
+            "track.send({ kind: 'Audio', codec: 'opus', timestamp: 4294967295, data: new Uint8Array(40000).fill(9) })",
+        );
+        if let Ok(arrived) = tokio::time::timeout(SECOND, frames.recv()).await {
+            break arrived.unwrap();
+        }
+    };
+    let expected = MediaFrame {
+        kind: MediaKind::Audio,
+        codec: "opus".into(),
+        timestamp: u32::MAX,
+        data: vec![9; 40000].into(),
+    };
+    assert_eq!((frame, &*from.name), (expected.clone(), "page/1"));
+    let mut track = streams.open_media_track("page/1", "screen").await.unwrap();
+    while browser.run(&tab, "return frames.length") == json!(0) {
+        track.send(expected.clone()).unwrap();
+    }
+    let seen = browser.run(
+        &tab,
+        "const [[{ kind, codec, timestamp, data }, from]] = frames;
+         return [kind, codec, timestamp, data.length, data.every((byte) => byte === 9), from.name]",
+    );
+    assert_eq!(seen, json!(["Audio", "opus", u32::MAX, 40000, true, "home"]));
+    assert_eq!(track.passed_over(), 0);
 }
