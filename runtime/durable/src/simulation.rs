@@ -36,9 +36,9 @@ struct Book {
     held: BTreeMap<u64, u32>,
     /// The last attempt of each.
     attempts: BTreeMap<u64, u32>,
-    /// It was said that these are to be acknowledged or rejected.
+    /// An acknowledgement or a rejection of these was sent.
     decided: BTreeSet<u64>,
-    /// And it was answered that they are.
+    /// It was confirmed for these.
     acknowledged: BTreeSet<u64>,
     /// Whether the store may fail, and whether it was closed.
     may_fail: bool,

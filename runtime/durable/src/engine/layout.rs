@@ -172,7 +172,7 @@ pub(super) struct Layout {
     pub(super) synced: Position,
 }
 
-/// `default_size` is that of a log that is new, if it is to be written; `words` are those of what is in flight.
+/// `default_size`: the size of a new log's segments, or `None` if the log is only read. `words`: the state of what is in flight.
 pub(super) fn layout(
     disk: &dyn Disk,
     default_size: Option<u64>,

@@ -84,7 +84,7 @@ pub(crate) struct Writer {
     pub(crate) written: u64,
     /// Whether the disk had no room when a segment was last asked for.
     pub(crate) is_full: bool,
-    /// Why the disk made no segment, if it was not for want of room.
+    /// The disk's error when a segment could not be made, unless the disk was full.
     trouble: Option<Arc<str>>,
 }
 
@@ -339,7 +339,7 @@ impl Writer {
         true
     }
 
-    /// Why the disk made no segment when it was last asked for one, if it was not for want of room.
+    /// The disk's error when the last segment could not be made, unless the disk was full.
     pub(crate) fn trouble(&self) -> Option<Arc<str>> {
         self.trouble.clone()
     }

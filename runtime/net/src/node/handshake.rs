@@ -47,7 +47,7 @@ pub(crate) enum Verdict {
     Expired = 7,
     /// The token is for another name.
     OtherName = 8,
-    /// It has a link to this node, or makes one itself.
+    /// The other node has a link to this one, or makes one itself.
     Linked = 9,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Greeting {
 /// Who was connected to.
 pub(crate) struct Met {
     pub(crate) peer: PeerInfo,
-    /// It has a link to this node, or makes one itself: the connection is of no use.
+    /// The other node has a link to this one, or makes one itself, so this connection is not needed.
     pub(crate) is_linked: bool,
 }
 

@@ -157,7 +157,7 @@ impl Inward {
 enum Woken {
     End,
     Arrived(Datagram),
-    /// So many bytes are to be sent on the channel of this class.
+    /// The connection of this class gave this many bytes to send.
     Written(usize, io::Result<usize>),
     HandedOn,
     Timeout,

@@ -195,7 +195,7 @@ pub(super) async fn post(
     Ok(body)
 }
 
-/// A stream of which something was read that is to be read again.
+/// A stream that gives back first what was already read from it.
 pub(in crate::transport) struct Rewound<S> {
     head: Vec<u8>,
     at: usize,

@@ -155,7 +155,7 @@ async fn read(socket: Arc<UdpSocket>, table: Arc<Mutex<Table>>) {
         match socket.recv_from(&mut buffer).await {
             Ok((count, source)) => lock(&table).give(source, &buffer[..count]),
             Err(error) => {
-                // Of what was sent before, or for want of memory: it concerns no session.
+                // An earlier datagram was refused, or the system is short of memory: no session is at fault.
                 tracing::debug!(%error, "a UDP socket has failed");
                 sleep(PAUSE).await;
             }
