@@ -17,9 +17,18 @@ use super::{
     shared_slots::{SlotIndex, SlotReader},
 };
 use crate::sync::{
-    AtomicBool, AtomicPtr, Ordering, mutant,
+    AtomicBool, AtomicPtr, AtomicU8, Ordering, membarrier, mutant,
     wake_cell::{WakeCell, WakerId, WakerIndex},
 };
+
+/// No producer has ever waited for room.
+const NOBODY: u8 = 0;
+/// The same, and the receiver relies on the heavy fence of the first one that will.
+const RELIED: u8 = 1;
+/// One is about to wait, and passes the heavy fence.
+const SAYING: u8 = 2;
+/// One has waited or is about to, and the receiver passes fences.
+const SAID: u8 = 3;
 
 #[derive(Debug)]
 #[repr(C)]
@@ -27,8 +36,8 @@ pub(crate) struct ReadyList<T> {
     head: AtomicPtr<Lane<T>>,
     /// The last sender was dropped.
     hung_up: AtomicBool,
-    /// Whether any producer has ever waited for room, or is about to.
-    waiting: AtomicBool,
+    /// Whether any producer has ever waited for room, or is about to: one of the constants below.
+    waiting: AtomicU8,
     wake: WakeCell,
 }
 
@@ -66,7 +75,7 @@ impl<T> ReadyList<T> {
         Self {
             head: AtomicPtr::new(Head::idle(SlotReader::new().open()).0),
             hung_up: AtomicBool::new(false),
-            waiting: AtomicBool::new(false),
+            waiting: AtomicU8::new(NOBODY),
             wake: WakeCell::new(),
         }
     }
@@ -170,21 +179,60 @@ impl<T> ReadyList<T> {
         self.hung_up.load(Ordering::Acquire)
     }
 
-    /// Called by a producer that is about to wait for room. From then on the receiver checks the
-    /// lanes of those whose messages it takes from shared slots.
+    /// Called by a producer that is about to wait for room. From then on the receiver checks whether those wait
+    /// whose messages it takes.
     pub(crate) fn expect_waiting(&self) {
-        // ORDERING: Relaxed; the producer passes a fence after this and before it waits, which
-        // pairs with the one that the receiver passes before it calls `expects_waiting`.
-        if !self.waiting.load(Ordering::Relaxed) {
-            self.waiting.store(true, Ordering::Relaxed);
+        // ORDERING: Acquire pairs with the Release below: the heavy fence of another producer lies before this.
+        let mut state = self.waiting.load(Ordering::Acquire);
+        loop {
+            let next = match state {
+                SAID => return,
+                // The receiver does not rely on anything, and will not. The producer passes a fence after this and
+                // before it waits, which pairs with the one that the receiver passes before it calls
+                // `expects_waiting`.
+                NOBODY => SAID,
+                RELIED => SAYING,
+                _ => break,
+            };
+            // ORDERING: Relaxed; fences order it. Acquire, on failure, as above.
+            match (self.waiting).compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire)
+            {
+                Ok(_) => state = next,
+                Err(now) => state = now,
+            }
         }
+        // Pairs with the light fence in `nobody_waits`: either the receiver sees what was said, or this producer, when
+        // it then looks for room, sees what the receiver has taken.
+        if !mutant("first_wait_fence") {
+            membarrier::heavy_fence();
+        }
+        // ORDERING: Release as above.
+        self.waiting.store(SAID, Ordering::Release);
     }
 
-    /// Whether a producer has ever waited for room.
+    /// Whether a producer has ever waited for room. The receiver must have passed a fence.
     #[inline]
     pub(crate) fn expects_waiting(&self) -> bool {
-        // ORDERING: Relaxed, as in `expect_waiting`.
-        self.waiting.load(Ordering::Relaxed)
+        // ORDERING: Relaxed; the fences of both sides order it.
+        self.waiting.load(Ordering::Relaxed) >= SAYING
+    }
+
+    /// Makes the first producer that waits for room pass a heavy fence, so that the receiver may call `nobody_waits`.
+    /// `false` if one has waited already. Only the receiver may call this, where heavy fences are available.
+    pub(crate) fn rely(&self) -> bool {
+        // ORDERING: Relaxed; the two exchanges of one word decide who was first, and publish nothing.
+        self.waiting.load(Ordering::Relaxed) == NOBODY
+            && (self.waiting)
+                .compare_exchange(NOBODY, RELIED, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Whether no producer waits for room that the receiver has made. `rely` must have returned `true`.
+    #[inline]
+    pub(crate) fn nobody_waits(&self) -> bool {
+        membarrier::light_fence();
+        // ORDERING: Relaxed; the light fence and the heavy one in `expect_waiting` order it.
+        self.waiting.load(Ordering::Relaxed) == RELIED
     }
 
     /// Whether `take` would return anything. Only the receiver may call this, and not after

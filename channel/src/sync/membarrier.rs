@@ -17,7 +17,8 @@ pub(crate) use system::{heavy_fence, is_available, is_possible, light_fence};
 /// leave out the fence, which is a third of the cost of a send through a lane. Before it sleeps, it
 /// makes all running threads of the process pass a fence, which costs it a few microseconds, and
 /// interrupts them for a moment. It measures this, and goes on only while it gains several times as
-/// much.
+/// much. Likewise a receiver that has been polled as often passes no fence where it finds nothing: the first sender of
+/// its channel that waits for room makes all threads pass one, once.
 ///
 /// Call it when the process starts, preferably before it has other threads: later the call may take
 /// tens of milliseconds. Further calls do nothing.

@@ -5,7 +5,7 @@ use std::task::Waker;
 use lanemesh::{Builder, Receiver, Sender};
 use loom::{future::block_on, thread};
 
-use crate::{Payload, lanes, model, payload, poll_recv_once};
+use crate::{Payload, lanes, model, payload, poll_once, poll_recv_once};
 
 /// Lanes that are unfenced from their second message on.
 fn unfenced(capacity: usize) -> Builder {
@@ -133,4 +133,56 @@ fn unfenced_waiting() {
         receive_to(&mut rx, 2);
         drop(producer.join().unwrap());
     });
+}
+
+/// The first producer that ever waits wants the whole lane, which a receiver empties that does not sleep and does not
+/// look again.
+#[test]
+fn unfenced_first_wait() {
+    model(2, || {
+        let (mut tx, mut rx) = polled_without_a_fence();
+        let producer = thread::spawn(move || {
+            drop(block_on(tx.reserve_many(4)).unwrap());
+            tx
+        });
+        assert_eq!(rx.try_recv().unwrap().0, 2);
+        assert!(rx.try_recv().is_err());
+        drop(producer.join().unwrap());
+    });
+}
+
+/// The same with two that wait: the second may not rely on a fence that the first has not passed yet.
+#[test]
+fn unfenced_first_waits_of_two() {
+    model(2, || {
+        let (mut tx, mut rx) = polled_without_a_fence();
+        let mut other = tx.clone();
+        for n in 3..7 {
+            other.try_send(payload(n)).unwrap();
+        }
+        let producer = thread::spawn(move || {
+            block_on(other.send(payload(7))).unwrap();
+            other
+        });
+        let _ = poll_once(tx.reserve_many(4), Waker::noop());
+        for n in 2..7 {
+            assert_eq!(rx.try_recv().unwrap().0, n);
+        }
+        drop(producer.join().unwrap());
+    });
+}
+
+/// A channel whose receiver has found it empty without a fence, and a message in its one lane.
+fn polled_without_a_fence() -> (Sender<Payload>, Receiver<Payload>) {
+    lanemesh::register_membarrier().unwrap();
+    let (mut tx, mut rx) = lanes(4).first_ring(4).unfenced_after(1).build();
+    for n in 0..2 {
+        tx.try_send(payload(n)).unwrap();
+    }
+    for n in 0..2 {
+        assert_eq!(rx.try_recv().unwrap().0, n);
+    }
+    assert!(rx.try_recv().is_err());
+    tx.try_send(payload(2)).unwrap();
+    (tx, rx)
 }

@@ -1,9 +1,11 @@
 //! Unfenced lanes, after `register_membarrier`: messages of a producer that passes no fence are
 //! found anyway.
 
-use std::{thread, time::Duration};
+use std::{sync::mpsc, thread, time::Duration};
 
 use lanemesh::{Builder, RecvTimeoutError, TryRecvError};
+
+use crate::common::block_on;
 
 /// Lanes that are unfenced from their second message on.
 fn unfenced() -> Builder {
@@ -139,4 +141,41 @@ fn empty_unfenced_lanes_hold_no_slots() {
     waiting
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+}
+
+/// The receiver finds its channel empty without a fence, and does not look again: the first producer that ever waits
+/// there sees that there is room, or is woken.
+#[test]
+fn first_wait_of_a_channel_sees_the_room_that_a_poll_made() {
+    const ROUNDS: u32 = 5_000;
+    lanemesh::register_membarrier().unwrap();
+    for round in 0..ROUNDS {
+        let (mut tx, mut rx) = Builder::new(4)
+            .shared_slots(0)
+            .first_ring(4)
+            .unfenced_after(1)
+            .build();
+        for n in 0..2 {
+            tx.try_send(n).unwrap();
+        }
+        assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(0), Ok(1)));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        tx.try_send(2).unwrap();
+        let (room_tx, room_rx) = mpsc::channel();
+        let producer = thread::spawn(move || {
+            for _ in 0..round % 64 {
+                std::hint::spin_loop();
+            }
+            block_on(tx.reserve_many(4)).unwrap();
+            room_tx.send(()).unwrap();
+            tx
+        });
+        for _ in 0..(round / 64) % 4096 {
+            std::hint::spin_loop();
+        }
+        assert_eq!(rx.try_recv(), Ok(2));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        room_rx.recv_timeout(Duration::from_secs(20)).unwrap();
+        drop(producer.join().unwrap());
+    }
 }

@@ -6,7 +6,7 @@
 //! much as the fences of thousands of messages. So lanes are unfenced only after a long run without
 //! a sleep, and only while that pays.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use crate::sync::membarrier;
 
@@ -18,6 +18,8 @@ const IDLE_POLLS: u8 = if cfg!(loom) { 0 } else { 16 };
 const FREE_EMPTY_VISITS: u32 = 1024;
 /// Visits to empty lanes that are forgiven each time that there was nothing else to do.
 const FORGIVEN_VISITS: u32 = 4;
+/// Messages of unfenced lanes that make up for one visit to an empty lane.
+const VISIT: u32 = 4;
 /// The longest run of messages without a sleep that may be required.
 const MAX_RUN: u32 = 1 << 24;
 
@@ -34,14 +36,16 @@ pub(crate) struct FencePolicy {
 /// Whether unfenced lanes have paid so far.
 #[derive(Debug, Default)]
 struct Record {
-    /// Messages received when the first lane was unfenced.
-    began: u32,
+    /// Messages of unfenced lanes since the first one was unfenced.
+    gained: u32,
     /// The run of messages without a sleep after which lanes are unfenced; 0 for the minimum.
     run: u32,
-    /// Visits to empty lanes since the first lane was unfenced.
-    empty_visits: u32,
+    /// What visits to empty lanes have cost, in messages of unfenced lanes that have not made up for it yet.
+    owed: u32,
     /// Visits in a row that found no message, and the messages received by then.
     streak: (u32, u32),
+    /// What `gained` was, and the messages received, when the receiver last found nothing else to do.
+    forgiven: (u32, u32),
     /// Polls in a row that found nothing at all, and the messages received by then.
     idle_polls: (u8, u32),
 }
@@ -62,13 +66,22 @@ impl FencePolicy {
     }
 
     /// Records that a lane is unfenced.
-    pub(crate) fn add_lane(&mut self, messages: u64) {
+    pub(crate) fn add_lane(&mut self) {
         if self.lanes == 0 {
             let record = self.record();
-            record.began = messages as u32;
-            record.empty_visits = 0;
+            record.gained = 0;
+            record.owed = 0;
         }
         self.lanes += 1;
+    }
+
+    /// Records that an unfenced lane gave messages.
+    #[inline]
+    pub(crate) fn record_gain(&mut self, messages: usize) {
+        let record = self.record();
+        record.gained = record.gained.saturating_add(messages as u32);
+        // Not below zero: what was gained long ago does not pay for lanes that have gone quiet.
+        record.owed = record.owed.saturating_sub(messages as u32);
     }
 
     /// Records that an unfenced lane has ended.
@@ -91,7 +104,7 @@ impl FencePolicy {
     pub(crate) fn record_visit(&mut self, gave: bool, messages: u64) {
         let record = self.record();
         if !gave {
-            record.empty_visits = record.empty_visits.saturating_add(1);
+            record.owed = record.owed.saturating_add(VISIT);
         }
         if record.streak.1 != messages as u32 {
             record.streak = (0, messages as u32);
@@ -106,21 +119,24 @@ impl FencePolicy {
         visits >= self.lanes
     }
 
-    /// Called when the receiver has found nothing: the next look starts a new row of visits.
-    pub(crate) fn forgive(&mut self) {
+    /// Called when the receiver has found nothing: the next look starts a new row of visits. The last ones are
+    /// forgiven, unless others had messages since the one before, and the unfenced lanes had none.
+    pub(crate) fn forgive(&mut self, messages: u64) {
         let record = self.record();
-        let free = record.streak.0.min(FORGIVEN_VISITS);
-        record.empty_visits = record.empty_visits.saturating_sub(free);
+        let now = (record.gained, messages as u32);
+        let before = mem::replace(&mut record.forgiven, now);
+        if before.0 != now.0 || before.1 == now.1 {
+            let free = record.streak.0.min(FORGIVEN_VISITS);
+            record.owed = record.owed.saturating_sub(free * VISIT);
+        }
         record.streak.0 = 0;
     }
 
     /// Whether too many visits find nothing.
     #[inline]
-    pub(crate) fn is_unprofitable(&self, messages: u64) -> bool {
-        self.record.as_ref().is_some_and(|record| {
-            let gained = (messages as u32).wrapping_sub(record.began);
-            record.empty_visits > FREE_EMPTY_VISITS.saturating_add(gained / 4)
-        })
+    pub(crate) fn is_unprofitable(&self) -> bool {
+        let owed = self.record.as_ref().map_or(0, |record| record.owed);
+        owed > FREE_EMPTY_VISITS * VISIT
     }
 
     /// Whether a receiver that has found nothing should look again soon, before it fences its
@@ -145,7 +161,7 @@ impl FencePolicy {
     #[cold]
     pub(crate) fn fence_all(&mut self, messages: u64, min_run: u32) {
         let record = self.record();
-        let gained = (messages as u32).wrapping_sub(record.began);
+        let gained = record.gained;
         // Time means nothing in a model.
         let start = (!cfg!(loom)).then(Instant::now);
         membarrier::heavy_fence();

@@ -92,6 +92,12 @@ impl<T> HeldLane<T> {
         }
     }
 
+    /// Whether it is a lane of one producer, which is there and has sent nothing more.
+    #[inline(always)]
+    pub(super) fn is_empty_ring(&self) -> bool {
+        self.lane.is_at_ring() && !self.lane.has_more() && self.lane.ended().is_none()
+    }
+
     // Not inlined, so that a receive from a ring is small enough to be inlined.
     #[inline(never)]
     fn pop_elsewhere(&mut self) -> Option<T> {

@@ -66,6 +66,8 @@ pub(crate) struct Inbox<T> {
     served: bool,
     counted: Counted,
     fences: FencePolicy,
+    /// The first producer that waits for room passes a heavy fence.
+    relies: bool,
     /// Held to count through `&self`: counting refreshes cached positions, which are not atomic.
     count: Mutex<()>,
 }
@@ -114,6 +116,7 @@ impl<T> Inbox<T> {
             served: false,
             counted: Counted::default(),
             fences: FencePolicy::default(),
+            relies: false,
             count: Mutex::new(()),
         }
     }
@@ -141,7 +144,44 @@ impl<T> Inbox<T> {
 
     #[inline(never)]
     fn try_next_elsewhere(&mut self) -> Option<T> {
+        if self.lingers_on() {
+            return None;
+        }
         self.next_while(true, || true)
+    }
+
+    /// Lingers on over a lane of one producer to which nothing has come, and which stays where it is: a poll that finds
+    /// nothing costs little. `false` if there may be something, or more to do.
+    #[inline(always)]
+    fn lingers_on(&mut self) -> bool {
+        let Some(lane) = &mut self.current else {
+            return false;
+        };
+        if self.quota.left() == 0
+            || !lane.is_empty_ring()
+            || self.closed
+            || self.fan_in.bound.is_some()
+            || !self.chain.is_empty()
+            || !self.next_round.is_empty()
+            || self.slots.has_claimed()
+            || self.fan_in.ready.has_something(&self.slots)
+        {
+            return false;
+        }
+        let unfenced = lane.is_unfenced();
+        if self.nobody_waits() {
+            // The books are done at the next checkpoint.
+            return true;
+        }
+        self.checkpoint();
+        if !unfenced && self.is_worth_unfencing(self.quota.used().0) {
+            return false;
+        }
+        if let Some(lane) = &mut self.current {
+            lane.wake_if_room(1);
+            self.has_woken |= lane.take_woken();
+        }
+        true
     }
 
     /// As `try_next`, for a poll: all of it is inlined there, since what comes to a receiver that slept
@@ -240,6 +280,11 @@ impl<T> Inbox<T> {
             return;
         }
         self.counted.messages += given as u64;
+        if let Some(lane) = &self.current
+            && lane.is_unfenced()
+        {
+            self.fences.record_gain(given);
+        }
         if self.fan_in.bound.is_some() {
             return self.give_back_of_lane(given);
         }
@@ -462,6 +507,7 @@ impl<T> Inbox<T> {
             self.give_back_of_shared_slot(settles);
         } else if let Some(lane) = notify
             && !self.closed
+            && !(self.relies && self.fan_in.ready.nobody_waits())
         {
             // Pairs with the fence in `LaneTx::wait`: either the producer sees the room, or this
             // sees that it waits.

@@ -56,6 +56,7 @@ impl Receiving {
     /// Makes `lane` wait, then runs `f`, which must wake its waker.
     #[track_caller]
     fn panics<R>(&mut self, lane: &mut LaneTx<Message>, f: impl FnOnce(&mut Inbox<Message>) -> R) {
+        self.inbox.fan_in.ready.expect_waiting();
         assert!(lane.wait(&Waker::from(Arc::new(Panics))));
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut self.inbox)));
         assert!(result.is_err(), "the panic comes through");

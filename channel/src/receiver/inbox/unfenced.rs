@@ -22,7 +22,7 @@ impl<T> Inbox<T> {
         self.fences.record_visit(gave, messages);
         self.requeue(lane);
         self.give_back_held(held);
-        if self.fences.is_unprofitable(messages) {
+        if self.fences.is_unprofitable() {
             self.fence_all();
         } else if self.fences.has_visited_all()
             && self.next_round.len() == self.fences.lanes()
@@ -30,7 +30,7 @@ impl<T> Inbox<T> {
             && !self.slots.has_claimed()
             && !self.fan_in.ready.has_something(&self.slots)
         {
-            self.fences.forgive();
+            self.fences.forgive(messages);
             return Found::Nothing;
         }
         self.next_lane()
@@ -40,13 +40,35 @@ impl<T> Inbox<T> {
     /// that this pays.
     #[inline]
     pub(super) fn unfence_if_worth(&mut self, lane: &mut HeldLane<T>, gave: usize) {
-        if gave >= WORTH_UNFENCING.min(self.fan_in.config.burst)
-            && !self.closed
-            && (self.fences).may_unfence(self.counted.messages, self.fan_in.config.unfenced_after)
-            && lane.set_unfenced()
-        {
-            self.fences.add_lane(self.counted.messages);
+        if self.is_worth_unfencing(gave) && !self.closed && lane.set_unfenced() {
+            self.fences.add_lane();
         }
+    }
+
+    /// Whether it pays to let the producer of a lane that gave so much of its quota send without a fence.
+    #[inline]
+    pub(super) fn is_worth_unfencing(&self, gave: usize) -> bool {
+        gave >= WORTH_UNFENCING.min(self.fan_in.config.burst) && self.may_unfence()
+    }
+
+    #[inline]
+    fn may_unfence(&self) -> bool {
+        (self.fences).may_unfence(self.counted.messages, self.fan_in.config.unfenced_after)
+    }
+
+    /// Whether no producer waits for room that this receiver has made. It needs no fence, so it cannot always tell.
+    ///
+    /// A receiver that often finds nothing, and does not sleep, makes the first producer that will wait pass a heavy
+    /// fence.
+    #[inline]
+    pub(super) fn nobody_waits(&mut self) -> bool {
+        if !self.relies {
+            if !self.may_unfence() || !self.fan_in.ready.rely() {
+                return false;
+            }
+            self.relies = true;
+        }
+        self.fan_in.ready.nobody_waits()
     }
 
     /// Makes the producers of all lanes pass a fence again.
