@@ -166,7 +166,7 @@ fn first_wait_of_a_channel_sees_the_room_that_a_poll_made() {
             for _ in 0..round % 64 {
                 std::hint::spin_loop();
             }
-            block_on(tx.reserve_many(4)).unwrap();
+            drop(block_on(tx.reserve_many(4)).unwrap());
             room_tx.send(()).unwrap();
             tx
         });
