@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use crate::{
     engine::{OpenError, QueueStats, Taken},
     journal::{DeadLetter, HandOver, Items, Put, PutOutcome, StoreError, Upkeep},
-    options::QueueOptions,
+    log::writer::RESERVE,
+    options::{QueueOptions, StoreOptions},
     producer::{TellError, Terms, Ticket},
     store::Durable,
 };
@@ -95,6 +96,22 @@ impl Durable {
     }
 }
 
+/// Why the queue of a store that was just opened cannot be used.
+fn not_opened(error: StoreError) -> OpenError {
+    OpenError::Io(match error {
+        // Nothing is queued that could be handled to make room.
+        StoreError::Full => io::Error::new(
+            io::ErrorKind::StorageFull,
+            format!(
+                "the disk is full: a new mailbox begins with {} files of {} bytes",
+                RESERVE + 1,
+                StoreOptions::default().segment_size
+            ),
+        ),
+        error => io::Error::other(error),
+    })
+}
+
 impl Mailbox {
     fn new(store: Durable, queue: u16) -> Self {
         Self { store, queue }
@@ -119,7 +136,7 @@ impl Mailbox {
             .await
             .map_err(|_| io::Error::other("the thread that opened the store panicked"))??;
         let opened = store.mailbox(NAME, QueueOptions::default()).await;
-        opened.map_err(|error| OpenError::Io(io::Error::other(error)))
+        opened.map_err(not_opened)
     }
 
     /// The store of the mailbox.

@@ -1,9 +1,9 @@
 //! What may become of the files of a store that is not open.
 
-use std::time::Duration;
+use std::{io, path::Path, process::Command, time::Duration};
 
 use lanemesh_durable::{
-    Durable, Mailbox, OpenError, QueueOptions, StoreOptions, Terms,
+    Durable, Mailbox, OpenError, QueueOptions, StoreError, StoreOptions, Terms,
     disk::{Disk, SimDisk},
     offline,
 };
@@ -235,4 +235,102 @@ async fn a_long_backlog_needs_few_open_files() {
         }
     }
     assert!(disk.most_open() < 48, "{} files", disk.most_open());
+}
+
+/// Names a directory on a disk that is small, to the test in the process that has it.
+const SMALL_DISK: &str = "LANEMESH_TEST_SMALL_DISK";
+
+/// Runs a test of this file where a disk of so many MiB is mounted, which no other process sees. `None` where that
+/// cannot be done.
+fn on_a_small_disk(test: &str, size: &str) -> Option<()> {
+    let directory = tempfile::tempdir().unwrap();
+    // The mount ends with the process.
+    let script =
+        r#"mount -t tmpfs -o "size=$2" tmpfs "$1" || exit 77; exec "$3" --exact "$4" --nocapture"#;
+    let run = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(directory.path())
+        .arg(size)
+        .arg(std::env::current_exe().unwrap())
+        .arg(test)
+        .env(SMALL_DISK, directory.path())
+        .output();
+    let output = match run {
+        Ok(output) if !matches!(output.status.code(), Some(1 | 77)) => output,
+        refused => {
+            eprintln!("SKIPPED: a disk cannot be mounted here: {refused:?}");
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(text.contains("1 passed"), "{text}");
+    Some(())
+}
+
+/// Not simulated: the file system itself has no more room.
+#[test]
+fn a_disk_that_is_really_full_gives_messages_back_drains_and_heals() {
+    const BYTES: usize = 10_000;
+    let Some(disk) = std::env::var_os(SMALL_DISK) else {
+        let this = "files::a_disk_that_is_really_full_gives_messages_back_drains_and_heals";
+        let _ = on_a_small_disk(this, "40m");
+        return;
+    };
+    let directory = Path::new(&disk).join("mailbox");
+    let mut mailbox = Mailbox::blocking_open(&directory).unwrap();
+    let message = |n: u64| [&n.to_le_bytes()[..], &[7; BYTES]].concat();
+    let number = |payload: &[u8]| u64::from_le_bytes(payload[..8].try_into().unwrap());
+    let fill = |mailbox: &mut Mailbox, from: u64| {
+        let mut n = from;
+        loop {
+            match mailbox.blocking_enqueue_low(message(n)) {
+                Ok(_) => n += 1,
+                Err(refused) => {
+                    assert_eq!(refused.error, StoreError::Full);
+                    assert_eq!(refused.message, message(n));
+                    return n;
+                }
+            }
+        }
+    };
+    let first = fill(&mut mailbox, 0);
+    assert!(first > 500, "{first} messages only");
+    let mut expected = 0;
+    let mut take = |mailbox: &mut Mailbox, until: u64| {
+        while expected < until {
+            for job in mailbox.blocking_dequeue(16).unwrap() {
+                assert_eq!(number(&job.payload), expected);
+                expected += 1;
+                mailbox.blocking_ack(&[job.id]).unwrap();
+            }
+        }
+    };
+    take(&mut mailbox, first - 100);
+    // Whoever is refused may have to wait a moment, so that a full disk is not written to for nothing.
+    let more = std::iter::repeat_with(|| fill(&mut mailbox, first)).find(|more| *more > first);
+    let more = more.unwrap();
+    mailbox.blocking_close();
+    let mut mailbox = Mailbox::blocking_open(&directory).unwrap();
+    take(&mut mailbox, more);
+    assert_eq!(mailbox.blocking_stats().unwrap().low.ready, 0);
+    mailbox.blocking_close();
+}
+
+#[test]
+fn a_disk_without_room_for_a_mailbox_is_said_to_be_full() {
+    let Some(disk) = std::env::var_os(SMALL_DISK) else {
+        let this = "files::a_disk_without_room_for_a_mailbox_is_said_to_be_full";
+        let _ = on_a_small_disk(this, "20m");
+        return;
+    };
+    let Err(OpenError::Io(error)) = Mailbox::blocking_open(Path::new(&disk).join("mailbox")) else {
+        panic!("it opens");
+    };
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    assert!(
+        error.to_string().contains("3 files of 8388608 bytes"),
+        "{error}"
+    );
 }
