@@ -171,20 +171,21 @@ impl Hub {
         };
         frame.advance(length);
         let key = (header.stream, header.to);
-        match self.ends.streams.get(&key) {
-            // Somebody else than the one who has begun the stream.
-            Some(stream) if stream.to() != header.from => {}
-            Some(stream) if header.kind == Kind::Open => self.accept_again(&stream),
-            Some(stream) => {
-                if stream.on_frame(&header, frame) {
-                    self.reset(&header);
-                }
+        if let Some(stream) = self.ends.streams.get(&key) {
+            if stream.to() != header.from {
+                return; // somebody else than the one who has begun the stream
             }
-            None if header.kind == Kind::Open && header.to == Side::Acceptor => {
-                self.accept(&header, &frame);
+            if header.kind == Kind::Open {
+                self.accept_again(&stream);
+            } else if stream.on_frame(&header, frame) {
+                self.reset(&header);
             }
-            None if header.kind == Kind::Data => self.reset(&header),
-            None => {}
+            return;
+        }
+        match header.kind {
+            Kind::Open if header.to == Side::Acceptor => self.accept(&header, &frame),
+            Kind::Data => self.reset(&header),
+            _ => {}
         }
     }
 

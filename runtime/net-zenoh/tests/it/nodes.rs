@@ -58,7 +58,7 @@ async fn later_incarnation_takes_the_place_of_the_earlier() {
     assert_eq!(next(&mut events).await, (true, "b".to_owned(), 3));
     drop((first, second));
     drop(third);
-    assert_eq!(next(&mut events).await.0, false);
+    assert!(!next(&mut events).await.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,7 +66,7 @@ async fn discovery_links_all_nodes_that_are_there() {
     let (session, endpoint) = first().await;
     let mut all = vec![Zenoh::new(session).await.unwrap()];
     for _ in 0..2 {
-        let session = connected(&[endpoint.clone()]).await;
+        let session = connected(std::slice::from_ref(&endpoint)).await;
         all.push(Zenoh::new(session).await.unwrap());
     }
     let mut nodes = Vec::new();

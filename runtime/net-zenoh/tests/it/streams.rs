@@ -23,7 +23,7 @@ async fn pair(class: Priority) -> ([Zenoh; 2], Connection, Connection) {
 }
 
 fn bytes(count: usize) -> Vec<u8> {
-    (0..count).map(|index| (index * 31 >> 3) as u8).collect()
+    (0..count).map(|index| ((index * 31) >> 3) as u8).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
