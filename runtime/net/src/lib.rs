@@ -49,7 +49,7 @@ pub use self::{
     config::Config,
     error::{ConnectError, ExportError, LookupError},
     event::{DownReason, Event, LinkDown, PeerInfo},
-    link::Traffic,
+    link::{LooseTraffic, Traffic},
     node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
     token::Token,

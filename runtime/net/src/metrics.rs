@@ -6,8 +6,9 @@ use crate::node::Node;
 
 /// Publishes the counts of every link of a node, labelled with the peer's name.
 ///
-/// Counters: `lanemesh_link_bytes_total` (by `class`: high, low, and `direction`: written, read); they begin
-/// again with each link. Gauges: `lanemesh_link_lanes` (by `end`: opened, owned), `lanemesh_link_asks`,
+/// Counters: `lanemesh_link_bytes_total` (by `class`: high, low, and `direction`: written, read), and
+/// `lanemesh_link_loose_total` (by `outcome`: sent, passed over, arrived, lost, refused) where messages may be lost; they
+/// begin again with each link. What is lost becomes less when it comes late. Gauges: `lanemesh_link_lanes` (by `end`: opened, owned), `lanemesh_link_asks`,
 /// `lanemesh_link_unconfirmed`, `lanemesh_link_window_bytes`, `lanemesh_link_round_trip_seconds`.
 ///
 /// Lanes are published as actors: `lanemesh_runtime::observe::publish_metrics(&node.tree())`.
@@ -32,6 +33,18 @@ pub fn publish_metrics(node: &Node) {
             let labels = |direction| with(&[("class", class), ("direction", direction)]);
             counter!(bytes, labels("written")).absolute(traffic.written);
             counter!(bytes, labels("read")).absolute(traffic.read);
+        }
+        if let Some(loose) = link.loose {
+            for (outcome, count) in [
+                ("sent", loose.sent),
+                ("passed over", loose.passed_over),
+                ("arrived", loose.arrived),
+                ("lost", loose.lost),
+                ("refused", loose.refused),
+            ] {
+                let labels = with(&[("outcome", outcome)]);
+                counter!("lanemesh_link_loose_total", labels).absolute(count);
+            }
         }
         let lanes = "lanemesh_link_lanes";
         gauge!(lanes, with(&[("end", "opened")])).set(link.lanes_opened as f64);

@@ -82,10 +82,11 @@ class Out {
     return needed - count;
   }
 
-  u8(value) { this.view.setUint8(this.grow(1), value); return this; }
-  u16(value) { this.view.setUint16(this.grow(2), value, true); return this; }
-  u32(value) { this.view.setUint32(this.grow(4), value, true); return this; }
-  u64(value) { this.view.setBigUint64(this.grow(8), BigInt(value), true); return this; }
+  // The view is another one after it has grown.
+  u8(value) { const at = this.grow(1); this.view.setUint8(at, value); return this; }
+  u16(value) { const at = this.grow(2); this.view.setUint16(at, value, true); return this; }
+  u32(value) { const at = this.grow(4); this.view.setUint32(at, value, true); return this; }
+  u64(value) { const at = this.grow(8); this.view.setBigUint64(at, BigInt(value), true); return this; }
 
   raw(bytes) {
     const at = this.grow(bytes.length);
@@ -98,6 +99,14 @@ class Out {
     if (bytes.length > 0xffff) throw new LaneError('too-large', 'a text is longer than 65535 bytes');
     return this.u16(bytes.length).raw(bytes);
   }
+
+  varint(value) {
+    let rest = BigInt(value);
+    for (; rest > 127n; rest >>= 7n) this.u8(Number(rest & 127n) | 128);
+    return this.u8(Number(rest));
+  }
+
+  blob(bytes) { return this.varint(bytes.length).raw(bytes); }
 
   done() { return this.bytes.subarray(0, this.at); }
 }
@@ -126,6 +135,18 @@ class In {
   u32() { return this.view.getUint32(this.skip(4), true); }
   u64() { return this.view.getBigUint64(this.skip(8), true); }
   number() { return Number(this.u64()); }
+
+  varint() {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.u8();
+      value |= BigInt(byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+    throw new RangeError('a number is too long');
+  }
+
+  blob() { return this.take(Number(this.varint())); }
 
   take(count) {
     if (this.at + count > this.bytes.length) throw new RangeError('a frame ends before its fields');
@@ -268,6 +289,7 @@ async function openChannels(url, { iceServers: own, timeout }) {
     const channel = peer.createDataChannel(['high', 'low'][part], { negotiated: true, id: part, protocol: 'lanemesh' });
     return new ChannelStream(channel, part === HIGH);
   });
+  const loose = peer.createDataChannel('loose', { negotiated: true, id: 2, ordered: false, maxRetransmits: 0, protocol: 'lanemesh' });
   const end = (error) => streams.forEach((stream) => stream.end(error));
   for (const { socket } of streams) {
     // What was written before the end is on its way for a moment.
@@ -301,7 +323,186 @@ async function openChannels(url, { iceServers: own, timeout }) {
     if (error instanceof LaneError) throw error;
     throw new LaneError(error.name === 'TimeoutError' ? 'timeout' : 'lost', `no answer to the offer: ${error}`);
   }
-  return streams;
+  return Object.assign(streams, { loose });
+}
+
+/** What streams and tracks carry: where it is registered, its type, and how it is written as JSON and in postcard. */
+const CHUNKS = {
+  prefix: 'lanemesh/streams',
+  type: 'lanemesh/stream',
+  toJson: ({ sequence, payload }) => ({ sequence, payload: [...payload] }),
+  fromJson: ({ sequence, payload }) => ({ sequence, payload: Uint8Array.from(payload) }),
+  write: (out, { sequence, payload }) => out.varint(sequence).blob(payload),
+  read: (fields) => ({ sequence: Number(fields.varint()), payload: fields.blob() }),
+};
+const KINDS = ['Audio', 'Video'];
+const FRAMES = {
+  prefix: 'lanemesh/media',
+  type: 'lanemesh/media',
+  toJson: ({ kind, codec, timestamp, data }) => ({ kind, codec, timestamp, data: [...data] }),
+  fromJson: (content) => ({ ...content, data: Uint8Array.from(content.data) }),
+  write: (out, { kind, codec, timestamp, data }) => {
+    if (!KINDS.includes(kind)) throw new LaneError('mismatch', `a frame is Audio or Video, not ${kind}`);
+    return out.varint(KINDS.indexOf(kind)).blob(new TextEncoder().encode(codec)).varint(timestamp >>> 0).blob(data);
+  },
+  read: (fields) => ({
+    kind: KINDS[Number(fields.varint())],
+    codec: decode(fields.blob()),
+    timestamp: Number(fields.varint()),
+    data: fields.blob(),
+  }),
+};
+
+/** Bytes before each piece of a message that may be lost, pieces of one, and messages of which pieces are missing. */
+const [LOOSE_HEAD, MAX_PIECES, MAX_PARTIAL] = [6, 16, 4];
+/** How many messages later the missing pieces of one may come. */
+const MAX_BEHIND = 64;
+/** Bytes that may wait on the channel for what may be lost. */
+const LOOSE_BUFFERED = 64 << 10;
+
+/** The data channel for messages that may be lost, which are counted. */
+class Loose {
+  #channel; #number = 0; #partial = new Map(); #begun = 0; #whole = 0;
+
+  /** `onmessage` returns whether it has taken a message. */
+  constructor(channel, onmessage) {
+    this.#channel = channel;
+    this.counts = { sent: 0, passedOver: 0, arrived: 0, lost: 0, refused: 0 };
+    channel.binaryType = 'arraybuffer';
+    channel.onmessage = ({ data }) => {
+      let isTaken = false;
+      try {
+        const message = this.#put(new In(new Uint8Array(data)));
+        if (message === null) return;
+        isTaken = onmessage(message);
+      } catch {} // what cannot be read is refused
+      this.counts[isTaken ? 'arrived' : 'refused'] += 1;
+    };
+  }
+
+  /** Sends a message, whole or not at all. Returns whether there was room. */
+  send(bytes) {
+    const isSent = this.#trySend(bytes);
+    this.counts[isSent ? 'sent' : 'passedOver'] += 1;
+    return isSent;
+  }
+
+  #trySend(bytes) {
+    const size = MESSAGE - LOOSE_HEAD;
+    const count = Math.ceil(bytes.length / size);
+    const { readyState, bufferedAmount } = this.#channel;
+    if (count > MAX_PIECES || readyState !== 'open' || bufferedAmount > LOOSE_BUFFERED) return false;
+    const number = this.#number++ >>> 0;
+    try {
+      for (let index = 0; index < count; index += 1) {
+        const piece = bytes.subarray(index * size, (index + 1) * size);
+        this.#channel.send(new Out().u32(number).u8(index).u8(count).raw(piece).done());
+      }
+    } catch {
+      return false;
+    }
+    return true;
+  }
+
+  /** Takes a piece. Returns the message if it is whole. */
+  #put(fields) {
+    const [low, index, count] = [fields.u32(), fields.u8(), fields.u8()];
+    const piece = fields.rest();
+    if (index >= count || count > MAX_PIECES) throw new RangeError('no such piece');
+    const number = this.#begun + ((low - this.#begun) | 0);
+    this.#begun = Math.max(this.#begun, number + 1);
+    for (const old of this.#partial.keys()) if (old + MAX_BEHIND < this.#begun) this.#partial.delete(old);
+    const message = count === 1 ? piece : this.#add(number, index, count, piece);
+    if (message !== null) this.#whole += 1;
+    this.counts.lost = Math.max(0, this.#begun - this.#whole - this.#partial.size);
+    return message;
+  }
+
+  #add(number, index, count, piece) {
+    if (!this.#partial.has(number)) {
+      if (number + MAX_BEHIND < this.#begun) return null; // given up
+      if (this.#partial.size === MAX_PARTIAL) {
+        const oldest = Math.min(...this.#partial.keys());
+        if (oldest > number) return null;
+        this.#partial.delete(oldest);
+      }
+      this.#partial.set(number, { count, pieces: new Map() });
+    }
+    const known = this.#partial.get(number);
+    if (known.count !== count) throw new RangeError('a message has another number of pieces');
+    known.pieces.set(index, piece);
+    if (known.pieces.size < count) return null;
+    this.#partial.delete(number);
+    const pieces = [...known.pieces].sort(([one], [other]) => one - other);
+    return pieces.reduce((all, [, part]) => all.raw(part), new Out()).done();
+  }
+}
+
+/** Sends to a callback on the node, which a stream or a track has there. */
+class Sending {
+  #link; #name; #handle; #format;
+
+  constructor(link, name, handle, format, isLoose) {
+    this.#link = link;
+    this.#name = name;
+    this.#handle = handle;
+    this.#format = format;
+    /** Whether what is sent may be lost on the way. */
+    this.isLoose = isLoose && link.loose !== null;
+    /** Contents for which there was no room. */
+    this.passedOver = 0;
+    /** Fulfilled when the receiver, or the link to it, is gone. */
+    this.closed = handle.closed;
+    handle.closed.then(() => { this.#link = null; });
+  }
+
+  /** A promise if it is reliable; else whether there was room. */
+  put(content) {
+    if (!this.#link) throw new LaneError('closed', 'the receiver is gone', content);
+    const me = this.#link.page;
+    if (!this.isLoose) {
+      const parcel = { node: me.name, incarnation: Number(me.incarnation), content: this.#format.toJson(content), taken: null };
+      return this.#handle.tell(parcel);
+    }
+    const out = new Out().u8(0).text(this.#name); // in postcard, for this export
+    out.blob(new TextEncoder().encode(me.name)).varint(me.incarnation);
+    const message = this.#format.write(out, content).u8(0).done();
+    if (message.length > MAX_PIECES * (MESSAGE - LOOSE_HEAD)) throw new LaneError('too-large', 'it is larger than the link carries at once', content);
+    const isSent = this.#link.loose.send(message);
+    if (!isSent) this.passedOver += 1;
+    return isSent;
+  }
+
+  close() { this.#handle.close(); }
+}
+
+/** The sending end of a track, made by `openMediaTrack`. */
+export class MediaTrack extends Sending {
+  /**
+   * Sends a frame `{ kind, codec, timestamp, data }`, with `'Audio'` or `'Video'` as its kind and a `Uint8Array` as its
+   * data, without waiting. Returns whether there was room for it. By data channels it may be lost, or overtaken.
+   */
+  send(frame) {
+    const put = this.put(frame);
+    if (this.isLoose) return put;
+    put.catch(() => { this.passedOver += 1; });
+    return true;
+  }
+}
+
+/** The sending end of a stream, made by `openStream`. */
+export class StreamSender extends Sending {
+  #next = 0;
+
+  /**
+   * Sends a chunk, which is a `Uint8Array`, and returns its number: of a reliable stream, when it is written to the link. With
+   * `'latency-first'` it does not wait, and a chunk may be lost on the way, or passed over where there is no room.
+   */
+  async send(payload) {
+    const sequence = this.#next++;
+    await this.put({ sequence, payload });
+    return sequence;
+  }
 }
 
 function random(count) {
@@ -686,6 +887,7 @@ class Link {
       stream.onend = (error) => this.close(error);
       stream.onroom = () => this.opened.forEach((handle) => handle.pump());
     });
+    this.loose = streams.loose ? new Loose(streams.loose, (message) => this.onLoose(new In(message))) : null;
     this.timer = setInterval(() => {
       if (performance.now() - Math.min(...this.heard) > this.options.deadAfter) this.close('the node is silent');
     }, 500);
@@ -809,6 +1011,15 @@ class Link {
     }
   }
 
+  /** A message that may be lost. Returns whether it is for a stream or a track of this page. */
+  onLoose(fields) {
+    const [codec, name] = [fields.u8(), fields.text()];
+    const exported = this.page.exports.get(name);
+    if (codec !== 0 || !exported?.onloose) return false;
+    exported.onloose(fields);
+    return true;
+  }
+
   onOpen(fields) {
     const number = fields.u32();
     const [start, end] = [fields.u32(), fields.u32()];
@@ -928,6 +1139,56 @@ export class Page extends EventTarget {
     if (this.exports.has(name)) throw new LaneError('refused', `another object is exported as ${name}`);
     this.exports.set(name, new Exported(type, versions, actor));
   }
+
+  /**
+   * Calls `callback` with each chunk `{ sequence, payload }` that the node sends to a stream of this page, and with
+   * `{ name, incarnation }` of the node. `withdrawStream` ends it.
+   */
+  registerStream(id, callback) { this.#register(CHUNKS, id, callback); }
+
+  withdrawStream(id) { return this.withdraw(`${CHUNKS.prefix}/${id}`); }
+
+  /** Opens a stream that the node has registered: `'reliable'`, or by data channels `'latency-first'`. */
+  openStream(id, { mode = 'reliable', ...options } = {}) {
+    return this.#open(StreamSender, CHUNKS, id, mode === 'latency-first', options);
+  }
+
+  /** As `registerStream`, with each frame `{ kind, codec, timestamp, data }` for a track of this page. */
+  registerMediaTrack(track, callback) { this.#register(FRAMES, track, callback); }
+
+  withdrawMediaTrack(track) { return this.withdraw(`${FRAMES.prefix}/${track}`); }
+
+  /** Opens a track that the node has registered. Of a link by data channels it has a channel of its own. */
+  openMediaTrack(track, options) { return this.#open(MediaTrack, FRAMES, track, true, options); }
+
+  #register(format, id, callback) {
+    const call = async (content, from) => {
+      try {
+        await callback(content, from);
+      } catch (error) {
+        console.error(error);
+      }
+    };
+    const name = `${format.prefix}/${id}`;
+    this.export(name, format.type, {
+      async low({ node, incarnation, content, taken }) {
+        await call(format.fromJson(content), { name: node, incarnation: BigInt(incarnation) });
+        taken?.send(null);
+      },
+    });
+    this.exports.get(name).onloose = (fields) => {
+      const from = { name: decode(fields.blob()), incarnation: fields.varint() };
+      call(format.read(fields), from);
+    };
+  }
+
+  async #open(Kind, format, id, isLoose, options) {
+    const [{ link }, name] = [this, `${format.prefix}/${id}`];
+    return new Kind(link, name, await this.lookup(name, format.type, options), format, isLoose);
+  }
+
+  /** By data channels: counts of messages that may be lost, `{ sent, passedOver, arrived, lost, refused }` of this link. */
+  get loose() { return this.link?.loose ? { ...this.link.loose.counts } : null; }
 
   /** No longer lets the node look it up, and ends the lanes to it. */
   withdraw(name) {

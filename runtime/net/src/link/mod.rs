@@ -9,6 +9,7 @@
 mod credit;
 mod incoming;
 mod io;
+mod loose;
 mod opened;
 mod outbox;
 mod owing;
@@ -19,7 +20,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::poll_fn,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Poll, Waker},
@@ -32,16 +33,18 @@ use lanemesh_runtime::{
 };
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
-pub use self::traffic::Traffic;
 pub(crate) use self::{
     credit::{Count, Owed},
+    loose::{Loose, Unsent},
     opened::{Inside, OpenLane, Reply},
     outbox::Outbox,
 };
+pub use self::{loose::LooseTraffic, traffic::Traffic};
 use self::{traffic::Meter, window::Window};
 use crate::{
     config::Config,
     event::{DownReason, Event, LinkDown, PeerInfo},
+    task::Task,
     transport::Connection,
     wire::{Class, Codec, Codecs, Frame, Order},
 };
@@ -53,6 +56,9 @@ pub(crate) const OUTBOX: usize = 64 << 10;
 pub(crate) trait Host: Send + Sync {
     /// Opens a lane to an actor of this node, or says why not.
     fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)>;
+
+    /// Takes a message that may be lost, for an actor of this node. Returns whether it is in that one's mailbox.
+    fn loose(&self, link: &Arc<Link>, name: &str, codec: Codec, payload: &[u8]) -> bool;
 
     /// The link is down.
     fn down(&self, link: &Arc<Link>);
@@ -116,6 +122,7 @@ pub(crate) struct Link {
     owned: Mutex<BTreeMap<u32, Arc<dyn Land>>>,
     asks: Mutex<Asks>,
     pulse: Mutex<Pulse>,
+    loose: OnceLock<Arc<Loose>>,
     down: Mutex<Option<DownReason>>,
     is_down: Notify,
 }
@@ -183,6 +190,7 @@ impl Link {
                 ping: (0, now),
                 round_trip: None,
             }),
+            loose: OnceLock::new(),
             down: Mutex::default(),
             is_down: Notify::new(),
         })
@@ -206,8 +214,14 @@ impl Link {
     }
 
     /// Runs the link over its two connections until it is down.
-    pub(crate) async fn run(self: Arc<Self>, high: Connection, low: Connection) {
+    pub(crate) async fn run(self: Arc<Self>, mut high: Connection, low: Connection) {
         let mut tasks = JoinSet::new();
+        // It ends with the link, and no link ends with it.
+        let _loose = high.take_datagrams().map(|datagrams| {
+            let (loose, datagrams) = Loose::new(datagrams);
+            let loose = self.loose.get_or_init(|| Arc::new(loose)).clone();
+            Task::spawn(loose::read(self.clone(), loose, datagrams))
+        });
         self.outbox(Class::High).connect(high.writer);
         self.outbox(Class::Low).connect(low.writer);
         tasks.spawn(io::write(self.clone(), Class::High));
@@ -329,6 +343,11 @@ impl Link {
     pub(crate) fn unconfirmed(&self) -> u64 {
         let opened = lock(&self.opened);
         opened.values().map(|lane| lane.lock().unconfirmed()).sum()
+    }
+
+    /// Sends messages that may be lost, if the transport has a way for them.
+    pub(crate) fn loose(&self) -> Option<&Arc<Loose>> {
+        self.loose.get()
     }
 
     /// How many lanes this node, and how many the peer has opened.

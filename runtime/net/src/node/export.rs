@@ -10,7 +10,7 @@ use crate::{
     lane::Landing,
     link::{Link, Open, OwnLane},
     remote::{Remote, common_version},
-    wire::Codecs,
+    wire::{Codec, Codecs, decode},
 };
 
 /// Who may reach an exported actor, and how.
@@ -30,6 +30,8 @@ pub struct ExportOptions {
     /// Of those that have no grant of their own.
     rights: Access,
     grants: Vec<(String, Access)>,
+    /// Takes low-priority messages that may be lost, which come without credit.
+    is_loose: bool,
 }
 
 impl ExportOptions {
@@ -39,7 +41,13 @@ impl ExportOptions {
             peers: None,
             rights: Access::ALL,
             grants: Vec::new(),
+            is_loose: false,
         }
+    }
+
+    pub(crate) fn with_loose(mut self) -> Self {
+        self.is_loose = true;
+        self
     }
 
     /// Only the nodes of these names, and those that have a [`grant`](Self::grant).
@@ -105,6 +113,10 @@ pub(super) trait Exported: Send + Sync {
         allowed: Access,
     ) -> Result<OwnLane, (u8, String)>;
 
+    /// Gives a message that may be lost to the actor, if that takes such, the peer may send to it, and there is room.
+    /// Returns whether it is in the mailbox.
+    fn loose(&self, link: &Link, codec: Codec, payload: &[u8], allowed: Access) -> bool;
+
     fn as_any(&self) -> &dyn Any;
 }
 
@@ -165,6 +177,23 @@ impl<A: Remote> Exported for Export<A> {
             codec,
             landing,
         })
+    }
+
+    fn loose(&self, link: &Link, codec: Codec, payload: &[u8], allowed: Access) -> bool {
+        let rights = self.options.access(&link.peer().name).and(allowed);
+        if !(self.options.is_loose && rights.low) {
+            return false;
+        }
+        match decode::<A::LowPriorityMsg>(codec, payload) {
+            Ok((message, answers)) => {
+                // Nobody could be answered.
+                answers.is_empty() && self.handle().try_send_low(message).is_ok()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a message that may be lost is wrong");
+                false
+            }
+        }
     }
 
     fn as_any(&self) -> &dyn Any {

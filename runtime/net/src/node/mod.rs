@@ -32,7 +32,7 @@ use crate::{
     config::Config,
     error::{ConnectError, ExportError},
     event::{DownReason, Event, PeerInfo},
-    link::Traffic,
+    link::{LooseTraffic, Traffic},
     remote::Remote,
     transport::{Tcp, Transport},
     wire::Class,
@@ -356,6 +356,7 @@ impl Node {
                 round_trip: link.round_trip(),
                 high: link.traffic(Class::High),
                 low: link.traffic(Class::Low),
+                loose: link.loose().map(|loose| loose.traffic()),
             }
         });
         stats.collect()
@@ -444,4 +445,6 @@ pub struct LinkStats {
     pub high: Traffic,
     /// Bytes of the low connection.
     pub low: Traffic,
+    /// Messages that may be lost, if the transport has a way for them.
+    pub loose: Option<LooseTraffic>,
 }

@@ -6,7 +6,7 @@ use super::{Node, dial};
 use crate::{
     error::ConnectError,
     event::{Event, PeerInfo},
-    link::Host,
+    link::{Host, Loose},
 };
 
 pub(crate) use super::dial::Dialled;
@@ -56,6 +56,12 @@ impl Node {
         peers.reverse(); // the last incarnation of a name comes first
         peers.dedup_by(|later, kept| later.name == kept.name);
         peers
+    }
+
+    /// Sends messages to a node that may be lost, if the transport of a link to it has a way for them.
+    pub(crate) fn loose(&self, name: &str) -> Option<Arc<Loose>> {
+        let links = self.shared.links_to(Some(name));
+        links.iter().find_map(|link| link.loose().cloned())
     }
 
     pub(crate) fn is_linked(&self, name: &str) -> bool {

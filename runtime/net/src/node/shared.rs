@@ -27,6 +27,7 @@ use crate::{
     remote::Remote,
     token::Token,
     transport::{Connection, Transport},
+    wire::Codec,
 };
 
 /// Events that a listener may be behind.
@@ -296,6 +297,12 @@ impl Host for Shared {
                 Err((refusal::UNKNOWN, text))
             }
         }
+    }
+
+    fn loose(&self, link: &Arc<Link>, name: &str, codec: Codec, payload: &[u8]) -> bool {
+        let allowed = self.allowed(link, name);
+        let export = self.find_export(name).filter(|_| allowed.low);
+        export.is_some_and(|export| export.loose(link, codec, payload, allowed))
     }
 
     fn down(&self, link: &Arc<Link>) {

@@ -3,19 +3,24 @@
 //! A node registers a callback for the id of a stream or of a track; another node opens it by that id and
 //! sends. Each has a lane of its own, and so credit of its own: a slow callback slows its own senders alone. A
 //! stream is reliable, or the latest wins; media are of the second kind. All of it goes over the low
-//! connection of the link, so that messages of high priority overtake it. Nothing is encoded or decoded, and media
-//! that must not wait for TCP belong on UDP.
+//! connection of the link, so that messages of high priority overtake it; but on links over data channels, frames of
+//! media, and the chunks of streams that want it ([`Mode::LatencyFirst`]), have a channel of their own, without order and
+//! without retransmissions. What is lost there is counted. Nothing is encoded or decoded.
 
 mod actor;
 mod chunk;
 mod latest;
 mod sender;
+mod way;
 
 use std::{fmt, sync::Arc};
 
 use lanemesh_runtime::{ActorResult, Child, builder};
 
-use self::actor::Receiver;
+use self::{
+    actor::Receiver,
+    way::{Beside, Way},
+};
 pub use self::{
     chunk::{Chunk, MediaFrame, MediaKind},
     sender::{MediaSender, Mode, StreamError, StreamSender},
@@ -23,7 +28,7 @@ pub use self::{
 use crate::{
     error::{ExportError, LookupError},
     event::PeerInfo,
-    node::Node,
+    node::{ExportOptions, Node},
 };
 
 /// Chunks that wait for a callback in memory, besides those that the lane's credit allows.
@@ -130,7 +135,8 @@ impl Streams {
         let receiver = builder(move || Receiver(callback.clone()));
         let receiver = receiver.name(name.clone()).low_capacity(CAPACITY);
         let (handle, child) = receiver.spawn();
-        self.0.export(name.clone(), &handle)?;
+        let options = ExportOptions::new().with_loose();
+        self.0.export_with(name.clone(), &handle, options)?;
         Ok(Registered {
             node: self.0.background(),
             name,
@@ -153,11 +159,21 @@ impl Streams {
         id: &str,
         mode: Mode,
     ) -> Result<StreamSender, LookupError> {
-        let lookup = self.0.lookup(stream(id)).on(node).low_capacity(CAPACITY);
-        Ok(StreamSender::new(&self.0, lookup.await?, mode))
+        let name = stream(id);
+        let lookup = self.0.lookup(&*name).on(node).low_capacity(CAPACITY);
+        let handle = lookup.await?;
+        let beside = match mode {
+            Mode::LatencyFirst => Beside::find(&self.0, node, &name),
+            Mode::LatestWins | Mode::Reliable => None,
+        };
+        let way = match mode {
+            Mode::Reliable => Way::Reliable(handle),
+            Mode::LatestWins | Mode::LatencyFirst => Way::unreliable(&self.0, handle, beside),
+        };
+        Ok(StreamSender::new(&self.0, way))
     }
 
-    /// Opens a track that is registered on a node.
+    /// Opens a track that is registered on a node. Over data channels, frames go without an order and are not sent again.
     ///
     /// # Errors
     ///
@@ -171,8 +187,12 @@ impl Streams {
         node: &str,
         track: &str,
     ) -> Result<MediaSender, LookupError> {
-        let lookup = self.0.lookup(media(track)).on(node).low_capacity(CAPACITY);
-        Ok(MediaSender::new(&self.0, lookup.await?))
+        let name = media(track);
+        let lookup = self.0.lookup(&*name).on(node).low_capacity(CAPACITY);
+        let handle = lookup.await?;
+        let beside = Beside::find(&self.0, node, &name);
+        let way = Way::unreliable(&self.0, handle, beside);
+        Ok(MediaSender::new(&self.0, way))
     }
 }
 

@@ -3,17 +3,13 @@
 use std::{error::Error, fmt};
 
 use bytes::Bytes;
-use lanemesh_runtime::ActorHandle;
 
 use super::{
-    actor::{Parcel, Payload, Receiver},
+    actor::{Parcel, Payload},
     chunk::{Chunk, MediaFrame},
-    latest::Latest,
+    way::Way,
 };
 use crate::{event::PeerInfo, node::Node};
-
-/// Bytes of a frame that are not content.
-const OVERHEAD: usize = 512;
 
 /// What becomes of chunks that the receiver has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +18,10 @@ pub enum Mode {
     Reliable,
     /// The latest one waits, and those before it are passed over. At most eight are on their way.
     LatestWins,
+    /// Each is sent at once, or passed over where there is no room. It may be lost on the way, which
+    /// [`LinkStats::loose`](crate::LinkStats::loose) of the other node counts, or arrive after a later one. On a link without a
+    /// channel for that, as `LatestWins`.
+    LatencyFirst,
 }
 
 /// Why a chunk or frame was not sent. It is given back.
@@ -30,7 +30,8 @@ pub enum Mode {
 pub enum StreamError<P> {
     /// The receiver, or the link to it, is gone: the stream can be opened again.
     Closed(P),
-    /// It is larger than [`Config::max_frame`](crate::Config::max_frame) lets through.
+    /// It is larger than [`Config::max_frame`](crate::Config::max_frame) lets through; or, on a channel for what may be
+    /// lost, than about 250 KiB.
     TooLarge(P),
 }
 
@@ -38,17 +39,12 @@ impl<P> fmt::Display for StreamError<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed(_) => "the receiver, or the link to it, is gone",
-            Self::TooLarge(_) => "it is larger than a frame of the link",
+            Self::TooLarge(_) => "it is larger than the link carries at once",
         })
     }
 }
 
 impl<P: fmt::Debug> Error for StreamError<P> {}
-
-enum Way<P: Payload> {
-    Reliable(ActorHandle<Receiver<P>>),
-    Latest(Latest<P>),
-}
 
 /// Sends the chunks of a stream.
 pub struct StreamSender {
@@ -59,20 +55,16 @@ pub struct StreamSender {
 }
 
 impl StreamSender {
-    pub(super) fn new(node: &Node, handle: ActorHandle<Receiver<Chunk>>, mode: Mode) -> Self {
-        let me = node.info().clone();
+    pub(super) fn new(node: &Node, way: Way<Chunk>) -> Self {
         Self {
-            limit: limit(node),
+            me: node.info().clone(),
+            limit: way.limit(node),
             next: 0,
-            way: match mode {
-                Mode::Reliable => Way::Reliable(handle),
-                Mode::LatestWins => Way::Latest(Latest::new(me.clone(), handle)),
-            },
-            me,
+            way,
         }
     }
 
-    /// Sends a chunk. In a reliable stream it waits for room in the lane on this node; where the latest wins
+    /// Sends a chunk. In a reliable stream it waits for room in the lane on this node; otherwise
     /// it never waits. Either way, a chunk that was sent may be lost when the link breaks, which closes the
     /// stream. Returns its number.
     ///
@@ -92,6 +84,8 @@ impl StreamSender {
         let chunk = Chunk { sequence, payload };
         let sent = match &mut self.way {
             Way::Latest(latest) => latest.put(chunk),
+            Way::Beside(_, handle) if handle.is_closed() => Err(chunk),
+            Way::Beside(beside, _) => beside.put(chunk),
             Way::Reliable(handle) => {
                 let sent = handle.tell(Parcel::new(&self.me, chunk, None)).await;
                 sent.map(drop).map_err(|error| error.into_inner().content)
@@ -102,33 +96,25 @@ impl StreamSender {
         Ok(sequence)
     }
 
-    /// How many chunks were passed over because later ones came.
+    /// How many chunks were passed over because there was no room for them. They have numbers, too.
     pub fn passed_over(&self) -> u64 {
-        match &self.way {
-            Way::Reliable(_) => 0,
-            Way::Latest(latest) => latest.passed_over(),
-        }
+        self.way.passed_over()
     }
 
     /// Whether the receiver, or the link to it, is gone.
     pub fn is_closed(&self) -> bool {
-        match &self.way {
-            Way::Reliable(handle) => handle.is_closed(),
-            Way::Latest(latest) => latest.is_closed(),
-        }
+        self.way.is_closed()
     }
 
     /// Waits until all that was sent, and not passed over, has arrived, or the stream is closed. Where the latest
-    /// wins, a chunk that the sender is dropped with may be lost; this waits for it.
+    /// wins, a chunk that the sender is dropped with may be lost; this waits for it. For what may be lost on the way it
+    /// does not wait.
     ///
     /// # Cancel safety
     ///
     /// It may be called again.
     pub async fn finish(&mut self) {
-        match &self.way {
-            Way::Reliable(handle) => handle.idle().await,
-            Way::Latest(latest) => latest.finish().await,
-        }
+        self.way.finish().await;
     }
 }
 
@@ -141,21 +127,22 @@ impl fmt::Debug for StreamSender {
     }
 }
 
-/// Sends the frames of a track: the latest wins.
+/// Sends the frames of a track: the latest wins, or over data channels, those for which there is room.
 pub struct MediaSender {
     limit: usize,
-    latest: Latest<MediaFrame>,
+    way: Way<MediaFrame>,
 }
 
 impl MediaSender {
-    pub(super) fn new(node: &Node, handle: ActorHandle<Receiver<MediaFrame>>) -> Self {
-        Self {
-            limit: limit(node),
-            latest: Latest::new(node.info().clone(), handle),
-        }
+    pub(super) fn new(node: &Node, way: Way<MediaFrame>) -> Self {
+        let limit = way.limit(node);
+        Self { limit, way }
     }
 
     /// Sends a frame, without waiting. One that still waits for room is passed over.
+    ///
+    /// Over data channels, it is sent at once, or passed over if there is no room for it. It arrives whole or not at
+    /// all, and perhaps after a later one; [`LinkStats::loose`](crate::LinkStats::loose) counts what is lost.
     ///
     /// # Errors
     ///
@@ -164,26 +151,37 @@ impl MediaSender {
         if frame.size() > self.limit {
             return Err(StreamError::TooLarge(frame));
         }
-        self.latest.put(frame).map_err(StreamError::Closed)
+        let sent = match &mut self.way {
+            Way::Latest(latest) => latest.put(frame),
+            Way::Beside(beside, handle) if !handle.is_closed() => beside.put(frame),
+            Way::Beside(..) | Way::Reliable(_) => Err(frame), // no track is reliable
+        };
+        sent.map_err(StreamError::Closed)
     }
 
-    /// How many frames were passed over because later ones came.
+    /// Whether each frame may be lost on the way, because it goes beside the low connection.
+    pub fn is_loose(&self) -> bool {
+        matches!(self.way, Way::Beside(..))
+    }
+
+    /// How many frames were passed over because there was no room for them.
     pub fn passed_over(&self) -> u64 {
-        self.latest.passed_over()
+        self.way.passed_over()
     }
 
     /// Whether the receiver, or the link to it, is gone.
     pub fn is_closed(&self) -> bool {
-        self.latest.is_closed()
+        self.way.is_closed()
     }
 
-    /// Waits until the last frame has arrived, or the track is closed.
+    /// Waits until the last frame has arrived, or the track is closed. For frames that may be lost on the way it does
+    /// not wait.
     ///
     /// # Cancel safety
     ///
     /// It may be called again.
     pub async fn finish(&mut self) {
-        self.latest.finish().await;
+        self.way.finish().await;
     }
 }
 
@@ -193,8 +191,4 @@ impl fmt::Debug for MediaSender {
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
     }
-}
-
-fn limit(node: &Node) -> usize {
-    node.config().max_frame.saturating_sub(OVERHEAD)
 }

@@ -5,6 +5,7 @@
 //! other end.
 
 mod certificate;
+mod datagrams;
 mod in_process;
 mod served;
 mod tcp;
@@ -25,7 +26,6 @@ use lanemesh_runtime::actor::Priority;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::certificate::refused_certificate;
-pub use self::in_process::InProcess;
 pub(crate) use self::served::is_served;
 pub(crate) use self::tcp::Tcp;
 #[cfg(feature = "tls")]
@@ -38,6 +38,7 @@ pub use self::webrtc::{IceServer, WebRtc};
 pub use self::websocket::WebSocket;
 #[cfg(feature = "websocket")]
 pub(crate) use self::websocket::check_websocket;
+pub use self::{datagrams::Datagrams, in_process::InProcess};
 
 /// A boxed future of a transport.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -98,6 +99,7 @@ pub struct Connection {
     pub(crate) writer: BoxWriter,
     names: Option<IsName>,
     sibling: Option<Box<Connection>>,
+    datagrams: Option<Datagrams>,
 }
 
 /// Whether a name is one of who is at the other end.
@@ -114,6 +116,7 @@ impl Connection {
             writer: Box::new(writer),
             names: None,
             sibling: None,
+            datagrams: None,
         }
     }
 
@@ -122,6 +125,17 @@ impl Connection {
     pub fn with_sibling(mut self, low: Connection) -> Self {
         self.sibling = Some(Box::new(low));
         self
+    }
+
+    /// There is a way for datagrams beside this connection, which is for high.
+    pub fn with_datagrams(mut self, datagrams: Datagrams) -> Self {
+        self.datagrams = Some(datagrams);
+        self
+    }
+
+    /// Takes the way for datagrams, for a transport that is built on another one.
+    pub fn take_datagrams(&mut self) -> Option<Datagrams> {
+        self.datagrams.take()
     }
 
     /// Takes the connection for low that came with this one, for a transport that is built on another one.

@@ -37,7 +37,7 @@ pub(crate) enum Codec {
 }
 
 impl Codec {
-    fn from_u8(byte: u8) -> Result<Self, FrameError> {
+    pub(crate) fn from_u8(byte: u8) -> Result<Self, FrameError> {
         match byte {
             0 => Ok(Self::Postcard),
             1 => Ok(Self::Json),

@@ -9,6 +9,7 @@ mod discovery;
 mod endings;
 mod handles;
 mod history;
+mod loose;
 mod members;
 mod names;
 mod pairing;

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use str0m::{
     Event, IceConnectionState, Input, Output, Rtc,
     channel::{ChannelData, ChannelId},
@@ -35,7 +36,7 @@ use super::{
     hub::{Datagram, Place},
     order::{NUMBER, Order},
 };
-use crate::transport::Connection;
+use crate::transport::{Connection, Datagrams};
 
 /// Bytes between a connection and its channel, each way.
 const PIPE: usize = 32 << 10;
@@ -157,6 +158,8 @@ impl Inward {
 enum Woken {
     End,
     Arrived(Datagram),
+    /// A datagram that may be lost is to be sent.
+    Loose(Bytes),
     /// The connection of this class gave this many bytes to send.
     Written(usize, io::Result<usize>),
     HandedOn,
@@ -169,6 +172,9 @@ pub(super) struct Driver {
     /// The addresses of the socket, as the peer knows them.
     local: Vec<SocketAddr>,
     lanes: [Lane; 2],
+    /// The channel for what may be lost, and who sends and receives it, unless that is gone.
+    loose: ChannelId,
+    datagrams: Option<Datagrams>,
     order: Order,
     /// The number of the next message on high.
     next: u32,
@@ -184,16 +190,18 @@ impl Driver {
         rtc: Rtc,
         place: Place,
         local: Vec<SocketAddr>,
-        channels: [ChannelId; 2],
-        far: [DuplexStream; 2],
+        channels: [ChannelId; 3],
+        far: ([DuplexStream; 2], Datagrams),
         fault: Fault,
     ) -> Self {
-        let [high, low] = far;
+        let ([high, low], datagrams) = far;
         Self {
             rtc,
             place,
             local,
             lanes: [Lane::new(channels[0], high), Lane::new(channels[1], low)],
+            loose: channels[2],
+            datagrams: Some(datagrams),
             order: Order::default(),
             next: 0,
             fault,
@@ -245,6 +253,7 @@ impl Driver {
                 Woken::Arrived(datagram) => self.receive(&datagram),
                 Woken::Written(class, count) => self.send(class, count.unwrap_or(0))?,
                 Woken::HandedOn => {}
+                Woken::Loose(datagram) => write(&mut self.rtc, self.loose, &datagram)?,
                 Woken::Timeout => self.input(Input::Timeout(Instant::now()))?,
             }
         }
@@ -258,18 +267,24 @@ impl Driver {
         }
         let now = Instant::now();
         let ends_at = *self.ends_at.get_or_insert(now + LINGER);
-        now >= ends_at || self.buffered(0) + self.buffered(1) == 0
+        now >= ends_at || self.lanes_are_empty()
     }
 
-    fn buffered(&mut self, class: usize) -> usize {
-        let channel = self.rtc.channel(self.lanes[class].id);
+    fn buffered(&mut self, channel: ChannelId) -> usize {
+        let channel = self.rtc.channel(channel);
         channel.map_or(0, |mut channel| channel.buffered_amount())
+    }
+
+    fn lanes_are_empty(&mut self) -> bool {
+        let [high, low] = [0, 1].map(|class| self.lanes[class].id);
+        self.buffered(high) + self.buffered(low) == 0
     }
 
     /// Whether more may be read from the connection of a class.
     fn has_room(&mut self, class: usize) -> bool {
         let lane = &self.lanes[class];
-        lane.is_open && !lane.is_finished && self.buffered(class) < BUFFERED[class]
+        let id = lane.id;
+        lane.is_open && !lane.is_finished && self.buffered(id) < BUFFERED[class]
     }
 
     async fn woken(
@@ -278,6 +293,8 @@ impl Driver {
         opened: &mut Option<oneshot::Sender<()>>,
     ) -> Woken {
         let has_room = [self.has_room(0), self.has_room(1)];
+        // The channel is open when the others are.
+        let is_loose = opened.is_none() && self.buffered(self.loose) < BUFFERED[2];
         let deadline = self
             .ends_at
             .map_or(deadline, |ends_at| ends_at.min(deadline));
@@ -292,6 +309,7 @@ impl Driver {
             count = high.reader.read(&mut from_high[NUMBER..]), if has_room[0] => {
                 Woken::Written(0, count)
             }
+            datagram = next(&mut self.datagrams), if is_loose => Woken::Loose(datagram),
             datagram = self.place.inbox.recv(), if !has_high && !has_low => {
                 datagram.map_or(Woken::End, Woken::Arrived)
             }
@@ -336,13 +354,7 @@ impl Driver {
             }
             _ => &self.buffers[1][..count],
         };
-        let channel = self.rtc.channel(self.lanes[class].id);
-        let mut channel = channel.ok_or_else(|| failed("the channel is closed"))?;
-        match channel.write(true, message) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(failed("the channel has less room than it says")),
-            Err(error) => Err(failed(error)),
-        }
+        write(&mut self.rtc, self.lanes[class].id, message)
     }
 
     /// Takes everything out of the stack. Returns when it has to be looked at again, unless the session is over.
@@ -368,6 +380,7 @@ impl Driver {
     /// Returns whether the session goes on.
     fn on_event(&mut self, event: Event) -> io::Result<bool> {
         match event {
+            Event::ChannelOpen(id, _) if id == self.loose => {}
             Event::ChannelOpen(id, _) => {
                 let lane = self.lanes.iter_mut().find(|lane| lane.id == id);
                 lane.ok_or_else(|| wrong("it opens another channel"))?
@@ -398,9 +411,37 @@ impl Driver {
                 low.inward.arrives(data);
                 Ok(())
             }
+            id if id == self.loose => {
+                if let Some(datagrams) = &self.datagrams {
+                    datagrams.send(data); // or it is lost, as others are
+                }
+                Ok(())
+            }
             _ => Err(wrong("it sends on another channel")),
         }
     }
+}
+
+/// Sends a message on a channel that has room for it.
+fn write(rtc: &mut Rtc, channel: ChannelId, message: &[u8]) -> io::Result<()> {
+    let channel = rtc.channel(channel);
+    let mut channel = channel.ok_or_else(|| failed("the channel is closed"))?;
+    match channel.write(true, message) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(failed("the channel has less room than it says")),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The next message that may be lost.
+async fn next(datagrams: &mut Option<Datagrams>) -> Bytes {
+    if let Some(some) = datagrams {
+        if let Some(datagram) = some.receive().await {
+            return datagram;
+        }
+        *datagrams = None;
+    }
+    pending().await
 }
 
 /// Ready when nobody waits for the channels any more.

@@ -34,9 +34,11 @@ use super::{BoxFuture, Connection, Listener, Transport};
 
 /// Bytes of a message on a channel, with what we put before them.
 const MESSAGE: usize = 16 << 10;
-/// Bytes that may be on their way on the channel for high, and on that for low: all that SCTP holds until it is
-/// acknowledged. What is sent on high overtakes what waits on low.
-const BUFFERED: [usize; 2] = [128 << 10, 256 << 10];
+/// Bytes that may be on their way on the channels for high, for low, and for what may be lost: all that SCTP holds until it
+/// is acknowledged. What is sent on high overtakes what waits on low, but not the little that may be lost.
+const BUFFERED: [usize; 3] = [128 << 10, 256 << 10, 32 << 10];
+/// Datagrams that wait beside the connections, each way: two of the longest messages.
+const LOOSE: usize = 32;
 /// Datagrams that wait for a session. More are dropped, as a network would.
 const PENDING: usize = 128;
 /// The default of [`WebRtc::max_sessions`].

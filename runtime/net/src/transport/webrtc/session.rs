@@ -15,12 +15,12 @@ use str0m::{
 use tokio::sync::oneshot;
 
 use super::{
-    BUFFERED, Keys, MESSAGE, WebRtc,
+    BUFFERED, Keys, LOOSE, MESSAGE, WebRtc,
     drive::{Driver, pipe},
     hub::{Hub, Place},
     offer::{MAX_SDP, Refusal, check},
 };
-use crate::transport::Connection;
+use crate::transport::{Connection, Datagrams};
 
 fn failed(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
@@ -33,14 +33,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn start(rtc: Rtc, place: Place, local: Vec<SocketAddr>, channels: [ChannelId; 2]) -> Self {
+    fn start(rtc: Rtc, place: Place, local: Vec<SocketAddr>, channels: [ChannelId; 3]) -> Self {
         let (tx, is_open) = oneshot::channel();
         let fault = Arc::default();
         let [(high, far_high), (low, far_low)] = [(), ()].map(|()| pipe(&fault));
-        let driver = Driver::new(rtc, place, local, channels, [far_high, far_low], fault);
+        let (near, far) = Datagrams::pair(LOOSE, MESSAGE);
+        let far = ([far_high, far_low], far);
+        let driver = Driver::new(rtc, place, local, channels, far, fault);
         tokio::spawn(driver.run(tx));
         Self {
-            connection: high.with_sibling(low),
+            connection: high.with_sibling(low).with_datagrams(near),
             is_open,
         }
     }
@@ -62,19 +64,23 @@ fn config(keys: &Keys, credentials: IceCreds, is_lite: bool) -> RtcConfig {
         .set_local_ice_credentials(credentials)
         .set_sctp_max_message_size(MESSAGE as u32)
         // A message of each class goes beyond what is looked at.
-        .set_sctp_max_buffered_amount(BUFFERED[0] + BUFFERED[1] + 2 * MESSAGE);
+        .set_sctp_max_buffered_amount(BUFFERED.iter().sum::<usize>() + 3 * MESSAGE);
     match &keys.certificate {
         Some(certificate) => config.set_dtls_cert(certificate.clone()),
         None => config,
     }
 }
 
-/// The channel of a class, as this end sends on it: high overtakes low, since SCTP sends unordered messages first.
+/// The channel of a class, as this end sends on it, or that for what may be lost: high overtakes low, since SCTP sends
+/// unordered messages first.
 fn channel(class: u16) -> ChannelConfig {
     ChannelConfig {
-        label: ["high", "low"][usize::from(class)].to_owned(),
+        label: ["high", "low", "loose"][usize::from(class)].to_owned(),
         ordered: class == 1,
-        reliability: Reliability::Reliable,
+        reliability: match class {
+            2 => Reliability::MaxRetransmits { retransmits: 0 },
+            _ => Reliability::Reliable,
+        },
         // Both ends know them.
         negotiated: Some(class),
         protocol: "lanemesh".to_owned(),
@@ -109,7 +115,7 @@ pub(super) fn answer(
             return Ok(Err(Refusal::Malformed));
         }
     };
-    let channels = [0, 1].map(|class| rtc.direct_api().create_data_channel(channel(class)));
+    let channels = [0, 1, 2].map(|class| rtc.direct_api().create_data_channel(channel(class)));
     let session = Session::start(rtc, place, local, channels);
     Ok(Ok((answer, resource, session)))
 }
@@ -120,7 +126,7 @@ pub(super) struct Offered {
     pending: SdpPendingOffer,
     place: Place,
     local: SocketAddr,
-    channels: [ChannelId; 2],
+    channels: [ChannelId; 3],
 }
 
 /// Makes an offer, for a session that has `hub` for itself.
@@ -131,7 +137,7 @@ pub(super) fn offer(keys: &Keys, hub: Arc<Hub>) -> io::Result<(String, Offered)>
     let mut rtc = config(keys, credentials, false).build(Instant::now());
     rtc.add_local_candidate(Candidate::host(local, "udp").map_err(failed)?);
     let mut changes = rtc.sdp_api();
-    let channels = [0, 1].map(|class| changes.add_channel_with_config(channel(class)));
+    let channels = [0, 1, 2].map(|class| changes.add_channel_with_config(channel(class)));
     let (offer, pending) = changes.apply().ok_or_else(|| failed("there is no offer"))?;
     let offered = Offered {
         rtc,

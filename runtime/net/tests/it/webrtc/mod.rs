@@ -1,6 +1,7 @@
 //! Lanes over the data channels of WebRTC, between nodes.
 
 mod hostile;
+mod media;
 pub(crate) mod relay;
 
 use lanemesh_net::{
