@@ -320,6 +320,23 @@ fn page_whose_session_is_gone_joins_again_by_itself() {
     decodes(&browser, &server, &ann, "Ben");
     let muted = "return [...window.sfu.tiles.values()].some(t => !t.mine && !t.muted.hidden)";
     browser.wait(&ben, "it is still muted", muted);
+
+    // Its session ends while it is still joining.
+    browser.click(&ann, "#leave");
+    let slowly = "const pause = () => new Promise(resolve => { setTimeout(resolve, 1000); });
+        if (globalThis.scheduler?.yield) scheduler.yield = pause;
+        window.before = window.sfu.resource;
+        document.getElementById('join').requestSubmit()";
+    browser.run(&ann, slowly);
+    let ended = "return window.sfu.resource !== window.before
+        && fetch(`/api/leave/${window.before = window.sfu.resource}`, { method: 'POST' }).then(r => r.ok)";
+    browser.wait(&ann, "the session is ended", ended);
+    browser.wait(
+        &ann,
+        "it has joined all the same",
+        "return window.sfu.resource !== window.before && window.sfu.pc?.connectionState === 'connected'",
+    );
+    decodes(&browser, &server, &ann, "Ben");
     drop(browser);
     server.stop();
 }

@@ -24,6 +24,8 @@ const state = {
   pc: null, signal: null, sources: [], id: null, resource: null, room: "", name: "", source: "camera",
   local: null, screen: null, tiles, roster: new Map(), carried: new Map(), muted: new Map(),
   speaker: null, counts: new Map(), timer: null, unwatch: null, leaving: false, rejoining: false,
+  // Counts the times that the user has left. Why the session ended while the page was still joining.
+  left: 0, over: null,
   attempts: ATTEMPTS, queue: Promise.resolve(),
 };
 // For the developer console and the tests.
@@ -123,12 +125,14 @@ async function join(form) {
   $("main").focus();
   state.timer = setInterval(() => quality(tiles, state.counts), 2000);
   showPanelButton();
+  if (state.over) lost(state.pc, state.over);
 }
 
 // Opens a connection for the media that there are, and joins with it.
 async function connect() {
   const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
   state.pc = pc;
+  state.over = null;
   await pause();
   const channel = pc.createDataChannel("control");
   pc.onconnectionstatechange = () => connection(pc);
@@ -152,6 +156,10 @@ async function connect() {
   if (!response.ok) {
     const why = answer.error ?? `error ${response.status}`;
     throw Object.assign(new Error(`The server refused: ${why}.`), { status: response.status });
+  }
+  if (pc !== state.pc) {
+    navigator.sendBeacon(`/api/leave/${answer.resource}`);
+    throw new Error("The user has left.");
   }
   state.id = answer.id;
   state.resource = answer.resource;
@@ -200,29 +208,36 @@ async function replaced() {
 
 // The session is over, without anybody having left: the page joins again.
 async function lost(pc, end) {
-  if (pc !== state.pc || state.leaving || state.rejoining || $("call").hidden) return;
+  if (pc !== state.pc || state.leaving) return;
+  if (state.rejoining || $("call").hidden) {
+    // The page is still joining, and looks at this when it has.
+    state.over = end;
+    return;
+  }
   if (end === "replaced") return replaced();
   const [why, final = why] = ENDS[end];
+  const { left } = state;
   state.rejoining = true;
   let last = new Error(why);
   for (const [at, seconds] of state.attempts.entries()) {
     status(`${why} Joining again${at ? `, attempt ${at + 1} of ${state.attempts.length}` : ""}…`);
     await new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
-    if (state.leaving) break;
+    if (left !== state.left) return;
     drop();
     try {
       await connect();
       if (state.screen) await addScreen(state.screen);
+      if (left !== state.left) return;
       state.rejoining = false;
+      if (state.over) lost(state.pc, state.over);
       return;
     } catch (error) {
+      if (left !== state.left) return;
       last = error;
       // A token that is not valid, or an offer that is refused, will be so again.
       if ([400, 401, 403, 422].includes(error.status)) break;
     }
   }
-  state.rejoining = false;
-  if (state.leaving) return;
   await leave(false);
   status("Disconnected");
   problem(`${final} ${last.message === why ? "" : last.message}`.trim(), "Join again", () => $("join").requestSubmit());
@@ -553,7 +568,7 @@ $("panel-toggle").addEventListener("click", () => {
 });
 
 async function leave(told) {
-  state.leaving = true;
+  Object.assign(state, { leaving: true, rejoining: false, left: state.left + 1 });
   if (told) send({ type: "leave" });
   clearInterval(state.timer);
   drop();
