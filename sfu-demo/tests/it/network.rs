@@ -176,6 +176,65 @@ fn peer_whose_datagrams_come_to_every_shard_lives_in_one() {
 }
 
 #[test]
+fn session_goes_on_when_the_nat_of_a_publisher_or_a_player_gives_another_address() {
+    let _turn = real_time();
+    let server = Running::start::<Mesh>(ServerConfig {
+        tcp: false,
+        ..config(2)
+    });
+    let (client, mut before) = join_by_proxy(&server, "/whip/film", true, 1);
+    let (mut player, mut behind) = join_by_proxy(&server, "/whep/film", false, 1);
+    let mut camera = Camera {
+        client,
+        sequence: 0,
+    };
+    let mut batch = RecvBatch::new(64);
+    let (mut started, mut sent, mut due) = (false, 0, Instant::now());
+    // What has waited too long behind the old address is skipped, up to the next keyframe.
+    let mut answered = 0;
+    let state = || server.stats().to_string();
+    for turn in 0..5 {
+        match turn {
+            1 | 3 => before.rebind(),
+            2 | 4 => behind.rebind(),
+            _ => {}
+        }
+        let (from, mut seen) = (sent, 0);
+        until_or("the player sees the film", state, || {
+            if due <= Instant::now() {
+                due = Instant::now() + Duration::from_millis(20);
+                let asked = camera.client.keyframe_requests;
+                if camera.client.connected && (!started || asked > answered) {
+                    answered = asked;
+                    camera.send(KEYFRAME.into());
+                } else if started {
+                    camera.send(picture(sent));
+                    sent += 1;
+                }
+            }
+            camera.client.drive(&mut batch, |_| {}).unwrap();
+            before.drive(|_, _| true);
+            behind.drive(|_, _| true);
+            player
+                .drive(&mut batch, |packet| {
+                    started = true;
+                    // What was on its way does not count.
+                    let number = number(&packet.payload);
+                    seen += u32::from(number.is_some_and(|number| number >= from));
+                })
+                .unwrap();
+            (seen >= 20).then_some(())
+        });
+    }
+    let peers = |stats: &serde_json::Value| -> u64 {
+        let shards = stats["shards"].as_array().unwrap().iter();
+        shards.map(|shard| shard["peers"].as_u64().unwrap()).sum()
+    };
+    assert_eq!(peers(&server.stats()), 2, "nobody has joined again");
+    server.stop();
+}
+
+#[test]
 fn late_joiners_start_with_a_keyframe_that_was_asked_for() {
     let server = Running::start::<Mesh>(config(2));
     let (client, _) = join(&server, "/whip/film", true, &VIDEO);

@@ -43,6 +43,13 @@ impl Proxy {
         }
     }
 
+    /// Forgets its addresses and sends from others, as a NAT does that has lost its table.
+    pub fn rebind(&mut self) {
+        for far in &mut self.far {
+            *far = socket();
+        }
+    }
+
     /// The port for the client.
     pub fn port(&self) -> u16 {
         self.near.local_addr().unwrap().port()
