@@ -18,6 +18,7 @@ use crate::tools::client::Client;
 
 mod crowd;
 mod faults;
+mod layers;
 mod pages;
 mod peer;
 /// The browser, and what it needs, from the integration tests.

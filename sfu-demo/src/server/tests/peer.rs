@@ -140,9 +140,7 @@ impl Peer {
 
     /// Asks for a layer of a publisher's simulcast: 0 (small), or 2 (large).
     pub(super) fn ask_for(&mut self, publisher: u16, layer: u8) {
-        if let Some(track) = self.socket.track_of(publisher) {
-            let ask = json!({"type": "layer", "track": track, "layer": layer});
-            self.socket.say(&ask);
+        if let Some(track) = self.socket.ask_for(publisher, layer) {
             self.asked.insert(track, layer);
         }
     }
@@ -252,6 +250,13 @@ impl Socket {
     pub(super) fn is_lost(&self) -> bool {
         // ORDERING: a flag alone.
         self.heard.lost.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a layer of a publisher's track, if a section carries it. Returns the track.
+    pub(super) fn ask_for(&self, publisher: u16, layer: u8) -> Option<String> {
+        let track = self.track_of(publisher)?;
+        self.say(&json!({"type": "layer", "track": track, "layer": layer}));
+        Some(track)
     }
 
     fn say(&self, message: &Value) {
