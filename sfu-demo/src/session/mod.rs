@@ -395,7 +395,7 @@ impl Session {
     /// The page has connected by WebSocket, perhaps again: what was on its way to it is lost, and is said anew.
     pub(crate) fn attach_page(&mut self) {
         self.page.attach();
-        self.subscriptions.withdrawn();
+        self.page.offer_again();
         self.say_tracks();
         for track in self.subscriptions.forget_told() {
             self.send_to_page(&ToPage::Paused {

@@ -88,13 +88,9 @@ impl Session {
         if self.role != Role::Page || !self.page.listens() {
             return;
         }
-        if self.page.is_late(now) {
-            tracing::debug!(
-                participant = self.id.0,
-                "no answer: the offer is made again"
-            );
-            self.page.pending = None;
-            self.subscriptions.withdrawn();
+        if self.page.offer_again_if_late(now) {
+            let participant = self.id.0;
+            tracing::debug!(participant, "no answer: the offer is made again");
         }
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let missing = kinds.map(|kind| (kind, self.subscriptions.missing(kind)));
@@ -111,9 +107,7 @@ impl Session {
         let Some((offer, pending)) = change.apply() else {
             return;
         };
-        self.page.offered(now, pending);
-        let sdp = offer.to_sdp_string();
-        self.send_to_page(&ToPage::Offer { sdp });
+        self.page.offer(now, pending, offer.to_sdp_string());
     }
 
     /// Adds the sections of a player (WHEP) or of an offer that has all: it cannot be offered more.

@@ -26,8 +26,10 @@ pub(super) struct Page {
     socket: bool,
     /// The offer that the page has not answered yet.
     pub(super) pending: Option<SdpPendingOffer>,
-    /// When the last offer was made.
+    /// When the last offer was made, and its text. It is made again word for word: the page may have applied it, and its
+    /// answer may be lost.
     offered_at: Instant,
+    offer: Arc<str>,
     /// Texts that the channel had no room for yet, in order.
     queue: VecDeque<Arc<str>>,
     /// The bytes in `queue`.
@@ -42,6 +44,7 @@ impl Page {
             socket: false,
             pending: None,
             offered_at: now,
+            offer: Arc::from(""),
             queue: VecDeque::new(),
             queued: 0,
             budget: Budget::new(now),
@@ -58,10 +61,9 @@ impl Page {
         self.socket
     }
 
-    /// The page has connected by WebSocket. What was said before may be lost, an offer too.
+    /// The page has connected by WebSocket. What was said before may be lost.
     pub(super) fn attach(&mut self) {
         self.socket = true;
-        self.pending = None;
         self.queue.clear();
         self.queued = 0;
     }
@@ -71,15 +73,28 @@ impl Page {
         self.socket = false;
     }
 
-    /// Records an offer.
-    pub(super) fn offered(&mut self, now: Instant, pending: SdpPendingOffer) {
+    /// Makes an offer.
+    pub(super) fn offer(&mut self, now: Instant, pending: SdpPendingOffer, sdp: String) {
+        self.offer = to_text(&ToPage::Offer { sdp });
         (self.pending, self.offered_at) = (Some(pending), now);
+        self.queue(Arc::clone(&self.offer));
     }
 
-    /// Whether the page has not answered the last offer in time.
-    pub(super) fn is_late(&self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.offered_at);
-        self.pending.is_some() && since >= ANSWER
+    /// Makes the last offer again, if it has no answer.
+    pub(super) fn offer_again(&mut self) {
+        if self.pending.is_some() {
+            self.queue(Arc::clone(&self.offer));
+        }
+    }
+
+    /// Makes the last offer again, if the page has not answered it in time. Returns whether that is so.
+    pub(super) fn offer_again_if_late(&mut self, now: Instant) -> bool {
+        let is_late = self.late_at().is_some_and(|at| at <= now);
+        if is_late {
+            self.offered_at = now;
+            self.offer_again();
+        }
+        is_late
     }
 
     /// When an answer that is waited for will be late.
@@ -100,7 +115,7 @@ impl Page {
 
     /// Adds a message like [`Page::queue`].
     pub(super) fn say(&mut self, message: &ToPage<'_>) -> bool {
-        self.queue(serde_json::to_string(message).expect("plain data"))
+        self.queue(to_text(message))
     }
 
     /// Passes texts to `write` until it has no room.
@@ -119,6 +134,10 @@ impl Page {
         };
         expected || self.budget.spend(now)
     }
+}
+
+fn to_text(message: &ToPage<'_>) -> Arc<str> {
+    serde_json::to_string(message).expect("plain data").into()
 }
 
 /// The rate limit of a page's messages, each of which is passed on to others or costs a negotiation.

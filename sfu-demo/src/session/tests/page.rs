@@ -23,8 +23,9 @@ struct Page {
     up: Vec<Vec<u8>>,
     /// Messages to the page.
     texts: Vec<Vec<u8>>,
-    /// Whether the page answers offers.
+    /// Whether the page answers offers, and whether its answers arrive.
     answers: bool,
+    is_heard: bool,
     offers: usize,
     longest: usize,
     refusals: usize,
@@ -56,6 +57,7 @@ impl Page {
             up: Vec::new(),
             texts: Vec::new(),
             answers: true,
+            is_heard: true,
             offers: 0,
             longest: 0,
             refusals: 0,
@@ -128,6 +130,9 @@ impl Page {
                     let offer = SdpOffer::from_sdp_string(offer).unwrap();
                     let answer = self.peer.sdp_api().accept_offer(offer).unwrap();
                     let sdp = answer.to_sdp_string();
+                    if !self.is_heard {
+                        return;
+                    }
                     self.say(&serde_json::json!({"type": "answer", "sdp": sdp}));
                 }
             }
@@ -281,6 +286,30 @@ fn offer_without_an_answer_is_made_again() {
     page.answers = true;
     page.run(Duration::from_secs(5));
     assert_eq!((page.offers, page.seen()), (2, vec![100]));
+}
+
+#[test]
+fn offer_whose_answer_is_lost_can_be_answered_again() {
+    let mut page = Page::open();
+    page.joins(100);
+    page.run(Duration::from_secs(1));
+    page.is_heard = false;
+    page.joins(101);
+    page.run(Duration::from_secs(5));
+    // The page has applied it. Meanwhile somebody else joins.
+    page.joins(102);
+    page.is_heard = true;
+    page.run(Duration::from_secs(7));
+    assert_eq!((page.offers, page.seen()), (4, vec![100, 101, 102]));
+    // The same if the page connects again.
+    page.is_heard = false;
+    page.joins(103);
+    page.run(Duration::from_secs(1));
+    page.is_heard = true;
+    page.session.attach_page();
+    page.session.detach_page();
+    page.run(Duration::from_secs(1));
+    assert_eq!((page.offers, page.seen()), (6, vec![100, 101, 102, 103]));
 }
 
 #[test]
