@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 
+use super::support::client::delete;
 use super::*;
 use crate::mailbox::mesh::Mesh;
 use crate::mailbox::rivals::Tokio;
@@ -35,6 +36,18 @@ impl<M: Mailbox> World<M> {
         let peers = self.peers.iter();
         peers.map(|peer| peer.resource.clone()).collect()
     }
+
+    /// Where WHIP and WHEP peers would ask for something.
+    fn addresses(&self) -> Vec<String> {
+        let address = |peer: &Peer| {
+            let way = match peer.role {
+                Role::Publish => "whip",
+                _ => "whep",
+            };
+            format!("http://{}/{way}/room/{}", self.server.http, peer.resource)
+        };
+        self.peers.iter().map(address).collect()
+    }
 }
 
 #[test]
@@ -66,7 +79,7 @@ fn panic_in_a_shard<M: Mailbox>() {
     let mut world = World::<M>::small(2);
     let shard = world.busy_shard();
     let others: usize = world.stats().shards[1 - shard].peers;
-    let before = world.sessions();
+    let (before, addresses) = (world.sessions(), world.addresses());
     world.fault(shard, Fault::Panic);
     world.until("the shard is restarted", |world| {
         world.stats().shards[shard].incarnation == 2
@@ -78,6 +91,11 @@ fn panic_in_a_shard<M: Mailbox>() {
         .filter(|it| before.contains(it))
         .count();
     assert_eq!(kept, others, "those of the other shard");
+    // Those who are gone are told so at their next request.
+    let there = world.addresses();
+    for address in addresses.iter().filter(|it| !there.contains(it)) {
+        assert_eq!(delete(address), 404);
+    }
     world.until("nobody is counted twice", |world| {
         let stats = world.stats();
         let peers: usize = stats.shards.iter().map(|shard| shard.peers).sum();
