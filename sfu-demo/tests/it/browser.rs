@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sfu_demo::http::token::{Claims, Keys};
@@ -159,6 +159,18 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
     browser.click(&ann, "#panel-toggle");
     browser.wait(&ann, "the figures are there", "return document.querySelectorAll('#shards tbody tr').length === 2 && document.getElementById('panel-summary').textContent.includes('mesh')");
 
+    // Another room is not told what was said in this one.
+    browser.click(&ben, "#leave");
+    browser.run(
+        &ben,
+        "document.getElementById('room').value = 'two'; document.getElementById('join').requestSubmit()",
+    );
+    browser.wait(
+        &ben,
+        "the chat is empty",
+        "return window.sfu.pc?.connectionState === 'connected' && !document.getElementById('messages').childElementCount",
+    );
+
     // Every control has an accessible name, and can be reached by keyboard.
     let nameless = browser.run(
         &ann,
@@ -203,6 +215,14 @@ fn page_says_what_failed_and_lets_one_try_again() {
     let focused =
         "return document.activeElement.id === 'way' && document.activeElement.textContent";
     browser.wait(&tab, "there is a way on", focused);
+    browser.resize(&tab, 390, 844);
+    browser.wait(
+        &tab,
+        "the preview has room for its button",
+        "const [inner, outer] = ['check', 'preview'].map(id => document.getElementById(id).getBoundingClientRect());
+         return innerWidth === 390 && inner.height && inner.bottom <= outer.bottom && inner.right <= outer.right",
+    );
+    browser.resize(&tab, 1280, 800);
     browser.click(&tab, "input[value=synthetic]");
     browser.click(&tab, "#join .primary");
     browser.wait(
@@ -219,27 +239,20 @@ fn page_says_what_failed_and_lets_one_try_again() {
         "the page says so",
         &problem("The server was stopped."),
     );
-    let focused =
-        "return document.activeElement.id === 'way' && document.activeElement.textContent";
     assert_eq!(browser.run(&tab, focused), "Join again");
 }
 
-/// Has a tab take another SDP from the server than it sends: `change` is an expression of `sdp`.
-fn rewrite_sdp(browser: &Browser, tab: &str, change: &str) {
+/// Opens the page, has it take another SDP from the server than it sends (an expression of `sdp`), and joins.
+fn join_rewriting(browser: &Browser, server: &Running, name: &str, change: &str) -> String {
+    let url = format!("{}/r/one?name={name}&source=synthetic", server.http);
+    let tab = browser.open(&url);
     let script = format!(
         "const set = RTCPeerConnection.prototype.setRemoteDescription;
          RTCPeerConnection.prototype.setRemoteDescription = function ({{ type, sdp }}) {{
              return set.call(this, {{ type, sdp: {change} }});
          }};"
     );
-    browser.run(tab, &script);
-}
-
-/// Opens the page, changes what it does with SDP, and joins.
-fn join_rewriting(browser: &Browser, server: &Running, name: &str, change: &str) -> String {
-    let url = format!("{}/r/one?name={name}&source=synthetic", server.http);
-    let tab = browser.open(&url);
-    rewrite_sdp(browser, &tab, change);
+    browser.run(&tab, &script);
     browser.click(&tab, "#join .primary");
     let connected = "return window.sfu.pc?.connectionState === 'connected'";
     browser.wait(&tab, "it is connected", connected);
@@ -283,8 +296,10 @@ fn page_falls_back_to_tcp_by_itself_when_udp_is_blocked() {
     assert_eq!(browser.run(&ann, protocol), "udp");
     browser.run(&ann, "window.before = window.sfu.pc");
     blocked.store(true, Ordering::Relaxed);
+    let since = Instant::now();
     let tcp = protocol.replace("?? ''", "=== 'tcp'");
     browser.wait(&ann, "it has fallen back", &tcp);
+    println!("by TCP after {:?}", since.elapsed());
     decodes(&browser, &server, &ann, "Ben");
     decodes(&browser, &server, &ben, "Ann");
     assert_eq!(
@@ -362,6 +377,16 @@ fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
         secret: Some(secret),
         ..config(2)
     });
+    // Whoever has no token, or a wrong one, is told where to get another.
+    for token in ["", "&token=none"] {
+        let url = format!("{}/r/one?name=Eve&source=none{token}", server.http);
+        let tab = browser.open(&url);
+        browser.click(&tab, "#join .primary");
+        let told = "const problem = document.getElementById('problem');
+            return !problem.hidden && problem.textContent.includes('token')
+                && problem.textContent.includes('new link')";
+        browser.wait(&tab, "the page says so", told);
+    }
     let first = join(&browser, &server, "one", "Ann", &query);
     let second = join(&browser, &server, "one", "Ann", &query);
     let out = "const problem = document.getElementById('problem');
@@ -418,6 +443,17 @@ fn page_says_which_codec_it_lacks() {
     server.stop();
 }
 
+/// Whether nothing that is shown reaches over the edge of the page, or of the grid, which would scroll.
+const IN_SIGHT: &str = "(() => {
+    const fits = e => {
+        const r = e.getBoundingClientRect();
+        return r.left >= -1 && r.right <= innerWidth + 1 && r.bottom <= innerHeight + 1;
+    };
+    const grid = document.getElementById('grid');
+    return document.documentElement.scrollWidth <= innerWidth && grid.scrollHeight <= grid.clientHeight
+        && [...document.querySelectorAll('button, input, select, .tile')].filter(e => e.offsetParent).every(fits);
+})()";
+
 #[test]
 fn shared_screen_and_pinned_picture_get_the_stage_and_others_make_room() {
     let _turn = real_time();
@@ -465,16 +501,29 @@ fn shared_screen_and_pinned_picture_get_the_stage_and_others_make_room() {
     let closed = "return document.getElementById('side').hidden && document.activeElement.id === 'chat-toggle'";
     browser.wait(&ann, "the chat is closed", closed);
     // Nothing is cut off.
-    for (width, height) in [(1280, 800), (500, 844)] {
-        browser.resize(&ann, width, height);
-        browser.wait(
-            &ann,
-            "everything is in sight",
-            "const fits = e => { const r = e.getBoundingClientRect(); return r.left >= -1 && r.right <= innerWidth + 1 && r.bottom <= innerHeight + 1; };
-             return document.documentElement.scrollWidth <= innerWidth
-                && [...document.querySelectorAll('#controls button, .tile')].filter(e => e.offsetParent).every(fits)",
-        );
-    }
+    let all_in_sight = || {
+        for (width, height) in [(1280, 800), (390, 844)] {
+            browser.resize(&ann, width, height);
+            let fits = format!("return innerWidth === {width} && {IN_SIGHT}");
+            browser.wait(&ann, "everything is in sight", &fits);
+        }
+    };
+    all_in_sight();
+    browser.click(&ben, "#screen");
+    let gone = "return !document.querySelector('.tile.screen')";
+    browser.wait(&ann, "the screen is gone", gone);
+    all_in_sight();
+    browser.run(&ann, &format!("{pin}.click()"));
+    let alone = "return [...document.querySelectorAll('.tile:not(.staged)')].every(e => e.classList.contains('chip'))
+        && document.querySelector('.tile.staged')";
+    browser.wait(&ann, "the pinned picture is the only one", alone);
+    all_in_sight();
+    // The form, with the choice of devices.
+    browser.click(&ann, "#leave");
+    browser.click(&ann, "input[value=camera]");
+    let devices = "return !document.getElementById('devices').hidden";
+    browser.wait(&ann, "the devices are there", devices);
+    all_in_sight();
     drop(browser);
     server.stop();
 }

@@ -1,11 +1,11 @@
 // The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server.
 import { capture, encodings, endPreview, showPreview, stop } from "/devices.js";
-import { onChat, said } from "/chat.js";
+import { forget, onChat, said } from "/chat.js";
 import { quality, restartIce, watch } from "/link.js";
 import { Signal } from "/signal.js";
 import { closePanel, openPanel } from "/panel.js";
 import { clear, darken, layout, note, onPin, remove, tile, tiles } from "/tiles.js";
-import { ENDS, explain, missing, pause } from "/words.js";
+import { ENDS, explain, missing, pause, refusal } from "/words.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -16,7 +16,7 @@ const operator = query.get("operator") ?? (isOperator(token) ? token : undefined
 // kept in storage, which a duplicated tab would share.
 const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
 // Tiles that are changed before the browser may do something else.
-const SLICE = 8;
+const SLICE = 4;
 // How long to wait before each attempt to join again, in seconds.
 const ATTEMPTS = [0, 1, 2, 4, 8];
 
@@ -98,7 +98,9 @@ $("join").addEventListener("submit", async (event) => {
 
 async function join(form) {
   state.name = form.get("name").trim();
-  state.room = form.get("room").trim();
+  const room = form.get("room").trim();
+  if (room !== state.room) forget();
+  state.room = room;
   state.source = form.get("source");
   state.leaving = false;
   state.muted.clear();
@@ -155,7 +157,7 @@ async function connect() {
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
     const why = answer.error ?? `error ${response.status}`;
-    throw Object.assign(new Error(`The server refused: ${why}.`), { status: response.status });
+    throw Object.assign(new Error(refusal(response.status, why)), { status: response.status });
   }
   if (pc !== state.pc) {
     navigator.sendBeacon(`/api/leave/${answer.resource}`);

@@ -17,6 +17,12 @@ export function said(message) {
   if ($("side").hidden) $("chat-toggle").classList.add("news");
 }
 
+// Forgets what was said, as in another room.
+export function forget() {
+  $("messages").replaceChildren();
+  $("chat-toggle").classList.remove("news");
+}
+
 function openChat(open) {
   if ($("side").hidden === !open) return;
   $("side").hidden = !open;

@@ -6,8 +6,8 @@ const charts = [
   { key: "in", title: "Packets in", unit: "/s" },
   { key: "p50", title: "Forward p50", unit: "µs" },
   { key: "p99", title: "Forward p99", unit: "µs" },
-  { key: "depth", title: "Mailbox depth", unit: "" },
-  { key: "sleeps", title: "Mailbox wake-ups", unit: "/s" },
+  { key: "depth", title: "Queued", unit: "" },
+  { key: "sleeps", title: "Wake-ups", unit: "/s" },
   { key: "drops", title: "Drops", unit: "/s" },
 ];
 const REASONS = {

@@ -44,7 +44,9 @@ export function tile(key, name, source, mine, choose) {
   const text = mine && source !== "screen" ? `${name} (you)` : name;
   if (shown.name !== text) {
     shown.name = text;
-    shown.root.querySelector(".who").textContent = text;
+    const who = shown.root.querySelector(".who");
+    // The tile may have room for its beginning only.
+    who.textContent = who.title = text;
     shown.root.setAttribute("aria-label", mine ? `${name}, you` : name);
     shown.root.querySelector(".avatar").textContent = (name.trim()[0] ?? "?").toUpperCase();
     shown.size.setAttribute("aria-label", `Picture size of ${name}`);
@@ -203,7 +205,7 @@ function arrange() {
   } else if (stage) {
     const tall = here.size ? Math.max(room * 0.55, Math.min(room - 120, width * 9 / 16)) : room;
     place(stage, 0, 0, width, tall);
-    end = Math.max(end, grid([...here], 0, tall + GAP, width, room - tall - GAP));
+    if (here.size) end = Math.max(end, grid([...here], 0, tall + GAP, width, room - tall - GAP));
   } else {
     end = Math.max(end, grid([...here], 0, 0, width, room));
   }

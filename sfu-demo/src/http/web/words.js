@@ -20,6 +20,12 @@ export function explain(error) {
   return problems[error.name] ?? error.message ?? String(error);
 }
 
+// Why the server has refused to let the page in.
+export function refusal(status, why) {
+  const advice = status === 401 || status === 403 ? " Ask whoever invited you for a new link." : "";
+  return `The server refused: ${why}.${advice}`;
+}
+
 export function missing(shown, { missing: codec, instead }) {
   const other = instead.length ? ` They could send ${instead.join(" or ")} instead.` : "";
   return `${shown.name} sends ${codec}, which this browser cannot play.${other}`;

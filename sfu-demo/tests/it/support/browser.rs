@@ -146,10 +146,13 @@ impl Browser {
         try_call(&self.agent, "POST", &click, &json!({})).map(drop)
     }
 
-    /// Sets the window's size.
+    /// Sets the size of a tab's page, which may be smaller than any window.
     pub fn resize(&self, tab: &str, width: u32, height: u32) {
         self.to(tab);
-        self.post("window/rect", &json!({"width": width, "height": height}));
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size});
+        self.post("goog/cdp/execute", &command);
     }
 
     /// A screenshot of a tab, as PNG.
