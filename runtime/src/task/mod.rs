@@ -299,6 +299,8 @@ impl<A: Actor> Task<A> {
         let Self { ctx, lifecycle, .. } = self;
         if reason.is_failure() {
             ctx.counters.events().failures += 1;
+            // The next incarnation may be idle, and would not publish it.
+            ctx.publish();
             ctx.cell.log_failure(&reason);
         }
         if let Some(seat) = ctx.seat() {

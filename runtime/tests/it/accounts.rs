@@ -129,6 +129,22 @@ async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
 
+#[tokio::test]
+async fn failure_is_counted_while_the_next_incarnation_is_idle() {
+    let log = Log::default();
+    let clerk = builder(Clerk::<1>::factory(&log)).restart(Restart::Permanent);
+    let (mut handle, child) = clerk.supervision(rules()).spawn();
+    for crashes in 1..4 {
+        handle.send_high(Job::Crash).await.unwrap();
+        // It has nothing to do but to start again.
+        handle.idle().await;
+        let stats = handle.stats();
+        assert_eq!((stats.failures, stats.high), (crashes, crashes));
+    }
+    child.stop().await;
+    assert_eq!(handle.stats().failures, 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn report_tells_how_many_messages_were_left_in_whose_mailbox() {
     let system = System::new("s");
