@@ -53,6 +53,7 @@ pub use self::{
     node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
     token::Token,
+    wire::trace::{InvalidTrace, Trace, TraceContext},
 };
 
 #[cfg(feature = "metrics")]

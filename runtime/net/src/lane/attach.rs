@@ -32,6 +32,8 @@ pub(crate) struct Lane {
     pub(crate) link: Arc<Link>,
     pub(crate) number: u32,
     pub(crate) codec: Codec,
+    /// Whether the owner takes trace contexts.
+    pub(crate) has_traces: bool,
     pub(crate) open: Arc<OpenLane>,
 }
 
@@ -53,17 +55,21 @@ pub(crate) async fn attach<A: Remote>(
         link: link.clone(),
         number,
         codec: Codec::Postcard, // until the owner has chosen
+        has_traces: false,
         open,
     };
     let reply = poll_fn(|cx| lane.open.poll_reply(cx));
     match timeout(link.config().lookup_timeout, reply).await {
-        Ok(Some(Reply::Opened { version, codec }))
-            if A::VERSIONS.contains(&version) && codecs.contains(codec) =>
-        {
+        Ok(Some(Reply::Opened {
+            version,
+            codec,
+            has_traces,
+        })) if A::VERSIONS.contains(&version) && codecs.contains(codec) => {
             lane.codec = codec;
+            lane.has_traces = has_traces;
             Ok(lane)
         }
-        Ok(Some(Reply::Opened { version, codec })) => {
+        Ok(Some(Reply::Opened { version, codec, .. })) => {
             lane.close();
             let text = format!("the other node chose version {version} and {codec:?}");
             Err(LookupError::Mismatch(text.into()))

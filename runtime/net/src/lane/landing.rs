@@ -24,7 +24,10 @@ use crate::{
     event::DownReason,
     link::{Count, Land, Link, Owed, violation},
     remote::Remote,
-    wire::{Class, Codec, Frame, Order, decode, reason},
+    wire::{
+        Class, Codec, Frame, Order, decode, reason,
+        trace::{self, TraceContext},
+    },
 };
 
 pub(crate) struct Landing<A: Remote> {
@@ -291,6 +294,7 @@ impl<A: Remote> Land for Landing<A> {
         class: Class,
         expires: Option<Instant>,
         is_ask: bool,
+        trace: Option<TraceContext>,
         payload: &[u8],
     ) -> Result<(), DownReason> {
         let bytes = payload.len();
@@ -317,12 +321,12 @@ impl<A: Remote> Land for Landing<A> {
         let codec = self.codec;
         // Decoded without the lock: it is foreign code. There is one reader of each class.
         let decoded =
-            match class {
+            trace::arriving(trace, || match class {
                 Class::High => decode(codec, payload)
                     .map(|(message, answers)| (Message::High(message), answers)),
                 Class::Low => decode(codec, payload)
                     .map(|(message, answers)| (Message::Low(message), answers)),
-            };
+            });
         let (message, answers) = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::attach::Lane;
-use crate::wire::{Class, Frame, MESSAGE, encode, end, set_message};
+use crate::wire::{Class, Frame, MESSAGE, add_trace, encode, end, set_message, trace};
 
 /// Bytes that are encoded before they are appended to what is about to be written.
 const BATCH: usize = 64 << 10;
@@ -24,8 +24,16 @@ struct InHand<M> {
     slots: Range<u64>,
     expires: Option<Instant>,
     is_ask: bool,
-    /// Bytes of its payload; its frame has [`MESSAGE`] more.
+    /// Its frame has a trace context.
+    has_trace: bool,
+    /// Bytes of its payload.
     size: usize,
+}
+
+impl<M> InHand<M> {
+    fn frame_length(&self) -> usize {
+        MESSAGE + self.size + if self.has_trace { trace::LENGTH } else { 0 }
+    }
 }
 
 /// One class of a pump.
@@ -153,10 +161,14 @@ impl<M: Serialize> Side<M> {
                 lane: lane.number,
                 expires: 0,
                 is_ask: parcel.is_ask,
+                trace: None,
                 payload: &[],
             };
             empty.write(&mut self.frames);
-            let asks = match encode(lane.codec, &parcel.message, *slot, limit, &mut self.frames) {
+            let (encoded, context) = trace::departing(|| {
+                encode(lane.codec, &parcel.message, *slot, limit, &mut self.frames)
+            });
+            let asks = match encoded {
                 Ok(asks) => asks,
                 Err(error) => {
                     tracing::error!(peer = %lane.link.peer(), %error, "a message cannot be sent");
@@ -176,14 +188,20 @@ impl<M: Serialize> Side<M> {
                     continue; // the asks fail with the message
                 }
             }
-            end(&mut self.frames, at);
             let size = self.frames.len() - at - MESSAGE;
+            // Where a message of the greatest length has no room for it, the context is left out.
+            let context = context.filter(|_| lane.has_traces && size + trace::LENGTH <= limit);
+            if let Some(context) = context {
+                add_trace(&mut self.frames, at, context);
+            }
+            end(&mut self.frames, at);
             self.in_hand.push_back(InHand {
                 message: parcel.message,
                 asks,
                 slots,
                 expires: parcel.expires,
                 is_ask: parcel.is_ask,
+                has_trace: context.is_some(),
                 size,
             });
             if !credit.allows(size) {
@@ -209,9 +227,12 @@ impl<M: Serialize> Side<M> {
                 u64::try_from(left.as_micros()).unwrap_or(u64::MAX).max(1)
             });
             let frame = &mut self.frames[length..];
-            set_message(frame, lane.number, expires, in_hand.is_ask);
+            let InHand {
+                is_ask, has_trace, ..
+            } = *in_hand;
+            set_message(frame, lane.number, expires, is_ask, has_trace);
             count += 1;
-            length += MESSAGE + in_hand.size;
+            length += in_hand.frame_length();
         }
         if count == 0 {
             return;

@@ -29,13 +29,14 @@ impl Link {
                 lane,
                 expires,
                 is_ask,
+                trace,
                 payload,
             } => {
                 let Some(owned) = self.owned(lane) else {
                     return Ok(()); // it has ended, which the opener does not know yet
                 };
                 let expires = (expires != 0).then(|| after_micros(expires));
-                owned.message(self, class, expires, is_ask, payload)?;
+                owned.message(self, class, expires, is_ask, trace, payload)?;
             }
             Frame::Answer { slot, payload } => {
                 let ask = lock(&self.asks).pending.remove(&slot);
@@ -94,11 +95,17 @@ impl Link {
                 lane,
                 version,
                 codec,
+                has_traces,
                 messages,
                 bytes,
             } => {
                 let credit = [0, 1].map(|class| Credit::new(messages[class], bytes[class]));
-                self.on_reply(lane, Reply::Opened { version, codec }, credit)?;
+                let opened = Reply::Opened {
+                    version,
+                    codec,
+                    has_traces,
+                };
+                self.on_reply(lane, opened, credit)?;
             }
             Frame::Refused { lane, why, text } => {
                 let text = text.to_owned();
@@ -153,6 +160,7 @@ impl Link {
                     lane,
                     version: own.version,
                     codec: own.codec,
+                    has_traces: open.codecs.has_traces(),
                     messages: [config.high_messages, config.low_messages],
                     bytes: [config.high_bytes, config.low_bytes],
                 };

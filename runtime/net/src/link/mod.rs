@@ -46,7 +46,7 @@ use crate::{
     event::{DownReason, Event, LinkDown, PeerInfo},
     task::Task,
     transport::Connection,
-    wire::{Class, Codec, Codecs, Frame, Order},
+    wire::{Class, Codec, Codecs, Frame, Order, trace::TraceContext},
 };
 
 /// Bytes that are encoded and not yet written: more would only stand in front of what comes later.
@@ -91,6 +91,7 @@ pub(crate) trait Land: Send + Sync {
         class: Class,
         expires: Option<Instant>,
         is_ask: bool,
+        trace: Option<TraceContext>,
         payload: &[u8],
     ) -> Result<(), DownReason>;
 

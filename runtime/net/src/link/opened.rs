@@ -14,8 +14,15 @@ use crate::wire::{Class, Codec};
 /// What the owner has said to a request for a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    Opened { version: u32, codec: Codec },
-    Refused { why: u8, text: String },
+    Opened {
+        version: u32,
+        codec: Codec,
+        has_traces: bool,
+    },
+    Refused {
+        why: u8,
+        text: String,
+    },
 }
 
 #[derive(Default)]

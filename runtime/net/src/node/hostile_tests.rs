@@ -14,7 +14,7 @@ use crate::{
     Config, Remote,
     event::{DownReason, Event, PeerInfo},
     transport::{Connection, InProcess, Transport},
-    wire::{Class, Codec, Codecs, Frame, Order},
+    wire::{Class, Codec, Codecs, Frame, Order, trace::TraceContext},
 };
 
 struct Counter(u64);
@@ -89,6 +89,7 @@ fn frame<'a>(random: &mut fastrand::Rng, bytes: &'a [u8]) -> Frame<'a> {
             lane,
             version: 1,
             codec: Codec::Postcard,
+            has_traces: random.bool(),
             messages: [1, 1],
             bytes: [number, number],
         },
@@ -101,6 +102,7 @@ fn frame<'a>(random: &mut fastrand::Rng, bytes: &'a [u8]) -> Frame<'a> {
             lane,
             expires: number,
             is_ask: random.bool(),
+            trace: TraceContext::new(number.into(), number, true),
             // Something to add, a question, or anything.
             payload: [&[0, 1], &[1, 5], payload][random.usize(0..3)],
         },
@@ -206,6 +208,7 @@ async fn peer_that_sends_more_than_its_credit_is_cut_off() {
             lane: 1,
             expires: 0,
             is_ask: false,
+            trace: None,
             payload: &[0, 1],
         }
         .write(&mut bytes);

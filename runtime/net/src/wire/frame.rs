@@ -2,7 +2,10 @@
 //!
 //! A frame is checked against a limit before anything is allocated for it, and read without copying.
 
-use super::field::{Fields, FrameError, put_text};
+use super::{
+    field::{Fields, FrameError, put_text},
+    trace::TraceContext,
+};
 
 /// Bytes before the fields of a frame: the length, which counts the kind, and the kind.
 pub(crate) const HEADER: usize = 5;
@@ -51,15 +54,24 @@ impl Codec {
 pub(crate) struct Codecs(u8);
 
 impl Codecs {
+    /// Not a codec: the opener may send trace contexts, and the owner that is not of an earlier version says whether they
+    /// are welcome.
+    const TRACES: u8 = 1 << 7;
+
     /// Those that this program was built with.
-    pub(crate) const OWN: Self = Self(if cfg!(feature = "json") { 3 } else { 1 });
+    pub(crate) const OWN: Self = Self(Self::TRACES | if cfg!(feature = "json") { 3 } else { 1 });
 
     pub(crate) fn only(codec: Codec) -> Self {
-        Self(1 << codec as u8)
+        Self(Self::TRACES | 1 << codec as u8)
+    }
+
+    /// Whether who has these knows of trace contexts.
+    pub(crate) fn has_traces(self) -> bool {
+        self.0 & Self::TRACES != 0
     }
 
     pub(crate) fn contains(self, codec: Codec) -> bool {
-        self.0 & Self::only(codec).0 != 0
+        self.0 & (1 << codec as u8) != 0
     }
 
     /// The one to use between ends that have these and those: the fastest.
@@ -94,6 +106,8 @@ pub(crate) enum Frame<'a> {
         lane: u32,
         version: u32,
         codec: Codec,
+        /// Messages may have trace contexts. Only said to who has said so.
+        has_traces: bool,
         messages: [u32; 2],
         bytes: [u64; 2],
     },
@@ -104,6 +118,7 @@ pub(crate) enum Frame<'a> {
         lane: u32,
         expires: u64,
         is_ask: bool,
+        trace: Option<TraceContext>,
         payload: &'a [u8],
     },
     /// Owner: how many messages and bytes of a class the actor's mailbox has accepted, in total.
@@ -162,22 +177,30 @@ impl<'a> Frame<'a> {
                 kind: fields.text()?,
                 name: fields.text()?,
             },
-            2 => Self::Opened {
-                lane: fields.u32()?,
-                version: fields.u32()?,
-                codec: Codec::from_u8(fields.u8()?)?,
-                messages: [fields.u32()?, fields.u32()?],
-                bytes: [fields.u64()?, fields.u64()?],
-            },
+            2 => {
+                let (lane, version, codec) = (fields.u32()?, fields.u32()?, fields.u8()?);
+                Self::Opened {
+                    lane,
+                    version,
+                    codec: Codec::from_u8(codec & !Codecs::TRACES)?,
+                    has_traces: codec & Codecs::TRACES != 0,
+                    messages: [fields.u32()?, fields.u32()?],
+                    bytes: [fields.u64()?, fields.u64()?],
+                }
+            }
             3 => Self::Refused {
                 lane: fields.u32()?,
                 why: fields.u8()?,
                 text: fields.text()?,
             },
-            kind @ (4 | 5) => Self::Message {
+            kind @ (4 | 5 | 17 | 18) => Self::Message {
                 lane: fields.u32()?,
                 expires: fields.u64()?,
-                is_ask: kind == 5,
+                is_ask: matches!(kind, 5 | 18),
+                trace: match kind {
+                    4 | 5 => None,
+                    _ => Some(TraceContext::read(&mut fields)?),
+                },
                 payload: fields.rest(),
             },
             6 => Self::Credit {
@@ -253,12 +276,13 @@ impl<'a> Frame<'a> {
                 lane,
                 version,
                 codec,
+                has_traces,
                 messages,
                 bytes,
             } => {
                 put(into, &lane.to_le_bytes());
                 put(into, &version.to_le_bytes());
-                into.push(codec as u8);
+                into.push(codec as u8 | if has_traces { Codecs::TRACES } else { 0 });
                 messages
                     .iter()
                     .for_each(|count| put(into, &count.to_le_bytes()));
@@ -277,12 +301,16 @@ impl<'a> Frame<'a> {
                 lane,
                 expires,
                 is_ask,
+                trace,
                 payload,
             } => {
                 put(into, &lane.to_le_bytes());
                 put(into, &expires.to_le_bytes());
+                if let Some(trace) = trace {
+                    put(into, &trace.to_bytes());
+                }
                 put(into, payload);
-                4 + u8::from(is_ask)
+                message_kind(is_ask, trace.is_some())
             }
             Self::Credit {
                 lane,
@@ -343,6 +371,11 @@ impl<'a> Frame<'a> {
     }
 }
 
+fn message_kind(is_ask: bool, has_trace: bool) -> u8 {
+    let kind = if has_trace { 17 } else { 4 };
+    kind + u8::from(is_ask)
+}
+
 fn put(into: &mut Vec<u8>, bytes: &[u8]) {
     into.extend_from_slice(bytes);
 }
@@ -354,9 +387,21 @@ pub(crate) fn begin(slot: u64, into: &mut Vec<u8>) -> usize {
     at
 }
 
-/// Sets the fields of the message whose frame begins `frame`, except its payload.
-pub(crate) fn set_message(frame: &mut [u8], lane: u32, expires: u64, is_ask: bool) {
-    frame[4] = 4 + u8::from(is_ask);
+/// Adds a context to the message whose frame begins at `at` and goes on to the end.
+pub(crate) fn add_trace(into: &mut Vec<u8>, at: usize, trace: TraceContext) {
+    let at = at + MESSAGE;
+    into.splice(at..at, trace.to_bytes());
+}
+
+/// Sets the fields of the message whose frame begins `frame`, except its context and its payload.
+pub(crate) fn set_message(
+    frame: &mut [u8],
+    lane: u32,
+    expires: u64,
+    is_ask: bool,
+    has_trace: bool,
+) {
+    frame[4] = message_kind(is_ask, has_trace);
     frame[HEADER..HEADER + 4].copy_from_slice(&lane.to_le_bytes());
     frame[HEADER + 4..MESSAGE].copy_from_slice(&expires.to_le_bytes());
 }
@@ -369,6 +414,7 @@ pub(crate) fn end(into: &mut [u8], at: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::trace;
     use super::*;
 
     fn all() -> Vec<Frame<'static>> {
@@ -385,6 +431,7 @@ mod tests {
                 lane,
                 version: 2,
                 codec: Codec::Json,
+                has_traces: true,
                 messages: [64, 256],
                 bytes: [1 << 40, 5],
             },
@@ -397,12 +444,21 @@ mod tests {
                 lane,
                 expires: 9,
                 is_ask: true,
+                trace: None,
+                payload: b"abc",
+            },
+            Frame::Message {
+                lane,
+                expires: 1,
+                is_ask: true,
+                trace: TraceContext::new(1 << 100, 2, true),
                 payload: b"abc",
             },
             Frame::Message {
                 lane,
                 expires: 0,
                 is_ask: false,
+                trace: None,
                 payload: b"",
             },
             Frame::Credit {
@@ -451,17 +507,25 @@ mod tests {
 
     #[test]
     fn fields_of_a_message_are_set_without_its_payload() {
-        let mut bytes = vec![7];
-        let message = |lane, expires, is_ask| Frame::Message {
-            lane,
-            expires,
-            is_ask,
-            payload: b"abc",
-        };
-        message(0, 0, false).write(&mut bytes);
-        set_message(&mut bytes[1..], 5, 1 << 40, true);
-        let read = next(&bytes[1..], 1000).unwrap();
-        assert_eq!(read, Some((message(5, 1 << 40, true), MESSAGE + 3)));
+        for trace in [None, TraceContext::new(3, 4, true)] {
+            let mut bytes = vec![7];
+            let message = |lane, expires, is_ask, trace| Frame::Message {
+                lane,
+                expires,
+                is_ask,
+                trace,
+                payload: b"abc",
+            };
+            message(0, 0, false, None).write(&mut bytes);
+            if let Some(trace) = trace {
+                add_trace(&mut bytes, 1, trace);
+            }
+            end(&mut bytes, 1);
+            set_message(&mut bytes[1..], 5, 1 << 40, true, trace.is_some());
+            let read = next(&bytes[1..], 1000).unwrap();
+            let length = MESSAGE + 3 + trace.map_or(0, |_| trace::LENGTH);
+            assert_eq!(read, Some((message(5, 1 << 40, true, trace), length)));
+        }
     }
 
     #[test]

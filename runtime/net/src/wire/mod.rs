@@ -7,6 +7,7 @@ mod frame;
 #[cfg(feature = "protobuf")]
 mod protobuf;
 pub(crate) mod reason;
+pub(crate) mod trace;
 
 pub use self::check::check;
 #[cfg(feature = "protobuf")]
@@ -14,5 +15,7 @@ pub use self::protobuf::Protobuf;
 pub(crate) use self::{
     codec::{complete, decode, encode, encode_answer},
     field::{Fields, FrameError, put_text},
-    frame::{Class, Codec, Codecs, Frame, MESSAGE, Order, begin, end, next, set_message},
+    frame::{
+        Class, Codec, Codecs, Frame, MESSAGE, Order, add_trace, begin, end, next, set_message,
+    },
 };

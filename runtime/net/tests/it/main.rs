@@ -19,6 +19,7 @@ mod singletons;
 mod streams;
 mod tls;
 mod tokens;
+mod traces;
 mod transports;
 mod watching;
 mod webrtc;
