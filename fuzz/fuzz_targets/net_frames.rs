@@ -1,4 +1,4 @@
-//! Bytes of a peer: frames and messages are read or refused, and come back as they were.
+//! Bytes of a peer: frames and messages are read or refused, and come back as they were; pieces of what may be lost.
 
 #![no_main]
 

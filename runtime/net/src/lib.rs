@@ -65,7 +65,13 @@ pub use self::wire::Protobuf;
 /// What the fuzz target calls.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::{node::check_beginning, wire::check};
+    pub use crate::node::check_beginning;
+
+    /// Takes bytes for frames and messages, and for datagrams that may be lost.
+    pub fn check(bytes: &[u8]) {
+        crate::wire::check(bytes);
+        crate::link::check_loose(bytes);
+    }
 }
 
 /// The example of the README, compiled and run with the others.

@@ -285,6 +285,29 @@ impl Arriving {
     }
 }
 
+/// Takes `bytes` for datagrams, each after a byte with its length: for the fuzz target.
+///
+/// # Panics
+///
+/// If a message is made of more than has arrived, or more is kept than may be.
+pub fn check_loose(mut bytes: &[u8]) {
+    let mut arriving = Arriving::default();
+    let mut arrived = 0;
+    while let Some((&length, rest)) = bytes.split_first() {
+        let (datagram, rest) = rest.split_at(usize::from(length).min(rest.len()));
+        bytes = rest;
+        arrived += datagram.len();
+        if let Ok(Some(message)) = arriving.put(&Bytes::copy_from_slice(datagram)) {
+            assert!(message.len() <= arrived, "it makes up bytes");
+        }
+        let partial = &arriving.partial;
+        assert!(partial.len() <= MAX_PARTIAL);
+        let is_open = |known: &Pieces| (1..known.pieces.len()).contains(&known.missing);
+        assert!(partial.iter().all(is_open), "what is whole is not kept");
+        assert!(arriving.lost() <= arriving.begun);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,6 +419,28 @@ mod tests {
             sent, passed_over, ..
         } = loose.traffic();
         assert_eq!((sent, passed_over), (2, 2));
+    }
+
+    #[test]
+    fn any_datagrams_are_taken_or_refused() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..2000 {
+            let mut bytes = Vec::new();
+            for _ in 0..random.usize(0..60) {
+                let piece = [
+                    random.u8(0..9),
+                    0,
+                    0,
+                    random.u8(0..2),
+                    random.u8(0..5),
+                    random.u8(0..5),
+                    1,
+                ];
+                bytes.push(random.u8(0..9).max(5));
+                bytes.extend(piece);
+            }
+            check_loose(&bytes);
+        }
     }
 
     #[test]

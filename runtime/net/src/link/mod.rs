@@ -39,7 +39,10 @@ pub(crate) use self::{
     opened::{Inside, OpenLane, Reply},
     outbox::Outbox,
 };
-pub use self::{loose::LooseTraffic, traffic::Traffic};
+pub use self::{
+    loose::{LooseTraffic, check_loose},
+    traffic::Traffic,
+};
 use self::{traffic::Meter, window::Window};
 use crate::{
     config::Config,
