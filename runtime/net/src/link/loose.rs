@@ -290,7 +290,7 @@ impl Arriving {
 /// # Panics
 ///
 /// If a message is made of more than has arrived, or more is kept than may be.
-pub fn check_loose(mut bytes: &[u8]) {
+pub(crate) fn check_loose(mut bytes: &[u8]) {
     let mut arriving = Arriving::default();
     let mut arrived = 0;
     while let Some((&length, rest)) = bytes.split_first() {

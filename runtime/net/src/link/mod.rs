@@ -35,14 +35,11 @@ use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 pub(crate) use self::{
     credit::{Count, Owed},
-    loose::{Loose, Unsent},
+    loose::{Loose, Unsent, check_loose},
     opened::{Inside, OpenLane, Reply},
     outbox::Outbox,
 };
-pub use self::{
-    loose::{LooseTraffic, check_loose},
-    traffic::Traffic,
-};
+pub use self::{loose::LooseTraffic, traffic::Traffic};
 use self::{traffic::Meter, window::Window};
 use crate::{
     config::Config,

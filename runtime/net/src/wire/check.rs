@@ -13,7 +13,7 @@ type Sample = (u8, String, Vec<Option<(u32, i64)>>, Result<(), Box<[u16]>>);
 /// # Panics
 ///
 /// If something does not come back as it was.
-pub fn check(mut bytes: &[u8]) {
+pub(crate) fn check(mut bytes: &[u8]) {
     while let Ok(Some((frame, length))) = next(bytes, 4096) {
         let mut again = Vec::new();
         frame.write(&mut again);

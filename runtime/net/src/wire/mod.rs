@@ -9,7 +9,7 @@ mod protobuf;
 pub(crate) mod reason;
 pub(crate) mod trace;
 
-pub use self::check::check;
+pub(crate) use self::check::check;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
 pub(crate) use self::{
