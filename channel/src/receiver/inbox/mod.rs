@@ -154,17 +154,14 @@ impl<T> Inbox<T> {
     /// nothing costs little. `false` if there may be something, or more to do.
     #[inline(always)]
     fn lingers_on(&mut self) -> bool {
-        let Some(lane) = &mut self.current else {
+        let Some(lane) = &self.current else {
             return false;
         };
         if self.quota.left() == 0
             || !lane.is_empty_ring()
             || self.closed
             || self.fan_in.bound.is_some()
-            || !self.chain.is_empty()
-            || !self.next_round.is_empty()
-            || self.slots.has_claimed()
-            || self.fan_in.ready.has_something(&self.slots)
+            || self.has_other_work()
         {
             return false;
         }
@@ -177,10 +174,7 @@ impl<T> Inbox<T> {
         if !unfenced && self.is_worth_unfencing(self.quota.used().0) {
             return false;
         }
-        if let Some(lane) = &mut self.current {
-            lane.wake_if_room(1);
-            self.has_woken |= lane.take_woken();
-        }
+        self.wake_for_any_room();
         true
     }
 
@@ -299,10 +293,18 @@ impl<T> Inbox<T> {
     /// Lingers over an empty lane, after waking its producer if that waits for room.
     #[inline]
     fn linger(&mut self, lane: HeldLane<T>) -> Found {
-        let lane = self.current.insert(lane);
-        lane.wake_if_room(1);
-        self.has_woken |= lane.take_woken();
+        self.current = Some(lane);
+        self.wake_for_any_room();
         Found::Nothing
+    }
+
+    /// Wakes the producer of the current lane if it waits for room, and anything was taken since it was last looked at.
+    #[inline]
+    fn wake_for_any_room(&mut self) {
+        if let Some(lane) = &mut self.current {
+            lane.wake_if_room(1);
+            self.has_woken |= lane.take_woken();
+        }
     }
 
     /// Puts a lane off until the next round, after waking its producer if that waits for room.

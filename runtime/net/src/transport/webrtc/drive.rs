@@ -158,7 +158,7 @@ impl Inward {
 enum Woken {
     End,
     Arrived(Datagram),
-    /// A datagram that may be lost is to be sent.
+    /// This end sends a datagram that may be lost.
     Loose(Bytes),
     /// The connection of this class gave this many bytes to send.
     Written(usize, io::Result<usize>),
