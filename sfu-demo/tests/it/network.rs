@@ -32,6 +32,21 @@ fn join_by_proxy(server: &Running, path: &str, sends: bool, addresses: usize) ->
     (client, proxy)
 }
 
+/// A server, a camera, and a player of its film, each behind a proxy of its own.
+fn film_by_proxies() -> (Running, Camera, Proxy, Client, Proxy) {
+    let server = Running::start::<Mesh>(ServerConfig {
+        tcp: false,
+        ..config(2)
+    });
+    let (client, before) = join_by_proxy(&server, "/whip/film", true, 1);
+    let (player, behind) = join_by_proxy(&server, "/whep/film", false, 1);
+    let camera = Camera {
+        client,
+        sequence: 0,
+    };
+    (server, camera, before, player, behind)
+}
+
 /// The start of a keyframe.
 const KEYFRAME: [u8; 3] = [0x67, 0, 0];
 
@@ -74,16 +89,7 @@ fn what_is_lost_on_either_way_is_sent_again() {
     const PACE: Duration = Duration::from_millis(4);
     const NTH: u32 = 13;
     let _turn = real_time();
-    let server = Running::start::<Mesh>(ServerConfig {
-        tcp: false,
-        ..config(2)
-    });
-    let (client, mut before) = join_by_proxy(&server, "/whip/film", true, 1);
-    let (mut player, mut behind) = join_by_proxy(&server, "/whep/film", false, 1);
-    let mut camera = Camera {
-        client,
-        sequence: 0,
-    };
+    let (server, mut camera, mut before, mut player, mut behind) = film_by_proxies();
     // Retransmissions are lost as often.
     let (mut first, mut second) = ((0u32, 0u32), (0u32, 0u32));
     let (mut lossy, mut due) = (false, Instant::now());
@@ -178,16 +184,7 @@ fn peer_whose_datagrams_come_to_every_shard_lives_in_one() {
 #[test]
 fn session_goes_on_when_the_nat_of_a_publisher_or_a_player_gives_another_address() {
     let _turn = real_time();
-    let server = Running::start::<Mesh>(ServerConfig {
-        tcp: false,
-        ..config(2)
-    });
-    let (client, mut before) = join_by_proxy(&server, "/whip/film", true, 1);
-    let (mut player, mut behind) = join_by_proxy(&server, "/whep/film", false, 1);
-    let mut camera = Camera {
-        client,
-        sequence: 0,
-    };
+    let (server, mut camera, mut before, mut player, mut behind) = film_by_proxies();
     let mut batch = RecvBatch::new(64);
     let (mut started, mut sent, mut due) = (false, 0, Instant::now());
     // What has waited too long behind the old address is skipped, up to the next keyframe.

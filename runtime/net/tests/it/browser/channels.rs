@@ -18,6 +18,22 @@ async fn bound() -> WebRtc {
     WebRtc::bind("127.0.0.1:0").await.unwrap()
 }
 
+/// A tab whose page is linked to the node, and may send to one of its exports.
+fn page_with_right(setting: &Setting, export: &str) -> String {
+    let Setting {
+        browser, address, ..
+    } = setting;
+    let tab = browser.open(&setting.url);
+    browser.until(&tab, "return window.join !== undefined");
+    let token = Token::new("page/1", HOUR).grant(export, Access::ALL);
+    let token = token.sign(&KEY);
+    let connect = format!(
+        "window.page = await lanemesh.connect('{address}', {{ name: 'page/1', token: '{token}', timeout: 60000 }});"
+    );
+    browser.run(&tab, &connect);
+    tab
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_by_channels_tells_and_asks_and_is_told_and_asked() {
     if let Some(setting) = Setting::by_channels(&bound().await, patient()).await {
@@ -182,19 +198,12 @@ async fn frames_go_to_a_page_and_come_from_it() {
         let sent = tx.send((frame, from));
         async move { Ok(sent?) }
     });
-    let tab = browser.open(&setting.url);
-    browser.until(&tab, "return window.join !== undefined");
-    let token = Token::new("page/1", HOUR).grant("lanemesh/media/microphone", Access::ALL);
-    let token = token.sign(&KEY);
-    let address = &setting.address;
+    let tab = page_with_right(&setting, "lanemesh/media/microphone");
     browser.run(
         &tab,
-        &format!(
-            "window.page = await lanemesh.connect('{address}', {{ name: 'page/1', token: '{token}', timeout: 60000 }});
-             window.frames = [];
-             page.registerMediaTrack('screen', (frame, from) => {{ frames.push([frame, from]); }});
-             window.track = await page.openMediaTrack('microphone', {{ timeout: 60000 }});"
-        ),
+        "window.frames = [];
+             page.registerMediaTrack('screen', (frame, from) => { frames.push([frame, from]); });
+             window.track = await page.openMediaTrack('microphone', { timeout: 60000 });",
     );
     // Each may be lost, so they are sent until one has arrived.
     let (frame, from) = loop {
@@ -257,20 +266,13 @@ async fn streams_go_to_a_page_and_come_from_it_whether_they_may_be_lost_or_not()
         let sent = tx.send(chunk);
         async move { Ok(sent?) }
     });
-    let tab = browser.open(&setting.url);
-    browser.until(&tab, "return window.join !== undefined");
-    let token = Token::new("page/1", HOUR).grant("lanemesh/streams/up", Access::ALL);
-    let token = token.sign(&KEY);
-    let address = &setting.address;
+    let tab = page_with_right(&setting, "lanemesh/streams/up");
     browser.run(
         &tab,
-        &format!(
-            "window.page = await lanemesh.connect('{address}', {{ name: 'page/1', token: '{token}', timeout: 60000 }});
-             window.chunks = [];
-             page.registerStream('down', (chunk) => {{ chunks.push(chunk); }});
-             const reliable = await page.openStream('up', {{ timeout: 60000 }});
-             for (let at = 0; at < 100; at += 1) await reliable.send(new Uint8Array([at, 1]));"
-        ),
+        "window.chunks = [];
+             page.registerStream('down', (chunk) => { chunks.push(chunk); });
+             const reliable = await page.openStream('up', { timeout: 60000 });
+             for (let at = 0; at < 100; at += 1) await reliable.send(new Uint8Array([at, 1]));",
     );
     for number in 0..100_u8 {
         let Chunk { sequence, payload } = chunks.recv().await.unwrap();

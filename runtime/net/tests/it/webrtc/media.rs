@@ -9,10 +9,7 @@ use lanemesh_net::{
 };
 use tokio::sync::mpsc;
 
-use super::{
-    SECRET, bound, node,
-    relay::{self, Relay},
-};
+use super::{nodes_by_relay, relay};
 use crate::common::SECOND;
 
 fn traffic(node: &Node) -> LooseTraffic {
@@ -30,11 +27,7 @@ fn frame(number: u32, size: usize) -> MediaFrame {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_are_whole_or_missing_and_never_waited_for() {
-    let transport = bound().await;
-    let path = Relay::to(transport.local_addr().unwrap()).await;
-    let transport = transport.announce(path.address);
-    let [home, away] = ["home", "away"].map(|name| node(name, &transport).secret(SECRET).build());
-    let address = home.bind("rtc://127.0.0.1:0").await.unwrap();
+    let (path, [home, away], address) = nodes_by_relay().await;
     let (tx, mut frames) = mpsc::unbounded_channel();
     let registered = Streams::new(&home).register_media_track("camera", move |frame, from| {
         let sent = tx.send((frame, from));
@@ -119,11 +112,7 @@ async fn frames_are_whole_or_missing_and_never_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_that_may_be_lost_hold_up_nothing_and_reliable_ones_lose_nothing() {
-    let transport = bound().await;
-    let path = Relay::to(transport.local_addr().unwrap()).await;
-    let transport = transport.announce(path.address);
-    let [home, away] = ["home", "away"].map(|name| node(name, &transport).secret(SECRET).build());
-    let address = home.bind("rtc://127.0.0.1:0").await.unwrap();
+    let (path, [home, away], address) = nodes_by_relay().await;
     let streams = Streams::new(&home);
     let register = |id: &str| {
         let (tx, chunks) = mpsc::unbounded_channel();

@@ -31,6 +31,16 @@ fn node(name: &str, transport: &WebRtc) -> NodeBuilder {
     node.transport("rtc", transport.clone())
 }
 
+/// The path between two nodes, both, and the address of the first.
+async fn nodes_by_relay() -> (Relay, [Node; 2], String) {
+    let transport = bound().await;
+    let relay = Relay::to(transport.local_addr().unwrap()).await;
+    let transport = transport.announce(relay.address);
+    let [home, away] = ["home", "away"].map(|name| node(name, &transport).secret(SECRET).build());
+    let address = home.bind("rtc://127.0.0.1:0").await.unwrap();
+    (relay, [home, away], address)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_tell_and_ask() {
     let transport = bound().await;
@@ -124,11 +134,7 @@ async fn high_overtakes_what_stands_in_the_buffers_of_low() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn command_overtakes_a_flood_between_actors() {
-    let transport = bound().await;
-    let relay = Relay::to(transport.local_addr().unwrap()).await;
-    let transport = transport.announce(relay.address);
-    let [home, away] = ["home", "away"].map(|name| node(name, &transport).secret(SECRET).build());
-    let address = home.bind("rtc://127.0.0.1:0").await.unwrap();
+    let (relay, [home, away], address) = nodes_by_relay().await;
     let (actor, _child) = spawn(Recorder::new());
     home.export("recorder", &actor).unwrap();
     away.connect(&address).await.unwrap();
