@@ -145,9 +145,16 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
         cells = remote::add_twins(&cells, &all, Worker::start(&of_worker)?);
     }
 
+    let info = RunInfo {
+        machine,
+        arguments: env::args().skip(1).collect::<Vec<_>>().join(" "),
+        runs: options.runs,
+        seed: options.seed,
+        target_ms: options.effort.target.as_millis() as u64,
+    };
     let mut bar = Bar::new(runner::steps(&cells, &options));
     let mut entries = Vec::new();
-    for shape in &shapes {
+    for (index, shape) in shapes.iter().enumerate() {
         let of_shape: Vec<Cell> = cells
             .iter()
             .filter(|cell| cell.shape == shape.name)
@@ -158,19 +165,12 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
             bar.print(&format!("{}\n{table}", table.title()));
         }
         entries.extend(found);
+        // After each shape, so that a run that is ended early leaves what it has found.
+        report::write(&arguments.out, &info, &shapes[..=index], &entries)?;
     }
     bar.bar.finish_and_clear();
     println!("{}", targets::table(&targets::outcomes(&entries)));
     println!("{}", mechanisms::table(&entries));
-
-    let info = RunInfo {
-        machine,
-        arguments: env::args().skip(1).collect::<Vec<_>>().join(" "),
-        runs: options.runs,
-        seed: options.seed,
-        target_ms: options.effort.target.as_millis() as u64,
-    };
-    report::write(&arguments.out, &info, &shapes, &entries)?;
     println!(
         "{} cells in {:.0} s; the results, the report and the plots are in {}",
         cells.len(),
