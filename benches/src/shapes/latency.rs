@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::plan::{Cell, Effort, Params, Shape, Timing, Value};
-use crate::rig::executor::{cores, executor, joined};
+use crate::rig::executor::{cores, executor, joined, stay_on};
 use crate::rig::fault::{Fault, ensure};
 use crate::rig::payload::Tally;
 use crate::rig::stats::Unit;
@@ -26,7 +26,7 @@ pub const SHAPE: Shape = Shape {
     name: "latency",
     about: "One message at a time travels to the other end and back, over two channels; the figure \
             is half a round trip. The ends are two tasks on one worker, two tasks on one worker \
-            for each core, or two blocking threads.",
+            for each core, or two blocking threads, each of which stays on a core of its own.",
     cells,
 };
 
@@ -137,13 +137,17 @@ pub fn threads<F: BlockingFamily<u64>>(count: u64) -> Result<Timing, Fault> {
     let rounds = (count / 2).max(1);
     let (mut out, mut echo_rx) = F::open(SLOTS, 1);
     let (mut echo_tx, mut back) = F::open(SLOTS, 1);
+    // A run is too short for the scheduler to part two threads that it has put on the same core, and
+    // such a run measures time slices: even the bare ring takes microseconds there.
     let echo = thread::spawn(move || {
+        stay_on(1);
         while let Some(message) = echo_rx.blocking_recv() {
             if !echo_tx[0].blocking_send(message) {
                 break;
             }
         }
     });
+    stay_on(0);
     let (mut sent, mut received) = (Tally::default(), Tally::default());
     let start = Instant::now();
     for round in 0..rounds {
