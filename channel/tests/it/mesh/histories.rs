@@ -247,7 +247,7 @@ impl Model {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 4 } else { 2_000 },
+        cases: if cfg!(miri) { 2 } else { 2_000 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -258,7 +258,7 @@ proptest! {
         least_loaded: bool,
         capacity in 1..5_usize,
         slots in 0..3_usize,
-        ops in vec(op(), 1..120),
+        ops in vec(op(), 1..if cfg!(miri) { 30 } else { 120 }),
     ) {
         let balance = if least_loaded { Balance::LeastLoaded } else { Balance::RoundRobin };
         let mut model = Model::new(has_keys, balance, capacity, slots);
