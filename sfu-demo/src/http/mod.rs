@@ -37,7 +37,7 @@ use client::Client;
 use error::Error;
 use limit::subscriber;
 use metrics::prometheus;
-use page::{chat, devices, icon, link, page, panel, script, signal, style, tiles, words};
+use page::{access, chat, devices, icon, link, page, panel, script, signal, style, tiles, words};
 use players::{allow_origins, end, offers, patch, patches, whep, whip};
 use request::{TokenQuery, bearer, display_name, room_name};
 use socket::socket;
@@ -55,6 +55,7 @@ pub(crate) fn routes<M: Mailbox>(app: Arc<App<M>>) -> axum::Router {
         .route("/tiles.js", get(tiles))
         .route("/devices.js", get(devices))
         .route("/link.js", get(link))
+        .route("/access.js", get(access))
         .route("/chat.js", get(chat))
         .route("/words.js", get(words))
         .route("/signal.js", get(signal))

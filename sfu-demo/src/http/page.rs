@@ -63,6 +63,13 @@ pub(super) async fn link() -> Page {
     )
 }
 
+pub(super) async fn access() -> Page {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("web/access.js"),
+    )
+}
+
 pub(super) async fn chat() -> Page {
     asset(
         "text/javascript; charset=utf-8",

@@ -1,17 +1,12 @@
 //! Tabs of a real browser in rooms.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
-use sfu_demo::http::token::{Claims, Keys};
 use sfu_demo::mailbox::mesh::Mesh;
-use sfu_demo::server::ServerConfig;
 
 use crate::support::browser::{Browser, join};
-use crate::support::proxy::Proxy;
 use crate::support::{Running, config, real_time, until_or};
+
+mod ways;
 
 /// Frames and audio samples that were decoded for the tile of `name`.
 fn decoded(browser: &Browser, tab: &str, name: &str) -> (u64, u64) {
@@ -222,6 +217,11 @@ fn page_says_what_failed_and_lets_one_try_again() {
         "const [inner, outer] = ['check', 'preview'].map(id => document.getElementById(id).getBoundingClientRect());
          return innerWidth === 390 && inner.height && inner.bottom <= outer.bottom && inner.right <= outer.right",
     );
+    browser.wait(
+        &tab,
+        "one can join without scrolling",
+        "return document.querySelector('#join .primary').getBoundingClientRect().bottom <= innerHeight",
+    );
     browser.resize(&tab, 1280, 800);
     browser.click(&tab, "input[value=synthetic]");
     browser.click(&tab, "#join .primary");
@@ -240,207 +240,6 @@ fn page_says_what_failed_and_lets_one_try_again() {
         &problem("The server was stopped."),
     );
     assert_eq!(browser.run(&tab, focused), "Join again");
-}
-
-/// Opens the page, has it take another SDP from the server than it sends (an expression of `sdp`), and joins.
-fn join_rewriting(browser: &Browser, server: &Running, name: &str, change: &str) -> String {
-    let url = format!("{}/r/one?name={name}&source=synthetic", server.http);
-    let tab = browser.open(&url);
-    let script = format!(
-        "const set = RTCPeerConnection.prototype.setRemoteDescription;
-         RTCPeerConnection.prototype.setRemoteDescription = function ({{ type, sdp }}) {{
-             return set.call(this, {{ type, sdp: {change} }});
-         }};"
-    );
-    browser.run(&tab, &script);
-    browser.click(&tab, "#join .primary");
-    let connected = "return window.sfu.pc?.connectionState === 'connected'";
-    browser.wait(&tab, "it is connected", connected);
-    tab
-}
-
-#[test]
-fn page_falls_back_to_tcp_by_itself_when_udp_is_blocked() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let server = Running::start::<Mesh>(config(2));
-    let media = server.server.as_ref().unwrap().media[0];
-    let mut proxy = Proxy::new(media, 1);
-    let port = proxy.port();
-    let blocked = Arc::new(AtomicBool::new(false));
-    let over = Arc::new(AtomicBool::new(false));
-    let network = std::thread::spawn({
-        let (blocked, over) = (Arc::clone(&blocked), Arc::clone(&over));
-        move || {
-            while !over.load(Ordering::Relaxed) {
-                proxy.drive(|_, _| !blocked.load(Ordering::Relaxed));
-                std::thread::park_timeout(Duration::from_millis(1));
-            }
-        }
-    });
-    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
-    // Ann's UDP goes through the proxy, before and after.
-    let server_port = media.port();
-    let change =
-        format!("sdp.replace(/( udp \\d+ 127\\.0\\.0\\.1 ){server_port}( typ)/gi, '$1{port}$2')");
-    let ann = join_rewriting(&browser, &server, "Ann", &change);
-    let protocol = "return (async () => {
-        const reports = [...(await window.sfu.pc.getStats()).values()];
-        const transport = reports.find(r => r.type === 'transport');
-        const pair = reports.find(r => r.id === transport?.selectedCandidatePairId);
-        return reports.find(r => r.id === pair?.localCandidateId)?.protocol ?? '';
-    })()";
-    decodes(&browser, &server, &ann, "Ben");
-    assert_eq!(browser.run(&ann, protocol), "udp");
-    browser.run(&ann, "window.before = window.sfu.pc");
-    blocked.store(true, Ordering::Relaxed);
-    let since = Instant::now();
-    let tcp = protocol.replace("?? ''", "=== 'tcp'");
-    browser.wait(&ann, "it has fallen back", &tcp);
-    println!("by TCP after {:?}", since.elapsed());
-    decodes(&browser, &server, &ann, "Ben");
-    decodes(&browser, &server, &ben, "Ann");
-    assert_eq!(
-        browser.run(&ann, "return window.before === window.sfu.pc"),
-        true
-    );
-    over.store(true, Ordering::Relaxed);
-    network.join().unwrap();
-    drop(browser);
-    server.stop();
-}
-
-#[test]
-fn page_whose_session_is_gone_joins_again_by_itself() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let server = Running::start::<Mesh>(config(2));
-    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
-    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
-    decodes(&browser, &server, &ann, "Ben");
-    browser.click(&ann, "#mic");
-    browser.run(
-        &ann,
-        "window.before = window.sfu.id; return fetch(`/api/leave/${window.sfu.resource}`, { method: 'POST' }).then(r => r.status)",
-    );
-    browser.wait(
-        &ann,
-        "it is there again",
-        "return window.sfu.id !== window.before && window.sfu.pc?.connectionState === 'connected'",
-    );
-    decodes(&browser, &server, &ann, "Ben");
-    let muted = "return [...window.sfu.tiles.values()].some(t => !t.mine && !t.muted.hidden)";
-    browser.wait(&ben, "it is still muted", muted);
-
-    // Its session ends while it is still joining.
-    browser.click(&ann, "#leave");
-    let slowly = "const pause = () => new Promise(resolve => { setTimeout(resolve, 1000); });
-        if (globalThis.scheduler?.yield) scheduler.yield = pause;
-        window.before = window.sfu.resource;
-        document.getElementById('join').requestSubmit()";
-    browser.run(&ann, slowly);
-    let ended = "return window.sfu.resource !== window.before
-        && fetch(`/api/leave/${window.before = window.sfu.resource}`, { method: 'POST' }).then(r => r.ok)";
-    browser.wait(&ann, "the session is ended", ended);
-    browser.wait(
-        &ann,
-        "it has joined all the same",
-        "return window.sfu.resource !== window.before && window.sfu.pc?.connectionState === 'connected'",
-    );
-    decodes(&browser, &server, &ann, "Ben");
-    drop(browser);
-    server.stop();
-}
-
-#[test]
-fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let secret = b"a secret of at least thirty-two bytes".to_vec();
-    let claims = Claims {
-        room: "one".to_owned(),
-        exp: 0,
-        publish: true,
-        subscribe: true,
-        operator: false,
-        sub: Some("ann".to_owned()),
-    };
-    let token = Keys::new(&secret).sign(claims, Duration::from_secs(3600));
-    let query = format!("&source=none&token={}", token.unwrap());
-    let server = Running::start::<Mesh>(ServerConfig {
-        secret: Some(secret),
-        ..config(2)
-    });
-    // Whoever has no token, or a wrong one, is told where to get another.
-    for token in ["", "&token=none"] {
-        let url = format!("{}/r/one?name=Eve&source=none{token}", server.http);
-        let tab = browser.open(&url);
-        browser.click(&tab, "#join .primary");
-        let told = "const problem = document.getElementById('problem');
-            return !problem.hidden && problem.textContent.includes('token')
-                && problem.textContent.includes('new link')";
-        browser.wait(&tab, "the page says so", told);
-    }
-    let first = join(&browser, &server, "one", "Ann", &query);
-    let second = join(&browser, &server, "one", "Ann", &query);
-    let out = "const problem = document.getElementById('problem');
-        return !problem.hidden && problem.textContent.includes('somewhere else') && !window.sfu.pc";
-    browser.wait(&first, "the first page has left", out);
-    browser.wait(
-        &second,
-        "the second is alone",
-        "return window.sfu.roster.size === 1",
-    );
-    let there = browser.run(&second, "return window.sfu.pc.connectionState");
-    assert_eq!(there, "connected");
-    // It can come back, if it is told to.
-    browser.click(&first, "#way");
-    browser.wait(&second, "the second page has left", out);
-    browser.wait(
-        &first,
-        "the first is back",
-        "return window.sfu.pc?.connectionState === 'connected'",
-    );
-    drop(browser);
-    server.stop();
-}
-
-#[test]
-fn page_says_which_codec_it_lacks() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let server = Running::start::<Mesh>(config(2));
-    let _ben = join(
-        &browser,
-        &server,
-        "one",
-        "Ben",
-        "&source=synthetic&codec=vp8",
-    );
-    // As in a browser that knows no VP8.
-    let ann = join_rewriting(
-        &browser,
-        &server,
-        "Ann",
-        "type === 'offer' ? sdp.replaceAll('VP8/90000', 'X8/90000') : sdp",
-    );
-    browser.wait(
-        &ann,
-        "the page says so",
-        "const note = [...window.sfu.tiles.values()].find(t => !t.mine)?.note;
-         return note && !note.hidden && note.textContent.includes('sends VP8')
-             && note.textContent.includes('VP9')",
-    );
-    drop(browser);
-    server.stop();
 }
 
 /// Whether nothing that is shown reaches over the edge of the page, or of the grid, which would scroll.
@@ -564,34 +363,6 @@ fn two_tabs_see_and_hear_each_other_and_one_leaves_and_rejoins() {
         "Ben is gone again",
         "return window.sfu.tiles.size === 1",
     );
-    drop(browser);
-    server.stop();
-}
-
-#[test]
-fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let server = Running::start::<Mesh>(ServerConfig {
-        udp: false,
-        ..config(2)
-    });
-    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
-    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
-    decodes(&browser, &server, &ann, "Ben");
-    decodes(&browser, &server, &ben, "Ann");
-    let protocol = browser.run(
-        &ann,
-        "return (async () => {
-            const reports = [...(await window.sfu.pc.getStats()).values()];
-            const transport = reports.find(r => r.type === 'transport');
-            const pair = reports.find(r => r.id === transport.selectedCandidatePairId);
-            return reports.find(r => r.id === pair.localCandidateId).protocol;
-        })()",
-    );
-    assert_eq!(protocol, "tcp");
     drop(browser);
     server.stop();
 }

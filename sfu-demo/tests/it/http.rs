@@ -222,8 +222,15 @@ fn figures_and_health_are_there() {
     for path in [
         "/",
         "/r/room",
+        "/access.js",
         "/app.js",
+        "/chat.js",
+        "/devices.js",
+        "/link.js",
         "/panel.js",
+        "/signal.js",
+        "/tiles.js",
+        "/words.js",
         "/style.css",
         "/icon.svg",
     ] {

@@ -1,4 +1,5 @@
 // The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server.
+import { access, address, askForLink, operator, room, takeLink } from "/access.js";
 import { capture, encodings, endPreview, showPreview, stop } from "/devices.js";
 import { forget, onChat, said } from "/chat.js";
 import { quality, restartIce, watch } from "/link.js";
@@ -9,9 +10,6 @@ import { ENDS, explain, missing, pause, refusal } from "/words.js";
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
-const token = query.get("token") ?? undefined;
-// Statistics are for operators: with a token of their own, or a room token that says so.
-const operator = query.get("operator") ?? (isOperator(token) ? token : undefined);
 // By this secret the server knows the page when it connects again, and ends its earlier session at once. It is not
 // kept in storage, which a duplicated tab would share.
 const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
@@ -19,6 +17,8 @@ const identity = Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-"
 const SLICE = 4;
 // How long to wait before each attempt to join again, in seconds.
 const ATTEMPTS = [0, 1, 2, 4, 8];
+// How long the server may take to answer, in milliseconds.
+const ANSWER = 15_000;
 
 const state = {
   pc: null, signal: null, sources: [], id: null, resource: null, room: "", name: "", source: "camera",
@@ -30,14 +30,6 @@ const state = {
 };
 // For the developer console and the tests.
 window.sfu = state;
-
-function isOperator(jwt) {
-  try {
-    return JSON.parse(atob(jwt.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))).operator === true;
-  } catch {
-    return false;
-  }
-}
 
 function status(text) { $("status").textContent = text; }
 
@@ -51,17 +43,7 @@ function problem(text, way, act) {
   if (text && way) $("way").focus();
 }
 
-function pathRoom() {
-  const match = location.pathname.match(/^\/r\/([A-Za-z0-9_-]{1,64})$/);
-  return match ? match[1] : null;
-}
-
-function invent() {
-  const bytes = crypto.getRandomValues(new Uint8Array(5));
-  return [...bytes].map((b) => "abcdefghijkmnpqrstuvwxyz23456789"[b % 32]).join("");
-}
-
-$("room").value = pathRoom() ?? query.get("room") ?? invent();
+$("room").value = room();
 $("name").value = query.get("name") ?? "";
 if (query.get("source")) {
   const radio = document.querySelector(`input[name=source][value="${CSS.escape(query.get("source"))}"]`);
@@ -86,21 +68,29 @@ $("join").addEventListener("submit", async (event) => {
   const button = $("join").querySelector(".primary");
   button.disabled = true;
   problem("");
+  takeLink();
   try {
     await join(new FormData($("join")));
   } catch (error) {
     status("");
     await leave(false);
-    problem(explain(error), "Try again", () => $("join").requestSubmit());
+    refused(error, explain(error), "Try again");
   }
   button.disabled = false;
 });
 
+// The page is not let in, or not any more. Where the server wants another token, trying again would change nothing.
+function refused(error, text, way) {
+  if (![401, 403].includes(error.status)) return problem(text, way, () => $("join").requestSubmit());
+  problem(text);
+  return askForLink();
+}
+
 async function join(form) {
   state.name = form.get("name").trim();
-  const room = form.get("room").trim();
-  if (room !== state.room) forget();
-  state.room = room;
+  const named = form.get("room").trim();
+  if (named !== state.room) forget();
+  state.room = named;
   state.source = form.get("source");
   state.leaving = false;
   state.muted.clear();
@@ -112,7 +102,8 @@ async function join(form) {
   await pause();
 
   endPreview();
-  history.replaceState(null, "", `/r/${state.room}${location.search}`);
+  history.replaceState(null, "", address(state.room));
+  $("invitation").hidden = true;
   $("title").textContent = state.room;
   $("join").hidden = true;
   $("call").hidden = false;
@@ -152,7 +143,8 @@ async function connect() {
   const response = await fetch(`/api/rooms/${encodeURIComponent(state.room)}/join`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ name: state.name, sdp: pc.localDescription.sdp, token, identity }),
+    body: JSON.stringify({ name: state.name, sdp: pc.localDescription.sdp, token: access.token, identity }),
+    signal: AbortSignal.timeout(ANSWER),
   }).catch(() => { throw new Error("The server is not reachable."); });
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
@@ -242,7 +234,7 @@ async function lost(pc, end) {
   }
   await leave(false);
   status("Disconnected");
-  problem(`${final} ${last.message === why ? "" : last.message}`.trim(), "Join again", () => $("join").requestSubmit());
+  refused(last, `${final} ${last.message === why ? "" : last.message}`.trim(), "Join again");
 }
 
 // Forgets what belonged to the last connection.
@@ -558,15 +550,15 @@ $("share").addEventListener("click", async () => {
 
 // Only who may see the statistics sees the button.
 async function showPanelButton() {
-  const headers = { authorization: `Bearer ${operator}` };
-  const response = operator ? await fetch("/api/stats", { headers }).catch(() => null) : null;
+  const headers = { authorization: `Bearer ${operator()}` };
+  const response = operator() ? await fetch("/api/stats", { headers }).catch(() => null) : null;
   $("panel-toggle").hidden = !response?.ok;
 }
 $("panel-toggle").addEventListener("click", () => {
   const open = $("panel").hidden;
   $("panel").hidden = !open;
   $("panel-toggle").setAttribute("aria-expanded", String(open));
-  if (open) openPanel(operator); else closePanel();
+  if (open) openPanel(operator()); else closePanel();
 });
 
 async function leave(told) {

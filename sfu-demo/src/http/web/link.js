@@ -70,6 +70,8 @@ export async function restartIce(pc, resource) {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ sdp: pc.localDescription.sdp }),
+    // Where no network is, it would wait for longer than it takes to come back.
+    signal: AbortSignal.timeout(PATIENCE),
   }).catch(() => null);
   if (!response?.ok) {
     await roll();

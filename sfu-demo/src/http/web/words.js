@@ -22,7 +22,7 @@ export function explain(error) {
 
 // Why the server has refused to let the page in.
 export function refusal(status, why) {
-  const advice = status === 401 || status === 403 ? " Ask whoever invited you for a new link." : "";
+  const advice = status === 401 || status === 403 ? " Ask whoever invited you for a new link, and paste it below." : "";
   return `The server refused: ${why}.${advice}`;
 }
 
