@@ -49,22 +49,17 @@ fn warm_relay_allocates_nothing_for_a_packet() {
             socket
         })
         .collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let relay = runtime
-        .block_on(relay::start::<Mesh>(RelayConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            to: receivers
-                .iter()
-                .map(|receiver| receiver.local_addr().unwrap())
-                .collect(),
-            shards: 2,
-            allow_remote: false,
-            burst: 16,
-        }))
-        .unwrap();
+    let relay = relay::start::<Mesh>(RelayConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        to: receivers
+            .iter()
+            .map(|receiver| receiver.local_addr().unwrap())
+            .collect(),
+        shards: 2,
+        allow_remote: false,
+        burst: 16,
+    })
+    .unwrap();
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut packet = [7u8; 1212];
     packet[..2].copy_from_slice(&[0x80, 96]);

@@ -59,13 +59,13 @@ impl OnMailbox for RunRelay {
             burst: args.burst.into(),
         };
         let subscribers = options.to.len();
-        let stats = runtime.block_on(async {
+        let relay = relay::start::<M>(options)?;
+        runtime.block_on(async {
             let mut stop = Signals::new()?;
-            let relay = relay::start::<M>(options).await?;
             println!("RTP to {} goes to {subscribers} subscribers.", relay.listen);
-            stop.received().await?;
-            relay.stop()
+            stop.received().await
         })?;
+        let stats = relay.stop()?;
         println!("{}", serde_json::to_string_pretty(&stats)?);
         Ok(())
     }

@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use crate::cpu_time;
 use crate::mailbox::{Mailbox, Message, Receiver, Sender};
@@ -87,12 +86,12 @@ enum Crossing {
 type CrossingSender<M> = <M as Mailbox>::Sender<std::convert::Infallible, Crossing>;
 type CrossingReceiver<M> = <M as Mailbox>::Receiver<std::convert::Infallible, Crossing>;
 
-/// Starts a relay on mailbox `M`.
+/// Starts a relay on mailbox `M`, whose shards have an executor each.
 ///
 /// # Errors
 ///
 /// If an address is not allowed or cannot be bound.
-pub async fn start<M: Mailbox>(config: RelayConfig) -> io::Result<Relay> {
+pub fn start<M: Mailbox>(config: RelayConfig) -> io::Result<Relay> {
     check(&config)?;
     let ingress = Bind::new(config.listen).open()?;
     let listen = ingress.local_addr()?;
@@ -113,24 +112,18 @@ pub async fn start<M: Mailbox>(config: RelayConfig) -> io::Result<Relay> {
         let ingress = ingress.take();
         let stop = Arc::clone(&stop);
         let burst = config.burst;
-        let (ready, is_ready) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        // The sockets are opened here, so that what fails is known at once.
+        let mut shard = {
+            let _inside = runtime.enter();
+            Shard::<M>::new(here, ingress, subscribers, lanes, burst, listen)?
+        };
         let thread = std::thread::Builder::new()
             .name(format!("relay-{here}"))
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?;
-                runtime.block_on(async move {
-                    let mut shard =
-                        Shard::<M>::new(here, ingress, subscribers, lanes, burst, listen)?;
-                    let _ = ready.send(());
-                    shard.run(end, &stop).await
-                })
-            })?;
+            .spawn(move || runtime.block_on(shard.run(end, &stop)))?;
         shards.push(thread);
-        if is_ready.await.is_err() {
-            return Err(io::Error::other("a shard failed to start"));
-        }
     }
     let any = if listen.is_ipv4() {
         "0.0.0.0:0"

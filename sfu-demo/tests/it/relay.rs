@@ -22,11 +22,7 @@ fn start<M: Mailbox>(to: Vec<std::net::SocketAddr>, shards: usize) -> Relay {
         allow_remote: false,
         burst: 8,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(relay::start::<M>(config)).unwrap()
+    relay::start::<M>(config).unwrap()
 }
 
 fn receivers(count: usize) -> Vec<UdpSocket> {
@@ -159,10 +155,6 @@ fn subscriber_that_dies_at_full_rate_does_not_disturb_the_others() {
 
 #[test]
 fn plain_rtp_stays_on_this_machine_unless_told_otherwise() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
     for (listen, to) in [("0.0.0.0:0", "127.0.0.1:9"), ("127.0.0.1:0", "192.0.2.1:9")] {
         let config = RelayConfig {
             listen: listen.parse().unwrap(),
@@ -171,7 +163,7 @@ fn plain_rtp_stays_on_this_machine_unless_told_otherwise() {
             allow_remote: false,
             burst: 8,
         };
-        let error = runtime.block_on(relay::start::<Mesh>(config)).unwrap_err();
+        let error = relay::start::<Mesh>(config).unwrap_err();
         assert!(error.to_string().contains("--allow-remote"), "{error}");
     }
 }

@@ -25,9 +25,6 @@ fn any_port() -> SocketAddr {
 
 pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
     let sinks = sinks(&load)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let affinity = Affinity::current();
     affinity.restrict(Cores::Forwarding);
     let mut relays = Vec::new();
@@ -42,7 +39,7 @@ pub(super) fn run<M: Mailbox>(load: Load) -> io::Result<Run> {
             allow_remote: false,
             burst: SendBatch::BURST,
         };
-        relays.push(runtime.block_on(relay::start::<M>(options))?);
+        relays.push(relay::start::<M>(options)?);
     }
     let targets: Vec<_> = relays.iter().map(|relay| relay.listen).collect();
     affinity.restrict(Cores::Load);

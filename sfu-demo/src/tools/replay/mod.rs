@@ -107,16 +107,13 @@ pub fn play<M: Mailbox>(
         .iter()
         .map(UdpSocket::local_addr)
         .collect::<io::Result<_>>()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let relay = runtime.block_on(relay::start::<M>(relay::RelayConfig {
+    let relay = relay::start::<M>(relay::RelayConfig {
         listen: nowhere,
         to,
         shards: config.shards,
         allow_remote: false,
         burst: SendBatch::BURST,
-    }))?;
+    })?;
     let sender = UdpSocket::bind(nowhere)?;
     let start = Instant::now();
     let mut buffer = vec![0; 1 << 16];
