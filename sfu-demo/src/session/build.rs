@@ -11,7 +11,7 @@ use str0m::net::TcpType;
 use str0m::{Candidate, RtcConfig};
 
 use super::crypto::{certificate, crypto};
-use super::ice::{Ice, credentials};
+use super::ice::{Ice, credentials, ranked};
 use super::liveness::{Liveness, REPORTS};
 use super::path::Path;
 use super::publications::Publications;
@@ -230,7 +230,7 @@ impl Session {
             tracing::debug!(%error, "offer refused");
             Refusal::Malformed
         })?;
-        let answer = answer.to_sdp_string();
+        let answer = ranked(&answer.to_sdp_string(), 0);
         let mut types = PayloadTypes::default();
         types.learn(&answer);
         check_codecs(offered, &types)?;

@@ -51,12 +51,15 @@ use ssrcs::Ssrcs;
 use ssrcs::sent::SentNumbers;
 use subscriptions::backlog::Backlog;
 use subscriptions::layers::Estimate;
-use subscriptions::{Forwarded, Subscriptions};
+use subscriptions::{Forwarded, Subscriptions, Turn};
 
 /// The longest message that a page may send, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 256 << 10;
 /// How many tracks a page can pin.
 const MAX_PINNED: usize = 8;
+/// What is kept of each track to be sent again: how many packets, for how long, and the share of all that may be sent again. What is
+/// older comes too late to be seen.
+const RESENT: (usize, Duration, f32) = (1024, Duration::from_secs(1), 0.15);
 /// A timeout of str0m that is no further away than this is due at once: a paced session has more to send.
 const AT_ONCE: Duration = Duration::from_micros(1);
 
@@ -242,6 +245,7 @@ impl Session {
                     self.pass_time(clock);
                     sent = false;
                 }
+                Ok(Output::Timeout(_)) if self.forward_waiting(clock) => self.pass_time(clock),
                 Ok(Output::Timeout(at)) => {
                     let silent = self.liveness.silent_at();
                     let deferred = self.publications.deferred_until().unwrap_or(silent);
@@ -263,27 +267,48 @@ impl Session {
     }
 
     /// Forwards a packet of a track that the peer is subscribed to, if it is of the chosen layer. Returns whether it is
-    /// sent, with the next [`Session::poll`].
+    /// sent, or waits for its turn, with the next [`Session::poll`].
     pub fn deliver(&mut self, now: Instant, packet: &MediaPacket) -> bool {
         self.fault_point("deliver");
         if self.subscriptions.record(packet) {
             self.choose_layers(packet.arrived);
         }
-        let backlog = (&mut self.backlog, self.estimate.for_videos());
+        let before = (&mut self.backlog, self.estimate.for_videos());
         let events = &mut self.events;
-        let outcome = self.subscriptions.forward(now, packet, backlog, events);
+        let (turn, paused) = self.subscriptions.admit(now, packet, before, events);
+        if let Some(paused) = paused {
+            self.send_to_page(&ToPage::Paused {
+                track: packet.track.to_string(),
+                paused,
+            });
+        }
+        match turn {
+            Turn::Now => self.forward(now, packet),
+            Turn::Later => true,
+            Turn::Never => false,
+        }
+    }
+
+    /// Forwards packets that have waited, as far as it is their turn. Returns whether there was one.
+    fn forward_waiting(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        loop {
+            let before = (&mut self.backlog, self.estimate.for_videos());
+            let Some(packet) = self.subscriptions.next_waiting(now, before) else {
+                return any;
+            };
+            any |= self.forward(now, &packet);
+        }
+    }
+
+    fn forward(&mut self, now: Instant, packet: &MediaPacket) -> bool {
+        let outcome = self.subscriptions.forward(now, packet, &mut self.events);
         if let Some(layer) = outcome.switched
             && packet.codec.name != codec::Name::Opus
         {
             self.send_to_page(&ToPage::Layer {
                 track: packet.track.to_string(),
                 layer,
-            });
-        }
-        if let Some(paused) = outcome.paused {
-            self.send_to_page(&ToPage::Paused {
-                track: packet.track.to_string(),
-                paused,
             });
         }
         let Some(Forwarded {
@@ -343,6 +368,9 @@ impl Session {
             return false;
         };
         let ssrc = *stream.ssrc();
+        if !source_known {
+            stream.set_rtx_cache(RESENT.0, RESENT.1, Some(RESENT.2));
+        }
         if !self.sent.insert(ssrc, rewritten.sequence) {
             let repeated = SessionEvent::Dropped(DropReason::Repeated);
             self.events.push(repeated);
@@ -354,36 +382,6 @@ impl Session {
             self.subscriptions.set_source(mid, ssrc);
         }
         true
-    }
-
-    /// The peer cannot decode a track: the page is told, unless it was.
-    fn codec_missing(&mut self, mid: Mid, packet: &MediaPacket, was_missing: bool) {
-        let dropped = SessionEvent::Dropped(DropReason::Codec);
-        self.events.push(dropped);
-        if was_missing {
-            return;
-        }
-        self.subscriptions.set_missing(packet.track, true);
-        let missing = packet.codec.name.label();
-        let instead = packet.possible.common(self.types.codecs(&mid)).iter();
-        let instead: Vec<_> = instead.map(codec::Name::label).collect();
-        let (participant, track) = (self.id.0, packet.track.0);
-        tracing::info!(participant, track, missing, ?instead, "codec missing");
-        self.send_to_page(&ToPage::Codec {
-            track: packet.track.to_string(),
-            missing: Some(missing),
-            instead,
-        });
-    }
-
-    /// The publisher of a track sends it with a codec that the peer has, from now on.
-    fn codec_found(&mut self, track: TrackId) {
-        self.subscriptions.set_missing(track, false);
-        self.send_to_page(&ToPage::Codec {
-            track: track.to_string(),
-            missing: None,
-            instead: Vec::new(),
-        });
     }
 
     /// Sends a text to the page, in order, as soon as its data channel has room. Returns `false` if the channel is not

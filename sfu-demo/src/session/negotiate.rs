@@ -1,4 +1,4 @@
-//! Offers and answers: the tracks that a peer is sent, and the media sections that carry them.
+//! Offers and answers: the tracks that a peer is sent, the media sections that carry them, and codecs that the peer lacks.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,17 +7,31 @@ use str0m::bwe::Bitrate;
 use str0m::change::SdpAnswer;
 use str0m::media::{Direction, MediaKind, Mid};
 
+use super::ice::ranked;
 use super::signal::{Carried, SourceOf, ToPage};
-use super::{Role, Session};
+use super::{Role, Session, SessionEvent};
 use crate::ids::{ParticipantId, ShardId, TrackId};
-use crate::media::TrackInfo;
+use crate::media::{MediaPacket, TrackInfo, codec};
+use crate::stats::DropReason;
 
 impl Session {
     /// Offers the peer a track of another participant. `owner` is the shard of its publisher.
     pub fn add_track(&mut self, info: TrackInfo, owner: ShardId) {
         self.fault_point("add_track");
-        let wanted = self.role != Role::Publish && info.participant != self.id;
-        if wanted && self.subscriptions.add(info, owner) {
+        self.add_tracks([(info, owner)]);
+    }
+
+    /// Offers the peer tracks of other participants, each with the shard of its publisher. Sections are given out once all are
+    /// known.
+    pub(crate) fn add_tracks(&mut self, tracks: impl IntoIterator<Item = (TrackInfo, ShardId)>) {
+        if self.role == Role::Publish {
+            return;
+        }
+        let mut added = false;
+        for (info, owner) in tracks {
+            added |= info.participant != self.id && self.subscriptions.add(info, owner);
+        }
+        if added {
             self.assign();
         }
     }
@@ -107,7 +121,8 @@ impl Session {
         let Some((offer, pending)) = change.apply() else {
             return;
         };
-        self.page.offer(now, pending, offer.to_sdp_string());
+        let offer = ranked(&offer.to_sdp_string(), self.ice.restarts);
+        self.page.offer(now, pending, offer);
     }
 
     /// Adds the sections of a player (WHEP) or of an offer that has all: it cannot be offered more.
@@ -148,5 +163,35 @@ impl Session {
     pub(super) fn set_desired_rate(&mut self) {
         let desired = Bitrate::bps(self.subscriptions.desired_rate());
         self.rtc.bwe().set_bitrate(Bitrate::ZERO, desired);
+    }
+
+    /// The peer cannot decode a track: the page is told, unless it was.
+    pub(super) fn codec_missing(&mut self, mid: Mid, packet: &MediaPacket, was_missing: bool) {
+        let dropped = SessionEvent::Dropped(DropReason::Codec);
+        self.events.push(dropped);
+        if was_missing {
+            return;
+        }
+        self.subscriptions.set_missing(packet.track, true);
+        let missing = packet.codec.name.label();
+        let instead = packet.possible.common(self.types.codecs(&mid)).iter();
+        let instead: Vec<_> = instead.map(codec::Name::label).collect();
+        let (participant, track) = (self.id.0, packet.track.0);
+        tracing::info!(participant, track, missing, ?instead, "codec missing");
+        self.send_to_page(&ToPage::Codec {
+            track: packet.track.to_string(),
+            missing: Some(missing),
+            instead,
+        });
+    }
+
+    /// The publisher of a track sends it with a codec that the peer has, from now on.
+    pub(super) fn codec_found(&mut self, track: TrackId) {
+        self.subscriptions.set_missing(track, false);
+        self.send_to_page(&ToPage::Codec {
+            track: track.to_string(),
+            missing: None,
+            instead: Vec::new(),
+        });
     }
 }

@@ -8,7 +8,7 @@ use str0m::change::SdpOffer;
 
 use super::Session;
 use super::build::{MAX_SDP, Refusal, check_offer};
-use super::ice::{credentials, remote_credentials};
+use super::ice::{credentials, ranked, remote_credentials};
 
 /// A request to change the ICE session of a peer.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Session {
         }
         self.restart_ice(remote);
         let IceCreds { ufrag, pass } = &self.credentials;
-        let ending = &self.ice.ending;
+        let ending = ranked(&self.ice.ending, self.ice.restarts);
         self.restarted(format!(
             "a=ice-lite\r\na=ice-options:ice2\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{pass}\r\n{ending}"
         ))
@@ -100,7 +100,7 @@ impl Session {
         }
         match self.rtc.sdp_api().accept_offer(offer) {
             Ok(answer) => {
-                let answer = answer.to_sdp_string();
+                let answer = ranked(&answer.to_sdp_string(), self.ice.restarts);
                 self.answered(&answer);
                 Ok(answer)
             }

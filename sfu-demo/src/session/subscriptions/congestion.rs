@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 /// Packets that wait longer than this for their turn make the video skip to a keyframe.
 const MAX_WAIT: Duration = Duration::from_millis(300);
+/// The same for those of a keyframe that has begun, if the video fits: a shared screen's may be as large as seconds of it, and is no
+/// use without its end.
+const MAX_WAIT_OF_KEYFRAME: Duration = Duration::from_secs(1);
 /// The video goes on once nothing waits longer than this.
 const DRAINED: Duration = Duration::from_millis(50);
 /// A video that skips again within this time does not fit, and is paused.
@@ -32,17 +35,23 @@ pub(in crate::session) enum Verdict {
 }
 
 impl Congestion {
-    /// Decides about a packet. `wait` is how long the oldest packet before it has waited, `fits` whether the estimate has
-    /// room for the video.
+    /// Decides about a packet, which is of a keyframe or not. `wait` is how long the oldest packet before it has waited, `fits`
+    /// whether the estimate has room for the video.
     pub(in crate::session) fn admit(
         &mut self,
         now: Instant,
         wait: Duration,
         fits: bool,
+        of_keyframe: bool,
     ) -> Verdict {
         let since = |at| now.saturating_duration_since(at);
         if !self.is_held {
-            if wait <= MAX_WAIT {
+            let most = if of_keyframe && fits {
+                MAX_WAIT_OF_KEYFRAME
+            } else {
+                MAX_WAIT
+            };
+            if wait <= most {
                 return Verdict::Send;
             }
             self.paused = self.held.is_some_and(|at| since(at) < AGAIN);
@@ -75,7 +84,7 @@ mod tests {
                 start + Duration::from_millis(millis),
                 Duration::from_millis(wait),
             );
-            let verdict = congestion.admit(now, wait, fits);
+            let verdict = congestion.admit(now, wait, fits, false);
             (verdict, congestion.is_paused())
         };
         assert_eq!(at(0, 100, true), (Verdict::Send, false));
@@ -90,5 +99,23 @@ mod tests {
         assert_eq!(at(5999, 0, false), (Verdict::Drop, true));
         assert_eq!(at(6000, 0, false), (Verdict::Resume, false), "tried again");
         assert_eq!(at(17_000, 500, false), (Verdict::Drop, false), "long after");
+    }
+
+    #[test]
+    fn keyframe_that_has_begun_may_wait_longer() {
+        let (now, mut congestion) = (Instant::now(), Congestion::default());
+        let mut admit = |millis, of_keyframe| {
+            congestion.admit(now, Duration::from_millis(millis), true, of_keyframe)
+        };
+        assert_eq!(admit(1000, true), Verdict::Send);
+        assert_eq!(admit(300, false), Verdict::Send);
+        assert_eq!(admit(1001, true), Verdict::Drop);
+        assert_eq!(admit(51, true), Verdict::Drop, "its end is missing");
+        let (mut congestion, wait) = (Congestion::default(), Duration::from_millis(301));
+        assert_eq!(
+            congestion.admit(now, wait, false, true),
+            Verdict::Drop,
+            "it does not fit"
+        );
     }
 }

@@ -7,6 +7,7 @@ pub(in crate::session) mod backlog;
 mod congestion;
 pub mod downstream;
 pub(in crate::session) mod layers;
+mod line;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use backlog::Backlog;
 use congestion::Verdict;
 use downstream::{Downstream, Rewritten};
 use layers::{Estimate, Ladder, Layers};
+use line::{AHEAD, Line, Picture};
 
 /// The media sections of a page, of each kind, and so how many tracks it receives at a time. A player (WHEP) has as many
 /// as it has offered.
@@ -69,6 +71,10 @@ struct Subscription {
     missing: bool,
     /// The layers of a video.
     layers: Layers,
+    /// Its packets that wait for their turn.
+    line: Line,
+    /// The last keyframe that was sent, or waits.
+    keyframe: Option<Picture>,
 }
 
 /// The tracks of the room, and the sections of a peer, which carry the most important of them.
@@ -90,6 +96,8 @@ pub(in crate::session) struct Subscriptions {
     heard: Arc<[ParticipantId]>,
     /// Whether the peer has to be told what its sections carry.
     changed: bool,
+    /// Whether packets may wait in lines.
+    waiting: bool,
 }
 
 /// A packet to be sent.
@@ -111,9 +119,21 @@ pub(in crate::session) struct Outcome {
     pub(in crate::session) forwarded: Option<Forwarded>,
     /// The rank of the layer, if the packet switches to it.
     pub(in crate::session) switched: Option<u8>,
-    /// Whether the video is paused from now on, if that has changed.
-    pub(in crate::session) paused: Option<bool>,
 }
+
+/// What becomes of a packet that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) enum Turn {
+    /// It is forwarded at once.
+    Now,
+    /// It waits, until [`Subscriptions::next_waiting`] gives it back.
+    Later,
+    /// It is dropped.
+    Never,
+}
+
+/// What is before the packets that wait: the stack's backlog, and the rate at which it leaves, in bits per second.
+pub(in crate::session) type Before<'a> = (&'a mut Backlog, u64);
 
 impl Subscription {
     fn new(info: TrackInfo, owner: ShardId) -> Self {
@@ -125,6 +145,8 @@ impl Subscription {
             pinned: false,
             missing: false,
             layers: Layers::default(),
+            line: Line::default(),
+            keyframe: None,
         }
     }
 
@@ -158,6 +180,7 @@ impl Subscription {
     /// Ends the forwarding. Returns the section, for another track.
     fn close(&mut self, events: &mut Vec<SessionEvent>) -> Option<Downstream> {
         let down = self.down.take()?;
+        self.line.keep(None, None);
         events.push(SessionEvent::Unsubscribed(self.info.id));
         Some(down.restarted())
     }
@@ -178,6 +201,7 @@ impl Subscriptions {
             offered: Vec::new(),
             heard: Arc::from([]),
             changed: false,
+            waiting: false,
         }
     }
 
@@ -405,13 +429,92 @@ impl Subscriptions {
         }
     }
 
-    /// Decides about a packet: it is sent if it is of the chosen layer, and not held back. `rate` is that at which the
-    /// backlog leaves, in bits per second.
+    /// Decides whether a packet waits, or is held back because it would be late. Returns too whether the video is paused from now on,
+    /// if that has changed.
+    pub(in crate::session) fn admit(
+        &mut self,
+        now: Instant,
+        packet: &MediaPacket,
+        (backlog, rate): Before<'_>,
+        events: &mut Vec<SessionEvent>,
+    ) -> (Turn, Option<bool>) {
+        let Some(known) = self.find(packet.track) else {
+            return (Turn::Never, None);
+        };
+        let (Some(down), line) = (&mut known.down, &mut known.line) else {
+            return (Turn::Never, None);
+        };
+        if !down.video {
+            return (Turn::Now, None);
+        }
+        let before = down.source.map(|ssrc| backlog.wait(ssrc, now, rate));
+        let before = before.unwrap_or_default();
+        let was_paused = down.congestion.is_paused();
+        let wait = line.wait(now, before, rate);
+        let of_keyframe = known.keyframe.is_some_and(|it| it.has(packet));
+        let verdict = down.congestion.admit(now, wait, down.fits, of_keyframe);
+        let paused = down.congestion.is_paused();
+        let changed = (paused != was_paused).then_some(paused);
+        let layer = Some(packet.layer);
+        match verdict {
+            Verdict::Send => {}
+            Verdict::Resume => down.skip(),
+            Verdict::Drop => {
+                // A keyframe that is not whole is no use.
+                known.keyframe = known.keyframe.filter(|_| !of_keyframe);
+                let dropped = line.keep(known.keyframe, down.current());
+                let dropped = dropped + usize::from(down.current() == layer);
+                let dropped = (0..dropped).map(|_| SessionEvent::Dropped(DropReason::Congested));
+                events.extend(dropped);
+                return (Turn::Never, changed);
+            }
+        }
+        let is_wanted = down.wanted() == layer;
+        if packet.keyframe && (is_wanted || down.current() == layer) {
+            known.keyframe = Some(Picture::of(packet));
+        }
+        if line.is_empty() && before <= AHEAD {
+            return (Turn::Now, changed);
+        }
+        let begins = packet.keyframe || !line.is_empty();
+        if down.current() != layer && !(is_wanted && begins) {
+            return (Turn::Never, changed);
+        }
+        line.push(now, packet.clone());
+        self.waiting = true;
+        (Turn::Later, changed)
+    }
+
+    /// Takes the next packet whose turn it is out of its line.
+    pub(in crate::session) fn next_waiting(
+        &mut self,
+        now: Instant,
+        (backlog, rate): Before<'_>,
+    ) -> Option<MediaPacket> {
+        if !self.waiting {
+            return None;
+        }
+        let mut waiting = false;
+        for known in &mut self.list {
+            if known.line.is_empty() {
+                continue;
+            }
+            waiting = true;
+            let source = known.down.as_ref().and_then(|down| down.source);
+            let before = source.map(|ssrc| backlog.wait(ssrc, now, rate));
+            if before.unwrap_or_default() <= AHEAD {
+                return known.line.pop();
+            }
+        }
+        self.waiting = waiting;
+        None
+    }
+
+    /// Forwards a packet whose turn it is, if it is of the chosen layer.
     pub(in crate::session) fn forward(
         &mut self,
         now: Instant,
         packet: &MediaPacket,
-        (backlog, rate): (&mut Backlog, u64),
         events: &mut Vec<SessionEvent>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
@@ -421,24 +524,6 @@ impl Subscriptions {
         let Some(down) = &mut known.down else {
             return outcome;
         };
-        if down.video {
-            let wait = down.source.map(|ssrc| backlog.wait(ssrc, now, rate));
-            let was_paused = down.congestion.is_paused();
-            let wait = wait.unwrap_or_default();
-            let verdict = down.congestion.admit(now, wait, down.fits);
-            let paused = down.congestion.is_paused();
-            outcome.paused = (paused != was_paused).then_some(paused);
-            match verdict {
-                Verdict::Send => {}
-                Verdict::Resume => down.skip(),
-                Verdict::Drop => {
-                    if down.current() == Some(packet.layer) {
-                        events.push(SessionEvent::Dropped(DropReason::Congested));
-                    }
-                    return outcome;
-                }
-            }
-        }
         let before = down.current();
         let rewritten = down.rewrite(packet);
         if down.needs_keyframe(now) {

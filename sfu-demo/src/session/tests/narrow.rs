@@ -363,6 +363,29 @@ fn video_that_does_not_fit_does_not_arrive_late() {
 }
 
 #[test]
+fn nothing_is_late_from_the_first_packet_on() {
+    let links = [
+        (1_500_000, 700_000),
+        (1_500_000, 300_000),
+        (3_000_000, 1_000_000),
+        (8_000_000, 2_000_000),
+    ];
+    for (rate, link) in links {
+        let mut world = World::new();
+        world.rates = vec![rate];
+        world.down.bits_per_second = link;
+        for second in 0..12 {
+            let (most, ..) = delays(&mut world, Duration::from_secs(1));
+            // The first keyframe alone takes two thirds of a second by the slowest of these links.
+            assert!(
+                most < Duration::from_millis(1200),
+                "{rate} by {link} in second {second}: {most:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn cameras_that_are_off_cost_little_padding() {
     let mut world = World::new();
     world.rates = Vec::new();
