@@ -44,6 +44,7 @@ impl<M: Mailbox> Shard<M> {
             };
             session.poll(now, send, &mut events);
         }));
+        self.peers.polled(key);
         if outcome.is_err() {
             self.meter.counters.panics += 1;
             events.push(SessionEvent::Closed("internal error"));

@@ -32,6 +32,9 @@ pub(super) struct Removed {
 #[derive(Default)]
 pub(super) struct Peers {
     slots: Vec<Option<Peer>>,
+    /// When each session has to be polled at the latest, in the order of `slots`. All of them are looked at in each turn, and
+    /// sessions are large.
+    due: Vec<Option<Instant>>,
     free: Vec<PeerKey>,
     by_participant: HashMap<ParticipantId, PeerKey>,
     by_track: HashMap<TrackId, PeerKey>,
@@ -42,8 +45,10 @@ impl Peers {
     pub(super) fn insert(&mut self, session: Session, guest: Arc<Guest>) -> PeerKey {
         let key = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
+            self.due.push(None);
             self.slots.len() - 1
         });
+        self.due[key] = Some(session.timeout());
         self.by_participant.insert(session.id, key);
         self.slots[key] = Some(Peer {
             session,
@@ -60,6 +65,7 @@ impl Peers {
     /// Removes a peer. Returns its session, its page, and the tracks that it published.
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<Removed> {
         let peer = self.slots[key].take()?;
+        self.due[key] = None;
         self.free.push(key);
         self.by_participant.remove(&peer.session.id);
         let tracks: Vec<_> = peer.tracks.iter().map(|track| track.id).collect();
@@ -159,13 +165,16 @@ impl Peers {
         }
     }
 
+    /// Records when a session has to be polled again, after it was polled.
+    pub(super) fn polled(&mut self, key: PeerKey) {
+        let peer = self.slots[key].as_ref();
+        self.due[key] = peer.map(|peer| peer.session.timeout());
+    }
+
     /// Queues every peer whose timeout has passed.
     pub(super) fn mark_due(&mut self, now: Instant) {
         for key in self.keys() {
-            let due = self.slots[key]
-                .as_ref()
-                .is_some_and(|peer| peer.session.timeout() <= now);
-            if due {
+            if self.due[key].is_some_and(|due| due <= now) {
                 self.mark(key);
             }
         }
@@ -184,9 +193,10 @@ impl Peers {
 
     /// The earliest timeout of a peer, but no later than `latest`.
     pub(super) fn next_timeout(&self, latest: Instant) -> Instant {
-        let peers = self.slots.iter().flatten();
-        peers
-            .map(|peer| peer.session.timeout())
+        self.due
+            .iter()
+            .flatten()
+            .copied()
             .fold(latest, Instant::min)
     }
 
@@ -201,6 +211,7 @@ impl Peers {
         self.is_empty()
             && self.by_track.is_empty()
             && self.slots.iter().all(Option::is_none)
+            && self.due.iter().all(Option::is_none)
             && self.free.len() == self.slots.len()
     }
 }

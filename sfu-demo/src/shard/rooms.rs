@@ -120,10 +120,8 @@ impl<M: Mailbox> Shard<M> {
             let (tracks, heard) = (room.tracks.clone(), Arc::clone(&room.heard));
             self.rooms.tell(&name, Change::Joined(member));
             self.isolated(key, |session| {
-                for (track, owner) in tracks {
-                    session.add_track(track, owner);
-                }
                 session.set_heard(heard);
+                session.add_tracks(tracks);
             });
             return;
         }
@@ -236,10 +234,8 @@ impl<M: Mailbox> Shard<M> {
                         for track in &ended {
                             session.remove_track(*track);
                         }
-                        for (track, owner) in tracks.iter() {
-                            session.add_track(track.clone(), *owner);
-                        }
                         session.set_heard(Arc::clone(&heard));
+                        session.add_tracks(tracks.iter().cloned());
                     });
                 }
             }
