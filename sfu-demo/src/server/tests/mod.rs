@@ -18,6 +18,7 @@ use crate::tools::client::Client;
 
 mod crowd;
 mod faults;
+mod hall;
 mod layers;
 mod pages;
 mod peer;
@@ -54,6 +55,11 @@ impl<M: Mailbox> World<M> {
 
     /// Serves HTTP at this address.
     fn at(http: SocketAddr, shards: usize, sections: usize) -> Self {
+        Self::with(http, shards, sections, false)
+    }
+
+    /// Estimates the way to each peer, or does not.
+    fn with(http: SocketAddr, shards: usize, sections: usize, estimate: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -63,7 +69,7 @@ impl<M: Mailbox> World<M> {
             http,
             media: vec![HERE],
             shards,
-            estimate: false,
+            estimate,
             join_rate: (10_000, 10_000.0),
             limits: Limits {
                 room: 1000,

@@ -20,7 +20,7 @@ use crate::session::Role;
 use crate::tools::client::Client;
 
 pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const VP8: Codec = Codec {
+pub(super) const VP8: Codec = Codec {
     name: Name::Vp8,
     profile: 0,
 };
@@ -51,6 +51,24 @@ pub(super) struct Peer {
     pub(super) foreign: Vec<u32>,
     /// The largest layers that a viewer has asked for, by track.
     asked: HashMap<String, u8>,
+}
+
+/// A picture of a publisher's layer, of so many pixels in width and height. It is a keyframe.
+pub(super) fn picture(publisher: u16, layer: u8, size: u8) -> Vec<u8> {
+    let size = [size, 0, size, 0];
+    let [high, low] = publisher.to_be_bytes();
+    let end = [MARK[0], MARK[1], layer, high, low];
+    [FRAME[0], &size, FRAME[1], &end].concat()
+}
+
+/// The publisher and the layer of a packet of these peers.
+pub(super) fn shown(payload: &[u8]) -> Option<(u16, u8)> {
+    match *payload {
+        [.., a, b, layer, high, low] if [a, b] == MARK => {
+            Some((u16::from_be_bytes([high, low]), layer))
+        }
+        _ => None,
+    }
 }
 
 /// Whether a publisher sends a simulcast.
@@ -100,10 +118,7 @@ impl Peer {
         let time = (self.sequence * 9000) as u32;
         let mut sent = false;
         for (layer, (rid, size)) in layers.iter().enumerate() {
-            let size = [*size, 0, *size, 0];
-            let [high, low] = self.number.to_be_bytes();
-            let end = [MARK[0], MARK[1], layer as u8, high, low];
-            let payload = [FRAME[0], &size, FRAME[1], &end].concat();
+            let payload = picture(self.number, layer as u8, *size);
             let rid = self.simulcast.then_some(*rid);
             sent |= self
                 .client
@@ -123,10 +138,8 @@ impl Peer {
     pub(super) fn drive(&mut self, batch: &mut RecvBatch) {
         let (seen, foreign) = (&mut self.seen, &mut self.foreign);
         let _ = self.client.drive(batch, |packet| {
-            if let [.., a, b, layer, high, low] = packet.payload[..]
-                && [a, b] == MARK
-            {
-                *seen.entry(u16::from_be_bytes([high, low])).or_default() |= 1 << layer;
+            if let Some((publisher, layer)) = shown(&packet.payload) {
+                *seen.entry(publisher).or_default() |= 1 << layer;
             } else if !packet.payload.is_empty() && !foreign.contains(&*packet.header.ssrc) {
                 foreign.push(*packet.header.ssrc);
             }
