@@ -6,7 +6,7 @@
 
 use lanemesh::Message;
 
-use crate::{crash::keeper::Keeper, envelope::Envelope};
+use crate::{crash::keeper::Keeper, envelope::Envelope, id::ActorId};
 
 /// How to copy messages, and how often one of them is redelivered.
 pub(crate) struct RedeliveryRule<H, L> {
@@ -93,6 +93,13 @@ impl<H, L> Custody<H, L> {
 
     pub(crate) fn has_keeper(&self) -> bool {
         self.keeper.is_some()
+    }
+
+    /// The actor is about to start.
+    pub(crate) fn begins(&mut self, actor: ActorId) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keeps_for(actor);
+        }
     }
 
     /// The handler is about to get a message of the keeper.

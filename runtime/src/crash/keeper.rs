@@ -1,5 +1,7 @@
 //! The seam for mailboxes that outlive the process: who keeps a message is told what becomes of it.
 
+use crate::id::ActorId;
+
 /// Keeps the messages of one actor outside of its mailbox, such as on disk.
 ///
 /// The keeper sends each message with a token
@@ -13,6 +15,10 @@
 ///
 /// The calls are made in the actor's task, between messages: they must be fast and must not panic.
 pub trait Keeper: Send + 'static {
+    /// It is this actor whose messages it keeps; called once, by the spawn. A keeper that is dropped
+    /// without that has kept nothing: its builder got another one, or was not spawned.
+    fn keeps_for(&mut self, _actor: ActorId) {}
+
     /// The message goes to its handler now.
     fn begin(&mut self, token: u32);
 

@@ -471,6 +471,9 @@ impl<A: Actor> Builder<A> {
                 return Err(error);
             }
         };
+        if let Some(optional) = &mut self.optional {
+            optional.custody.begins(cell.id());
+        }
         // Allocated before the mailbox: nothing fails after that, so the task is built in place.
         let home = Box::new_uninit();
         let (tx, rx, membership) = match worker {

@@ -3,11 +3,11 @@
 use std::{
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use lanemesh_runtime::{
-    Actor, ActorHandle, SendError,
+    Actor, ActorHandle, ActorId, SendError,
     crash::Keeper,
     observe::{ActorEvent, EventMonitor},
 };
@@ -26,20 +26,29 @@ pub(super) struct JournalKeeper {
     client: Client,
     hands: Hands,
     claim: Claim,
+    kept: Kept,
 }
 
+/// Whose messages a keeper keeps, once that actor was started.
+pub(super) type Kept = Arc<OnceLock<ActorId>>;
+
 impl JournalKeeper {
-    pub(super) fn new(client: Client, claim: Claim) -> Self {
+    pub(super) fn new(client: Client, claim: Claim, kept: Kept) -> Self {
         let hands = client.hands.clone();
         Self {
             client,
             hands,
             claim,
+            kept,
         }
     }
 }
 
 impl Keeper for JournalKeeper {
+    fn keeps_for(&mut self, actor: ActorId) {
+        let _ = self.kept.set(actor); // it is told once
+    }
+
     fn begin(&mut self, token: u32) {
         self.hands.advance(token, Stage::Started);
     }

@@ -10,7 +10,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use lanemesh_runtime::{Actor, ActorHandle, Builder, Child, observe::EventMonitor};
 
 use crate::{
-    actor::keeper::{ActorSink, JournalKeeper},
+    actor::keeper::{ActorSink, JournalKeeper, Kept},
     journal::{StoreError, Upkeep},
     options::QueueOptions,
     producer::Audience,
@@ -205,7 +205,8 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As [`spawn`](Self::spawn). [`StoreError::OtherActor`] if the actor that the function returns was not started
+    /// by this builder, or has another keeper; it is stopped.
     ///
     /// # Cancel safety
     ///
@@ -241,7 +242,8 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
             .ask(|reply| Upkeep::Queue(queue, options, true, reply))
             .await??
             .accept();
-        let keeper = JournalKeeper::new(client.clone(), claim);
+        let kept = Kept::default();
+        let keeper = JournalKeeper::new(client.clone(), claim, kept.clone());
         let mut builder = builder.keeper(keeper);
         if C::High::IS_DURABLE {
             builder = builder.high_capacity(in_flight);
@@ -250,6 +252,11 @@ impl<A: Actor, C: Classes<A>> DurableBuilder<A, C> {
             builder = builder.low_capacity(in_flight);
         }
         let (handle, child) = spawn(builder);
+        // A parent that stops starts no child: then nobody is kept for, and the handle is that of an actor that
+        // has ended.
+        if kept.get() != Some(&handle.id()) && (kept.get().is_some() || handle.is_alive()) {
+            return Err(StoreError::OtherActor);
+        }
         let sink = ActorSink::<A, C>::new(handle.clone(), monitor);
         // Before the next wait: if that is cancelled, nobody sends to the actor.
         let audience = Arc::new(Audience {

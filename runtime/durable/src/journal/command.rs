@@ -52,6 +52,10 @@ pub enum StoreError {
     Closed,
     /// An actor that lives has the queue.
     InUse,
+    /// The function of [`DurableBuilder::spawn_by`](crate::DurableBuilder::spawn_by) has returned an actor that it
+    /// did not start by the builder that it got, or one with another keeper
+    /// ([`Builder::keeper`](lanemesh_runtime::Builder::keeper)): what that actor handles would not be noted.
+    OtherActor,
 }
 
 impl std::fmt::Display for StoreError {
@@ -66,6 +70,9 @@ impl std::fmt::Display for StoreError {
             }
             Self::Closed => f.write_str("the store is closed"),
             Self::InUse => f.write_str("another actor has the queue"),
+            Self::OtherActor => f.write_str(
+                "the actor was not started by the builder that `spawn_by` has passed on, or got another keeper",
+            ),
         }
     }
 }

@@ -10,7 +10,8 @@ use lanemesh_durable::{
     QueueOptions, StoreError, actor::LowOnly, disk::SimDisk,
 };
 use lanemesh_runtime::{
-    Child, builder,
+    Builder, Child, builder,
+    crash::Keeper,
     prelude::*,
     supervision::{Backoff, Supervision},
 };
@@ -183,6 +184,87 @@ async fn two_actors_cannot_have_one_queue() {
     let other = builder(|| -> Desk { unreachable!("it is not started") });
     let refused = other.durable(&store, "desk").spawn().await;
     assert_eq!(refused.unwrap_err(), StoreError::InUse);
+}
+
+/// Keeps nothing.
+struct Forgetful;
+
+impl Keeper for Forgetful {
+    fn begin(&mut self, _: u32) {}
+    fn handled(&mut self, _: u32) {}
+    fn failed(&mut self, _: u32) {}
+}
+
+#[tokio::test]
+async fn actor_that_does_not_keep_for_the_queue_is_refused() {
+    type Spawned = (ActorHandle<Desk>, Child);
+    let spawns: [fn(Builder<Desk>) -> Spawned; 3] = [
+        |desk| desk.keeper(Forgetful).spawn(),
+        |_| idle_desk().spawn(),
+        |desk| {
+            desk.spawn().1.detach();
+            idle_desk().spawn()
+        },
+    ];
+    let store = open(&SimDisk::new());
+    for (number, spawn) in spawns.into_iter().enumerate() {
+        let other = idle_desk().durable(&store, "desk").spawn_by(spawn).await;
+        assert_eq!(other.unwrap_err(), StoreError::OtherActor);
+        // The queue is free when that actor has gone.
+        let (seen, mut sees) = mpsc::unbounded_channel();
+        let number = number as u64;
+        let (mut handle, child) = loop {
+            let seen = seen.clone();
+            let desk = builder(move || Desk {
+                seen: seen.clone(),
+                fails: Arc::default(),
+            });
+            match desk.durable(&store, "desk").spawn().await {
+                Ok(spawned) => break spawned,
+                Err(StoreError::InUse) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        handle.low().tell(Num(number)).await.unwrap();
+        assert_eq!(next(&mut sees, 1).await, [(false, number, 1)]);
+        child.drain().await;
+    }
+}
+
+/// Starts a durable child when it stops.
+struct Parent {
+    store: Durable,
+    started: mpsc::UnboundedSender<bool>,
+}
+
+impl Actor for Parent {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = ();
+
+    async fn stopped(&mut self, _: &ExitReason, ctx: &mut Context<Self>) -> ActorResult {
+        let desk = idle_desk().durable(&self.store, "desk");
+        let (mut desk, _child) = desk.spawn_by(|desk| ctx.spawn(desk)).await?;
+        self.started.send(desk.actor().is_alive())?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn parent_that_stops_starts_no_durable_child() {
+    let store = open(&SimDisk::new());
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let parent = Parent { store, started };
+    let (_parent, child) = lanemesh_runtime::spawn(parent);
+    tokio::task::yield_now().await;
+    assert!(matches!(child.stop().await, ExitReason::Stopped));
+    assert_eq!(starts.recv().await, Some(false));
+}
+
+fn idle_desk() -> Builder<Desk> {
+    builder(|| Desk {
+        seen: mpsc::unbounded_channel().0,
+        fails: Arc::default(),
+    })
 }
 
 #[tokio::test]
