@@ -284,7 +284,7 @@ impl<A: Actor> Builder<A> {
     ///
     /// It concerns stops and drains. A peer that is no living sibling has no effect.
     pub fn after(mut self, peer: &impl Peer) -> Self {
-        self.settings.ends.after.push(peer.peer().0.id());
+        self.settings.ends().after.push(peer.peer().0.id());
         self
     }
 
@@ -308,7 +308,7 @@ impl<A: Actor> Builder<A> {
     /// # }
     /// ```
     pub fn before(mut self, peer: &impl Peer) -> Self {
-        self.settings.ends.before.push(peer.peer().0.id());
+        self.settings.ends().before.push(peer.peer().0.id());
         self
     }
 
@@ -409,8 +409,8 @@ impl<A: Actor> Builder<A> {
     /// # Panics
     ///
     /// If [`try_spawn`](Self::try_spawn) would fail.
-    pub fn spawn(self) -> (ActorHandle<A>, Child) {
-        match self.try_spawn() {
+    pub fn spawn(mut self) -> (ActorHandle<A>, Child) {
+        match self.try_spawn_in(None) {
             Ok(spawned) => spawned,
             Err(error) => panic!("{error}"),
         }
@@ -421,7 +421,7 @@ impl<A: Actor> Builder<A> {
     /// # Errors
     ///
     /// See [`SpawnError`].
-    pub fn try_spawn(self) -> Result<(ActorHandle<A>, Child), SpawnError> {
+    pub fn try_spawn(mut self) -> Result<(ActorHandle<A>, Child), SpawnError> {
         self.try_spawn_in(None)
     }
 
@@ -451,8 +451,9 @@ impl<A: Actor> Builder<A> {
         self
     }
 
+    /// Starts the actor, once. By reference: the builder is large, and would be copied.
     pub(crate) fn try_spawn_in(
-        mut self,
+        &mut self,
         group: Option<&Arc<Group>>,
     ) -> Result<(ActorHandle<A>, Child), SpawnError> {
         let has_factory = self.factory.is_some();
@@ -508,12 +509,13 @@ impl<A: Actor> Builder<A> {
         if self.settings.keeps_running {
             self.optional.get_or_insert_default().own_sender = Some(tx.clone());
         }
-        let ctx = Context::new(rx, cell.clone(), policies, ahead, seat, self.optional);
+        let optional = self.optional.take();
+        let ctx = Context::new(rx, cell.clone(), policies, ahead, seat, optional);
         let lifecycle = Lifecycle {
-            actor: self.actor,
-            factory: self.factory,
+            actor: self.actor.take(),
+            factory: self.factory.take(),
             restart: self.settings.restart,
-            rules: self.settings.rules,
+            rules: self.settings.rules.take(),
         };
         let task = Box::write(home, run_lifecycle(Task::new(ctx, for_task, lifecycle)));
         spawn_on(&runtime, Box::into_pin(task));

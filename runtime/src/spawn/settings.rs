@@ -43,7 +43,7 @@ pub(super) struct Settings {
     pub(super) rules: Option<Box<Rules>>,
     pub(super) keeps_running: bool,
     pub(super) needs_worker_thread: bool,
-    pub(super) ends: EndOrder,
+    ends: Option<Box<EndOrder>>,
 }
 
 impl Default for Settings {
@@ -61,7 +61,7 @@ impl Default for Settings {
             rules: None,
             keeps_running: false,
             needs_worker_thread: false,
-            ends: EndOrder::default(),
+            ends: None,
         }
     }
 }
@@ -69,6 +69,10 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn rules(&mut self) -> &mut Rules {
         self.rules.get_or_insert_default()
+    }
+
+    pub(super) fn ends(&mut self) -> &mut EndOrder {
+        self.ends.get_or_insert_default()
     }
 
     /// How many low messages the actor takes ahead at most.
@@ -138,7 +142,7 @@ impl Settings {
         let Some(group) = group else {
             return Ok(None);
         };
-        let seat = group.add(cell, self.restart, &self.ends);
+        let seat = group.add(cell, self.restart, self.ends.as_deref());
         seat.ok_or(SpawnError::Closing).map(Some)
     }
 }

@@ -182,7 +182,7 @@ impl Group {
         self: &Arc<Self>,
         cell: &Arc<ActorCell>,
         restart: Restart,
-        ends: &EndOrder,
+        ends: Option<&EndOrder>,
     ) -> Option<Seat> {
         let mut state = lock(&self.state);
         if state.closing {
@@ -195,13 +195,15 @@ impl Group {
         }
         let order = state.next;
         state.next += 1;
-        for peer in &ends.after {
-            let peer = state.order_of(*peer);
-            state.ends.extend(peer.map(|peer| (peer, order)));
-        }
-        for peer in &ends.before {
-            let peer = state.order_of(*peer);
-            state.ends.extend(peer.map(|peer| (order, peer)));
+        if let Some(ends) = ends {
+            for peer in &ends.after {
+                let peer = state.order_of(*peer);
+                state.ends.extend(peer.map(|peer| (peer, order)));
+            }
+            for peer in &ends.before {
+                let peer = state.order_of(*peer);
+                state.ends.extend(peer.map(|peer| (order, peer)));
+            }
         }
         state.members.push(
             order,

@@ -93,6 +93,12 @@ pub(crate) struct Rules {
 #[inline(always)]
 pub(crate) fn run_lifecycle<A: Actor>(mut task: Task<A>) -> impl Future<Output = ()> + Send {
     async move {
+        // Once is enough: a spawned task has the same waker in every poll.
+        poll_fn(|cx| {
+            task.ctx.cell.register(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         loop {
             let ended = if task.begin()
                 && let Some(actor) = &mut task.lifecycle.actor
@@ -158,7 +164,6 @@ pub(crate) struct Task<A: Actor> {
 struct Frame {
     /// None during a poll: then the cell is the thread's current actor.
     cell: Option<Arc<ActorCell>>,
-    is_registered: bool,
     guard: Guard,
     /// The span of the incarnation, if a subscriber wants it.
     span: Option<Box<Span>>,
@@ -176,7 +181,6 @@ impl Frame {
     fn new(cell: Arc<ActorCell>) -> Self {
         Self {
             cell: Some(cell),
-            is_registered: false,
             guard: Guard::default(),
             span: None,
         }
@@ -212,7 +216,6 @@ impl Frame {
         cx: &mut PollContext<'_>,
         run: Pin<&mut dyn Future<Output = ActorResult>>,
     ) -> Poll<Result<ActorResult, Cut>> {
-        self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
         let Some(cell) = &self.cell else {
             unreachable!("a hook does not poll its own task")
@@ -235,19 +238,8 @@ impl Frame {
         cx: &mut PollContext<'_>,
         future: Pin<&mut dyn Future<Output = T>>,
     ) -> Poll<T> {
-        self.register(cx);
         let _entered = self.span.as_deref().map(Span::enter);
         poll_as(&mut self.cell, cx, |cx| future.poll(cx))
-    }
-
-    /// Registers the waker. Once is enough: a spawned task has the same waker in every poll.
-    fn register(&mut self, cx: &PollContext<'_>) {
-        if !self.is_registered {
-            self.is_registered = true;
-            if let Some(cell) = &self.cell {
-                cell.register(cx.waker());
-            }
-        }
     }
 }
 
