@@ -235,7 +235,7 @@ impl Driver {
     async fn drive(&mut self, opened: oneshot::Sender<()>) -> io::Result<()> {
         let mut opened = Some(opened);
         while let Some(deadline) = self.drain().await? {
-            if self.lanes.iter().all(|lane| lane.is_open)
+            if self.are_open()
                 && let Some(opened) = opened.take()
                 && opened.send(()).is_err()
             {
@@ -258,6 +258,10 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    fn are_open(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_open)
     }
 
     /// Whether what was written to the connections that are finished has arrived, or takes too long.
@@ -388,7 +392,11 @@ impl Driver {
             }
             Event::ChannelData(data) => self.on_data(data)?,
             Event::ChannelClose(_) | Event::Closed => return Ok(false),
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => return Ok(false),
+            // Once the channels are open, the heartbeats of the link tell whether the peer is there, after the time
+            // that its owner has set. Checks of ICE are lost as anything else is, and first in a flood.
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                return Ok(self.are_open());
+            }
             _ => {}
         }
         Ok(true)

@@ -111,6 +111,37 @@ async fn frames_are_whole_or_missing_and_never_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn session_whose_checks_are_lost_in_a_flood_lives_as_long_as_its_link() {
+    let (path, [home, away], address) = nodes_by_relay().await;
+    let (tx, mut chunks) = mpsc::unbounded_channel();
+    let registered = Streams::new(&home).register_stream("news", move |chunk: Chunk, _| {
+        let sent = tx.send(chunk.sequence);
+        async move { Ok(sent?) }
+    });
+    let _registered = registered.unwrap();
+    away.connect(&address).await.unwrap();
+    let streams = Streams::new(&away);
+    let opened = streams
+        .open_stream("home", "news", Mode::LatencyFirst)
+        .await;
+    let mut sender = opened.unwrap();
+    path.set(relay::Mode::LoseChecks);
+    // Longer than the stack waits for a check (15 s), and for the answers to nine of its own (24 s).
+    let mut arrived = 0;
+    for number in 0..350 {
+        assert_eq!(sender.send(vec![0; 100]).await, Ok(number));
+        tokio::time::sleep(SECOND / 10).await;
+        while chunks.try_recv().is_ok() {
+            arrived += 1;
+        }
+    }
+    assert!(arrived > 100, "{arrived}");
+    path.set(relay::Mode::Pass);
+    let last = sender.send("last").await.unwrap();
+    while chunks.recv().await != Some(last) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_that_may_be_lost_hold_up_nothing_and_reliable_ones_lose_nothing() {
     let (path, [home, away], address) = nodes_by_relay().await;
     let streams = Streams::new(&home);

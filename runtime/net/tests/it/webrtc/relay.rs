@@ -17,6 +17,8 @@ pub(crate) enum Mode {
     Lose,
     /// One in so many is lost.
     LoseOneIn(usize),
+    /// The checks of ICE are lost, and nothing else.
+    LoseChecks,
 }
 
 pub(crate) struct Relay {
@@ -76,6 +78,7 @@ async fn run(front: UdpSocket, back: UdpSocket, mut changes: watch::Receiver<Mod
             match mode {
                 Mode::Lose => continue,
                 Mode::LoseOneIn(many) if count % many == 0 => continue,
+                Mode::LoseChecks if datagram[0] < 4 => continue, // STUN
                 _ => {}
             }
             // A full buffer is a loss, too.
