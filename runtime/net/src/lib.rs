@@ -67,6 +67,12 @@ pub use self::wire::Protobuf;
 pub mod __private {
     pub use crate::node::check_beginning;
 
+    /// Takes bytes for what comes before a session of data channels, and for numbered messages.
+    #[cfg(feature = "webrtc")]
+    pub fn check_signalling(bytes: &[u8]) {
+        crate::transport::check_signalling(bytes);
+    }
+
     /// Takes bytes for frames and messages, and for datagrams that may be lost.
     pub fn check(bytes: &[u8]) {
         crate::wire::check(bytes);

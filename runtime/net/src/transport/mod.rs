@@ -33,6 +33,8 @@ pub use self::tls::Tls;
 #[cfg(unix)]
 pub(crate) use self::unix::Unix;
 #[cfg(feature = "webrtc")]
+pub(crate) use self::webrtc::check_signalling;
+#[cfg(feature = "webrtc")]
 pub use self::webrtc::{IceServer, WebRtc};
 #[cfg(feature = "websocket")]
 pub use self::websocket::WebSocket;

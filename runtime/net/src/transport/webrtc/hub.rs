@@ -131,6 +131,10 @@ impl Hub {
         Ok(Some((place, credentials, resource)))
     }
 
+    pub(super) fn sessions(&self) -> usize {
+        lock(&self.table).sessions.len()
+    }
+
     /// Ends the session of a resource. Returns whether there is one.
     pub(super) fn end(&self, resource: &str) -> bool {
         let Some((fragment, secret)) = resource.split_at_checked(16) else {

@@ -10,6 +10,7 @@
 
 // One thing: mod, *: the transport makes sessions, and they look at its settings and limits.
 
+mod check;
 mod drive;
 mod http;
 mod hub;
@@ -28,6 +29,7 @@ use std::{
 use str0m::config::{CryptoProvider, DtlsCert};
 use tokio::net::{TcpListener, TcpStream};
 
+pub(crate) use self::check::check_signalling;
 pub(super) use self::{http::read_head, listener::serve};
 use self::{hub::Hub, listener::Listening};
 use super::{BoxFuture, Connection, Listener, Transport};
@@ -171,6 +173,11 @@ impl WebRtc {
             io::Error::new(io::ErrorKind::InvalidInput, text)
         };
         self.hub.as_ref().ok_or_else(unbound)
+    }
+
+    /// How many sessions there are.
+    fn sessions(&self) -> usize {
+        self.hub.as_ref().map_or(0, |hub| hub.sessions())
     }
 
     fn limit(&self) -> usize {
