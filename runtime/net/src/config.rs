@@ -47,6 +47,9 @@ pub struct Config {
     pub low_messages: u32,
     /// Bytes of the same. Default 4 MiB.
     pub low_bytes: u64,
+    /// Up to how many times these credits grow while an actor accepts more in a round trip than they let through; bytes
+    /// up to `max_window` at most. Default 16; 1 is for credits that stay as they are.
+    pub max_credit_growth: u32,
     /// The most that may be on its way on the low connection of a link; below that the window follows
     /// the bandwidth-delay product. Default 16 MiB.
     pub max_window: u64,
@@ -71,6 +74,7 @@ impl Default for Config {
             high_bytes: 256 << 10,
             low_messages: 1024,
             low_bytes: 4 << 20,
+            max_credit_growth: 16,
             max_window: 16 << 20,
             max_handshakes: 64,
         }

@@ -21,8 +21,9 @@ use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     access::Access,
+    config::Config,
     event::DownReason,
-    link::{Count, Land, Link, Owed, violation},
+    link::{Count, Land, Limits, Link, Owed, violation},
     remote::Remote,
     wire::{
         Class, Codec, Frame, Order, decode, reason,
@@ -38,6 +39,8 @@ pub(crate) struct Landing<A: Remote> {
     lane: u32,
     codec: Codec,
     rights: Access,
+    /// The opener understands that it is given more room.
+    has_room: bool,
     inside: Mutex<Inside<A>>,
 }
 
@@ -77,9 +80,9 @@ type Put<A, M> = fn(&mut Outlet<A>, Parcel<M>) -> Result<(), SendError<Parcel<M>
 type PollRoom<A> = fn(&mut Outlet<A>, &mut Context<'_>) -> Poll<Result<(), SendError<()>>>;
 
 impl<M> Side<M> {
-    fn new(messages: u32, bytes: u64) -> Self {
+    fn new(limits: Limits) -> Self {
         Self {
-            owed: Owed::new(messages, bytes),
+            owed: Owed::new(limits),
             queue: VecDeque::new(),
         }
     }
@@ -140,6 +143,7 @@ impl<A: Remote> Landing<A> {
         codec: Codec,
         handle: ActorHandle<A>,
         rights: Access,
+        has_room: bool,
     ) -> Arc<Self> {
         let config = link.config();
         let mut monitor = handle.monitor();
@@ -150,10 +154,11 @@ impl<A: Remote> Landing<A> {
             lane,
             codec,
             rights,
+            has_room,
             inside: Mutex::new(Inside {
                 outlet: Some(Outlet::new(handle)),
-                high: Side::new(config.high_messages, config.high_bytes),
-                low: Side::new(config.low_messages, config.low_bytes),
+                high: Side::new(Limits::of(config, Class::High)),
+                low: Side::new(Limits::of(config, Class::Low)),
                 is_closed: [false; 2],
                 is_confirm_wanted: false,
                 failure: None,
@@ -258,7 +263,29 @@ impl<A: Remote> Landing<A> {
                     bytes: count.bytes,
                 };
                 link.push(Class::High, &credit);
+                self.give_room(link, class);
             }
+        }
+    }
+
+    /// Gives the opener more room, if the actor accepts so much that it would wait for reports on their way.
+    fn give_room(&self, link: &Link, class: Class) {
+        let Some(round_trip) = link.round_trip().filter(|_| self.has_room) else {
+            return;
+        };
+        let room = self.lock().owed(class).grow(
+            Limits::of(link.config(), class),
+            round_trip,
+            Instant::now(),
+        );
+        if let Some(Count { messages, bytes }) = room {
+            let room = Frame::Room {
+                lane: self.lane,
+                class,
+                messages,
+                bytes,
+            };
+            link.push(Class::High, &room);
         }
     }
 
@@ -270,19 +297,30 @@ impl<A: Remote> Landing<A> {
 }
 
 impl<A: Remote> Inside<A> {
+    fn owed(&mut self, class: Class) -> &mut Owed {
+        match class {
+            Class::High => &mut self.high.owed,
+            Class::Low => &mut self.low.owed,
+        }
+    }
+
     fn has_queued(&self) -> bool {
         !self.high.queue.is_empty() || !self.low.queue.is_empty()
     }
 
     /// The reports of the two classes: those that are due; all, if they are wanted or a confirmation
     /// of what is now in the mailbox is.
-    fn reports(&mut self, is_wanted: bool) -> [Option<Count>; 2] {
+    fn reports(&mut self, config: &Config, is_wanted: bool) -> [Option<Count>; 2] {
         let is_settled = self.is_confirm_wanted && !self.has_queued();
         self.is_confirm_wanted &= !is_settled;
         let is_wanted = is_wanted || is_settled;
         [
-            self.high.owed.report(is_wanted),
-            self.low.owed.report(is_wanted),
+            self.high
+                .owed
+                .report(Limits::of(config, Class::High), is_wanted),
+            self.low
+                .owed
+                .report(Limits::of(config, Class::Low), is_wanted),
         ]
     }
 }
@@ -300,11 +338,7 @@ impl<A: Remote> Land for Landing<A> {
         let bytes = payload.len();
         {
             let mut inside = self.lock();
-            let owed = match class {
-                Class::High => &mut inside.high.owed,
-                Class::Low => &mut inside.low.owed,
-            };
-            let received = owed.receive(bytes);
+            let received = inside.owed(class).receive(bytes);
             received.map_err(|()| violation("it sends without credit"))?;
             if inside.outlet.is_none() || inside.failure.is_some() {
                 return Ok(()); // the lane is over, which the opener does not know yet
@@ -364,7 +398,7 @@ impl<A: Remote> Land for Landing<A> {
                         .map(|parcel| Message::Low(parcel.message))
                 }
             };
-            (refused, inside.reports(false))
+            (refused, inside.reports(link.config(), false))
         };
         drop(refused);
         if is_queued {
@@ -375,7 +409,7 @@ impl<A: Remote> Land for Landing<A> {
     }
 
     fn report(&self, link: &Link, is_wanted: bool) {
-        let reports = self.lock().reports(is_wanted);
+        let reports = self.lock().reports(link.config(), is_wanted);
         self.send(link, reports);
     }
 

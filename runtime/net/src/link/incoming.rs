@@ -63,6 +63,16 @@ impl Link {
                     confirmed.map_err(|()| violation("it confirms what was not sent"))?;
                 }
             }
+            Frame::Room {
+                lane,
+                class,
+                messages,
+                bytes,
+            } => {
+                if let Some(opened) = self.opened(lane) {
+                    opened.grow(class, Count { messages, bytes });
+                }
+            }
             Frame::Received { bytes } => {
                 let mut flow = lock(&self.window);
                 let received = flow.window.received(bytes, Instant::now());

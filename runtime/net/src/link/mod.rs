@@ -34,7 +34,7 @@ use lanemesh_runtime::{
 use tokio::{sync::Notify, task::JoinSet, time::Instant};
 
 pub(crate) use self::{
-    credit::{Count, Owed},
+    credit::{Count, Limits, Owed},
     loose::{Loose, Unsent, check_loose},
     opened::{Inside, OpenLane, Reply},
     outbox::Outbox,

@@ -108,6 +108,10 @@ impl OpenLane {
         self.change(|inside| inside.credit(class).confirm(accepted))
     }
 
+    pub(crate) fn grow(&self, class: Class, room: Count) {
+        self.change(|inside| inside.credit(class).grow(room));
+    }
+
     pub(crate) fn end(&self, reason: ExitReason) {
         self.change(|inside| inside.ended = Some(reason));
     }

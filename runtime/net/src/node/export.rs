@@ -171,7 +171,8 @@ impl<A: Remote> Exported for Export<A> {
             let text = format!("{} and {peer} have no codec in common", open.name);
             return Err((refusal::MISMATCH, text));
         };
-        let landing = Landing::open(link, open.lane, codec, self.handle.handle(), rights);
+        let (handle, has_room) = (self.handle.handle(), open.codecs.has_room());
+        let landing = Landing::open(link, open.lane, codec, handle, rights, has_room);
         Ok(OwnLane {
             version,
             codec,

@@ -77,7 +77,7 @@ fn frame<'a>(random: &mut fastrand::Rng, bytes: &'a [u8]) -> Frame<'a> {
     let number = [0, 1, 3, 1000, u64::MAX][random.usize(0..5)];
     let payload = &bytes[..random.usize(0..bytes.len())];
     let class = [Class::High, Class::Low][random.usize(0..2)];
-    match random.u8(0..18) {
+    match random.u8(0..19) {
         0..3 => Frame::Open {
             lane,
             versions: (0, 9),
@@ -129,6 +129,12 @@ fn frame<'a>(random: &mut fastrand::Rng, bytes: &'a [u8]) -> Frame<'a> {
         },
         15 => Frame::NoAnswer { slot: number },
         16 => Frame::Ping { number },
+        17 => Frame::Room {
+            lane,
+            class,
+            messages: number,
+            bytes: number,
+        },
         _ => Frame::Received { bytes: 0 },
     }
 }

@@ -44,7 +44,7 @@ mod tests {
             random.fill(&mut bytes);
             check(&bytes);
             if let [length, _, _, _, kind, ..] = &mut bytes[..] {
-                (*length, *kind) = (random.u8(1..40), random.u8(1..19));
+                (*length, *kind) = (random.u8(1..40), random.u8(1..20));
                 bytes[1..4].fill(0);
                 check(&bytes);
             }

@@ -57,12 +57,20 @@ impl Codecs {
     /// Not a codec: the opener may send trace contexts, and the owner that is not of an earlier version says whether they
     /// are welcome.
     const TRACES: u8 = 1 << 7;
+    /// Not a codec either: the opener understands that it is given more room.
+    const ROOM: u8 = 1 << 6;
+    const KNOWN: u8 = Self::TRACES | Self::ROOM;
 
     /// Those that this program was built with.
-    pub(crate) const OWN: Self = Self(Self::TRACES | if cfg!(feature = "json") { 3 } else { 1 });
+    pub(crate) const OWN: Self = Self(Self::KNOWN | if cfg!(feature = "json") { 3 } else { 1 });
 
     pub(crate) fn only(codec: Codec) -> Self {
-        Self(Self::TRACES | 1 << codec as u8)
+        Self(Self::KNOWN | 1 << codec as u8)
+    }
+
+    /// Whether who has these knows of more room.
+    pub(crate) fn has_room(self) -> bool {
+        self.0 & Self::ROOM != 0
     }
 
     /// Whether who has these knows of trace contexts.
@@ -123,6 +131,13 @@ pub(crate) enum Frame<'a> {
     },
     /// Owner: how many messages and bytes of a class the actor's mailbox has accepted, in total.
     Credit {
+        lane: u32,
+        class: Class,
+        messages: u64,
+        bytes: u64,
+    },
+    /// Owner: the credit of a class is this much from now on, at least. Only said to who understands it.
+    Room {
         lane: u32,
         class: Class,
         messages: u64,
@@ -246,6 +261,12 @@ impl<'a> Frame<'a> {
                 bytes: fields.u64()?,
             },
             16 => Self::Bye,
+            19 => Self::Room {
+                lane: fields.u32()?,
+                class: Class::from_u8(fields.u8()?)?,
+                messages: fields.u64()?,
+                bytes: fields.u64()?,
+            },
             _ => return Err(FrameError::Unknown),
         };
         fields.end()?;
@@ -323,6 +344,18 @@ impl<'a> Frame<'a> {
                 put(into, &messages.to_le_bytes());
                 put(into, &bytes.to_le_bytes());
                 6
+            }
+            Self::Room {
+                lane,
+                class,
+                messages,
+                bytes,
+            } => {
+                put(into, &lane.to_le_bytes());
+                into.push(class as u8);
+                put(into, &messages.to_le_bytes());
+                put(into, &bytes.to_le_bytes());
+                19
             }
             Self::Confirm { lane } => {
                 put(into, &lane.to_le_bytes());
@@ -466,6 +499,12 @@ mod tests {
                 class: Class::Low,
                 messages: u64::MAX,
                 bytes: 1,
+            },
+            Frame::Room {
+                lane,
+                class: Class::High,
+                messages: 1,
+                bytes: u64::MAX,
             },
             Frame::Confirm { lane },
             Frame::Close { lane },

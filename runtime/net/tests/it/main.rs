@@ -5,6 +5,7 @@ mod browser;
 mod common;
 
 mod answers;
+mod credit;
 mod discovery;
 mod endings;
 mod handles;
