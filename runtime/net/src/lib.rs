@@ -50,7 +50,7 @@ pub use self::{
     error::{ConnectError, ExportError, LookupError},
     event::{DownReason, Event, LinkDown, PeerInfo},
     link::{LooseTraffic, Traffic},
-    node::{ExportOptions, LinkStats, Lookup, Node, NodeBuilder, Refusals},
+    node::{ExportOptions, Known, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
     token::Token,
     wire::trace::{InvalidTrace, Trace, TraceContext},

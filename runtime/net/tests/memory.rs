@@ -1,11 +1,12 @@
-//! What 10,000 handles of actors on another node cost: while nothing was sent, and after each was used.
+//! What 10,000 actors on another node cost: while they are known and not used, as handles by which nothing was sent, and
+//! after each was used.
 //!
 //! A binary of its own: the allocator that counts is global. It counts what this thread allocates; the other node has
 //! a thread of its own.
 
 use std::time::Duration;
 
-use lanemesh_net::{Config, Node, Remote, transport::InProcess};
+use lanemesh_net::{Config, Known, Node, Remote, transport::InProcess};
 use lanemesh_runtime::{ActorHandle, ActorResult, Context, Handler, spawn};
 use tokio::sync::oneshot;
 
@@ -97,6 +98,12 @@ fn ten_thousand_handles_cost_little() {
     };
     executor.block_on(async { away.connect("mem:home").await.unwrap() });
     drop(look_up(10)); // what is allocated once
+    let mut known: Vec<Known<Counter>> = Vec::new();
+    let known_bytes = allocation_counter::measure(|| {
+        let name = |number| away.lookup(format!("counter/{number}")).on("home");
+        known = (0..MANY).map(|number| name(number).later()).collect();
+    });
+    let known_bytes = known_bytes.bytes_current;
     let mut handles: Vec<ActorHandle<Counter>> = Vec::new();
     let unused = allocation_counter::measure(|| handles = look_up(MANY)).bytes_current;
     let [looked_up, end] = home.next;
@@ -114,14 +121,16 @@ fn ten_thousand_handles_cost_little() {
     end.send(()).unwrap();
     let [at_home_unused, at_home_used] = home.thread.join().unwrap();
     let each = |bytes: i64| bytes / MANY as i64;
+    let known = each(known_bytes);
     let (unused, used) = (each(unused), each(unused + used.bytes_current));
     let home_unused = each(at_home_unused);
     let home_used = each(at_home_unused + at_home_used);
     println!(
-        "a handle of an actor on another node: {unused} bytes unused, {used} used; \
+        "an actor on another node that is known: {known} bytes; its handle: {unused} bytes unused, {used} used; \
          at the actor's node {home_unused} and {home_used}; {} of it are the handle itself",
         size_of::<ActorHandle<Counter>>()
     );
+    assert!(known <= 300, "{known}");
     assert!(unused <= 1792, "{unused}");
     assert!(used <= 2688, "{used}");
     assert!(home_unused <= 768, "{home_unused}");

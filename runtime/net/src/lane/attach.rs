@@ -35,11 +35,17 @@ pub(crate) struct Lane {
     /// Whether the owner takes trace contexts.
     pub(crate) has_traces: bool,
     pub(crate) open: Arc<OpenLane>,
+    /// The owner knows that it is over.
+    is_over: bool,
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
         self.link.forget(self.number);
+        // If the owner has not answered yet, the link closes the lane when it does.
+        if !self.is_over && self.open.lock().is_opened() {
+            self.link.close_lane(self.number);
+        }
     }
 }
 
@@ -57,6 +63,7 @@ pub(crate) async fn attach<A: Remote>(
         codec: Codec::Postcard, // until the owner has chosen
         has_traces: false,
         open,
+        is_over: false,
     };
     let reply = poll_fn(|cx| lane.open.poll_reply(cx));
     match timeout(link.config().lookup_timeout, reply).await {
@@ -70,24 +77,19 @@ pub(crate) async fn attach<A: Remote>(
             Ok(lane)
         }
         Ok(Some(Reply::Opened { version, codec, .. })) => {
-            lane.close();
             let text = format!("the other node chose version {version} and {codec:?}");
             Err(LookupError::Mismatch(text.into()))
         }
         Ok(Some(Reply::Refused { why, text })) => Err(refusal::error(why, text)),
         Ok(None) => Err(LookupError::LinkDown),
-        Err(_) => {
-            lane.close(); // should it be opened after all
-            Err(LookupError::Timeout)
-        }
+        Err(_) => Err(LookupError::Timeout),
     }
 }
 
 impl Lane {
-    pub(super) fn close(&self) {
-        let lane = self.number;
-        self.link.push(Class::High, &Frame::Close { lane });
-        self.link.push(Class::Low, &Frame::Close { lane });
+    /// The owner has ended it.
+    pub(super) fn has_ended(&mut self) {
+        self.is_over = true;
     }
 
     pub(super) fn confirm(&self) {

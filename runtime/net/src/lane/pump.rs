@@ -131,11 +131,11 @@ impl<A: Remote> Pump<A> {
         let peer = lane.link.peer().clone();
         let (reason, unconfirmed) = loop {
             match poll_fn(|cx| self.poll(&lane, cx)).await {
-                End::Over => {
-                    lane.close();
-                    break (ExitReason::Normal, 0);
+                End::Over => break (ExitReason::Normal, 0),
+                End::Ended(reason) => {
+                    lane.has_ended();
+                    break (reason, lane.open.lock().unconfirmed());
                 }
-                End::Ended(reason) => break (reason, lane.open.lock().unconfirmed()),
                 End::Down => {}
             }
             // The lane of the link that is down is forgotten with it.

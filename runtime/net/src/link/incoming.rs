@@ -186,11 +186,16 @@ impl Link {
     }
 
     fn on_reply(&self, lane: u32, reply: Reply, credit: [Credit; 2]) -> Result<(), DownReason> {
-        let Some(opened) = self.opened(lane) else {
-            return Ok(()); // given up
-        };
-        let replied = opened.reply(reply, credit);
-        replied.map_err(|()| violation("it answers a request twice"))
+        let is_open = matches!(reply, Reply::Opened { .. });
+        if let Some(opened) = self.opened(lane) {
+            let replied = opened.reply(reply, credit);
+            replied.map_err(|()| violation("it answers a request twice"))?;
+        }
+        // Whoever gives a lane up forgets it first, and then looks whether it was opened.
+        if is_open && self.opened(lane).is_none() {
+            self.close_lane(lane);
+        }
+        Ok(())
     }
 
     /// The answer is deserialized by foreign code.

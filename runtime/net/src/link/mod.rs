@@ -395,6 +395,12 @@ impl Link {
         lock(&self.opened).remove(&lane);
     }
 
+    /// Closes both classes of a lane that the owner has opened. Before it has, it would not know the lane.
+    pub(crate) fn close_lane(&self, lane: u32) {
+        self.push(Class::High, &Frame::Close { lane });
+        self.push(Class::Low, &Frame::Close { lane });
+    }
+
     /// Forgets a lane that the peer has opened.
     pub(crate) fn disown(&self, lane: u32) {
         let removed = lock(&self.owned).remove(&lane);

@@ -61,6 +61,10 @@ impl Inside {
         Some((self.view.clone()?, self.unconfirmed()))
     }
 
+    pub(crate) fn is_opened(&self) -> bool {
+        matches!(self.reply, Some(Reply::Opened { .. }))
+    }
+
     pub(crate) fn is_down(&self) -> bool {
         self.is_down
     }

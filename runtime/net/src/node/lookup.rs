@@ -6,7 +6,7 @@ use lanemesh_runtime::{
     ActorHandle, crash::DeadLetter, edge, handle::AnyRecipient, handle::Recipient,
 };
 
-use super::shared::Shared;
+use super::{known::Known, shared::Shared};
 use crate::{
     error::LookupError,
     lane::{Supply, WhenDown, attach, pump_from_first_use},
@@ -96,7 +96,16 @@ impl<A: Remote> Lookup<A> {
         self
     }
 
-    async fn run(mut self) -> Result<ActorHandle<A>, LookupError> {
+    /// Looks nothing up yet: that is done when the actor is used.
+    pub fn later(self) -> Known<A> {
+        Known::new(self)
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) async fn run(&mut self) -> Result<ActorHandle<A>, LookupError> {
         if self
             .on
             .as_ref()
@@ -130,7 +139,7 @@ impl<A: Remote> Lookup<A> {
             name: self.name.clone(),
             directory: self.shared.clone(),
             when_down: self.when_down,
-            dead_letters: self.dead_letters.take(),
+            dead_letters: self.dead_letters.as_ref().map(|to| to.boxed_clone()),
         });
         Ok(handle)
     }
@@ -141,7 +150,22 @@ impl<A: Remote> IntoFuture for Lookup<A> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        let mut lookup = self;
+        Box::pin(async move { lookup.run().await })
+    }
+}
+
+impl<A: Remote> Clone for Lookup<A> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            name: self.name.clone(),
+            on: self.on.clone(),
+            capacities: self.capacities,
+            when_down: self.when_down,
+            dead_letters: self.dead_letters.as_ref().map(|to| to.boxed_clone()),
+            actor: PhantomData,
+        }
     }
 }
 

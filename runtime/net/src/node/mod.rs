@@ -7,6 +7,7 @@ mod export;
 mod handshake;
 #[cfg(test)]
 mod hostile_tests;
+mod known;
 mod lookup;
 mod pairing;
 mod refusals;
@@ -24,7 +25,9 @@ use lanemesh_runtime::{ActorHandle, observe::Tree};
 use tokio::{sync::broadcast, time::timeout};
 
 pub(crate) use self::rooms::Dialled;
-pub use self::{check::check_beginning, export::ExportOptions, lookup::Lookup, refusals::Refusals};
+pub use self::{
+    check::check_beginning, export::ExportOptions, known::Known, lookup::Lookup, refusals::Refusals,
+};
 use self::{handshake::Identity, shared::Shared};
 #[cfg(feature = "websocket")]
 use crate::transport::WebSocket;

@@ -10,6 +10,7 @@ mod discovery;
 mod endings;
 mod handles;
 mod history;
+mod known;
 mod loose;
 mod members;
 mod names;
