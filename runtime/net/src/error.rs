@@ -15,8 +15,15 @@ pub enum ConnectError {
     /// Strangers can connect to this address, and the node has no secret
     /// ([`NodeBuilder::secret`](crate::NodeBuilder::secret)), nor a key of tokens or a token instead.
     NoSecret,
-    /// The other end does not speak this protocol, or another version of it.
+    /// The other end does not speak this protocol.
     Protocol(&'static str),
+    /// The other end speaks another version of the protocol. It is told, too.
+    Version {
+        /// The version of this node.
+        ours: u16,
+        /// That of the other end.
+        theirs: u16,
+    },
     /// The other end does not know the secret, or a proof is forged.
     Unauthenticated,
     /// One end does not accept the certificate of the other, for this reason.
@@ -40,6 +47,10 @@ impl fmt::Display for ConnectError {
             Self::NoSecret => f.write_str("a node on a network needs a secret, or tokens"),
             Self::Io(error) => write!(f, "{error}"),
             Self::Protocol(text) => f.write_str(text),
+            Self::Version { ours, theirs } => write!(
+                f,
+                "the other end speaks version {theirs} of the protocol, and this node version {ours}"
+            ),
             Self::Unauthenticated => f.write_str("the other end does not know the secret"),
             Self::Certificate(why) => write!(f, "a certificate is not accepted: {why}"),
             Self::WrongName(name) => {

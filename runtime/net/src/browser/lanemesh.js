@@ -523,10 +523,13 @@ async function greet(stream, me, link, part) {
   const out = new Out().u32(MAGIC).u16(VERSION).u8(TOKEN | part).u64(link);
   out.u64(me.incarnation).raw(random(32)).u8(name.length).raw(name);
   stream.send(out.u16(me.token.length).raw(me.token).done());
-  const head = await stream.read(4 + 2 + 8 + 32 + 1);
-  if (head.u32() !== MAGIC || head.u16() !== VERSION) {
-    throw new LaneError('protocol', 'the other end does not speak this version of the protocol');
+  const start = await stream.read(4 + 2);
+  if (start.u32() !== MAGIC) throw new LaneError('protocol', 'the other end does not speak this protocol');
+  const version = start.u16();
+  if (version !== VERSION) {
+    throw new LaneError('protocol', `the other end speaks version ${version} of the protocol, and this page version ${VERSION}`);
   }
+  const head = await stream.read(8 + 32 + 1);
   const incarnation = head.u64();
   head.skip(32);
   const rest = await stream.read(head.u8() + 1);
@@ -686,7 +689,7 @@ export class Handle {
   #settle() {
     if (this.#ended || this.#queues.some((queue) => queue.length > 0)) return;
     if (this.#isClosing) {
-      for (const part of [HIGH, LOW]) this.#link.send(part, frame(KIND.close).u32(this.#number));
+      this.#link.closeLane(this.#number);
       this.#link.opened.delete(this.#number);
       return this.end('normal');
     }
@@ -1044,24 +1047,29 @@ class Link {
   onReply(number, reply) {
     const opening = this.opening.get(number);
     this.opening.delete(number);
-    opening?.(reply);
+    if (opening) opening(reply);
+    else if (!(reply instanceof LaneError)) this.closeLane(number); // it was given up
+  }
+
+  /** Closes both classes of a lane that the node has opened. Before it has, it would not know the lane. */
+  closeLane(number) {
+    for (const part of [HIGH, LOW]) this.send(part, frame(KIND.close).u32(number));
   }
 
   /** Asks the node for a lane to one of its actors. */
   lookup(name, type, versions, timeout) {
     const number = this.nextLane++;
     return new Promise((resolve, reject) => {
-      const giveUp = (error) => {
+      const timer = setTimeout(() => {
         this.opening.delete(number);
-        for (const part of [HIGH, LOW]) this.send(part, frame(KIND.close).u32(number));
-        reject(error);
-      };
-      const timer = setTimeout(() => giveUp(new LaneError('timeout', 'no answer in time')), timeout);
+        reject(new LaneError('timeout', 'no answer in time'));
+      }, timeout);
       this.opening.set(number, (reply) => {
         clearTimeout(timer);
         if (reply instanceof LaneError) return reject(reply);
         if (reply.codec !== JSON_CODEC || reply.version < versions[0] || reply.version > versions[1]) {
-          return giveUp(new LaneError('mismatch', 'the node chose what was not offered'));
+          this.closeLane(number);
+          return reject(new LaneError('mismatch', 'the node chose what was not offered'));
         }
         const handle = new Handle(this, number, reply.credits);
         handle.version = reply.version;

@@ -23,6 +23,8 @@ const VERSION: u16 = 2;
 pub(crate) const MAX_NAME: usize = 255;
 const NONCE: usize = 32;
 const PROOF: usize = 32;
+/// Bytes of a greeting of another version that are thrown away.
+const MAX_GREETING: u64 = 64 << 10;
 /// Of the byte that says the class: a token follows the greeting.
 const TOKEN: u8 = 0x80;
 
@@ -177,7 +179,13 @@ pub(crate) async fn answer(
 ) -> Result<Greeting> {
     let mut said = Vec::with_capacity(256);
     hear(connection, &mut said, 15).await?;
-    check_version(&said)?;
+    if let Err(error) = check_version(&said) {
+        if let ConnectError::Version { .. } = error {
+            // Whether it hears that changes nothing.
+            let _ = say_version(connection).await;
+        }
+        return Err(error);
+    }
     let mut fields = Fields(&said[6..]);
     let class = fields.u8().map_err(garbled)?;
     let purpose = Purpose {
@@ -266,10 +274,22 @@ fn check_version(bytes: &[u8]) -> Result<()> {
     if fields.array::<4>().map_err(garbled)? != MAGIC {
         return Err(garbled(()));
     }
-    if fields.u16().map_err(garbled)? != VERSION {
-        let text = "the other end speaks another version of the protocol";
-        return Err(ConnectError::Protocol(text));
+    let theirs = fields.u16().map_err(garbled)?;
+    if theirs != VERSION {
+        let ours = VERSION;
+        return Err(ConnectError::Version { ours, theirs });
     }
+    Ok(())
+}
+
+/// Says which version is spoken here, to who speaks another one: of that, this much is understood in all versions.
+async fn say_version(connection: &mut Connection) -> Result<()> {
+    connection.writer.write_all(&MAGIC).await?;
+    connection.writer.write_u16_le(VERSION).await?;
+    connection.writer.shutdown().await?;
+    // With bytes that nobody has read, the end of a connection could overtake what was said on it.
+    let mut rest = (&mut connection.reader).take(MAX_GREETING);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod tls;
 mod tokens;
 mod traces;
 mod transports;
+mod versions;
 mod watching;
 mod webrtc;
 mod websocket;
