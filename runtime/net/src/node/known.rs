@@ -46,14 +46,17 @@ pub struct Known<A: Remote> {
     handle: Option<Box<ActorHandle<A>>>,
 }
 
-impl<A: Remote> Known<A> {
-    pub(super) fn new(lookup: Lookup<A>) -> Self {
-        Self {
-            lookup,
+impl<A: Remote> Lookup<A> {
+    /// Looks nothing up yet: that is done when the actor is used.
+    pub fn later(self) -> Known<A> {
+        Known {
+            lookup: self,
             handle: None,
         }
     }
+}
 
+impl<A: Remote> Known<A> {
     /// The name under which the actor is exported.
     pub fn name(&self) -> &Arc<str> {
         self.lookup.name()
@@ -89,7 +92,7 @@ impl<A: Remote> Known<A> {
 
 impl<A: Remote> Clone for Known<A> {
     fn clone(&self) -> Self {
-        Self::new(self.lookup.clone())
+        self.lookup.clone().later()
     }
 }
 

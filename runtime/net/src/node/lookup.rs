@@ -6,7 +6,7 @@ use lanemesh_runtime::{
     ActorHandle, crash::DeadLetter, edge, handle::AnyRecipient, handle::Recipient,
 };
 
-use super::{known::Known, shared::Shared};
+use super::shared::Shared;
 use crate::{
     error::LookupError,
     lane::{Supply, WhenDown, attach, pump_from_first_use},
@@ -94,11 +94,6 @@ impl<A: Remote> Lookup<A> {
     ) -> Self {
         self.dead_letters = Some(Box::new(recipient));
         self
-    }
-
-    /// Looks nothing up yet: that is done when the actor is used.
-    pub fn later(self) -> Known<A> {
-        Known::new(self)
     }
 
     pub(super) fn name(&self) -> &Arc<str> {

@@ -338,14 +338,8 @@ impl<'a> Frame<'a> {
                 class,
                 messages,
                 bytes,
-            } => {
-                put(into, &lane.to_le_bytes());
-                into.push(class as u8);
-                put(into, &messages.to_le_bytes());
-                put(into, &bytes.to_le_bytes());
-                6
             }
-            Self::Room {
+            | Self::Room {
                 lane,
                 class,
                 messages,
@@ -355,7 +349,10 @@ impl<'a> Frame<'a> {
                 into.push(class as u8);
                 put(into, &messages.to_le_bytes());
                 put(into, &bytes.to_le_bytes());
-                19
+                match self {
+                    Self::Credit { .. } => 6,
+                    _ => 19,
+                }
             }
             Self::Confirm { lane } => {
                 put(into, &lane.to_le_bytes());
