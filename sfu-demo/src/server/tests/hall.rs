@@ -50,8 +50,13 @@ struct Seat {
     packets: u64,
 }
 
-/// The number of the one who speaks, and all.
-struct Speaker(u16);
+/// Who speaks, and whether viewers who have seen enough count what comes without decrypting it. An estimate
+/// needs their feedback.
+#[derive(Clone, Copy)]
+struct Turn {
+    speaker: u16,
+    deaf: bool,
+}
 
 impl Seat {
     fn offer(role: Role) -> (Client, String) {
@@ -81,12 +86,12 @@ impl Seat {
         }
     }
 
-    fn visit(&mut self, now: Instant, speaker: &Speaker, batch: &mut RecvBatch) {
+    fn visit(&mut self, now: Instant, turn: Turn, batch: &mut RecvBatch) {
         let sends = self.role == Role::Publish && self.client.connected;
         if sends {
-            self.send(now, speaker);
+            self.send(now, turn);
         }
-        let done = self.seen.len() >= SEEN;
+        let done = turn.deaf && self.seen.len() >= SEEN;
         let driven = if self.role == Role::Subscribe && done {
             self.client
                 .drive_deaf(batch)
@@ -115,9 +120,13 @@ impl Seat {
         };
     }
 
-    fn send(&mut self, now: Instant, speaker: &Speaker) {
+    fn send(&mut self, now: Instant, turn: Turn) {
         if self.sound <= now {
-            let level = if speaker.0 == self.number { -20 } else { -100 };
+            let level = if turn.speaker == self.number {
+                -20
+            } else {
+                -100
+            };
             let sound = vec![0; BYTES.1].into();
             self.client.write_sound(0, self.sequences.1, level, sound);
             self.sequences.1 += 1;
@@ -150,6 +159,7 @@ struct Hall {
     batch: RecvBatch,
     began: Instant,
     publishers: u16,
+    deaf: bool,
 }
 
 impl Hall {
@@ -172,12 +182,15 @@ impl Hall {
     /// Visits those who are due, and waits for the next.
     fn round(&mut self) {
         let now = Instant::now();
-        let turn = now.duration_since(self.began).as_secs() / SPEECH.as_secs();
-        let speaker = Speaker(1 + (turn % u64::from(self.publishers)) as u16);
+        let speeches = now.duration_since(self.began).as_secs() / SPEECH.as_secs();
+        let turn = Turn {
+            speaker: 1 + (speeches % u64::from(self.publishers)) as u16,
+            deaf: self.deaf,
+        };
         let mut next = now + CONNECTS;
         for seat in &mut self.seats {
             if seat.due <= now {
-                seat.visit(now, &speaker, &mut self.batch);
+                seat.visit(now, turn, &mut self.batch);
             }
             next = next.min(seat.due);
         }
@@ -269,6 +282,7 @@ fn hall_of_a_hundred_publishers_shows_five_hundred_viewers_four_pictures_each() 
         batch: RecvBatch::new(64),
         began: Instant::now(),
         publishers,
+        deaf: !estimate,
     };
     // Making a client takes time that is not the server's.
     let all = |role, count| (1..=count).map(move |it| (it, Seat::offer(role)));
