@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,8 @@ pub(crate) enum Error {
     Join(JoinError),
     BadRoom,
     NotSdp,
+    NotJson(JsonRejection),
+    NotText,
     NotFound,
     NotFragment,
     NoCondition,
@@ -60,6 +63,8 @@ impl IntoResponse for Error {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be application/sdp".to_owned(),
             ),
+            Self::NotJson(why) => (why.status(), why.body_text()),
+            Self::NotText => (StatusCode::BAD_REQUEST, "the body is not UTF-8".to_owned()),
             Self::NotFragment => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be application/trickle-ice-sdpfrag".to_owned(),

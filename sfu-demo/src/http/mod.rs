@@ -3,7 +3,9 @@
 //! Tokens and rates are checked here, everything else by admission. No media passes through HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -115,9 +117,10 @@ async fn join<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Extension(client): Extension<Client>,
     Path(room): Path<String>,
-    Json(body): Json<JoinBody>,
+    body: Result<Json<JoinBody>, JsonRejection>,
 ) -> Result<Response, Error> {
     app.check_rate(client)?;
+    let Json(body) = body.map_err(Error::NotJson)?;
     let room = room_name(&room)?;
     let subject = app.admit(body.token.as_deref(), &room, Role::Page)?;
     let secret = body.identity.filter(|secret| secret.len() <= MAX_IDENTITY);
@@ -146,11 +149,13 @@ struct RestartBody {
 async fn restart<M: Mailbox>(
     State(app): State<Arc<App<M>>>,
     Path(resource): Path<String>,
-    Json(body): Json<RestartBody>,
+    body: Result<Json<RestartBody>, JsonRejection>,
 ) -> Result<Response, Error> {
+    let Json(body) = body.map_err(Error::NotJson)?;
     match app.patch(resource, None, Patch::Offer(body.sdp)).await? {
         Patched::Restarted { sdp, .. } => Ok(Json(json!({ "sdp": sdp })).into_response()),
         Patched::Refused(refusal) => Err(Error::Join(JoinError::Offer(refusal))),
+        Patched::TooOften => Err(Error::TooOften(Duration::ZERO)),
         Patched::Noted | Patched::OtherSession => Err(Error::NotFound),
     }
 }

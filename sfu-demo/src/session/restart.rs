@@ -3,6 +3,8 @@
 //! The peer restarts by a whole offer, or by a fragment of SDP (RFC 8840) as WHIP has it (RFC 9725). The session's user name keeps
 //! its beginning, which says whose it is; see [`owner`](crate::net::classify::owner).
 
+use std::time::Instant;
+
 use str0m::IceCreds;
 use str0m::change::SdpOffer;
 
@@ -36,6 +38,8 @@ pub enum Patched {
         /// The entity tag of the new ICE session.
         tag: String,
     },
+    /// The peer has asked for more than it may within a short time.
+    TooOften,
     /// The ICE session is another.
     OtherSession,
     /// The SDP cannot be used.
@@ -50,9 +54,10 @@ impl Session {
     }
 
     /// Restarts ICE, or does nothing, as a request demands.
-    pub fn patch(&mut self, patch: &Patch) -> Patched {
+    pub fn patch(&mut self, now: Instant, patch: &Patch) -> Patched {
         match patch {
-            Patch::Fragment { tag, sdp } => self.patch_fragment(tag.as_deref(), sdp),
+            Patch::Fragment { tag, sdp } => self.patch_fragment(now, tag.as_deref(), sdp),
+            Patch::Offer(_) if !self.page.spend(now) => Patched::TooOften,
             Patch::Offer(sdp) => match self.answer_again(sdp) {
                 Ok(sdp) => self.restarted(sdp),
                 Err(refusal) => Patched::Refused(refusal),
@@ -65,7 +70,7 @@ impl Session {
         Patched::Restarted { sdp, tag }
     }
 
-    fn patch_fragment(&mut self, tag: Option<&str>, sdp: &str) -> Patched {
+    fn patch_fragment(&mut self, now: Instant, tag: Option<&str>, sdp: &str) -> Patched {
         if tag.is_some_and(|tag| tag != self.tag()) {
             return Patched::OtherSession;
         }
@@ -77,6 +82,9 @@ impl Session {
         };
         if self.ice.remote.as_ref() == Some(&remote) {
             return Patched::Noted;
+        }
+        if !self.page.spend(now) {
+            return Patched::TooOften;
         }
         self.restart_ice(remote);
         let IceCreds { ufrag, pass } = &self.credentials;

@@ -132,7 +132,12 @@ impl Page {
             FromPage::Leave => true,
             _ => false,
         };
-        expected || self.budget.spend(now)
+        expected || self.spend(now)
+    }
+
+    /// Uses up one of the messages that a page may send in a time. Returns `false` if none is left.
+    pub(super) fn spend(&mut self, now: Instant) -> bool {
+        self.budget.spend(now)
     }
 }
 

@@ -227,7 +227,7 @@ impl<M: Mailbox> Shard<M> {
             Control::Page(id, message) => self.page(now, id, message),
             Control::Patch(participant, patch, reply) => {
                 let key = self.peers.key_of(participant);
-                let patched = key.and_then(|key| self.isolated(key, |it| it.patch(&patch)));
+                let patched = key.and_then(|key| self.isolated(key, |it| it.patch(now, &patch)));
                 let _ = reply.send(patched);
             }
             Control::Disconnect(participant, why) => {

@@ -239,3 +239,28 @@ fn figures_and_health_are_there() {
     assert_eq!(get("/nothing").0, 404);
     server.stop();
 }
+
+#[test]
+fn every_refusal_says_why_in_json() {
+    let server = Running::start::<Mesh>(config(1));
+    let join = format!("{}/api/rooms/a/join", server.http);
+    let restart = format!("{}/api/restart/nobody", server.http);
+    let whip = format!("{}/whip/a", server.http);
+    let (json, sdp) = ("application/json", "application/sdp");
+    let requests: [(&str, &str, &[u8], u16, &str); 6] = [
+        (&join, json, b"{", 400, "EOF"),
+        (&join, json, b"{}", 422, "missing field"),
+        (&join, sdp, b"{}", 415, "application/json"),
+        (&restart, json, b"[]", 422, "invalid"),
+        (&whip, sdp, b"\xff", 400, "UTF-8"),
+        (&whip, json, b"{}", 415, "application/sdp"),
+    ];
+    for (url, kind, body, status, why) in requests {
+        let request = agent().post(url).header("content-type", kind);
+        let mut answer = request.send(body).unwrap();
+        assert_eq!(answer.status(), status, "{url}");
+        let said: serde_json::Value = answer.body_mut().read_json().unwrap();
+        assert!(said["error"].as_str().unwrap().contains(why), "{said}");
+    }
+    server.stop();
+}

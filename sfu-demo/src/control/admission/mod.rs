@@ -263,7 +263,7 @@ impl<M: Mailbox> Admission<M> {
         let id = entry.guest.id;
         match &mut entry.state {
             GuestState::Waiting(waiting) => {
-                drop(reply.send(Some(waiting.session.patch(&patch))));
+                drop(reply.send(Some(waiting.session.patch(Instant::now(), &patch))));
             }
             &mut GuestState::In { shard, .. } => {
                 // If there is no room, the reply is dropped, and the request is answered as one too many.

@@ -1,6 +1,7 @@
 //! WHIP (RFC 9725) and WHEP: a POST with an offer gets the answer, and a resource by which to end the session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -77,7 +78,7 @@ async fn offer<M: Mailbox>(
     if !is_of_type(headers, "application/sdp") {
         return Err(Error::NotSdp);
     }
-    let offer = String::from_utf8(body.to_vec()).map_err(|_| Error::NotSdp)?;
+    let offer = String::from_utf8(body.to_vec()).map_err(|_| Error::NotText)?;
     let path = if role == Role::Publish {
         "whip"
     } else {
@@ -129,7 +130,7 @@ pub(in crate::http) async fn patch<M: Mailbox>(
         Ok(tag) => Some(tag.trim_matches('"').to_owned()),
         Err(_) => return Err(Error::OtherSession),
     };
-    let sdp = String::from_utf8(body.to_vec()).map_err(|_| Error::NotFragment)?;
+    let sdp = String::from_utf8(body.to_vec()).map_err(|_| Error::NotText)?;
     let patch = Patch::Fragment { tag, sdp };
     match app.patch(resource, Some(room), patch).await? {
         Patched::Noted => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -137,6 +138,7 @@ pub(in crate::http) async fn patch<M: Mailbox>(
             let headers = [(CONTENT_TYPE, FRAGMENT.to_owned()), (ETAG, quoted(&tag))];
             Ok((headers, sdp).into_response())
         }
+        Patched::TooOften => Err(Error::TooOften(Duration::ZERO)),
         Patched::OtherSession => Err(Error::OtherSession),
         Patched::Refused(refusal) => Err(Error::Join(JoinError::Offer(refusal))),
     }

@@ -49,13 +49,20 @@ fn media_goes_on_through_a_restart_and_after_it() {
             tag: Some(tag.to_owned()),
             sdp: fragment.clone(),
         };
-        assert_eq!(pair.session.patch(&patch("x")), Patched::OtherSession);
-        let Patched::Restarted { sdp, tag: new } = pair.session.patch(&patch(&tag)) else {
+        assert_eq!(
+            pair.session.patch(pair.now, &patch("x")),
+            Patched::OtherSession
+        );
+        let Patched::Restarted { sdp, tag: new } = pair.session.patch(pair.now, &patch(&tag))
+        else {
             panic!("it restarts");
         };
         assert_ne!(new, tag);
-        assert_eq!(pair.session.patch(&patch(&tag)), Patched::OtherSession);
-        assert_eq!(pair.session.patch(&patch(&new)), Patched::Noted);
+        assert_eq!(
+            pair.session.patch(pair.now, &patch(&tag)),
+            Patched::OtherSession
+        );
+        assert_eq!(pair.session.patch(pair.now, &patch(&new)), Patched::Noted);
         assert_eq!(pair.session.ufrag(), name, "its datagrams find it");
         assert_eq!(new, format!("{name}+{restart}"));
         let value = |name: &str| {
@@ -92,12 +99,31 @@ fn fragment_without_credentials_changes_nothing() {
             tag: None,
             sdp: sdp.to_owned(),
         };
-        let patched = pair.session.patch(&patch);
+        let patched = pair.session.patch(pair.now, &patch);
         assert_eq!(patched, Patched::Refused(Refusal::Malformed), "{sdp:?}");
     }
     assert_eq!(
-        pair.session.patch(&Patch::Offer("v=0\r\n".to_owned())),
+        pair.session
+            .patch(pair.now, &Patch::Offer("v=0\r\n".to_owned())),
         Patched::Refused(Refusal::Fingerprint)
     );
     assert_eq!(pair.session.tag(), tag);
+}
+
+#[test]
+fn peer_that_restarts_without_end_is_heard_only_so_often() {
+    let mut pair = Pair::new(1000);
+    let restart = |pair: &mut Pair| {
+        let IceCreds { ufrag, pass } = IceCreds::new();
+        let patch = Patch::Fragment {
+            tag: None,
+            sdp: format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pass}\r\n"),
+        };
+        let is_done = |patched| matches!(patched, Patched::Restarted { .. });
+        is_done(pair.session.patch(pair.now, &patch))
+    };
+    let done = (0..1000).filter(|_| restart(&mut pair)).count();
+    assert!((1..100).contains(&done), "{done} at once");
+    pair.now += Duration::from_secs(1);
+    assert!(restart(&mut pair), "later it may again");
 }
