@@ -68,6 +68,7 @@ impl ActorCell {
         self.raise(signal::SUSPEND);
     }
 
+    /// When the incarnation must have ended, if its end was requested.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let inner = lock(&self.inner);
         let suspended_by = inner
@@ -80,9 +81,15 @@ impl ActorCell {
         }
     }
 
+    /// When the actor must have ended, if it was asked to stop or to drain. A suspension, which ends an
+    /// incarnation, has no part in it.
+    pub(crate) fn final_deadline(&self) -> Option<Instant> {
+        lock(&self.inner).deadline
+    }
+
     /// Whether the deadline of a stop or a drain has passed.
     pub(crate) fn is_overdue(&self) -> bool {
-        let deadline = lock(&self.inner).deadline;
+        let deadline = self.final_deadline();
         deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 

@@ -211,7 +211,7 @@ impl EndMembers {
             .iter()
             .filter(|member| !waiting.contains(&member.id()));
         let limits = asked
-            .filter_map(|member| member.deadline())
+            .filter_map(|member| member.final_deadline())
             .map(|deadline| later(deadline, self.moment));
         if let Some(next) = limits.filter(|limit| *limit > now).min() {
             // Not once for each of many grace periods.

@@ -524,7 +524,10 @@ async fn wait(cell: &ActorCell, wait: Wait) -> Waited {
             return Poll::Ready(Waited::Restart);
         }
         // Somebody else may be what it waits for.
-        match cell.deadline().filter(|_| signals & signal::DRAIN != 0) {
+        match cell
+            .final_deadline()
+            .filter(|_| signals & signal::DRAIN != 0)
+        {
             Some(deadline) => limit.poll(deadline, cx).map(|()| Waited::Late),
             None => Poll::Pending,
         }

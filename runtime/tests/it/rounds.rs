@@ -1,7 +1,10 @@
 //! Rounds of restarts, as the hooks of their members see them.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +69,63 @@ async fn started_may_ask_a_later_sibling_at_each_start() {
         let report = system.shutdown(SECOND).await;
         assert!(report.is_clean(), "{report}");
         assert_eq!(log.take(), ["the later one has 0"; 4]);
+        drop((first, second));
+    }
+}
+
+/// Fails with its third message, the first time.
+struct Third(Log, Arc<AtomicU32>);
+
+impl Actor for Third {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u32;
+
+    async fn on_low(&mut self, number: u32, _: &mut Context<Self>) -> ActorResult {
+        if number == 3 && self.1.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(ActorError::msg("told to fail"));
+        }
+        self.0.add(number.to_string());
+        Ok(())
+    }
+}
+
+/// Passes its messages on.
+struct Before(ActorHandle<Third>);
+
+impl Actor for Before {
+    type HighPriorityMsg = ();
+    type LowPriorityMsg = u32;
+
+    async fn on_low(&mut self, number: u32, _: &mut Context<Self>) -> ActorResult {
+        self.0.send_low(number).await?;
+        Ok(())
+    }
+}
+
+/// The producer waits for room at its consumer, which waits for the producer's incarnation to end.
+#[tokio::test(start_paused = true)]
+async fn round_in_mid_drain_that_cuts_a_sibling_off_does_not_end_it() {
+    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+        let log = Log::default();
+        let rules = Supervision::new(strategy).backoff(Backoff::none());
+        let system = System::supervised("s", rules);
+        let (logged, failures) = (log.clone(), Arc::default());
+        let consumer = builder(move || Third(logged.clone(), Arc::clone(&failures)));
+        let consumer = consumer.low_capacity(1).restart(Restart::Permanent);
+        let (consumer, first) = system.spawn(consumer.redeliver(1));
+        let to = consumer.clone();
+        let producer = builder(move || Before(to.clone())).before(&consumer);
+        let producer = producer.restart(Restart::Permanent).redeliver(1);
+        let (mut producer, second) = system.spawn(producer.grace(SECOND));
+        for number in 1..=9 {
+            producer.try_send_low(number).unwrap();
+        }
+        let report = system.drain(60 * SECOND).await;
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(report.messages_left, 0);
+        let all: Vec<_> = (1..=9).map(|number| number.to_string()).collect();
+        assert_eq!(log.take(), all);
+        assert_eq!(producer.incarnation(), 2, "it was cut off");
         drop((first, second));
     }
 }
