@@ -104,11 +104,6 @@ impl Seat {
             })
         };
         driven.unwrap();
-        assert!(
-            !self.client.closed,
-            "{:?} {} is out",
-            self.role, self.number
-        );
         if !self.seen.is_empty() && self.first.is_none() {
             self.first = Some(self.joined.elapsed());
         }
@@ -193,6 +188,12 @@ impl Hall {
                 seat.visit(now, turn, &mut self.batch);
             }
             next = next.min(seat.due);
+        }
+        let out = self.seats.iter().find(|seat| seat.client.closed);
+        if let Some(Seat { role, number, .. }) = out {
+            let stats = self.world.stats();
+            let panics = stats.shards.iter().map(|shard| shard.counters.panics);
+            panic!("{role:?} {number} is out; {} panics", panics.sum::<u64>());
         }
         std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
     }
