@@ -270,7 +270,7 @@ impl<A: Remote> Landing<A> {
 
     /// Gives the opener more room, if the actor accepts so much that it would wait for reports on their way.
     fn give_room(&self, link: &Link, class: Class) {
-        let Some(round_trip) = link.round_trip().filter(|_| self.has_room) else {
+        let Some(round_trip) = link.round_trip_for(class).filter(|_| self.has_room) else {
             return;
         };
         let room = self.lock().owed(class).grow(

@@ -373,6 +373,34 @@ mod tests {
     }
 
     #[test]
+    fn room_by_the_shortest_round_trip_does_not_follow_its_own_queue() {
+        let most = Count {
+            messages: 1 << 20,
+            bytes: 1 << 40,
+        };
+        let limits = limits(64, 256 << 10, most);
+        let (rate, shortest) = (10_000.0, Duration::from_millis(20));
+        for is_shortest in [true, false] {
+            let mut owed = Owed::new(limits);
+            let mut now = Instant::now();
+            for _ in 0..200 {
+                // All credit is used in each round trip: what the path does not hold stands in its queue.
+                let count = owed.room.messages;
+                let round_trip = shortest.max(Duration::from_secs_f64(count as f64 / rate));
+                now += round_trip;
+                for _ in 0..count {
+                    owed.accept(10);
+                }
+                let round_trip = if is_shortest { shortest } else { round_trip };
+                owed.grow(limits, round_trip, now);
+            }
+            let held = rate * shortest.as_secs_f64();
+            let is_bounded = owed.room.messages as f64 <= 1.3 * held + 32.0;
+            assert_eq!(is_bounded, is_shortest, "{:?}", owed.room);
+        }
+    }
+
+    #[test]
     fn slow_actor_gives_no_more_room() {
         let most = Count {
             messages: 1 << 20,

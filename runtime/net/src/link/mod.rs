@@ -135,6 +135,8 @@ struct Pulse {
     /// The last heartbeat on high, and when it was sent.
     ping: (u64, Instant),
     round_trip: Option<Duration>,
+    /// The shortest one since the link is up.
+    shortest: Option<Duration>,
 }
 
 struct Flow {
@@ -190,6 +192,7 @@ impl Link {
                 heard: [now; 2],
                 ping: (0, now),
                 round_trip: None,
+                shortest: None,
             }),
             loose: OnceLock::new(),
             down: Mutex::default(),
@@ -471,13 +474,26 @@ impl Link {
         let mut pulse = lock(&self.pulse);
         let (last, sent) = pulse.ping;
         if number == last {
-            pulse.round_trip = Some(sent.elapsed());
+            let round_trip = sent.elapsed();
+            pulse.round_trip = Some(round_trip);
+            let shortest = pulse.shortest.get_or_insert(round_trip);
+            *shortest = round_trip.min(*shortest);
         }
     }
 
     /// The round trip of the last heartbeat on high that was answered before the next one.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         lock(&self.pulse).round_trip
+    }
+
+    /// The round trip by which the credit of a class grows. On high, which has no window, messages that have much credit
+    /// make a queue, in which heartbeats stand too: the shortest round trip is that without the queue.
+    pub(crate) fn round_trip_for(&self, class: Class) -> Option<Duration> {
+        let pulse = lock(&self.pulse);
+        match class {
+            Class::High => pulse.shortest,
+            Class::Low => pulse.round_trip,
+        }
     }
 
     fn suspect(&self) {
