@@ -91,7 +91,9 @@ impl Film {
         payload.extend(MARK);
         payload.push(size);
         payload.extend(self.sequence.to_be_bytes());
-        payload.resize(payload.len() + 100 * usize::from(size), 0);
+        // Each layer has a third more bits than the next smaller one: of two that are nearly as large, the one that came
+        // first stays.
+        payload.resize(payload.len() + 16 * usize::from(size).pow(2), 0);
         payload.into()
     }
 
