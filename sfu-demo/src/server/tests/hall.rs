@@ -159,18 +159,8 @@ struct Hall {
 
 impl Hall {
     fn join(&mut self, number: u16, role: Role, (mut client, offer): (Client, String)) {
-        let join = Join {
-            room: "hall".into(),
-            name: format!("n{number}").into(),
-            role,
-            offer,
-            sources: Vec::new(),
-            address: None,
-            principal: Some(Principal::Secret(format!("{role:?} {number}"))),
-        };
         let joined = Instant::now();
-        let answer = self.world.runtime.block_on(self.world.app.join(join));
-        client.accept(&answer.unwrap().answer).unwrap();
+        self.world.admit("hall", number, role, &mut client, offer);
         self.seats.push(Seat::new(number, role, client, joined));
     }
 

@@ -92,11 +92,17 @@ impl<M: Mailbox> World<M> {
         }
     }
 
-    /// Joins a publisher (with one camera) or a viewer.
-    fn peer(&self, number: u16, role: Role) -> Peer {
-        let (mut client, offer) = Peer::client(number, role, self.sections);
+    /// Lets a client join a room, under a name and a secret of its own. Returns the name of its session.
+    fn admit(
+        &self,
+        room: &str,
+        number: u16,
+        role: Role,
+        client: &mut Client,
+        offer: String,
+    ) -> String {
         let join = Join {
-            room: "room".into(),
+            room: room.into(),
             name: format!("n{number}").into(),
             role,
             offer,
@@ -104,11 +110,18 @@ impl<M: Mailbox> World<M> {
             address: None,
             principal: Some(Principal::Secret(format!("{role:?} {number}"))),
         };
-        let since = Instant::now();
         let joined = self.runtime.block_on(self.app.join(join)).unwrap();
         client.accept(&joined.answer).unwrap();
-        let socket = Socket::open(&self.runtime, self.server.http, &joined.resource, since);
-        Peer::new(number, role, client, joined.resource, socket)
+        joined.resource
+    }
+
+    /// Joins a publisher (with one camera) or a viewer.
+    fn peer(&self, number: u16, role: Role) -> Peer {
+        let (mut client, offer) = Peer::client(number, role, self.sections);
+        let since = Instant::now();
+        let resource = self.admit("room", number, role, &mut client, offer);
+        let socket = Socket::open(&self.runtime, self.server.http, &resource, since);
+        Peer::new(number, role, client, resource, socket)
     }
 
     fn join(&mut self, number: u16, role: Role) {
