@@ -83,6 +83,13 @@ impl ReusableTimer {
         Poll::Pending
     }
 
+    /// Whether it was polled, has not fired, and will do so by the deadline.
+    #[inline]
+    pub(crate) fn runs_until(&self, deadline: Instant) -> bool {
+        let sleep = self.0.as_ref();
+        sleep.is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
+    }
+
     /// Awaits the future, until the deadline at most.
     pub(crate) async fn before<F: Future>(
         &mut self,

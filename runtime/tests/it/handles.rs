@@ -196,40 +196,6 @@ async fn urgent_deadline_that_passes_while_room_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_four_errors_of_a_question() {
-    let log = Log::default();
-    let (mut handle, child) = builder(Worker::factory("w", &log)).high_capacity(1).spawn();
-    let (open, gate) = oneshot::channel();
-    handle.send_high(Control::Block(gate)).await.unwrap();
-    tokio::task::yield_now().await; // one thread: now it is blocked at the gate
-
-    // Timeout: the actor does not handle it.
-    assert_eq!(
-        handle.clone().ask(Control::Sum, SECOND).await,
-        Err(AskError::Timeout)
-    );
-    // Full: at once under reject, after the timeout under wait.
-    let mut full = handle.clone();
-    full.try_send_high(Control::Fail).unwrap(); // never handled
-    full.set_high_overflow(Overflow::Reject);
-    assert_eq!(full.ask(Control::Sum, SECOND).await, Err(AskError::Full));
-    full.set_high_overflow(Overflow::Wait);
-    assert_eq!(full.ask(Control::Sum, SECOND).await, Err(AskError::Full));
-    // Closed: the actor ends before it handles the ask.
-    let mut last = handle.clone();
-    let asked = tokio::spawn(async move { last.ask(Control::Sum, SECOND).await });
-    tokio::task::yield_now().await;
-    handle.stop();
-    open.send(()).unwrap();
-    child.await;
-    assert_eq!(asked.await.unwrap(), Err(AskError::Closed));
-    assert_eq!(
-        handle.ask(Control::Sum, SECOND).await,
-        Err(AskError::Closed)
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn question_that_is_queued_at_a_failure() {
     hush();
     let log = Log::default();

@@ -29,6 +29,7 @@ mod outside;
 mod panics;
 mod patterns;
 mod pools;
+mod questions;
 mod registry;
 mod reports;
 mod rounds;

@@ -11,7 +11,7 @@ use std::{
     fmt,
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -329,6 +329,24 @@ impl AskState {
 pub(crate) struct AskTimer {
     timer: ReusableTimer,
     asker: Option<Asker>,
+    /// The waker that the timer wakes.
+    wakes: Option<WakerAddress>,
+}
+
+/// Which waker it is, without keeping the memory of its task alive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct WakerAddress {
+    data: usize,
+    vtable: usize,
+}
+
+impl WakerAddress {
+    fn of(waker: &Waker) -> Self {
+        Self {
+            data: waker.data().addr(),
+            vtable: std::ptr::from_ref(waker.vtable()).addr(),
+        }
+    }
 }
 
 /// The task or runtime that a timer was armed in. A task does not change its runtime.
@@ -349,7 +367,13 @@ impl Asker {
 
 impl AskTimer {
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let asker = Some(Asker::current());
+        let (asker, wakes) = (Some(Asker::current()), Some(WakerAddress::of(cx.waker())));
+        // A timer that still runs has a clone of its waker, so no other can have come to that address. To poll it again
+        // would change nothing, and is a considerable part of the cost of an ask.
+        if wakes == self.wakes && asker == self.asker && self.timer.runs_until(deadline) {
+            return Poll::Pending;
+        }
+        self.wakes = wakes;
         if asker != self.asker {
             self.timer = ReusableTimer::default();
             self.asker = asker;
