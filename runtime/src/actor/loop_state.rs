@@ -59,6 +59,7 @@ impl LoopState {
     }
 
     /// Counts a message. Returns whether the counters are due to be published.
+    #[inline(always)]
     pub(crate) fn count_message(&mut self) -> bool {
         self.since_publish += 1;
         let is_due = self.since_publish >= PUBLISH_INTERVAL;

@@ -54,6 +54,7 @@ impl<A: Actor> Context<A> {
     }
 
     /// Counts a message; publishes the counters if they are due.
+    #[inline(always)]
     pub(crate) fn count_message(&mut self) {
         if self.state.count_message() {
             self.publish();
