@@ -475,8 +475,6 @@ impl<A: Actor> Builder<A> {
         if let Some(optional) = &mut self.optional {
             optional.custody.begins(cell.id());
         }
-        // Allocated before the mailbox: nothing fails after that, so the task is built in place.
-        let home = Box::new_uninit();
         let (tx, rx, membership) = match worker {
             Some(worker) => {
                 let Worker { tx, rx, membership } = *worker;
@@ -517,8 +515,7 @@ impl<A: Actor> Builder<A> {
             restart: self.settings.restart,
             rules: self.settings.rules.take(),
         };
-        let task = Box::write(home, run_lifecycle(Task::new(ctx, for_task, lifecycle)));
-        spawn_on(&runtime, Box::into_pin(task));
+        spawn_on(&runtime, run_lifecycle(Task::new(ctx, for_task, lifecycle)));
         let handle = ActorHandle::new(tx, for_handle, policies);
         Ok((handle, Child::new(cell)))
     }

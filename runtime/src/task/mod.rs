@@ -81,7 +81,7 @@ pub(crate) struct Rules {
     pub(crate) worker_thread: Option<RuntimeThread>,
 }
 
-/// The whole lifecycle, as the future that is spawned in a box. Its size is the cost of an idle
+/// The whole lifecycle, as the future that is spawned. Its size is the cost of an idle
 /// actor, so futures that only the end of an incarnation needs are boxed, and no future is moved into
 /// another.
 ///

@@ -10,15 +10,19 @@ use tokio::{
 
 use crate::util::random::{is_seeded, seeded};
 
-/// The task of an actor of any type, so that what the executor does with a task is compiled once.
-pub(crate) type AnyTask = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Spawns an actor's task; a simulation delays its wake-ups by a random number of polls.
-pub(crate) fn spawn_on(runtime: &Handle, mut task: AnyTask) {
-    if !is_seeded() {
+/// Spawns an actor's task. It is not put into a box: it lies in the memory that the executor has for a task.
+#[inline(always)]
+pub(crate) fn spawn_on(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    if is_seeded() {
+        spawn_delayed(runtime, Box::pin(task));
+    } else {
         runtime.spawn(task);
-        return;
     }
+}
+
+/// Spawns a task in a simulation, which delays its wake-ups by a random number of polls.
+#[cold]
+fn spawn_delayed(runtime: &Handle, mut task: Pin<Box<dyn Future<Output = ()> + Send>>) {
     runtime.spawn(async move {
         let mut delay = 0;
         poll_fn(|cx| {
