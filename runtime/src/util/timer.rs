@@ -57,6 +57,24 @@ pub(crate) async fn pause(duration: Duration) {
     }
 }
 
+/// Ready at the deadline, for which the timer is armed again if it fires before, or would fire after it.
+pub(crate) fn poll_until(
+    mut sleep: Pin<&mut Sleep>,
+    deadline: Instant,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if sleep.deadline() > deadline {
+        sleep.as_mut().reset(deadline);
+    }
+    while sleep.as_mut().poll(cx).is_ready() {
+        if sleep.deadline() >= deadline {
+            return Poll::Ready(());
+        }
+        sleep.as_mut().reset(deadline);
+    }
+    Poll::Pending
+}
+
 /// A timer that is reused from one wait to the next.
 ///
 /// Arming a timer is expensive. If the timer of the last wait fires before the deadline of this
@@ -70,24 +88,11 @@ impl ReusableTimer {
         let sleep = self
             .0
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
+        let poll = poll_until(sleep.as_mut(), deadline, cx);
+        if poll.is_ready() {
+            self.0 = None;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if sleep.deadline() >= deadline {
-                self.0 = None;
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
-
-    /// Whether it was polled, has not fired, and will do so by the deadline.
-    #[inline]
-    pub(crate) fn runs_until(&self, deadline: Instant) -> bool {
-        let sleep = self.0.as_ref();
-        sleep.is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
+        poll
     }
 
     /// Awaits the future, until the deadline at most.

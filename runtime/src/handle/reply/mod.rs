@@ -10,16 +10,18 @@ mod oneshot;
 use std::{
     fmt,
     future::poll_fn,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use lanemesh::{Overflow, SendTimeoutError, TrySendError};
+use pin_project_lite::pin_project;
 use tokio::{
     runtime::{self, Handle},
     task,
-    time::{Instant, timeout_at},
+    time::{Instant, Sleep, sleep_until, timeout_at},
 };
 
 use crate::{
@@ -33,7 +35,7 @@ use crate::{
     },
     util::{
         blocking::block_until,
-        timer::{ReusableTimer, from_now, stamp},
+        timer::{from_now, poll_until, stamp},
     },
 };
 
@@ -324,13 +326,19 @@ impl AskState {
     }
 }
 
-/// A timer for asks. A timer belongs to a runtime, and a handle may move to another runtime.
+/// A timer for asks, made by the first one that has to wait.
 #[derive(Default)]
-pub(crate) struct AskTimer {
-    timer: ReusableTimer,
-    asker: Option<Asker>,
-    /// The waker that the timer wakes.
-    wakes: Option<WakerAddress>,
+pub(crate) struct AskTimer(Option<Pin<Box<Armed>>>);
+
+pin_project! {
+    /// A timer belongs to a runtime, and a handle may move to another runtime.
+    struct Armed {
+        #[pin]
+        sleep: Sleep,
+        asker: Asker,
+        // The waker that the timer wakes.
+        wakes: WakerAddress,
+    }
 }
 
 /// Which waker it is, without keeping the memory of its task alive.
@@ -367,17 +375,34 @@ impl Asker {
 
 impl AskTimer {
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let (asker, wakes) = (Some(Asker::current()), Some(WakerAddress::of(cx.waker())));
+        let (asker, wakes) = (Asker::current(), WakerAddress::of(cx.waker()));
         // A timer that still runs has a clone of its waker, so no other can have come to that address. To poll it again
         // would change nothing, and is a considerable part of the cost of an ask.
-        if wakes == self.wakes && asker == self.asker && self.timer.runs_until(deadline) {
+        if let Some(armed) = &self.0
+            && armed.wakes == wakes
+            && armed.asker == asker
+            && armed.sleep.deadline() <= deadline
+            && !armed.sleep.is_elapsed()
+        {
             return Poll::Pending;
         }
-        self.wakes = wakes;
-        if asker != self.asker {
-            self.timer = ReusableTimer::default();
-            self.asker = asker;
+        if self.0.as_ref().is_some_and(|armed| armed.asker != asker) {
+            self.0 = None;
         }
-        self.timer.poll(deadline, cx)
+        let armed = self.0.get_or_insert_with(|| {
+            let sleep = sleep_until(deadline);
+            Box::pin(Armed {
+                sleep,
+                asker,
+                wakes,
+            })
+        });
+        let armed = armed.as_mut().project();
+        *armed.wakes = wakes;
+        let poll = poll_until(armed.sleep, deadline, cx);
+        if poll.is_ready() {
+            self.0 = None;
+        }
+        poll
     }
 }
