@@ -2,11 +2,34 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A participant, unique on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ParticipantId(pub u64);
+
+/// A person in a room: the same for each session that the server knows to be of one participant. Others may see it, and
+/// learn nothing of how the server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct PersonId(pub u64);
+
+impl From<PersonId> for String {
+    // A number of 64 bits would lose some in a script.
+    fn from(person: PersonId) -> Self {
+        format!("p{:016x}", person.0)
+    }
+}
+
+impl TryFrom<String> for PersonId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.strip_prefix('p').filter(|digits| digits.len() == 16);
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.map(Self).ok_or("not a person")
+    }
+}
 
 /// A published track, unique on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lanemesh_runtime::handle::AnyRecipient;
 use lanemesh_runtime::{ActorId, Reply};
 
-use crate::ids::{ParticipantId, ShardId, TrackId};
+use crate::ids::{ParticipantId, PersonId, ShardId, TrackId};
 use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 use crate::net::origin::Origin;
 use crate::net::tcp::Arrived;
@@ -243,6 +243,8 @@ pub(crate) enum Change {
 pub(crate) struct Member {
     /// The participant, under the identity that admission gave it.
     pub id: ParticipantId,
+    /// Who that is, in this session and others.
+    pub person: PersonId,
     /// The participant's name, as others see it.
     pub name: Arc<str>,
     /// What the participant may do.
@@ -378,7 +380,7 @@ pub(crate) struct Answered {
 }
 
 /// Who joins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Principal {
     /// The subject of a room token.
     Subject(String),

@@ -135,8 +135,10 @@ impl<M: Mailbox> App<M> {
         if self.is_draining() {
             return Err(JoinError::Draining);
         }
+        let id = self.lasting.next_participant();
         let identity = Identity {
-            id: self.lasting.next_participant(),
+            id,
+            person: self.lasting.person(id, &join),
             room: Arc::clone(&join.room),
             name: Arc::clone(&join.name),
             role: join.role,

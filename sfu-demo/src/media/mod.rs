@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::ids::{ParticipantId, TrackId};
+use crate::ids::{ParticipantId, PersonId, TrackId};
 use serde::{Deserialize, Serialize};
 use str0m::rtp::VideoOrientation;
 
@@ -64,6 +64,8 @@ pub struct TrackInfo {
     pub id: TrackId,
     /// The track's publisher.
     pub participant: ParticipantId,
+    /// Who that is, in this session and others.
+    pub person: PersonId,
     /// The publisher's name.
     pub name: Arc<str>,
     /// Whether it is video rather than audio.

@@ -22,7 +22,7 @@ use super::subscriptions::backlog::Backlog;
 use super::subscriptions::layers::Estimate;
 use super::subscriptions::{MAX_OFFERED, Subscriptions};
 use super::{Role, Session};
-use crate::ids::ParticipantId;
+use crate::ids::{ParticipantId, PersonId};
 use crate::media::codec::{Name, PayloadTypes};
 
 /// The largest SDP that is parsed, in bytes.
@@ -83,6 +83,8 @@ pub struct Setup {
 pub struct Identity {
     /// The participant's number.
     pub id: ParticipantId,
+    /// Who that is, in this session and others.
+    pub person: PersonId,
     /// The room.
     pub room: Arc<str>,
     /// The name that other participants see.
@@ -234,10 +236,12 @@ impl Session {
         let mut types = PayloadTypes::default();
         types.learn(&answer);
         check_codecs(offered, &types)?;
-        let mut publications = Publications::new(identity.id, Arc::clone(&identity.name));
+        let mut publications =
+            Publications::new(identity.id, identity.person, Arc::clone(&identity.name));
         publications.hint(sources.into_iter().map(|of| (of.mid, of.source)));
         let session = Self {
             id: identity.id,
+            person: identity.person,
             room: identity.room,
             name: identity.name,
             role: identity.role,

@@ -15,7 +15,7 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{ExtensionValues, RtpWrite, Vp8Descriptor};
 use str0m::{Event, IceCreds, Input, Output, Rtc};
 
-use crate::ids::{ParticipantId, TrackId};
+use crate::ids::{ParticipantId, PersonId, TrackId};
 use crate::media::codec::{self, PayloadTypes};
 use crate::media::{Layer, MediaPacket};
 use crate::net::classify::{PacketKind, classify, owner};
@@ -51,11 +51,11 @@ use ssrcs::Ssrcs;
 use ssrcs::sent::SentNumbers;
 use subscriptions::backlog::Backlog;
 use subscriptions::layers::Estimate;
-use subscriptions::{Forwarded, Subscriptions, Turn};
+use subscriptions::{Forwarded, Pin, Subscriptions, Turn};
 
 /// The longest message that a page may send, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 256 << 10;
-/// How many tracks a page can pin.
+/// How many tracks and pictures of people a page can pin.
 const MAX_PINNED: usize = 8;
 /// What is kept of each track to be sent again: how many packets, for how long, and the share of all that may be sent again. What is
 /// older comes too late to be seen.
@@ -67,6 +67,8 @@ const AT_ONCE: Duration = Duration::from_micros(1);
 pub struct Session {
     /// The participant.
     pub id: ParticipantId,
+    /// Who that is, in this session and others.
+    pub person: PersonId,
     /// The room that the participant is in.
     pub room: Arc<str>,
     /// The name that other participants see.
@@ -552,10 +554,10 @@ impl Session {
                 self.subscriptions.cap(track, layer);
                 self.choose_layers(now);
             }
-            FromPage::Pin { tracks } => {
-                let tracks = tracks.iter().take(MAX_PINNED);
-                let tracks: Vec<_> = tracks.filter_map(|track| track.parse().ok()).collect();
-                self.pin(&tracks);
+            FromPage::Pin { tracks, people } => {
+                let tracks = tracks.iter().filter_map(|track| track.parse().ok());
+                let people = people.iter().map(|it| Pin::Person(it.person, it.source));
+                self.pin(tracks.map(Pin::Track).chain(people).take(MAX_PINNED));
             }
             FromPage::Mute { source, muted } => {
                 self.events.push(SessionEvent::Muted(source, muted));

@@ -9,6 +9,7 @@ use str0m::media::{Direction, MediaKind, Mid};
 
 use super::ice::ranked;
 use super::signal::{Carried, SourceOf, ToPage};
+use super::subscriptions::Pin;
 use super::{Role, Session, SessionEvent};
 use crate::ids::{ParticipantId, ShardId, TrackId};
 use crate::media::{MediaPacket, TrackInfo, codec};
@@ -48,9 +49,9 @@ impl Session {
         self.assign();
     }
 
-    /// The page wants these tracks in any case.
-    pub(super) fn pin(&mut self, tracks: &[TrackId]) {
-        self.subscriptions.pin(tracks);
+    /// The page wants these in any case, and no others.
+    pub(super) fn pin(&mut self, pins: impl Iterator<Item = Pin>) {
+        self.subscriptions.pin(pins.collect());
         self.assign();
     }
 

@@ -12,7 +12,7 @@ use str0m::rtp::{RtpPacket, Ssrc};
 
 use super::SessionEvent;
 use super::clock::{Clock, Moment};
-use crate::ids::{ParticipantId, TrackId};
+use crate::ids::{ParticipantId, PersonId, TrackId};
 use crate::media::codec::{self, Codecs, Name, PayloadTypes};
 use crate::media::{Layer, MAX_LAYERS, Measure, MediaPacket, Source, TrackInfo};
 
@@ -127,6 +127,7 @@ impl Meter {
 #[derive(Debug)]
 pub(super) struct Publications {
     participant: ParticipantId,
+    person: PersonId,
     /// The name that other participants see.
     name: Arc<str>,
     upstreams: Vec<Upstream>,
@@ -149,9 +150,10 @@ struct Loudness {
 }
 
 impl Publications {
-    pub(super) fn new(participant: ParticipantId, name: Arc<str>) -> Self {
+    pub(super) fn new(participant: ParticipantId, person: PersonId, name: Arc<str>) -> Self {
         Self {
             participant,
+            person,
             name,
             upstreams: Vec::new(),
             streams: Vec::new(),
@@ -203,6 +205,7 @@ impl Publications {
         let info = TrackInfo {
             id: TrackId::new(self.participant, self.count),
             participant: self.participant,
+            person: self.person,
             name: Arc::clone(&self.name),
             video,
             source,

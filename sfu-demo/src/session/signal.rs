@@ -9,7 +9,7 @@ use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 
 use super::event::Role;
-use crate::ids::ParticipantId;
+use crate::ids::{ParticipantId, PersonId};
 use crate::media::{Source, TrackInfo};
 
 /// How long a page may take to answer an offer.
@@ -202,10 +202,14 @@ pub(crate) enum FromPage {
         /// 0 (small) to 2 (large); `None` is no limit.
         layer: Option<u8>,
     },
-    /// The page wants these tracks, and no others, in any case.
+    /// The page wants these tracks and people, and no others, in any case.
     Pin {
         /// The identities of the tracks.
+        #[serde(default)]
         tracks: Vec<String>,
+        /// People, whether they have a track now or will have one, in this session of theirs or a later one.
+        #[serde(default)]
+        people: Vec<PictureOf>,
     },
     /// The page muted or unmuted a device.
     Mute {
@@ -221,6 +225,15 @@ pub(crate) enum FromPage {
     },
     /// The page leaves.
     Leave,
+}
+
+/// What a person shows.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct PictureOf {
+    /// The person, as `tracks` and `roster` named it.
+    pub person: PersonId,
+    /// The device: camera or screen.
+    pub source: Source,
 }
 
 impl FromPage {
@@ -307,6 +320,8 @@ pub(crate) struct Carried<'a> {
     pub track: String,
     /// The track's publisher.
     pub participant: ParticipantId,
+    /// Who that is, in this session and others.
+    pub person: PersonId,
     /// The device.
     pub source: Source,
     /// The publisher's name.
@@ -321,6 +336,7 @@ impl<'a> Carried<'a> {
             mid,
             track: track.id.to_string(),
             participant: track.participant,
+            person: track.person,
             source: track.source,
             name: &track.name,
         }

@@ -9,7 +9,7 @@ use str0m::rtp::Ssrc;
 
 use super::subscriptions::layers::LAYER_ALIVE;
 use super::*;
-use crate::ids::TrackId;
+use crate::ids::{PersonId, TrackId};
 use crate::media::codec::{Codec, Name};
 use crate::media::{Measure, Source, TrackInfo};
 use crate::session::build::{Identity, Setup};
@@ -38,6 +38,7 @@ fn answer_to(offer: &str, role: Role, udp: SocketAddr, now: Instant) -> (Session
     };
     let identity = Identity {
         id: ParticipantId(9),
+        person: PersonId(9),
         room: "room".into(),
         name: "name".into(),
         role,
@@ -50,6 +51,7 @@ fn video(id: TrackId) -> TrackInfo {
     TrackInfo {
         id,
         participant: ParticipantId(1),
+        person: PersonId(1),
         name: "camera".into(),
         video: true,
         source: Source::Camera,

@@ -128,6 +128,7 @@ impl Peers {
         let peer = self.slots[key].as_ref()?;
         Some(Member {
             id: peer.session.id,
+            person: peer.session.person,
             name: Arc::clone(&peer.session.name),
             role: peer.session.role,
             tracks: peer.tracks.clone(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use sfu_demo::ids::ParticipantId;
+use sfu_demo::ids::{ParticipantId, PersonId};
 use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::media::codec::{Codec, Name};
 use sfu_demo::session::build::{Identity, Refusal, Setup, check_offer};
@@ -33,6 +33,7 @@ fn answer(offer: &str) -> Result<String, Refusal> {
     };
     let identity = Identity {
         id: ParticipantId(1),
+        person: PersonId(1),
         room: "room".into(),
         name: "name".into(),
         role: Role::Page,

@@ -4,6 +4,7 @@
 //! It never waits for a shard. When it is restarted, sessions that have not connected are lost, and the shards say whose
 //! they have.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,11 +13,11 @@ use lanemesh_runtime::{Actor, ActorResult, AskError, Context, Reply};
 use str0m::ice::StunMessage;
 
 use super::shards::Shards;
-use crate::ids::{ParticipantId, ShardId, secret};
+use crate::ids::{ParticipantId, PersonId, ShardId, secret};
 use crate::mailbox::{Mailbox, Refused, Sender};
 use crate::messages::{
-    AdmissionMessage, Adoption, Answered, Claim, Control, FromSocket, Guest, JoinError, Joined,
-    PageLink, ShardTag,
+    AdmissionMessage, Adoption, Answered, Claim, Control, FromSocket, Guest, Join, JoinError,
+    Joined, PageLink, ShardTag,
 };
 use crate::net::tcp::Arrived;
 use crate::session::{Patch, Patched};
@@ -52,6 +53,8 @@ const REPLACED: &str = "replaced";
 pub(crate) struct Lasting {
     /// Participants so far: no number is given twice.
     participants: AtomicU64,
+    /// Numbers people, so that nobody learns from the number by which secret the server knows them.
+    people: RandomState,
     draining: AtomicBool,
     stopping: AtomicBool,
 }
@@ -85,6 +88,12 @@ impl Lasting {
     pub(crate) fn next_participant(&self) -> ParticipantId {
         // ORDERING: only the uniqueness of the number matters, and the RMW guarantees it.
         ParticipantId(self.participants.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Who a participant is: the same person as in the other sessions of its principal in the room.
+    pub(crate) fn person(&self, id: ParticipantId, join: &Join) -> PersonId {
+        let who = join.principal.as_ref().ok_or(id);
+        PersonId(self.people.hash_one((&join.room, who)))
     }
 }
 

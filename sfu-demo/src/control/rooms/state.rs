@@ -462,7 +462,16 @@ impl Room {
         let members = self.members.iter().map(|member| &member.it);
         members
             .filter(|member| member.role != Role::Subscribe && which(member))
-            .map(|member| json!({"id": member.id, "name": member.name, "muted": member.muted}))
+            .map(|member| {
+                let Member {
+                    id,
+                    person,
+                    name,
+                    muted,
+                    ..
+                } = member;
+                json!({"id": id, "person": person, "name": name, "muted": muted})
+            })
             .collect()
     }
 

@@ -8,7 +8,7 @@ use lanemesh_runtime::testing::Sink;
 use serde_json::{Value, json};
 
 use super::state::{Out, Room};
-use crate::ids::{ParticipantId, ShardId, TrackId};
+use crate::ids::{ParticipantId, PersonId, ShardId, TrackId};
 use crate::media::{Source, TrackInfo};
 use crate::messages::{Change, Member, News, RoomTag, ShardTag};
 use crate::session::Role;
@@ -28,6 +28,7 @@ fn shard(id: ShardId) -> ShardTag {
 fn member(id: u64, role: Role) -> Member {
     Member {
         id: ParticipantId(id),
+        person: PersonId(id),
         name: format!("n{id}").into(),
         role,
         tracks: Vec::new(),
@@ -39,6 +40,7 @@ fn track(participant: u64) -> TrackInfo {
     TrackInfo {
         id: TrackId(participant << 8),
         participant: ParticipantId(participant),
+        person: PersonId(participant),
         name: "n".into(),
         video: true,
         source: Source::Camera,
@@ -260,7 +262,7 @@ async fn joining_and_leaving_tell_each_shard_the_change_only() {
         assert_eq!(told[0].1, told[1].1);
         told[0].1.clone()
     };
-    let page = json!({"id": 65, "name": "n65", "muted": []});
+    let page = json!({"id": 65, "person": PersonId(65), "name": "n65", "muted": []});
     let here = |here: &[&Value], left: &[u64], watching: usize| json!({"type": "people", "here": here, "left": left, "watching": watching});
     assert_eq!(told(&rig.join(65, Role::Page)), here(&[&page], &[], 0));
     assert_eq!(told(&rig.join(66, Role::Subscribe)), here(&[], &[], 1));
@@ -288,8 +290,8 @@ async fn an_announcement_tells_other_shards_who_has_come_and_gone() {
     let out = rig.say(1, Change::Announce(vec![muted, member(5, Role::Page)]));
     let told = texts(&out, "people");
     let here = json!([
-        {"id": 3, "name": "n3", "muted": ["microphone"]},
-        {"id": 5, "name": "n5", "muted": []},
+        {"id": 3, "person": PersonId(3), "name": "n3", "muted": ["microphone"]},
+        {"id": 5, "person": PersonId(5), "name": "n5", "muted": []},
     ]);
     let change = json!({"type": "people", "here": here, "left": [1], "watching": 0});
     assert_eq!(told, [(0, change)]);

@@ -5,7 +5,7 @@ import { forget, onChat, said } from "/chat.js";
 import { quality, restartIce, watch } from "/link.js";
 import { Signal } from "/signal.js";
 import { closePanel, openPanel } from "/panel.js";
-import { clear, darken, layout, note, onPin, remove, tile, tiles } from "/tiles.js";
+import { clear, darken, layout, note, onPin, remove, tellPin, tile, tiles } from "/tiles.js";
 import { ENDS, explain, missing, pause, refusal } from "/words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -162,6 +162,7 @@ async function connect() {
     open: () => {
       // The server says anew what is missing.
       for (const shown of tiles.values()) note(shown, null);
+      tellPin();
       for (const [source, muted] of state.muted) if (muted) send({ type: "mute", source, muted });
       // The answer to our last offer may be lost.
       if (pc.signalingState === "have-local-offer") offerAgain(pc);
@@ -339,8 +340,8 @@ function choose(shown, value) {
   if (shown.track) send({ type: "layer", track: shown.track, layer: value === "" ? null : Number(value) });
 }
 
-// The server sends a pinned picture in any case.
-onPin((shown) => send({ type: "pin", tracks: shown?.track ? [shown.track] : [] }));
+// The server sends a pinned picture in any case, as soon as there is one.
+onPin((people) => send({ type: "pin", people }));
 
 async function show(tracks) {
   const { pc } = state;
@@ -357,7 +358,7 @@ async function show(tracks) {
     const key = screen ? `${carried.participant}-screen` : `${carried.participant}`;
     wanted.add(key);
     const name = screen ? `${carried.name}'s screen` : carried.name;
-    const shown = tile(key, name, carried.source, false, choose);
+    const shown = tile(key, name, carried.source, false, carried.person, choose);
     const media = transceiver.receiver.track;
     const holder = holders.get(media);
     if (holder !== shown) {
@@ -445,7 +446,7 @@ function here() {
 
 function mutes(id, person) {
   if (id === String(state.id)) return;
-  const shown = tile(id, person.name, "camera", false, choose);
+  const shown = tile(id, person.name, "camera", false, person.person, choose);
   shown.muted.hidden = !person.muted.includes("microphone");
   darken(shown, isDark(shown, person));
 }

@@ -9,6 +9,7 @@ const PAGE = 25;
 const WORDS = { paused: "Paused: the connection is too slow" };
 
 export const tiles = new Map();
+// Whose picture is pinned: somebody who joins again has a new tile.
 let pinned = null;
 let page = 0;
 let due = 0;
@@ -16,7 +17,10 @@ let changedPin = () => {};
 
 export function onPin(told) { changedPin = told; }
 
-export function tile(key, name, source, mine, choose) {
+// A person's camera or screen, whichever tile shows it.
+const picture = (key, shown) => (shown.person ? `${shown.person} ${shown.source === "screen" ? "screen" : "camera"}` : key);
+
+export function tile(key, name, source, mine, person, choose) {
   let shown = tiles.get(key);
   if (!shown) {
     const root = $("tile").content.firstElementChild.cloneNode(true);
@@ -24,14 +28,14 @@ export function tile(key, name, source, mine, choose) {
     shown = {
       root, video: part("video"), muted: part(".muted"), quality: part(".quality"), size: part("select"),
       pin: part(".pin"), full: part(".full"), note: part(".note"),
-      stream: new MediaStream(), track: null, receiver: null, source, mine,
+      stream: new MediaStream(), track: null, receiver: null, source, mine, person,
     };
     root.dataset.key = key;
     root.classList.toggle("mine", mine);
     root.classList.toggle("screen", source === "screen");
     root.classList.toggle("dark", !mine);
     shown.size.addEventListener("change", (event) => choose?.(shown, event.target.value));
-    shown.pin.addEventListener("click", () => pin(pinned === key ? null : key));
+    shown.pin.addEventListener("click", () => pin(pinned === picture(key, shown) ? null : picture(key, shown)));
     shown.full.hidden = !root.requestFullscreen;
     shown.full.addEventListener("click", () => {
       const change = document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen();
@@ -62,11 +66,13 @@ export function remove(key) {
   if (document.fullscreenElement === shown.root) document.exitFullscreen().catch(() => {});
   shown.root.remove();
   tiles.delete(key);
-  if (pinned === key) pin(null);
+  // Others may come back.
+  if (shown.mine && pinned === key) pin(null);
   layout();
 }
 
 export function clear() {
+  if (pinned) pin(null);
   for (const key of [...tiles.keys()]) remove(key);
   page = 0;
 }
@@ -85,18 +91,21 @@ export function note(shown, text) {
   shown.root.classList.toggle("noted", Boolean(text));
 }
 
-export function pin(key) {
-  const before = pinned;
-  pinned = key;
-  for (const changed of [before, key]) {
-    if (tiles.has(changed)) label(changed, tiles.get(changed));
-  }
-  changedPin(tiles.get(key) ?? null);
+export function pin(next) {
+  pinned = next;
+  for (const [key, shown] of tiles) label(key, shown);
+  tellPin();
   layout();
 }
 
+// The server does not know of the page's own tiles.
+export function tellPin() {
+  const [person, source] = pinned?.split(" ") ?? [];
+  changedPin(source ? [{ person, source }] : []);
+}
+
 function label(key, shown) {
-  const is = pinned === key;
+  const is = pinned === picture(key, shown);
   shown.pin.setAttribute("aria-pressed", String(is));
   shown.pin.setAttribute("aria-label", is ? `Unpin ${shown.name}` : `Pin ${shown.name}`);
   shown.pin.title = is ? "Unpin" : "Pin to the stage";
@@ -104,7 +113,8 @@ function label(key, shown) {
 
 // What is on the stage: what was pinned, or else the screen that was shared last.
 function staged() {
-  if (tiles.has(pinned)) return pinned;
+  const chosen = [...tiles].find(([key, shown]) => picture(key, shown) === pinned);
+  if (chosen) return chosen[0];
   const screens = [...tiles].filter(([, shown]) => shown.source === "screen" && !shown.mine);
   return screens.at(-1)?.[0] ?? null;
 }

@@ -8,6 +8,7 @@ mod congestion;
 pub mod downstream;
 pub(in crate::session) mod layers;
 mod line;
+mod pin;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use congestion::Verdict;
 use downstream::{Downstream, Rewritten};
 use layers::{Estimate, Ladder, Layers};
 use line::{AHEAD, Line, Picture};
+pub(in crate::session) use pin::Pin;
 
 /// The media sections of a page, of each kind, and so how many tracks it receives at a time. A player (WHEP) has as many
 /// as it has offered.
@@ -92,6 +94,8 @@ pub(in crate::session) struct Subscriptions {
     idle: Vec<Downstream>,
     /// Sections that the peer has been offered and has not answered.
     offered: Vec<(Mid, MediaKind)>,
+    /// What has a section in any case, whether it is known already or not.
+    pins: Vec<Pin>,
     /// Participants by when they were last heard, the latest first.
     heard: Arc<[ParticipantId]>,
     /// Whether the peer has to be told what its sections carry.
@@ -199,6 +203,7 @@ impl Subscriptions {
             places: HashMap::new(),
             idle: Vec::new(),
             offered: Vec::new(),
+            pins: Vec::new(),
             heard: Arc::from([]),
             changed: false,
             waiting: false,
@@ -215,7 +220,8 @@ impl Subscriptions {
         admitted
     }
 
-    fn push(&mut self, subscription: Subscription) {
+    fn push(&mut self, mut subscription: Subscription) {
+        subscription.pinned = self.pins.iter().any(|pin| pin.is_of(&subscription.info));
         self.places.insert(subscription.info.id, self.list.len());
         self.list.push(subscription);
     }
@@ -242,11 +248,12 @@ impl Subscriptions {
         self.heard = heard;
     }
 
-    /// Records which tracks the page wants in any case.
-    pub(in crate::session) fn pin(&mut self, tracks: &[TrackId]) {
+    /// Records what the page wants in any case.
+    pub(in crate::session) fn pin(&mut self, pins: Vec<Pin>) {
         for known in &mut self.list {
-            known.pinned = tracks.contains(&known.info.id);
+            known.pinned = pins.iter().any(|pin| pin.is_of(&known.info));
         }
+        self.pins = pins;
     }
 
     /// The tracks that sections carry.

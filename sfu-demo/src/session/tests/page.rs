@@ -187,6 +187,7 @@ fn track(participant: u64, video: bool) -> TrackInfo {
     TrackInfo {
         id: TrackId::new(ParticipantId(participant), u16::from(video)),
         participant: ParticipantId(participant),
+        person: PersonId(participant % 1000),
         name: "name".into(),
         video,
         source: if video {
@@ -256,6 +257,45 @@ fn who_is_heard_or_pinned_is_shown() {
     page.session.set_heard([198, 199].map(ParticipantId).into());
     page.run(Duration::from_millis(200));
     assert!(page.seen().contains(&198));
+}
+
+#[test]
+fn pin_is_of_a_person_whose_picture_comes_later_and_comes_again() {
+    let mut page = Page::open();
+    for participant in 100..200 {
+        page.joins(participant);
+    }
+    page.run(Duration::from_secs(2));
+    let pin = |page: &mut Page, source: &str| {
+        let person = String::from(PersonId(500));
+        let people = serde_json::json!([{"person": person, "source": source}]);
+        page.say(&serde_json::json!({"type": "pin", "people": people}));
+        page.run(Duration::from_millis(200));
+    };
+    // Nobody knows the person yet; then it is last in a room without a place.
+    pin(&mut page, "camera");
+    page.joins(500);
+    page.run(Duration::from_millis(200));
+    assert!(page.seen().contains(&500));
+    assert_eq!(page.seen().len(), MAX_SECTIONS.video);
+    // It joins again, and its earlier session ends after that or before.
+    page.joins(1500);
+    page.leaves(500);
+    page.run(Duration::from_millis(200));
+    assert!(page.seen().contains(&1500));
+    page.leaves(1500);
+    page.joins(2500);
+    page.run(Duration::from_millis(200));
+    assert!(page.seen().contains(&2500));
+    // Another picture of the person is not meant.
+    pin(&mut page, "screen");
+    page.session.set_heard([198, 199].map(ParticipantId).into());
+    page.run(Duration::from_millis(200));
+    assert!(!page.seen().contains(&2500));
+    let unknown = serde_json::json!([{"person": "p1", "source": "camera"}]);
+    page.say(&serde_json::json!({"type": "pin", "people": unknown}));
+    page.run(Duration::from_millis(200));
+    assert_eq!(page.seen().len(), MAX_SECTIONS.video, "it is no message");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use str0m::media::MediaKind;
 
 use super::*;
 use crate::control::rooms::state::Room;
-use crate::ids::TrackId;
+use crate::ids::{PersonId, TrackId};
 use crate::mailbox::mesh::{Mesh, NoFeed};
 use crate::media::codec::{Codec, Name};
 use crate::messages::{Guest, News, RoomLink, RoomMessage, RoomTag, RoomUpdate, Rooms};
@@ -116,6 +116,7 @@ impl Rig {
         };
         let identity = Identity {
             id,
+            person: PersonId(id.0),
             room: "room".into(),
             name: "name".into(),
             role,
@@ -229,6 +230,7 @@ async fn fault_in_the_code_of_one_peer_ends_that_peer_alone() {
             let track = crate::media::TrackInfo {
                 id: TrackId(77),
                 participant: ParticipantId(9),
+                person: PersonId(9),
                 name: "name".into(),
                 video: false,
                 source: crate::media::Source::Microphone,
