@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::support::browser::Browser;
-use super::support::real_time;
 use super::*;
 use crate::mailbox::mesh::Mesh;
 use crate::messages::{Control, Fault};
@@ -234,8 +233,7 @@ fn page_of_fifty_people_has_no_long_task_of_its_own() {
             if (script.sourceURL.startsWith(location.origin)) tasks.push([script.duration, script.invoker, script.sourceFunctionName]);
         } };
         new PerformanceObserver(watch).observe({ type: 'long-animation-frame', buffered: true });";
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
+    let Some((_turn, browser)) = Browser::in_turn() else {
         return;
     };
     let mut world = World::<Mesh>::new(2, 1);
@@ -276,8 +274,7 @@ fn page_of_fifty_people_has_no_long_task_of_its_own() {
 
 #[test]
 fn page_comes_back_by_itself_when_its_shard_panics() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
+    let Some((_turn, browser)) = Browser::in_turn() else {
         return;
     };
     let mut world = World::<Mesh>::new(1, 1);
@@ -306,8 +303,7 @@ fn page_comes_back_by_itself_when_its_shard_panics() {
 
 #[test]
 fn page_says_that_the_server_restarts_and_joins_again() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
+    let Some((_turn, browser)) = Browser::in_turn() else {
         return;
     };
     let world = World::<Mesh>::new(1, 1);

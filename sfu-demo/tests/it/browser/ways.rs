@@ -5,39 +5,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sfu_demo::http::token::{Claims, Keys};
-use sfu_demo::mailbox::mesh::Mesh;
 use sfu_demo::server::ServerConfig;
 
-use super::decodes;
-use crate::support::browser::{Browser, join};
+use super::room::Room;
+use crate::support::config;
 use crate::support::proxy::Proxy;
-use crate::support::{Running, config, real_time};
 
 /// Opens the page, has it take another SDP from the server than it sends (an expression of `sdp`), and joins.
-fn join_rewriting(browser: &Browser, server: &Running, name: &str, change: &str) -> String {
-    let url = format!("{}/r/one?name={name}&source=synthetic", server.http);
-    let tab = browser.open(&url);
+fn join_rewriting(room: &Room, name: &str, change: &str) -> String {
+    let url = format!("{}/r/one?name={name}&source=synthetic", room.server.http);
+    let tab = room.open(&url);
     let script = format!(
         "const set = RTCPeerConnection.prototype.setRemoteDescription;
          RTCPeerConnection.prototype.setRemoteDescription = function ({{ type, sdp }}) {{
              return set.call(this, {{ type, sdp: {change} }});
          }};"
     );
-    browser.run(&tab, &script);
-    browser.click(&tab, "#join .primary");
+    room.run(&tab, &script);
+    room.click(&tab, "#join .primary");
     let connected = "return window.sfu.pc?.connectionState === 'connected'";
-    browser.wait(&tab, "it is connected", connected);
+    room.wait(&tab, "it is connected", connected);
     tab
 }
 
 #[test]
 fn page_falls_back_to_tcp_by_itself_when_udp_is_blocked() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
+    let Some(room) = Room::open(config(2)) else {
         return;
     };
-    let server = Running::start::<Mesh>(config(2));
-    let media = server.server.as_ref().unwrap().media[0];
+    let media = room.server.server.as_ref().unwrap().media[0];
     let mut proxy = Proxy::new(media, 1);
     let port = proxy.port();
     let blocked = Arc::new(AtomicBool::new(false));
@@ -51,88 +47,91 @@ fn page_falls_back_to_tcp_by_itself_when_udp_is_blocked() {
             }
         }
     });
-    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
+    let ben = room.join("Ben", "&source=synthetic");
     // Ann's UDP goes through the proxy, before and after.
     let server_port = media.port();
     let change =
         format!("sdp.replace(/( udp \\d+ 127\\.0\\.0\\.1 ){server_port}( typ)/gi, '$1{port}$2')");
-    let ann = join_rewriting(&browser, &server, "Ann", &change);
+    let ann = join_rewriting(&room, "Ann", &change);
     let protocol = "return (async () => {
         const reports = [...(await window.sfu.pc.getStats()).values()];
         const transport = reports.find(r => r.type === 'transport');
         const pair = reports.find(r => r.id === transport?.selectedCandidatePairId);
         return reports.find(r => r.id === pair?.localCandidateId)?.protocol ?? '';
     })()";
-    decodes(&browser, &server, &ann, "Ben");
-    assert_eq!(browser.run(&ann, protocol), "udp");
-    browser.run(&ann, "window.before = window.sfu.pc");
+    room.decodes(&ann, "Ben");
+    assert_eq!(room.run(&ann, protocol), "udp");
+    room.run(&ann, "window.before = window.sfu.pc");
     blocked.store(true, Ordering::Relaxed);
     let since = Instant::now();
     let tcp = protocol.replace("?? ''", "=== 'tcp'");
-    browser.wait(&ann, "it has fallen back", &tcp);
+    room.wait(&ann, "it has fallen back", &tcp);
     println!("by TCP after {:?}", since.elapsed());
-    decodes(&browser, &server, &ann, "Ben");
-    decodes(&browser, &server, &ben, "Ann");
+    room.decodes(&ann, "Ben");
+    room.decodes(&ben, "Ann");
     assert_eq!(
-        browser.run(&ann, "return window.before === window.sfu.pc"),
+        room.run(&ann, "return window.before === window.sfu.pc"),
         true
     );
     over.store(true, Ordering::Relaxed);
     network.join().unwrap();
-    drop(browser);
-    server.stop();
+    room.finish();
 }
 
 #[test]
 fn page_whose_session_is_gone_joins_again_by_itself() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
+    let Some(room) = Room::open(config(2)) else {
         return;
     };
-    let server = Running::start::<Mesh>(config(2));
-    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
-    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
-    decodes(&browser, &server, &ann, "Ben");
-    browser.click(&ann, "#mic");
-    browser.run(
+    let ann = room.join("Ann", "&source=synthetic");
+    let ben = room.join("Ben", "&source=synthetic");
+    room.decodes(&ann, "Ben");
+    let pin = "[...window.sfu.tiles.values()].find(t => !t.mine).pin.click()";
+    for tab in [&ann, &ben] {
+        room.run(tab, pin);
+    }
+    room.click(&ann, "#mic");
+    room.run(
         &ann,
         "window.before = window.sfu.id; return fetch(`/api/leave/${window.sfu.resource}`, { method: 'POST' }).then(r => r.status)",
     );
-    browser.wait(
+    room.wait(
         &ann,
         "it is there again",
         "return window.sfu.id !== window.before && window.sfu.pc?.connectionState === 'connected'",
     );
-    decodes(&browser, &server, &ann, "Ben");
+    room.decodes(&ann, "Ben");
     let muted = "return [...window.sfu.tiles.values()].some(t => !t.mine && !t.muted.hidden)";
-    browser.wait(&ben, "it is still muted", muted);
+    room.wait(&ben, "it is still muted", muted);
+    let staged = |tab, name| {
+        let staged =
+            format!("return document.querySelector('.staged .who')?.textContent === '{name}'");
+        room.wait(tab, "who was pinned is pinned", &staged);
+    };
+    staged(&ben, "Ann");
+    staged(&ann, "Ben");
 
     // Its session ends while it is still joining.
-    browser.click(&ann, "#leave");
+    room.click(&ann, "#leave");
     let slowly = "const pause = () => new Promise(resolve => { setTimeout(resolve, 1000); });
         if (globalThis.scheduler?.yield) scheduler.yield = pause;
         window.before = window.sfu.resource;
         document.getElementById('join').requestSubmit()";
-    browser.run(&ann, slowly);
+    room.run(&ann, slowly);
     let ended = "return window.sfu.resource !== window.before
         && fetch(`/api/leave/${window.before = window.sfu.resource}`, { method: 'POST' }).then(r => r.ok)";
-    browser.wait(&ann, "the session is ended", ended);
-    browser.wait(
+    room.wait(&ann, "the session is ended", ended);
+    room.wait(
         &ann,
         "it has joined all the same",
         "return window.sfu.resource !== window.before && window.sfu.pc?.connectionState === 'connected'",
     );
-    decodes(&browser, &server, &ann, "Ben");
-    drop(browser);
-    server.stop();
+    room.decodes(&ann, "Ben");
+    room.finish();
 }
 
 #[test]
 fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
     let secret = b"a secret of at least thirty-two bytes".to_vec();
     let token = |who: &str| {
         let claims = Claims {
@@ -148,10 +147,12 @@ fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
     };
     let query = format!("&source=none&token={}", token("ann"));
     let eves = token("eve");
-    let server = Running::start::<Mesh>(ServerConfig {
+    let Some(room) = Room::open(ServerConfig {
         secret: Some(secret),
         ..config(2)
-    });
+    }) else {
+        return;
+    };
     // Whoever has no token, or a wrong one, is told where to get another, and can paste it, or the whole link.
     for (token, pasted) in [
         ("", eves.clone()),
@@ -160,97 +161,84 @@ fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
             format!("https://sfu.example/r/one?token={eves}"),
         ),
     ] {
-        let url = format!("{}/r/one?name=Eve&source=none{token}", server.http);
-        let tab = browser.open(&url);
-        browser.click(&tab, "#join .primary");
+        let url = format!("{}/r/one?name=Eve&source=none{token}", room.server.http);
+        let tab = room.open(&url);
+        room.click(&tab, "#join .primary");
         let told = "const problem = document.getElementById('problem');
             return !problem.hidden && problem.textContent.includes('token')
                 && problem.textContent.includes('new link')";
-        browser.wait(&tab, "the page says so", told);
+        room.wait(&tab, "the page says so", told);
         let asked =
             "return document.activeElement.id === 'link' && document.getElementById('way').hidden";
-        assert_eq!(browser.run(&tab, asked), true);
+        assert_eq!(room.run(&tab, asked), true);
         let paste = format!("document.getElementById('link').value = '{pasted}'");
-        browser.run(&tab, &paste);
-        browser.click(&tab, "#join .primary");
+        room.run(&tab, &paste);
+        room.click(&tab, "#join .primary");
         let joined = format!(
             "return window.sfu.pc?.connectionState === 'connected' && document.getElementById('invitation').hidden
                 && new URLSearchParams(location.search).get('token') === '{eves}'"
         );
-        browser.wait(&tab, "it has joined", &joined);
-        browser.click(&tab, "#leave");
+        room.wait(&tab, "it has joined", &joined);
+        room.click(&tab, "#leave");
     }
-    let first = join(&browser, &server, "one", "Ann", &query);
-    let second = join(&browser, &server, "one", "Ann", &query);
+    let first = room.join("Ann", &query);
+    let second = room.join("Ann", &query);
     let out = "const problem = document.getElementById('problem');
         return !problem.hidden && problem.textContent.includes('somewhere else') && !window.sfu.pc";
-    browser.wait(&first, "the first page has left", out);
-    browser.wait(
+    room.wait(&first, "the first page has left", out);
+    room.wait(
         &second,
         "the second is alone",
         "return window.sfu.roster.size === 1",
     );
-    let there = browser.run(&second, "return window.sfu.pc.connectionState");
+    let there = room.run(&second, "return window.sfu.pc.connectionState");
     assert_eq!(there, "connected");
     // It can come back, if it is told to.
-    browser.click(&first, "#way");
-    browser.wait(&second, "the second page has left", out);
-    browser.wait(
+    room.click(&first, "#way");
+    room.wait(&second, "the second page has left", out);
+    room.wait(
         &first,
         "the first is back",
         "return window.sfu.pc?.connectionState === 'connected'",
     );
-    drop(browser);
-    server.stop();
+    room.finish();
 }
 
 #[test]
 fn page_says_which_codec_it_lacks() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
+    let Some(room) = Room::open(config(2)) else {
         return;
     };
-    let server = Running::start::<Mesh>(config(2));
-    let _ben = join(
-        &browser,
-        &server,
-        "one",
-        "Ben",
-        "&source=synthetic&codec=vp8",
-    );
+    let _ben = room.join("Ben", "&source=synthetic&codec=vp8");
     // As in a browser that knows no VP8.
     let ann = join_rewriting(
-        &browser,
-        &server,
+        &room,
         "Ann",
         "type === 'offer' ? sdp.replaceAll('VP8/90000', 'X8/90000') : sdp",
     );
-    browser.wait(
+    room.wait(
         &ann,
         "the page says so",
         "const note = [...window.sfu.tiles.values()].find(t => !t.mine)?.note;
          return note && !note.hidden && note.textContent.includes('sends VP8')
              && note.textContent.includes('VP9')",
     );
-    drop(browser);
-    server.stop();
+    room.finish();
 }
 
 #[test]
 fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
-    let _turn = real_time();
-    let Some(browser) = Browser::start() else {
-        return;
-    };
-    let server = Running::start::<Mesh>(ServerConfig {
+    let Some(room) = Room::open(ServerConfig {
         udp: false,
         ..config(2)
-    });
-    let ann = join(&browser, &server, "one", "Ann", "&source=synthetic");
-    let ben = join(&browser, &server, "one", "Ben", "&source=synthetic");
-    decodes(&browser, &server, &ann, "Ben");
-    decodes(&browser, &server, &ben, "Ann");
-    let protocol = browser.run(
+    }) else {
+        return;
+    };
+    let ann = room.join("Ann", "&source=synthetic");
+    let ben = room.join("Ben", "&source=synthetic");
+    room.decodes(&ann, "Ben");
+    room.decodes(&ben, "Ann");
+    let protocol = room.run(
         &ann,
         "return (async () => {
             const reports = [...(await window.sfu.pc.getStats()).values()];
@@ -260,6 +248,5 @@ fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
         })()",
     );
     assert_eq!(protocol, "tcp");
-    drop(browser);
-    server.stop();
+    room.finish();
 }

@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Killed, OPERATOR, Running, installed, until};
+use super::{Killed, OPERATOR, Running, installed, real_time, until};
 
 /// A browser with a profile of its own.
 pub struct Browser {
@@ -17,6 +18,12 @@ pub struct Browser {
 }
 
 impl Browser {
+    /// Waits for the turn of a test that keeps up with a clock, and starts a browser, if it is installed.
+    pub fn in_turn() -> Option<(MutexGuard<'static, ()>, Self)> {
+        let turn = real_time();
+        Some((turn, Self::start()?))
+    }
+
     /// Starts a browser, if it is installed.
     pub fn start() -> Option<Self> {
         if !installed("chromedriver") || !installed("chromium") {
