@@ -255,7 +255,7 @@ impl Session {
             publications,
             subscriptions: Subscriptions::new(identity.id),
             sent: SentNumbers::default(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(setup.estimate),
             estimate: Estimate::default(),
             page: Page::new(now),
             liveness: Liveness::new(now),

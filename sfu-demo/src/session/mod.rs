@@ -295,8 +295,10 @@ impl Session {
     fn forward_waiting(&mut self, now: Instant) -> bool {
         let mut any = false;
         loop {
-            let before = (&mut self.backlog, self.estimate.for_videos());
-            let Some(packet) = self.subscriptions.next_waiting(now, before) else {
+            let Some(packet) =
+                self.subscriptions
+                    .next_waiting(now, &mut self.backlog, &mut self.events)
+            else {
                 return any;
             };
             any |= self.forward(now, &packet);
@@ -364,7 +366,6 @@ impl Session {
         if self.sent.is_crowded() {
             let mut exists = |ssrc: u32| direct.stream_tx(&ssrc.into()).is_some();
             self.sent.retain(&mut exists);
-            self.backlog.retain(exists);
         }
         let Some(stream) = direct.stream_tx_by_mid(mid, None) else {
             return false;
@@ -379,7 +380,9 @@ impl Session {
             return false;
         }
         stream.write_rtp(write);
-        self.backlog.written(ssrc, now, packet.payload.len());
+        if packet.codec.name != codec::Name::Opus {
+            self.backlog.written(ssrc, now, packet.payload.len());
+        }
         if !source_known {
             self.subscriptions.set_source(mid, ssrc);
         }

@@ -22,9 +22,10 @@ const PICTURE: Duration = Duration::from_micros(33_333);
 const SOUND: Duration = Duration::from_millis(20);
 /// The bytes of a packet of a picture, and of one of sound.
 const BYTES: (usize, usize) = (1000, 80);
-/// How often who connects is looked after, and who is connected.
+/// How often who connects is looked after, and who is connected: if it says when packets have come, it has to see them come.
 const CONNECTS: Duration = Duration::from_millis(2);
 const CONNECTED: Duration = Duration::from_millis(20);
+const PUNCTUAL: Duration = Duration::from_millis(5);
 /// How long one speaks.
 const SPEECH: Duration = Duration::from_secs(5);
 /// How long it is measured.
@@ -111,7 +112,8 @@ impl Seat {
             _ if !self.client.connected => now + CONNECTS,
             Role::Publish => self.picture.min(self.sound),
             _ if self.first.is_none() => now + CONNECTS,
-            _ => now + CONNECTED,
+            _ if turn.deaf => now + CONNECTED,
+            _ => now + PUNCTUAL,
         };
     }
 
@@ -246,6 +248,7 @@ impl Hall {
                     .counters
                     .drops
                     .iter()
+                    .map(|(reason, count)| (reason, count - before.counters.drops.of(reason)))
                     .filter(|drop| drop.1 > 0)
                     .collect::<Vec<_>>(),
             );

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 /// Packets that wait longer than this for their turn make the video skip to a keyframe.
 const MAX_WAIT: Duration = Duration::from_millis(300);
 /// The same for those of a keyframe that has begun, if the video fits: a shared screen's may be as large as seconds of it, and is no
-/// use without its end.
+/// use without its end. Nothing waits longer.
 const MAX_WAIT_OF_KEYFRAME: Duration = Duration::from_secs(1);
+/// The same if the video does not fit any more: the rest of the keyframe is tried for so long.
+const MAX_WAIT_OF_REST: Duration = Duration::from_millis(500);
 /// The video goes on once nothing waits longer than this.
 const DRAINED: Duration = Duration::from_millis(50);
 /// A video that skips again within this time does not fit, and is paused.
@@ -21,6 +23,15 @@ pub(in crate::session) struct Congestion {
     held: Option<Instant>,
     is_held: bool,
     paused: bool,
+}
+
+/// How long anything may wait.
+pub(super) fn longest_wait(fits: bool) -> Duration {
+    if fits {
+        MAX_WAIT_OF_KEYFRAME
+    } else {
+        MAX_WAIT_OF_REST
+    }
 }
 
 /// What becomes of the next packet.

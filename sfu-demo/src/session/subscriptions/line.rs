@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::media::{Layer, MediaPacket};
 
-/// How much the stack is given in advance: about what it sends at once. If the estimate falls, this much is late.
-pub(in crate::session) const AHEAD: Duration = Duration::from_millis(50);
-
 /// A picture: the packets of a layer that have one timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) struct Picture {
@@ -38,6 +35,11 @@ pub(in crate::session) struct Line {
 impl Line {
     pub(in crate::session) fn is_empty(&self) -> bool {
         self.packets.is_empty()
+    }
+
+    /// Since when the first has waited.
+    pub(in crate::session) fn since(&self) -> Option<Instant> {
+        self.packets.front().map(|(at, _)| *at)
     }
 
     pub(in crate::session) fn push(&mut self, now: Instant, packet: MediaPacket) {

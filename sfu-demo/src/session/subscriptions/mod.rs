@@ -23,10 +23,10 @@ use crate::media::{Layer, MediaPacket, Source, TrackInfo};
 use crate::stats::DropReason;
 use allocation::{Demand, share_out};
 use backlog::Backlog;
-use congestion::Verdict;
+use congestion::{Verdict, longest_wait};
 use downstream::{Downstream, Rewritten};
 use layers::{Estimate, Ladder, Layers};
-use line::{AHEAD, Line, Picture};
+use line::{Line, Picture};
 pub(in crate::session) use pin::Pin;
 
 /// The media sections of a page, of each kind, and so how many tracks it receives at a time. A player (WHEP) has as many
@@ -187,6 +187,15 @@ impl Subscription {
         self.line.keep(None, None);
         events.push(SessionEvent::Unsubscribed(self.info.id));
         Some(down.restarted())
+    }
+
+    /// What waits would be too late: the video goes on with another keyframe.
+    fn give_up(&mut self, events: &mut Vec<SessionEvent>) {
+        let Some(down) = &mut self.down else { return };
+        let dropped = self.line.keep(None, down.current());
+        events.extend((0..dropped).map(|_| SessionEvent::Dropped(DropReason::Congested)));
+        self.keyframe = None;
+        down.skip();
     }
 
     /// The layers to choose from.
@@ -454,8 +463,7 @@ impl Subscriptions {
         if !down.video {
             return (Turn::Now, None);
         }
-        let before = down.source.map(|ssrc| backlog.wait(ssrc, now, rate));
-        let before = before.unwrap_or_default();
+        let before = backlog.wait(now, rate);
         let was_paused = down.congestion.is_paused();
         let wait = line.wait(now, before, rate);
         let of_keyframe = known.keyframe.is_some_and(|it| it.has(packet));
@@ -480,7 +488,7 @@ impl Subscriptions {
         if packet.keyframe && (is_wanted || down.current() == layer) {
             known.keyframe = Some(Picture::of(packet));
         }
-        if line.is_empty() && before <= AHEAD {
+        if line.is_empty() && backlog.has_room(now) {
             return (Turn::Now, changed);
         }
         let begins = packet.keyframe || !line.is_empty();
@@ -492,28 +500,26 @@ impl Subscriptions {
         (Turn::Later, changed)
     }
 
-    /// Takes the next packet whose turn it is out of its line.
+    /// Takes the packet that has waited longest out of its line, if the stack has room for it.
     pub(in crate::session) fn next_waiting(
         &mut self,
         now: Instant,
-        (backlog, rate): Before<'_>,
+        backlog: &mut Backlog,
+        events: &mut Vec<SessionEvent>,
     ) -> Option<MediaPacket> {
-        if !self.waiting {
-            return None;
-        }
-        let mut waiting = false;
-        for known in &mut self.list {
-            if known.line.is_empty() {
-                continue;
+        while self.waiting && backlog.has_room(now) {
+            let waiting = self.list.iter_mut();
+            let waiting = waiting.filter_map(|known| Some((known.line.since()?, known)));
+            let Some((since, first)) = waiting.min_by_key(|(since, _)| *since) else {
+                self.waiting = false;
+                break;
+            };
+            let fits = first.down.as_ref().is_some_and(|down| down.fits);
+            if now.saturating_duration_since(since) <= longest_wait(fits) {
+                return first.line.pop();
             }
-            waiting = true;
-            let source = known.down.as_ref().and_then(|down| down.source);
-            let before = source.map(|ssrc| backlog.wait(ssrc, now, rate));
-            if before.unwrap_or_default() <= AHEAD {
-                return known.line.pop();
-            }
+            first.give_up(events);
         }
-        self.waiting = waiting;
         None
     }
 
