@@ -134,6 +134,23 @@ impl fmt::Display for LookupError {
 
 impl Error for LookupError {}
 
+impl LookupError {
+    /// Of the answers of two nodes, the one that says more: a refusal before silence, and both before that there is no such
+    /// actor. Of two that say as much, this one.
+    pub(crate) fn or_more(self, other: Self) -> Self {
+        let says = |error: &Self| match error {
+            Self::Unknown | Self::NoLink => 0,
+            Self::Timeout | Self::LinkDown => 1,
+            Self::Mismatch(_) | Self::Denied(_) | Self::Limit => 2,
+        };
+        if says(&other) > says(&self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
 /// The kinds of refusal, on the wire.
 pub(crate) mod refusal {
     use super::LookupError;

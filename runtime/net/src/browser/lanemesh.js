@@ -20,7 +20,11 @@ const HIGH = 0;
 const LOW = 1;
 const TOKEN = 0x80;
 const JSON_CODEC = 1;
+/** Beside the codecs of whoever opens a lane: it understands that it is given more room. */
+const ROOM = 1 << 6;
 const MAX_LANES = 1024;
+/** Bytes of credit to which a lane grows at most. */
+const MAX_GROWN = 16 << 20;
 /** The most that goes into one WebSocket message. */
 const PIECE = 64 << 10;
 /** The most that goes into one message on a data channel, with its number. */
@@ -34,7 +38,7 @@ const STEP = 4 << 10;
 
 const KIND = {
   open: 1, opened: 2, refused: 3, message: 4, ask: 5, credit: 6, confirm: 7, close: 8, ended: 9, order: 10,
-  answer: 11, noAnswer: 12, ping: 13, pong: 14, received: 15, bye: 16,
+  answer: 11, noAnswer: 12, ping: 13, pong: 14, received: 15, bye: 16, room: 19,
 };
 const REASONS = ['normal', 'stopped', 'failed', 'panicked', 'killed', 'unhealthy', 'unreachable'];
 const REFUSALS = ['unknown', 'mismatch', 'denied', 'limit'];
@@ -567,7 +571,68 @@ class Credit {
     this.accepted = { messages, bytes };
   }
 
+  /** The other end has more room. It never has less. */
+  grow(messages, bytes) {
+    this.limit = { messages: Math.max(this.limit.messages, messages), bytes: Math.max(this.limit.bytes, bytes) };
+  }
+
   unconfirmed() { return this.sent.messages - this.accepted.messages; }
+}
+
+/**
+ * How much of a class an object of this page has room for, and what was reported of it. The room grows, up to `most`, to
+ * what the object accepts in a round trip: with less, the node would wait for reports that are on their way.
+ */
+export class Owed {
+  constructor(first, most) {
+    this.room = { messages: Math.max(first.messages, 1), bytes: first.bytes };
+    this.step = { messages: Math.ceil(this.room.messages / 2), bytes: Math.ceil(first.bytes / 2) };
+    this.most = most;
+    const none = () => ({ messages: 0, bytes: 0 });
+    [this.received, this.accepted, this.reported] = [none(), none(), none()];
+    this.since = null;
+  }
+
+  receive(size) {
+    const { received, reported, room } = this;
+    const outstanding = received.bytes - reported.bytes;
+    const hasRoom = received.messages - reported.messages < room.messages
+      && (outstanding === 0 || outstanding + size <= room.bytes);
+    if (!hasRoom) throw new Error('it sends without credit');
+    received.messages += 1;
+    received.bytes += size;
+  }
+
+  accept(size) {
+    this.accepted.messages += 1;
+    this.accepted.bytes += size;
+  }
+
+  /** What to report: when as much as a step is free again, or anything is if it is wanted. */
+  report(isWanted) {
+    const messages = this.accepted.messages - this.reported.messages;
+    const bytes = this.accepted.bytes - this.reported.bytes;
+    const isDue = messages >= this.step.messages || bytes >= this.step.bytes;
+    if (messages === 0 || !(isDue || isWanted)) return null;
+    this.reported = { ...this.accepted };
+    return this.reported;
+  }
+
+  /** How much room there is from now on, if that is more than before. To be called after a report. */
+  grow(roundTrip, now) {
+    const { at, accepted } = this.since ??= { at: now, accepted: { ...this.accepted } };
+    const span = now - at;
+    if (span <= 0 || span < roundTrip) return null;
+    this.since = { at: now, accepted: { ...this.accepted } };
+    let hasGrown = false;
+    for (const unit of ['messages', 'bytes']) {
+      const wanted = (this.accepted[unit] - accepted[unit]) * (roundTrip / span) * 1.25 + this.step[unit];
+      const room = Math.max(this.room[unit], Math.floor(Math.min(wanted, this.most[unit])));
+      hasGrown ||= room > this.room[unit];
+      this.room[unit] = room;
+    }
+    return hasGrown ? this.room : null;
+  }
 }
 
 /**
@@ -685,6 +750,14 @@ export class Handle {
     this.pump();
   }
 
+  /** What may be on its way, high and low: `{ messages, bytes }`. It grows to what the actor accepts in a round trip. */
+  get room() { return this.#credits.map(({ limit }) => ({ ...limit })); }
+
+  grow(part, messages, bytes) {
+    this.#credits[part].grow(messages, bytes);
+    this.pump();
+  }
+
   /** What is to be done once everything is written, and confirmed. */
   #settle() {
     if (this.#ended || this.#queues.some((queue) => queue.length > 0)) return;
@@ -783,24 +856,18 @@ class Exported {
 
 /** A lane that the other node has opened to an object of this page. */
 class OwnLane {
-  constructor(link, number, exported) {
-    Object.assign(this, { link, number, exported, isOver: false, queued: 0, isConfirmWanted: false });
-    this.window = link.options.credit;
-    const none = () => ({ messages: 0, bytes: 0 });
-    this.received = [none(), none()];
-    this.accepted = [none(), none()];
-    this.reported = [none(), none()];
+  constructor(link, number, exported, grows) {
+    Object.assign(this, { link, number, exported, grows, isOver: false, queued: 0, isConfirmWanted: false });
+    const { credit, creditGrowth } = link.options;
+    this.owed = credit.map((first) => new Owed(first, {
+      messages: creditGrowth * first.messages,
+      bytes: Math.min(creditGrowth * first.bytes, MAX_GROWN),
+    }));
     this.closed = [false, false];
   }
 
   message(part, expires, payload) {
-    const [received, reported, window] = [this.received[part], this.reported[part], this.window[part]];
-    const outstanding = received.bytes - reported.bytes;
-    const hasRoom = received.messages - reported.messages < window.messages
-      && (outstanding === 0 || outstanding + payload.length <= window.bytes);
-    if (!hasRoom) throw new Error('it sends without credit');
-    received.messages += 1;
-    received.bytes += payload.length;
+    this.owed[part].receive(payload.length);
     if (this.isOver) return;
     const replies = [];
     const revive = (_, value) => {
@@ -823,8 +890,7 @@ class OwnLane {
 
   accept(part, size) {
     this.queued -= 1;
-    this.accepted[part].messages += 1;
-    this.accepted[part].bytes += size;
+    this.owed[part].accept(size);
     this.report(false);
     this.#endIfClosed();
   }
@@ -833,14 +899,17 @@ class OwnLane {
     const isSettled = this.isConfirmWanted && this.queued === 0;
     if (isSettled) this.isConfirmWanted = false;
     for (const part of [HIGH, LOW]) {
-      const [accepted, reported, window] = [this.accepted[part], this.reported[part], this.window[part]];
-      const messages = accepted.messages - reported.messages;
-      const isDue = 2 * messages >= window.messages || 2 * (accepted.bytes - reported.bytes) >= window.bytes;
-      if (messages === 0 || this.isOver || !(isDue || isWanted || isSettled)) continue;
-      this.reported[part] = { ...accepted };
-      const out = frame(KIND.credit).u32(this.number).u8(part);
-      this.link.send(HIGH, out.u64(accepted.messages).u64(accepted.bytes));
+      const accepted = this.isOver ? null : this.owed[part].report(isWanted || isSettled);
+      if (accepted === null) continue;
+      this.#count(KIND.credit, part, accepted);
+      const roundTrip = this.link.roundTrip[part];
+      const room = this.grows && roundTrip !== null ? this.owed[part].grow(roundTrip, performance.now()) : null;
+      if (room !== null) this.#count(KIND.room, part, room);
     }
+  }
+
+  #count(kind, part, { messages, bytes }) {
+    this.link.send(HIGH, frame(kind).u32(this.number).u8(part).u64(messages).u64(bytes));
   }
 
   confirm() {
@@ -884,6 +953,9 @@ class Link {
     this.slot = 0n;
     this.low = { sent: 0, arrived: 0, received: 0, reported: 0 };
     this.heard = [performance.now(), performance.now()];
+    // In milliseconds: of high the shortest, since its own messages make the queue in which the others stand; and the last.
+    this.roundTrip = [null, null];
+    this.ping = null;
     this.down = new Promise((resolve) => { this.resolveDown = resolve; });
     streams.forEach((stream, part) => {
       stream.onbytes = (count) => this.onBytes(part, count);
@@ -923,6 +995,18 @@ class Link {
     if (ask) clearTimeout(ask.timer);
     this.asks.delete(slot);
     return ask;
+  }
+
+  /** Measures the round trip. */
+  measure() {
+    this.ping = { number: (this.ping?.number ?? 0n) + 1n, at: performance.now() };
+    this.send(HIGH, frame(KIND.ping).u64(this.ping.number));
+  }
+
+  onPong(number) {
+    if (this.ping?.number !== number) return;
+    const last = performance.now() - this.ping.at;
+    this.roundTrip = [Math.min(last, this.roundTrip[HIGH] ?? last), last];
   }
 
   onBytes(part, count) {
@@ -970,15 +1054,21 @@ class Link {
         const [of, messages, bytes] = [fields.u8(), fields.number(), fields.number()];
         return handle?.confirm(of, messages, bytes);
       }
+      case KIND.room: {
+        const handle = this.opened.get(fields.u32());
+        const [of, messages, bytes] = [fields.u8(), fields.number(), fields.number()];
+        return handle?.grow(of, messages, bytes);
+      }
       case KIND.received:
         this.low.arrived = fields.number();
         return this.opened.forEach((handle) => handle.pump());
       case KIND.ping:
         this.owned.forEach((lane) => lane.report(true));
         // A page that is not in front has slow timers: its heartbeats are answers to those of the node.
-        return this.send(part, frame(part === HIGH ? KIND.pong : KIND.ping).u64(fields.u64()));
+        this.send(part, frame(part === HIGH ? KIND.pong : KIND.ping).u64(fields.u64()));
+        return part === HIGH ? this.measure() : undefined;
       case KIND.pong:
-        return undefined;
+        return this.onPong(fields.u64());
       case KIND.open:
         return this.onOpen(fields);
       case KIND.opened: {
@@ -1038,7 +1128,7 @@ class Link {
     }
     if ((codecs & (1 << JSON_CODEC)) === 0) return refuse('mismatch', `${name} speaks JSON`);
     if (this.owned.size >= MAX_LANES) return refuse('limit', 'this page gives out no more lanes');
-    this.owned.set(number, new OwnLane(this, number, exported));
+    this.owned.set(number, new OwnLane(this, number, exported, (codecs & ROOM) !== 0));
     const out = frame(KIND.opened).u32(number).u32(version).u8(JSON_CODEC);
     const [high, low] = this.options.credit;
     return this.send(HIGH, out.u32(high.messages).u32(low.messages).u64(high.bytes).u64(low.bytes));
@@ -1076,7 +1166,7 @@ class Link {
         this.opened.set(number, handle);
         return resolve(handle);
       });
-      const out = frame(KIND.open).u32(number).u32(versions[0]).u32(versions[1]).u8(1 << JSON_CODEC);
+      const out = frame(KIND.open).u32(number).u32(versions[0]).u32(versions[1]).u8(ROOM | (1 << JSON_CODEC));
       this.send(HIGH, out.text(type).text(name));
     });
   }
@@ -1102,8 +1192,12 @@ const DEFAULTS = {
   maxFrame: 1 << 20,
   /** Messages of high and low priority that may wait in a handle. */
   capacity: [64, 1024],
-  /** What the other node may have on its way to each object of this page, high and low. */
+  /**
+   * What the other node may have on its way to each object of this page, high and low; and how many times as much, up to
+   * 16 MiB, where the object accepts more in a round trip.
+   */
   credit: [{ messages: 64, bytes: 256 << 10 }, { messages: 1024, bytes: 4 << 20 }],
+  creditGrowth: 16,
   /** Bytes that may be on their way on low. */
   window: 256 << 10,
   /** Milliseconds: for the handshake; of silence after which the link is down; between attempts. */

@@ -10,7 +10,7 @@ mod pump;
 mod step;
 
 pub(crate) use self::{
-    attach::{Directory, attach},
+    attach::{Directory, Lane, attach},
     first_use::pump_from_first_use,
     landing::Landing,
     pump::{Supply, WhenDown},

@@ -2,6 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use lanemesh_runtime::{
     ActorHandle, crash::DeadLetter, edge, handle::AnyRecipient, handle::Recipient,
 };
@@ -9,8 +10,7 @@ use lanemesh_runtime::{
 use super::shared::Shared;
 use crate::{
     error::LookupError,
-    lane::{Supply, WhenDown, attach, pump_from_first_use},
-    link::Link,
+    lane::{Lane, Supply, WhenDown, attach, pump_from_first_use},
     remote::Remote,
     transport::BoxFuture,
     wire::Codecs,
@@ -113,19 +113,31 @@ impl<A: Remote> Lookup<A> {
         if links.is_empty() && self.on.is_some() {
             return Err(LookupError::NoLink);
         }
+        // All at once: those that are silent hold up neither the one that knows the actor nor each other.
+        let name = &self.name;
+        let mut asked: FuturesUnordered<_> = links
+            .iter()
+            .map(|link| attach::<A>(link, name, Codecs::OWN))
+            .collect();
         let mut found = LookupError::Unknown;
-        for link in links {
-            match self.open(&link).await {
-                Ok(handle) => return Ok(handle),
-                Err(LookupError::Unknown) => {}
-                Err(error) => found = error,
+        while let Some(answer) = asked.next().await {
+            match answer {
+                // A later incarnation of its node has taken its place meanwhile, or the link is lost.
+                Ok(lane) if lane.open.lock().is_down() => {
+                    found = found.or_more(LookupError::LinkDown)
+                }
+                Ok(lane) => {
+                    // The lanes of those that would answer later are closed.
+                    drop(asked);
+                    return Ok(self.handle(lane));
+                }
+                Err(error) => found = found.or_more(error),
             }
         }
         Err(found)
     }
 
-    async fn open(&mut self, link: &Arc<Link>) -> Result<ActorHandle<A>, LookupError> {
-        let lane = attach::<A>(link, &self.name, Codecs::OWN).await?;
+    fn handle(&self, lane: Lane) -> ActorHandle<A> {
         let (high, low) = self.capacities;
         let (handle, inlet) = edge::remote(self.name.clone(), high, low);
         pump_from_first_use(Supply {
@@ -136,7 +148,7 @@ impl<A: Remote> Lookup<A> {
             when_down: self.when_down,
             dead_letters: self.dead_letters.as_ref().map(|to| to.boxed_clone()),
         });
-        Ok(handle)
+        handle
     }
 }
 

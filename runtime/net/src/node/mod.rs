@@ -326,7 +326,8 @@ impl Node {
         self.shared.withdraw(name)
     }
 
-    /// Looks up an actor by its name: first among the exports of this node, then at each peer.
+    /// Looks up an actor by its name: first among the exports of this node, then at all peers at once. The first that has it
+    /// counts, so a peer that is silent holds up no look-up of what another one has.
     ///
     /// The handle of a remote actor is like any other; what it promises, and which methods need the
     /// actor's memory, is in the README. All its clones share one lane of the link.

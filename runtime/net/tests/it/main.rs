@@ -11,6 +11,7 @@ mod endings;
 mod handles;
 mod history;
 mod known;
+mod lookups;
 mod loose;
 mod members;
 mod names;

@@ -314,10 +314,11 @@ impl Driver {
                 Woken::Written(0, count)
             }
             datagram = next(&mut self.datagrams), if is_loose => Woken::Loose(datagram),
-            datagram = self.place.inbox.recv(), if !has_high && !has_low => {
+            () = low.inward.hand_on(), if has_low => Woken::HandedOn,
+            // Checks of ICE bring nothing that is read: they wait for no reader.
+            datagram = self.place.inbox.receive(!has_high && !has_low) => {
                 datagram.map_or(Woken::End, Woken::Arrived)
             }
-            () = low.inward.hand_on(), if has_low => Woken::HandedOn,
             count = low.reader.read(from_low), if has_room[1] => Woken::Written(1, count),
             () = sleep_until(deadline.into()) => Woken::Timeout,
         }

@@ -18,7 +18,10 @@ use tokio::{
     time::sleep,
 };
 
-use super::{PENDING, wire::fragment};
+use super::{
+    CHECKS, PENDING,
+    wire::{fragment, is_stun},
+};
 use crate::task::Task;
 
 /// The largest datagram that is read: a peer sends no larger ones, since they would not pass.
@@ -49,7 +52,8 @@ struct Table {
 }
 
 struct Entry {
-    inbox: mpsc::Sender<Datagram>,
+    /// For STUN, and for the rest.
+    inbox: [mpsc::Sender<Datagram>; 2],
     secret: String,
     end: Arc<Notify>,
 }
@@ -58,11 +62,17 @@ struct Entry {
 pub(super) struct Place {
     hub: Arc<Hub>,
     fragment: String,
-    pub(super) inbox: mpsc::Receiver<Datagram>,
+    pub(super) inbox: Inbox,
     /// Says that the session is to end.
     pub(super) end: Arc<Notify>,
     /// Addresses that it has sent to: the last ones count.
     peers: Vec<SocketAddr>,
+}
+
+/// What waits for a session: STUN, and the rest.
+pub(super) struct Inbox {
+    checks: mpsc::Receiver<Datagram>,
+    data: mpsc::Receiver<Datagram>,
 }
 
 /// Addresses of one peer that are known at once.
@@ -102,11 +112,11 @@ impl Hub {
         limit: usize,
     ) -> io::Result<Option<(Place, IceCreds, String)>> {
         let (fragment, pass, secret) = (random::<8>()?, random::<16>()?, random::<16>()?);
-        let (tx, inbox) = mpsc::channel(PENDING);
+        let [(checks_tx, checks), (tx, data)] = [CHECKS, PENDING].map(mpsc::channel);
         let end = Arc::new(Notify::new());
         let resource = format!("{fragment}{secret}");
         let entry = Entry {
-            inbox: tx,
+            inbox: [checks_tx, tx],
             secret,
             end: end.clone(),
         };
@@ -124,7 +134,7 @@ impl Hub {
         let place = Place {
             hub: self.clone(),
             fragment,
-            inbox,
+            inbox: Inbox { checks, data },
             end,
             peers: Vec::new(),
         };
@@ -175,13 +185,30 @@ impl Table {
         let Some(entry) = named.or_else(known) else {
             return;
         };
+        // A flood of data costs no check of ICE, without which the session would be given up.
+        let inbox = &entry.inbox[usize::from(!is_stun(bytes))];
         // The permit comes first: what has no room is not copied.
-        if let Ok(permit) = entry.inbox.try_reserve() {
+        if let Ok(permit) = inbox.try_reserve() {
             permit.send(Datagram {
                 source,
                 bytes: bytes.to_vec(),
                 at: Instant::now(),
             });
+        }
+    }
+}
+
+impl Inbox {
+    /// Waits for a datagram; STUN goes ahead of the rest, which is taken if it `takes_data`.
+    ///
+    /// # Cancel safety
+    ///
+    /// None is lost.
+    pub(super) async fn receive(&mut self, takes_data: bool) -> Option<Datagram> {
+        tokio::select! {
+            biased;
+            datagram = self.checks.recv() => datagram,
+            datagram = self.data.recv(), if takes_data => datagram,
         }
     }
 }
@@ -234,7 +261,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::wire::tests::request, *};
 
     #[tokio::test]
     async fn places_are_bounded_and_given_back() {
@@ -272,7 +299,7 @@ mod tests {
         let (count, from) = peer.recv_from(&mut buffer).await.unwrap();
         assert_eq!((&buffer[..count], from), (&b"from one"[..], hub.local()));
         peer.send_to(b"to one", hub.local()).await.unwrap();
-        let arrived = one.inbox.recv().await.unwrap();
+        let arrived = one.inbox.receive(true).await.unwrap();
         assert_eq!(
             (&arrived.bytes[..], arrived.source),
             (&b"to one"[..], address)
@@ -282,7 +309,21 @@ mod tests {
         for number in 0..2 * PENDING {
             lock(&hub.table).give(address, &number.to_le_bytes());
         }
-        assert_eq!((one.inbox.len(), other.inbox.len()), (0, PENDING));
+        let waiting = |place: &Place| [place.inbox.checks.len(), place.inbox.data.len()];
+        assert_eq!((waiting(&one), waiting(&other)), ([0, 0], [0, PENDING]));
+        // What ICE has to say finds room, also without a name, and goes ahead; it does not pile up either.
+        let check = request(&[]);
+        for _ in 0..2 * CHECKS {
+            lock(&hub.table).give(address, &check);
+        }
+        assert_eq!(waiting(&other), [CHECKS, PENDING]);
+        for _ in 0..CHECKS {
+            assert_eq!(other.inbox.receive(true).await.unwrap().bytes, check);
+        }
+        let first = other.inbox.receive(true).await.unwrap();
+        assert_eq!(first.bytes, 0_usize.to_le_bytes());
+        lock(&hub.table).give(address, &check);
+        assert_eq!(other.inbox.receive(false).await.unwrap().bytes, check);
         drop(one);
         assert_eq!(lock(&hub.table).addresses.len(), 1);
         for port in 1..=2 * MAX_PEERS as u16 {

@@ -5,7 +5,7 @@
 //! an SDP offer is posted, the answer comes back with a `Location`, and a `DELETE` of that ends the session.
 //!
 //! Limits hold before anything is allocated: for the request, the offer, the sessions and each message. What a
-//! session may hold before its peer has proven who it is, is bounded by `PENDING` datagrams and by what SCTP
+//! session may hold before its peer has proven who it is, is bounded by `PENDING` and `CHECKS` datagrams and by what SCTP
 //! keeps for one association.
 
 // One thing: mod, *: the transport makes sessions, and they look at its settings and limits.
@@ -43,6 +43,8 @@ const BUFFERED: [usize; 3] = [128 << 10, 256 << 10, 32 << 10];
 const LOOSE: usize = 32;
 /// Datagrams that wait for a session. More are dropped, as a network would.
 const PENDING: usize = 128;
+/// The same for STUN, which goes ahead of them: a check for each pair of addresses that a peer tries, and some again.
+const CHECKS: usize = 16;
 /// The default of [`WebRtc::max_sessions`].
 const MAX_SESSIONS: usize = 1024;
 

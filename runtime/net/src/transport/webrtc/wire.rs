@@ -1,13 +1,19 @@
-//! The little of STUN that the shared socket reads: for whom a datagram is.
+//! The little of STUN that the shared socket reads: whether a datagram is one, and for whom.
 
 const COOKIE: [u8; 4] = 0x2112_a442_u32.to_be_bytes();
 const HEADER: usize = 20;
 const USERNAME: u16 = 6;
 
+/// Whether a datagram is STUN: a request, or an answer to one.
+pub(super) fn is_stun(datagram: &[u8]) -> bool {
+    let is_header = |header: &[u8]| header[0] <= 3 && header[4..8] == COOKIE;
+    datagram.get(..HEADER).is_some_and(is_header)
+}
+
 /// The user fragment of the receiving end in a STUN request.
 pub(super) fn fragment(datagram: &[u8]) -> Option<&str> {
     let (header, mut rest) = datagram.split_at_checked(HEADER)?;
-    if header[0] > 1 || header[4..8] != COOKIE {
+    if !is_stun(datagram) || header[0] > 1 {
         return None;
     }
     while let Some((head, after)) = rest.split_at_checked(4) {
@@ -24,10 +30,10 @@ pub(super) fn fragment(datagram: &[u8]) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn request(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+    pub(in super::super) fn request(attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0, 1, 0, 0];
         bytes.extend_from_slice(&COOKIE);
         bytes.extend_from_slice(&[7; 12]);
@@ -53,8 +59,11 @@ mod tests {
         }
         assert_eq!(fragment(&request(&[(0x24, b"x")])), None);
         assert_eq!(fragment(&request(&[(USERNAME, &[0xff])])), None);
+        assert!(is_stun(&good) && !is_stun(&good[..19]));
         let mut other = good;
-        other[4] = 0;
+        other[0] = 4;
+        assert!(!is_stun(&other) && fragment(&other).is_none());
+        other[..5].copy_from_slice(&[0, 1, 0, 0, 0]);
         assert_eq!(fragment(&other), None);
     }
 }

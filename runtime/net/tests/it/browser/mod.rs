@@ -1,6 +1,7 @@
 //! Pages in a real browser, as peers of a node in this process.
 
 mod channels;
+mod credit;
 mod driver;
 
 use std::{process::Stdio, time::Duration};
@@ -228,7 +229,7 @@ async fn tell_and_ask(setting: &Setting) {
          await actor.tell({ Bytes: bytes });
          await actor.idle();
          const answer = actor.ask((reply) => ({ Keep: reply }), { timeout: 50 });
-         const full = Array.from({ length: 3000 }, (_, number) => failure(actor.tell({ Number: number })));
+         const full = Array.from({ length: 20000 }, (_, number) => failure(actor.tell({ Number: number })));
          const unfinished = await failure(answer);
          const outcomes = await Promise.all(full);
          return [await failure(actor.tell('x'.repeat(1 << 20))), unfinished,
