@@ -95,7 +95,8 @@ pub enum SendError<M> {
     Full(M),
     /// The message has expired: before it was sent, or while waiting for room.
     Expired(M),
-    /// Waiting would never end: the actors of the cycle wait for room in each other's lanes.
+    /// Waiting would never end: the actors of the cycle wait for room in each other's lanes. Or one
+    /// of them is down until a round of restarts is over, which waits until the next one ends.
     Deadlock {
         /// The message that was not sent.
         message: M,

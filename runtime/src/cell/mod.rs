@@ -27,6 +27,7 @@ pub(crate) use self::{
     control::{Control, Inspection},
     counters::{Counters, Histograms},
     signals::signal,
+    waits::Round,
     watchers::Watcher,
 };
 pub use self::{

@@ -8,10 +8,34 @@ use std::{
 use super::{ActorCell, signals::signal};
 use crate::{id::ActorId, util::lock::lock};
 
+/// A round of restarts: an actor that is down waits for it, and it waits for a sibling of that actor to end.
+pub(crate) trait Round: Send + Sync {
+    /// The actor for whose end it waits now, if it does.
+    fn awaited(&self) -> Option<Arc<ActorCell>>;
+}
+
+/// What an actor waits for.
+#[derive(Clone)]
+enum Awaited {
+    /// Room in the lane of another actor.
+    Actor(Weak<ActorCell>),
+    /// Its restart together with its siblings.
+    Round(Weak<dyn Round>),
+}
+
+impl Awaited {
+    fn actor(&self) -> Option<Arc<ActorCell>> {
+        match self {
+            Self::Actor(actor) => actor.upgrade(),
+            Self::Round(round) => round.upgrade()?.awaited(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Waits {
-    waiting_on: Option<(Weak<ActorCell>, u64)>,
-    /// The number of this actor's last wait for another actor.
+    waiting_on: Option<(Awaited, u64)>,
+    /// The number of this actor's last wait.
     epoch: u64,
     room: Vec<Waker>,
     idle: Vec<Waker>,
@@ -118,11 +142,26 @@ impl ActorCell {
         let waits = &mut inner.coordination().waits;
         waits.epoch += 1;
         let epoch = waits.epoch;
-        waits.waiting_on = Some((Arc::downgrade(target), epoch));
+        waits.waiting_on = Some((Awaited::Actor(Arc::downgrade(target)), epoch));
         drop(inner);
         WaitEdge {
             actor: self.clone(),
             epoch,
+        }
+    }
+
+    /// Records that this actor, which is down, waits for a round of restarts.
+    pub(crate) fn begin_round(&self, round: Weak<dyn Round>) {
+        let mut inner = lock(&self.inner);
+        let waits = &mut inner.coordination().waits;
+        waits.epoch += 1;
+        waits.waiting_on = Some((Awaited::Round(round), waits.epoch));
+    }
+
+    /// The round is over for this actor, which starts again or ends.
+    pub(crate) fn end_round(&self) {
+        if let Some(coordination) = &mut lock(&self.inner).coordination {
+            coordination.waits.waiting_on = None;
         }
     }
 
@@ -136,7 +175,7 @@ impl ActorCell {
             let (next, epoch) = inner.coordination.as_ref()?.waits.waiting_on.clone()?;
             drop(inner);
             cycle.push((at.id, epoch));
-            at = next.upgrade()?;
+            at = next.actor()?;
             if at.id == self.id {
                 return Some(cycle);
             }

@@ -3,7 +3,9 @@
 //! Two actors whose handlers wait for room in each other's full lanes would wait forever. While a
 //! handler waits, its actor records for which actor. If these records lead back to it and nothing
 //! in the cycle moves for a while, the send fails with the cycle and returns the message. Sends
-//! outside of actors are not recorded: they cannot close a cycle.
+//! outside of actors are not recorded: they cannot close a cycle. An actor that is down until a round of
+//! restarts is over waits, by way of the round, for the sibling whose end the round waits for: a handler of
+//! that sibling which waits for room there would wait until the end of its grace period.
 
 use std::{
     future::poll_fn,

@@ -86,6 +86,8 @@ struct State {
     /// Why members failed when the restarts were used up in a round: they must end for good.
     spent: BTreeMap<u64, ExitReason>,
     round: bool,
+    /// The member for whose end the round waits.
+    awaited: Option<Arc<ActorCell>>,
     /// No more members are accepted.
     closing: bool,
     /// No member is restarted any more. A group that drains restarts its members.
@@ -233,6 +235,16 @@ impl Group {
 
     pub(crate) fn phase_changed(&self) {
         self.changed.notify_waiters();
+    }
+
+    /// The member for whose end the round waits.
+    pub(super) fn awaited(&self) -> Option<Arc<ActorCell>> {
+        lock(&self.state).awaited.clone()
+    }
+
+    pub(super) fn set_awaited(&self, member: Option<Arc<ActorCell>>) {
+        let before = std::mem::replace(&mut lock(&self.state).awaited, member);
+        drop(before);
     }
 
     /// The failure that used up the restarts, for groups without an owner.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
-    cell::{ActorCell, signal},
+    cell::{ActorCell, Round, signal},
     exit::ExitReason,
     id::Phase,
     supervision::{
@@ -109,11 +109,36 @@ async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) -> bool
             cell.request_stop(deadline, bit);
         }
     }
+    let _awaited = Awaited::new(group, cell);
     let down = || !cell.is_alive() || cell.phase() == Phase::Waiting || group.is_stopping();
     let wait = group.wait_until(down);
     let moment = (cell.grace() / 8).clamp(MOMENT, Duration::from_secs(1));
     let wait = tokio::time::timeout_at(later(deadline, moment), wait);
     wait.await.is_ok()
+}
+
+/// A circle is found through it: a member waits for room in the lane of one that is down, which waits for the round, which
+/// waits for the end of that member.
+impl Round for Group {
+    fn awaited(&self) -> Option<Arc<ActorCell>> {
+        Group::awaited(self)
+    }
+}
+
+/// As long as it exists, the round waits for the end of a member.
+struct Awaited<'a>(&'a Group);
+
+impl<'a> Awaited<'a> {
+    fn new(group: &'a Group, member: &Arc<ActorCell>) -> Self {
+        group.set_awaited(Some(member.clone()));
+        Self(group)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.0.set_awaited(None);
+    }
 }
 
 /// Starts the next incarnation and waits until it runs, fails or ends; for [`PATIENCE`] at most.

@@ -346,6 +346,7 @@ impl<A: Actor> Task<A> {
         let cell = &self.ctx.cell;
         cell.clear(signal::SUSPEND | signal::RESUME | signal::HEALTH);
         cell.end_suspension();
+        cell.end_round();
     }
 }
 
@@ -460,6 +461,7 @@ fn what_follows(
             cell.clear(signal::SUSPEND);
             cell.set_phase(Phase::Waiting);
             if let Some(seat) = seat {
+                cell.begin_round(Arc::downgrade(&seat.group) as _);
                 seat.group.phase_changed();
             }
             Following::Next(Wait::Resume)
