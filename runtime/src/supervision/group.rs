@@ -14,7 +14,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use crate::{
-    cell::{ActorCell, Control, Members, signal},
+    cell::{ActorCell, Control, Members, Round, signal},
     exit::ExitReason,
     id::ActorId,
     registry::Registry,
@@ -235,11 +235,6 @@ impl Group {
 
     pub(crate) fn phase_changed(&self) {
         self.changed.notify_waiters();
-    }
-
-    /// The member for whose end the round waits.
-    pub(super) fn awaited(&self) -> Option<Arc<ActorCell>> {
-        lock(&self.state).awaited.clone()
     }
 
     pub(super) fn set_awaited(&self, member: Option<Arc<ActorCell>>) {
@@ -544,6 +539,14 @@ impl Group {
             .filter(|(order, _)| *order >= from)
             .map(|(order, member)| (order, member.cell.clone(), member.restart))
             .collect()
+    }
+}
+
+/// A circle is found through it: a member waits for room in the lane of one that is down, which waits for the round, which
+/// waits for the end of that member.
+impl Round for Group {
+    fn awaited(&self) -> Option<Arc<ActorCell>> {
+        lock(&self.state).awaited.clone()
     }
 }
 

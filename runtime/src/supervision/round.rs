@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
-    cell::{ActorCell, Round, signal},
+    cell::{ActorCell, signal},
     exit::ExitReason,
     id::Phase,
     supervision::{
@@ -115,14 +115,6 @@ async fn suspend(group: &Group, cell: &Arc<ActorCell>, restart: Restart) -> bool
     let moment = (cell.grace() / 8).clamp(MOMENT, Duration::from_secs(1));
     let wait = tokio::time::timeout_at(later(deadline, moment), wait);
     wait.await.is_ok()
-}
-
-/// A circle is found through it: a member waits for room in the lane of one that is down, which waits for the round, which
-/// waits for the end of that member.
-impl Round for Group {
-    fn awaited(&self) -> Option<Arc<ActorCell>> {
-        Group::awaited(self)
-    }
 }
 
 /// As long as it exists, the round waits for the end of a member.

@@ -35,7 +35,7 @@ pub enum Strategy {
     /// All of them, stopped in reverse order of their start and restarted in order: each when the one
     /// before it has started, or after 100 ms. So a `started` hook may ask a sibling behind it.
     ///
-    /// A handler that waits for room in the lane of the sibling that failed would wait in vain: its
+    /// A handler that waits for room in the lane of the sibling that failed cannot get any: its
     /// send fails with [`SendError::Deadlock`](crate::SendError::Deadlock), half a second later at
     /// most, and has its message back. A handler that has not returned by the end of its grace period
     /// ([`Builder::grace`](crate::Builder::grace)) is cancelled.

@@ -58,7 +58,7 @@ impl Backlog {
         self.bytes -= self.held.remove(at).map_or(0, |held| held.bytes);
     }
 
-    /// Whether the stack is to be given another packet.
+    /// Whether the stack may be given another packet.
     pub(in crate::session) fn has_room(&mut self, now: Instant) -> bool {
         let is_lost = |held: &Held| now.saturating_duration_since(held.at) > MAX_AGE;
         while self.held.front().is_some_and(is_lost) {
