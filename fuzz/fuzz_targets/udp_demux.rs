@@ -10,7 +10,7 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use sfu_demo::ids::ParticipantId;
+use sfu_demo::ids::{ParticipantId, PersonId};
 use sfu_demo::media::codec::{Codec, Name, PayloadTypes};
 use sfu_demo::net::classify::{PacketKind, classify};
 use sfu_demo::net::origin::Origin;
@@ -81,6 +81,7 @@ impl World {
         let (offer, pending) = change.apply().unwrap();
         let identity = Identity {
             id: ParticipantId(1),
+            person: PersonId(1),
             room: "room".into(),
             name: "name".into(),
             role: Role::Page,

@@ -5,7 +5,7 @@
 use std::{sync::LazyLock, time::Instant};
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use sfu_demo::ids::ParticipantId;
+use sfu_demo::ids::{ParticipantId, PersonId};
 use sfu_demo::session::build::{Identity, MAX_SDP, Refusal, Setup, check_offer};
 use sfu_demo::session::{Role, Session};
 use str0m::change::{SdpAnswer, SdpOffer};
@@ -27,6 +27,7 @@ fn lines<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
 fn check_answer(offer: &str, role: Role) {
     let identity = Identity {
         id: ParticipantId(1),
+        person: PersonId(1),
         room: "room".into(),
         name: "name".into(),
         role,

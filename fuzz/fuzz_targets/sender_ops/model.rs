@@ -28,16 +28,12 @@ pub(crate) enum Permit {
     Shared(usize, SharedOwnedPermit<Item>),
 }
 
+/// A send or a reservation that waits for room, and what its error gives back.
+type Waiting<T, Returned> = Pin<Box<dyn Future<Output = Result<T, SendError<Returned>>>>>;
+
 pub(crate) enum Wait {
-    Send(
-        usize,
-        u64,
-        Pin<Box<dyn Future<Output = Result<(), SendError<Item>>>>>,
-    ),
-    Reserve(
-        usize,
-        Pin<Box<dyn Future<Output = Result<OwnedPermit<Item>, SendError<()>>>>>,
-    ),
+    Send(usize, u64, Waiting<(), Item>),
+    Reserve(usize, Waiting<OwnedPermit<Item>, ()>),
 }
 
 impl Wait {
