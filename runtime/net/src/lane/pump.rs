@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     event::{Event, PeerInfo},
-    link::{Inside, OUTBOX},
+    link::Inside,
     remote::Remote,
     wire::{Class, Order},
 };
@@ -233,7 +233,7 @@ impl<A: Remote> Pump<A> {
         let stepped = self.low.step(lane, &mut self.slot, most, cx, next);
         self.refused += stepped.refused;
         *budget = budget.saturating_sub(stepped.taken);
-        if stepped.backlog >= OUTBOX {
+        if stepped.backlog >= lane.link.outbox(Class::Low).limit() {
             lane.link.flush(Class::Low);
         }
         stepped.step

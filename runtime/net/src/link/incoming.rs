@@ -6,7 +6,7 @@ use lanemesh_runtime::{AskError, edge::PendingAsk};
 use tokio::time::Instant;
 
 use super::{
-    Land, Link, Open,
+    LARGE_OUTBOX, Land, Link, OUTBOX, Open,
     credit::{Count, Credit},
     lock,
     opened::{OpenLane, Reply},
@@ -77,8 +77,10 @@ impl Link {
                 let mut flow = lock(&self.window);
                 let received = flow.window.received(bytes, Instant::now());
                 received.map_err(|()| violation("it has received what was not sent"))?;
-                let writer = flow.writer.take();
+                let (writer, burst) = (flow.writer.take(), flow.window.burst() as usize);
                 drop(flow);
+                let outbox = self.outbox(Class::Low);
+                outbox.set_limit(burst.clamp(OUTBOX, LARGE_OUTBOX));
                 if let Some(writer) = writer {
                     writer.wake();
                 }

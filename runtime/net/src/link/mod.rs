@@ -50,7 +50,9 @@ use crate::{
 };
 
 /// Bytes that are encoded and not yet written: more would only stand in front of what comes later.
-pub(crate) const OUTBOX: usize = 64 << 10;
+const OUTBOX: usize = 64 << 10;
+/// The same on low while the window is large: what a fast path takes at once.
+const LARGE_OUTBOX: usize = 256 << 10;
 
 /// What a link asks of its node.
 pub(crate) trait Host: Send + Sync {

@@ -5,7 +5,10 @@
 //! writes what is left over. So a message that finds an idle connection needs no other task to be woken.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -24,7 +27,8 @@ pub(crate) struct Closed;
 
 pub(crate) struct Outbox {
     inside: Mutex<Inside>,
-    limit: usize,
+    /// Bytes from which on nothing is appended that can wait.
+    limit: AtomicUsize,
     max_answers: usize,
 }
 
@@ -104,9 +108,20 @@ impl Outbox {
     pub(crate) fn new(limit: usize, max_answers: usize) -> Self {
         Self {
             inside: Mutex::default(),
-            limit,
+            limit: AtomicUsize::new(limit),
             max_answers,
         }
+    }
+
+    /// Bytes from which on nothing is appended that can wait.
+    pub(crate) fn limit(&self) -> usize {
+        // ORDERING: Relaxed: nothing depends on who sees which of two limits.
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_limit(&self, limit: usize) {
+        // ORDERING: as above.
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -127,7 +142,7 @@ impl Outbox {
     pub(super) fn push(&self, frame: &Frame<'_>) -> bool {
         // When the link is down, nobody needs the frame.
         let pushed = self.append(|buffer| {
-            let is_fast = buffer.len() <= self.limit + SLACK;
+            let is_fast = buffer.len() <= self.limit() + SLACK;
             if is_fast {
                 frame.write(buffer);
             }
@@ -142,7 +157,7 @@ impl Outbox {
         if inside.state != State::Open {
             return Poll::Ready(Err(Closed));
         }
-        if inside.buffer.len() < self.limit {
+        if inside.buffer.len() < self.limit() {
             return Poll::Ready(Ok(()));
         }
         let is_known = |known: &Waker| known.will_wake(cx.waker());
@@ -295,7 +310,7 @@ impl Outbox {
     pub(super) fn has_room_for(&self, owing: &Arc<Owing>) -> bool {
         let writer = {
             let mut inside = self.lock();
-            if inside.buffer.len() < self.limit || inside.state == State::Closed {
+            if inside.buffer.len() < self.limit() || inside.state == State::Closed {
                 return true;
             }
             inside.ready.push(owing.clone());

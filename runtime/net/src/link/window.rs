@@ -15,7 +15,7 @@ pub(crate) const FLOOR: u64 = 32 << 10;
 /// The receiver acknowledges in steps of this size at most.
 pub(crate) const STEP: u64 = 4 << 10;
 /// The receiver acknowledges at least this often while there is always more to read.
-pub(crate) const LONG_STEP: u64 = 128 << 10;
+pub(crate) const LONG_STEP: u64 = 384 << 10;
 /// The window is beyond what the path holds by what it delivers in this time. A queue as short as that delays
 /// high-priority messages little, hides that the two nodes do not run all the time, shows at once when
 /// the path becomes faster, and lets a fast path do with few acknowledgements.
@@ -105,7 +105,12 @@ impl Window {
         if room < wanted.min(STEP) {
             return 0;
         }
-        room.min(wanted).min((self.limit / 4).max(4 * STEP))
+        room.min(wanted).min(self.burst())
+    }
+
+    /// The most that is sent at once.
+    pub(crate) fn burst(&self) -> u64 {
+        (self.limit / 4).max(4 * STEP)
     }
 
     /// The window.
