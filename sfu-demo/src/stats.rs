@@ -200,6 +200,8 @@ pub struct Counters {
     pub redirected: u64,
     /// Keyframe requests sent to publishers.
     pub keyframes_asked: u64,
+    /// Messages of pages that were not handled: malformed, too many, or without the right to them.
+    pub messages_refused: u64,
     /// Sessions ended by a panic in their code.
     pub panics: u64,
     /// Messages that a room had no room for; the shard has announced its members again.
@@ -302,6 +304,8 @@ pub struct Stats {
     pub tcp: AcceptCounters,
     /// HTTP connections.
     pub http: HttpCounters,
+    /// STUN messages for no shard: they name nobody who is waited for, or are not signed by that peer.
+    pub claims_refused: u64,
     /// All shards, by their numbers.
     pub shards: Vec<ShardStats>,
     /// All rooms, by their names.

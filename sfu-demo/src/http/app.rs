@@ -202,6 +202,7 @@ impl<M: Mailbox> App<M> {
             mailbox: M::NAME,
             tcp: self.gate.counters(),
             http: self.connections.counters(),
+            claims_refused: self.lasting.claims_refused(),
             ..Stats::default()
         };
         for shard in 0..self.shards.len() {

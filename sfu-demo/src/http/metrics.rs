@@ -28,6 +28,7 @@ const SHARD_METRICS: &[ShardMetric] = &[
     ("media_crossed_total", COUNTER, "Media packets to other shards.", |s| s.counters.media_crossed),
     ("redirected_total", COUNTER, "Datagrams passed on to the shard of their peer.", |s| s.counters.redirected),
     ("keyframes_asked_total", COUNTER, "Keyframe requests to publishers.", |s| s.counters.keyframes_asked),
+    ("messages_refused_total", COUNTER, "Messages of pages not handled.", |s| s.counters.messages_refused),
     ("panics_total", COUNTER, "Sessions ended by a panic in their code.", |s| s.counters.panics),
     ("incarnation", GAUGE, "Incarnation of the shard: one more for each restart.", |s| s.incarnation.into()),
     ("hangs", GAUGE, "Whether the shard's thread hangs.", |s| s.hangs.into()),
@@ -57,6 +58,7 @@ const SERVER_METRICS: &[ServerMetric] = &[
     ("http_connections_total", COUNTER, "HTTP connections accepted.", |s| s.http.connections),
     ("http_displaced_total", COUNTER, "Waiting HTTP connections closed in favour of others.", |s| s.http.displaced),
     ("http_refused_total", COUNTER, "HTTP connections refused by a limit.", |s| s.http.refused),
+    ("claims_refused_total", COUNTER, "STUN messages that name nobody who is waited for, or are not signed by that peer.", |s| s.claims_refused),
     ("rooms", GAUGE, "Rooms with participants.", |s| s.rooms.len() as u64),
 ];
 

@@ -53,6 +53,8 @@ pub enum SessionEvent {
     Muted(Source, bool),
     /// A chat message for the room.
     Chat(String),
+    /// A message of the page was not handled.
+    MessageRefused,
     /// A packet for the peer was dropped.
     Dropped(DropReason),
     /// The page can be told the room's state from now on.

@@ -416,9 +416,7 @@ impl Session {
 
     /// Handles JSON from the page's WebSocket.
     pub(crate) fn page_text(&mut self, now: Instant, text: &str) {
-        if text.len() <= MAX_MESSAGE {
-            self.page_message(now, text.as_bytes());
-        }
+        self.page_message(now, text.as_bytes());
     }
 
     fn flush_texts(&mut self) {
@@ -518,7 +516,7 @@ impl Session {
             Event::ChannelClose(id) if self.page.channel == Some(id) => self.page.channel = None,
             Event::ChannelData(data) => {
                 self.liveness.prove(now);
-                if Some(data.id) == self.page.channel && data.data.len() <= MAX_MESSAGE {
+                if Some(data.id) == self.page.channel {
                     self.page_message(now, &data.data);
                 }
             }
@@ -528,24 +526,24 @@ impl Session {
     }
 
     fn page_message(&mut self, now: Instant, text: &[u8]) {
-        let message = match serde_json::from_slice(text) {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::debug!(participant = self.id.0, %error, "malformed message");
-                return;
-            }
+        let fits = text.len() <= MAX_MESSAGE;
+        let Some(message) = fits.then(|| serde_json::from_slice(text).ok()).flatten() else {
+            return self.ignore("malformed or too long");
         };
-        if !self.page.admit(now, &message) {
-            tracing::debug!(participant = self.id.0, "too many requests");
-        } else if message.is_allowed(self.role) {
-            self.message(now, message);
-        } else {
-            tracing::debug!(
-                participant = self.id.0,
-                ?message,
-                "no right to this message"
-            );
+        match self.page.admit(now, self.role, &message) {
+            Ok(()) => self.message(now, message),
+            Err(error) => {
+                self.ignore(error);
+                if let FromPage::Chat { text } = &message {
+                    self.send_to_page(&ToPage::Unsaid { text, error });
+                }
+            }
         }
+    }
+
+    fn ignore(&mut self, why: &'static str) {
+        tracing::debug!(participant = self.id.0, why, "message ignored");
+        self.events.push(SessionEvent::MessageRefused);
     }
 
     fn message(&mut self, now: Instant, message: FromPage) {

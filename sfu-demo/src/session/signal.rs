@@ -16,6 +16,10 @@ use crate::media::{Source, TrackInfo};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The longest queue of texts for a page, in bytes.
 const MAX_QUEUED: usize = 1 << 20;
+/// The longest chat message, in bytes.
+const MAX_CHAT: usize = 2000;
+/// Why a message is not handled.
+const TOO_MANY: &str = "too many messages within a short time";
 
 /// The data channel to the page, and the state of negotiation on it.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub(super) struct Page {
     /// The bytes in `queue`.
     queued: usize,
     budget: Budget,
+    chats: Budget,
 }
 
 impl Page {
@@ -47,7 +52,8 @@ impl Page {
             offer: Arc::from(""),
             queue: VecDeque::new(),
             queued: 0,
-            budget: Budget::new(now),
+            budget: Budget::new(now, 40.0, 10.0),
+            chats: Budget::new(now, 20.0, 2.0),
         }
     }
 
@@ -125,14 +131,34 @@ impl Page {
         }
     }
 
-    /// Whether to handle a message: it is within the rate limit, or must always be handled.
-    pub(super) fn admit(&mut self, now: Instant, message: &FromPage) -> bool {
+    /// Whether to handle a message of a participant of this role: it has the right to it, and the message is within the limits,
+    /// or must always be handled.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        role: Role,
+        message: &FromPage,
+    ) -> Result<(), &'static str> {
         let expected = match message {
             FromPage::Answer { .. } => self.pending.is_some(),
             FromPage::Leave => true,
             _ => false,
         };
-        expected || self.spend(now)
+        if !expected && !self.spend(now) {
+            return Err(TOO_MANY);
+        }
+        if !message.is_allowed(role) {
+            return Err("no right to it");
+        }
+        let FromPage::Chat { text } = message else {
+            return Ok(());
+        };
+        match text.trim() {
+            "" => Err("empty"),
+            _ if text.len() > MAX_CHAT => Err("too long"),
+            _ if !self.chats.spend(now) => Err(TOO_MANY),
+            _ => Ok(()),
+        }
     }
 
     /// Uses up one of the messages that a page may send in a time. Returns `false` if none is left.
@@ -148,19 +174,20 @@ fn to_text(message: &ToPage<'_>) -> Arc<str> {
 /// The rate limit of a page's messages, each of which is passed on to others or costs a negotiation.
 #[derive(Debug)]
 struct Budget {
+    /// Messages at once.
+    burst: f64,
+    /// Messages per second after that.
+    per_second: f64,
     left: f64,
     at: Instant,
 }
 
 impl Budget {
-    /// Messages at once.
-    const BURST: u32 = 40;
-    /// Messages per second after that.
-    const PER_SECOND: f64 = 10.0;
-
-    fn new(now: Instant) -> Self {
+    fn new(now: Instant, burst: f64, per_second: f64) -> Self {
         Self {
-            left: f64::from(Self::BURST),
+            burst,
+            per_second,
+            left: burst,
             at: now,
         }
     }
@@ -168,7 +195,7 @@ impl Budget {
     /// Uses up one message. Returns `false` if none is left.
     fn spend(&mut self, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + since * Self::PER_SECOND).min(f64::from(Self::BURST));
+        self.left = (self.left + since * self.per_second).min(self.burst);
         self.at = now;
         if self.left < 1.0 {
             return false;
@@ -268,6 +295,13 @@ pub(crate) enum ToPage<'a> {
     },
     /// The page's last offer changes nothing.
     Refused {
+        /// Why.
+        error: &'a str,
+    },
+    /// A chat message was not passed on.
+    Unsaid {
+        /// The message.
+        text: &'a str,
         /// Why.
         error: &'a str,
     },

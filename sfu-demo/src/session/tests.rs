@@ -67,7 +67,9 @@ fn session_as(role: Role, now: Instant) -> Session {
     let here = "127.0.0.1".parse().unwrap();
     let (_, offer) = Client::new(here, false, &[MediaKind::Video; 2]).unwrap();
     let udp = SocketAddr::new(here, 4000);
-    let (mut session, _) = answer_to(&offer, role, udp, now);
+    // The offer is to receive only.
+    let (mut session, _) = answer_to(&offer, Role::Page, udp, now);
+    session.role = role;
     for (track, mid) in TRACKS.into_iter().zip(["0", "1"]) {
         session.subscriptions.add_open(video(track), mid.into());
     }
@@ -180,7 +182,9 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
         for _ in 0..times {
             session.page_message(now, mute);
         }
-        session.events.len()
+        let refused = refused(session);
+        assert_eq!(session.events.len(), times, "each is heard or counted");
+        times - refused
     };
     assert_eq!(heard(&mut session, now, 1000), 40);
     assert_eq!(heard(&mut session, now, 1000), 0);
@@ -191,6 +195,59 @@ fn page_that_asks_without_end_is_heard_only_so_often() {
     assert!(session.events.iter().any(left), "it may always leave");
 }
 
+fn refused(session: &Session) -> usize {
+    let refused = |event: &&SessionEvent| matches!(event, SessionEvent::MessageRefused);
+    session.events.iter().filter(refused).count()
+}
+
+#[test]
+fn chat_is_bounded_and_who_writes_too_much_is_told() {
+    let mut now = Instant::now();
+    let mut session = session(now);
+    session.attach_page();
+    let mut chat = |now, text: &str| {
+        session.events.clear();
+        session.page.flush(|_| true);
+        let message = serde_json::json!({"type": "chat", "text": text}).to_string();
+        session.page_text(now, &message);
+        let mut told = Vec::new();
+        session.page.flush(|text| {
+            told.push(text.to_string());
+            true
+        });
+        let passed_on = matches!(&session.events[..], [SessionEvent::Chat(said)] if said == text);
+        assert_ne!(passed_on, refused(&session) == 1, "it is heard or counted");
+        let why = told
+            .iter()
+            .any(|told| told.contains("unsaid") && told.contains(text));
+        assert_ne!(passed_on, why, "{told:?}");
+        passed_on
+    };
+    assert!(chat(now, "hello"));
+    assert!(!chat(now, &"x".repeat(2001)));
+    assert!(chat(now, &"x".repeat(2000)));
+    assert!(!chat(now, "  "));
+    now += Duration::from_secs(20);
+    let said = (0..100).filter(|_| chat(now, "hello")).count();
+    assert_eq!(said, 20);
+    now += Duration::from_secs(4);
+    assert!(chat(now, "again"));
+}
+
+#[test]
+fn what_is_no_message_is_counted() {
+    let now = Instant::now();
+    let mut session = session(now);
+    session.events.clear();
+    session.page_text(now, "{");
+    session.page_text(now, r#"{"type":"unknown"}"#);
+    session.page_text(
+        now,
+        &format!(r#"{{"type":"leave"}}{}"#, " ".repeat(MAX_MESSAGE)),
+    );
+    assert_eq!((refused(&session), session.events.len()), (3, 3));
+}
+
 #[test]
 fn each_message_needs_the_right_to_it() {
     let now = Instant::now();
@@ -198,7 +255,7 @@ fn each_message_needs_the_right_to_it() {
         let mut session = session_as(role, now);
         session.events.clear();
         session.page_message(now, message);
-        session.events.len()
+        session.events.len() - refused(&session)
     };
     let mute = br#"{"type":"mute","source":"microphone","muted":true}"#.as_slice();
     let chat = br#"{"type":"chat","text":"hello"}"#.as_slice();

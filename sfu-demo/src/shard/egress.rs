@@ -103,6 +103,7 @@ impl<M: Mailbox> Shard<M> {
             }
             SessionEvent::Chat(text) => self.tell_room(key, Change::Chat(id, text)),
             SessionEvent::KeyframeRequested => self.meter.counters.keyframes_asked += 1,
+            SessionEvent::MessageRefused => self.meter.counters.messages_refused += 1,
             SessionEvent::Dropped(reason) => self.meter.counters.drops.add(reason, 1),
             SessionEvent::ChannelOpen => self.tell_room(key, Change::Listens(id)),
             SessionEvent::Text(text) => self.send_to_socket(key, text),

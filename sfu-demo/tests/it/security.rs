@@ -498,8 +498,14 @@ fn strangers_get_nothing_back() {
     // After admission has refused the claims, a guest with a valid signature is still admitted.
     until("all of it has been dropped", || {
         let stats = server.stats();
-        let counters = &stats["shards"][0]["counters"];
-        (counters["datagrams_in"].as_u64().unwrap() >= tries.len() as u64).then_some(())
+        let drops = stats["shards"][0]["counters"]["drops"].as_object().unwrap();
+        let dropped: u64 = drops.values().map(|count| count.as_u64().unwrap()).sum();
+        let refused = stats["claims_refused"].as_u64().unwrap();
+        assert!(
+            refused <= 2,
+            "a name of nobody, and one without its signature"
+        );
+        (dropped + refused == tries.len() as u64).then_some(())
     });
     let stats = server.stats();
     assert_eq!(stats["shards"][0]["peers"], 0, "nobody was let in");

@@ -57,6 +57,8 @@ pub(crate) struct Lasting {
     people: RandomState,
     draining: AtomicBool,
     stopping: AtomicBool,
+    /// Claims that led to nothing.
+    claims_refused: AtomicU64,
 }
 
 impl Lasting {
@@ -82,6 +84,17 @@ impl Lasting {
     pub(crate) fn stop(&self) {
         // ORDERING: before what ends the sessions. Who sees that they have ended, through any channel, sees this too.
         self.stopping.store(true, Ordering::Release);
+    }
+
+    fn refuse_claim(&self) {
+        // ORDERING: a count alone.
+        self.claims_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many claims have led to nothing.
+    pub(crate) fn claims_refused(&self) -> u64 {
+        // ORDERING: a count alone.
+        self.claims_refused.load(Ordering::Relaxed)
     }
 
     /// The number of the next participant.
@@ -328,26 +341,22 @@ impl<M: Mailbox> Admission<M> {
             request,
         } = claim;
         if !self.meet(*shard) {
-            return;
+            return self.lasting.refuse_claim();
         }
-        let Some(entry) = self.guests.get_mut(ufrag) else {
-            return;
-        };
-        match &entry.state {
-            GuestState::Waiting(waiting) => {
-                let request = StunMessage::parse(request);
-                if !request.is_ok_and(|request| waiting.session.verifies(&request)) {
-                    return;
-                }
+        match self.guests.get_mut(ufrag).map(|entry| &entry.state) {
+            Some(GuestState::Waiting(waiting))
+                if StunMessage::parse(request)
+                    .is_ok_and(|request| waiting.session.verifies(&request)) =>
+            {
+                self.hand_over(ufrag, shard.id);
             }
-            &GuestState::In { shard: there, .. } => {
+            Some(&GuestState::In { shard: there, .. }) => {
                 if there != shard.id {
                     let _ = self.send(shard.id, Control::Redirect(ufrag.clone(), there));
                 }
-                return;
             }
+            _ => self.lasting.refuse_claim(),
         }
-        self.hand_over(ufrag, shard.id);
     }
 
     /// Hands a session and its connections over to a shard. If that has no room, the guest goes on waiting: the peer sends

@@ -13,11 +13,6 @@ use crate::messages::{Change, Located, Member, News, RoomTag, ShardTag};
 use crate::session::Role;
 use crate::stats::RoomStats;
 
-/// The longest chat message, in bytes.
-const MAX_CHAT: usize = 2000;
-/// Chat messages that a participant may send within [`CHAT_WINDOW`].
-const MAX_CHATS: u32 = 20;
-const CHAT_WINDOW: Duration = Duration::from_secs(10);
 /// Below this level, in dBov, a participant does not count as speaking.
 const SILENCE: i8 = -60;
 /// How many of those who were heard last are remembered.
@@ -39,7 +34,6 @@ struct Present {
     shard: ShardId,
     /// The last level, and when it came.
     level: Option<(i8, Instant)>,
-    chats: (Option<Instant>, u32),
 }
 
 impl Present {
@@ -204,13 +198,8 @@ impl Room {
             if old.as_ref().is_none_or(|old| old.it.muted != it.muted) {
                 changed.push(it.id);
             }
-            let (level, chats) = old.map_or((None, (None, 0)), |old| (old.level, old.chats));
-            self.members.push(Present {
-                it,
-                shard,
-                level,
-                chats,
-            });
+            let level = old.and_then(|old| old.level);
+            self.members.push(Present { it, shard, level });
         }
         let mut left = Vec::new();
         for gone in before {
@@ -251,7 +240,6 @@ impl Room {
                     it,
                     shard,
                     level: None,
-                    chats: (None, 0),
                 });
                 self.tell(&News::Tell(self.people(&[id], &[])), out);
             }
@@ -274,7 +262,7 @@ impl Room {
             Change::Left(id) => self.remove_where(out, |member| member.it.id == id),
             Change::Level(id, level) => self.level(now, id, level, out),
             Change::Muted(id, source, muted) => self.mute(id, source, muted, out),
-            Change::Chat(id, text) => self.chat(now, id, &text, out),
+            Change::Chat(id, text) => self.chat(id, &text, out),
         }
     }
 
@@ -374,18 +362,10 @@ impl Room {
         self.tell(&News::Heard(heard), out);
     }
 
-    fn chat(&mut self, now: Instant, id: ParticipantId, text: &str, out: &mut Vec<Out>) {
+    fn chat(&mut self, id: ParticipantId, text: &str, out: &mut Vec<Out>) {
         let Some(member) = self.find(id) else {
             return;
         };
-        let (since, count) = &mut member.chats;
-        if since.is_none_or(|since| now.saturating_duration_since(since) > CHAT_WINDOW) {
-            (*since, *count) = (Some(now), 0);
-        }
-        *count += 1;
-        if *count > MAX_CHATS || text.len() > MAX_CHAT || text.trim().is_empty() {
-            return;
-        }
         let said = json!({"type": "chat", "from": id, "name": member.it.name, "text": text});
         self.tell_text(&said, out);
     }

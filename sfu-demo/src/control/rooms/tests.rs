@@ -305,22 +305,6 @@ async fn an_announcement_tells_other_shards_who_has_come_and_gone() {
 }
 
 #[tokio::test]
-async fn chat_is_bounded_in_length_and_number() {
-    let mut rig = Rig::new();
-    rig.join(1, Role::Page);
-    let chat = |rig: &mut Rig, text: &str| {
-        let out = rig.say(home(1), Change::Chat(ParticipantId(1), text.to_owned()));
-        texts(&out, "chat").len()
-    };
-    assert_eq!(chat(&mut rig, &"x".repeat(2001)), 0);
-    assert_eq!(chat(&mut rig, "  "), 0);
-    let said: usize = (0..100).map(|_| chat(&mut rig, "hello")).sum();
-    assert!((1..=20).contains(&said), "{said}");
-    rig.now += Duration::from_secs(20);
-    assert_eq!(chat(&mut rig, "again"), 1);
-}
-
-#[tokio::test]
 async fn what_was_said_to_an_earlier_incarnation_is_not_believed() {
     let old = some_tag();
     let new = RoomTag {
