@@ -73,6 +73,7 @@ fn media_goes_on_through_a_restart_and_after_it() {
             sdp.contains("a=candidate:") && sdp.contains("\r\nm=video"),
             "{sdp}"
         );
+        assert!(!sdp.contains(" ufrag "), "none of before: {sdp}");
         // Until the peer has the answer it goes on as before.
         assert!(play(&mut pair, &mut sequence, Duration::from_secs(1)) > 90);
         let mut direct = pair.peer.direct_api();
