@@ -3,7 +3,7 @@
 //! A peer is found by the remote address, or by the user name of a STUN message. An address belongs to a peer only
 //! after a STUN message from it was verified with the peer's password, which is not known here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use str0m::ice::StunMessage;
@@ -46,7 +46,8 @@ pub struct Directory {
     by_ufrag: HashMap<String, PeerKey>,
     by_origin: HashMap<Origin, PeerKey>,
     origins: HashMap<PeerKey, Vec<Origin>>,
-    elsewhere: HashMap<Arc<str>, ShardId>,
+    /// With their latest addresses here.
+    elsewhere: HashMap<Arc<str>, (ShardId, VecDeque<Origin>)>,
     elsewhere_by_origin: HashMap<Origin, (Arc<str>, ShardId)>,
 }
 
@@ -108,13 +109,31 @@ impl Directory {
     /// Adds a peer of another shard.
     pub fn insert_elsewhere(&mut self, ufrag: &str, shard: ShardId) {
         if self.elsewhere.len() < MAX_ELSEWHERE {
-            self.elsewhere.insert(ufrag.into(), shard);
+            self.elsewhere
+                .entry(ufrag.into())
+                .or_insert_with(|| (shard, VecDeque::new()))
+                .0 = shard;
         }
     }
 
-    /// Adds an address to a peer of another shard.
+    /// Adds an address to a peer of another shard. Its oldest gives way, so that nobody takes the place of others by many
+    /// addresses: whether the peer has signed is not known here.
     pub fn learn_elsewhere(&mut self, ufrag: &Arc<str>, shard: ShardId, origin: Origin) {
-        if self.elsewhere_by_origin.len() < MAX_ELSEWHERE {
+        let is_new = self
+            .elsewhere_by_origin
+            .get(&origin)
+            .is_none_or(|known| known.0 != *ufrag);
+        if is_new && let Some((_, origins)) = self.elsewhere.get_mut(ufrag) {
+            if origins.len() >= MAX_ADDRESSES
+                && let Some(oldest) = origins.pop_front()
+                && self
+                    .elsewhere_by_origin
+                    .get(&oldest)
+                    .is_some_and(|known| known.0 == *ufrag)
+            {
+                self.elsewhere_by_origin.remove(&oldest);
+            }
+            origins.push_back(origin);
             self.elsewhere_by_origin
                 .insert(origin, (Arc::clone(ufrag), shard));
         }
@@ -130,7 +149,7 @@ impl Directory {
 
     /// Removes the peers of another shard, with their addresses.
     pub fn forget_shard(&mut self, shard: ShardId) {
-        self.elsewhere.retain(|_, there| *there != shard);
+        self.elsewhere.retain(|_, there| there.0 != shard);
         self.elsewhere_by_origin
             .retain(|_, (_, there)| *there != shard);
     }
@@ -177,7 +196,7 @@ impl Directory {
             return Lookup::Stranger;
         }
         match self.elsewhere.get_key_value(ufrag) {
-            Some((ufrag, &shard)) => Lookup::NamesElsewhere(Arc::clone(ufrag), shard),
+            Some((ufrag, &(shard, _))) => Lookup::NamesElsewhere(Arc::clone(ufrag), shard),
             None => Lookup::NamesUnknown(ufrag.to_owned()),
         }
     }
@@ -299,6 +318,25 @@ mod tests {
             let lookup = directory.lookup(origin(1), bytes, true);
             assert!(matches!(lookup, Lookup::Stranger), "{lookup:?}");
         }
+        // One that comes from many addresses leaves room for others, and is found by its latest.
+        directory.insert_elsewhere("dog", 6);
+        let media_to =
+            |directory: &Directory, port| match directory.lookup(origin(port), &media, false) {
+                Lookup::Elsewhere(shard) => Some(shard),
+                _ => None,
+            };
+        for port in 1..=2 * MAX_ELSEWHERE as u16 {
+            directory.learn_elsewhere(&ufrag, 7, origin(port));
+        }
+        directory.learn_elsewhere(&"dog".into(), 6, origin(9000));
+        assert_eq!(media_to(&directory, 9000), Some(6));
+        assert_eq!(media_to(&directory, 2 * MAX_ELSEWHERE as u16), Some(7));
+        assert_eq!(directory.elsewhere_by_origin.len(), MAX_ADDRESSES + 1);
+        // An address that changes hands is the last one's.
+        directory.learn_elsewhere(&ufrag, 7, origin(9000));
+        assert_eq!(media_to(&directory, 9000), Some(7));
+        directory.remove_elsewhere("dog");
+        assert_eq!(media_to(&directory, 9000), Some(7));
         directory.remove_elsewhere("cat");
         let lookup = directory.lookup(origin(1), &named, false);
         assert!(
