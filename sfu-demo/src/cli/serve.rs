@@ -32,9 +32,16 @@ impl OnMailbox for Serve {
             let drain = Duration::from_secs(self.0.drain.unwrap_or(0).into());
             let shards = config.shards;
             let random = config.operator_token.is_none();
+            let needs_tokens = config.secret.is_some();
             let server = server::start::<M>(config).await?;
             let url = format!("http://{}/", server.http);
-            println!("Open {url} in two browser tabs.");
+            if needs_tokens {
+                println!(
+                    "Rooms need a token: `sfu-demo token --room NAME`, for {url}r/NAME?token=..."
+                );
+            } else {
+                println!("Open {url} in two browser tabs.");
+            }
             if let Some(token) = server.operator_token().filter(|_| random) {
                 println!("With the server's statistics: {url}?operator={token}");
             }

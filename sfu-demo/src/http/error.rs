@@ -37,7 +37,7 @@ impl IntoResponse for Error {
             Self::Denied(denied) => {
                 let status = match denied {
                     Denied::Missing | Denied::Invalid | Denied::Expired => StatusCode::UNAUTHORIZED,
-                    Denied::OtherRoom | Denied::NoRight => StatusCode::FORBIDDEN,
+                    Denied::OtherRoom | Denied::NoRight | Denied::OneWay => StatusCode::FORBIDDEN,
                 };
                 (status, denied.to_string())
             }
@@ -48,7 +48,9 @@ impl IntoResponse for Error {
             Self::Join(error) => {
                 let status = match error {
                     JoinError::Offer(Refusal::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
-                    JoinError::Offer(Refusal::Codecs(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+                    JoinError::Offer(Refusal::Codecs(_) | Refusal::Idle(_)) => {
+                        StatusCode::UNPROCESSABLE_ENTITY
+                    }
                     JoinError::Offer(_) => StatusCode::BAD_REQUEST,
                     JoinError::AddressFull => StatusCode::TOO_MANY_REQUESTS,
                     _ => StatusCode::SERVICE_UNAVAILABLE,

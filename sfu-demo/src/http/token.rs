@@ -77,6 +77,8 @@ pub enum Denied {
     OtherRoom,
     /// It lacks the right for this request.
     NoRight,
+    /// It admits only to send or only to receive, and the page does both.
+    OneWay,
 }
 
 impl fmt::Display for Denied {
@@ -87,6 +89,9 @@ impl fmt::Display for Denied {
             Self::Expired => "the token has expired",
             Self::OtherRoom => "the token is for another room",
             Self::NoRight => "the token does not allow this",
+            Self::OneWay => {
+                "the token is only for sending (WHIP) or only for watching with a player (WHEP), not for this page"
+            }
         })
     }
 }
@@ -164,10 +169,10 @@ impl Keys {
             Role::Publish => claims.publish,
             Role::Subscribe => claims.subscribe,
         };
-        if allowed {
-            Ok(claims)
-        } else {
-            Err(Denied::NoRight)
+        match role {
+            _ if allowed => Ok(claims),
+            Role::Page if claims.publish || claims.subscribe => Err(Denied::OneWay),
+            _ => Err(Denied::NoRight),
         }
     }
 }
@@ -211,7 +216,7 @@ mod tests {
         );
         assert_eq!(
             keys.admit(Some(&token), "a", Role::Page),
-            Err(Denied::NoRight)
+            Err(Denied::OneWay)
         );
         assert_eq!(
             keys.admit(Some(&token), "b", Role::Publish),

@@ -31,6 +31,8 @@ pub const MAX_SDP: usize = 64 << 10;
 const MAX_CANDIDATES: usize = 64;
 /// The number of `a=ssrc` lines that an offer may have.
 const MAX_SSRC_LINES: usize = 256;
+/// The directions of a section.
+const DIRECTIONS: [&str; 4] = ["a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"];
 
 /// Why an offer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub enum Refusal {
     SectionKind,
     /// It has a section for sound (`false`) or pictures (`true`) without a codec that is forwarded.
     Codecs(bool),
+    /// It has no section in which something could flow: from the peer (`true`), or to it.
+    Idle(bool),
     /// It is no SDP, or cannot be answered.
     Malformed,
 }
@@ -60,6 +64,8 @@ impl fmt::Display for Refusal {
             Self::Codecs(true) => {
                 "no codec for pictures in common: VP8, VP9, H.264 and AV1 are forwarded"
             }
+            Self::Idle(true) => "the SDP offers to send neither sound nor pictures",
+            Self::Idle(false) => "the SDP offers to receive neither sound nor pictures",
             Self::Malformed => "the SDP is malformed or not supported",
         })
     }
@@ -140,25 +146,53 @@ pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
 
 /// Checks that each section that carries something has a codec, by what is known of them: the offer, or its answer.
 fn check_codecs(offer: &str, types: &PayloadTypes) -> Result<(), Refusal> {
-    let sections = offer.split("\nm=").skip(1);
-    for section in sections {
+    for (video, section) in sections_in_use(offer) {
+        let mid = section.lines().find_map(|line| line.strip_prefix("a=mid:"));
+        let codecs = types.codecs(mid.unwrap_or_default().trim());
+        let fits = codecs.iter().any(|name| (name != Name::Opus) == video);
+        if mid.is_some() && !fits {
+            return Err(Refusal::Codecs(video));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a peer that only sends, or only receives, offers to do so: one that is connected and hears nothing, as after a
+/// mistake in an address, would not know why.
+pub(super) fn check_directions(offer: &str, role: Role) -> Result<(), Refusal> {
+    let (sends, idle) = match role {
+        Role::Page => return Ok(()),
+        Role::Publish => (true, "a=recvonly"),
+        Role::Subscribe => (false, "a=sendonly"),
+    };
+    let of_all = offer.split("\nm=").next().unwrap_or_default();
+    let is_idle = |text: &str| text.lines().any(|line| line.trim_end() == idle);
+    let has_own = |text: &str| {
+        text.lines()
+            .any(|line| DIRECTIONS.contains(&line.trim_end()))
+    };
+    let mut sections = sections_in_use(offer);
+    let flows = sections.any(|(_, section)| {
+        let place = if has_own(section) { section } else { of_all };
+        !is_idle(place)
+    });
+    flows.then_some(()).ok_or(Refusal::Idle(sends))
+}
+
+/// The sections for sound (`false`) and pictures (`true`) that are neither refused nor idle.
+fn sections_in_use(offer: &str) -> impl Iterator<Item = (bool, &str)> {
+    offer.split("\nm=").skip(1).filter_map(|section| {
         let mut words = section.split([' ', '\r', '\n']);
         let (kind, port) = (words.next(), words.next());
         let video = match kind {
             Some("audio") => false,
             Some("video") => true,
-            _ => continue,
+            _ => return None,
         };
         let has = |attribute: &str| section.lines().any(|line| line.trim_end() == attribute);
         let unused = has("a=inactive") || (port == Some("0") && !has("a=bundle-only"));
-        let mid = section.lines().find_map(|line| line.strip_prefix("a=mid:"));
-        let codecs = types.codecs(mid.unwrap_or_default().trim());
-        let fits = codecs.iter().any(|name| (name != Name::Opus) == video);
-        if mid.is_some() && !unused && !fits {
-            return Err(Refusal::Codecs(video));
-        }
-    }
-    Ok(())
+        (!unused).then_some((video, section))
+    })
 }
 
 fn is_known_kind(section: &str) -> bool {
@@ -236,6 +270,7 @@ impl Session {
         let mut types = PayloadTypes::default();
         types.learn(&answer);
         check_codecs(offered, &types)?;
+        check_directions(offered, identity.role)?;
         let mut publications =
             Publications::new(identity.id, identity.person, Arc::clone(&identity.name));
         publications.hint(sources.into_iter().map(|of| (of.mid, of.source)));

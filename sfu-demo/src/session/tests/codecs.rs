@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::media::codec::Codecs;
-use crate::session::build::{Refusal, check_offer};
+use crate::session::build::{Refusal, check_directions, check_offer};
 use crate::stats::DropReason;
 
 fn dropped(session: &mut Session) -> usize {
@@ -68,4 +68,32 @@ fn offer_without_a_codec_that_is_forwarded_is_refused() {
     let bundled = bundled + "a=bundle-only\r\n";
     assert_eq!(offer(&bundled), Err(Refusal::Codecs(true)));
     assert_eq!(offer(&hevc.replace("sendonly", "inactive")), Ok(()));
+}
+
+#[test]
+fn offer_in_which_nothing_would_flow_is_refused() {
+    let of = |all: &str, own: &[&str]| {
+        let section = |own: &&str| format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n{own}");
+        let sections: String = own.iter().map(section).collect();
+        let offer = format!("v=0\r\n{all}{sections}");
+        [Role::Publish, Role::Subscribe, Role::Page]
+            .map(|role| check_directions(&offer, role).is_ok())
+    };
+    let [send, receive] = ["a=sendonly\r\n", "a=recvonly\r\n"];
+    assert_eq!(of("", &[send]), [true, false, true]);
+    assert_eq!(of("", &[receive]), [false, true, true]);
+    assert_eq!(of("", &[send, receive]), [true; 3]);
+    assert_eq!(
+        of("", &[""]),
+        [true; 3],
+        "both directions, unless it says otherwise"
+    );
+    assert_eq!(
+        of(send, &["", ""]),
+        [true, false, true],
+        "said once for all"
+    );
+    assert_eq!(of(send, &["a=sendrecv\r\n"]), [true; 3]);
+    assert_eq!(of("", &["a=inactive\r\n"]), [false, false, true]);
+    assert_eq!(of("", &[]), [false, false, true]);
 }
