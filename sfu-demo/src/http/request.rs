@@ -36,13 +36,41 @@ pub(super) fn room_name(room: &str) -> Result<Arc<str>, Error> {
     }
 }
 
-/// The name that other participants see: without control characters, at most 40 characters.
+/// The name that other participants see: without control characters and those that turn the direction of what follows, at
+/// most 40 characters, one of them visible.
 pub(super) fn display_name(name: &str) -> Arc<str> {
-    let clean: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+    let turns = |c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let clean = name.chars().filter(|&c| !c.is_control() && !turns(c));
+    let clean: String = clean.take(40).collect();
     let clean = clean.trim();
-    if clean.is_empty() {
+    // Joiners are parts of names and of pictograms, but none alone.
+    let unseen = |c: char| {
+        c.is_whitespace()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    };
+    if clean.chars().all(unseen) {
         "Guest".into()
     } else {
         clean.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_can_be_seen_and_does_not_turn_what_follows() {
+        for (said, shown) in [
+            (" Ann\n", "Ann"),
+            ("\u{202e}Ann\u{2066}", "Ann"),
+            ("", "Guest"),
+            (" \u{200b}\u{feff}\u{200d} ", "Guest"),
+            ("\u{1f469}\u{200d}\u{1f680}", "\u{1f469}\u{200d}\u{1f680}"),
+            ("\u{645}\u{200c}\u{631}", "\u{645}\u{200c}\u{631}"),
+        ] {
+            assert_eq!(&*display_name(said), shown, "{said:?}");
+        }
+        assert_eq!(display_name(&"x".repeat(100)).len(), 40);
     }
 }
