@@ -80,6 +80,28 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
         "the message is there, as text",
         "return document.getElementById('messages').textContent === 'Ben: hello <b>Ann</b>'",
     );
+    // A name and words from right to left stay in their places.
+    let eve = room.join("\u{645}\u{631}\u{62d}\u{628}\u{627}", "&source=none");
+    room.click(&eve, "#chat-toggle");
+    room.run(&eve, "document.getElementById('text').value = '\u{627}\u{644}\u{633}\u{644}\u{627}\u{645}'; document.getElementById('chat').requestSubmit()");
+    room.wait(
+        &ben,
+        "the name is before the words",
+        "const line = document.querySelector('#messages li:nth-child(2)');
+         const right = node => {
+             const range = document.createRange();
+             range.selectNodeContents(node);
+             return range.getBoundingClientRect().right;
+         };
+         return line && right(line.querySelector('b')) < right(line)",
+    );
+    // Who writes too much is told what was not passed on.
+    room.run(&eve, "for (let i = 0; i < 30; i += 1) { document.getElementById('text').value = `no ${i}.`; document.getElementById('chat').requestSubmit(); }");
+    let unsaid =
+        "return document.querySelector('#messages .unsaid')?.textContent.includes('Not sent')
+        && document.getElementById('messages').textContent.includes('no 29.')";
+    room.wait(&eve, "it says so", unsaid);
+    room.click(&eve, "#leave");
 
     room.wait(
         &ann,
@@ -90,12 +112,32 @@ fn page_tells_of_mute_chat_and_screen_and_is_usable_by_keyboard() {
     room.click(&ben, "#screen");
     room.wait(&ann, "Ann sees Ben's screen", "return [...window.sfu.tiles].some(([key, t]) => key.endsWith('-screen') && t.video.videoWidth > 0)");
     room.click(&ben, "#screen");
-    room.wait(
-        &ann,
-        "the screen is gone",
-        "return window.sfu.tiles.size === 2",
-    );
+    let gone = "return window.sfu.tiles.size === 2";
+    room.wait(&ann, "the screen is gone", gone);
     room.decodes(&ann, "Ben");
+
+    // One click after the other, before the server has answered: what counts is the last.
+    let clicks = |times| {
+        format!(
+            "return (async () => {{
+                for (let i = 0; i < {times}; i += 1) {{
+                    const shares = Boolean(window.sfu.screen);
+                    document.getElementById('screen').click();
+                    while (Boolean(window.sfu.screen) === shares) await new Promise(done => {{ setTimeout(done); }});
+                }}
+            }})()"
+        )
+    };
+    for times in [3, 4, 1] {
+        room.run(&ben, &clicks(times));
+        let shares = room.run(&ben, "return Boolean(window.sfu.screen)");
+        let seen = if shares == true {
+            "return [...window.sfu.tiles].some(([key, t]) => key.endsWith('-screen') && t.video.videoWidth > 0)"
+        } else {
+            gone
+        };
+        room.wait(&ann, "Ann sees what Ben shares", seen);
+    }
 
     room.click(&ann, "#panel-toggle");
     room.wait(&ann, "the figures are there", "return document.querySelectorAll('#shards tbody tr').length === 2 && document.getElementById('panel-summary').textContent.includes('mesh')");
@@ -227,6 +269,33 @@ fn shared_screen_and_pinned_picture_get_the_stage_and_others_make_room() {
         &format!("return {stage} > 200000 && !document.querySelector('.tile.staged.screen') && {pin}.getAttribute('aria-pressed') === 'true'"),
     );
     room.run(&ann, &format!("{pin}.click()"));
+    // A name and the sign of a muted microphone have a place beside the pin, also where no mouse hovers.
+    room.resize(&ben, 390, 844);
+    room.run(&ben, "document.activeElement.blur()");
+    room.wait(
+        &ben,
+        "the pin of somebody without a picture covers nothing",
+        "const chip = document.querySelector('.chip:not(.mine)');
+         if (!chip) return false;
+         chip.querySelector('.muted').hidden = false;
+         const [plate, pin] = ['.plate', '.pin'].map(part => chip.querySelector(part).getBoundingClientRect());
+         chip.querySelector('.muted').hidden = true;
+         return pin.width > 0 && (plate.right <= pin.left || matchMedia('(hover: hover)').matches)",
+    );
+    for scheme in ["dark", "light"] {
+        room.prefer(&ben, scheme);
+        let differs = format!(
+            "const light = element => {{
+                 const parts = getComputedStyle(element).backgroundColor.match(/\\d+/g).map(part => part / 255);
+                 const [r, g, b] = parts.map(part => (part <= 0.04 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+                 return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+             }};
+             const [chip, behind] = [light(document.querySelector('.chip')), light(document.body)];
+             return matchMedia('(prefers-color-scheme: {scheme})').matches
+                 && Math.max(chip, behind) / Math.min(chip, behind) > 1.3"
+        );
+        room.wait(&ben, "a chip differs from what is behind it", &differs);
+    }
     room.wait(
         &ann,
         "the screen is back",

@@ -58,3 +58,14 @@ export function address(named) {
   else now.delete("token");
   return `/r/${named}${String(now) && `?${now}`}`;
 }
+
+// Copies the link of a room. Returns what to say: a link does not carry the token, which may name its bearer.
+export async function copyLink(named) {
+  const link = `${location.origin}/r/${named}`;
+  try {
+    await navigator.clipboard.writeText(link);
+  } catch {
+    return { text: link, brief: false };
+  }
+  return { text: `Link copied${access.token ? ". Whoever opens it needs a token, too" : ""}`, brief: true };
+}

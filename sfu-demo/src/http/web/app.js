@@ -1,5 +1,5 @@
 // The page: joins a room over one RTCPeerConnection, and exchanges JSON with the server.
-import { access, address, askForLink, operator, room, takeLink } from "/access.js";
+import { access, address, askForLink, copyLink, operator, room, takeLink } from "/access.js";
 import { capture, encodings, endPreview, showPreview, stop } from "/devices.js";
 import { forget, onChat, said } from "/chat.js";
 import { quality, restartIce, watch } from "/link.js";
@@ -19,11 +19,13 @@ const SLICE = 4;
 const ATTEMPTS = [0, 1, 2, 4, 8];
 // How long the server may take to answer, in milliseconds.
 const ANSWER = 15_000;
+// How long it is said that something was done, in milliseconds.
+const BRIEF = 4000;
 
 const state = {
   pc: null, signal: null, sources: [], id: null, resource: null, room: "", name: "", source: "camera",
   local: null, screen: null, tiles, roster: new Map(), carried: new Map(), muted: new Map(),
-  speaker: null, counts: new Map(), timer: null, unwatch: null, leaving: false, rejoining: false,
+  speaker: null, changed: false, counts: new Map(), timer: null, watch: null, leaving: false, rejoining: false,
   // Counts the times that the user has left. Why the session ended while the page was still joining.
   left: 0, over: null,
   attempts: ATTEMPTS, queue: Promise.resolve(),
@@ -171,8 +173,8 @@ async function connect() {
     message: (message) => { enqueue(() => (pc === state.pc ? handle(message) : undefined)); },
     over: (why) => lost(pc, why),
   });
-  state.unwatch?.();
-  state.unwatch = watch(pc, { restart: () => restart(pc), back: () => here() });
+  state.watch?.stop();
+  state.watch = watch(pc, { restart: () => restart(pc), back: () => here() });
 }
 
 function offerAgain(pc) {
@@ -184,14 +186,16 @@ function enqueue(job) {
   return state.queue;
 }
 
-// Nothing arrives any more: the way to the server is looked for again, by TCP too.
+// Nothing arrives any more: the way to the server is looked for again, by TCP too. Returns whether the server has answered.
 async function restart(pc) {
-  if (pc !== state.pc || state.leaving) return;
+  if (pc !== state.pc || state.leaving) return true;
   status(navigator.onLine ? "Connection interrupted. Reconnecting…" : "You are offline. Waiting for the network…");
+  let answer = null;
   await enqueue(async () => {
-    if (pc !== state.pc) return;
-    if (!(await restartIce(pc, state.resource))) lost(pc, "lost");
+    if (pc === state.pc) answer = await restartIce(pc, state.resource);
+    if (answer === 404) lost(pc, "lost");
   });
+  return answer !== null && answer !== 429 && answer < 500;
 }
 
 // Another page of the same participant has taken this one's place. Joining again would end that one.
@@ -240,7 +244,7 @@ async function lost(pc, end) {
 
 // Forgets what belonged to the last connection.
 function drop() {
-  state.unwatch?.();
+  state.watch?.stop();
   state.signal?.close();
   state.pc?.close();
   Object.assign(state, { pc: null, signal: null, screenTransceiver: null, queue: Promise.resolve() });
@@ -288,11 +292,15 @@ const byTrack = (track) => [...tiles.values()].find((t) => t.track === track);
 async function handle(message) {
   switch (message.type) {
     case "offer": return offered(message);
-    case "answer": return state.pc.setRemoteDescription({ type: "answer", sdp: message.sdp });
+    case "answer":
+      await state.pc.setRemoteDescription({ type: "answer", sdp: message.sdp });
+      if (state.changed) negotiate();
+      return undefined;
     // What each section carries, after an offer and whenever that changes.
     case "tracks": return show(message.tracks);
     case "refused":
       if (state.pc.signalingState === "have-local-offer") await state.pc.setLocalDescription({ type: "rollback" });
+      if (state.changed) negotiate();
       return problem(`The server refused the change: ${message.error}.`, "Close", () => problem(""));
     case "roster": return roster(message);
     case "people": return people(message);
@@ -305,15 +313,11 @@ async function handle(message) {
       return undefined;
     }
     case "speaker": state.speaker = message.id; return speaking();
-    case "chat": return said(message);
-    case "paused": {
+    case "chat": case "unsaid": return said(message);
+    case "paused": case "codec": {
       const shown = byTrack(message.track);
-      if (shown) note(shown, message.paused ? "paused" : null);
-      return undefined;
-    }
-    case "codec": {
-      const shown = byTrack(message.track);
-      if (shown) note(shown, message.missing ? missing(shown, message) : null);
+      const why = message.missing ? () => missing(shown, message) : () => (message.paused ? "paused" : null);
+      if (shown) note(shown, why());
       return undefined;
     }
     case "layer": {
@@ -484,12 +488,15 @@ function press(button, pressed, text) {
 $("mic").addEventListener("click", () => toggle("audio", $("mic"), "Mute", "Unmute", "microphone"));
 $("cam").addEventListener("click", () => toggle("video", $("cam"), "Stop video", "Start video", "camera"));
 
-async function negotiate(sources) {
+// Offers what is sent now. What changes while an offer waits for its answer is offered after that.
+async function negotiate() {
   await enqueue(async () => {
-    if (state.pc.signalingState !== "stable") return;
-    await state.pc.setLocalDescription();
-    state.sources = sources();
-    offerAgain(state.pc);
+    const { pc } = state;
+    state.changed = pc.signalingState !== "stable";
+    if (state.changed) return;
+    await pc.setLocalDescription();
+    state.sources = state.screen ? [{ mid: state.screenTransceiver.mid, source: "screen" }] : [];
+    offerAgain(pc);
   });
 }
 
@@ -502,18 +509,18 @@ async function addScreen(stream) {
   } else {
     state.screenTransceiver = state.pc.addTransceiver(track, { direction: "sendonly", streams: [stream] });
   }
-  await negotiate(() => [{ mid: state.screenTransceiver.mid, source: "screen" }]);
+  await negotiate();
 }
 
 async function startScreen() {
   const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: 15 } });
   state.screen = stream;
   stream.getVideoTracks()[0].onended = stopScreen;
-  await addScreen(stream);
   const mine = tile("me-screen", "Your screen", "screen", true);
   mine.video.muted = true;
   mine.video.srcObject = stream;
   press($("screen"), true, "Stop sharing");
+  await addScreen(stream);
 }
 
 async function stopScreen() {
@@ -525,7 +532,7 @@ async function stopScreen() {
   if (!state.screenTransceiver) return;
   state.screenTransceiver.direction = "inactive";
   await state.screenTransceiver.sender.replaceTrack(null);
-  await negotiate(() => []);
+  await negotiate();
 }
 
 onChat((text) => send({ type: "chat", text }));
@@ -540,13 +547,9 @@ $("screen").addEventListener("click", async () => {
 });
 
 $("share").addEventListener("click", async () => {
-  const link = `${location.origin}/r/${state.room}`;
-  try {
-    await navigator.clipboard.writeText(link);
-    status("Link copied");
-  } catch {
-    status(link);
-  }
+  const { text, brief } = await copyLink(state.room);
+  status(text);
+  if (brief) setTimeout(() => { if (state.pc && $("status").textContent === text) here(); }, BRIEF);
 });
 
 // Only who may see the statistics sees the button.
@@ -589,7 +592,7 @@ $("leave").addEventListener("click", async () => {
   problem("");
   $("join").querySelector(".primary").focus();
 });
-addEventListener("online", () => state.pc && restart(state.pc));
+addEventListener("online", () => state.pc && state.watch?.again());
 addEventListener("pagehide", () => {
   if (state.pc) navigator.sendBeacon(`/api/leave/${state.resource}`);
 });

@@ -7,14 +7,24 @@ let send = () => {};
 // `told` gets what is typed.
 export function onChat(told) { send = told; }
 
+// Shows a message, or one of our own that the server has not passed on.
 export function said(message) {
   const line = document.createElement("li");
+  line.classList.toggle("unsaid", Boolean(message.error));
   const who = document.createElement("b");
-  who.textContent = `${message.name}: `;
-  line.append(who, message.text);
+  if (message.error) who.textContent = `Not sent (${message.error}): `;
+  else who.append(isolated(message.name), ": ");
+  line.append(who, isolated(message.text));
   $("messages").append(line);
   line.scrollIntoView({ block: "nearest" });
   if ($("side").hidden) $("chat-toggle").classList.add("news");
+}
+
+// Text that may run from right to left, in its place all the same.
+function isolated(text) {
+  const part = document.createElement("bdi");
+  part.textContent = text;
+  return part;
 }
 
 // Forgets what was said, as in another room.

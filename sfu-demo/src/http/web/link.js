@@ -21,13 +21,20 @@ async function received(pc) {
   return bytes;
 }
 
-// Calls `restart` when nothing arrives any more, again while that does not help, and `back` when something does.
+// Calls `restart` when nothing arrives any more, again while that does not help, and `back` when something does. It returns
+// whether the server has answered: if not, the server may go by other credentials than the page, which lets media arrive for a
+// while, and ends the connection then. Returns how to restart at once, and how to stop.
 export function watch(pc, { restart, back }) {
   let last = 0;
   let at = performance.now();
   let pauses = [];
   let restarted = null;
   let busy = false;
+  let answered = true;
+  const again = async () => {
+    restarted = performance.now();
+    answered = await restart();
+  };
   const look = async () => {
     if (busy || pc.connectionState === "new" || pc.connectionState === "closed") return;
     busy = true;
@@ -37,17 +44,16 @@ export function watch(pc, { restart, back }) {
       if (bytes !== last) {
         pauses = [...pauses.slice(-9), now - at];
         [last, at] = [bytes, now];
-        if (restarted !== null && pc.connectionState === "connected") {
+        if (answered && restarted !== null && pc.connectionState === "connected") {
           restarted = null;
           pauses = [];
           back();
         }
-        return;
+        if (answered) return;
       }
       const silent = last > 0 && now - at > Math.max(SILENT, 3 * Math.max(...pauses, 0));
-      if (silent && (restarted === null || now - restarted > PATIENCE)) {
-        restarted = now;
-        await restart();
+      if ((silent || !answered) && (restarted === null || now - restarted > PATIENCE)) {
+        await again();
       }
     } catch {
       // The connection was closed meanwhile.
@@ -56,13 +62,13 @@ export function watch(pc, { restart, back }) {
     }
   };
   const timer = setInterval(look, LOOK);
-  return () => clearInterval(timer);
+  return { again, stop: () => clearInterval(timer) };
 }
 
-// New credentials for both ends. The request goes by HTTP, since the page's channel may be gone with the path. Returns
-// whether the server still has the session.
+// New credentials for both ends. The request goes by HTTP, since the page's channel may be gone with the path. Returns the
+// status of the server's answer, if there is one.
 export async function restartIce(pc, resource) {
-  if (pc.signalingState !== "stable") return true;
+  if (pc.signalingState !== "stable") return null;
   pc.restartIce();
   await pc.setLocalDescription();
   const roll = () => pc.setLocalDescription({ type: "rollback" });
@@ -75,11 +81,11 @@ export async function restartIce(pc, resource) {
   }).catch(() => null);
   if (!response?.ok) {
     await roll();
-    return response?.status !== 404;
+    return response?.status ?? null;
   }
   const { sdp } = await response.json();
   await pc.setRemoteDescription({ type: "answer", sdp });
-  return true;
+  return response.status;
 }
 
 // Shows loss and frame rate of the last two seconds as bars.

@@ -52,6 +52,7 @@ export function tile(key, name, source, mine, person, choose) {
     // The tile may have room for its beginning only.
     who.textContent = who.title = text;
     shown.root.setAttribute("aria-label", mine ? `${name}, you` : name);
+    shown.video.setAttribute("aria-label", mine ? `Your own picture: ${name}` : `Picture of ${name}`);
     shown.root.querySelector(".avatar").textContent = (name.trim()[0] ?? "?").toUpperCase();
     shown.size.setAttribute("aria-label", `Picture size of ${name}`);
     shown.full.setAttribute("aria-label", `${name} in full screen`);

@@ -111,6 +111,35 @@ fn page_whose_session_is_gone_joins_again_by_itself() {
     staged(&ben, "Ann");
     staged(&ann, "Ben");
 
+    // The network is another, and the call goes on.
+    room.run(&ann, "dispatchEvent(new Event('online'))");
+    let here = "return document.getElementById('status').textContent === '2 people here'";
+    room.wait(&ann, "it says who is there", here);
+    // The answer to a restart is lost: the server goes by other credentials than the page, until the page asks again.
+    room.run(
+        &ann,
+        "const ask = window.fetch;
+         window.asked = 0;
+         window.fetch = async (url, ...others) => {
+             const answer = await ask(url, ...others);
+             if (!url.startsWith('/api/restart/')) return answer;
+             window.asked += 1;
+             if (window.asked === 1) throw new TypeError('lost');
+             return answer;
+         };
+         window.before = window.sfu.pc;
+         dispatchEvent(new Event('online'))",
+    );
+    room.wait(&ann, "it has asked again", "return window.asked > 1");
+    room.wait(&ann, "it says who is there", here);
+    room.decodes(&ann, "Ben");
+    room.decodes(&ben, "Ann");
+    assert_eq!(
+        room.run(&ann, "return window.before === window.sfu.pc"),
+        true,
+        "the call has gone on"
+    );
+
     // Its session ends while it is still joining.
     room.click(&ann, "#leave");
     let slowly = "const pause = () => new Promise(resolve => { setTimeout(resolve, 1000); });
@@ -171,6 +200,10 @@ fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
         let asked =
             "return document.activeElement.id === 'link' && document.getElementById('way').hidden";
         assert_eq!(room.run(&tab, asked), true);
+        room.resize(&tab, 1280, 800);
+        let in_sight = "return innerWidth === 1280
+            && document.querySelector('#join .primary').getBoundingClientRect().bottom <= innerHeight";
+        room.wait(&tab, "one can join without scrolling", in_sight);
         let paste = format!("document.getElementById('link').value = '{pasted}'");
         room.run(&tab, &paste);
         room.click(&tab, "#join .primary");
@@ -179,6 +212,14 @@ fn page_that_another_of_the_same_person_replaces_says_so_and_stays_away() {
                 && new URLSearchParams(location.search).get('token') === '{eves}'"
         );
         room.wait(&tab, "it has joined", &joined);
+        room.run(&tab, "navigator.clipboard.writeText = async () => {}");
+        room.click(&tab, "#share");
+        let said = |text: &str| {
+            format!("return document.getElementById('status').textContent.includes('{text}')")
+        };
+        let token = said("needs a token");
+        room.wait(&tab, "it says that the link is not enough", &token);
+        room.wait(&tab, "it says again who is there", &said("Nobody else"));
         room.click(&tab, "#leave");
     }
     let first = room.join("Ann", &query);
@@ -248,5 +289,67 @@ fn tabs_see_and_hear_each_other_where_udp_does_not_get_through() {
         })()",
     );
     assert_eq!(protocol, "tcp");
+    room.finish();
+}
+
+#[test]
+fn browser_that_publishes_by_whip_restarts_ice_by_a_fragment() {
+    let Some(room) = Room::open(config(2)) else {
+        return;
+    };
+    let tab = room.open(&format!("{}/r/one", room.server.http));
+    room.run(
+        &tab,
+        r"return (async () => {
+            const pc = window.encoder = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+            const canvas = document.createElement('canvas');
+            canvas.getContext('2d');
+            pc.addTransceiver(canvas.captureStream(5).getVideoTracks()[0], { direction: 'sendonly' });
+            await pc.setLocalDescription();
+            const response = await fetch('/whip/one', {
+                method: 'POST', headers: { 'content-type': 'application/sdp' }, body: pc.localDescription.sdp,
+            });
+            window.resource = response.headers.get('location');
+            window.answer = await response.text();
+            await pc.setRemoteDescription({ type: 'answer', sdp: window.answer });
+            // The user name that the pair in use goes by.
+            window.path = async () => {
+                const reports = [...(await pc.getStats()).values()];
+                const transport = reports.find(r => r.type === 'transport');
+                const pair = reports.find(r => r.id === transport?.selectedCandidatePairId);
+                return reports.find(r => r.id === pair?.remoteCandidateId)?.usernameFragment;
+            };
+        })()",
+    );
+    let connected = "return window.encoder.connectionState === 'connected' && window.path()";
+    let before = room.wait(&tab, "it is connected", connected);
+    room.run(
+        &tab,
+        r"return (async () => {
+            const pc = window.encoder;
+            const value = (sdp, name) => sdp.match(new RegExp(`a=${name}:(\\S+)`))[1];
+            pc.restartIce();
+            await pc.setLocalDescription();
+            const own = pc.localDescription.sdp;
+            const response = await fetch(window.resource, {
+                method: 'PATCH',
+                headers: { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*' },
+                body: `a=ice-ufrag:${value(own, 'ice-ufrag')}\r\na=ice-pwd:${value(own, 'ice-pwd')}\r\n`,
+            });
+            const fragment = await response.text();
+            window.name = value(fragment, 'ice-ufrag');
+            const sdp = window.answer
+                .replaceAll(/a=ice-ufrag:\S+/g, `a=ice-ufrag:${window.name}`)
+                .replaceAll(/a=ice-pwd:\S+/g, `a=ice-pwd:${value(fragment, 'ice-pwd')}`)
+                .replaceAll(/a=(candidate:|end-of-candidates).*\r\n/g, '');
+            await pc.setRemoteDescription({ type: 'answer', sdp });
+            for (const line of fragment.split('\r\n').filter(line => line.startsWith('a=candidate:'))) {
+                await pc.addIceCandidate({ candidate: line.slice(2), sdpMid: '0' });
+            }
+        })()",
+    );
+    let moved = "return window.path().then(name => name === window.name)";
+    room.wait(&tab, "it goes by the new name", moved);
+    assert_ne!(room.run(&tab, "return window.name"), before);
     room.finish();
 }

@@ -162,6 +162,15 @@ impl Browser {
         self.post("goog/cdp/execute", &command);
     }
 
+    /// Sets the colour scheme that a tab's user prefers.
+    pub fn prefer(&self, tab: &str, scheme: &str) {
+        self.to(tab);
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        let command =
+            json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}});
+        self.post("goog/cdp/execute", &command);
+    }
+
     /// A screenshot of a tab, as PNG.
     pub fn screenshot(&self, tab: &str) -> Vec<u8> {
         self.to(tab);
