@@ -10,9 +10,12 @@ mod credit;
 mod incoming;
 mod io;
 mod loose;
+#[cfg(test)]
+mod models;
 mod opened;
 mod outbox;
 mod owing;
+mod sync;
 mod traffic;
 mod window;
 

@@ -2,13 +2,16 @@
 //! lane's pump.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::PoisonError,
     task::{Context, Poll, Waker},
 };
 
 use lanemesh_runtime::{ExitReason, edge::View};
 
-use super::credit::{Count, Credit};
+use super::{
+    credit::{Count, Credit},
+    sync::{Mutex, MutexGuard},
+};
 use crate::wire::{Class, Codec};
 
 /// What the owner has said to a request for a lane.

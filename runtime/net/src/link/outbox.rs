@@ -5,14 +5,14 @@
 //! writes what is left over. So a message that finds an idle connection needs no other task to be woken.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-use super::owing::{Owing, Register};
+use super::{
+    owing::{Owing, Register},
+    sync::{AtomicUsize, Mutex, MutexGuard, Ordering},
+};
 use crate::{transport::BoxWriter, wire::Frame};
 
 /// How far frames that no credit bounds may go beyond the limit: a peer that makes us answer and does
