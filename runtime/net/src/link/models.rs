@@ -50,18 +50,34 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 }
 
 /// What was written, in order.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+#[derive(Clone)]
+struct Log {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// How many bytes that is at the end.
+    all: usize,
+}
 
 impl Log {
+    fn of(all: usize) -> Self {
+        let bytes = Arc::default();
+        Self { bytes, all }
+    }
+
     fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap().clone()
+        self.bytes.lock().unwrap().clone()
+    }
+
+    /// Closes the outbox when all is written, and no sooner: who closes it wakes its task, and hides that others forgot to.
+    fn look(&self, outbox: &Outbox) {
+        if self.bytes().len() == self.all {
+            outbox.finish();
+        }
     }
 
     fn write(&self, turn: &mut Turn, end: usize) {
         let bytes = &mut turn.bytes;
         let part = &bytes.buffer[bytes.written..end];
-        self.0.lock().unwrap().extend_from_slice(part);
+        self.bytes.lock().unwrap().extend_from_slice(part);
         bytes.written = end;
     }
 }
@@ -97,6 +113,7 @@ fn flush(outbox: &Outbox, log: &Log, most: usize, allow: fn(usize) -> usize) {
     let end = turn.bytes.allowed.min(most);
     log.write(&mut turn, end);
     outbox.end_turn(turn.connection, turn.bytes, false);
+    log.look(outbox);
 }
 
 /// As `io::write`: the connection's own task, until the outbox is closed.
@@ -107,6 +124,7 @@ fn write(outbox: &Outbox, log: &Log) {
             let end = turn.bytes.buffer.len();
             log.write(&mut turn, end);
             outbox.end_work(turn.connection, turn.bytes);
+            log.look(outbox);
         }
     });
 }
@@ -120,7 +138,7 @@ fn append(outbox: &Outbox, bytes: &[u8]) {
 #[test]
 fn all_that_is_appended_is_written_in_order() {
     model(|| {
-        let (outbox, log) = (outbox(64), Log::default());
+        let (outbox, log) = (outbox(64), Log::of(3));
         let writer = {
             let (outbox, log) = (outbox.clone(), log.clone());
             thread::spawn(move || write(&outbox, &log))
@@ -129,7 +147,6 @@ fn all_that_is_appended_is_written_in_order() {
         flush(&outbox, &log, 1, |wanted| wanted);
         append(&outbox, &[3]);
         flush(&outbox, &log, 1, |wanted| wanted);
-        outbox.finish();
         writer.join().unwrap();
         assert_eq!(log.bytes(), [1, 2, 3]);
     });
@@ -138,7 +155,7 @@ fn all_that_is_appended_is_written_in_order() {
 #[test]
 fn two_that_append_and_the_connections_task_lose_nothing() {
     model(|| {
-        let (outbox, log) = (outbox(64), Log::default());
+        let (outbox, log) = (outbox(64), Log::of(2));
         let writer = {
             let (outbox, log) = (outbox.clone(), log.clone());
             thread::spawn(move || write(&outbox, &log))
@@ -153,7 +170,6 @@ fn two_that_append_and_the_connections_task_lose_nothing() {
         append(&outbox, &[2]);
         flush(&outbox, &log, 9, |wanted| wanted);
         other.join().unwrap();
-        outbox.finish();
         writer.join().unwrap();
         let mut written = log.bytes();
         written.sort_unstable();
@@ -165,7 +181,7 @@ fn two_that_append_and_the_connections_task_lose_nothing() {
 fn who_waits_for_room_gets_it_or_learns_of_the_end() {
     for is_closed in [false, true] {
         model(move || {
-            let (outbox, log) = (outbox(1), Log::default());
+            let (outbox, log) = (outbox(1), Log::of(2));
             append(&outbox, &[1]);
             let pump = {
                 let (outbox, log) = (outbox.clone(), log.clone());
@@ -174,7 +190,6 @@ fn who_waits_for_room_gets_it_or_learns_of_the_end() {
                     let appended = room.and_then(|()| outbox.append(|buffer| buffer.push(2)));
                     // The window is used up: the connection's own task is to write.
                     flush(&outbox, &log, 0, |_| 0);
-                    outbox.finish();
                     appended.is_ok()
                 })
             };
