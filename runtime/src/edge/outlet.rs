@@ -46,6 +46,11 @@ impl<A: Actor> Outlet<A> {
         &self.0
     }
 
+    /// Whether the actor has taken all that was put in.
+    pub fn is_empty(&self) -> bool {
+        self.0.mailbox_sender_ref().is_empty()
+    }
+
     /// Sends with high priority, without waiting.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use tokio::{
 
 use crate::{
     error::{LookupError, refusal},
-    event::PeerInfo,
     link::{Host, Link, OpenLane, Reply},
     remote::Remote,
     wire::{Class, Codec, Codecs, Frame, Order},
@@ -55,8 +54,18 @@ pub(crate) async fn attach<A: Remote>(
     name: &str,
     codecs: Codecs,
 ) -> Result<Lane, LookupError> {
+    attach_as::<A>(link, name, codecs, None).await
+}
+
+/// As [`attach`]. A lane that goes on has a number, by which the owner knows which messages are before its own.
+async fn attach_as<A: Remote>(
+    link: &Arc<Link>,
+    name: &str,
+    codecs: Codecs,
+    known: Option<u32>,
+) -> Result<Lane, LookupError> {
     let versions = (*A::VERSIONS.start(), *A::VERSIONS.end());
-    let (number, open) = link.open(versions, codecs, A::TYPE, name);
+    let (number, open) = link.open(versions, codecs, A::TYPE, name, known);
     let mut lane = Lane {
         link: link.clone(),
         number,
@@ -104,23 +113,28 @@ impl Lane {
     }
 }
 
-/// Waits until `deadline` for another link to a node, and asks it for the lane, with the codec of before.
+/// Waits until `deadline` for another link to the node of a lane, and asks it for the lane, with the codec of before.
 pub(super) async fn attach_again<A: Remote>(
     directory: &dyn Directory,
     name: &str,
-    peer: &PeerInfo,
-    codec: Codec,
+    lane: &Lane,
     deadline: Instant,
 ) -> Option<Lane> {
-    let codecs = Codecs::only(codec);
+    let peer = lane.link.peer();
+    let codecs = Codecs::only(lane.codec);
     let mut changes = directory.changes();
+    let mut asked = None;
     loop {
         changes.mark_unchanged();
         if let Some(link) = directory.link_to(&peer.name) {
             if link.peer().incarnation != peer.incarnation {
                 return None; // the actor of this handle died with its node
             }
-            match timeout_at(deadline, attach::<A>(&link, name, codecs)).await {
+            // Once on each link: the owner may have opened it, and the answer is late.
+            let known = (asked != Some(link.number())).then_some(lane.number);
+            asked = Some(link.number());
+            let again = attach_as::<A>(&link, name, codecs, known);
+            match timeout_at(deadline, again).await {
                 Ok(Ok(lane)) => return Some(lane),
                 Ok(Err(LookupError::LinkDown | LookupError::Timeout)) => {}
                 Ok(Err(error)) => {

@@ -13,16 +13,17 @@ use std::{
 };
 
 use lanemesh_runtime::{
-    ActorError, ActorHandle, ExitReason, Message, SendError,
+    ActorError, ExitReason, Message, SendError,
     edge::{Outlet, Parcel},
     handle::Monitor,
 };
 use tokio::{runtime::Handle, time::Instant};
 
+use super::left::Left;
 use crate::{
     access::Access,
     config::Config,
-    event::DownReason,
+    event::{DownReason, PeerInfo},
     link::{Count, Land, Limits, Link, Owed, violation},
     remote::Remote,
     wire::{
@@ -41,6 +42,8 @@ pub(crate) struct Landing<A: Remote> {
     rights: Access,
     /// The opener understands that it is given more room.
     has_room: bool,
+    peer: PeerInfo,
+    left: Arc<Left<A>>,
     inside: Mutex<Inside<A>>,
 }
 
@@ -136,17 +139,17 @@ impl<M> Side<M> {
 }
 
 impl<A: Remote> Landing<A> {
-    /// Opens the lane `lane` of a link to an actor.
+    /// Opens the lane `lane` of a link to an actor, of whose lanes `left` keeps what a broken link leaves.
     pub(crate) fn open(
         link: &Arc<Link>,
         lane: u32,
         codec: Codec,
-        handle: ActorHandle<A>,
+        (outlet, left): (Outlet<A>, &Arc<Left<A>>),
         rights: Access,
         has_room: bool,
     ) -> Arc<Self> {
         let config = link.config();
-        let mut monitor = handle.monitor();
+        let mut monitor = outlet.handle().monitor();
         let landing = Arc::new_cyclic(|own| Self {
             own: own.clone(),
             link: Arc::downgrade(link),
@@ -155,8 +158,10 @@ impl<A: Remote> Landing<A> {
             codec,
             rights,
             has_room,
+            peer: link.peer().clone(),
+            left: left.clone(),
             inside: Mutex::new(Inside {
-                outlet: Some(Outlet::new(handle)),
+                outlet: Some(outlet),
                 high: Side::new(Limits::of(config, Class::High)),
                 low: Side::new(Limits::of(config, Class::Low)),
                 is_closed: [false; 2],
@@ -454,7 +459,11 @@ impl<A: Remote> Land for Landing<A> {
             let left = (inside.outlet.take(), monitor, high, low);
             (left, inside.task.take())
         };
-        drop(left);
+        let (outlet, rest) = (left.0, (left.1, left.2, left.3));
+        drop(rest);
+        if let Some(outlet) = outlet {
+            self.left.keep(&self.peer, self.lane, outlet);
+        }
         if let Some(task) = task {
             task.wake();
         }

@@ -6,6 +6,7 @@
 mod attach;
 mod first_use;
 mod landing;
+mod left;
 mod pump;
 mod step;
 
@@ -13,5 +14,6 @@ pub(crate) use self::{
     attach::{Directory, Lane, attach},
     first_use::pump_from_first_use,
     landing::Landing,
+    left::Left,
     pump::{Supply, WhenDown},
 };

@@ -146,7 +146,7 @@ impl<A: Remote> Pump<A> {
             self.is_drain_sent = false;
             let deadline = Instant::now() + time;
             let (directory, name) = (&*self.directory, &*self.name);
-            let again = attach_again::<A>(directory, name, &peer, lane.codec, deadline);
+            let again = attach_again::<A>(directory, name, &lane, deadline);
             // Boxed, because its place would be part of every task of a lane.
             match Box::pin(again).await {
                 Some(again) => {

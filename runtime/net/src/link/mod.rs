@@ -22,10 +22,7 @@ mod window;
 use std::{
     collections::{BTreeMap, HashMap},
     future::poll_fn,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Poll, Waker},
     time::Duration,
 };
@@ -34,7 +31,11 @@ use lanemesh_runtime::{
     AskError,
     edge::{PendingAsk, View},
 };
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::Instant,
+};
 
 pub(crate) use self::{
     credit::{Count, Limits, Owed},
@@ -61,6 +62,9 @@ const LARGE_OUTBOX: usize = 256 << 10;
 pub(crate) trait Host: Send + Sync {
     /// Opens a lane to an actor of this node, or says why not.
     fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)>;
+
+    /// A number for a lane that this node opens, on whichever link: one that goes on over another link keeps it.
+    fn next_lane(&self) -> u32;
 
     /// Takes a message that may be lost, for an actor of this node. Returns whether it is in that one's mailbox.
     fn loose(&self, link: &Arc<Link>, name: &str, codec: Codec, payload: &[u8]) -> bool;
@@ -124,13 +128,13 @@ pub(crate) struct Link {
     meters: [Meter; 2],
     window: Mutex<Flow>,
     opened: Mutex<BTreeMap<u32, Arc<OpenLane>>>,
-    next_lane: AtomicU64,
     owned: Mutex<BTreeMap<u32, Arc<dyn Land>>>,
     asks: Mutex<Asks>,
     pulse: Mutex<Pulse>,
     loose: OnceLock<Arc<Loose>>,
     down: Mutex<Option<DownReason>>,
     is_down: Notify,
+    is_settled: watch::Sender<bool>,
 }
 
 /// What heartbeats tell.
@@ -190,7 +194,6 @@ impl Link {
             config,
             host,
             opened: Mutex::default(),
-            next_lane: AtomicU64::new(0),
             owned: Mutex::default(),
             asks: Mutex::default(),
             pulse: Mutex::new(Pulse {
@@ -202,6 +205,7 @@ impl Link {
             loose: OnceLock::new(),
             down: Mutex::default(),
             is_down: Notify::new(),
+            is_settled: watch::Sender::new(false),
         })
     }
 
@@ -224,6 +228,7 @@ impl Link {
 
     /// Runs the link over its two connections until it is down.
     pub(crate) async fn run(self: Arc<Self>, mut high: Connection, low: Connection) {
+        let _settled = Settled(&self.is_settled);
         let mut tasks = JoinSet::new();
         // It ends with the link, and no link ends with it.
         let _loose = high.take_datagrams().map(|datagrams| {
@@ -252,6 +257,13 @@ impl Link {
         tasks.shutdown().await;
         self.outboxes.iter().for_each(Outbox::clear);
         self.settle();
+    }
+
+    /// Ready when it is down, and nothing more arrives by it: what does by the link that follows is later.
+    pub(crate) async fn settled(&self) {
+        let mut is_settled = self.is_settled.subscribe();
+        // The sender is in `self`.
+        let _ = is_settled.wait_for(|is_settled| *is_settled).await;
     }
 
     /// Takes the link down: the first reason counts.
@@ -371,16 +383,16 @@ impl Link {
 
     // --- lanes --------------------------------------------------------------------------------
 
-    /// Asks the peer for a lane to one of its actors.
+    /// Asks the peer for a lane to one of its actors; if it is `known`, by the number that it had on another link.
     pub(crate) fn open(
         &self,
         versions: (u32, u32),
         codecs: Codecs,
         kind: &str,
         name: &str,
+        known: Option<u32>,
     ) -> (u32, Arc<OpenLane>) {
-        // ORDERING: Relaxed: only the uniqueness of the number matters.
-        let lane = self.next_lane.fetch_add(1, Ordering::Relaxed) as u32;
+        let lane = known.unwrap_or_else(|| self.host.next_lane());
         let opened = Arc::<OpenLane>::default();
         lock(&self.opened).insert(lane, opened.clone());
         if lock(&self.down).is_some() {
@@ -510,6 +522,15 @@ impl Link {
     fn report_credits(&self) {
         let owned: Vec<_> = lock(&self.owned).values().cloned().collect();
         owned.iter().for_each(|lane| lane.report(self, true));
+    }
+}
+
+/// Says that a link is settled, also if that has panicked.
+struct Settled<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Settled<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
     }
 }
 

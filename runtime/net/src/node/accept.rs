@@ -204,14 +204,18 @@ async fn greet_sibling(
 async fn start(shared: Arc<Shared>, pair: Pair) {
     let left = pair.token.as_ref().map(Token::left);
     match shared.admit(pair.peer, pair.token, pair.claim) {
-        Ok(link) => {
+        Ok((link, replaced)) => {
             let expired = async {
                 match left {
                     Some(left) => sleep(left).await,
                     None => pending().await,
                 }
             };
-            let mut running = pin!(link.clone().run(pair.high, pair.low));
+            let running = async {
+                replaced.settled().await;
+                link.clone().run(pair.high, pair.low).await;
+            };
+            let mut running = pin!(running);
             tokio::select! {
                 biased;
                 () = &mut running => {}

@@ -75,11 +75,16 @@ pub(super) async fn dial(shared: &Arc<Shared>, address: &str) -> Result<Dialled,
     let Some((high, low, claim)) = pair else {
         return Ok(Dialled::Linked(peer));
     };
-    let link = shared.admit(peer.clone(), None, claim).map_err(|verdict| {
+    let admitted = shared.admit(peer.clone(), None, claim);
+    let (link, replaced) = admitted.map_err(|verdict| {
         tracing::warn!(%peer, ?verdict, "a link was refused");
         ConnectError::Refused("this node knows a later incarnation of it, or has its name")
     })?;
-    Ok(Dialled::New(peer, tokio::spawn(link.run(high, low))))
+    let running = tokio::spawn(async move {
+        replaced.settled().await;
+        link.run(high, low).await;
+    });
+    Ok(Dialled::New(peer, running))
 }
 
 /// As [`dial`], until the link that somebody else is about to make is there.

@@ -2,12 +2,12 @@
 
 use std::{any::Any, sync::Arc};
 
-use lanemesh_runtime::{ActorHandle, SharedHandle};
+use lanemesh_runtime::{ActorHandle, SharedHandle, edge::Outlet};
 
 use crate::{
     access::{Access, covers},
     error::refusal,
-    lane::Landing,
+    lane::{Landing, Left},
     link::{Link, Open, OwnLane},
     remote::{Remote, common_version},
     wire::{Codec, Codecs, decode},
@@ -123,12 +123,18 @@ pub(super) trait Exported: Send + Sync {
 pub(super) struct Export<A: Remote> {
     handle: SharedHandle<A>,
     options: ExportOptions,
+    left: Arc<Left<A>>,
 }
 
 impl<A: Remote> Export<A> {
     pub(super) fn new(handle: &ActorHandle<A>, options: ExportOptions) -> Self {
         let handle = handle.clone().shared();
-        Self { handle, options }
+        let left = Arc::default();
+        Self {
+            handle,
+            options,
+            left,
+        }
     }
 
     pub(super) fn handle(&self) -> ActorHandle<A> {
@@ -171,8 +177,10 @@ impl<A: Remote> Exported for Export<A> {
             let text = format!("{} and {peer} have no codec in common", open.name);
             return Err((refusal::MISMATCH, text));
         };
-        let (handle, has_room) = (self.handle.handle(), open.codecs.has_room());
-        let landing = Landing::open(link, open.lane, codec, handle, rights, has_room);
+        let outlet = self.left.take(link.peer(), open.lane);
+        let outlet = outlet.unwrap_or_else(|| Outlet::new(self.handle.handle()));
+        let (outlet, has_room) = ((outlet, &self.left), open.codecs.has_room());
+        let landing = Landing::open(link, open.lane, codec, outlet, rights, has_room);
         Ok(OwnLane {
             version,
             codec,

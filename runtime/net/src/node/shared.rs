@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     changes: watch::Sender<u64>,
     is_closed: watch::Sender<bool>,
     next_link: AtomicU64,
+    next_lane: AtomicU32,
     next_pump: AtomicU32,
     random: Mutex<fastrand::Rng>,
     pub(super) refusals: Counts,
@@ -60,6 +61,19 @@ pub(super) struct Waiting {
     pub(super) token: Option<Token>,
     /// With the right to make the link, and not welcomed yet; none if this node makes it.
     pub(super) low: oneshot::Sender<Option<(Connection, Claim)>>,
+}
+
+/// Links whose place another one has taken.
+#[must_use]
+pub(super) struct Replaced(Vec<Arc<Link>>);
+
+impl Replaced {
+    /// Ready when nothing more arrives by them.
+    pub(super) async fn settled(self) {
+        for link in self.0 {
+            link.settled().await;
+        }
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -90,6 +104,7 @@ impl Shared {
             changes: watch::Sender::new(0),
             is_closed: watch::Sender::new(false),
             next_link: AtomicU64::new(1),
+            next_lane: AtomicU32::new(0),
             next_pump: AtomicU32::new(1),
             random: Mutex::new(seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)),
             refusals: Counts::default(),
@@ -151,13 +166,14 @@ impl Shared {
         }
     }
 
-    /// Makes the link to a node whose two connections are there, and takes down those that it takes the place of.
+    /// Makes the link to a node whose two connections are there, and takes down those that it takes the place of, which
+    /// are returned too: what they have brought is before all that this one brings.
     pub(super) fn admit(
         self: &Arc<Self>,
         peer: PeerInfo,
         token: Option<Token>,
         claim: Claim,
-    ) -> Result<Arc<Link>, Verdict> {
+    ) -> Result<(Arc<Link>, Replaced), Verdict> {
         match self.judge(&peer) {
             Verdict::Welcome => {}
             verdict => return Err(verdict),
@@ -171,13 +187,13 @@ impl Shared {
         let link = Link::new(number, peer.clone(), self.config.clone(), self.clone());
         let replaced = self.pairing.insert(link.clone(), &claim);
         drop(claim);
-        for link in replaced {
+        for link in &replaced {
             link.close(DownReason::Replaced);
         }
         tracing::info!(%peer, "a link is up");
         self.event(Event::LinkUp { peer });
         self.changed();
-        Ok(link)
+        Ok((link, Replaced(replaced)))
     }
 
     fn changed(&self) {
@@ -303,6 +319,11 @@ impl Host for Shared {
         let allowed = self.allowed(link, name);
         let export = self.find_export(name).filter(|_| allowed.low);
         export.is_some_and(|export| export.loose(link, codec, payload, allowed))
+    }
+
+    fn next_lane(&self) -> u32 {
+        // ORDERING: Relaxed: only that the number differs from those of other open lanes matters.
+        self.next_lane.fetch_add(1, Ordering::Relaxed)
     }
 
     fn down(&self, link: &Arc<Link>) {

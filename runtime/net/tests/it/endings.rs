@@ -141,6 +141,41 @@ async fn handle_that_waits_for_a_link_goes_on_where_it_was() {
     );
 }
 
+#[tokio::test]
+async fn handle_that_waits_for_a_link_keeps_its_order_before_a_slow_actor() {
+    let pair = pair().await;
+    let mut events = pair.away.events();
+    let lookup = pair.away.lookup("recorder").wait_for_link(20 * SECOND);
+    let mut handle = lookup.await.unwrap();
+    let mut number = 0;
+    for _ in 0..4 {
+        handle.send_low(Data::Hold).await.unwrap();
+        // Each time fewer than the actor's lane holds. They stay there while the link breaks.
+        for _ in 0..3 {
+            for _ in 0..2 {
+                handle.send_low(Data::Number(number)).await.unwrap();
+                number += 1;
+            }
+            handle.idle().await;
+            pair.home.drop_links("away");
+            event(&mut events, link_down).await;
+        }
+        for _ in 0..2 {
+            handle.send_low(Data::Number(number)).await.unwrap();
+            number += 1;
+        }
+        // All that is sent from now on goes over a link that is there.
+        handle.send_high(Command::Mark(0)).await.unwrap();
+        handle.idle().await;
+        pair.gate.add_permits(1);
+    }
+    handle.idle().await;
+    assert_eq!(
+        lows(&log(&mut handle).await),
+        (0..number).collect::<Vec<_>>()
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn handle_waits_no_longer_than_it_was_told() {
     let pair = pair().await;

@@ -219,7 +219,12 @@ impl<A: Actor> ActorHandle<A> {
         self.tx.clone()
     }
 
-    /// Its own sender, for envelopes that are made elsewhere.
+    /// Its own sender.
+    pub(crate) fn mailbox_sender_ref(&self) -> &MailboxSender<High<A>, Low<A>> {
+        &self.tx
+    }
+
+    /// The same, for envelopes that are made elsewhere.
     pub(crate) fn mailbox_sender_mut(&mut self) -> &mut MailboxSender<High<A>, Low<A>> {
         &mut self.tx
     }
