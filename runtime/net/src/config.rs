@@ -18,7 +18,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// How often a node tells its peers that it is there. Default 250 ms.
+    /// How often a node tells its peers that it is there: several times in `dead_after`. Default 250 ms.
     pub heartbeat: Duration,
     /// After which silence [`Event::LinkSuspected`](crate::Event::LinkSuspected) is reported. Default 1 s.
     pub suspected_after: Duration,
@@ -33,7 +33,8 @@ pub struct Config {
     pub backoff: Duration,
     /// The longest pause. Default 10 s.
     pub max_backoff: Duration,
-    /// Bytes that a frame may have, and so about what a message may have. Default 1 MiB.
+    /// Bytes that a frame may have, and so about what a message may have: at least 4096, and the same on all nodes, because
+    /// a larger frame than a node takes ends the link. Default 1 MiB.
     pub max_frame: usize,
     /// Lanes that a peer may open on one link. Default 65,536.
     pub max_lanes: usize,
@@ -55,6 +56,22 @@ pub struct Config {
     pub max_window: u64,
     /// Connections whose handshake may be in progress at once; more wait. Default 64.
     pub max_handshakes: usize,
+}
+
+impl Config {
+    /// What makes no node.
+    pub(crate) fn mistake(&self) -> Option<&'static str> {
+        let is_frame = (4096..1 << 31).contains(&self.max_frame);
+        if !is_frame {
+            return Some("a frame has 4096 bytes at least, and less than 2 GiB");
+        }
+        if self.heartbeat.is_zero() || self.heartbeat > self.dead_after {
+            return Some(
+                "the time between heartbeats is not zero, and not longer than that after which a link is down",
+            );
+        }
+        None
+    }
 }
 
 impl Default for Config {

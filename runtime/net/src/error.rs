@@ -86,6 +86,8 @@ pub enum ExportError {
     NameTaken,
     /// The name has more than 4096 bytes.
     NameTooLong,
+    /// The node is shut down.
+    Closed,
 }
 
 impl fmt::Display for ExportError {
@@ -93,6 +95,7 @@ impl fmt::Display for ExportError {
         f.write_str(match self {
             Self::NameTaken => "another actor is exported under this name",
             Self::NameTooLong => "the name has more than 4096 bytes",
+            Self::Closed => "the node is shut down",
         })
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     wire::{Class, Codec, Codecs, Frame, Order},
 };
 
+/// Bytes of a request for a lane besides its texts, and a few more.
+const OPEN: usize = 64;
+
 /// Where a pump finds links.
 pub(crate) trait Directory: Host {
     /// A link to the node of this name, if there is one.
@@ -65,6 +68,10 @@ async fn attach_as<A: Remote>(
     known: Option<u32>,
 ) -> Result<Lane, LookupError> {
     let versions = (*A::VERSIONS.start(), *A::VERSIONS.end());
+    // More is no name, and a frame that is too large would end the link.
+    if A::TYPE.len() + name.len() + OPEN > link.config().max_frame {
+        return Err(LookupError::Unknown);
+    }
     let (number, open) = link.open(versions, codecs, A::TYPE, name, known);
     let mut lane = Lane {
         link: link.clone(),

@@ -48,7 +48,8 @@ pub struct MemberOptions {
 
 impl MemberOptions {
     /// A member that can be reached at these addresses: those that [`Node::bind`] has returned, as others see
-    /// them. At most eight of up to 255 bytes are passed on. Without one, others wait for this node to connect.
+    /// them. At most eight of up to 255 bytes are passed on. Without one, others wait for this node to connect, and of
+    /// two nodes without one neither sees the other.
     pub fn new<A: AsRef<str>>(addresses: impl IntoIterator<Item = A>) -> Self {
         let addresses = addresses.into_iter();
         Self {

@@ -187,8 +187,12 @@ impl NodeBuilder {
     ///
     /// # Panics
     ///
-    /// If the name is empty or has more than 255 bytes.
+    /// If the name is empty or has more than 255 bytes, or if a setting makes no sense: [`Config::max_frame`],
+    /// [`Config::heartbeat`].
     pub fn build(self) -> Node {
+        if let Some(mistake) = self.config.mistake() {
+            panic!("{mistake}");
+        }
         let incarnation = self.incarnation.unwrap_or_else(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             since.map_or(0, |since| since.as_micros() as u64)
@@ -259,6 +263,7 @@ impl Node {
     ///
     /// See [`ConnectError`].
     pub async fn bind(&self, address: &str) -> Result<String, ConnectError> {
+        self.shared.open()?;
         let is_safe = self.shared.asks_for_proof();
         let (scheme, transport, rest) = self.shared.transport(address, is_safe)?;
         let is_private = transport.is_private();

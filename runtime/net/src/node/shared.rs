@@ -232,6 +232,8 @@ impl Shared {
         let export = Arc::new(Export::new(handle, options));
         let replaced = {
             let mut exports = lock(&self.exports);
+            // What is here when it is closed is dropped after that is said.
+            self.open().map_err(|_| ExportError::Closed)?;
             if exports.get(&name).is_some_and(|known| known.is_alive()) {
                 return Err(ExportError::NameTaken);
             }
@@ -259,6 +261,14 @@ impl Shared {
     }
 
     // --- the end ------------------------------------------------------------------------------
+
+    /// An error if the node is closed.
+    pub(super) fn open(&self) -> Result<(), ConnectError> {
+        match *self.is_closed.borrow() {
+            true => Err(ConnectError::Closed),
+            false => Ok(()),
+        }
+    }
 
     pub(super) fn close(&self) {
         self.is_closed.send_replace(true);

@@ -25,6 +25,11 @@ impl Transport for Unix {
 
     fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
+            if address.is_empty() {
+                // The system would choose a name that nobody learns.
+                let text = "a Unix socket needs a path";
+                return Err(io::Error::new(ErrorKind::InvalidInput, text));
+            }
             let path = PathBuf::from(address);
             let listener = match UnixListener::bind(&path) {
                 Err(error) if error.kind() == ErrorKind::AddrInUse && is_stale(&path).await => {

@@ -74,9 +74,21 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Bytes of a text for people: so that it does not make a frame larger than any node lets through.
+const NOTE: usize = 4000;
+
 /// Appends a text, cut at a character if it is longer than a length says.
 pub(crate) fn put_text(into: &mut Vec<u8>, text: &str) {
-    let mut len = text.len().min(usize::from(u16::MAX));
+    put_up_to(into, text, usize::from(u16::MAX));
+}
+
+/// Appends a text for people, such as an error's, as far as it is not too long.
+pub(crate) fn put_note(into: &mut Vec<u8>, text: &str) {
+    put_up_to(into, text, NOTE);
+}
+
+fn put_up_to(into: &mut Vec<u8>, text: &str, most: usize) {
+    let mut len = text.len().min(most);
     while !text.is_char_boundary(len) {
         len -= 1;
     }

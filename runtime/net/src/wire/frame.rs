@@ -3,7 +3,7 @@
 //! A frame is checked against a limit before anything is allocated for it, and read without copying.
 
 use super::{
-    field::{Fields, FrameError, put_text},
+    field::{Fields, FrameError, put_note, put_text},
     trace::TraceContext,
 };
 
@@ -315,7 +315,7 @@ impl<'a> Frame<'a> {
             Self::Refused { lane, why, text } => {
                 put(into, &lane.to_le_bytes());
                 into.push(why);
-                put_text(into, text);
+                put_note(into, text);
                 3
             }
             Self::Message {
@@ -365,7 +365,7 @@ impl<'a> Frame<'a> {
             Self::Ended { lane, why, text } => {
                 put(into, &lane.to_le_bytes());
                 into.push(why);
-                put_text(into, text);
+                put_note(into, text);
                 9
             }
             Self::Order { lane, order } => {

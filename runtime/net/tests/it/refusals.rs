@@ -1,14 +1,15 @@
 //! What is refused: strangers, wrong types and versions, messages that are too large, peers that break
 //! the rules.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use lanemesh_net::{
     Config, ConnectError, Event, ExportError, ExportOptions, LookupError, Node, Remote,
     transport::InProcess,
 };
 use lanemesh_runtime::{
-    Actor, ActorResult, Context, ExitReason, Handler, crash::DeadLetter, spawn, testing::Sink,
+    Actor, ActorError, ActorResult, Context, ExitReason, Handler, crash::DeadLetter, spawn,
+    testing::Sink,
 };
 
 use crate::common::{
@@ -107,6 +108,92 @@ async fn message_larger_than_a_frame_is_refused_and_counted() {
         _ => None,
     });
     assert_eq!(refused.await, 1);
+}
+
+#[tokio::test]
+async fn texts_that_are_longer_than_a_frame_end_no_link() {
+    let config = Config {
+        max_frame: 4096,
+        ..patient()
+    };
+    let pair = pair_with(config).await;
+    let mut events = pair.away.events();
+    // What the owner says of an actor's end, and of a lane that it refuses.
+    let (actor, _child) = spawn(Verbose);
+    pair.home.export("verbose", &actor).unwrap();
+    let mut handle = pair.away.lookup::<Verbose>("verbose").await.unwrap();
+    handle.tell(10_000).await.unwrap();
+    let ExitReason::Failed(error) = handle.monitor().await else {
+        panic!("it has failed");
+    };
+    assert!(error.to_string().starts_with("ééé"), "{error}");
+    let long = "n".repeat(4000);
+    let found = pair.away.lookup::<Recorder>(long).await;
+    assert_eq!(found.unwrap_err(), LookupError::Unknown);
+    // What the opener asks for.
+    let longer = "n".repeat(100_000);
+    let found = pair.away.lookup::<Recorder>(longer).await;
+    assert_eq!(found.unwrap_err(), LookupError::Unknown);
+    assert!(log(&mut pair.lookup().await).await.is_empty());
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::LinkDown(_)), "{event:?}");
+    }
+}
+
+/// Fails with as many letters as it is told.
+struct Verbose;
+
+impl Handler for Verbose {
+    type Msg = usize;
+
+    async fn handle(&mut self, length: usize, _: &mut Context<Self>) -> ActorResult {
+        Err(ActorError::msg("é".repeat(length)))
+    }
+}
+
+impl Remote for Verbose {
+    const TYPE: &'static str = "test/verbose";
+}
+
+#[tokio::test]
+async fn node_that_is_shut_down_takes_nothing_more() {
+    let pair = pair().await;
+    assert!(pair.home.shutdown(5 * SECOND).await);
+    let exported = pair.home.export("again", &pair.actor);
+    assert_eq!(exported, Err(ExportError::Closed));
+    let bound = pair.home.bind("mem:again").await;
+    assert!(matches!(bound, Err(ConnectError::Closed)), "{bound:?}");
+    let connected = pair.home.connect("mem:home").await;
+    assert!(
+        matches!(connected, Err(ConnectError::Closed)),
+        "{connected:?}"
+    );
+}
+
+#[test]
+fn settings_that_make_no_node_are_an_error_at_once() {
+    let zero = Duration::ZERO;
+    for config in [
+        Config {
+            max_frame: 0,
+            ..Config::default()
+        },
+        Config {
+            max_frame: usize::MAX,
+            ..Config::default()
+        },
+        Config {
+            heartbeat: zero,
+            ..Config::default()
+        },
+        Config {
+            dead_after: zero,
+            ..Config::default()
+        },
+    ] {
+        let built = std::panic::catch_unwind(|| Node::builder("node").config(config).build());
+        assert!(built.is_err());
+    }
 }
 
 #[tokio::test]

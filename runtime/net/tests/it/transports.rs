@@ -92,3 +92,11 @@ async fn address_in_use_and_nobody_there_are_errors() {
         Err(ConnectError::Closed)
     ));
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn unix_socket_without_a_path_is_an_error() {
+    let node = Node::builder("node").build();
+    let bound = node.bind("unix:").await;
+    assert!(matches!(bound, Err(ConnectError::Io(_))), "{bound:?}");
+}
