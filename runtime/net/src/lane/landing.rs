@@ -7,6 +7,7 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Wake, Waker},
@@ -215,7 +216,7 @@ impl<A: Remote> Landing<A> {
             let low = std::mem::take(&mut inside.low.queue);
             (inside.outlet.take(), high, low)
         };
-        drop(left); // outside of the lock: messages are foreign code
+        discard(left); // outside of the lock
         if let Some((why, text)) = end {
             let (lane, text) = (self.lane, text.as_str());
             link.push(Class::High, &Frame::Ended { lane, why, text });
@@ -298,6 +299,17 @@ impl<A: Remote> Landing<A> {
     fn fail(&self, text: String) {
         self.lock().failure.get_or_insert(text);
         self.rouse();
+    }
+}
+
+/// Drops messages, which are foreign code: a panic in it is not the link's.
+fn discard<T>(left: T) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(left)));
+    if dropped.is_err() {
+        tracing::error!(
+            kind = std::any::type_name::<T>(),
+            "dropping a message panicked"
+        );
     }
 }
 
@@ -405,7 +417,7 @@ impl<A: Remote> Land for Landing<A> {
             };
             (refused, inside.reports(link.config(), false))
         };
-        drop(refused);
+        discard(refused);
         if is_queued {
             self.rouse();
         }
@@ -460,7 +472,7 @@ impl<A: Remote> Land for Landing<A> {
             (left, inside.task.take())
         };
         let (outlet, rest) = (left.0, (left.1, left.2, left.3));
-        drop(rest);
+        discard(rest);
         if let Some(outlet) = outlet {
             self.left.keep(&self.peer, self.lane, outlet);
         }

@@ -1,6 +1,7 @@
 //! Ends of actors, links and nodes, and what becomes of the handles.
 
 use std::{
+    future::pending,
     io,
     sync::{
         Arc,
@@ -10,16 +11,17 @@ use std::{
 };
 
 use lanemesh_net::{
-    Config, DownReason, Event, Node,
+    Config, DownReason, Event, Node, Remote,
     transport::{BoxFuture, Connection, InProcess, Listener, Transport},
 };
 use lanemesh_runtime::{
-    ActorHandle, AskError, Child, ExitReason, SendError, crash::DeadLetter, patterns::Route,
-    testing::Sink,
+    ActorHandle, ActorResult, AskError, Child, Context, ExitReason, Handler, SendError, builder,
+    crash::DeadLetter, patterns::Route, testing::Sink,
 };
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::common::{
@@ -174,6 +176,80 @@ async fn handle_that_waits_for_a_link_keeps_its_order_before_a_slow_actor() {
         lows(&log(&mut handle).await),
         (0..number).collect::<Vec<_>>()
     );
+}
+
+/// Panics when it is dropped at the other end; once, because a second panic of one drop ends the process.
+struct Fuse {
+    has_arrived: bool,
+}
+
+static HAS_BURNT: AtomicBool = AtomicBool::new(false);
+
+impl Serialize for Fuse {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bool(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fuse {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let has_arrived = bool::deserialize(from)?;
+        Ok(Self { has_arrived })
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        // ORDERING: Relaxed: a flag of one test.
+        if self.has_arrived && !HAS_BURNT.swap(true, Ordering::Relaxed) {
+            panic!("a message is dropped");
+        }
+    }
+}
+
+/// Handles one message, and never ends.
+struct Busy;
+
+impl Handler for Busy {
+    type Msg = Fuse;
+
+    async fn handle(&mut self, fuse: Fuse, _: &mut Context<Self>) -> ActorResult {
+        pending::<()>().await;
+        drop(fuse);
+        Ok(())
+    }
+}
+
+impl Remote for Busy {
+    const TYPE: &'static str = "test/busy";
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_a_message_that_a_broken_link_drops_keeps_no_link_from_ending() {
+    let pair = pair().await;
+    let mut events = pair.home.events();
+    let busy = builder(|| Busy).low_capacity(1);
+    let (actor, _child) = busy.spawn();
+    pair.home.export("busy", &actor).unwrap();
+    let mut handle = pair.away.lookup::<Busy>("busy").await.unwrap();
+    for _ in 0..4 {
+        let has_arrived = false;
+        handle.send_low(Fuse { has_arrived }).await.unwrap();
+    }
+    // What was sent before on the low connection has arrived; two of them have no room in the mailbox.
+    let count = pair.lookup().await.ask_low(Data::Ask, 5 * SECOND).await;
+    assert_eq!(count, Ok(0));
+    pair.home.drop_links("away");
+    let down = timeout(60 * SECOND, event(&mut events, link_down)).await;
+    assert_eq!(down.unwrap().why, DownReason::Closed);
+    // ORDERING: Relaxed: a flag of one test.
+    assert!(HAS_BURNT.load(Ordering::Relaxed));
+    // It is made again.
+    let linked = event(&mut events, |event| {
+        matches!(event, Event::LinkUp { .. }).then_some(())
+    });
+    timeout(60 * SECOND, linked).await.unwrap();
+    assert!(log(&mut pair.lookup().await).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
