@@ -13,6 +13,7 @@ use super::{
     violation,
 };
 use crate::{
+    error::refusal,
     event::DownReason,
     wire::{Class, Codec, Frame, complete, reason},
 };
@@ -159,7 +160,7 @@ impl Link {
             if owned.len() >= self.config.max_lanes {
                 drop(owned);
                 let text = "the peer has opened as many lanes as it may";
-                let why = crate::error::refusal::LIMIT;
+                let why = refusal::LIMIT;
                 self.push(Class::High, &Frame::Refused { lane, why, text });
                 return Ok(());
             }
@@ -179,7 +180,13 @@ impl Link {
                 self.push(Class::High, &opened);
             }
             Err((why, text)) => {
-                tracing::warn!(peer = %self.peer, name = open.name, %text, "a lane was refused");
+                match why {
+                    // A look-up asks all nodes, also those that do not have the actor, or not yet.
+                    refusal::UNKNOWN => tracing::debug!(peer = %self.peer, %text, "no lane"),
+                    _ => {
+                        tracing::warn!(peer = %self.peer, name = open.name, %text, "a lane was refused")
+                    }
+                }
                 let text = &text;
                 self.push(Class::High, &Frame::Refused { lane, why, text });
             }

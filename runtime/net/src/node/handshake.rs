@@ -4,6 +4,8 @@
 //! the secret, which is not sent. Who has a token shows it instead; the other end proves nothing then, unless its
 //! transport does. Everything has a fixed layout and a limit; no frame is read before.
 
+use std::io::{self, ErrorKind};
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -145,7 +147,8 @@ pub(crate) async fn greet(
         return Err(ConnectError::WrongName(peer.name));
     }
     if identity.token.is_some() {
-        let is_linked = Verdict::read(connection.reader.read_u8().await?)?;
+        let verdict = connection.reader.read_u8().await.map_err(cut_short)?;
+        let is_linked = Verdict::read(verdict)?;
         return Ok(Met { peer, is_linked });
     }
     let mut proof = [0; PROOF];
@@ -162,7 +165,7 @@ pub(crate) async fn greet(
     let verdict = connection.reader.read_u8().await.map_err(|error| {
         // It closes without a word to those that do not know the secret.
         match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => ConnectError::Unauthenticated,
+            ErrorKind::UnexpectedEof => ConnectError::Unauthenticated,
             _ => error.into(),
         }
     })?;
@@ -296,7 +299,7 @@ async fn say_version(connection: &mut Connection) -> Result<()> {
 fn put_identity(said: &mut Vec<u8>, me: &PeerInfo) -> Result<()> {
     let mut nonce = [0; NONCE];
     let filled = getrandom::fill(&mut nonce);
-    filled.map_err(|error| std::io::Error::other(error.to_string()))?;
+    filled.map_err(|error| io::Error::other(error.to_string()))?;
     said.extend_from_slice(&me.incarnation.to_le_bytes());
     said.extend_from_slice(&nonce);
     said.push(me.name.len() as u8);
@@ -323,8 +326,20 @@ async fn hear_identity(connection: &mut Connection, said: &mut Vec<u8>) -> Resul
 async fn hear(connection: &mut Connection, said: &mut Vec<u8>, count: usize) -> Result<()> {
     let before = said.len();
     said.resize(before + count, 0);
-    connection.reader.read_exact(&mut said[before..]).await?;
+    let read = connection.reader.read_exact(&mut said[before..]).await;
+    read.map_err(cut_short)?;
     Ok(())
+}
+
+/// Says what an end in the middle of a greeting is: of a node that is overloaded or going away, or of another program.
+fn cut_short(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => {
+            let text = "the other end has closed the connection in the greeting";
+            io::Error::new(ErrorKind::UnexpectedEof, text)
+        }
+        _ => error,
+    }
 }
 
 fn mac(identity: &Identity, role: &[u8], said: &[u8]) -> Result<Hmac<Sha256>> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lanemesh_net::{ConnectError, Node, NodeBuilder, transport::InProcess};
 use lanemesh_runtime::spawn;
+use tokio::io::AsyncReadExt;
 
 use crate::common::{Command, Data, Entry, Recorder, SECOND, log, lows, patient};
 
@@ -99,4 +100,23 @@ async fn unix_socket_without_a_path_is_an_error() {
     let node = Node::builder("node").build();
     let bound = node.bind("unix:").await;
     assert!(matches!(bound, Err(ConnectError::Io(_))), "{bound:?}");
+}
+
+#[tokio::test]
+async fn program_that_hangs_up_is_said_to_have_done_so() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // All that is sent is read, so that it is an end and no reset.
+        let mut greeting = [0; 7 + 8 + 8 + 32 + 1 + 4];
+        stream.read_exact(&mut greeting).await.unwrap();
+    });
+    let node = Node::builder("node")
+        .secret(*b"16 random bytes!")
+        .config(patient())
+        .build();
+    let error = node.connect(&address).await.unwrap_err();
+    let text = "the other end has closed the connection in the greeting";
+    assert_eq!(error.to_string(), text);
 }
