@@ -32,6 +32,7 @@ mod error;
 mod event;
 mod lane;
 mod link;
+mod media;
 pub mod members;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -50,6 +51,7 @@ pub use self::{
     error::{ConnectError, ExportError, LookupError},
     event::{DownReason, Event, LinkDown, PeerInfo},
     link::{LooseTraffic, Traffic},
+    media::MediaTraffic,
     node::{ExportOptions, Known, LinkStats, Lookup, Node, NodeBuilder, Refusals},
     remote::Remote,
     token::Token,
@@ -73,10 +75,11 @@ pub mod __private {
         crate::transport::check_signalling(bytes);
     }
 
-    /// Takes bytes for frames and messages, and for datagrams that may be lost.
+    /// Takes bytes for frames and messages, for datagrams that may be lost, and for what is said of sections.
     pub fn check(bytes: &[u8]) {
         crate::wire::check(bytes);
         crate::link::check_loose(bytes);
+        crate::media::check_message(bytes);
     }
 }
 

@@ -287,13 +287,17 @@ function iceServers(links) {
 }
 
 /** Posts an offer, and returns the two channels of the peer connection. */
-async function openChannels(url, { iceServers: own, timeout }) {
-  const peer = new RTCPeerConnection({ iceServers: own });
+async function openChannels(url, { iceServers: own, timeout, media }) {
+  const peer = new RTCPeerConnection({ iceServers: own, bundlePolicy: 'max-bundle' });
   const streams = [HIGH, LOW].map((part) => {
     const channel = peer.createDataChannel(['high', 'low'][part], { negotiated: true, id: part, protocol: 'lanemesh' });
     return new ChannelStream(channel, part === HIGH);
   });
   const loose = peer.createDataChannel('loose', { negotiated: true, id: 2, ordered: false, maxRetransmits: 0, protocol: 'lanemesh' });
+  const sections = declare(peer, media);
+  const spoken = sections.length > 0
+    ? peer.createDataChannel('media', { negotiated: true, id: 3, protocol: 'lanemesh' })
+    : null;
   const end = (error) => streams.forEach((stream) => stream.end(error));
   for (const { socket } of streams) {
     // What was written before the end is on its way for a moment.
@@ -327,7 +331,29 @@ async function openChannels(url, { iceServers: own, timeout }) {
     if (error instanceof LaneError) throw error;
     throw new LaneError(error.name === 'TimeoutError' ? 'timeout' : 'lost', `no answer to the offer: ${error}`);
   }
-  return Object.assign(streams, { loose });
+  return Object.assign(streams, { loose, media: spoken ? { spoken, sections } : null });
+}
+
+/** Codecs that the node knows. All others would only make the offer long. */
+const RTP_CODECS = { audio: ['audio/opus'], video: ['video/vp8', 'video/vp9', 'video/h264', 'video/rtx'] };
+
+/** Adds a section to an offer for each track that there may be at once. */
+function declare(peer, media) {
+  const sections = [['send', 'sendonly'], ['receive', 'recvonly']].flatMap(([way, direction]) => (media?.[way] ?? []).map((kind) => {
+    const transceiver = peer.addTransceiver(kind, { direction });
+    const all = (way === 'send' ? RTCRtpSender : RTCRtpReceiver).getCapabilities(kind)?.codecs ?? [];
+    const profiles = new Set();
+    const codecs = all.filter(({ mimeType, sdpFmtpLine = '' }) => {
+      if (!RTP_CODECS[kind].includes(mimeType.toLowerCase())) return false;
+      // One profile of each codec, or the offer gets long: the first that goes in any number of packets.
+      if (mimeType === 'video/rtx') return true;
+      if (/packetization-mode=0/.test(sdpFmtpLine) || profiles.has(mimeType)) return false;
+      return profiles.add(mimeType);
+    });
+    if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
+    return { way, kind, transceiver, isFree: true };
+  }));
+  return sections;
 }
 
 /** What streams and tracks carry: where it is registered, its type, and how it is written as JSON and in postcard. */
@@ -507,6 +533,148 @@ export class StreamSender extends Sending {
     await this.put({ sequence, payload });
     return sequence;
   }
+}
+
+/** What both ends say of sections, each with a number. */
+const [SECTION_ASK, SECTION_CLOSE, SECTION_ANSWER] = [1, 2, 3];
+/** Answers besides refusals: on this section; in a lane. */
+const [ON_SECTION, IN_LANE] = [255, 254];
+
+/** The sections of the link's offer: which of them has a track. */
+class Sections {
+  #spoken; #sections; #link; #open; #next = 0; #asked = new Map(); #given = new Map();
+
+  constructor(link, { spoken, sections }) {
+    this.#link = link;
+    this.#spoken = spoken;
+    this.#sections = sections;
+    spoken.binaryType = 'arraybuffer';
+    this.#open = new Promise((resolve) => {
+      if (spoken.readyState === 'open') resolve();
+      spoken.onopen = resolve;
+    });
+    spoken.onmessage = ({ data }) => {
+      try {
+        this.#take(new In(new Uint8Array(data)));
+      } catch (error) {
+        link.close(`the node breaks the protocol: ${error.message ?? error}`);
+      }
+    };
+  }
+
+  /** Sections that have no track, by way and kind. */
+  free(way, kind) { return this.#sections.filter((section) => section.isFree && section.way === way && section.kind === kind); }
+
+  /** Takes a free section, which `release` gives back. */
+  take(way, kind) {
+    const [section] = this.free(way, kind);
+    if (!section) throw new LaneError('limit', `no section to ${way} ${kind} is free: \`connect\` declares them`);
+    section.isFree = false;
+    return section;
+  }
+
+  release(section) { section.isFree = true; }
+
+  #say(out) { if (this.#spoken.readyState === 'open') this.#spoken.send(out.done()); }
+
+  /** Tells the node that a section has frames for a track. Returns the number to close it by. */
+  async bind(section, name, timeout) {
+    const number = this.#next++ >>> 0;
+    await this.#open;
+    const answer = new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#asked.delete(number);
+        this.unbind(number);
+        reject(new LaneError('timeout', 'no answer in time'));
+      }, timeout);
+      const settle = (act) => (value) => { clearTimeout(timer); act(value); };
+      this.#asked.set(number, { resolve: settle(resolve), reject: settle(reject) });
+    });
+    this.#say(new Out().u8(SECTION_ASK).u32(number).text(section.transceiver.mid).text(name));
+    await answer;
+    return number;
+  }
+
+  unbind(number) { this.#say(new Out().u8(SECTION_CLOSE).u32(number)); }
+
+  #take(fields) {
+    const [kind, number] = [fields.u8(), fields.u32()];
+    switch (kind) {
+      case SECTION_ASK: {
+        fields.text();
+        return this.#give(number, fields.text());
+      }
+      case SECTION_CLOSE: {
+        this.#given.get(number)?.end();
+        return this.#given.delete(number);
+      }
+      case SECTION_ANSWER: {
+        const [what, text] = [fields.u8(), fields.text()];
+        const asked = this.#asked.get(number);
+        this.#asked.delete(number);
+        if (what === ON_SECTION) return asked?.resolve();
+        return asked?.reject(new LaneError(REFUSALS[what] ?? 'denied', text));
+      }
+      default: throw new Error('a message about a section is of an unknown kind');
+    }
+  }
+
+  /** The node asks for a section for a track of this page. */
+  #give(number, name) {
+    const answer = (what, text) => this.#say(new Out().u8(SECTION_ANSWER).u32(number).u8(what).text(text));
+    const exported = this.#link.page.exports.get(name);
+    if (!exported) return answer(REFUSALS.indexOf('unknown'), `${name} is not exported`);
+    if (!exported.plays) return answer(IN_LANE, '');
+    const { kind, callback } = exported.plays;
+    const [section] = this.free('receive', kind);
+    if (!section) return answer(REFUSALS.indexOf('limit'), `no section for ${kind} is free`);
+    section.isFree = false;
+    let end;
+    const ended = new Promise((resolve) => {
+      end = () => { this.release(section); resolve(); };
+    });
+    this.#given.set(number, { exported, end });
+    answer(ON_SECTION, section.transceiver.mid);
+    try {
+      callback(section.transceiver.receiver.track, this.#link.peer, ended);
+    } catch (error) {
+      console.error(error);
+    }
+    return undefined;
+  }
+
+  /** The track is withdrawn: its sections are free. */
+  withdraw(exported) {
+    for (const [number, given] of this.#given) {
+      if (given.exported !== exported) continue;
+      given.end();
+      this.#given.delete(number);
+    }
+  }
+
+  close() {
+    const down = new LaneError('unreachable', 'the link is down');
+    for (const { reject } of this.#asked.values()) reject(down);
+    for (const { end } of this.#given.values()) end();
+    this.#asked.clear();
+    this.#given.clear();
+  }
+}
+
+/** A `MediaStreamTrack` that goes to a callback on the node, made by `sendTrack`. */
+export class SentTrack {
+  #close;
+
+  constructor(section, closed, close) {
+    /** The `RTCRtpSender`, for `setParameters`, `getStats` and `replaceTrack`. */
+    this.sender = section.transceiver.sender;
+    this.#close = close;
+    /** Fulfilled when it is closed, the receiver is gone, or the link is down. */
+    this.closed = closed.then(() => close());
+  }
+
+  /** Sends no more. The source is not stopped. */
+  close() { return this.#close(); }
 }
 
 function random(count) {
@@ -963,6 +1131,7 @@ class Link {
       stream.onroom = () => this.opened.forEach((handle) => handle.pump());
     });
     this.loose = streams.loose ? new Loose(streams.loose, (message) => this.onLoose(new In(message))) : null;
+    this.sections = streams.media ? new Sections(this, streams.media) : null;
     this.timer = setInterval(() => {
       if (performance.now() - Math.min(...this.heard) > this.options.deadAfter) this.close('the node is silent');
     }, 500);
@@ -1177,6 +1346,7 @@ class Link {
     this.isDown = true;
     clearInterval(this.timer);
     this.streams.forEach((stream) => stream.end(why));
+    this.sections?.close();
     const unreachable = new LaneError('unreachable', why);
     for (const opening of this.opening.values()) opening(unreachable);
     for (const lane of this.owned.values()) lane.isOver = true;
@@ -1207,6 +1377,11 @@ const DEFAULTS = {
   maxBackoff: 10000,
   /** For data channels: servers as of `RTCPeerConnection`, besides those that the node tells. */
   iceServers: [],
+  /**
+   * By data channels: what goes by RTP at once, such as `{ send: ['video', 'audio'], receive: ['video'] }`, up to eight in all, for
+   * `sendTrack` and `receiveTrack`. It is said in the offer, and stays.
+   */
+  media: null,
 };
 
 /**
@@ -1223,6 +1398,8 @@ export class Page extends EventTarget {
     this.#token = token;
     this.options = { ...DEFAULTS, ...options };
     this.name = name;
+    const { media } = this.options;
+    if (media && !/^https?:/.test(url)) throw new LaneError('refused', 'media need a link by data channels, to an https: address');
     // Greater than that of this page before it was loaded again.
     this.incarnation = BigInt(Date.now()) * 1000n + BigInt(Math.floor(Math.random() * 1000));
     this.exports = new Map();
@@ -1263,6 +1440,59 @@ export class Page extends EventTarget {
   /** Opens a track that the node has registered. Of a link by data channels it has a channel of its own. */
   openMediaTrack(track, options) { return this.#open(MediaTrack, FRAMES, track, true, options); }
 
+  /**
+   * Sends a `MediaStreamTrack`, such as that of a camera, to a track that the node has registered: by RTP, encoded by the browser, which
+   * goes by what the path carries. It takes one of the sections that `connect` has declared (`media.send`), or is refused with
+   * `limit`; `SentTrack.close`, or the end of the receiver, gives it back.
+   */
+  async sendTrack(track, source, options = {}) {
+    const { link } = this;
+    const section = this.#sections(link).take('send', source.kind);
+    let [handle, number] = [null, null];
+    let isOpen = true;
+    const close = async () => {
+      if (!isOpen) return;
+      isOpen = false;
+      if (number !== null) link.sections.unbind(number);
+      handle?.close();
+      // A peer connection that is closed takes nothing, and has nothing to give back.
+      await section.transceiver.sender.replaceTrack(null).catch(() => {});
+      link.sections.release(section);
+    };
+    try {
+      const name = `${FRAMES.prefix}/${track}`;
+      handle = await this.lookup(name, FRAMES.type, options);
+      number = await link.sections.bind(section, name, options.timeout ?? 5000);
+      await section.transceiver.sender.replaceTrack(source);
+    } catch (error) {
+      await close();
+      throw error;
+    }
+    return new SentTrack(section, handle.closed, close);
+  }
+
+  /**
+   * Lets the node play a track in this page (`Streams::open_media_track`). `callback` gets the `MediaStreamTrack`, which belongs into
+   * the `srcObject` of an element; `{ name, incarnation }` of the node; and a promise that is fulfilled when the node has
+   * closed the track, or the link is down. It takes one of the sections that `connect` has declared (`media.receive`).
+   * `withdrawMediaTrack` ends it.
+   */
+  receiveTrack(track, callback, { kind = 'video' } = {}) {
+    if (!this.options.media?.receive?.includes(kind)) {
+      throw new LaneError('limit', `\`connect\` has declared no section to receive ${kind}`);
+    }
+    const name = `${FRAMES.prefix}/${track}`;
+    const low = () => { throw new Error('this track is played: it takes no frames in a lane'); };
+    this.export(name, FRAMES.type, { low });
+    this.exports.get(name).plays = { kind, callback };
+  }
+
+  #sections(link) {
+    if (!link) throw new LaneError('unreachable', 'there is no link');
+    if (!link.sections) throw new LaneError('limit', '`connect` has declared no sections for media');
+    return link.sections;
+  }
+
   #register(format, id, callback) {
     const call = async (content, from) => {
       try {
@@ -1297,6 +1527,7 @@ export class Page extends EventTarget {
     const exported = this.exports.get(name);
     this.exports.delete(name);
     for (const lane of this.link?.owned.values() ?? []) if (lane.exported === exported) lane.finish(1, '');
+    this.link?.sections?.withdraw(exported);
     return exported !== undefined;
   }
 

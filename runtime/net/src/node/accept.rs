@@ -16,6 +16,8 @@ use super::{
 use crate::{
     error::ConnectError,
     event::{DownReason, PeerInfo},
+    media::Plane,
+    task::Task,
     token::Token,
     transport::{Connection, Listener, is_served},
     wire::Class,
@@ -201,8 +203,9 @@ async fn greet_sibling(
     Ok(Some((low, claim)))
 }
 
-async fn start(shared: Arc<Shared>, pair: Pair) {
+async fn start(shared: Arc<Shared>, mut pair: Pair) {
     let left = pair.token.as_ref().map(Token::left);
+    let media = pair.high.take_media();
     match shared.admit(pair.peer, pair.token, pair.claim) {
         Ok((link, replaced)) => {
             let expired = async {
@@ -211,6 +214,12 @@ async fn start(shared: Arc<Shared>, pair: Pair) {
                     None => pending().await,
                 }
             };
+            // It ends with the link.
+            let _media = media.map(|media| {
+                let (plane, ends) = Plane::new(media);
+                shared.add_plane(&link, plane.clone());
+                Task::spawn(plane.run(link.clone(), shared.clone(), ends))
+            });
             let running = async {
                 replaced.settled().await;
                 link.clone().run(pair.high, pair.low).await;

@@ -9,6 +9,7 @@ use crate::{
     error::refusal,
     lane::{Landing, Left},
     link::{Link, Open, OwnLane},
+    media::Sink,
     remote::{Remote, common_version},
     wire::{Codec, Codecs, decode},
 };
@@ -32,6 +33,8 @@ pub struct ExportOptions {
     grants: Vec<(String, Access)>,
     /// Takes low-priority messages that may be lost, which come without credit.
     is_loose: bool,
+    /// Takes frames that come by RTP.
+    frames: Option<Sink>,
 }
 
 impl ExportOptions {
@@ -42,11 +45,18 @@ impl ExportOptions {
             rights: Access::ALL,
             grants: Vec::new(),
             is_loose: false,
+            frames: None,
         }
     }
 
     pub(crate) fn with_loose(mut self) -> Self {
         self.is_loose = true;
+        self
+    }
+
+    /// Frames of sections go there.
+    pub(crate) fn with_frames(mut self, sink: Sink) -> Self {
+        self.frames = Some(sink);
         self
     }
 
@@ -116,6 +126,9 @@ pub(super) trait Exported: Send + Sync {
     /// Gives a message that may be lost to the actor, if that takes such, the peer may send to it, and there is room.
     /// Returns whether it is in the mailbox.
     fn loose(&self, link: &Link, codec: Codec, payload: &[u8], allowed: Access) -> bool;
+
+    /// Where frames of the peer go, if it may send them, and this takes such.
+    fn sink(&self, link: &Link, name: &str, allowed: Access) -> Result<Sink, (u8, String)>;
 
     fn as_any(&self) -> &dyn Any;
 }
@@ -203,6 +216,16 @@ impl<A: Remote> Exported for Export<A> {
                 false
             }
         }
+    }
+
+    fn sink(&self, link: &Link, name: &str, allowed: Access) -> Result<Sink, (u8, String)> {
+        let peer = &*link.peer().name;
+        if !self.options.access(peer).and(allowed).low {
+            let text = format!("{name} is not exported to {peer}");
+            return Err((refusal::DENIED, text));
+        }
+        let sink = self.options.frames.clone();
+        sink.ok_or_else(|| (refusal::MISMATCH, format!("{name} is no track")))
     }
 
     fn as_any(&self) -> &dyn Any {

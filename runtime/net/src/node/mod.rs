@@ -36,6 +36,7 @@ use crate::{
     error::{ConnectError, ExportError},
     event::{DownReason, Event, PeerInfo},
     link::{LooseTraffic, Traffic},
+    media::MediaTraffic,
     remote::Remote,
     transport::{Tcp, Transport},
     wire::Class,
@@ -366,6 +367,7 @@ impl Node {
                 high: link.traffic(Class::High),
                 low: link.traffic(Class::Low),
                 loose: link.loose().map(|loose| loose.traffic()),
+                media: self.shared.plane(link).map(|plane| plane.traffic()),
             }
         });
         stats.collect()
@@ -456,4 +458,6 @@ pub struct LinkStats {
     pub low: Traffic,
     /// Messages that may be lost, if the transport has a way for them.
     pub loose: Option<LooseTraffic>,
+    /// Frames of tracks that go by RTP, if the page has declared sections for them.
+    pub media: Option<MediaTraffic>,
 }

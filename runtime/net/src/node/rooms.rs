@@ -6,7 +6,8 @@ use super::{Node, dial};
 use crate::{
     error::ConnectError,
     event::{Event, PeerInfo},
-    link::{Host, Loose},
+    link::{Host, Link, Loose},
+    media::Plane,
 };
 
 pub(crate) use super::dial::Dialled;
@@ -62,6 +63,22 @@ impl Node {
     pub(crate) fn loose(&self, name: &str) -> Option<Arc<Loose>> {
         let links = self.shared.links_to(Some(name));
         links.iter().find_map(|link| link.loose().cloned())
+    }
+
+    /// The link to a node whose session has sections, if there is one.
+    pub(crate) fn plane(&self, name: &str) -> Option<(Arc<Link>, Arc<Plane>)> {
+        let links = self.shared.links_to(Some(name));
+        links.into_iter().find_map(|link| {
+            let plane = self.shared.plane(&link)?;
+            Some((link, plane))
+        })
+    }
+
+    /// Asks all pages that send to a track by RTP for a key frame.
+    pub(crate) fn want_key_frame(&self, track: &str) {
+        let links = self.shared.links_to(None);
+        let planes = links.iter().filter_map(|link| self.shared.plane(link));
+        planes.for_each(|plane| plane.want_key_frame(track));
     }
 
     pub(crate) fn is_linked(&self, name: &str) -> bool {

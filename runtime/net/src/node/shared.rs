@@ -24,6 +24,7 @@ use crate::{
     event::{DownReason, Event, PeerInfo},
     lane::Directory,
     link::{Host, Link, Open, OwnLane},
+    media::{Plane, Sink, Tracks},
     remote::Remote,
     token::Token,
     transport::{Connection, Transport},
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     exports: Mutex<BTreeMap<Arc<str>, Arc<dyn Exported>>>,
     /// The tokens of links whose peers came with one, by the numbers of the links.
     tokens: Mutex<HashMap<u64, Token>>,
+    /// The sections of links that have some, by the numbers of the links.
+    planes: Mutex<HashMap<u64, Arc<Plane>>>,
     pub(super) waiting: Mutex<HashMap<(PeerInfo, u64), Waiting>>,
     events: broadcast::Sender<Event>,
     changes: watch::Sender<u64>,
@@ -99,6 +102,7 @@ impl Shared {
             incarnations: Mutex::default(),
             exports: Mutex::default(),
             tokens: Mutex::default(),
+            planes: Mutex::default(),
             waiting: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             changes: watch::Sender::new(0),
@@ -207,6 +211,15 @@ impl Shared {
 
     pub(super) fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// A link has sections, until it is down.
+    pub(super) fn add_plane(&self, link: &Link, plane: Arc<Plane>) {
+        lock(&self.planes).insert(link.number(), plane);
+    }
+
+    pub(super) fn plane(&self, link: &Link) -> Option<Arc<Plane>> {
+        lock(&self.planes).get(&link.number()).cloned()
     }
 
     /// What the peer of a link may do with an actor at most.
@@ -339,6 +352,8 @@ impl Host for Shared {
     fn down(&self, link: &Arc<Link>) {
         let is_last = self.pairing.remove(link);
         let token = lock(&self.tokens).remove(&link.number());
+        let plane = lock(&self.planes).remove(&link.number());
+        drop(plane);
         if token.is_some() && is_last {
             // Names that tokens cover are without number, and what was there before them cannot do harm.
             lock(&self.incarnations).remove(&link.peer().name);
@@ -349,6 +364,21 @@ impl Host for Shared {
     fn event(&self, event: Event) {
         // Nobody may listen.
         let _ = self.events.send(event);
+    }
+}
+
+impl Tracks for Shared {
+    fn sink(&self, link: &Arc<Link>, track: &str) -> Result<Sink, (u8, String)> {
+        let allowed = self.allowed(link, track);
+        if allowed == Access::NONE {
+            // As for lanes: whether there is such a track, it may not know either.
+            let text = format!("the token does not grant {track}");
+            return Err((refusal::DENIED, text));
+        }
+        match self.find_export(track) {
+            Some(export) => export.sink(link, track, allowed),
+            None => Err((refusal::UNKNOWN, format!("{track} is not exported"))),
+        }
     }
 }
 

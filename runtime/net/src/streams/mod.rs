@@ -11,23 +11,26 @@ mod actor;
 mod chunk;
 mod latest;
 mod sender;
+mod track;
 mod way;
 
 use std::{fmt, sync::Arc};
 
-use lanemesh_runtime::{ActorResult, Child, builder};
+use lanemesh_runtime::{ActorHandle, ActorResult, Child, builder};
 
 use self::{
-    actor::Receiver,
+    actor::{Parcel, Receiver},
     way::{Beside, Way},
 };
 pub use self::{
     chunk::{Chunk, MediaFrame, MediaKind},
-    sender::{MediaSender, Mode, StreamError, StreamSender},
+    sender::{Mode, StreamError, StreamSender},
+    track::MediaSender,
 };
 use crate::{
     error::{ExportError, LookupError},
     event::PeerInfo,
+    media::Sink,
     node::{ExportOptions, Node},
 };
 
@@ -99,10 +102,13 @@ impl Streams {
     where
         F: Future<Output = ActorResult> + Send + 'static,
     {
-        self.register(stream(id), callback)
+        self.register(stream(id), callback, |_| ExportOptions::new())
     }
 
-    /// As [`register_stream`](Self::register_stream), for the frames of a track.
+    /// As [`register_stream`](Self::register_stream), for the frames of a track: those that nodes and pages send, and those of a
+    /// page's own camera or microphone (`sendTrack`), which come by RTP. Of these, the callback gets whole frames that can be decoded
+    /// one after the other, if it takes them as they come: those for which there is no room are dropped, and a key frame is asked
+    /// for then, as after a loss. [`LinkStats::media`](crate::LinkStats::media) counts both.
     ///
     /// # Errors
     ///
@@ -119,13 +125,21 @@ impl Streams {
     where
         F: Future<Output = ActorResult> + Send + 'static,
     {
-        self.register(media(track), callback)
+        self.register(media(track), callback, |handle| {
+            let receiver = handle.clone().shared();
+            let sink = Sink::new(move |from, frame| {
+                let parcel = Parcel::new(from, frame.into(), None);
+                receiver.handle().try_send_low(parcel).is_ok()
+            });
+            ExportOptions::new().with_frames(sink)
+        })
     }
 
     fn register<P: actor::Payload, F>(
         &self,
         name: String,
         callback: impl FnMut(P, PeerInfo) -> F + Send + 'static,
+        options: impl FnOnce(&ActorHandle<Receiver<P>>) -> ExportOptions,
     ) -> Result<Registered, ExportError>
     where
         F: Future<Output = ActorResult> + Send + 'static,
@@ -135,7 +149,7 @@ impl Streams {
         let receiver = builder(move || Receiver(callback.clone()));
         let receiver = receiver.name(name.clone()).low_capacity(CAPACITY);
         let (handle, child) = receiver.spawn();
-        let options = ExportOptions::new().with_loose();
+        let options = options(&handle).with_loose();
         self.0.export_with(name.clone(), &handle, options)?;
         Ok(Registered {
             node: self.0.background(),
@@ -173,11 +187,12 @@ impl Streams {
         Ok(StreamSender::new(&self.0, way))
     }
 
-    /// Opens a track that is registered on a node. Over data channels, frames go without an order and are not sent again.
+    /// Opens a track that is registered on a node. Over data channels, frames go without an order and are not sent again. To a page that
+    /// plays the track (`receiveTrack`), they go by RTP, in a codec that browsers know.
     ///
     /// # Errors
     ///
-    /// See [`LookupError`].
+    /// See [`LookupError`]: `Limit` also if the page has no section left for the track.
     ///
     /// # Cancel safety
     ///
@@ -190,6 +205,11 @@ impl Streams {
         let name = media(track);
         let lookup = self.0.lookup(&*name).on(node).low_capacity(CAPACITY);
         let handle = lookup.await?;
+        if let Some((link, plane)) = self.0.plane(node)
+            && let Some(sender) = plane.open(&link, &name).await?
+        {
+            return Ok(MediaSender::by_rtp(&self.0, sender, handle));
+        }
         let beside = Beside::find(&self.0, node, &name);
         let way = Way::unreliable(&self.0, handle, beside);
         Ok(MediaSender::new(&self.0, way))
@@ -217,6 +237,14 @@ pub struct Registered {
     node: Node,
     name: Arc<str>,
     _child: Child,
+}
+
+impl Registered {
+    /// Asks the pages that send to this track by RTP for a key frame, each twice a second at most: for somebody who joins, or
+    /// where another receiver, to which the frames are passed on, wants one ([`MediaSender::wants_key_frame`]).
+    pub fn request_key_frame(&self) {
+        self.node.want_key_frame(&self.name);
+    }
 }
 
 impl Drop for Registered {

@@ -4,11 +4,7 @@ use std::{error::Error, fmt};
 
 use bytes::Bytes;
 
-use super::{
-    actor::{Parcel, Payload},
-    chunk::{Chunk, MediaFrame},
-    way::Way,
-};
+use super::{actor::Parcel, chunk::Chunk, way::Way};
 use crate::{event::PeerInfo, node::Node};
 
 /// What becomes of chunks that the receiver has no room for.
@@ -33,6 +29,8 @@ pub enum StreamError<P> {
     /// It is larger than [`Config::max_frame`](crate::Config::max_frame) lets through; or, on a channel for what may be
     /// lost, than about 250 KiB.
     TooLarge(P),
+    /// The track goes by RTP, and the peer has not said that it knows this codec, or its section is for the other kind.
+    Codec(P),
 }
 
 impl<P> fmt::Display for StreamError<P> {
@@ -40,6 +38,7 @@ impl<P> fmt::Display for StreamError<P> {
         f.write_str(match self {
             Self::Closed(_) => "the receiver, or the link to it, is gone",
             Self::TooLarge(_) => "it is larger than the link carries at once",
+            Self::Codec(_) => "the section of the track is for another codec",
         })
     }
 }
@@ -122,72 +121,6 @@ impl fmt::Debug for StreamSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamSender")
             .field("next", &self.next)
-            .field("is_closed", &self.is_closed())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Sends the frames of a track: the latest wins, or over data channels, those for which there is room.
-pub struct MediaSender {
-    limit: usize,
-    way: Way<MediaFrame>,
-}
-
-impl MediaSender {
-    pub(super) fn new(node: &Node, way: Way<MediaFrame>) -> Self {
-        let limit = way.limit(node);
-        Self { limit, way }
-    }
-
-    /// Sends a frame, without waiting. One that still waits for room is passed over.
-    ///
-    /// Over data channels, it is sent at once, or passed over if there is no room for it. It arrives whole or not at
-    /// all, and perhaps after a later one; [`LinkStats::loose`](crate::LinkStats::loose) counts what is lost.
-    ///
-    /// # Errors
-    ///
-    /// See [`StreamError`].
-    pub fn send(&mut self, frame: MediaFrame) -> Result<(), StreamError<MediaFrame>> {
-        if frame.size() > self.limit {
-            return Err(StreamError::TooLarge(frame));
-        }
-        let sent = match &mut self.way {
-            Way::Latest(latest) => latest.put(frame),
-            Way::Beside(beside, handle) if !handle.is_closed() => beside.put(frame),
-            Way::Beside(..) | Way::Reliable(_) => Err(frame), // no track is reliable
-        };
-        sent.map_err(StreamError::Closed)
-    }
-
-    /// Whether each frame may be lost on the way, because it goes beside the low connection.
-    pub fn is_loose(&self) -> bool {
-        matches!(self.way, Way::Beside(..))
-    }
-
-    /// How many frames were passed over because there was no room for them.
-    pub fn passed_over(&self) -> u64 {
-        self.way.passed_over()
-    }
-
-    /// Whether the receiver, or the link to it, is gone.
-    pub fn is_closed(&self) -> bool {
-        self.way.is_closed()
-    }
-
-    /// Waits until the last frame has arrived, or the track is closed. For frames that may be lost on the way it does
-    /// not wait.
-    ///
-    /// # Cancel safety
-    ///
-    /// It may be called again.
-    pub async fn finish(&mut self) {
-        self.way.finish().await;
-    }
-}
-
-impl fmt::Debug for MediaSender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MediaSender")
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
     }

@@ -7,6 +7,11 @@
 mod certificate;
 mod datagrams;
 mod in_process;
+#[cfg_attr(
+    not(feature = "webrtc"),
+    expect(dead_code, reason = "no other transport has sections")
+)]
+pub(crate) mod media;
 mod served;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -102,6 +107,7 @@ pub struct Connection {
     names: Option<IsName>,
     sibling: Option<Box<Connection>>,
     datagrams: Option<Datagrams>,
+    media: Option<media::Media>,
 }
 
 /// Whether a name is one of who is at the other end.
@@ -119,6 +125,7 @@ impl Connection {
             names: None,
             sibling: None,
             datagrams: None,
+            media: None,
         }
     }
 
@@ -133,6 +140,17 @@ impl Connection {
     pub fn with_datagrams(mut self, datagrams: Datagrams) -> Self {
         self.datagrams = Some(datagrams);
         self
+    }
+
+    /// There are sections beside this connection, which is for high.
+    #[cfg(feature = "webrtc")]
+    pub(crate) fn with_media(mut self, media: media::Media) -> Self {
+        self.media = Some(media);
+        self
+    }
+
+    pub(crate) fn take_media(&mut self) -> Option<media::Media> {
+        self.media.take()
     }
 
     /// Takes the way for datagrams, for a transport that is built on another one.

@@ -27,14 +27,15 @@ use tokio::{
         AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex,
         split,
     },
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{sleep_until, timeout},
 };
 
 use super::{
-    BUFFERED, MESSAGE,
+    BUFFERED, MESSAGE, SPOKEN,
     hub::{Datagram, Place},
     order::{NUMBER, Order},
+    rtp::{Next, Rtp},
 };
 use crate::transport::{Connection, Datagrams};
 
@@ -163,6 +164,8 @@ enum Woken {
     /// The connection of this class gave this many bytes to send.
     Written(usize, io::Result<usize>),
     HandedOn,
+    /// There is something to do for the sections.
+    Media(Next),
     Timeout,
 }
 
@@ -175,6 +178,8 @@ pub(super) struct Driver {
     /// The channel for what may be lost, and who sends and receives it, unless that is gone.
     loose: ChannelId,
     datagrams: Option<Datagrams>,
+    /// If the offer has declared sections for media.
+    rtp: Option<Rtp>,
     order: Order,
     /// The number of the next message on high.
     next: u32,
@@ -191,6 +196,7 @@ impl Driver {
         place: Place,
         local: Vec<SocketAddr>,
         channels: [ChannelId; 3],
+        rtp: Option<Rtp>,
         far: ([DuplexStream; 2], Datagrams),
         fault: Fault,
     ) -> Self {
@@ -202,6 +208,7 @@ impl Driver {
             lanes: [Lane::new(channels[0], high), Lane::new(channels[1], low)],
             loose: channels[2],
             datagrams: Some(datagrams),
+            rtp,
             order: Order::default(),
             next: 0,
             fault,
@@ -254,6 +261,7 @@ impl Driver {
                 Woken::Written(class, count) => self.send(class, count.unwrap_or(0))?,
                 Woken::HandedOn => {}
                 Woken::Loose(datagram) => write(&mut self.rtc, self.loose, &datagram)?,
+                Woken::Media(next) => self.on_media(next)?,
                 Woken::Timeout => self.input(Input::Timeout(Instant::now()))?,
             }
         }
@@ -299,6 +307,7 @@ impl Driver {
         let has_room = [self.has_room(0), self.has_room(1)];
         // The channel is open when the others are.
         let is_loose = opened.is_none() && self.buffered(self.loose) < BUFFERED[2];
+        let may_speak = self.may_speak();
         let deadline = self
             .ends_at
             .map_or(deadline, |ends_at| ends_at.min(deadline));
@@ -319,9 +328,40 @@ impl Driver {
             datagram = self.place.inbox.receive(!has_high && !has_low) => {
                 datagram.map_or(Woken::End, Woken::Arrived)
             }
-            count = low.reader.read(from_low), if has_room[1] => Woken::Written(1, count),
+            // Media come after high and what carries it. None of them and low is before the other for long.
+            woken = async {
+                tokio::select! {
+                    count = low.reader.read(from_low), if has_room[1] => Woken::Written(1, count),
+                    next = next_of(&mut self.rtp, &mut self.place.packets, may_speak) => {
+                        Woken::Media(next)
+                    }
+                }
+            } => woken,
             () = sleep_until(deadline.into()) => Woken::Timeout,
         }
+    }
+
+    /// Whether a message about a section may be sent.
+    fn may_speak(&mut self) -> bool {
+        let open = self.rtp.as_ref().filter(|rtp| rtp.is_open);
+        let channel = open.map(|rtp| rtp.channel);
+        channel.is_some_and(|channel| self.buffered(channel) < SPOKEN)
+    }
+
+    fn on_media(&mut self, next: Next) -> io::Result<()> {
+        let Some(rtp) = &mut self.rtp else {
+            return Ok(());
+        };
+        match next {
+            Next::Arrived(datagram) => self.receive(&datagram),
+            Next::Frame(place, frame) => rtp.send(&mut self.rtc, place, frame),
+            Next::Order(order) => {
+                if let Some(message) = rtp.on_order(&mut self.rtc, order) {
+                    write(&mut self.rtc, rtp.channel, &message)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn input(&mut self, input: Input<'_>) -> io::Result<()> {
@@ -386,12 +426,27 @@ impl Driver {
     fn on_event(&mut self, event: Event) -> io::Result<bool> {
         match event {
             Event::ChannelOpen(id, _) if id == self.loose => {}
+            Event::ChannelOpen(id, _) if self.is_of_rtp(id) => {
+                if let Some(rtp) = &mut self.rtp {
+                    rtp.is_open = true;
+                }
+            }
             Event::ChannelOpen(id, _) => {
                 let lane = self.lanes.iter_mut().find(|lane| lane.id == id);
                 lane.ok_or_else(|| wrong("it opens another channel"))?
                     .is_open = true;
             }
             Event::ChannelData(data) => self.on_data(data)?,
+            Event::MediaData(data) => {
+                if let Some(rtp) = &mut self.rtp {
+                    rtp.on_frame(&mut self.rtc, data);
+                }
+            }
+            Event::KeyframeRequest(request) => {
+                if let Some(rtp) = &self.rtp {
+                    rtp.on_request(request.mid);
+                }
+            }
             Event::ChannelClose(_) | Event::Closed => return Ok(false),
             // Once the channels are open, the heartbeats of the link tell whether the peer is there, after the time
             // that its owner has set. Checks of ICE are lost as anything else is, and first in a flood.
@@ -401,6 +456,10 @@ impl Driver {
             _ => {}
         }
         Ok(true)
+    }
+
+    fn is_of_rtp(&self, channel: ChannelId) -> bool {
+        self.rtp.as_ref().is_some_and(|rtp| rtp.channel == channel)
     }
 
     fn on_data(&mut self, data: ChannelData) -> io::Result<()> {
@@ -426,7 +485,10 @@ impl Driver {
                 }
                 Ok(())
             }
-            _ => Err(wrong("it sends on another channel")),
+            id => match &self.rtp {
+                Some(rtp) if rtp.channel == id => rtp.on_message(data),
+                _ => Err(wrong("it sends on another channel")),
+            },
         }
     }
 }
@@ -451,6 +513,18 @@ async fn next(datagrams: &mut Option<Datagrams>) -> Bytes {
         *datagrams = None;
     }
     pending().await
+}
+
+/// What is to be done for the sections.
+async fn next_of(
+    rtp: &mut Option<Rtp>,
+    packets: &mut mpsc::Receiver<Datagram>,
+    may_speak: bool,
+) -> Next {
+    match rtp {
+        Some(rtp) => rtp.next(packets, may_speak).await,
+        None => pending().await,
+    }
 }
 
 /// Ready when nobody waits for the channels any more.

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     CHECKS, PENDING,
-    wire::{fragment, is_stun},
+    wire::{Content, content, fragment},
 };
 use crate::task::Task;
 
@@ -52,8 +52,8 @@ struct Table {
 }
 
 struct Entry {
-    /// For STUN, and for the rest.
-    inbox: [mpsc::Sender<Datagram>; 2],
+    /// For each kind of content.
+    inbox: [mpsc::Sender<Datagram>; 3],
     secret: String,
     end: Arc<Notify>,
 }
@@ -63,13 +63,15 @@ pub(super) struct Place {
     hub: Arc<Hub>,
     fragment: String,
     pub(super) inbox: Inbox,
+    /// Packets of media, after which nothing waits.
+    pub(super) packets: mpsc::Receiver<Datagram>,
     /// Says that the session is to end.
     pub(super) end: Arc<Notify>,
     /// Addresses that it has sent to: the last ones count.
     peers: Vec<SocketAddr>,
 }
 
-/// What waits for a session: STUN, and the rest.
+/// What waits for a session besides media: STUN, and the rest.
 pub(super) struct Inbox {
     checks: mpsc::Receiver<Datagram>,
     data: mpsc::Receiver<Datagram>,
@@ -112,11 +114,12 @@ impl Hub {
         limit: usize,
     ) -> io::Result<Option<(Place, IceCreds, String)>> {
         let (fragment, pass, secret) = (random::<8>()?, random::<16>()?, random::<16>()?);
-        let [(checks_tx, checks), (tx, data)] = [CHECKS, PENDING].map(mpsc::channel);
+        let [(checks_tx, checks), (tx, data), (packets_tx, packets)] =
+            [CHECKS, PENDING, PENDING].map(mpsc::channel);
         let end = Arc::new(Notify::new());
         let resource = format!("{fragment}{secret}");
         let entry = Entry {
-            inbox: [checks_tx, tx],
+            inbox: [checks_tx, tx, packets_tx],
             secret,
             end: end.clone(),
         };
@@ -135,6 +138,7 @@ impl Hub {
             hub: self.clone(),
             fragment,
             inbox: Inbox { checks, data },
+            packets,
             end,
             peers: Vec::new(),
         };
@@ -185,8 +189,12 @@ impl Table {
         let Some(entry) = named.or_else(known) else {
             return;
         };
-        // A flood of data costs no check of ICE, without which the session would be given up.
-        let inbox = &entry.inbox[usize::from(!is_stun(bytes))];
+        // A flood of data costs no check of ICE, without which the session would be given up, and one of media costs neither.
+        let inbox = match content(bytes) {
+            Content::Check => &entry.inbox[0],
+            Content::Data => &entry.inbox[1],
+            Content::Media => &entry.inbox[2],
+        };
         // The permit comes first: what has no room is not copied.
         if let Ok(permit) = inbox.try_reserve() {
             permit.send(Datagram {

@@ -134,7 +134,7 @@ fn measure(request: &Request) -> Result<usize, Denied> {
             "an offer needs a Content-Length",
         )),
         Some(length) if length > MAX_SDP => {
-            let text = "an offer has up to 16 KiB";
+            let text = "an offer has up to 32 KiB";
             Err(Denied::Status("413 Content Too Large", text))
         }
         Some(length) => Ok(length),

@@ -17,6 +17,7 @@ mod hub;
 mod listener;
 mod offer;
 mod order;
+mod rtp;
 mod session;
 mod wire;
 
@@ -45,6 +46,8 @@ const LOOSE: usize = 32;
 const PENDING: usize = 128;
 /// The same for STUN, which goes ahead of them: a check for each pair of addresses that a peer tries, and some again.
 const CHECKS: usize = 16;
+/// Bytes of messages about sections that may be on their way.
+const SPOKEN: usize = 32 << 10;
 /// The default of [`WebRtc::max_sessions`].
 const MAX_SESSIONS: usize = 1024;
 

@@ -2,10 +2,15 @@
 
 use std::fmt;
 
-/// The largest SDP that is read, in bytes. That of a browser with data channels alone has about 1 KiB.
-pub(super) const MAX_SDP: usize = 16 << 10;
+/// The largest SDP that is read, in bytes. That of a browser with data channels alone has about 1 KiB; a section for video
+/// adds 2.
+pub(super) const MAX_SDP: usize = 32 << 10;
 /// The number of candidates that an offer may have.
 const MAX_CANDIDATES: usize = 32;
+/// The number of sections for media that it may have.
+const MAX_SECTIONS: usize = 8;
+/// The number of lines about sources for each of them: a browser writes six.
+const MAX_SOURCES: usize = 8;
 
 /// Why an offer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +19,7 @@ pub(super) enum Refusal {
     Full,
     /// It is longer than [`MAX_SDP`], or has too many candidates.
     TooLong,
-    /// It has another section than one for data channels, or none.
+    /// It has no section for data channels, or two, or others than those and ones for media, or too many of those.
     Sections,
     /// It is no SDP, or cannot be answered.
     Malformed,
@@ -24,8 +29,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "there are as many sessions as there may be",
-            Self::TooLong => "the offer is longer than 16 KiB, or has more than 32 candidates",
-            Self::Sections => "the offer has to have one section, which is for data channels",
+            Self::TooLong => "the offer is longer than 32 KiB, or has more than 32 candidates",
+            Self::Sections => {
+                "the offer has to have one section for data channels, and may have 8 for audio and video, each without simulcast"
+            }
             Self::Malformed => "the offer is no SDP, or cannot be answered",
         })
     }
@@ -40,7 +47,15 @@ pub(super) fn check(sdp: &str) -> Result<(), Refusal> {
     if !sdp.starts_with("v=0") {
         return Err(Refusal::Malformed);
     }
-    if count("m=") != 1 || count("m=application ") != 1 || count("a=mid:") > 1 {
+    let media = count("m=audio ") + count("m=video ");
+    let others = count("m=") - media;
+    let is_simple = count("a=simulcast:") + count("a=rid:") == 0;
+    let sources = count("a=ssrc:") + count("a=ssrc-group:");
+    let is_short = media <= MAX_SECTIONS && sources <= media * MAX_SOURCES;
+    if others != 1 || count("m=application ") != 1 || count("a=mid:") > 1 + media {
+        return Err(Refusal::Sections);
+    }
+    if !(is_simple && is_short) {
         return Err(Refusal::Sections);
     }
     let mut fingerprints = sdp
@@ -51,6 +66,18 @@ pub(super) fn check(sdp: &str) -> Result<(), Refusal> {
         return Err(Refusal::Malformed);
     }
     Ok(())
+}
+
+/// The names of the sections for media, in an offer that was checked.
+pub(super) fn media(sdp: &str) -> impl Iterator<Item = &str> + Clone {
+    let mut is_media = false;
+    sdp.lines().filter_map(move |line| {
+        if line.starts_with("m=") {
+            is_media = !line.starts_with("m=application ");
+        }
+        let mid = line.strip_prefix("a=mid:").filter(|_| is_media);
+        mid.map(str::trim_end)
+    })
 }
 
 fn is_fingerprint(value: &str) -> bool {
@@ -78,6 +105,17 @@ mod tests {
     fn offers_are_checked_before_they_are_parsed() {
         let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel";
         assert_eq!(check(&sdp(&[data])), Ok(()));
+        let audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:1";
+        let most = sdp(&[
+            &[audio; MAX_SECTIONS].join("\r\n"),
+            data,
+            "a=mid:data",
+            "m=video 0 x",
+        ]);
+        assert_eq!(check(&most), Err(Refusal::Sections));
+        let most = most.replace("m=video 0 x", "");
+        assert_eq!(check(&most), Ok(()));
+        assert_eq!(media(&most).collect::<Vec<_>>(), ["1"; MAX_SECTIONS]);
         let candidates = ["a=candidate:1"; 33];
         let long = "x".repeat(MAX_SDP);
         for (offer, why) in [
@@ -85,10 +123,26 @@ mod tests {
             ("v=0\r\n".to_owned(), Refusal::Sections),
             (sdp(&[]), Refusal::Sections),
             (sdp(&[data, data]), Refusal::Sections),
+            (sdp(&[data, "m=text 9 RTP/AVP 98"]), Refusal::Sections),
+            (sdp(&[audio]), Refusal::Sections),
             (
-                sdp(&[data, "m=audio 9 UDP/TLS/RTP/SAVPF 111"]),
+                sdp(&[data, &[audio; MAX_SECTIONS + 1].join("\r\n")]),
                 Refusal::Sections,
             ),
+            (
+                sdp(&[
+                    data,
+                    audio,
+                    &["a=ssrc:1 cname:x"; MAX_SOURCES + 1].join("\r\n"),
+                ]),
+                Refusal::Sections,
+            ),
+            (sdp(&[data, "a=ssrc:1 cname:x"]), Refusal::Sections),
+            (
+                sdp(&[data, audio, "a=simulcast:send h;l"]),
+                Refusal::Sections,
+            ),
+            (sdp(&[data, audio, "a=rid:h send"]), Refusal::Sections),
             (sdp(&[data, "a=mid:0", "a=mid:0"]), Refusal::Sections),
             (sdp(&[data, &candidates.join("\r\n")]), Refusal::TooLong),
             (sdp(&[data, &long]), Refusal::TooLong),

@@ -15,12 +15,13 @@ use str0m::{
 use tokio::sync::oneshot;
 
 use super::{
-    BUFFERED, Keys, LOOSE, MESSAGE, WebRtc,
+    BUFFERED, Keys, LOOSE, MESSAGE, SPOKEN, WebRtc,
     drive::{Driver, pipe},
     hub::{Hub, Place},
-    offer::{MAX_SDP, Refusal, check},
+    offer::{MAX_SDP, Refusal, check, media},
+    rtp::{Rtp, sections},
 };
-use crate::transport::{Connection, Datagrams};
+use crate::transport::{Connection, Datagrams, media::Section};
 
 fn failed(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
@@ -33,16 +34,30 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn start(rtc: Rtc, place: Place, local: Vec<SocketAddr>, channels: [ChannelId; 3]) -> Self {
+    fn start(
+        mut rtc: Rtc,
+        place: Place,
+        local: Vec<SocketAddr>,
+        channels: [ChannelId; 3],
+        sections: Vec<Section>,
+    ) -> Self {
         let (tx, is_open) = oneshot::channel();
         let fault = Arc::default();
         let [(high, far_high), (low, far_low)] = [(), ()].map(|()| pipe(&fault));
         let (near, far) = Datagrams::pair(LOOSE, MESSAGE);
         let far = ([far_high, far_low], far);
-        let driver = Driver::new(rtc, place, local, channels, far, fault);
+        let mut connection = high.with_sibling(low).with_datagrams(near);
+        let mut rtp = None;
+        if !sections.is_empty() {
+            let channel = rtc.direct_api().create_data_channel(channel(3));
+            let (media, of_session) = Rtp::new(channel, sections);
+            connection = connection.with_media(media);
+            rtp = Some(of_session);
+        }
+        let driver = Driver::new(rtc, place, local, channels, rtp, far, fault);
         tokio::spawn(driver.run(tx));
         Self {
-            connection: high.with_sibling(low).with_datagrams(near),
+            connection,
             is_open,
         }
     }
@@ -64,19 +79,28 @@ fn config(keys: &Keys, credentials: IceCreds, is_lite: bool) -> RtcConfig {
         .set_local_ice_credentials(credentials)
         .set_sctp_max_message_size(MESSAGE as u32)
         // A message of each class goes beyond what is looked at.
-        .set_sctp_max_buffered_amount(BUFFERED.iter().sum::<usize>() + 3 * MESSAGE);
+        .set_sctp_max_buffered_amount(BUFFERED.iter().sum::<usize>() + SPOKEN + 4 * MESSAGE);
     match &keys.certificate {
         Some(certificate) => config.set_dtls_cert(certificate.clone()),
         None => config,
     }
 }
 
-/// The channel of a class, as this end sends on it, or that for what may be lost: high overtakes low, since SCTP sends
+/// With what is known to browsers and to the stack, for sessions that have sections.
+fn with_codecs(config: RtcConfig) -> RtcConfig {
+    config
+        .enable_opus(true, false)
+        .enable_vp8(true)
+        .enable_vp9(true)
+        .enable_h264(true)
+}
+
+/// The channel of a class, as this end sends on it, that for what may be lost, or that on which sections are spoken of: high overtakes low, since SCTP sends
 /// unordered messages first.
 fn channel(class: u16) -> ChannelConfig {
     ChannelConfig {
-        label: ["high", "low", "loose"][usize::from(class)].to_owned(),
-        ordered: class == 1,
+        label: ["high", "low", "loose", "media"][usize::from(class)].to_owned(),
+        ordered: [1, 3].contains(&class),
         reliability: match class {
             2 => Reliability::MaxRetransmits { retransmits: 0 },
             _ => Reliability::Reliable,
@@ -90,20 +114,28 @@ fn channel(class: u16) -> ChannelConfig {
 /// Answers an offer. Returns the answer, the name of the session's resource, and the session.
 pub(super) fn answer(
     transport: &WebRtc,
-    offer: &str,
+    text: &str,
     host: IpAddr,
 ) -> io::Result<Result<(String, String, Session), Refusal>> {
     let hub = transport.hub()?;
-    if let Err(refusal) = check(offer) {
+    if let Err(refusal) = check(text) {
         return Ok(Err(refusal));
     }
     let Some((place, credentials, resource)) = hub.place(transport.limit())? else {
         return Ok(Err(Refusal::Full));
     };
-    let Ok(offer) = SdpOffer::from_sdp_string(offer) else {
+    let Ok(offer) = SdpOffer::from_sdp_string(text) else {
         return Ok(Err(Refusal::Malformed));
     };
-    let mut rtc = config(&transport.keys, credentials, true).build(Instant::now());
+    let mids = media(text);
+    let has_media = mids.clone().next().is_some();
+    let config = config(&transport.keys, credentials, true);
+    let config = if has_media {
+        with_codecs(config)
+    } else {
+        config
+    };
+    let mut rtc = config.build(Instant::now());
     let local = transport.candidates(hub, host);
     for address in &local {
         rtc.add_local_candidate(Candidate::host(*address, "udp").map_err(failed)?);
@@ -116,7 +148,8 @@ pub(super) fn answer(
         }
     };
     let channels = [0, 1, 2].map(|class| rtc.direct_api().create_data_channel(channel(class)));
-    let session = Session::start(rtc, place, local, channels);
+    let sections = sections(&mut rtc, mids);
+    let session = Session::start(rtc, place, local, channels, sections);
     Ok(Ok((answer, resource, session)))
 }
 
@@ -162,6 +195,7 @@ impl Offered {
             self.place,
             vec![self.local],
             self.channels,
+            Vec::new(), // sections are for pages
         ))
     }
 }

@@ -10,6 +10,26 @@ pub(super) fn is_stun(datagram: &[u8]) -> bool {
     datagram.get(..HEADER).is_some_and(is_header)
 }
 
+/// What a datagram of a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// STUN.
+    Check,
+    /// DTLS, and with it all channels; or nothing that is known.
+    Data,
+    /// RTP or RTCP.
+    Media,
+}
+
+/// Tells by the first byte what a datagram is (RFC 7983).
+pub(super) fn content(datagram: &[u8]) -> Content {
+    match datagram.first() {
+        Some(128..=191) => Content::Media,
+        _ if is_stun(datagram) => Content::Check,
+        _ => Content::Data,
+    }
+}
+
 /// The user fragment of the receiving end in a STUN request.
 pub(super) fn fragment(datagram: &[u8]) -> Option<&str> {
     let (header, mut rest) = datagram.split_at_checked(HEADER)?;

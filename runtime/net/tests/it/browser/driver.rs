@@ -92,6 +92,8 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--ignore-certificate-errors",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
         ]
         .map(str::to_owned)
         .into();

@@ -3,6 +3,7 @@
 mod channels;
 mod credit;
 mod driver;
+mod tracks;
 
 use std::{process::Stdio, time::Duration};
 
