@@ -7,7 +7,8 @@ use crate::node::Node;
 /// Publishes the counts of every link of a node, labelled with the peer's name.
 ///
 /// Counters: `lanemesh_link_bytes_total` (by `class`: high, low, and `direction`: written, read), and
-/// `lanemesh_link_loose_total` (by `outcome`: sent, passed over, arrived, lost, refused) where messages may be lost; they
+/// `lanemesh_link_loose_total` (by `outcome`: sent, passed over, arrived, lost, refused) where messages may be lost, and
+/// `lanemesh_link_media_total` (by `outcome`, as in [`MediaTraffic`](crate::MediaTraffic)) where media go by RTP; they
 /// begin again with each link. What is lost becomes less when it comes late. Gauges: `lanemesh_link_lanes` (by `end`: opened, owned), `lanemesh_link_asks`,
 /// `lanemesh_link_unconfirmed`, `lanemesh_link_window_bytes`, `lanemesh_link_round_trip_seconds`.
 ///
@@ -44,6 +45,20 @@ pub fn publish_metrics(node: &Node) {
             ] {
                 let labels = with(&[("outcome", outcome)]);
                 counter!("lanemesh_link_loose_total", labels).absolute(count);
+            }
+        }
+        if let Some(media) = link.media {
+            for (outcome, count) in [
+                ("sent", media.sent),
+                ("passed over", media.passed_over),
+                ("arrived", media.arrived),
+                ("interrupted", media.interrupted),
+                ("useless", media.useless),
+                ("refused", media.refused),
+                ("key frames wanted", media.key_frames_wanted),
+            ] {
+                let labels = with(&[("outcome", outcome)]);
+                counter!("lanemesh_link_media_total", labels).absolute(count);
             }
         }
         let lanes = "lanemesh_link_lanes";

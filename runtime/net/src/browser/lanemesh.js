@@ -12,6 +12,9 @@
 //     const here = await room.ask((reply) => ({ Who: reply }), { timeout: 1000 });
 //
 // Messages are what serde_json makes of the Rust types: numbers beyond 2^53 lose digits on the way.
+// The page's camera and microphone go to a track of the node by RTP (`sendTrack`), and the node's tracks into elements of the page
+// (`receiveTrack`), on sections that `connect` declares (`media`).
+//
 // Nothing queues without a bound: what finds no room is refused.
 
 const MAGIC = 0x48534d4c; // "LMSH", little-endian
@@ -345,9 +348,10 @@ function declare(peer, media) {
     const profiles = new Set();
     const codecs = all.filter(({ mimeType, sdpFmtpLine = '' }) => {
       if (!RTP_CODECS[kind].includes(mimeType.toLowerCase())) return false;
-      // One profile of each codec, or the offer gets long: the first that goes in any number of packets.
+      // One profile of each codec, or the offer gets long: of H.264 that which everybody has, in any number of packets.
       if (mimeType === 'video/rtx') return true;
-      if (/packetization-mode=0/.test(sdpFmtpLine) || profiles.has(mimeType)) return false;
+      if (/h264/i.test(mimeType) && !/packetization-mode=1.*42e01f/i.test(sdpFmtpLine)) return false;
+      if (profiles.has(mimeType)) return false;
       return profiles.add(mimeType);
     });
     if (codecs.length > 0) transceiver.setCodecPreferences(codecs);

@@ -190,7 +190,27 @@ pub(crate) fn check_signalling(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use str0m::{
+        RtcConfig,
+        media::{Direction, MediaKind},
+    };
+
     use super::*;
+
+    /// As a page makes it that has a camera, and shows something.
+    fn offer_with_sections() -> String {
+        let mut rtc = RtcConfig::new().build(Instant::now());
+        let mut changes = rtc.sdp_api();
+        changes.add_channel("high".to_owned());
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            for way in [Direction::SendOnly, Direction::RecvOnly] {
+                changes.add_media(kind, way, None, None, None);
+            }
+        }
+        changes.apply().unwrap().0.to_sdp_string()
+    }
 
     #[test]
     fn any_signalling_is_answered_or_refused() {
@@ -206,10 +226,13 @@ mod tests {
         );
         let answer = bench.check_request(request.as_bytes());
         assert!(answer.starts_with(b"HTTP/1.1 201"));
+        let with_sections = offer_with_sections();
+        assert_eq!(check(&with_sections), Ok(()));
         let seed = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
         for seed in [
             seed(0, request.as_bytes()),
             seed(1, offer.as_bytes()),
+            seed(1, with_sections.as_bytes()),
             seed(2, &answer),
             seed(3, &[0, 1, 9, 2, 0, 1, 2, 9, 9]),
         ] {

@@ -183,7 +183,7 @@ pub(super) async fn post(
         (response.code.unwrap_or_default(), length(response.headers))
     };
     let length = length.filter(|length| *length <= MAX_SDP);
-    let length = length.ok_or_else(|| wrong("an answer has up to 16 KiB, and says how many"))?;
+    let length = length.ok_or_else(|| wrong("an answer has up to 32 KiB, and says how many"))?;
     let body = head.body(&mut stream, length).await?;
     if status != 201 {
         let text = format!(

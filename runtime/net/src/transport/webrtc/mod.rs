@@ -18,6 +18,8 @@ mod listener;
 mod offer;
 mod order;
 mod rtp;
+#[cfg(test)]
+mod rtp_tests;
 mod session;
 mod wire;
 

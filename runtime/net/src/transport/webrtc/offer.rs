@@ -1,6 +1,9 @@
 //! What an offer may be, checked before it is parsed.
 
-use std::fmt;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 /// The largest SDP that is read, in bytes. That of a browser with data channels alone has about 1 KiB; a section for video
 /// adds 2.
@@ -11,6 +14,8 @@ const MAX_CANDIDATES: usize = 32;
 const MAX_SECTIONS: usize = 8;
 /// The number of lines about sources for each of them: a browser writes six.
 const MAX_SOURCES: usize = 8;
+/// The number of payloads of each of them.
+const MAX_PAYLOADS: usize = 48;
 
 /// Why an offer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,9 @@ pub(super) fn check(sdp: &str) -> Result<(), Refusal> {
     if !(is_simple && is_short) {
         return Err(Refusal::Sections);
     }
+    if !payloads_agree(sdp) {
+        return Err(Refusal::Malformed);
+    }
     let mut fingerprints = sdp
         .lines()
         .filter_map(|line| line.strip_prefix("a=fingerprint:"))
@@ -66,6 +74,49 @@ pub(super) fn check(sdp: &str) -> Result<(), Refusal> {
         return Err(Refusal::Malformed);
     }
     Ok(())
+}
+
+/// Whether each number of a payload means one thing in all sections, and repairs one other: the stack panics where two of
+/// its codecs would have one number.
+fn payloads_agree(sdp: &str) -> bool {
+    let (mut known, mut repairs) = (HashMap::new(), HashMap::new());
+    let (mut numbers, mut repaired) = (HashSet::new(), HashSet::new());
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            numbers.clear();
+            repaired.clear();
+            continue;
+        }
+        let map = line.strip_prefix("a=rtpmap:");
+        let parameters = line.strip_prefix("a=fmtp:");
+        let Some((number, rest)) = map
+            .or(parameters)
+            .map(|it| it.split_once(' ').unwrap_or((it, "")))
+        else {
+            continue;
+        };
+        let rest = rest.trim_end();
+        let Ok(number) = number.parse::<u8>() else {
+            return false;
+        };
+        let agrees = match (map, rest.strip_prefix("apt=")) {
+            (Some(_), _) => {
+                let is_one = numbers.insert(number) && numbers.len() <= MAX_PAYLOADS;
+                is_one && *known.entry(number).or_insert(rest) == rest
+            }
+            (None, Some(other)) => {
+                let is_repair = known.get(&number).is_some_and(|it| it.starts_with("rtx/"));
+                let is_one =
+                    repaired.insert(other) && *repairs.entry(number).or_insert(other) == other;
+                is_repair && is_one
+            }
+            (None, None) => true,
+        };
+        if !agrees {
+            return false;
+        }
+    }
+    true
 }
 
 /// The names of the sections for media, in an offer that was checked.
@@ -116,6 +167,12 @@ mod tests {
         let most = most.replace("m=video 0 x", "");
         assert_eq!(check(&most), Ok(()));
         assert_eq!(media(&most).collect::<Vec<_>>(), ["1"; MAX_SECTIONS]);
+        let vp8 = "a=rtpmap:96 VP8/90000";
+        let rtx = "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96";
+        assert_eq!(
+            check(&sdp(&[data, audio, vp8, rtx, audio, rtx, vp8])),
+            Ok(())
+        );
         let candidates = ["a=candidate:1"; 33];
         let long = "x".repeat(MAX_SDP);
         for (offer, why) in [
@@ -149,6 +206,33 @@ mod tests {
             (format!("v=0\r\n{data}"), Refusal::Malformed),
             (sdp(&[data, "a=fingerprint:sha-256 ab"]), Refusal::Malformed),
             (sdp(&[data, "a=fingerprint:"]), Refusal::Malformed),
+            // One number for two codecs, in a section or in two; or for what repairs two, or is no repair.
+            (
+                sdp(&[data, audio, vp8, "a=rtpmap:96 VP9/90000"]),
+                Refusal::Malformed,
+            ),
+            (
+                sdp(&[data, audio, vp8, audio, "a=rtpmap:96 VP9/90000"]),
+                Refusal::Malformed,
+            ),
+            (
+                sdp(&[data, audio, vp8, "a=fmtp:96 apt=97"]),
+                Refusal::Malformed,
+            ),
+            (
+                sdp(&[
+                    data,
+                    audio,
+                    rtx,
+                    "a=rtpmap:98 rtx/90000",
+                    "a=fmtp:98 apt=96",
+                ]),
+                Refusal::Malformed,
+            ),
+            (
+                sdp(&[data, audio, "a=rtpmap:x VP8/90000"]),
+                Refusal::Malformed,
+            ),
         ] {
             assert_eq!(check(&offer), Err(why), "{offer}");
         }

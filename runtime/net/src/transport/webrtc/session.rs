@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
 };
@@ -88,11 +89,16 @@ fn config(keys: &Keys, credentials: IceCreds, is_lite: bool) -> RtcConfig {
 
 /// With what is known to browsers and to the stack, for sessions that have sections.
 fn with_codecs(config: RtcConfig) -> RtcConfig {
-    config
+    let mut config = config
         .enable_opus(true, false)
         .enable_vp8(true)
-        .enable_vp9(true)
-        .enable_h264(true)
+        .enable_vp9(true);
+    // One profile, which all browsers have: the stack panics where two of its own fit one of an offer.
+    let h264 = (125.into(), Some(107.into()));
+    config
+        .codec_config()
+        .add_h264(h264.0, h264.1, true, 0x42_e01f);
+    config
 }
 
 /// The channel of a class, as this end sends on it, that for what may be lost, or that on which sections are spoken of: high overtakes low, since SCTP sends
@@ -140,7 +146,12 @@ pub(super) fn answer(
     for address in &local {
         rtc.add_local_candidate(Candidate::host(*address, "udp").map_err(failed)?);
     }
-    let answer = match rtc.sdp_api().accept_offer(offer) {
+    // At some contradictions in an offer the stack panics.
+    let accepted = catch_unwind(AssertUnwindSafe(|| rtc.sdp_api().accept_offer(offer)));
+    let Ok(accepted) = accepted else {
+        return Ok(Err(Refusal::Malformed));
+    };
+    let answer = match accepted {
         Ok(answer) => answer.to_sdp_string(),
         Err(error) => {
             tracing::debug!(%error, "an offer cannot be answered");
