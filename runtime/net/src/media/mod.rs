@@ -204,7 +204,11 @@ impl Plane {
             .bound
             .iter()
             .filter(|(_, bound)| &*bound.track == track);
-        let wanted: Vec<_> = of_track.map(|(place, _)| Order::WantKey(*place)).collect();
+        // Whoever asks in a loop asks once.
+        let wanted = of_track.map(|(place, _)| Order::WantKey(*place));
+        let wanted: Vec<_> = wanted
+            .filter(|order| !outgoing.orders.contains(order))
+            .collect();
         outgoing.orders.extend(wanted);
         drop(outgoing);
         self.changed.notify_one();

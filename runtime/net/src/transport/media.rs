@@ -53,6 +53,7 @@ pub(crate) enum Arrived {
 }
 
 /// What the node wants of a session.
+#[derive(PartialEq, Eq)]
 pub(crate) enum Order {
     /// A message to the peer.
     Say(Vec<u8>),
