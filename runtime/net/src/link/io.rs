@@ -7,6 +7,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
@@ -221,12 +222,16 @@ pub(super) async fn beat(link: Arc<Link>) -> DownReason {
     let config = link.config();
     let mut number = 0;
     let mut is_suspected = false;
+    let mut lateness = Lateness::default();
     loop {
         number += 1;
         link.ping(number);
+        let began = Instant::now();
         tokio::time::sleep(config.heartbeat).await;
         link.report_credits();
-        let silence = Instant::now() - link.last_heard();
+        let heard = link.last_heard();
+        let late = lateness.add(heard, began.elapsed().saturating_sub(2 * config.heartbeat));
+        let silence = heard.elapsed().saturating_sub(late);
         if silence >= config.dead_after {
             return DownReason::Silent;
         }
@@ -236,5 +241,42 @@ pub(super) async fn beat(link: Arc<Link>) -> DownReason {
             is_suspected = true;
             link.suspect();
         }
+    }
+}
+
+/// For how long this process was held up since something was last heard: what the peer has said meanwhile is not read yet, so that
+/// is no silence of the peer.
+#[derive(Default)]
+struct Lateness {
+    heard: Option<Instant>,
+    late: Duration,
+}
+
+impl Lateness {
+    /// All of it, with `more`.
+    fn add(&mut self, heard: Instant, more: Duration) -> Duration {
+        if self.heard.replace(heard) != Some(heard) {
+            self.late = Duration::ZERO;
+        }
+        self.late += more;
+        self.late
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lateness_counts_until_something_is_heard() {
+        let second = Duration::from_secs(1);
+        let (mut lateness, first) = (Lateness::default(), Instant::now());
+        assert_eq!(lateness.add(first, Duration::ZERO), Duration::ZERO);
+        assert_eq!(lateness.add(first, 3 * second), 3 * second);
+        assert_eq!(lateness.add(first, second), 4 * second);
+        tokio::time::advance(second).await;
+        let later = Instant::now();
+        assert_eq!(lateness.add(later, Duration::ZERO), Duration::ZERO);
+        assert_eq!(lateness.add(later, second), second);
     }
 }

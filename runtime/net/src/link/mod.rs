@@ -22,6 +22,7 @@ mod window;
 use std::{
     collections::{BTreeMap, HashMap},
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Poll, Waker},
     time::Duration,
@@ -226,9 +227,20 @@ impl Link {
         &self.outboxes[class as usize]
     }
 
-    /// Runs the link over its two connections until it is down.
-    pub(crate) async fn run(self: Arc<Self>, mut high: Connection, low: Connection) {
-        let _settled = Settled(&self.is_settled);
+    /// Runs the link over its two connections until it is down. A link whose run is dropped, with its runtime, is down too.
+    pub(crate) fn run(
+        self: Arc<Self>,
+        high: Connection,
+        low: Connection,
+    ) -> impl Future<Output = ()> + Send {
+        let end = End(self.clone());
+        async move {
+            self.carry(high, low).await;
+            drop(end);
+        }
+    }
+
+    async fn carry(self: &Arc<Self>, mut high: Connection, low: Connection) {
         let mut tasks = JoinSet::new();
         // It ends with the link, and no link ends with it.
         let _loose = high.take_datagrams().map(|datagrams| {
@@ -255,8 +267,6 @@ impl Link {
         };
         self.close(why);
         tasks.shutdown().await;
-        self.outboxes.iter().for_each(Outbox::clear);
-        self.settle();
     }
 
     /// Ready when it is down, and nothing more arrives by it: what does by the link that follows is later.
@@ -281,6 +291,7 @@ impl Link {
 
     /// Tells everybody that it is down. Nothing is written or read any more.
     fn settle(self: &Arc<Self>) {
+        self.outboxes.iter().for_each(Outbox::clear);
         let opened = std::mem::take(&mut *lock(&self.opened));
         let unconfirmed = opened.values().map(|lane| lane.lock().unconfirmed());
         let unconfirmed = unconfirmed.sum();
@@ -525,12 +536,19 @@ impl Link {
     }
 }
 
-/// Says that a link is settled, also if that has panicked.
-struct Settled<'a>(&'a watch::Sender<bool>);
+/// The end of a link's run, however that comes.
+struct End(Arc<Link>);
 
-impl Drop for Settled<'_> {
+impl Drop for End {
     fn drop(&mut self) {
-        self.0.send_replace(true);
+        let Self(link) = self;
+        link.close(DownReason::Closed);
+        // A panic is a mistake of ours: of foreign code they are caught.
+        let settled = catch_unwind(AssertUnwindSafe(|| link.settle()));
+        if settled.is_err() {
+            tracing::error!(peer = %link.peer, "the end of a link panicked");
+        }
+        link.is_settled.send_replace(true);
     }
 }
 

@@ -220,9 +220,10 @@ async fn start(shared: Arc<Shared>, mut pair: Pair) {
                 shared.add_plane(&link, plane.clone());
                 Task::spawn(plane.run(link.clone(), shared.clone(), ends))
             });
+            let run = link.clone().run(pair.high, pair.low);
             let running = async {
                 replaced.settled().await;
-                link.clone().run(pair.high, pair.low).await;
+                run.await;
             };
             let mut running = pin!(running);
             tokio::select! {

@@ -80,9 +80,10 @@ pub(super) async fn dial(shared: &Arc<Shared>, address: &str) -> Result<Dialled,
         tracing::warn!(%peer, ?verdict, "a link was refused");
         ConnectError::Refused("this node knows a later incarnation of it, or has its name")
     })?;
+    let run = link.run(high, low);
     let running = tokio::spawn(async move {
         replaced.settled().await;
-        link.run(high, low).await;
+        run.await;
     });
     Ok(Dialled::New(peer, running))
 }

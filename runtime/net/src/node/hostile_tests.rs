@@ -1,6 +1,6 @@
 //! Peers that know the secret and break the rules: they harm nobody but themselves.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lanemesh_runtime::{ActorResult, Context, Handler, Reply, spawn};
 use serde::{Deserialize, Serialize};
@@ -264,4 +264,28 @@ async fn handshake_that_stands_still_ends() {
         link: 1,
     };
     assert!(greet(&mut low, &identity, purpose).await.is_err());
+}
+
+#[test]
+fn runtime_that_is_dropped_with_a_link_up_leaves_nothing_of_its_nodes() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    let (asked, left) = runtime.block_on(async {
+        let network = InProcess::default();
+        let [a, b] = ["a", "b"].map(|name| node(name, &network));
+        let (counter, child) = spawn(Counter(0));
+        a.export("counter", &counter).unwrap();
+        a.bind("mem:a").await.unwrap();
+        b.connect("mem:a").await.unwrap();
+        let mut far = b.lookup::<Counter>("counter").await.unwrap();
+        far.tell(Msg::Add(1)).await.unwrap();
+        assert_eq!(far.ask(Msg::Get, Duration::from_secs(5)).await, Ok(1));
+        let shared = [&a, &b].map(|node| Arc::downgrade(&node.shared));
+        ((a, b, far, counter, child), shared)
+    });
+    drop(runtime);
+    drop(asked);
+    for (node, shared) in ["a", "b"].into_iter().zip(left) {
+        assert_eq!(shared.strong_count(), 0, "of node {node}");
+    }
 }
