@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
@@ -14,7 +14,6 @@ use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     runtime::Handle,
-    task::yield_now,
     time::Instant,
 };
 
@@ -56,7 +55,7 @@ pub(super) async fn read(
     loop {
         if in_turn >= TURN {
             in_turn = 0;
-            yield_now().await;
+            pass().await;
         }
         buffer.reserve(CHUNK);
         let read = {
@@ -99,6 +98,19 @@ pub(super) async fn read(
             buffer.advance(length);
         }
     }
+}
+
+/// Puts the task behind the others of its worker, and lets another worker take it: `yield_now` would look at the driver first.
+async fn pass() {
+    let mut has_passed = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut has_passed, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// What has been read from the low connection, and what the peer has been told of it.
