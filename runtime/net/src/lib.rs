@@ -27,6 +27,7 @@ mod access;
 #[cfg(feature = "browser")]
 pub mod browser;
 mod config;
+mod counter;
 pub mod discovery;
 mod error;
 mod event;

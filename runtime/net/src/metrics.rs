@@ -35,20 +35,23 @@ pub fn publish_metrics(node: &Node) {
             counter!(bytes, labels("written")).absolute(traffic.written);
             counter!(bytes, labels("read")).absolute(traffic.read);
         }
+        let outcomes = |name: &'static str, counts: &[(&'static str, u64)]| {
+            for (outcome, count) in counts {
+                counter!(name, with(&[("outcome", *outcome)])).absolute(*count);
+            }
+        };
         if let Some(loose) = link.loose {
-            for (outcome, count) in [
+            let counts = [
                 ("sent", loose.sent),
                 ("passed over", loose.passed_over),
                 ("arrived", loose.arrived),
                 ("lost", loose.lost),
                 ("refused", loose.refused),
-            ] {
-                let labels = with(&[("outcome", outcome)]);
-                counter!("lanemesh_link_loose_total", labels).absolute(count);
-            }
+            ];
+            outcomes("lanemesh_link_loose_total", &counts);
         }
         if let Some(media) = link.media {
-            for (outcome, count) in [
+            let counts = [
                 ("sent", media.sent),
                 ("passed over", media.passed_over),
                 ("arrived", media.arrived),
@@ -56,10 +59,8 @@ pub fn publish_metrics(node: &Node) {
                 ("useless", media.useless),
                 ("refused", media.refused),
                 ("key frames wanted", media.key_frames_wanted),
-            ] {
-                let labels = with(&[("outcome", outcome)]);
-                counter!("lanemesh_link_media_total", labels).absolute(count);
-            }
+            ];
+            outcomes("lanemesh_link_media_total", &counts);
         }
         let lanes = "lanemesh_link_lanes";
         gauge!(lanes, with(&[("end", "opened")])).set(link.lanes_opened as f64);

@@ -342,7 +342,7 @@ const RTP_CODECS = { audio: ['audio/opus'], video: ['video/vp8', 'video/vp9', 'v
 
 /** Adds a section to an offer for each track that there may be at once. */
 function declare(peer, media) {
-  const sections = [['send', 'sendonly'], ['receive', 'recvonly']].flatMap(([way, direction]) => (media?.[way] ?? []).map((kind) => {
+  return [['send', 'sendonly'], ['receive', 'recvonly']].flatMap(([way, direction]) => (media?.[way] ?? []).map((kind) => {
     const transceiver = peer.addTransceiver(kind, { direction });
     const all = (way === 'send' ? RTCRtpSender : RTCRtpReceiver).getCapabilities(kind)?.codecs ?? [];
     const profiles = new Set();
@@ -357,7 +357,6 @@ function declare(peer, media) {
     if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
     return { way, kind, transceiver, isFree: true };
   }));
-  return sections;
 }
 
 /** What streams and tracks carry: where it is registered, its type, and how it is written as JSON and in postcard. */
@@ -566,14 +565,10 @@ class Sections {
     };
   }
 
-  /** Sections that have no track, by way and kind. */
-  free(way, kind) { return this.#sections.filter((section) => section.isFree && section.way === way && section.kind === kind); }
-
-  /** Takes a free section, which `release` gives back. */
+  /** Takes a free section, which `release` gives back. None if all of that way and kind have tracks. */
   take(way, kind) {
-    const [section] = this.free(way, kind);
-    if (!section) throw new LaneError('limit', `no section to ${way} ${kind} is free: \`connect\` declares them`);
-    section.isFree = false;
+    const section = this.#sections.find((it) => it.isFree && it.way === way && it.kind === kind);
+    if (section) section.isFree = false;
     return section;
   }
 
@@ -630,9 +625,8 @@ class Sections {
     if (!exported) return answer(REFUSALS.indexOf('unknown'), `${name} is not exported`);
     if (!exported.plays) return answer(IN_LANE, '');
     const { kind, callback } = exported.plays;
-    const [section] = this.free('receive', kind);
+    const section = this.take('receive', kind);
     if (!section) return answer(REFUSALS.indexOf('limit'), `no section for ${kind} is free`);
-    section.isFree = false;
     let end;
     const ended = new Promise((resolve) => {
       end = () => { this.release(section); resolve(); };
@@ -1452,6 +1446,7 @@ export class Page extends EventTarget {
   async sendTrack(track, source, options = {}) {
     const { link } = this;
     const section = this.#sections(link).take('send', source.kind);
+    if (!section) throw new LaneError('limit', `no section to send ${source.kind} is free: \`connect\` declares them`);
     let [handle, number] = [null, null];
     let isOpen = true;
     const close = async () => {

@@ -24,7 +24,7 @@ use super::left::Left;
 use crate::{
     access::Access,
     config::Config,
-    event::{DownReason, PeerInfo},
+    event::DownReason,
     link::{Count, Land, Limits, Link, Owed, violation},
     remote::Remote,
     wire::{
@@ -43,7 +43,6 @@ pub(crate) struct Landing<A: Remote> {
     rights: Access,
     /// The opener understands that it is given more room.
     has_room: bool,
-    peer: PeerInfo,
     left: Arc<Left<A>>,
     inside: Mutex<Inside<A>>,
 }
@@ -159,7 +158,6 @@ impl<A: Remote> Landing<A> {
             codec,
             rights,
             has_room,
-            peer: link.peer().clone(),
             left: left.clone(),
             inside: Mutex::new(Inside {
                 outlet: Some(outlet),
@@ -462,19 +460,17 @@ impl<A: Remote> Land for Landing<A> {
         }
     }
 
-    fn end(&self) {
-        let (left, task) = {
+    fn end(&self, link: &Link) {
+        let (outlet, left, task) = {
             let mut inside = self.lock();
             let high = std::mem::take(&mut inside.high.queue);
             let low = std::mem::take(&mut inside.low.queue);
-            let monitor = inside.monitor.take();
-            let left = (inside.outlet.take(), monitor, high, low);
-            (left, inside.task.take())
+            let left = (inside.monitor.take(), high, low);
+            (inside.outlet.take(), left, inside.task.take())
         };
-        let (outlet, rest) = (left.0, (left.1, left.2, left.3));
-        discard(rest);
+        discard(left);
         if let Some(outlet) = outlet {
-            self.left.keep(&self.peer, self.lane, outlet);
+            self.left.keep(link.peer(), self.lane, outlet);
         }
         if let Some(task) = task {
             task.wake();

@@ -7,7 +7,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicU32, Ordering},
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::Link;
 use crate::{
+    counter::Counter,
     transport::Datagrams,
     wire::{Codec, Fields, FrameError, put_text},
 };
@@ -48,16 +49,11 @@ pub struct LooseTraffic {
 
 #[derive(Default)]
 struct Counts {
-    sent: AtomicU64,
-    passed_over: AtomicU64,
-    arrived: AtomicU64,
-    lost: AtomicU64,
-    refused: AtomicU64,
-}
-
-fn count(counter: &AtomicU64) {
-    // ORDERING: Relaxed: a statistic.
-    counter.fetch_add(1, Ordering::Relaxed);
+    sent: Counter,
+    passed_over: Counter,
+    arrived: Counter,
+    lost: Counter,
+    refused: Counter,
 }
 
 /// A message was not sent.
@@ -98,14 +94,12 @@ impl Loose {
             lost,
             refused,
         } = &self.counts;
-        // ORDERING: Relaxed: statistics.
-        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LooseTraffic {
-            sent: now(sent),
-            passed_over: now(passed_over),
-            arrived: now(arrived),
-            lost: now(lost),
-            refused: now(refused),
+            sent: sent.now(),
+            passed_over: passed_over.now(),
+            arrived: arrived.now(),
+            lost: lost.now(),
+            refused: refused.now(),
         }
     }
 
@@ -125,8 +119,8 @@ impl Loose {
     pub(crate) fn send(&self, message: &[u8]) -> Result<(), Unsent> {
         let sent = self.try_send(message);
         match sent {
-            Ok(()) => count(&self.counts.sent),
-            Err(Unsent::Full) => count(&self.counts.passed_over),
+            Ok(()) => self.counts.sent.add(),
+            Err(Unsent::Full) => self.counts.passed_over.add(),
             Err(Unsent::Closed) => {}
         }
         sent
@@ -162,20 +156,18 @@ pub(super) async fn read(link: Arc<Link>, loose: Arc<Loose>, mut datagrams: mpsc
     let mut arriving = Arriving::default();
     while let Some(datagram) = datagrams.recv().await {
         let put = arriving.put(&datagram);
-        // ORDERING: Relaxed: a statistic.
-        let lost = &loose.counts.lost;
-        lost.store(arriving.lost(), Ordering::Relaxed);
+        loose.counts.lost.set(arriving.lost());
         let is_taken = match put {
             Ok(None) => continue,
             Ok(Some(message)) => hand_on(&link, &message),
             Err(error) => Err(error),
         };
         match is_taken {
-            Ok(true) => count(&loose.counts.arrived),
-            Ok(false) => count(&loose.counts.refused),
+            Ok(true) => loose.counts.arrived.add(),
+            Ok(false) => loose.counts.refused.add(),
             Err(error) => {
                 tracing::debug!(%error, "a message that may be lost is wrong");
-                count(&loose.counts.refused);
+                loose.counts.refused.add();
             }
         }
     }

@@ -116,8 +116,8 @@ pub(crate) trait Land: Send + Sync {
 
     fn order(&self, order: Order);
 
-    /// The lane is gone.
-    fn end(&self);
+    /// The lane is gone, with its link.
+    fn end(&self, link: &Link);
 }
 
 pub(crate) struct Link {
@@ -309,7 +309,7 @@ impl Link {
             ask.fail(AskError::Unknown);
         }
         let owned = std::mem::take(&mut *lock(&self.owned));
-        owned.values().for_each(|lane| lane.end());
+        owned.values().for_each(|lane| lane.end(self));
         drop(owned);
         self.host.down(self);
         let why = lock(&self.down).clone().unwrap_or(DownReason::Closed);

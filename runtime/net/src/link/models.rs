@@ -129,6 +129,11 @@ fn write(outbox: &Outbox, log: &Log) {
     });
 }
 
+fn spawn_writer(outbox: &loom::sync::Arc<Outbox>, log: &Log) -> thread::JoinHandle<()> {
+    let (outbox, log) = (outbox.clone(), log.clone());
+    thread::spawn(move || write(&outbox, &log))
+}
+
 fn append(outbox: &Outbox, bytes: &[u8]) {
     outbox
         .append(|buffer| buffer.extend_from_slice(bytes))
@@ -139,10 +144,7 @@ fn append(outbox: &Outbox, bytes: &[u8]) {
 fn all_that_is_appended_is_written_in_order() {
     model(|| {
         let (outbox, log) = (outbox(64), Log::of(3));
-        let writer = {
-            let (outbox, log) = (outbox.clone(), log.clone());
-            thread::spawn(move || write(&outbox, &log))
-        };
+        let writer = spawn_writer(&outbox, &log);
         append(&outbox, &[1, 2]);
         flush(&outbox, &log, 1, |wanted| wanted);
         append(&outbox, &[3]);
@@ -156,10 +158,7 @@ fn all_that_is_appended_is_written_in_order() {
 fn two_that_append_and_the_connections_task_lose_nothing() {
     model(|| {
         let (outbox, log) = (outbox(64), Log::of(2));
-        let writer = {
-            let (outbox, log) = (outbox.clone(), log.clone());
-            thread::spawn(move || write(&outbox, &log))
-        };
+        let writer = spawn_writer(&outbox, &log);
         let other = {
             let (outbox, log) = (outbox.clone(), log.clone());
             thread::spawn(move || {

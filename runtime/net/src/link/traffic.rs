@@ -1,6 +1,6 @@
 //! What has crossed a connection, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::counter::Counter;
 
 /// Bytes of one connection of a link, since it is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,26 +14,23 @@ pub struct Traffic {
 
 #[derive(Default)]
 pub(super) struct Meter {
-    written: AtomicU64,
-    read: AtomicU64,
+    written: Counter,
+    read: Counter,
 }
 
 impl Meter {
     pub(super) fn wrote(&self, bytes: usize) {
-        // ORDERING: Relaxed: a statistic.
-        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.written.add_many(bytes as u64);
     }
 
     pub(super) fn has_read(&self, bytes: usize) {
-        // ORDERING: Relaxed: a statistic.
-        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.read.add_many(bytes as u64);
     }
 
     pub(super) fn total(&self) -> Traffic {
-        // ORDERING: Relaxed: statistics.
         Traffic {
-            written: self.written.load(Ordering::Relaxed),
-            read: self.read.load(Ordering::Relaxed),
+            written: self.written.now(),
+            read: self.read.now(),
         }
     }
 }

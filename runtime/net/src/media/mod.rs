@@ -23,7 +23,7 @@ use crate::{
     error::{LookupError, refusal},
     event::{DownReason, PeerInfo},
     link::Link,
-    transport::media::{Arrived, Counts, Frame, Kind, Media, Order, Section},
+    transport::media::{Arrived, Counts, Media, MediaFrame, MediaKind, Order, Section},
     wire::FrameError,
 };
 
@@ -55,10 +55,10 @@ pub struct MediaTraffic {
 #[derive(Clone)]
 pub(crate) struct Sink(Arc<Put>);
 
-type Put = dyn Fn(&PeerInfo, Frame) -> bool + Send + Sync;
+type Put = dyn Fn(&PeerInfo, MediaFrame) -> bool + Send + Sync;
 
 impl Sink {
-    pub(crate) fn new(put: impl Fn(&PeerInfo, Frame) -> bool + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(put: impl Fn(&PeerInfo, MediaFrame) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(put))
     }
 }
@@ -78,7 +78,7 @@ pub(crate) trait Tracks: Send + Sync {
 /// The sections of a link.
 pub(crate) struct Plane {
     sections: Vec<Section>,
-    frames: mpsc::Sender<(usize, Frame)>,
+    frames: mpsc::Sender<(usize, MediaFrame)>,
     counts: Arc<Counts>,
     outgoing: Mutex<Outgoing>,
     changed: Notify,
@@ -255,7 +255,7 @@ impl Plane {
         }
     }
 
-    fn on_frame(&self, place: usize, frame: Frame, link: &Arc<Link>, host: &dyn Tracks) {
+    fn on_frame(&self, place: usize, frame: MediaFrame, link: &Arc<Link>, host: &dyn Tracks) {
         let bound = self
             .lock()
             .bound
@@ -385,9 +385,9 @@ impl Drop for Close<'_> {
 /// Why a frame was not sent. It is given back.
 pub(crate) enum Unsent {
     /// The link is down.
-    Closed(Frame),
+    Closed(MediaFrame),
     /// The section is for other codecs.
-    Codec(Frame),
+    Codec(MediaFrame),
 }
 
 /// Sends frames on a section, which is free again when this is dropped.
@@ -400,7 +400,7 @@ pub(crate) struct RtpSender {
 
 impl RtpSender {
     /// Sends a frame, or passes it over if there is no room.
-    pub(crate) fn send(&mut self, frame: Frame, is_key: bool) -> Result<(), Unsent> {
+    pub(crate) fn send(&mut self, frame: MediaFrame, is_key: bool) -> Result<(), Unsent> {
         let section = &self.plane.sections[self.place];
         let mut codecs = section.codecs.iter();
         let is_known = codecs.any(|codec| codec.eq_ignore_ascii_case(&frame.codec));
@@ -424,7 +424,7 @@ impl RtpSender {
 
     /// Whether video is sent, in which frames need those before them.
     pub(crate) fn wants_key_frame(&self) -> bool {
-        let is_video = self.plane.sections[self.place].kind == Kind::Video;
+        let is_video = self.plane.sections[self.place].kind == MediaKind::Video;
         is_video && *self.wants_key.borrow()
     }
 

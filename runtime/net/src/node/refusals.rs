@@ -1,8 +1,6 @@
 //! Connections of others that did not become links, counted by what was wrong with them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::error::ConnectError;
+use crate::{counter::Counter, error::ConnectError};
 
 /// Connections of others that were refused, since the node was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,10 +19,10 @@ pub struct Refusals {
 /// The counters behind [`Refusals`].
 #[derive(Default)]
 pub(super) struct Counts {
-    unreadable: AtomicU64,
-    unauthenticated: AtomicU64,
-    unwelcome: AtomicU64,
-    late: AtomicU64,
+    unreadable: Counter,
+    unauthenticated: Counter,
+    unwelcome: Counter,
+    late: Counter,
 }
 
 impl Counts {
@@ -37,18 +35,15 @@ impl Counts {
             ConnectError::Timeout => &self.late,
             _ => &self.unreadable,
         };
-        // ORDERING: Relaxed: a number for people.
-        counter.fetch_add(1, Ordering::Relaxed);
+        counter.add();
     }
 
     pub(super) fn now(&self) -> Refusals {
-        // ORDERING: Relaxed: numbers for people.
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Refusals {
-            unreadable: of(&self.unreadable),
-            unauthenticated: of(&self.unauthenticated),
-            unwelcome: of(&self.unwelcome),
-            late: of(&self.late),
+            unreadable: self.unreadable.now(),
+            unauthenticated: self.unauthenticated.now(),
+            unwelcome: self.unwelcome.now(),
+            late: self.late.now(),
         }
     }
 }

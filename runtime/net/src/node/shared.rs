@@ -261,6 +261,23 @@ impl Shared {
         withdrawn.is_some()
     }
 
+    /// An export, and what the token of a link lets through of it. Or why there is none for that link, as it is told.
+    fn granted(
+        &self,
+        link: &Link,
+        name: &str,
+    ) -> Result<(Arc<dyn Exported>, Access), (u8, String)> {
+        let allowed = self.allowed(link, name);
+        if allowed == Access::NONE {
+            // Whether there is such an actor, it may not know either.
+            let text = format!("the token does not grant {name}");
+            return Err((refusal::DENIED, text));
+        }
+        let export = self.find_export(name);
+        let export = export.ok_or_else(|| (refusal::UNKNOWN, format!("{name} is not exported")))?;
+        Ok((export, allowed))
+    }
+
     fn find_export(&self, name: &str) -> Option<Arc<dyn Exported>> {
         let export = lock(&self.exports).get(name).cloned();
         export.filter(|export| export.is_alive())
@@ -323,19 +340,8 @@ impl Shared {
 
 impl Host for Shared {
     fn open(&self, link: &Arc<Link>, open: &Open<'_>) -> Result<OwnLane, (u8, String)> {
-        let allowed = self.allowed(link, open.name);
-        if allowed == Access::NONE {
-            // Whether there is such an actor, it may not know either.
-            let text = format!("the token does not grant {}", open.name);
-            return Err((refusal::DENIED, text));
-        }
-        match self.find_export(open.name) {
-            Some(export) => export.open(link, open, allowed),
-            None => {
-                let text = format!("{} is not exported", open.name);
-                Err((refusal::UNKNOWN, text))
-            }
-        }
+        let (export, allowed) = self.granted(link, open.name)?;
+        export.open(link, open, allowed)
     }
 
     fn loose(&self, link: &Arc<Link>, name: &str, codec: Codec, payload: &[u8]) -> bool {
@@ -369,16 +375,8 @@ impl Host for Shared {
 
 impl Tracks for Shared {
     fn sink(&self, link: &Arc<Link>, track: &str) -> Result<Sink, (u8, String)> {
-        let allowed = self.allowed(link, track);
-        if allowed == Access::NONE {
-            // As for lanes: whether there is such a track, it may not know either.
-            let text = format!("the token does not grant {track}");
-            return Err((refusal::DENIED, text));
-        }
-        match self.find_export(track) {
-            Some(export) => export.sink(link, track, allowed),
-            None => Err((refusal::UNKNOWN, format!("{track} is not exported"))),
-        }
+        let (export, allowed) = self.granted(link, track)?;
+        export.sink(link, track, allowed)
     }
 }
 

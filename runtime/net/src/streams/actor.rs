@@ -7,7 +7,7 @@ use lanemesh_runtime::{ActorResult, Context, Handler, Reply};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Mutex;
 
-use super::chunk::{Chunk, MediaFrame};
+use super::{MediaFrame, chunk::Chunk};
 use crate::{event::PeerInfo, remote::Remote};
 
 /// What a stream or a track carries.

@@ -23,10 +23,11 @@ use self::{
     way::{Beside, Way},
 };
 pub use self::{
-    chunk::{Chunk, MediaFrame, MediaKind},
+    chunk::Chunk,
     sender::{Mode, StreamError, StreamSender},
     track::MediaSender,
 };
+pub use crate::transport::media::{MediaFrame, MediaKind};
 use crate::{
     error::{ExportError, LookupError},
     event::PeerInfo,
@@ -128,7 +129,7 @@ impl Streams {
         self.register(media(track), callback, |handle| {
             let receiver = handle.clone().shared();
             let sink = Sink::new(move |from, frame| {
-                let parcel = Parcel::new(from, frame.into(), None);
+                let parcel = Parcel::new(from, frame, None);
                 receiver.handle().try_send_low(parcel).is_ok()
             });
             ExportOptions::new().with_frames(sink)

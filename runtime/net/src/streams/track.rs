@@ -6,14 +6,13 @@ use lanemesh_runtime::ActorHandle;
 
 use super::{
     actor::{Payload, Receiver},
-    chunk::{MediaFrame, MediaKind},
     sender::StreamError,
     way::Way,
 };
 use crate::{
     media::{RtpSender, Unsent},
     node::Node,
-    transport::media::{Frame, Kind},
+    transport::media::MediaFrame,
 };
 
 /// Sends the frames of a track: the latest wins, or over data channels, those for which there is room; or, to a page that
@@ -68,12 +67,10 @@ impl MediaSender {
             Path::Rtp(_, handle) if handle.is_closed() => Err(frame),
             Path::Rtp(sender, _) => {
                 let is_key = frame.is_key_frame() == Some(true);
-                return sender
-                    .send(frame.into(), is_key)
-                    .map_err(|unsent| match unsent {
-                        Unsent::Closed(frame) => StreamError::Closed(frame.into()),
-                        Unsent::Codec(frame) => StreamError::Codec(frame.into()),
-                    });
+                return sender.send(frame, is_key).map_err(|unsent| match unsent {
+                    Unsent::Closed(frame) => StreamError::Closed(frame),
+                    Unsent::Codec(frame) => StreamError::Codec(frame),
+                });
             }
         };
         sent.map_err(StreamError::Closed)
@@ -154,33 +151,5 @@ impl fmt::Debug for MediaSender {
         f.debug_struct("MediaSender")
             .field("is_closed", &self.is_closed())
             .finish_non_exhaustive()
-    }
-}
-
-impl From<MediaFrame> for Frame {
-    fn from(frame: MediaFrame) -> Self {
-        Self {
-            kind: match frame.kind {
-                MediaKind::Audio => Kind::Audio,
-                MediaKind::Video => Kind::Video,
-            },
-            codec: frame.codec,
-            timestamp: frame.timestamp,
-            data: frame.data,
-        }
-    }
-}
-
-impl From<Frame> for MediaFrame {
-    fn from(frame: Frame) -> Self {
-        Self {
-            kind: match frame.kind {
-                Kind::Audio => MediaKind::Audio,
-                Kind::Video => MediaKind::Video,
-            },
-            codec: frame.codec,
-            timestamp: frame.timestamp,
-            data: frame.data,
-        }
     }
 }

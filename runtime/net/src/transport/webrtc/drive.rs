@@ -515,7 +515,7 @@ async fn next(datagrams: &mut Option<Datagrams>) -> Bytes {
     pending().await
 }
 
-/// What is to be done for the sections.
+/// The next thing to do for the sections for media; never ready if the session has none.
 async fn next_of(
     rtp: &mut Option<Rtp>,
     packets: &mut mpsc::Receiver<Datagram>,

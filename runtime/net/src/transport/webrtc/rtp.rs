@@ -12,12 +12,12 @@ use str0m::{
     Rtc,
     channel::ChannelId,
     format::Codec,
-    media::{Direction, KeyframeRequestKind, MediaData, MediaKind, MediaTime, Mid},
+    media::{Direction, KeyframeRequestKind, MediaData, MediaKind as StackKind, MediaTime, Mid},
 };
 use tokio::sync::mpsc;
 
 use super::hub::Datagram;
-use crate::transport::media::{Arrived, Frame, Kind, Media, MediaEnd, Order, Section};
+use crate::transport::media::{Arrived, Media, MediaEnd, MediaFrame, MediaKind, Order, Section};
 
 /// Bytes of a message about a section: the name of an export has up to 4096.
 const LONGEST: usize = 4096 + 64;
@@ -37,7 +37,7 @@ pub(super) struct Rtp {
 /// A section, and what is known of the track on it.
 struct Track {
     mid: Mid,
-    kind: Kind,
+    kind: MediaKind,
     is_inward: bool,
     /// There is a track on it.
     is_open: bool,
@@ -54,7 +54,7 @@ struct Track {
 pub(super) enum Next {
     Arrived(Datagram),
     Order(Order),
-    Frame(usize, Frame),
+    Frame(usize, MediaFrame),
 }
 
 /// The sections of these names, after the offer that has them was answered.
@@ -66,8 +66,8 @@ pub(super) fn sections<'a>(rtc: &mut Rtc, mids: impl Iterator<Item = &'a str>) -
             continue;
         };
         let kind = match media.kind() {
-            MediaKind::Audio => Kind::Audio,
-            MediaKind::Video => Kind::Video,
+            StackKind::Audio => MediaKind::Audio,
+            StackKind::Video => MediaKind::Video,
         };
         let is_inward = match media.direction() {
             Direction::RecvOnly => true,
@@ -144,7 +144,7 @@ impl Rtp {
             counts.interrupted.add();
             track.needs_key = true;
         }
-        if track.kind == Kind::Video {
+        if track.kind == MediaKind::Video {
             if data.is_keyframe() {
                 (track.needs_key, track.is_wanted) = (false, false);
             } else if track.needs_key {
@@ -153,7 +153,7 @@ impl Rtp {
             }
         }
         let is_wanted = track.is_wanted;
-        let frame = Frame {
+        let frame = MediaFrame {
             kind: track.kind,
             codec: data.params.spec().codec.to_string(),
             timestamp: data.time.numer() as u32,
@@ -187,7 +187,7 @@ impl Rtp {
         let track = &mut self.tracks[place];
         track.is_wanted = true;
         let is_early = |asked: Instant| now.saturating_duration_since(asked) < PATIENCE;
-        if track.kind != Kind::Video || track.asked.is_some_and(is_early) {
+        if track.kind != MediaKind::Video || track.asked.is_some_and(is_early) {
             return;
         }
         let Some(mut writer) = rtc.writer(track.mid) else {
@@ -249,7 +249,7 @@ impl Rtp {
     }
 
     /// Sends a frame. What cannot be sent is passed over.
-    pub(super) fn send(&mut self, rtc: &mut Rtc, place: usize, frame: Frame) {
+    pub(super) fn send(&mut self, rtc: &mut Rtc, place: usize, frame: MediaFrame) {
         let track = &mut self.tracks[place];
         let Some(writer) = rtc.writer(track.mid).filter(|_| !track.is_inward) else {
             return;

@@ -14,7 +14,7 @@ use str0m::{
     Candidate, Event, Input, Output, Rtc, RtcConfig,
     change::SdpAnswer,
     channel::ChannelConfig,
-    media::{Direction, KeyframeRequestKind, MediaKind, MediaTime, Mid},
+    media::{Direction, KeyframeRequestKind, MediaKind as StackKind, MediaTime, Mid},
     net::{Protocol, Receive},
 };
 use tokio::{
@@ -28,7 +28,7 @@ use crate::{
     task::Task,
     transport::{
         Connection,
-        media::{Arrived, Frame, Kind, Media, Order},
+        media::{Arrived, Media, MediaFrame, MediaKind, Order},
     },
 };
 
@@ -38,7 +38,7 @@ const OTHER: u8 = 0x11;
 /// What a test and its peer tell each other.
 #[derive(Default)]
 struct State {
-    /// Packets that are to be lost, each with all that repair it.
+    /// How many packets are still to be dropped, each with its retransmissions.
     lose: AtomicUsize,
     /// Key frames that the peer was asked for.
     requests: AtomicUsize,
@@ -65,8 +65,8 @@ fn frame(is_key: bool, number: u32) -> Vec<u8> {
     bytes
 }
 
-fn number(frame: &Frame) -> u32 {
-    assert_eq!((frame.kind, &*frame.codec), (Kind::Video, "VP8"));
+fn number(frame: &MediaFrame) -> u32 {
+    assert_eq!((frame.kind, &*frame.codec), (MediaKind::Video, "VP8"));
     assert_eq!(frame.data.len(), 3000);
     u32::from_le_bytes(frame.data[1..5].try_into().unwrap())
 }
@@ -82,7 +82,7 @@ impl Peer {
         rtc.add_local_candidate(Candidate::host(local, "udp").unwrap());
         let mut changes = rtc.sdp_api();
         let ways = [Direction::SendOnly, Direction::RecvOnly];
-        let mids = ways.map(|way| changes.add_media(MediaKind::Video, way, None, None, None));
+        let mids = ways.map(|way| changes.add_media(StackKind::Video, way, None, None, None));
         for id in 0..4 {
             changes.add_channel_with_config(ChannelConfig {
                 label: "any".to_owned(),
@@ -253,8 +253,8 @@ async fn frames_of_this_end_arrive_and_the_peer_asks_for_key_frames() {
     let transport = WebRtc::bind("127.0.0.1:0").await.unwrap();
     let (mut connection, _peer, _, mut shown) = Peer::join(&transport).await;
     let mut media = connection.take_media().unwrap();
-    let frame = |number: u32| Frame {
-        kind: Kind::Video,
+    let frame = |number: u32| MediaFrame {
+        kind: MediaKind::Video,
         codec: "vp8".to_owned(),
         timestamp: (u32::MAX - 9000).wrapping_add(number * 3000),
         data: frame(number == 0, number).into(),
